@@ -1,0 +1,18 @@
+-- Who is asking. Set by `enter` for one transaction; without it every helper is null and no policy lets a row pass.
+-- `stable`, never `immutable`: a cached generic plan would keep the first caller's tenant.
+-- After a transaction the settings read '' instead of null, hence nullif.
+
+create function current_tenant_id() returns uuid
+  language sql stable parallel safe
+  as $$ select nullif(current_setting('app.tenant_id', true), '')::uuid $$;
+comment on function current_tenant_id() is 'The tenant of this transaction, or null outside one.';
+
+create function current_user_id() returns uuid
+  language sql stable parallel safe
+  as $$ select nullif(current_setting('app.user_id', true), '')::uuid $$;
+comment on function current_user_id() is 'The signed-in user of this transaction, or null where none is.';
+
+create function current_app_role() returns text
+  language sql stable parallel safe
+  as $$ select nullif(current_setting('app.role', true), '') $$;
+comment on function current_app_role() is 'The scope''s role: ADMIN, STAFF, USER, AUTHENTICATOR, WORKER or PLATFORM_ADMIN; null outside a scope.';

@@ -1,0 +1,28 @@
+-- How much of a meter was used in a period. Counted in the transaction that uses it, by one conditional update, so a
+-- quota can be neither passed nor lost.
+create table usage_counters (
+  tenant_id    uuid not null references tenant_state (tenant_id) on delete restrict,
+  meter        text not null check (meter in ('bookings')),
+  period_start timestamptz not null,
+  period_end   timestamptz not null check (period_end > period_start),
+  used         bigint not null check (used >= 0),
+  primary key (tenant_id, meter, period_start)
+);
+comment on table usage_counters is 'Usage by meter and period.';
+comment on column usage_counters.meter is 'bookings: those made in a calendar month of the tenant''s zone. What can be counted at any time, as users, has no row here.';
+
+alter table usage_counters enable row level security;
+alter table usage_counters force row level security;
+-- A customer's booking counts too, and an upsert reads what it counts on; the API shows usage to administrators alone.
+create policy usage_counters_select on usage_counters for select to tenantry_app
+  using (tenant_id = current_tenant_id()
+    and current_app_role() in ('ADMIN', 'STAFF', 'USER', 'WORKER'));
+create policy usage_counters_insert on usage_counters for insert to tenantry_app
+  with check (tenant_id = current_tenant_id() and current_app_role() in ('ADMIN', 'STAFF', 'USER'));
+create policy usage_counters_update on usage_counters for update to tenantry_app
+  using (tenant_id = current_tenant_id() and current_app_role() in ('ADMIN', 'STAFF', 'USER'))
+  with check (tenant_id = current_tenant_id() and current_app_role() in ('ADMIN', 'STAFF', 'USER'));
+-- No delete is granted: usage is billed.
+grant select (tenant_id, meter, period_start, period_end, used),
+  insert (tenant_id, meter, period_start, period_end, used),
+  update (used) on usage_counters to tenantry_app;
