@@ -1,0 +1,120 @@
+//! What can go wrong with a statement, for operators and for the few rules that branch on it.
+//!
+//! The first of three error types: [`DbError`] for operators, a feature's own (`BookingError`) for code that branches,
+//! `ApiError` for clients. Each floor converts once, upwards.
+
+use std::sync::Arc;
+
+use tokio_postgres::error::SqlState;
+
+/// A statement or transaction that failed.
+///
+/// It can be cloned, because one failed batch fails every resolver that waited for it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum DbError {
+    /// No connection in time: the pool is exhausted or the server does not answer.
+    #[error("no database connection: {0}")]
+    Unavailable(String),
+    /// The session was ended, has expired, or its user is gone.
+    #[error("the session has ended")]
+    SessionEnded,
+    /// The user's role is not the token's any more.
+    #[error("the role has changed")]
+    RoleChanged,
+    /// The tenant is suspended.
+    #[error("the tenant is suspended")]
+    TenantSuspended,
+    /// The store does not hold the tenant.
+    #[error("the tenant is not in this store")]
+    TenantNotHere,
+    /// The tenant is being moved; writes are refused for a moment.
+    #[error("the tenant is being moved")]
+    TenantMoving,
+    /// A policy or a missing grant refused the statement.
+    #[error("refused by the database: {0}")]
+    Refused(String),
+    /// A constraint refused the row. The name may carry a suffix on a sharded database: compare with [`DbError::violates`].
+    #[error("constraint {constraint} is violated")]
+    Violation {
+        /// The constraint's name.
+        constraint: String,
+    },
+    /// Text that PostgreSQL cannot hold, such as a NUL.
+    #[error("text that the database cannot hold")]
+    InvalidText,
+    /// The statement ran past its time and was cancelled.
+    #[error("the statement timed out")]
+    Timeout,
+    /// Another transaction stood in the way (a deadlock, or a lock that was not had in time); trying again may succeed.
+    #[error("contention: {0}")]
+    Contention(String),
+    /// The transaction had failed before, so it was rolled back instead of committed.
+    #[error("the transaction had failed and was rolled back")]
+    NotCommitted,
+    /// Anything else: a fault of ours.
+    #[error(transparent)]
+    Other(Arc<tokio_postgres::Error>),
+    /// A row that a table's own checks should have made impossible.
+    #[error("a row cannot be read: {0}")]
+    Corrupt(String),
+}
+
+impl DbError {
+    /// Whether it is the violation of this constraint. By prefix: Citus appends the shard's number.
+    pub fn violates(&self, name: &str) -> bool {
+        matches!(self, Self::Violation { constraint } if constraint.starts_with(name))
+    }
+}
+
+impl From<tokio_postgres::Error> for DbError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let Some(db) = error.as_db_error() else {
+            // Without an answer of the server it is the connection that failed (or a parameter of ours that has the
+            // wrong type, which is a fault in the code and not for the client to try again).
+            let broken =
+                error.is_closed() || std::error::Error::source(&error).is_some_and(|it| it.is::<std::io::Error>());
+            return if broken { Self::Unavailable(error.to_string()) } else { Self::Other(Arc::new(error)) };
+        };
+        match db.code().code() {
+            "TN001" => return Self::TenantNotHere,
+            "TN002" => return Self::TenantMoving,
+            "TN003" => return Self::TenantSuspended,
+            "TN004" => return Self::SessionEnded,
+            "TN005" => return Self::RoleChanged,
+            _ => {}
+        }
+        let code = db.code();
+        let constraint = || db.constraint().unwrap_or_default().to_owned();
+        if *code == SqlState::INSUFFICIENT_PRIVILEGE {
+            Self::Refused(db.message().to_owned())
+        } else if [
+            SqlState::UNIQUE_VIOLATION,
+            SqlState::EXCLUSION_VIOLATION,
+            SqlState::FOREIGN_KEY_VIOLATION,
+            SqlState::CHECK_VIOLATION,
+        ]
+        .contains(code)
+        {
+            Self::Violation { constraint: constraint() }
+        } else if [SqlState::CHARACTER_NOT_IN_REPERTOIRE, SqlState::UNTRANSLATABLE_CHARACTER].contains(code) {
+            Self::InvalidText
+        } else if *code == SqlState::QUERY_CANCELED {
+            Self::Timeout
+        } else if [SqlState::T_R_DEADLOCK_DETECTED, SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_SERIALIZATION_FAILURE]
+            .contains(code)
+        {
+            Self::Contention(db.message().to_owned())
+        } else if code.code().starts_with("57P") || code.code().starts_with("53") || code.code().starts_with("08") {
+            // The server shuts down, starts up, has no room, or lost the connection.
+            Self::Unavailable(db.message().to_owned())
+        } else {
+            Self::Other(Arc::new(error))
+        }
+    }
+}
+
+impl From<deadpool_postgres::PoolError> for DbError {
+    fn from(error: deadpool_postgres::PoolError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}

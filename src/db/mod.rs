@@ -1,0 +1,19 @@
+//! The floor on the database: pools, scopes, transactions, migrations.
+//!
+//! Features see [`ScopedTx`] and nothing below it. Whoever starts work (a request, a job, the command line) opens one
+//! through the [`Gate`]; the pools themselves never leave this module.
+
+mod error;
+pub mod migrations;
+mod pools;
+mod safety;
+mod scope;
+mod sql_types;
+mod tx;
+
+pub use error::DbError;
+pub use pools::{Gate, PoolSettings, Stats};
+pub use safety::{UnsafeDatabase, refuse_unsafe};
+pub use scope::{Scope, ScopeRole};
+pub use tokio_postgres::Row;
+pub use tx::{Access, Param, ScopedTx};

@@ -1,0 +1,117 @@
+//! The pools, and the gate in front of them.
+
+use std::{
+    str::FromStr,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use tokio_postgres::{Config, NoTls};
+
+use super::{Access, DbError, Scope, ScopedTx, migrations};
+
+/// How large the pools are and how long they wait.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolSettings {
+    /// Most connections to the tenant store; the directory gets a quarter as many, at least one.
+    pub max_connections: usize,
+    /// How long a request waits for a connection before it is answered `UNAVAILABLE`.
+    pub wait: Duration,
+}
+
+impl Default for PoolSettings {
+    fn default() -> Self {
+        Self { max_connections: 8, wait: Duration::from_secs(5) }
+    }
+}
+
+/// What the transactions of this process did, since it started.
+#[derive(Debug, Default)]
+pub struct Stats {
+    /// Transactions begun.
+    pub transactions: AtomicU64,
+    /// Statements run, without `begin`, `enter`, savepoints and `commit`.
+    pub statements: AtomicU64,
+    /// Transactions that were dropped without an end.
+    pub abandoned: AtomicU64,
+}
+
+/// Opens scoped transactions and does nothing else: what is handed up instead of a pool.
+#[derive(Clone)]
+pub struct Gate {
+    directory: Pool,
+    /// Every tenant's store, as long as all are placed in shared tables.
+    shared: Pool,
+    stats: Arc<Stats>,
+}
+
+impl Gate {
+    /// Prepares the pools. No connection is made before the first transaction.
+    ///
+    /// # Errors
+    /// When the URL is not one of PostgreSQL's.
+    pub fn try_new(database_url: &str, settings: PoolSettings) -> Result<Self, DbError> {
+        let config = Config::from_str(database_url).map_err(DbError::from)?;
+        let directory_size = (settings.max_connections / 4).max(1);
+        Ok(Self {
+            directory: pool(config.clone(), migrations::DIRECTORY_SCHEMA, directory_size, settings.wait)?,
+            shared: pool(config, migrations::SHARED_SCHEMA, settings.max_connections, settings.wait)?,
+            stats: Arc::default(),
+        })
+    }
+
+    /// A transaction in the tenant's store. Costs nothing until its first statement.
+    pub fn tenant(&self, scope: Scope, access: Access) -> ScopedTx {
+        ScopedTx::new(self.shared.clone(), self.stats.clone(), scope, access)
+    }
+
+    /// A transaction in the directory. Costs nothing until its first statement.
+    pub fn directory(&self, scope: Scope, access: Access) -> ScopedTx {
+        ScopedTx::new(self.directory.clone(), self.stats.clone(), scope, access)
+    }
+
+    /// What the transactions did so far.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// With the cause when it does not, after at most the pool's waiting time.
+    pub async fn ping(&self) -> Result<(), DbError> {
+        for pool in [&self.directory, &self.shared] {
+            pool.get().await?.batch_execute("").await?;
+        }
+        Ok(())
+    }
+
+    /// Closes the pools: connections end as they come back, and nothing new begins.
+    pub fn close(&self) {
+        self.directory.close();
+        self.shared.close();
+    }
+}
+
+fn pool(mut config: Config, schema: &'static str, size: usize, wait: Duration) -> Result<Pool, DbError> {
+    config.application_name("tenantry").connect_timeout(wait);
+    // `Fast` runs no SQL at check-out: `ScopedTx` never lets a connection back that is not clean.
+    let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+    let search_path = match schema {
+        migrations::DIRECTORY_SCHEMA => "set search_path = directory, pg_temp",
+        _ => "set search_path = shared, pg_temp",
+    };
+    Pool::builder(manager)
+        .max_size(size)
+        .runtime(Runtime::Tokio1)
+        .wait_timeout(Some(wait))
+        .create_timeout(Some(wait))
+        .recycle_timeout(Some(wait))
+        // Names in SQL are unqualified; the pool says whose tables they are, with temporary ones last.
+        .post_create(Hook::async_fn(move |client, _| {
+            Box::pin(async move { client.batch_execute(search_path).await.map_err(HookError::Backend) })
+        }))
+        .build()
+        .map_err(|error| DbError::Unavailable(error.to_string()))
+}

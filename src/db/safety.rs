@@ -1,0 +1,90 @@
+//! What must be true of the database before a single request is served.
+
+use std::str::FromStr;
+
+use tokio_postgres::{Config, NoTls};
+
+use super::migrations;
+
+/// The newest minor of each major that fixes a row-level security bug, as `server_version_num`.
+const SAFE_MINORS: [i32; 1] = [15_0020];
+
+/// Why the server refuses to start on this database.
+#[derive(Debug, thiserror::Error)]
+pub enum UnsafeDatabase {
+    /// It could not even be asked.
+    #[error("cannot reach the database: {0}")]
+    Unreachable(#[from] tokio_postgres::Error),
+    /// Row-level security would not hold.
+    #[error("refusing to serve, because row-level security would not protect the tenants:\n  - {}", .0.join("\n  - "))]
+    Unprotected(Vec<String>),
+    /// Migrations are missing.
+    #[error("the database is not up to date ({0}): run `tenantry migrate`")]
+    OutOfDate(String),
+}
+
+/// Every way in which the login role could see past the policies, one line each.
+const FINDINGS: &str = "-- db.findings
+with tables as (
+  select c.oid, c.oid::regclass::text as name, c.relowner, c.relrowsecurity and c.relforcerowsecurity as forced
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+   where n.nspname = any ($1) and c.relkind in ('r', 'p') and c.relname <> 'refinery_schema_history'
+), me as (select * from pg_roles where rolname = current_user)
+select 'the role ' || rolname || ' is a superuser' from me where rolsuper
+union all
+select 'the role ' || rolname || ' has BYPASSRLS' from me where rolbypassrls
+union all
+select 'the role ' || me.rolname || ' owns the table ' || t.name from me join tables t on t.relowner = me.oid
+union all
+select 'the role ' || me.rolname || ' is a member of ' || r.rolname || ', which ' ||
+       case when r.rolsuper then 'is a superuser' when r.rolbypassrls then 'has BYPASSRLS' else 'owns tables' end
+  from me join pg_roles r on r.oid <> me.oid and pg_has_role(me.oid, r.oid, 'MEMBER')
+ where not me.rolsuper and (r.rolsuper or r.rolbypassrls or r.oid in (select relowner from tables))
+union all
+select 'the table ' || t.name || ' has no forced row-level security' from tables t where not forced";
+
+/// Refuses a database on which row-level security would not hold, or that lacks migrations; warns of an old minor.
+///
+/// # Errors
+/// [`UnsafeDatabase`], with every finding at once.
+pub async fn refuse_unsafe(database_url: &str) -> Result<(), UnsafeDatabase> {
+    let (client, connection) = Config::from_str(database_url)?.connect(NoTls).await?;
+    let connection = tokio::spawn(connection);
+    let schemas = [migrations::DIRECTORY_SCHEMA, migrations::SHARED_SCHEMA];
+    let rows = client.query(FINDINGS, &[&schemas.as_slice()]).await?;
+    let version: i32 = client.query_one("select current_setting('server_version_num')::int", &[]).await?.get(0);
+    let applied = client
+        .query_one(
+            "select (select max(version) from directory.refinery_schema_history),
+                    (select max(version) from shared.refinery_schema_history)",
+            &[],
+        )
+        .await;
+    drop(client);
+    let _ = connection.await;
+
+    let findings: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    if !findings.is_empty() {
+        return Err(UnsafeDatabase::Unprotected(findings));
+    }
+    let applied = applied.map_err(|_| UnsafeDatabase::OutOfDate("it was never migrated".into()))?;
+    for (column, (schema, newest)) in migrations::newest().into_iter().enumerate() {
+        let version: Option<i32> = applied.get(column);
+        if version != Some(newest) {
+            let version = version.unwrap_or(0);
+            return Err(UnsafeDatabase::OutOfDate(format!("{schema} is at {version}, this program needs {newest}")));
+        }
+    }
+    for safe in SAFE_MINORS {
+        if version / 10_000 == safe / 10_000 && version < safe {
+            tracing::warn!(
+                "PostgreSQL {}.{} has known row-level security bugs that {}.{} fixes; please update it",
+                version / 10_000,
+                version % 10_000,
+                safe / 10_000,
+                safe % 10_000
+            );
+        }
+    }
+    Ok(())
+}

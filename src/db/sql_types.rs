@@ -1,0 +1,30 @@
+//! Our own types as bind parameters: an id goes to PostgreSQL as its UUID.
+
+use postgres_types::{IsNull, ToSql, Type, to_sql_checked};
+
+use crate::ids::{BookingId, PlanId, ServiceId, SessionId, TenantId, UserId};
+
+macro_rules! as_uuid {
+    ($($id:ty),*) => {$(
+        impl ToSql for $id {
+            fn to_sql(&self, ty: &Type, out: &mut postgres_types::private::BytesMut)
+                -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+                self.0.to_sql(ty, out)
+            }
+            fn accepts(ty: &Type) -> bool {
+                <uuid::Uuid as ToSql>::accepts(ty)
+            }
+            to_sql_checked!();
+        }
+        impl<'a> postgres_types::FromSql<'a> for $id {
+            fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+                <uuid::Uuid as postgres_types::FromSql>::from_sql(ty, raw).map(Self)
+            }
+            fn accepts(ty: &Type) -> bool {
+                <uuid::Uuid as postgres_types::FromSql>::accepts(ty)
+            }
+        }
+    )*};
+}
+
+as_uuid!(TenantId, UserId, SessionId, ServiceId, BookingId, PlanId);

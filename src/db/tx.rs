@@ -1,0 +1,317 @@
+//! The transaction of one request: begun at its first statement, entered as one scope, shared by every resolver.
+//!
+//! - `begin`, `enter` and the first statement leave in one flush: tokio-postgres writes a request when its future is
+//!   first polled and answers in order, so nothing waits for `begin` but the error path.
+//! - A statement that fails, or whose future is dropped before its answer, marks the transaction. A marked transaction
+//!   is rolled back and says so: PostgreSQL itself answers `commit` of an aborted one with success.
+//! - Dropped without an end, it queues a `rollback` and keeps its connection out of the pool until that is answered;
+//!   a connection whose statement had to be cancelled is closed, since a late cancel could hit a stranger's statement.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use deadpool_postgres::{Object, Pool};
+use futures_util::{FutureExt, future::BoxFuture, future::Shared};
+use tokio::sync::OnceCell;
+use tokio_postgres::{NoTls, Row, types::ToSql};
+use tracing::{Instrument, debug_span, warn};
+
+use super::{DbError, Stats, scope::Scope};
+use crate::ids::TenantId;
+
+/// A bind parameter.
+pub type Param<'a> = &'a (dyn ToSql + Sync);
+
+const ENTER: &str = "-- db.enter
+    select enter($1, $2, $3, $4, $5)";
+
+/// How long a dropped transaction's statement may go on before it is cancelled.
+const DRAIN_GRACE: Duration = Duration::from_millis(100);
+/// How long the cancel itself may take.
+const CANCEL_LIMIT: Duration = Duration::from_secs(2);
+
+/// Whether a transaction may write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// `begin read only`: the server refuses every write.
+    Read,
+    /// Reads and writes.
+    Write,
+}
+
+/// One transaction under one [`Scope`]; see the module's description.
+pub struct ScopedTx {
+    pool: Pool,
+    stats: Arc<Stats>,
+    scope: Scope,
+    access: Access,
+    live: OnceCell<Result<Live, DbError>>,
+    /// A statement failed or was abandoned since the last savepoint.
+    marked: AtomicBool,
+    /// Whether `open` shall set a savepoint right after `enter`.
+    savepoint_wanted: AtomicBool,
+    ended: AtomicBool,
+}
+
+/// What exists once the transaction has begun.
+struct Live {
+    client: Arc<Object>,
+    /// Answers of `begin` and `enter`. Asked only when something failed: then they know the cause.
+    opening: Shared<BoxFuture<'static, Result<(), DbError>>>,
+    in_flight: AtomicUsize,
+}
+
+impl ScopedTx {
+    pub(super) fn new(pool: Pool, stats: Arc<Stats>, scope: Scope, access: Access) -> Self {
+        Self {
+            pool,
+            stats,
+            scope,
+            access,
+            live: OnceCell::new(),
+            marked: AtomicBool::new(false),
+            savepoint_wanted: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    /// The tenant that every statement names as `tenant_id = $1`: the scope's, never an input's.
+    ///
+    /// # Panics
+    /// In a scope of the directory, which has no tenant. No query of a tenant store is reached from one.
+    pub fn tenant(&self) -> TenantId {
+        // Unwrap safety: only `Scope::directory_*` have none, and those are made for directory pools.
+        self.scope.tenant.expect("a scope with a tenant")
+    }
+
+    /// The scope that it was entered with.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// Runs a statement and returns its rows.
+    ///
+    /// The text is `'static`: no SQL is ever built from input. It opens with its name, `-- feature.verb`.
+    pub async fn query(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, DbError> {
+        let span = debug_span!("db.query", statement = statement_name(sql));
+        self.run(sql, params).instrument(span).await
+    }
+
+    /// Runs a statement that returns at most one row.
+    pub async fn query_opt(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Option<Row>, DbError> {
+        Ok(self.query(sql, params).await?.into_iter().next())
+    }
+
+    /// Runs a statement that always returns a row, such as an insert that cannot conflict.
+    pub async fn query_one(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Row, DbError> {
+        let row = self.query_opt(sql, params).await?;
+        row.ok_or_else(|| DbError::Corrupt(format!("{} returned no row", statement_name(sql))))
+    }
+
+    /// Runs a statement for its effect.
+    pub async fn execute(&self, sql: &'static str, params: &[Param<'_>]) -> Result<(), DbError> {
+        self.query(sql, params).await.map(drop)
+    }
+
+    async fn run(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, DbError> {
+        let live = self.live().await?;
+        self.stats.statements.fetch_add(1, Ordering::Relaxed);
+        let statement = InFlight::start(self, live);
+        let answer = async {
+            let prepared = live.client.prepare_cached(sql).await?;
+            live.client.query(&prepared, params).await
+        }
+        .await;
+        let error = match answer {
+            Ok(rows) => {
+                statement.answered();
+                return Ok(rows);
+            }
+            Err(error) => error,
+        };
+        self.marked.store(true, Ordering::Relaxed);
+        // "Current transaction is aborted" hides the cause when it was `enter` that refused.
+        let opening = live.opening.clone().await;
+        statement.answered();
+        opening?;
+        Err(error.into())
+    }
+
+    async fn live(&self) -> Result<&Live, DbError> {
+        if self.ended.load(Ordering::Relaxed) {
+            return Err(DbError::NotCommitted);
+        }
+        // A failure is kept: thirty resolvers must not each wait for a pool that has no connection.
+        self.live.get_or_init(|| self.open()).await.as_ref().map_err(DbError::clone)
+    }
+
+    async fn open(&self) -> Result<Live, DbError> {
+        let client = Arc::new(self.pool.get().await?);
+        let enter = client.prepare_cached(ENTER).await?;
+        // From here to the return nothing is awaited, so no cancellation can leave a begun transaction without its guard.
+        let opening = begin(client.clone(), enter, self.scope, self.access).boxed().shared();
+        write_now(opening.clone());
+        if self.savepoint_wanted.load(Ordering::Relaxed) {
+            write_now(client.batch_execute("savepoint field"));
+        }
+        self.stats.transactions.fetch_add(1, Ordering::Relaxed);
+        Ok(Live { client, opening, in_flight: AtomicUsize::new(0) })
+    }
+
+    fn begun(&self) -> Option<&Live> {
+        self.live.get().and_then(|it| it.as_ref().ok())
+    }
+
+    /// Sets a savepoint, to which [`end_field`](Self::end_field) can return. Fields of a mutation run one by one, so
+    /// there is never more than one.
+    pub fn start_field(&self) {
+        self.savepoint_wanted.store(true, Ordering::Relaxed);
+        if let Some(live) = self.begun() {
+            write_now(live.client.batch_execute("savepoint field"));
+        }
+    }
+
+    /// Keeps what was done since [`start_field`](Self::start_field), or undoes it when `keep` is false or a statement
+    /// failed. Returns whether it was kept.
+    pub async fn end_field(&self, keep: bool) -> Result<bool, DbError> {
+        self.savepoint_wanted.store(false, Ordering::Relaxed);
+        let marked = self.marked.load(Ordering::Relaxed);
+        let Some(live) = self.begun() else { return Ok(keep && !marked) };
+        if keep && !marked {
+            write_now(live.client.batch_execute("release savepoint field"));
+            return Ok(true);
+        }
+        live.client.batch_execute("rollback to savepoint field; release savepoint field").await?;
+        self.marked.store(false, Ordering::Relaxed);
+        Ok(false)
+    }
+
+    /// Commits, and returns once the server has acknowledged it.
+    ///
+    /// Fails with [`DbError::NotCommitted`] when a statement failed: then everything was rolled back.
+    pub async fn commit(&self) -> Result<(), DbError> {
+        let Some(live) = self.begun() else { return Ok(()) };
+        if self.marked.load(Ordering::Relaxed) {
+            self.rollback();
+            return Err(DbError::NotCommitted);
+        }
+        live.client.batch_execute("commit").await?;
+        // Only now: a commit whose answer was not awaited is not to be handed back as a clean connection.
+        self.ended.store(true, Ordering::Relaxed);
+        live.opening.clone().await
+    }
+
+    /// Ends a transaction that only read, without waiting for the answer: there is nothing that it could still tell.
+    pub fn end_read(&self) {
+        self.end_unawaited("commit");
+    }
+
+    /// Rolls back, without waiting for the answer: whoever gets the connection next queues behind it.
+    pub fn rollback(&self) {
+        self.end_unawaited("rollback");
+    }
+
+    fn end_unawaited(&self, statement: &'static str) {
+        let Some(live) = self.begun() else { return };
+        if live.in_flight.load(Ordering::Relaxed) == 0 && !self.ended.swap(true, Ordering::Relaxed) {
+            write_now(live.client.batch_execute(statement));
+        } // Otherwise an abandoned statement still runs: the guard in `drop` deals with it.
+    }
+}
+
+async fn begin(
+    client: Arc<Object>,
+    enter: tokio_postgres::Statement,
+    scope: Scope,
+    access: Access,
+) -> Result<(), DbError> {
+    let begin = match access {
+        Access::Read => "begin read only",
+        Access::Write => "begin read write",
+    };
+    let (tenant, user, session) =
+        (scope.tenant.map(|it| it.0), scope.user.map(|it| it.0), scope.session.map(|it| it.0));
+    let (role, write) = (scope.role.as_str(), access == Access::Write);
+    let params: [Param<'_>; 5] = [&tenant, &user, &role, &session, &write];
+    // Polled together, so both are written before either is answered.
+    let (begun, entered) = futures_util::join!(client.batch_execute(begin), client.query(&enter, &params));
+    begun?;
+    entered?;
+    Ok(())
+}
+/// Polls once, which writes the request to the connection, in this order; the answer is discarded unless somebody else
+/// holds the future.
+fn write_now<T>(request: impl Future<Output = T>) {
+    let _ = request.now_or_never();
+}
+
+fn statement_name(sql: &'static str) -> &'static str {
+    sql.lines().next().and_then(|line| line.strip_prefix("-- ")).unwrap_or("unnamed")
+}
+
+/// Counts a statement while it has no answer. Dropped before, it leaves the count up and marks the transaction.
+struct InFlight<'a> {
+    tx: &'a ScopedTx,
+    live: &'a Live,
+    answered: bool,
+}
+
+impl<'a> InFlight<'a> {
+    fn start(tx: &'a ScopedTx, live: &'a Live) -> Self {
+        live.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self { tx, live, answered: false }
+    }
+
+    fn answered(mut self) {
+        self.answered = true;
+        self.live.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.tx.marked.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for ScopedTx {
+    fn drop(&mut self) {
+        if self.ended.load(Ordering::Relaxed) {
+            return;
+        }
+        let Some(Ok(Live { client, opening, .. })) = self.live.take() else { return };
+        drop(opening);
+        write_now(client.batch_execute("rollback"));
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            close(client);
+            return;
+        };
+        self.stats.abandoned.fetch_add(1, Ordering::Relaxed);
+        runtime.spawn(async move {
+            // A second rollback is answered after the first, and so after every statement before it.
+            let drained = tokio::time::timeout(DRAIN_GRACE, client.batch_execute("rollback")).await;
+            if matches!(drained, Ok(Ok(()))) {
+                return; // Back to the pool, clean.
+            }
+            let cancel = client.cancel_token();
+            if tokio::time::timeout(CANCEL_LIMIT, cancel.cancel_query(NoTls)).await.is_err() {
+                warn!("a cancel request was not answered; the connection is closed all the same");
+            }
+            close(client);
+        });
+    }
+}
+
+/// Takes the connection out of the pool for good.
+fn close(client: Arc<Object>) {
+    if let Some(object) = Arc::into_inner(client) {
+        drop(Object::take(object));
+    }
+}

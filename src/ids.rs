@@ -1,0 +1,115 @@
+//! Typed ids: a UUIDv7 inside, a [TypeID](https://github.com/jetify-com/typeid) such as `bkg_01h455vb4pex5vsknk084sn02q` outside.
+//!
+//! The prefix tells the type, so an id in the wrong place is refused before any look-up.
+
+use std::{fmt, str::FromStr};
+
+use jiff::Timestamp;
+use type_safe_id::{DynamicType, TypeSafeId};
+use uuid::Uuid;
+
+/// The text is not an id of the wanted type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidId {
+    /// The prefix that the id should have had.
+    pub expected_prefix: &'static str,
+}
+
+macro_rules! id_type {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub Uuid);
+
+        impl $name {
+            /// What stands before the underscore.
+            pub const PREFIX: &'static str = $prefix;
+
+            /// A new id, in the order of `now` (milliseconds) and random within one.
+            pub fn generate(now: Timestamp) -> Self {
+                Self(uuid_v7(now))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                encode($prefix, self.0).fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                decode($prefix, text).map(Self)
+            }
+        }
+    };
+}
+
+id_type!(/// A tenant.
+    TenantId, "tnt");
+id_type!(/// A user of a tenant.
+    UserId, "usr");
+id_type!(/// A sign-in.
+    SessionId, "ses");
+id_type!(/// A service that can be booked.
+    ServiceId, "svc");
+id_type!(/// A booking.
+    BookingId, "bkg");
+id_type!(/// A plan that a tenant can subscribe to.
+    PlanId, "pln");
+
+/// A UUIDv7 whose time is `now`, for rows that no client ever names.
+pub fn uuid_v7(now: Timestamp) -> Uuid {
+    let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
+    let time = uuid::Timestamp::from_unix_time(millis / 1000, (millis % 1000) as u32 * 1_000_000, 0, 0);
+    Uuid::new_v7(time)
+}
+
+fn encode(prefix: &str, uuid: Uuid) -> TypeSafeId<DynamicType> {
+    // Unwrap safety: every prefix is a literal of this file, of lower-case letters.
+    let prefix = DynamicType::new(prefix).expect("a valid prefix");
+    TypeSafeId::from_type_and_uuid(prefix, uuid)
+}
+
+fn decode(expected_prefix: &'static str, text: &str) -> Result<Uuid, InvalidId> {
+    let id: TypeSafeId<DynamicType> = text.parse().map_err(|_| InvalidId { expected_prefix })?;
+    if id.type_prefix() != expected_prefix {
+        return Err(InvalidId { expected_prefix });
+    }
+    Ok(id.uuid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_reads_back_as_it_was_written() {
+        let id = BookingId::generate(Timestamp::now());
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert!(id.to_string().starts_with("bkg_"));
+    }
+
+    #[test]
+    fn another_prefix_and_garbage_are_refused() {
+        let user = UserId::generate(Timestamp::now()).to_string();
+        for text in [user.as_str(), "", "bkg", "bkg_", "bkg_zzz", "bkg_81h455vb4pex5vsknk084sn02q", "bkg_\0"] {
+            assert_eq!(text.parse::<BookingId>(), Err(InvalidId { expected_prefix: "bkg" }), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn ids_sort_by_their_time() {
+        let early = ServiceId::generate(Timestamp::from_second(1_000).unwrap());
+        let late = ServiceId::generate(Timestamp::from_second(2_000).unwrap());
+        assert!(early < late);
+    }
+}
