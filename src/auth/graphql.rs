@@ -1,0 +1,139 @@
+//! Signing in and out, in the API.
+
+use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
+
+use super::{Login, PasswordsError, SignInError, SignedIn};
+use crate::{
+    graphql::{ApiError, Code, ContextExt, DateTime, Meaning, UserError, UserErrorCode, payload},
+    users::graphql::User,
+};
+
+/// Tokens of a sign-in.
+#[derive(SimpleObject)]
+pub struct Session {
+    /// A JWT for the header `Authorization: Bearer`.
+    access_token: String,
+    /// When the access token expires.
+    access_token_expires_at: DateTime,
+    /// Good for one `refreshSession`. Keep it secret.
+    refresh_token: String,
+    /// When the refresh token expires.
+    refresh_token_expires_at: DateTime,
+}
+
+/// The outcome of signing in.
+#[derive(SimpleObject)]
+pub struct LoginPayload {
+    /// The tokens.
+    session: Option<Session>,
+    /// Who signed in.
+    user: Option<User>,
+    /// What the caller can mend. Empty when there is a session.
+    user_errors: Vec<UserError>,
+}
+
+/// What to sign in with.
+#[derive(InputObject)]
+pub struct LoginInput {
+    /// Upper and lower case are the same.
+    email: String,
+    /// The password.
+    #[graphql(secret)]
+    password: String,
+    /// The tenant's slug; needed only where the e-mail belongs to several tenants.
+    tenant: Option<String>,
+}
+
+/// What to prolong a session with.
+#[derive(InputObject)]
+pub struct RefreshSessionInput {
+    /// From the last `login` or `refreshSession`.
+    #[graphql(secret)]
+    refresh_token: String,
+}
+
+payload!(
+    /// The outcome of `logout`.
+    LogoutPayload {
+        /// The session that has ended.
+        session_id: ID
+    }
+);
+
+impl From<SignInError> for Meaning {
+    fn from(error: SignInError) -> Self {
+        let mend = |code, field: &str, message: &str| Self::Mend(UserError::new(code, field, message));
+        match error {
+            SignInError::WrongCredentials => mend(
+                UserErrorCode::WrongCredentials,
+                "",
+                "E-mail or password is wrong. If you use this e-mail with several businesses, name the tenant.",
+            ),
+            SignInError::TenantNeeded => {
+                mend(UserErrorCode::Invalid, "tenant", "This e-mail belongs to several tenants: say which.")
+            }
+            SignInError::TenantSuspended => mend(UserErrorCode::TenantSuspended, "", "This tenant is suspended."),
+            SignInError::TokenInvalid => {
+                mend(UserErrorCode::TokenInvalid, "refreshToken", "This token is not good any more: sign in again.")
+            }
+            SignInError::TooManyAttempts(wait) => Self::Refuse(ApiError::Refused {
+                code: Code::RateLimited,
+                message: "Too many attempts. Try again later.".into(),
+                field: None,
+                retry_after: Some(wait.as_secs().max(1)),
+            }),
+            SignInError::Passwords(PasswordsError::Busy) => Self::Refuse(ApiError::unavailable(2)),
+            SignInError::Passwords(PasswordsError::Hashing(cause)) | SignInError::Signing(cause) => {
+                Self::Refuse(ApiError::Internal(cause))
+            }
+            SignInError::Db(error) => error.into(),
+        }
+    }
+}
+
+/// Mutations of sessions.
+#[derive(Default)]
+pub struct AuthMutation;
+
+#[Object]
+impl AuthMutation {
+    /// Signs in with e-mail and password. Every attempt counts: past a number of them `RATE_LIMITED`.
+    async fn login(&self, ctx: &Context<'_>, input: LoginInput) -> Result<LoginPayload, ApiError> {
+        let login = Login { email: input.email, password: input.password, tenant: input.tenant };
+        let request = ctx.request();
+        answer(ctx, request.sign_in().login(login, request.origin()).await)
+    }
+
+    /// Exchanges a refresh token for new tokens. Each refresh token is good once; one that is used again later ends the
+    /// session, because somebody else may have it.
+    async fn refresh_session(&self, ctx: &Context<'_>, input: RefreshSessionInput) -> Result<LoginPayload, ApiError> {
+        let request = ctx.request();
+        answer(ctx, request.sign_in().refresh(&input.refresh_token, request.origin()).await)
+    }
+
+    /// Ends the caller's session: its tokens are refused from the next request on.
+    async fn logout(&self, ctx: &Context<'_>) -> Result<LogoutPayload, ApiError> {
+        let work = ctx.work()?;
+        super::log_out(&work.caller()).await?;
+        Ok(LogoutPayload { session_id: Some(work.viewer.session.to_string().into()), user_errors: Vec::new() })
+    }
+}
+
+fn answer(ctx: &Context<'_>, result: Result<SignedIn, SignInError>) -> Result<LoginPayload, ApiError> {
+    match result.map_err(Meaning::from) {
+        Ok(signed_in) => {
+            // So that the answer can tell about the user, his tenant and bookings.
+            ctx.request().adopt(signed_in.viewer);
+            let session = Session {
+                access_token: signed_in.access_token,
+                access_token_expires_at: DateTime(signed_in.access_token_expires_at),
+                refresh_token: signed_in.refresh_token,
+                refresh_token_expires_at: DateTime(signed_in.refresh_token_expires_at),
+            };
+            Ok(LoginPayload { session: Some(session), user: Some(signed_in.user.into()), user_errors: vec![] })
+        }
+        // Sign-in has ended its own transactions; nothing of the request's has to be undone.
+        Err(Meaning::Mend(error)) => Ok(LoginPayload { session: None, user: None, user_errors: vec![error] }),
+        Err(Meaning::Refuse(error)) => Err(error),
+    }
+}

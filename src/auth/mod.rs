@@ -1,0 +1,148 @@
+//! Who is calling: actors, tokens, passwords and sessions.
+//!
+//! The sign-in path opens its own transactions, in the role `AUTHENTICATOR`, and hashes between them, never inside one.
+
+pub mod graphql;
+mod passwords;
+mod queries;
+mod sign_in;
+mod throttle;
+mod tokens;
+
+use std::str::FromStr;
+
+use uuid::Uuid;
+
+use crate::{
+    clock::Clock,
+    db::{DbError, Scope, ScopeRole, ScopedTx},
+    ids::{SessionId, TenantId, UserId},
+};
+
+pub use passwords::{PasswordCost, Passwords, PasswordsError};
+pub use sign_in::{Login, NewUser, SignIn, SignInError, SignedIn, normalise_email};
+pub use throttle::SignInLimits;
+pub use tokens::{KeyError, TokenSettings, Tokens};
+
+/// What a person of a tenant may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// A customer: own profile and own bookings.
+    User,
+    /// The whole calendar, and customers' names.
+    Staff,
+    /// Everything of the tenant.
+    Admin,
+}
+
+impl Role {
+    /// As the database and the tokens spell it.
+    pub fn as_str(self) -> &'static str {
+        self.scope_role().as_str()
+    }
+
+    /// The scope of a person in this role.
+    pub fn scope_role(self) -> ScopeRole {
+        match self {
+            Self::Admin => ScopeRole::Admin,
+            Self::Staff => ScopeRole::Staff,
+            Self::User => ScopeRole::User,
+        }
+    }
+}
+
+impl FromStr for Role {
+    type Err = DbError;
+
+    fn from_str(text: &str) -> Result<Self, DbError> {
+        match text {
+            "ADMIN" => Ok(Self::Admin),
+            "STAFF" => Ok(Self::Staff),
+            "USER" => Ok(Self::User),
+            other => Err(DbError::Corrupt(format!("{other:?} is no role"))),
+        }
+    }
+}
+
+/// A signed-in person, as a verified token names him. Whether it is still so is `enter`'s to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Viewer {
+    /// His tenant.
+    pub tenant: TenantId,
+    /// Himself.
+    pub user: UserId,
+    /// His role when the token was issued.
+    pub role: Role,
+    /// The sign-in that the token belongs to.
+    pub session: SessionId,
+}
+
+impl Viewer {
+    /// The scope of his transactions.
+    pub fn scope(&self) -> Scope {
+        Scope::person(self.tenant, self.user, self.role.scope_role(), self.session)
+    }
+}
+
+/// Who sent a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// No token.
+    Anonymous,
+    /// A token that is not, or not any more, ours. Only what anonymous callers may do works; the rest is refused.
+    Unverified,
+    /// A verified token.
+    Person(Viewer),
+}
+
+/// Where a request came from, for the audit log.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The id that the response carries too.
+    pub request_id: Uuid,
+    /// Network address of the client.
+    pub address: Option<String>,
+    /// What the client calls itself, cut to 300 characters.
+    pub user_agent: Option<String>,
+}
+
+/// What every rule of a signed-in person is given: whose transaction, who, when and from where.
+#[derive(Clone, Copy)]
+pub struct Caller<'a> {
+    /// The request's transaction.
+    pub tx: &'a ScopedTx,
+    /// Who asks.
+    pub viewer: Viewer,
+    /// What time it is.
+    pub clock: &'a Clock,
+    /// Where the request came from.
+    pub origin: &'a Origin,
+}
+
+impl Caller<'_> {
+    /// Whether the caller's role is at least this one.
+    pub fn is_at_least(&self, role: Role) -> bool {
+        self.viewer.role >= role
+    }
+}
+
+/// Ends the caller's own session: its access tokens are refused from the next request on. Returns whether it was alive.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn log_out(caller: &Caller<'_>) -> Result<bool, DbError> {
+    let ended = queries::end_session(caller.tx, caller.viewer.session, "LOGOUT", caller.clock.now()).await?;
+    if ended {
+        crate::audit::record(caller, "sessions.logout", "session", Some(caller.viewer.session.0), Default::default())
+            .await?;
+    }
+    Ok(ended)
+}
+
+/// Directory: whether anybody signs in with this e-mail. For the sign-in path's scope only.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn is_login(directory: &ScopedTx, email: &str) -> Result<bool, DbError> {
+    Ok(!queries::logins_of(directory, email).await?.is_empty())
+}

@@ -1,0 +1,177 @@
+//! Argon2id, off the async threads and behind a gate.
+//!
+//! A hash costs some 60 ms of one core and 19 MiB, so a flood of logins must queue here and nowhere else: few at a time,
+//! a bounded number waiting, and a clear refusal past that.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use argon2::{
+    Algorithm, Argon2, Params, Version,
+    password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
+};
+use tokio::sync::Semaphore;
+
+/// Why there is no answer about a password.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum PasswordsError {
+    /// Too many wait already.
+    #[error("too many sign-ins at once")]
+    Busy,
+    /// Hashing itself failed: a fault of ours.
+    #[error("a password could not be hashed: {0}")]
+    Hashing(String),
+}
+
+/// What a hash costs.
+#[derive(Clone, Copy, Debug)]
+pub struct PasswordCost {
+    /// Memory of one hash, in KiB.
+    pub memory_kib: u32,
+    /// Passes over that memory.
+    pub passes: u32,
+}
+
+impl Default for PasswordCost {
+    /// The first choice of OWASP's password storage cheat sheet for argon2id with 19 MiB.
+    fn default() -> Self {
+        Self { memory_kib: 19_456, passes: 2 }
+    }
+}
+
+/// Hashes and verifies passwords.
+#[derive(Clone)]
+pub struct Passwords {
+    argon2: Argon2<'static>,
+    /// A hash of nothing that anybody knows: verified where there is no user, so that both cases cost the same.
+    dummy_hash: Arc<str>,
+    running: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
+    max_waiting: usize,
+}
+
+impl Passwords {
+    /// Prepares the gate: as many hashes at a time as half the cores, 64 waiting for each.
+    ///
+    /// # Errors
+    /// When the cost is outside what argon2 allows.
+    pub fn try_new(cost: PasswordCost) -> Result<Self, PasswordsError> {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self::with_gate(cost, (cores / 2).max(1), 64 * cores)
+    }
+
+    /// With a gate of this width and a queue of this length.
+    ///
+    /// # Errors
+    /// When the cost is outside what argon2 allows.
+    pub fn with_gate(cost: PasswordCost, width: usize, max_waiting: usize) -> Result<Self, PasswordsError> {
+        let params = Params::new(cost.memory_kib, cost.passes, 1, None).map_err(hashing)?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let mut unknown = [0; 32];
+        aws_lc_rs::rand::fill(&mut unknown).map_err(hashing)?;
+        let dummy_hash = argon2.hash_password(&unknown).map_err(hashing)?.to_string().into();
+        Ok(Self { argon2, dummy_hash, running: Arc::new(Semaphore::new(width)), waiting: Arc::default(), max_waiting })
+    }
+
+    /// A new hash, in PHC string format.
+    ///
+    /// # Errors
+    /// [`PasswordsError::Busy`] when the queue is full.
+    pub async fn hash(&self, password: String) -> Result<String, PasswordsError> {
+        self.gated(move |argon2| argon2.hash_password(password.as_bytes()).map(|it| it.to_string()).map_err(hashing))
+            .await?
+    }
+
+    /// Whether the password has this hash. Without a hash the answer is no, and costs the same.
+    ///
+    /// # Errors
+    /// [`PasswordsError::Busy`] when the queue is full.
+    pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, PasswordsError> {
+        let known = hash.is_some();
+        let hash = hash.unwrap_or_else(|| self.dummy_hash.to_string());
+        self.gated(move |argon2| {
+            let parsed = PasswordHash::new(&hash).map_err(hashing)?;
+            Ok(argon2.verify_password(password.as_bytes(), &parsed).is_ok() && known)
+        })
+        .await?
+    }
+
+    async fn gated<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Argon2<'static>) -> T + Send + 'static,
+    ) -> Result<T, PasswordsError> {
+        let place = Waiting::take(&self.waiting, self.max_waiting)?;
+        let permit = self.running.clone().acquire_owned().await.map_err(hashing)?;
+        drop(place);
+        let argon2 = self.argon2.clone();
+        // The permit goes along: a caller that hangs up does not make room for another hash while this one runs.
+        let task = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work(&argon2)
+        });
+        task.await.map_err(hashing)
+    }
+}
+
+/// A place in the queue, given back when dropped.
+struct Waiting(Arc<AtomicUsize>);
+
+impl Waiting {
+    fn take(count: &Arc<AtomicUsize>, most: usize) -> Result<Self, PasswordsError> {
+        let place = Self(count.clone());
+        if count.fetch_add(1, Ordering::Relaxed) >= most {
+            return Err(PasswordsError::Busy); // Dropping `place` gives it back.
+        }
+        Ok(place)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn hashing(error: impl std::fmt::Display) -> PasswordsError {
+    PasswordsError::Hashing(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHEAP: PasswordCost = PasswordCost { memory_kib: 8, passes: 1 };
+
+    #[tokio::test]
+    async fn a_password_verifies_against_its_own_hash_only() {
+        let passwords = Passwords::try_new(CHEAP).unwrap();
+        let hash = passwords.hash("demo-demo-demo".into()).await.unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{hash}");
+        assert!(passwords.verify("demo-demo-demo".into(), Some(hash.clone())).await.unwrap());
+        assert!(!passwords.verify("demo-demo-demO".into(), Some(hash)).await.unwrap());
+        assert!(!passwords.verify("demo-demo-demo".into(), None).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn the_queue_is_bounded_and_places_come_back() {
+        let passwords = Passwords::with_gate(CHEAP, 1, 2).unwrap();
+        let held = passwords.running.clone().acquire_owned().await.unwrap();
+        let waiting: Vec<_> = (0..2)
+            .map(|_| {
+                let passwords = passwords.clone();
+                tokio::spawn(async move { passwords.hash("x".into()).await })
+            })
+            .collect();
+        while passwords.waiting.load(Ordering::Relaxed) < 2 {
+            tokio::task::yield_now().await;
+        }
+        assert!(matches!(passwords.hash("x".into()).await, Err(PasswordsError::Busy)));
+        drop(held);
+        for it in waiting {
+            assert!(it.await.unwrap().is_ok());
+        }
+        assert!(passwords.hash("x".into()).await.is_ok());
+    }
+}

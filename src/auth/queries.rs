@@ -1,0 +1,255 @@
+//! Every statement of signing in. `directory` where it says so; the rest runs in the tenant's store.
+
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use super::{Origin, Role};
+use crate::{
+    db::{DbError, Param, Row, ScopedTx},
+    ids::{SessionId, TenantId, UserId},
+};
+
+/// A tenant that an e-mail can sign in to.
+pub struct LoginEntry {
+    pub tenant: TenantId,
+    pub user: UserId,
+    pub slug: String,
+}
+
+/// What deciding about a sign-in takes.
+pub struct Account {
+    pub password_hash: String,
+    pub user: crate::users::User,
+    pub tenant_suspended: bool,
+}
+
+/// Directory: the tenants of an e-mail, oldest first.
+pub async fn logins_of(tx: &ScopedTx, email: &str) -> Result<Vec<LoginEntry>, DbError> {
+    let rows = tx
+        .query(
+            "-- auth.logins_of
+            select l.tenant_id, l.user_id, t.slug
+              from logins l join tenants t on t.id = l.tenant_id
+             where l.email = $1 and t.state <> 'DELETED'
+             order by l.tenant_id",
+            &[&email],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| LoginEntry { tenant: row.get(0), user: row.get(1), slug: row.get(2) }).collect())
+}
+
+/// Directory: takes one attempt from a bucket; `false` when it is empty. GCRA in one statement: the row holds the
+/// instant at which the bucket will be empty of debts, and an attempt is refused while that is too far ahead.
+pub async fn take_from_bucket(
+    tx: &ScopedTx,
+    bucket: &[u8],
+    interval: SignedDuration,
+    burst: u32,
+    now: Timestamp,
+) -> Result<bool, DbError> {
+    let one_attempt_on = now + interval;
+    let latest = now + interval * i32::try_from(burst).unwrap_or(i32::MAX);
+    let row = tx
+        .query_opt(
+            "-- auth.take_from_bucket
+            insert into sign_in_throttles as t (bucket, drained_at) values ($1, $2)
+            on conflict (bucket) do update
+               set drained_at = greatest(t.drained_at, $3) + ($2 - $3)
+             where greatest(t.drained_at, $3) + ($2 - $3) <= $4
+            returning true",
+            &[&bucket, &one_attempt_on, &now, &latest],
+        )
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Directory: removes some buckets that have long been full again.
+pub async fn sweep_buckets(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
+    tx.execute(
+        "-- auth.sweep_buckets
+        delete from sign_in_throttles
+         where bucket in (select bucket from sign_in_throttles where drained_at < $1 limit 20 for update skip locked)",
+        &[&(now - SignedDuration::from_hours(1))],
+    )
+    .await
+}
+
+/// The user with his hash; `None` when there is no such user.
+pub async fn account(tx: &ScopedTx, user: UserId) -> Result<Option<Account>, DbError> {
+    let row = tx
+        .query_opt(
+            "-- auth.account
+            select u.id, u.email, u.name, u.role, u.status, u.created_at, c.password_hash, t.state = 'SUSPENDED'
+              from users u
+              join credentials c on c.tenant_id = u.tenant_id and c.user_id = u.id
+              join tenant_state t on t.tenant_id = u.tenant_id
+             where u.tenant_id = $1 and u.id = $2",
+            &[&tx.tenant(), &user],
+        )
+        .await?;
+    row.map(|row| {
+        Ok(Account { user: crate::users::User::read(&row)?, password_hash: row.get(6), tenant_suspended: row.get(7) })
+    })
+    .transpose()
+}
+
+/// Begins a session.
+pub async fn insert_session(
+    tx: &ScopedTx,
+    id: SessionId,
+    user: UserId,
+    now: Timestamp,
+    expires_at: Timestamp,
+    origin: &Origin,
+) -> Result<(), DbError> {
+    tx.execute(
+        "-- auth.insert_session
+        insert into sessions (tenant_id, id, user_id, created_at, expires_at, user_agent, address)
+        values ($1, $2, $3, $4, $5, $6, $7)",
+        &[&tx.tenant(), &id, &user, &now, &expires_at, &origin.user_agent, &origin.address],
+    )
+    .await
+}
+
+/// Ends a session; `false` when it had ended, or there is none that the scope may end.
+pub async fn end_session(tx: &ScopedTx, id: SessionId, reason: &'static str, now: Timestamp) -> Result<bool, DbError> {
+    let row = tx
+        .query_opt(
+            "-- auth.end_session
+            update sessions set ended_at = $3, end_reason = $4
+             where tenant_id = $1 and id = $2 and ended_at is null
+            returning true",
+            &[&tx.tenant(), &id, &now, &reason],
+        )
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Stores a refresh token's hash.
+pub async fn insert_refresh_token(
+    tx: &ScopedTx,
+    id: Uuid,
+    session: SessionId,
+    token_hash: &[u8],
+    now: Timestamp,
+    expires_at: Timestamp,
+) -> Result<(), DbError> {
+    let params: [Param<'_>; 6] = [&tx.tenant(), &id, &session, &token_hash, &now, &expires_at];
+    tx.execute(
+        "-- auth.insert_refresh_token
+        insert into refresh_tokens (tenant_id, id, session_id, token_hash, issued_at, expires_at)
+        values ($1, $2, $3, $4, $5, $6)",
+        &params,
+    )
+    .await
+}
+
+/// Uses a refresh token: returns its session when it was good and unused. Of two at once exactly one gets it.
+pub async fn use_refresh_token(tx: &ScopedTx, token_hash: &[u8], now: Timestamp) -> Result<Option<SessionId>, DbError> {
+    let row = tx
+        .query_opt(
+            "-- auth.use_refresh_token
+            update refresh_tokens set used_at = $3
+             where tenant_id = $1 and token_hash = $2 and used_at is null and expires_at > $3
+            returning session_id",
+            &[&tx.tenant(), &token_hash, &now],
+        )
+        .await?;
+    Ok(row.map(|row| row.get(0)))
+}
+
+/// A refresh token that was used: its session and when. `None` for an unknown or unused one.
+pub async fn used_refresh_token(tx: &ScopedTx, token_hash: &[u8]) -> Result<Option<(SessionId, Timestamp)>, DbError> {
+    let row = tx
+        .query_opt(
+            "-- auth.used_refresh_token
+            select session_id, used_at from refresh_tokens
+             where tenant_id = $1 and token_hash = $2 and used_at is not null",
+            &[&tx.tenant(), &token_hash],
+        )
+        .await?;
+    Ok(row.map(|row| (row.get(0), row.get(1))))
+}
+
+/// Whether the store knows this refresh token, and until when it is good.
+pub async fn refresh_token_expiry(tx: &ScopedTx, token_hash: &[u8]) -> Result<Option<Timestamp>, DbError> {
+    let row = tx
+        .query_opt(
+            "-- auth.refresh_token_expiry
+            select expires_at from refresh_tokens where tenant_id = $1 and token_hash = $2",
+            &[&tx.tenant(), &token_hash],
+        )
+        .await?;
+    Ok(row.map(|row| row.get(0)))
+}
+
+/// A live session with its user, and the instant past which it cannot be prolonged. `None` when it has ended, its user is
+/// not active, or the tenant is suspended.
+pub async fn live_session(
+    tx: &ScopedTx,
+    id: SessionId,
+    now: Timestamp,
+) -> Result<Option<(crate::users::User, Timestamp)>, DbError> {
+    let row = tx
+        .query_opt(
+            "-- auth.live_session
+            select u.id, u.email, u.name, u.role, u.status, u.created_at, s.expires_at
+              from sessions s
+              join users u on u.tenant_id = s.tenant_id and u.id = s.user_id and u.status = 'ACTIVE'
+              join tenant_state t on t.tenant_id = s.tenant_id and t.state <> 'SUSPENDED'
+             where s.tenant_id = $1 and s.id = $2 and s.ended_at is null and s.expires_at > $3",
+            &[&tx.tenant(), &id, &now],
+        )
+        .await?;
+    row.map(|row: Row| Ok((crate::users::User::read(&row)?, row.get(6)))).transpose()
+}
+
+/// Directory: makes the e-mail a login of the scope's tenant and returns whose. An earlier claim stands.
+pub async fn claim_login(tx: &ScopedTx, email: &str, user: UserId) -> Result<UserId, DbError> {
+    tx.execute(
+        "-- auth.claim_login
+        insert into logins (email, tenant_id, user_id) values ($2, $1, $3) on conflict do nothing",
+        &[&tx.tenant(), &email, &user],
+    )
+    .await?;
+    let row = tx
+        .query_one(
+            "-- auth.login_owner
+            select user_id from logins where tenant_id = $1 and email = $2",
+            &[&tx.tenant(), &email],
+        )
+        .await?;
+    Ok(row.get(0))
+}
+
+/// Makes a user; `false` when the id or the e-mail is there already.
+pub async fn insert_user(
+    tx: &ScopedTx,
+    id: UserId,
+    email: &str,
+    name: &str,
+    role: Role,
+    now: Timestamp,
+) -> Result<bool, DbError> {
+    let row = tx
+        .query_opt(
+            "-- auth.insert_user
+            insert into users (tenant_id, id, email, name, role, created_at, updated_at)
+            values ($1, $2, $3, $4, $5, $6, $6)
+            on conflict do nothing
+            returning true",
+            &[&tx.tenant(), &id, &email, &name, &role.as_str(), &now],
+        )
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Gives a new user his password.
+pub async fn insert_credential(tx: &ScopedTx, user: UserId, hash: &str, now: Timestamp) -> Result<(), DbError> {
+    tx.execute(
+        "-- auth.insert_credential
+        insert into credentials (tenant_id, user_id, password_hash, updated_at) values ($1, $2, $3, $4)",
+        &[&tx.tenant(), &user, &hash, &now],
+    )
+    .await
+}

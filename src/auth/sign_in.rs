@@ -1,0 +1,336 @@
+//! Login and refresh. Each opens transactions of its own: what an attempt counts must stay counted when it fails.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use unicode_normalization::UnicodeNormalization;
+
+use super::{
+    Origin, Passwords, PasswordsError, Role, SignInLimits, Tokens, Viewer, queries, throttle, tokens::RefreshToken,
+};
+use crate::{
+    audit,
+    clock::Clock,
+    db::{Access, DbError, Gate, Scope, ScopedTx},
+    ids::{SessionId, TenantId, UserId, uuid_v7},
+    users::{User, UserStatus},
+};
+
+/// How long a used refresh token still returns its successor, for a client whose answer was lost or that asked twice.
+pub const REFRESH_GRACE: SignedDuration = SignedDuration::from_secs(10);
+/// Longest password that is hashed, in characters.
+pub const MAX_PASSWORD_LENGTH: usize = 256;
+/// Longest e-mail that is looked up, in bytes (RFC 5321).
+const MAX_EMAIL_BYTES: usize = 320;
+
+/// Why there is no session.
+#[derive(Clone, Debug)]
+pub enum SignInError {
+    /// Unknown e-mail, wrong password, or a deactivated user: nobody is told which.
+    WrongCredentials,
+    /// The password is right, but the e-mail has users in several tenants.
+    TenantNeeded,
+    /// The password is right, but the tenant is suspended.
+    TenantSuspended,
+    /// The refresh token is unknown, expired, used up, or its session has ended.
+    TokenInvalid,
+    /// Too many attempts; try again after this time.
+    TooManyAttempts(SignedDuration),
+    /// No answer about the password.
+    Passwords(PasswordsError),
+    /// Signing the token failed: a fault of ours.
+    Signing(String),
+    /// A statement failed.
+    Db(DbError),
+}
+
+impl From<DbError> for SignInError {
+    fn from(error: DbError) -> Self {
+        Self::Db(error)
+    }
+}
+
+impl From<PasswordsError> for SignInError {
+    fn from(error: PasswordsError) -> Self {
+        Self::Passwords(error)
+    }
+}
+
+/// What a caller signs in with.
+pub struct Login {
+    /// As typed.
+    pub email: String,
+    /// As typed.
+    pub password: String,
+    /// The tenant's slug, needed only where the e-mail belongs to several.
+    pub tenant: Option<String>,
+}
+
+/// A session that was begun or refreshed.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    /// For the `Authorization` header.
+    pub access_token: String,
+    /// When the access token expires.
+    pub access_token_expires_at: Timestamp,
+    /// Good for one refresh.
+    pub refresh_token: String,
+    /// When the refresh token expires.
+    pub refresh_token_expires_at: Timestamp,
+    /// Who signed in, for the rest of the request.
+    pub viewer: Viewer,
+    /// The same, as the store knows him.
+    pub user: User,
+}
+
+/// The sign-in path.
+pub struct SignIn {
+    gate: Gate,
+    passwords: Passwords,
+    tokens: Arc<Tokens>,
+    limits: SignInLimits,
+    /// Tokens and sessions follow the system's clock, as PostgreSQL and the token library do.
+    clock: Clock,
+}
+
+impl SignIn {
+    /// From its parts.
+    pub fn new(gate: Gate, passwords: Passwords, tokens: Arc<Tokens>, limits: SignInLimits, clock: Clock) -> Self {
+        Self { gate, passwords, tokens, limits, clock }
+    }
+
+    /// Checks e-mail and password and begins a session.
+    ///
+    /// The same statements and exactly one password verification are run whether the e-mail is known or not.
+    ///
+    /// # Errors
+    /// See [`SignInError`].
+    pub async fn login(&self, login: Login, origin: &Origin) -> Result<SignedIn, SignInError> {
+        let email = normalise_email(&login.email);
+        let plausible = email.len() <= MAX_EMAIL_BYTES && login.password.chars().count() <= MAX_PASSWORD_LENGTH;
+        if !plausible {
+            return Err(SignInError::WrongCredentials);
+        }
+        let now = self.clock.now();
+
+        let directory = self.gate.directory(Scope::directory_authenticator(), Access::Write);
+        let counted = throttle::count(&directory, &self.limits, &email, origin.address.as_deref(), now).await?;
+        let mut entries = queries::logins_of(&directory, &email).await?;
+        directory.commit().await?;
+        counted.map_err(SignInError::TooManyAttempts)?;
+
+        if let Some(slug) = &login.tenant {
+            entries.retain(|entry| &entry.slug == slug);
+        }
+        let ambiguous = entries.len() > 1;
+        let account = match entries.first() {
+            Some(entry) => self.account(entry.tenant, entry.user).await?.map(|account| (entry.tenant, account)),
+            // The tenant that is not there: the same statements, and no account.
+            None => self.account(TenantId(uuid::Uuid::nil()), UserId(uuid::Uuid::nil())).await?.and(None),
+        };
+        let hash = account.as_ref().map(|(_, account)| account.password_hash.clone());
+        let verified = self.passwords.verify(login.password, hash).await?;
+        let Some((tenant, account)) =
+            account.filter(|(_, account)| verified && account.user.status == UserStatus::Active)
+        else {
+            return Err(SignInError::WrongCredentials);
+        };
+        if ambiguous {
+            return Err(SignInError::TenantNeeded);
+        }
+        if account.tenant_suspended {
+            return Err(SignInError::TenantSuspended);
+        }
+        self.begin_session(tenant, account.user, origin).await
+    }
+
+    async fn account(&self, tenant: TenantId, user: UserId) -> Result<Option<queries::Account>, DbError> {
+        let tx = self.gate.tenant(Scope::authenticator(tenant), Access::Read);
+        match queries::account(&tx, user).await {
+            Ok(account) => {
+                tx.end_read();
+                Ok(account)
+            }
+            Err(DbError::TenantNotHere) => {
+                tx.rollback();
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Begins a session for a user who has just proved who he is.
+    ///
+    /// # Errors
+    /// When a statement or signing fails; then no session exists.
+    pub async fn begin_session(&self, tenant: TenantId, user: User, origin: &Origin) -> Result<SignedIn, SignInError> {
+        let now = self.clock.now();
+        let session = SessionId::generate(now);
+        let ends = now + self.tokens.settings.session_life;
+        let refresh = self.tokens.first_refresh_token(tenant);
+        let tx = self.gate.tenant(Scope::authenticator(tenant), Access::Write);
+        queries::insert_session(&tx, session, user.id, now, ends, origin).await?;
+        let refresh_expires = self.store_refresh_token(&tx, session, &refresh, now, ends).await?;
+        let event = audit::Event::of_sign_in(user.id, "sessions.login", "session", Some(session.0));
+        audit::record_as(&tx, event, now, origin).await?;
+        tx.commit().await?;
+        self.issue(tenant, user, session, &refresh, refresh_expires, now)
+    }
+
+    /// Exchanges a refresh token for a new pair.
+    ///
+    /// Each token is good once. Used again within [`REFRESH_GRACE`] it returns the same successor; used later it has been
+    /// stolen or leaked, so the whole session ends (RFC 9700, section 4.14.2).
+    ///
+    /// # Errors
+    /// See [`SignInError`].
+    pub async fn refresh(&self, token: &str, origin: &Origin) -> Result<SignedIn, SignInError> {
+        let token = RefreshToken::parse(token).ok_or(SignInError::TokenInvalid)?;
+        let now = self.clock.now();
+        let tx = self.gate.tenant(Scope::authenticator(token.tenant), Access::Write);
+        let result = self.refresh_within(&tx, &token, now, origin).await;
+        match result {
+            // A replay ends the session, and that must stay although the answer is a refusal.
+            Ok(_) | Err(SignInError::TokenInvalid) => tx.commit().await?,
+            Err(SignInError::Db(DbError::TenantNotHere)) => return Err(SignInError::TokenInvalid),
+            Err(_) => {}
+        }
+        result
+    }
+
+    async fn refresh_within(
+        &self,
+        tx: &ScopedTx,
+        token: &RefreshToken,
+        now: Timestamp,
+        origin: &Origin,
+    ) -> Result<SignedIn, SignInError> {
+        let successor = self.tokens.successor(token);
+        if let Some(session) = queries::use_refresh_token(tx, &token.hash(), now).await? {
+            let (user, ends) = queries::live_session(tx, session, now).await?.ok_or(SignInError::TokenInvalid)?;
+            let expires = self.store_refresh_token(tx, session, &successor, now, ends).await?;
+            return self.issue(token.tenant, user, session, &successor, expires, now);
+        }
+        let Some((session, used_at)) = queries::used_refresh_token(tx, &token.hash()).await? else {
+            return Err(SignInError::TokenInvalid);
+        };
+        let Some((user, _)) = queries::live_session(tx, session, now).await? else {
+            return Err(SignInError::TokenInvalid);
+        };
+        if now.duration_since(used_at) > REFRESH_GRACE {
+            queries::end_session(tx, session, "REFRESH_TOKEN_REPLAYED", now).await?;
+            let event = audit::Event::of_sign_in(user.id, "sessions.replay_detected", "session", Some(session.0));
+            audit::record_as(tx, event, now, origin).await?;
+            return Err(SignInError::TokenInvalid);
+        }
+        // Unknown only when the signing key was changed in between.
+        let expires = queries::refresh_token_expiry(tx, &successor.hash()).await?.ok_or(SignInError::TokenInvalid)?;
+        self.issue(token.tenant, user, session, &successor, expires, now)
+    }
+
+    async fn store_refresh_token(
+        &self,
+        tx: &ScopedTx,
+        session: SessionId,
+        token: &RefreshToken,
+        now: Timestamp,
+        session_ends: Timestamp,
+    ) -> Result<Timestamp, DbError> {
+        let expires = (now + self.tokens.settings.refresh_life).min(session_ends);
+        queries::insert_refresh_token(tx, uuid_v7(now), session, &token.hash(), now, expires).await?;
+        Ok(expires)
+    }
+
+    fn issue(
+        &self,
+        tenant: TenantId,
+        user: User,
+        session: SessionId,
+        refresh: &RefreshToken,
+        refresh_token_expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<SignedIn, SignInError> {
+        let viewer = Viewer { tenant, user: user.id, role: user.role, session };
+        let (access_token, access_token_expires_at) =
+            self.tokens.issue(&viewer, now).map_err(|error| SignInError::Signing(error.to_string()))?;
+        Ok(SignedIn {
+            access_token,
+            access_token_expires_at,
+            refresh_token: refresh.expose(),
+            refresh_token_expires_at,
+            viewer,
+            user,
+        })
+    }
+
+    /// Makes a user with a password: how people join. Done again after a crash, it completes what was begun.
+    ///
+    /// # Errors
+    /// When a statement fails, or the password cannot be hashed now.
+    pub async fn enrol(&self, tenant: TenantId, new: NewUser) -> Result<UserId, SignInError> {
+        let email = normalise_email(&new.email);
+        let now = self.clock.now();
+        let hash = self.passwords.hash(new.password).await?;
+
+        let directory = self.gate.directory(Scope::authenticator(tenant), Access::Write);
+        let user = queries::claim_login(&directory, &email, UserId::generate(now)).await?;
+        directory.commit().await?;
+
+        let tx = self.gate.tenant(Scope::authenticator(tenant), Access::Write);
+        if queries::insert_user(&tx, user, &email, &new.name, new.role, now).await? {
+            queries::insert_credential(&tx, user, &hash, now).await?;
+            let event = audit::Event::of_sign_in(user, "users.join", "user", Some(user.0));
+            audit::record_as(&tx, event, now, &Origin::default()).await?;
+        }
+        tx.commit().await?;
+        Ok(user)
+    }
+
+    /// Whose login this e-mail is in the tenant.
+    ///
+    /// # Errors
+    /// `WrongCredentials` when it is nobody's.
+    pub async fn login_owner(&self, tenant: TenantId, email: &str) -> Result<UserId, SignInError> {
+        let directory = self.gate.directory(Scope::directory_authenticator(), Access::Read);
+        let entries = queries::logins_of(&directory, &normalise_email(email)).await?;
+        directory.end_read();
+        let entry = entries.into_iter().find(|entry| entry.tenant == tenant);
+        entry.map(|entry| entry.user).ok_or(SignInError::WrongCredentials)
+    }
+
+    /// A session for a user without his password: for work that the operator of the deployment starts himself, such as
+    /// demo data. Nothing that a request can reach calls it.
+    ///
+    /// # Errors
+    /// `WrongCredentials` when there is no such user.
+    pub async fn trusted_session(&self, tenant: TenantId, email: &str) -> Result<Viewer, SignInError> {
+        let user = self.login_owner(tenant, email).await?;
+        let account = self.account(tenant, user).await?.ok_or(SignInError::WrongCredentials)?;
+        Ok(self.begin_session(tenant, account.user, &Origin::default()).await?.viewer)
+    }
+
+    /// A hash of this password, for credentials that are not a tenant's user's.
+    ///
+    /// # Errors
+    /// When the password cannot be hashed now.
+    pub async fn hash(&self, password: String) -> Result<String, PasswordsError> {
+        self.passwords.hash(password).await
+    }
+}
+
+/// Somebody who joins a tenant.
+pub struct NewUser {
+    /// As typed.
+    pub email: String,
+    /// What he is called.
+    pub name: String,
+    /// What he may do.
+    pub role: Role,
+    /// As typed.
+    pub password: String,
+}
+
+/// Unicode NFKC, lower case, without space around: how e-mails are stored and compared.
+pub fn normalise_email(email: &str) -> String {
+    email.trim().nfkc().collect::<String>().to_lowercase()
+}

@@ -1,0 +1,300 @@
+//! Access tokens (JWT, EdDSA over Ed25519) and refresh tokens (opaque).
+
+use std::{collections::HashMap, path::Path};
+
+use aws_lc_rs::{
+    digest, hmac, rand,
+    signature::{Ed25519KeyPair, KeyPair},
+};
+use base64::{Engine, engine::general_purpose::STANDARD, engine::general_purpose::URL_SAFE_NO_PAD};
+use jiff::{SignedDuration, Timestamp};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, EncodingKey, Header, Validation,
+    jwk::{Jwk, JwkSet, PublicKeyUse, ThumbprintHash},
+};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Role, Viewer};
+use crate::ids::TenantId;
+
+/// How old a token may be that was issued by a clock ahead of ours, in seconds.
+const LEEWAY_SECONDS: u64 = 5;
+/// Marks a refresh token, so that a leaked one is found by scanners and is never taken for an access token.
+const REFRESH_PREFIX: &str = "tnr_";
+
+/// Why there are no signing keys.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The PEM is not an Ed25519 key.
+    #[error("not an Ed25519 {0} key in PEM format: make one with `openssl genpkey -algorithm ed25519`")]
+    Invalid(&'static str),
+    /// The key file cannot be read or written.
+    #[error("cannot keep the signing key in {path}: {source}")]
+    File {
+        /// Which file.
+        path: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+}
+
+/// What a token says besides who it is about.
+#[derive(Clone, Debug)]
+pub struct TokenSettings {
+    /// Claim `iss`, the address of this deployment.
+    pub issuer: String,
+    /// Claim `aud`, whom the tokens are for.
+    pub audience: String,
+    /// Life of an access token.
+    pub access_life: SignedDuration,
+    /// Life of a refresh token, from each refresh on.
+    pub refresh_life: SignedDuration,
+    /// Most that a session can be prolonged to by refreshing, from sign-in on.
+    pub session_life: SignedDuration,
+}
+
+impl Default for TokenSettings {
+    /// 15 minutes, 30 days and 90 days.
+    fn default() -> Self {
+        Self {
+            issuer: "tenantry".into(),
+            audience: "tenantry-api".into(),
+            access_life: SignedDuration::from_mins(15),
+            refresh_life: SignedDuration::from_hours(30 * 24),
+            session_life: SignedDuration::from_hours(90 * 24),
+        }
+    }
+}
+
+/// The claims of an access token.
+#[derive(Debug, Serialize, Deserialize)]
+struct Claims {
+    iss: String,
+    aud: String,
+    sub: String,
+    /// The tenant.
+    tid: String,
+    role: String,
+    /// The session.
+    sid: String,
+    iat: i64,
+    nbf: i64,
+    exp: i64,
+}
+
+/// Signs and verifies access tokens; makes refresh tokens.
+pub struct Tokens {
+    signing: EncodingKey,
+    header: Header,
+    /// By `kid`: the signing key's and those of keys that were retired but whose tokens still live.
+    verifying: HashMap<String, DecodingKey>,
+    jwks: JwkSet,
+    validation: Validation,
+    successor_key: hmac::Key,
+    /// Lives, issuer and audience.
+    pub settings: TokenSettings,
+}
+
+impl Tokens {
+    /// From the private key that signs and public keys that are accepted beside it, all in PEM format.
+    ///
+    /// # Errors
+    /// [`KeyError::Invalid`] when one is not an Ed25519 key.
+    pub fn try_new(
+        private_pem: &str,
+        retired_public_pems: &[String],
+        settings: TokenSettings,
+    ) -> Result<Self, KeyError> {
+        let signing = EncodingKey::from_ed_pem(private_pem.as_bytes()).map_err(|_| KeyError::Invalid("private"))?;
+        let pair = Ed25519KeyPair::from_pkcs8(signing.as_bytes()).map_err(|_| KeyError::Invalid("private"))?;
+        let mut keys = vec![URL_SAFE_NO_PAD.encode(pair.public_key().as_ref())];
+        for pem in retired_public_pems {
+            keys.push(public_key_of_pem(pem).ok_or(KeyError::Invalid("public"))?);
+        }
+        let jwks: Vec<Jwk> = keys.iter().filter_map(|x| jwk(x)).collect();
+        let mut verifying = HashMap::new();
+        for it in &jwks {
+            let key = DecodingKey::from_jwk(it).map_err(|_| KeyError::Invalid("public"))?;
+            verifying.insert(it.common.key_id.clone().unwrap_or_default(), key);
+        }
+        let header = Header {
+            kid: jwks.first().and_then(|it| it.common.key_id.clone()),
+            typ: Some("at+jwt".into()), // RFC 9068
+            ..Header::new(Algorithm::EdDSA)
+        };
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_issuer(&[&settings.issuer]);
+        validation.set_audience(&[&settings.audience]);
+        // Without this a token that lacks `aud` or `iss` passes.
+        validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
+        validation.validate_nbf = true;
+        validation.leeway = LEEWAY_SECONDS;
+        let successor_key = hmac::Key::new(
+            hmac::HMAC_SHA256,
+            hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, signing.as_bytes()), b"tenantry refresh token successor")
+                .as_ref(),
+        );
+        Ok(Self { signing, header, verifying, jwks: JwkSet { keys: jwks }, validation, successor_key, settings })
+    }
+
+    /// With the key of this file, which is made (mode 0600) when there is none.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written, or holds no key.
+    pub fn with_key_file(path: &Path, settings: TokenSettings) -> Result<Self, KeyError> {
+        let file_error = |source| KeyError::File { path: path.display().to_string(), source };
+        let pem = match std::fs::read_to_string(path) {
+            Ok(pem) => pem,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let pem = generate_private_pem()?;
+                write_private(path, &pem).map_err(file_error)?;
+                pem
+            }
+            Err(error) => return Err(file_error(error)),
+        };
+        Self::try_new(&pem, &[], settings)
+    }
+
+    /// An access token for this person, and when it expires.
+    ///
+    /// # Errors
+    /// When signing fails, which no input can cause.
+    pub fn issue(&self, viewer: &Viewer, now: Timestamp) -> Result<(String, Timestamp), jsonwebtoken::errors::Error> {
+        let expires = whole_seconds(now + self.settings.access_life);
+        let claims = Claims {
+            iss: self.settings.issuer.clone(),
+            aud: self.settings.audience.clone(),
+            sub: viewer.user.to_string(),
+            tid: viewer.tenant.to_string(),
+            role: viewer.role.as_str().to_owned(),
+            sid: viewer.session.to_string(),
+            iat: now.as_second(),
+            nbf: now.as_second(),
+            exp: expires.as_second(),
+        };
+        Ok((jsonwebtoken::encode(&self.header, &claims, &self.signing)?, expires))
+    }
+
+    /// Whom a token is about; `None` when it is not one of ours, has expired, or is not valid yet.
+    pub fn verify(&self, token: &str) -> Option<Viewer> {
+        let header = jsonwebtoken::decode_header(token).ok()?;
+        let key = self.verifying.get(header.kid.as_deref()?)?;
+        let claims = jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok()?.claims;
+        Some(Viewer {
+            tenant: claims.tid.parse().ok()?,
+            user: claims.sub.parse().ok()?,
+            role: claims.role.parse::<Role>().ok()?,
+            session: claims.sid.parse().ok()?,
+        })
+    }
+
+    /// Whether this is an Ed25519 public key in PEM format.
+    pub fn is_public_key(pem: &str) -> bool {
+        public_key_of_pem(pem).is_some()
+    }
+
+    /// The public keys, as served at `/.well-known/jwks.json`.
+    pub fn jwks(&self) -> &JwkSet {
+        &self.jwks
+    }
+
+    /// A refresh token that begins a family.
+    ///
+    /// # Panics
+    /// When the operating system has no randomness, without which nothing here is safe.
+    pub fn first_refresh_token(&self, tenant: TenantId) -> RefreshToken {
+        let mut secret = [0; 32];
+        // Unwrap safety: a system without randomness must not serve.
+        rand::fill(&mut secret).expect("randomness");
+        RefreshToken { tenant, secret }
+    }
+
+    /// The token that follows this one. Always the same, so that a client whose answer was lost gets it again; it cannot
+    /// be told without the signing key.
+    pub fn successor(&self, token: &RefreshToken) -> RefreshToken {
+        let tag = hmac::sign(&self.successor_key, &token.bytes());
+        let mut secret = [0; 32];
+        secret.copy_from_slice(tag.as_ref());
+        RefreshToken { tenant: token.tenant, secret }
+    }
+}
+
+/// An opaque refresh token: which tenant it belongs to, and 256 bits that only the client has.
+#[derive(Clone)]
+pub struct RefreshToken {
+    /// Tells where to look it up; proves nothing.
+    pub tenant: TenantId,
+    secret: [u8; 32],
+}
+
+impl RefreshToken {
+    /// Reads what a client sent; `None` when it never was a refresh token.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(text.strip_prefix(REFRESH_PREFIX)?).ok()?;
+        let (tenant, secret) = bytes.split_at_checked(16)?;
+        Some(Self { tenant: TenantId(Uuid::from_slice(tenant).ok()?), secret: secret.try_into().ok()? })
+    }
+
+    /// What is stored of it: its SHA-256.
+    pub fn hash(&self) -> Vec<u8> {
+        digest::digest(&digest::SHA256, &self.bytes()).as_ref().to_vec()
+    }
+
+    /// What the client gets.
+    pub fn expose(&self) -> String {
+        format!("{REFRESH_PREFIX}{}", URL_SAFE_NO_PAD.encode(self.bytes()))
+    }
+
+    fn bytes(&self) -> [u8; 48] {
+        let mut bytes = [0; 48];
+        bytes[..16].copy_from_slice(self.tenant.0.as_bytes());
+        bytes[16..].copy_from_slice(&self.secret);
+        bytes
+    }
+}
+
+fn whole_seconds(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
+/// The JWK of a public key, named by its RFC 7638 thumbprint.
+fn jwk(x: &str) -> Option<Jwk> {
+    let mut jwk: Jwk = serde_json::from_value(serde_json::json!({
+        "kty": "OKP", "crv": "Ed25519", "x": x, "alg": "EdDSA"
+    }))
+    .ok()?;
+    jwk.common.public_key_use = Some(PublicKeyUse::Signature);
+    jwk.common.key_id = Some(jwk.thumbprint(ThumbprintHash::SHA256).ok()?);
+    Some(jwk)
+}
+
+/// The raw key at the end of a SubjectPublicKeyInfo (RFC 8410: a 12-byte header, then the 32 bytes), as base64url.
+fn public_key_of_pem(pem: &str) -> Option<String> {
+    const HEADER: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+    let body: String = pem
+        .trim()
+        .strip_prefix("-----BEGIN PUBLIC KEY-----")?
+        .strip_suffix("-----END PUBLIC KEY-----")?
+        .split_whitespace()
+        .collect();
+    let der = STANDARD.decode(body).ok()?;
+    let key = der.strip_prefix(HEADER.as_slice())?;
+    (key.len() == 32).then(|| URL_SAFE_NO_PAD.encode(key))
+}
+
+fn generate_private_pem() -> Result<String, KeyError> {
+    let der = Ed25519KeyPair::generate_pkcs8v1(&rand::SystemRandom::new()).map_err(|_| KeyError::Invalid("private"))?;
+    Ok(format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der.as_ref())))
+}
+
+/// Writes beside and renames, so that a crash leaves no half a key; nobody else can read it at any moment.
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
+    let beside = path.with_extension("new");
+    let _ = std::fs::remove_file(&beside);
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(beside, path)
+}

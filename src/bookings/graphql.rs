@@ -1,0 +1,378 @@
+//! Bookings in the API.
+
+use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject, connection::Connection};
+
+use super::{
+    BookingError as Error, BookingFilter, NewBooking, Transition,
+    loaders::{HistoryOf, PageOf},
+};
+use crate::{
+    graphql::{
+        ApiError, ContextExt, Cursor, DateTime, Meaning, Money, PageArgs, TimeZoneName, UserError, UserErrorCode,
+        connection, parse_id, payload,
+    },
+    ids::{BookingId, ServiceId, UserId},
+    services::graphql::Service,
+    users::graphql::User,
+};
+
+/// Where a booking stands.
+#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
+#[graphql(remote = "super::BookingStatus")]
+pub enum BookingStatus {
+    /// The time is kept for a short while.
+    Held,
+    /// Waits for staff to confirm it.
+    Pending,
+    /// Agreed.
+    Confirmed,
+    /// It took place. An end.
+    Completed,
+    /// The customer did not come. An end.
+    NoShow,
+    /// Called off. An end; the time is free again.
+    Cancelled,
+    /// Staff did not confirm it. An end; the time is free again.
+    Rejected,
+    /// Nobody took up the held time. An end; the time is free again.
+    Expired,
+}
+
+/// What a list of bookings is sorted by.
+#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
+#[graphql(remote = "super::BookingOrder")]
+pub enum BookingOrder {
+    /// Earliest first.
+    StartsAtAsc,
+    /// Latest first.
+    StartsAtDesc,
+    /// Oldest first.
+    CreatedAtAsc,
+    /// Newest first.
+    CreatedAtDesc,
+}
+
+/// A booking of a service for a time.
+#[derive(Clone, SimpleObject)]
+#[graphql(complex)]
+pub struct Booking {
+    /// TypeID with the prefix `bkg`.
+    pub id: ID,
+    /// Where it stands.
+    pub status: BookingStatus,
+    /// The first instant of it.
+    pub starts_at: DateTime,
+    /// The first instant after it.
+    pub ends_at: DateTime,
+    /// The zone in which it was made: show its times in this one.
+    pub time_zone: TimeZoneName,
+    /// As agreed when it was made.
+    pub price: Money,
+    /// Of whoever made it.
+    pub notes: Option<String>,
+    /// Counts its changes. Send it back with a change to be told when somebody else was faster.
+    pub version: i32,
+    #[graphql(skip)]
+    key: (BookingId, ServiceId, UserId),
+}
+
+impl From<super::Booking> for Booking {
+    fn from(booking: super::Booking) -> Self {
+        Self {
+            id: booking.id.to_string().into(),
+            status: booking.status.into(),
+            starts_at: DateTime(booking.starts_at),
+            ends_at: DateTime(booking.ends_at),
+            time_zone: TimeZoneName(booking.time_zone),
+            price: booking.price.into(),
+            notes: booking.notes,
+            version: booking.version,
+            key: (booking.id, booking.service, booking.customer),
+        }
+    }
+}
+
+#[ComplexObject]
+impl Booking {
+    /// What is booked.
+    async fn service(&self, ctx: &Context<'_>) -> Result<Service, ApiError> {
+        let service = ctx.work()?.loaders.services.load_one(self.key.1).await?;
+        service.map(Service::from).ok_or_else(|| ApiError::Internal(format!("{:?} has no service", self.key.0)))
+    }
+
+    /// For whom.
+    async fn customer(&self, ctx: &Context<'_>) -> Result<User, ApiError> {
+        let user = ctx.work()?.loaders.users.load_one(self.key.2).await?;
+        user.map(User::from).ok_or_else(|| ApiError::Internal(format!("{:?} has no customer", self.key.0)))
+    }
+
+    /// What happened to it, first step first.
+    async fn history(&self, ctx: &Context<'_>) -> Result<Vec<BookingTransition>, ApiError> {
+        let steps = ctx.work()?.loaders.bookings.load_one(HistoryOf(self.key.0)).await?;
+        Ok(steps.unwrap_or_default().into_iter().map(BookingTransition::from).collect())
+    }
+}
+
+/// One step in a booking's history.
+#[derive(Clone, SimpleObject)]
+#[graphql(complex)]
+pub struct BookingTransition {
+    /// Null for the first step.
+    pub from_status: Option<BookingStatus>,
+    /// Where it stood afterwards.
+    pub to_status: BookingStatus,
+    /// When.
+    pub at: DateTime,
+    /// Why, if it was said.
+    pub reason: Option<String>,
+    #[graphql(skip)]
+    actor: Option<UserId>,
+}
+
+impl From<Transition> for BookingTransition {
+    fn from(step: Transition) -> Self {
+        Self {
+            from_status: step.from.map(Into::into),
+            to_status: step.to.into(),
+            at: DateTime(step.at),
+            reason: step.reason,
+            actor: step.actor,
+        }
+    }
+}
+
+#[ComplexObject]
+impl BookingTransition {
+    /// Who did it. Null for background work, and for people whom the caller may not see.
+    async fn actor(&self, ctx: &Context<'_>) -> Result<Option<User>, ApiError> {
+        let Some(actor) = self.actor else { return Ok(None) };
+        Ok(ctx.work()?.loaders.users.load_one(actor).await?.map(User::from))
+    }
+}
+
+/// Which bookings a list holds. Every given field narrows it.
+#[derive(InputObject)]
+#[graphql(name = "BookingFilter")]
+pub struct BookingFilterInput {
+    /// Only these statuses.
+    status: Option<Vec<BookingStatus>>,
+    /// Only of this service.
+    service_id: Option<ID>,
+    /// Only of this customer.
+    customer_id: Option<ID>,
+    /// Only those that start at this instant or later.
+    from: Option<DateTime>,
+    /// Only those that start before this instant.
+    to: Option<DateTime>,
+}
+
+impl BookingFilterInput {
+    fn read(self) -> Result<BookingFilter, ApiError> {
+        let (from, to) = (self.from.map(|it| it.0), self.to.map(|it| it.0));
+        if let (Some(from), Some(to)) = (from, to)
+            && from >= to
+        {
+            return Err(ApiError::bad_input("filter.to", "must be later than filter.from"));
+        }
+        Ok(BookingFilter {
+            statuses: self.status.map(|it| it.into_iter().map(Into::into).collect()),
+            service: self.service_id.map(|id| parse_id(&id, "filter.serviceId")).transpose()?,
+            customer: self.customer_id.map(|id| parse_id(&id, "filter.customerId")).transpose()?,
+            from,
+            to,
+        })
+    }
+}
+
+/// A new booking.
+#[derive(InputObject)]
+pub struct CreateBookingInput {
+    /// What.
+    service_id: ID,
+    /// When. It ends after the service's duration.
+    starts_at: DateTime,
+    /// For whom, when staff book for somebody else; without it the caller is the customer.
+    customer_id: Option<ID>,
+    /// At most 2,000 characters.
+    notes: Option<String>,
+}
+
+/// A step in a booking's life.
+#[derive(InputObject)]
+pub struct UpdateBookingStatusInput {
+    /// Which booking.
+    id: ID,
+    /// Where it is to stand.
+    status: BookingStatus,
+    /// The version that the caller has read: `STALE` when it is not the present one.
+    version: Option<i32>,
+    /// At most 500 characters, kept in the history.
+    reason: Option<String>,
+}
+
+/// A booking to be called off.
+#[derive(InputObject)]
+pub struct CancelBookingInput {
+    /// Which booking.
+    id: ID,
+    /// At most 500 characters, kept in the history.
+    reason: Option<String>,
+}
+
+payload!(
+    /// The outcome of `createBooking`.
+    CreateBookingPayload {
+        /// The new booking.
+        booking: Booking
+    }
+);
+payload!(
+    /// The outcome of `updateBookingStatus`.
+    UpdateBookingStatusPayload {
+        /// The booking as changed.
+        booking: Booking
+    }
+);
+payload!(
+    /// The outcome of `cancelBooking`.
+    CancelBookingPayload {
+        /// The booking as changed.
+        booking: Booking
+    }
+);
+
+impl From<Error> for Meaning {
+    fn from(error: Error) -> Self {
+        use UserErrorCode as Code;
+        let mend = |code, field: &str, message: &str| Self::Mend(UserError::new(code, field, message));
+        match error {
+            Error::Forbidden => Self::Refuse(ApiError::forbidden()),
+            Error::NotFound => mend(Code::NotFound, "id", "There is no such booking."),
+            Error::ServiceNotFound => mend(Code::NotFound, "serviceId", "There is no such service to book."),
+            Error::CustomerNotFound => mend(Code::NotFound, "customerId", "There is no such customer."),
+            Error::TooSoon => mend(Code::TooSoon, "", "It is too early or too late for that."),
+            Error::TooFar => mend(Code::TooFar, "startsAt", "One can book two years ahead."),
+            Error::SlotTaken => mend(Code::SlotTaken, "startsAt", "Another booking holds this time."),
+            Error::TooLong(field, most) => mend(Code::Invalid, field, &format!("At most {most} characters.")),
+            Error::QuotaExceeded => mend(Code::QuotaExceeded, "", "Your plan allows no more bookings this month."),
+            Error::Stale => mend(Code::Stale, "version", "The booking was changed meanwhile. Read it again."),
+            Error::InvalidTransition(from, to) => mend(
+                Code::InvalidTransition,
+                "",
+                &format!("A booking that is {} cannot become {}.", from.as_str(), to.as_str()),
+            ),
+            Error::Db(error) => error.into(),
+        }
+    }
+}
+
+/// A page of one customer's bookings, for `User.bookings`.
+pub async fn page_of_customer(
+    ctx: &Context<'_>,
+    customer: UserId,
+    args: PageArgs,
+    filter: Option<BookingFilterInput>,
+) -> Result<Connection<Cursor, Booking>, ApiError> {
+    const KIND: &str = "bookings.starts_at";
+    let page = args.read(KIND)?;
+    let filter = filter.map(BookingFilterInput::read).transpose()?.unwrap_or_default();
+    let slice = ctx.work()?.loaders.bookings.load_one(PageOf { customer, filter, page }).await?;
+    let slice = slice.ok_or_else(|| ApiError::Internal("a loader lost a page".into()))?;
+    Ok(connection(KIND, slice, Booking::from))
+}
+
+/// Queries about bookings.
+#[derive(Default)]
+pub struct BookingQuery;
+
+#[Object]
+impl BookingQuery {
+    /// The bookings that the caller may see: staff see all, customers their own.
+    #[allow(clippy::too_many_arguments, reason = "these are the arguments of the GraphQL field")]
+    async fn bookings(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many from the front, 1 to 100 (default 20).")] first: Option<i32>,
+        #[graphql(desc = "Past this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Which bookings.")] filter: Option<BookingFilterInput>,
+        #[graphql(desc = "Sorted by what; earliest start first by default.")] order_by: Option<BookingOrder>,
+    ) -> Result<Connection<Cursor, Booking>, ApiError> {
+        let order = order_by.map(super::BookingOrder::from).unwrap_or_default();
+        let kind = match order {
+            super::BookingOrder::StartsAtAsc => "bookings.starts_at",
+            super::BookingOrder::StartsAtDesc => "bookings.starts_at.desc",
+            super::BookingOrder::CreatedAtAsc => "bookings.created_at",
+            super::BookingOrder::CreatedAtDesc => "bookings.created_at.desc",
+        };
+        let page = PageArgs { first, after, last, before }.read(kind)?;
+        let filter = filter.map(BookingFilterInput::read).transpose()?.unwrap_or_default();
+        let slice = super::list(&ctx.work()?.tx, &filter, order, &page).await?;
+        Ok(connection(kind, slice, Booking::from))
+    }
+
+    /// One booking. Null where there is none that the caller may see.
+    async fn booking(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Its id.")] id: ID,
+    ) -> Result<Option<Booking>, ApiError> {
+        find(ctx, parse_id(&id, "id")?).await
+    }
+}
+
+/// One booking, as `booking(id)` and `node(id)` show it.
+pub async fn find(ctx: &Context<'_>, id: BookingId) -> Result<Option<Booking>, ApiError> {
+    Ok(ctx.work()?.loaders.bookings.load_one(id).await?.map(Booking::from))
+}
+
+/// Mutations of bookings.
+#[derive(Default)]
+pub struct BookingMutation;
+
+#[Object]
+impl BookingMutation {
+    /// Books a service. `SLOT_TAKEN` when other bookings hold the time, `TOO_SOON` when it has passed, `TOO_FAR` beyond
+    /// two years, `QUOTA_EXCEEDED` past the plan's limit for the month.
+    async fn create_booking(
+        &self,
+        ctx: &Context<'_>,
+        input: CreateBookingInput,
+    ) -> Result<CreateBookingPayload, ApiError> {
+        let work = ctx.work()?;
+        let new = NewBooking {
+            service: parse_id(&input.service_id, "input.serviceId")?,
+            starts_at: input.starts_at.0,
+            customer: input.customer_id.map(|id| parse_id(&id, "input.customerId")).transpose()?,
+            notes: input.notes,
+        };
+        Ok(work.settle(super::book(&work.caller(), new).await.map(Booking::from))?.into())
+    }
+
+    /// Moves a booking to another status. Staff may go wherever its status leads (`INVALID_TRANSITION` elsewhere);
+    /// customers may cancel their own before it starts.
+    async fn update_booking_status(
+        &self,
+        ctx: &Context<'_>,
+        input: UpdateBookingStatusInput,
+    ) -> Result<UpdateBookingStatusPayload, ApiError> {
+        let work = ctx.work()?;
+        let id = parse_id(&input.id, "input.id")?;
+        let moved = super::set_status(&work.caller(), id, input.status.into(), input.version, input.reason).await;
+        Ok(work.settle(moved.map(Booking::from))?.into())
+    }
+
+    /// Calls a booking off, and so frees its time.
+    async fn cancel_booking(
+        &self,
+        ctx: &Context<'_>,
+        input: CancelBookingInput,
+    ) -> Result<CancelBookingPayload, ApiError> {
+        let work = ctx.work()?;
+        let id = parse_id(&input.id, "input.id")?;
+        let cancelled =
+            super::set_status(&work.caller(), id, super::BookingStatus::Cancelled, None, input.reason).await;
+        Ok(work.settle(cancelled.map(Booking::from))?.into())
+    }
+}

@@ -1,0 +1,70 @@
+//! Bookings by id, their histories, and pages of customers' bookings: each in one statement a level.
+
+use std::{collections::HashMap, sync::Arc};
+
+use async_graphql::dataloader::Loader;
+
+use super::{Booking, BookingFilter, BookingKey, Transition};
+use crate::{
+    db::{DbError, ScopedTx},
+    ids::{BookingId, UserId},
+    paging::{Page, Slice},
+};
+
+/// Loads bookings of one transaction's scope.
+pub struct BookingLoader(pub Arc<ScopedTx>);
+
+/// Asks for the history of a booking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HistoryOf(pub BookingId);
+
+/// Asks for a page of a customer's bookings.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PageOf {
+    /// Whose.
+    pub customer: UserId,
+    /// Which of them.
+    pub filter: BookingFilter,
+    /// How many, and from where on.
+    pub page: Page<BookingKey>,
+}
+
+impl Loader<BookingId> for BookingLoader {
+    type Value = Booking;
+    type Error = DbError;
+
+    async fn load(&self, ids: &[BookingId]) -> Result<HashMap<BookingId, Booking>, DbError> {
+        super::by_ids(&self.0, ids).await
+    }
+}
+
+impl Loader<HistoryOf> for BookingLoader {
+    type Value = Vec<Transition>;
+    type Error = DbError;
+
+    async fn load(&self, keys: &[HistoryOf]) -> Result<HashMap<HistoryOf, Vec<Transition>>, DbError> {
+        let ids: Vec<BookingId> = keys.iter().map(|key| key.0).collect();
+        let histories = super::histories(&self.0, &ids).await?;
+        Ok(histories.into_iter().map(|(id, steps)| (HistoryOf(id), steps)).collect())
+    }
+}
+
+impl Loader<PageOf> for BookingLoader {
+    type Value = Slice<BookingKey, Booking>;
+    type Error = DbError;
+
+    /// One statement for each different page and filter, of which a document has as many as it writes down.
+    async fn load(&self, keys: &[PageOf]) -> Result<HashMap<PageOf, Self::Value>, DbError> {
+        let mut alike: HashMap<(&BookingFilter, &Page<BookingKey>), Vec<UserId>> = HashMap::new();
+        for key in keys {
+            alike.entry((&key.filter, &key.page)).or_default().push(key.customer);
+        }
+        let mut found = HashMap::new();
+        for ((filter, page), customers) in alike {
+            for (customer, slice) in super::pages_of_customers(&self.0, &customers, filter, page).await? {
+                found.insert(PageOf { customer, filter: filter.clone(), page: page.clone() }, slice);
+            }
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,338 @@
+//! Bookings: made, moved through their states, never removed.
+
+pub mod graphql;
+pub mod loaders;
+mod queries;
+mod status;
+
+use std::collections::HashMap;
+
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use serde_json::json;
+use uuid::Uuid;
+
+pub use status::BookingStatus;
+
+use crate::{
+    audit::{self, Changes},
+    auth::{Caller, Role},
+    db::{DbError, ScopedTx},
+    ids::{BookingId, ServiceId, UserId},
+    money::Money,
+    paging::{Page, Slice},
+    services, tenants,
+    usage::{self, Meter, Period},
+    users::{self, UserStatus},
+};
+
+/// Longest notes, in characters.
+pub const MAX_NOTES: usize = 2_000;
+/// Longest reason of a change, in characters.
+pub const MAX_REASON: usize = 500;
+/// How far ahead one can book: two years.
+pub const MAX_AHEAD: SignedDuration = SignedDuration::from_hours(2 * 366 * 24);
+
+/// A booking of one seat of a service for one half-open interval.
+#[derive(Clone, Debug)]
+pub struct Booking {
+    /// Within the tenant.
+    pub id: BookingId,
+    /// What is booked.
+    pub service: ServiceId,
+    /// For whom.
+    pub customer: UserId,
+    /// The first instant of it.
+    pub starts_at: Timestamp,
+    /// The first instant after it.
+    pub ends_at: Timestamp,
+    /// The zone in which it was made.
+    pub time_zone: TimeZone,
+    /// Where it stands.
+    pub status: BookingStatus,
+    /// As agreed when it was made.
+    pub price: Money,
+    /// Of whoever made it.
+    pub notes: Option<String>,
+    /// Counts its changes.
+    pub version: i32,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// One step in a booking's history.
+#[derive(Clone, Debug)]
+pub struct Transition {
+    /// `None` for the first step.
+    pub from: Option<BookingStatus>,
+    /// Where it stood afterwards.
+    pub to: BookingStatus,
+    /// Who did it; `None` for background work.
+    pub actor: Option<UserId>,
+    /// Why, if it was said.
+    pub reason: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A booking to be made.
+#[derive(Clone, Debug)]
+pub struct NewBooking {
+    /// What.
+    pub service: ServiceId,
+    /// When. It ends after the service's duration.
+    pub starts_at: Timestamp,
+    /// For whom; `None` for the caller.
+    pub customer: Option<UserId>,
+    /// For staff.
+    pub notes: Option<String>,
+}
+
+/// Sort key of a list of bookings: an instant, then the id.
+pub type BookingKey = (Timestamp, Uuid);
+
+/// What a list of bookings is sorted by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum BookingOrder {
+    /// Earliest first.
+    #[default]
+    StartsAtAsc,
+    /// Latest first.
+    StartsAtDesc,
+    /// Oldest first.
+    CreatedAtAsc,
+    /// Newest first.
+    CreatedAtDesc,
+}
+
+/// Which bookings a list holds. An empty filter holds all that the caller may see.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct BookingFilter {
+    /// Only these statuses.
+    pub statuses: Option<Vec<BookingStatus>>,
+    /// Only of this service.
+    pub service: Option<ServiceId>,
+    /// Only of this customer.
+    pub customer: Option<UserId>,
+    /// Only those that start at this instant or later.
+    pub from: Option<Timestamp>,
+    /// Only those that start before this instant.
+    pub to: Option<Timestamp>,
+}
+
+/// Why something could not be done with a booking.
+#[derive(Debug)]
+pub enum BookingError {
+    /// The role does not allow it.
+    Forbidden,
+    /// There is no such booking, or none that the caller may see.
+    NotFound,
+    /// There is no such service, or it cannot be booked.
+    ServiceNotFound,
+    /// There is no such customer, or he was deactivated.
+    CustomerNotFound,
+    /// The time has passed (to book), or has not come yet (to complete).
+    TooSoon,
+    /// More than [`MAX_AHEAD`].
+    TooFar,
+    /// Every seat is taken at that time.
+    SlotTaken,
+    /// The notes or the reason are too long: which.
+    TooLong(&'static str, usize),
+    /// The plan allows no more bookings this month.
+    QuotaExceeded,
+    /// The booking changed since the caller read it.
+    Stale,
+    /// This status does not lead to that one.
+    InvalidTransition(BookingStatus, BookingStatus),
+    /// A statement failed.
+    Db(DbError),
+}
+
+impl From<DbError> for BookingError {
+    fn from(error: DbError) -> Self {
+        Self::Db(error)
+    }
+}
+
+/// Makes a booking.
+///
+/// The tenant's counter is locked before the service's slots, in every booking, so that two that want both wait for each
+/// other in turn and never in a ring. Whether the slot is free is decided by the exclusion constraint alone.
+///
+/// # Errors
+/// See [`BookingError`]; nothing is written then.
+pub async fn book(caller: &Caller<'_>, new: NewBooking) -> Result<Booking, BookingError> {
+    let (tx, now) = (caller.tx, caller.clock.now());
+    let customer = new.customer.unwrap_or(caller.viewer.user);
+    if customer != caller.viewer.user && !caller.is_at_least(Role::Staff) {
+        return Err(BookingError::Forbidden);
+    }
+    if new.notes.as_ref().is_some_and(|it| it.chars().count() > MAX_NOTES) {
+        return Err(BookingError::TooLong("notes", MAX_NOTES));
+    }
+    let (service_ids, customer_ids) = ([new.service], [customer]);
+    let (service, known_customer, tenant) =
+        futures_util::join!(services::by_ids(tx, &service_ids), users::by_ids(tx, &customer_ids), tenants::current(tx));
+    let (mut service, mut known_customer, tenant) = (service?, known_customer?, tenant?);
+    let service = service.remove(&new.service).filter(|it| it.active).ok_or(BookingError::ServiceNotFound)?;
+    known_customer
+        .remove(&customer)
+        .filter(|it| it.status == UserStatus::Active)
+        .ok_or(BookingError::CustomerNotFound)?;
+    if new.starts_at <= now {
+        return Err(BookingError::TooSoon);
+    }
+    if new.starts_at > now + MAX_AHEAD {
+        return Err(BookingError::TooFar);
+    }
+
+    let month = Period::month_of(now, &tenant.time_zone);
+    if !usage::count_one(tx, Meter::Bookings, month, tenant.limits.of(Meter::Bookings.as_str())).await? {
+        return Err(BookingError::QuotaExceeded);
+    }
+    let booking = Booking {
+        id: BookingId::generate(now),
+        service: service.id,
+        customer,
+        starts_at: new.starts_at,
+        ends_at: new.starts_at + SignedDuration::from_mins(i64::from(service.duration_minutes)),
+        time_zone: tenant.time_zone,
+        status: if service.requires_confirmation { BookingStatus::Pending } else { BookingStatus::Confirmed },
+        price: service.price,
+        notes: new.notes.map(|it| it.trim().to_owned()).filter(|it| !it.is_empty()),
+        version: 1,
+        created_at: now,
+    };
+    queries::lock_slots(tx, service.id).await?;
+    take_seat(tx, &booking, service.capacity).await?;
+    let first_step =
+        Transition { from: None, to: booking.status, actor: Some(caller.viewer.user), reason: None, at: now };
+    let facts = Changes::default()
+        .field("status", serde_json::Value::Null, booking.status.as_str())
+        .field("service", serde_json::Value::Null, booking.service.to_string())
+        .field("customer", serde_json::Value::Null, booking.customer.to_string())
+        .field("starts_at", serde_json::Value::Null, booking.starts_at.to_string());
+    let (step, event) = futures_util::join!(
+        queries::insert_transition(tx, &booking, &first_step),
+        audit::record(caller, "bookings.create", "booking", Some(booking.id.0), facts)
+    );
+    step?;
+    event?;
+    Ok(booking)
+}
+
+/// Takes the first free seat. One attempt for each seat: a customer cannot see which seats others hold, so only the
+/// constraint can tell.
+async fn take_seat(tx: &ScopedTx, booking: &Booking, capacity: i32) -> Result<(), BookingError> {
+    for seat in 0..i16::try_from(capacity).unwrap_or(i16::MAX) {
+        if queries::insert(tx, booking, seat).await? {
+            return Ok(());
+        }
+    }
+    Err(BookingError::SlotTaken)
+}
+
+/// Moves a booking to another status, and returns it as it then is.
+///
+/// With `version` it fails as `Stale` when the booking was changed since that version. Customers can only cancel their
+/// own, before it starts.
+///
+/// # Errors
+/// See [`BookingError`]; nothing is written then.
+pub async fn set_status(
+    caller: &Caller<'_>,
+    id: BookingId,
+    to: BookingStatus,
+    version: Option<i32>,
+    reason: Option<String>,
+) -> Result<Booking, BookingError> {
+    let (tx, now) = (caller.tx, caller.clock.now());
+    if reason.as_ref().is_some_and(|it| it.chars().count() > MAX_REASON) {
+        return Err(BookingError::TooLong("reason", MAX_REASON));
+    }
+    let before = queries::by_ids(tx, &[id]).await?.remove(&id).ok_or(BookingError::NotFound)?;
+    let is_staff = caller.is_at_least(Role::Staff);
+    if !is_staff && to != BookingStatus::Cancelled {
+        return Err(BookingError::Forbidden);
+    }
+    if version.is_some_and(|version| version != before.version) {
+        return Err(BookingError::Stale);
+    }
+    let in_time = is_staff || before.starts_at > now;
+    if !before.status.leads_to(to) || !in_time {
+        return Err(BookingError::InvalidTransition(before.status, to));
+    }
+    if matches!(to, BookingStatus::Completed | BookingStatus::NoShow) && before.starts_at > now {
+        return Err(BookingError::TooSoon);
+    }
+    let booking = queries::update_status(tx, &before, to, now).await?.ok_or(BookingError::Stale)?;
+    let step = Transition { from: Some(before.status), to, actor: Some(caller.viewer.user), reason, at: now };
+    let changes = Changes::default().field("status", before.status.as_str(), to.as_str()).field(
+        "reason",
+        serde_json::Value::Null,
+        json!(step.reason),
+    );
+    let (written, event) = futures_util::join!(
+        queries::insert_transition(tx, &booking, &step),
+        audit::record(caller, "bookings.set_status", "booking", Some(id.0), changes)
+    );
+    written?;
+    event?;
+    Ok(booking)
+}
+
+/// A page of the bookings that the caller may see.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn list(
+    tx: &ScopedTx,
+    filter: &BookingFilter,
+    order: BookingOrder,
+    page: &Page<BookingKey>,
+) -> Result<Slice<BookingKey, Booking>, DbError> {
+    let bookings = queries::list(tx, filter, order, page).await?;
+    Ok(page.slice(bookings.into_iter().map(|it| (order.key(&it), it)).collect()))
+}
+
+/// The same page of each of these customers, earliest first, in one statement.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn pages_of_customers(
+    tx: &ScopedTx,
+    customers: &[UserId],
+    filter: &BookingFilter,
+    page: &Page<BookingKey>,
+) -> Result<HashMap<UserId, Slice<BookingKey, Booking>>, DbError> {
+    let mut rows: HashMap<UserId, Vec<(BookingKey, Booking)>> = customers.iter().map(|it| (*it, Vec::new())).collect();
+    for booking in queries::of_customers(tx, customers, filter, page).await? {
+        rows.entry(booking.customer).or_default().push((BookingOrder::StartsAtAsc.key(&booking), booking));
+    }
+    Ok(rows.into_iter().map(|(customer, rows)| (customer, page.slice(rows))).collect())
+}
+
+/// Those of these bookings that the scope may see.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn by_ids(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Booking>, DbError> {
+    queries::by_ids(tx, ids).await
+}
+
+/// The history of each of these bookings, first step first.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn histories(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Vec<Transition>>, DbError> {
+    queries::histories(tx, ids).await
+}
+
+impl BookingOrder {
+    fn key(self, booking: &Booking) -> BookingKey {
+        match self {
+            Self::StartsAtAsc | Self::StartsAtDesc => (booking.starts_at, booking.id.0),
+            Self::CreatedAtAsc | Self::CreatedAtDesc => (booking.created_at, booking.id.0),
+        }
+    }
+}

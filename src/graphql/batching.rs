@@ -1,0 +1,118 @@
+//! When loaders run: as soon as the execution of a request can go no further without them.
+//!
+//! async-graphql's `DataLoader` gives each batch to a spawner after a delay. Spawned on the runtime, a batch can start on
+//! another thread while its siblings are still asking, and `bookings { service customer }` costs a different number of
+//! statements each time. Here batches wait in a queue of their request, and [`drive`] polls them only when the execution
+//! is idle: then everything that one level can ask for has been asked.
+
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+use futures_util::{Stream, future::BoxFuture, stream::FuturesUnordered};
+
+/// The batches of one request that wait to run.
+#[derive(Clone, Default)]
+pub struct LoadQueue(Arc<Mutex<Vec<BoxFuture<'static, ()>>>>);
+
+impl LoadQueue {
+    /// Adds a batch: what a `DataLoader` is given as its spawner.
+    pub fn push(&self, batch: BoxFuture<'static, ()>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(batch);
+    }
+
+    fn take(&self) -> Vec<BoxFuture<'static, ()>> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Runs an execution together with the batches that it asks for.
+pub async fn drive<T>(execution: impl Future<Output = T>, queue: LoadQueue) -> T {
+    let mut execution = pin!(execution);
+    let mut running = FuturesUnordered::new();
+    poll_fn(move |cx| {
+        loop {
+            // An execution that woke itself has more to ask before it waits: batches must not start without it.
+            let busy = Arc::new(BusyWaker { outer: cx.waker().clone(), woken: AtomicBool::new(false) });
+            if let Poll::Ready(value) = execution.as_mut().poll(&mut Context::from_waker(&Waker::from(busy.clone()))) {
+                return Poll::Ready(value);
+            }
+            if busy.woken.load(Ordering::Acquire) {
+                return Poll::Pending; // The wake has been passed on, so this is polled again at once.
+            }
+            running.extend(queue.take());
+            match Stream::poll_next(pin!(&mut running), cx) {
+                Poll::Ready(Some(())) => {} // A batch has answered somebody: go on.
+                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+    .await
+}
+
+/// Passes wakes on, and remembers them.
+struct BusyWaker {
+    outer: Waker,
+    woken: AtomicBool,
+}
+
+impl Wake for BusyWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.woken.store(true, Ordering::Release);
+        self.outer.wake_by_ref();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashMap, sync::atomic::AtomicUsize, time::Duration};
+
+    use async_graphql::dataloader::{DataLoader, Loader};
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    struct Counting(Arc<AtomicUsize>);
+
+    impl Loader<u32> for Counting {
+        type Value = u32;
+        type Error = ();
+
+        async fn load(&self, keys: &[u32]) -> Result<HashMap<u32, u32>, ()> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            Ok(keys.iter().map(|key| (*key, key * 2)).collect())
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_level_of_five_hundred_is_one_batch() {
+        for _ in 0..50 {
+            let (queue, batches) = (LoadQueue::default(), Arc::new(AtomicUsize::new(0)));
+            let spawner = queue.clone();
+            let loader = DataLoader::new(Counting(batches.clone()), move |batch| spawner.push(batch))
+                .delay(Duration::ZERO)
+                .max_batch_size(usize::MAX);
+            let level = |offset| {
+                join_all((0..500).map(move |it| (it, offset)).map(|(it, offset)| loader.load_one(it + offset)))
+            };
+            let execution = async {
+                let first = level(0).await;
+                let second = level(1000).await;
+                (first.len(), second[1])
+            };
+            assert_eq!(drive(execution, queue).await, (500, Ok(Some(2002))));
+            assert_eq!(batches.load(Ordering::Relaxed), 2);
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! What a resolver finds in its context: the request's one transaction, its loaders, and who asks.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use async_graphql::Context;
+
+use super::{ApiError, Meaning, UserError, batching::LoadQueue, loaders::Loaders};
+use crate::{
+    auth::{Actor, Caller, Origin, SignIn, Viewer},
+    clock::Clock,
+    db::{Access, DbError, Gate, Scope, ScopedTx},
+};
+
+/// Everything of one request. Made by the HTTP floor, ended by it with [`finish`](Self::finish).
+pub struct RequestContext {
+    gate: Gate,
+    sign_in: Arc<SignIn>,
+    actor: Actor,
+    access: Access,
+    clock: Clock,
+    origin: Origin,
+    queue: LoadQueue,
+    /// Work in the caller's own scope, from the first field on that needs it.
+    own: Mutex<Option<Arc<Work>>>,
+    /// Work in the scope of a session that the running mutation field has just begun; it ends with the field.
+    adopted: Mutex<Option<Arc<Work>>>,
+    directory: OnceLock<ScopedTx>,
+}
+
+/// One transaction with the loaders around it.
+pub struct Work {
+    /// The transaction.
+    pub tx: Arc<ScopedTx>,
+    /// Batching look-ups of this transaction; never shared with another.
+    pub loaders: Loaders,
+    /// Who asks.
+    pub viewer: Viewer,
+    clock: Clock,
+    origin: Origin,
+    /// A rule refused: whatever it wrote before must go.
+    undo: AtomicBool,
+}
+
+impl RequestContext {
+    /// Nothing is opened yet: a request that touches no data takes no connection.
+    pub fn new(
+        gate: Gate,
+        sign_in: Arc<SignIn>,
+        actor: Actor,
+        access: Access,
+        clock: Clock,
+        origin: Origin,
+        queue: LoadQueue,
+    ) -> Self {
+        Self {
+            gate,
+            sign_in,
+            actor,
+            access,
+            clock,
+            origin,
+            queue,
+            own: Mutex::default(),
+            adopted: Mutex::default(),
+            directory: OnceLock::new(),
+        }
+    }
+
+    /// Who sent the request.
+    pub fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// Where the request came from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The sign-in path.
+    pub fn sign_in(&self) -> &SignIn {
+        &self.sign_in
+    }
+
+    /// The caller's transaction and loaders.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` when nobody is signed in.
+    pub fn work(&self) -> Result<Arc<Work>, ApiError> {
+        if let Some(work) = &*lock(&self.adopted) {
+            return Ok(work.clone());
+        }
+        let Actor::Person(viewer) = self.actor else { return Err(ApiError::unauthenticated()) };
+        Ok(lock(&self.own).get_or_insert_with(|| Arc::new(self.open(viewer, self.access))).clone())
+    }
+
+    fn open(&self, viewer: Viewer, access: Access) -> Work {
+        self.around(Arc::new(self.gate.tenant(viewer.scope(), access)), viewer)
+    }
+
+    fn around(&self, tx: Arc<ScopedTx>, viewer: Viewer) -> Work {
+        let loaders = Loaders::new(&tx, &self.queue);
+        let (clock, origin) = (self.clock.clone(), self.origin.clone());
+        Work { tx, loaders, viewer, clock, origin, undo: AtomicBool::new(false) }
+    }
+
+    /// Lets the rest of the running mutation field read as the session that it has just begun.
+    pub fn adopt(&self, viewer: Viewer) {
+        let work = self.open(viewer, Access::Read);
+        *lock(&self.adopted) = Some(Arc::new(work));
+    }
+
+    /// The directory, as anybody may read it.
+    pub fn directory(&self) -> &ScopedTx {
+        self.directory.get_or_init(|| self.gate.directory(Scope::directory_public(), Access::Read))
+    }
+
+    /// Runs one root field of a mutation: what it did stays or goes as a whole, whatever the fields before and after do.
+    ///
+    /// Returns the field's result, or the reason why it was undone although the result looked good.
+    pub(super) async fn mutation_field<T, E>(
+        &self,
+        field: impl Future<Output = Result<T, E>>,
+    ) -> Result<Result<T, E>, ApiError> {
+        let own = match self.actor {
+            Actor::Person(_) => Some(self.work()?),
+            Actor::Anonymous | Actor::Unverified => None,
+        };
+        if let Some(work) = &own {
+            work.tx.start_field();
+        }
+        let result = field.await;
+        if let Some(adopted) = lock(&self.adopted).take() {
+            adopted.tx.end_read();
+        }
+        if let Some(work) = own {
+            let undo = work.undo.load(Ordering::Relaxed);
+            let kept = work.tx.end_field(result.is_ok() && !undo).await?;
+            // What a loader has cached may have changed.
+            *lock(&self.own) = Some(Arc::new(self.around(work.tx.clone(), work.viewer)));
+            if result.is_ok() && !kept && !undo {
+                return Err(ApiError::Internal("a statement of the field failed, so it was undone".into()));
+            }
+        }
+        Ok(result)
+    }
+
+    /// Ends the request's transactions. For a mutation it returns once the commit was acknowledged.
+    ///
+    /// # Errors
+    /// When the commit failed: then nothing was kept, and the response must say so instead of what it had to say.
+    pub async fn finish(&self) -> Result<(), DbError> {
+        if let Some(directory) = self.directory.get() {
+            directory.end_read();
+        }
+        let own = lock(&self.own).take();
+        let Some(work) = own else { return Ok(()) };
+        match self.access {
+            Access::Read => {
+                work.tx.end_read();
+                Ok(())
+            }
+            Access::Write => work.tx.commit().await,
+        }
+    }
+}
+
+impl Work {
+    /// What a rule is given.
+    pub fn caller(&self) -> Caller<'_> {
+        Caller { tx: &self.tx, viewer: self.viewer, clock: &self.clock, origin: &self.origin }
+    }
+
+    /// Turns a rule's result into a payload's: what the caller can mend stays a value, and whatever the rule wrote
+    /// before it refused is undone at the end of the field.
+    ///
+    /// # Errors
+    /// What the caller cannot mend.
+    pub fn settle<T, E: Into<Meaning>>(&self, result: Result<T, E>) -> Result<Result<T, UserError>, ApiError> {
+        match result.map_err(Into::into) {
+            Ok(value) => Ok(Ok(value)),
+            Err(Meaning::Mend(error)) => {
+                self.undo.store(true, Ordering::Relaxed);
+                Ok(Err(error))
+            }
+            Err(Meaning::Refuse(error)) => Err(error),
+        }
+    }
+}
+
+/// Short ways to what a resolver needs.
+pub trait ContextExt {
+    /// Everything of this request.
+    fn request(&self) -> &RequestContext;
+
+    /// The caller's transaction and loaders.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` when nobody is signed in.
+    fn work(&self) -> Result<Arc<Work>, ApiError> {
+        self.request().work()
+    }
+}
+
+impl ContextExt for Context<'_> {
+    fn request(&self) -> &RequestContext {
+        self.data_unchecked::<Arc<RequestContext>>()
+    }
+}
+
+/// No code under these locks can panic half-way, so a poisoned one is as good as new.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,66 @@
+//! The floor of GraphQL: the schema's roots, and what all features' resolvers share.
+//!
+//! A resolver is four moves: context, input, rule, view. A feature has one `XQuery` and one `XMutation`, merged here once.
+
+pub mod batching;
+mod context;
+mod error;
+pub mod input;
+mod loaders;
+mod mutation_root;
+mod node;
+mod paging;
+mod scalars;
+
+use async_graphql::{EmptySubscription, MergedObject, Schema};
+
+pub use context::{ContextExt, RequestContext, Work};
+pub(crate) use error::payload;
+pub use error::{ApiError, Code, INTERNAL_MESSAGE, Meaning, UserError, UserErrorCode};
+pub use paging::{Cursor, PageArgs, connection};
+pub use scalars::{CurrencyCode, DateTime, Decimal, Money, MoneyInput, TimeZoneName, parse_id};
+
+use crate::{
+    auth::graphql::AuthMutation,
+    billing::graphql::BillingQuery,
+    bookings::graphql::{BookingMutation, BookingQuery},
+    services::graphql::{ServiceMutation, ServiceQuery},
+    tenants::graphql::TenantQuery,
+    users::graphql::{UserMutation, UserQuery},
+};
+use mutation_root::InSavepoints;
+use node::NodeQuery;
+
+/// What can be read.
+#[derive(MergedObject, Default)]
+pub struct Query(NodeQuery, TenantQuery, UserQuery, ServiceQuery, BookingQuery, BillingQuery);
+
+/// What can be changed. The fields of one document run one after the other; each stays or goes as a whole.
+#[derive(MergedObject, Default)]
+pub struct Mutation(AuthMutation, UserMutation, ServiceMutation, BookingMutation);
+
+/// The schema as it is executed.
+pub type ApiSchema = Schema<Query, InSavepoints<Mutation>, EmptySubscription>;
+
+/// Depth of a document past which it is refused: three times the deepest that a person would write.
+const MAX_DEPTH: usize = 15;
+/// Number of fields past which a document is refused.
+const MAX_COMPLEXITY: usize = 2_000;
+/// Directives of one field past which a document is refused.
+const MAX_DIRECTIVES: usize = 10;
+
+/// The schema. It holds no data: what a request needs travels with the request.
+pub fn schema() -> ApiSchema {
+    Schema::build(Query::default(), InSavepoints(Mutation::default()), EmptySubscription)
+        .limit_depth(MAX_DEPTH)
+        .limit_complexity(MAX_COMPLEXITY)
+        .limit_directives(MAX_DIRECTIVES)
+        .disable_suggestions()
+        .finish()
+}
+
+/// The schema in the schema definition language, sorted, as it is committed in `schema.graphql`.
+pub fn sdl() -> String {
+    let options = async_graphql::SDLExportOptions::new().sorted_fields().sorted_arguments().sorted_enum_items();
+    schema().sdl_with_options(options)
+}

@@ -1,0 +1,71 @@
+//! Any object by its id: the prefix tells where to look.
+
+use async_graphql::{Context, ID, Interface, Object};
+
+use super::{ApiError, ContextExt};
+use crate::{
+    bookings::graphql::Booking,
+    ids::{BookingId, ServiceId, TenantId, UserId},
+    services::graphql::Service,
+    tenants::graphql::Tenant,
+    users::graphql::User,
+};
+
+/// Most ids of one `nodes`.
+const MAX_NODES: usize = 100;
+
+/// An object with an id. Every id is a TypeID: a type prefix and a UUIDv7, such as `bkg_01h455vb4pex5vsknk084sn02q`.
+#[derive(Clone, Interface)]
+#[graphql(field(name = "id", ty = "&ID", desc = "The object's id."))]
+#[allow(clippy::large_enum_variant, reason = "one is made for each id that a client names, at most a hundred")]
+pub enum Node {
+    /// A tenant.
+    Tenant(Tenant),
+    /// A user.
+    User(User),
+    /// A service.
+    Service(Service),
+    /// A booking.
+    Booking(Booking),
+}
+
+/// Queries for any object.
+#[derive(Default)]
+pub struct NodeQuery;
+
+#[Object]
+impl NodeQuery {
+    /// The object with this id. Null where there is none that the caller may see.
+    async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> Result<Option<Node>, ApiError> {
+        find(ctx, &id, "id").await
+    }
+
+    /// The objects with these ids, in their order, with null where there is none that the caller may see. At most 100.
+    async fn nodes(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Their ids.")] ids: Vec<ID>,
+    ) -> Result<Vec<Option<Node>>, ApiError> {
+        if ids.len() > MAX_NODES {
+            return Err(ApiError::bad_input("ids", format!("at most {MAX_NODES} at a time")));
+        }
+        let found = futures_util::future::join_all(ids.iter().map(|id| find(ctx, id, "ids"))).await;
+        found.into_iter().collect()
+    }
+}
+
+async fn find(ctx: &Context<'_>, id: &ID, argument: &'static str) -> Result<Option<Node>, ApiError> {
+    let work = ctx.work()?;
+    if let Ok(id) = id.parse::<BookingId>() {
+        Ok(crate::bookings::graphql::find(ctx, id).await?.map(Node::Booking))
+    } else if let Ok(id) = id.parse::<ServiceId>() {
+        Ok(crate::services::graphql::find(ctx, id).await?.map(Node::Service))
+    } else if let Ok(id) = id.parse::<UserId>() {
+        Ok(work.loaders.users.load_one(id).await?.map(|it| Node::User(it.into())))
+    } else if let Ok(id) = id.parse::<TenantId>() {
+        let tenant = crate::tenants::current(&work.tx).await?;
+        Ok((tenant.id == id).then(|| Node::Tenant(tenant.into())))
+    } else {
+        Err(ApiError::bad_input(argument, "must be an id of a tenant, user, service or booking"))
+    }
+}

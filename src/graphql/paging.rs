@@ -1,0 +1,133 @@
+//! Relay connections with keyset cursors: a cursor names the sort key and id of its row, so a page costs the same
+//! wherever it is, and rows that come or go between two pages shift nothing.
+
+use async_graphql::{
+    OutputType,
+    connection::{Connection, CursorType, Edge},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::ApiError;
+use crate::paging::{Page, Slice};
+
+/// Rows of a page when the client names no number.
+pub const DEFAULT_PAGE: usize = 20;
+/// Most rows of a page.
+pub const MAX_PAGE: usize = 100;
+
+/// The paging arguments of a connection, as sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct PageArgs {
+    /// From the front.
+    pub first: Option<i32>,
+    /// Past this cursor.
+    pub after: Option<String>,
+    /// From the back.
+    pub last: Option<i32>,
+    /// Before this cursor.
+    pub before: Option<String>,
+}
+
+impl PageArgs {
+    /// Checks the arguments. `kind` is part of every cursor, so that one of another list or order is refused.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT` naming the argument.
+    pub fn read<K: DeserializeOwned>(&self, kind: &'static str) -> Result<Page<K>, ApiError> {
+        let (argument, count) = match (self.first, self.last) {
+            (Some(_), Some(_)) => return Err(ApiError::bad_input("last", "give either first or last, not both")),
+            (None, Some(last)) => ("last", Some(last)),
+            (first, None) => ("first", first),
+        };
+        let limit = match count {
+            None => DEFAULT_PAGE,
+            Some(count) => usize::try_from(count)
+                .ok()
+                .filter(|count| (1..=MAX_PAGE).contains(count))
+                .ok_or_else(|| ApiError::bad_input(argument, format!("must be from 1 to {MAX_PAGE}")))?,
+        };
+        let cursor = |argument, text: &Option<String>| match text {
+            None => Ok(None),
+            Some(text) => {
+                let message = "is not a cursor of this list and order";
+                decode(kind, text).map(Some).ok_or_else(|| ApiError::bad_input(argument, message))
+            }
+        };
+        Ok(Page {
+            limit,
+            from_the_back: argument == "last",
+            after: cursor("after", &self.after)?,
+            before: cursor("before", &self.before)?,
+        })
+    }
+}
+
+/// A cursor as clients see it: opaque.
+pub struct Cursor(String);
+
+impl CursorType for Cursor {
+    type Error = std::convert::Infallible;
+
+    fn decode_cursor(text: &str) -> Result<Self, Self::Error> {
+        Ok(Self(text.to_owned()))
+    }
+
+    fn encode_cursor(&self) -> String {
+        self.0.clone()
+    }
+}
+
+/// A slice of rows as a connection.
+pub fn connection<K: Serialize, T, N: OutputType>(
+    kind: &'static str,
+    slice: Slice<K, T>,
+    node: impl Fn(T) -> N,
+) -> Connection<Cursor, N> {
+    let mut connection = Connection::new(slice.has_previous, slice.has_next);
+    connection.edges.extend(slice.rows.into_iter().map(|(key, row)| Edge::new(Cursor(encode(kind, &key)), node(row))));
+    connection
+}
+
+fn encode<K: Serialize>(kind: &'static str, key: &K) -> String {
+    // Unwrap safety: keys are tuples of instants, texts and UUIDs, all of which JSON can hold.
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(&(kind, key)).expect("a key is plain data"))
+}
+
+fn decode<K: DeserializeOwned>(kind: &'static str, text: &str) -> Option<K> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    let (found, key): (String, K) = serde_json::from_slice(&bytes).ok()?;
+    // A text key can hold an escaped NUL, which no row can.
+    let holds_nul = bytes.windows(6).any(|it| it == b"\\u0000");
+    (found == kind && !holds_nul).then_some(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(first: Option<i32>, after: Option<&str>) -> PageArgs {
+        PageArgs { first, after: after.map(str::to_owned), ..PageArgs::default() }
+    }
+
+    #[test]
+    fn a_cursor_is_good_for_its_own_order_only() {
+        let cursor = encode("bookings.starts_at", &(1, "x"));
+        let page: Page<(i32, String)> = args(None, Some(&cursor)).read("bookings.starts_at").unwrap();
+        assert_eq!((page.after, page.limit), (Some((1, "x".into())), DEFAULT_PAGE));
+        assert!(args(None, Some(&cursor)).read::<(i32, String)>("bookings.created_at").is_err());
+        for garbage in ["", "x", "e30", "bnVsbA", "\0", &encode("n", &(1, "a\0b"))] {
+            assert!(args(None, Some(garbage)).read::<(i32, String)>("n").is_err(), "{garbage:?}");
+        }
+    }
+
+    #[test]
+    fn the_page_is_bounded() {
+        for wrong in [-1, 0, 101, 10_000, i32::MIN, i32::MAX] {
+            assert!(args(Some(wrong), None).read::<i32>("n").is_err(), "{wrong}");
+        }
+        for right in [1, 100] {
+            assert_eq!(args(Some(right), None).read::<i32>("n").unwrap().limit, right as usize);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Scalars and the two money types. Each scalar checks literals and variables in validation already (`is_valid`), so
+//! that the error names the argument.
+
+use std::str::FromStr;
+
+use async_graphql::{ID, InputObject, InputValueError, InputValueResult, Scalar, ScalarType, SimpleObject, Value};
+use jiff::{Timestamp, Unit, tz::TimeZone};
+
+use super::ApiError;
+use crate::{ids::InvalidId, money};
+
+/// An absolute instant, RFC 3339 with offset, such as `2026-03-01T09:00:00+01:00`. Always returned in UTC. From year 1 to
+/// year 9999, to the microsecond.
+#[derive(Clone, Copy, Debug)]
+pub struct DateTime(pub Timestamp);
+
+impl DateTime {
+    fn read(text: &str) -> Option<Self> {
+        let instant: Timestamp = text.parse().ok()?;
+        // The database keeps microseconds; what is finer would come back different.
+        let instant =
+            instant.round(jiff::TimestampRound::new().smallest(Unit::Microsecond).mode(jiff::RoundMode::Trunc)).ok()?;
+        let year = instant.to_zoned(TimeZone::UTC).year();
+        (1..=9999).contains(&year).then_some(Self(instant))
+    }
+}
+
+#[Scalar(name = "DateTime")]
+impl ScalarType for DateTime {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        match &value {
+            Value::String(text) => {
+                Self::read(text).ok_or_else(|| InputValueError::custom("not an instant with offset"))
+            }
+            _ => Err(InputValueError::expected_type(value)),
+        }
+    }
+
+    fn is_valid(value: &Value) -> bool {
+        matches!(value, Value::String(text) if Self::read(text).is_some())
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(self.0.to_string())
+    }
+}
+
+/// An IANA time zone name, such as `Europe/Amsterdam`.
+#[derive(Clone, Debug)]
+pub struct TimeZoneName(pub TimeZone);
+
+#[Scalar(name = "TimeZone")]
+impl ScalarType for TimeZoneName {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        match &value {
+            Value::String(name) => {
+                TimeZone::get(name).map(Self).map_err(|_| InputValueError::custom("not an IANA time zone"))
+            }
+            _ => Err(InputValueError::expected_type(value)),
+        }
+    }
+
+    fn is_valid(value: &Value) -> bool {
+        matches!(value, Value::String(name) if TimeZone::get(name).is_ok())
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(self.0.iana_name().unwrap_or("UTC").to_owned())
+    }
+}
+
+/// An exact decimal number, as a string, such as `45.00`.
+#[derive(Clone, Copy, Debug)]
+pub struct Decimal(pub rust_decimal::Decimal);
+
+impl Decimal {
+    fn read(value: &Value) -> Option<Self> {
+        match value {
+            Value::String(text) => rust_decimal::Decimal::from_str_exact(text).ok().map(Self),
+            // Written without quotes: whole numbers are exact, others would have been through a float.
+            Value::Number(number) => number.as_i64().map(|it| Self(it.into())),
+            _ => None,
+        }
+    }
+}
+
+#[Scalar(name = "Decimal")]
+impl ScalarType for Decimal {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        Self::read(&value).ok_or_else(|| InputValueError::custom("not an exact decimal number in a string"))
+    }
+
+    fn is_valid(value: &Value) -> bool {
+        Self::read(value).is_some()
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(self.0.to_string())
+    }
+}
+
+/// A currency of ISO 4217, such as `EUR`.
+#[derive(Clone, Copy, Debug)]
+pub struct CurrencyCode(pub money::Currency);
+
+#[Scalar(name = "CurrencyCode")]
+impl ScalarType for CurrencyCode {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        match &value {
+            Value::String(code) => {
+                code.parse().map(Self).map_err(|()| InputValueError::custom("not a currency of ISO 4217"))
+            }
+            _ => Err(InputValueError::expected_type(value)),
+        }
+    }
+
+    fn is_valid(value: &Value) -> bool {
+        matches!(value, Value::String(code) if money::Currency::from_str(code).is_ok())
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(self.0.code().to_owned())
+    }
+}
+
+/// An exact amount.
+#[derive(Clone, Copy, SimpleObject)]
+pub struct Money {
+    /// With as many decimals as the currency has minor units.
+    pub amount: Decimal,
+    /// Of what.
+    pub currency: CurrencyCode,
+}
+
+impl From<money::Money> for Money {
+    fn from(money: money::Money) -> Self {
+        Self { amount: Decimal(money.amount()), currency: CurrencyCode(money.currency) }
+    }
+}
+
+/// An exact amount.
+#[derive(Clone, Copy, InputObject)]
+pub struct MoneyInput {
+    /// With at most as many decimals as the currency has minor units.
+    pub amount: Decimal,
+    /// Of what.
+    pub currency: CurrencyCode,
+}
+
+impl MoneyInput {
+    /// As a rule takes it.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT` when the amount is finer than the currency, or larger than can be kept.
+    pub fn read(self, field: &str) -> Result<money::Money, ApiError> {
+        money::Money::from_amount(self.amount.0, self.currency.0).map_err(|error| {
+            let message = match error {
+                money::InvalidAmount::TooPrecise => {
+                    format!("{} has {} decimals", self.currency.0, self.currency.0.decimals())
+                }
+                money::InvalidAmount::TooLarge => "is larger than can be kept".to_owned(),
+            };
+            ApiError::bad_input(format!("{field}.amount"), message)
+        })
+    }
+}
+
+/// Reads an id that a client sent in this argument.
+///
+/// # Errors
+/// `BAD_USER_INPUT` when it is not an id of the wanted type.
+pub fn parse_id<T: FromStr<Err = InvalidId>>(id: &ID, field: &'static str) -> Result<T, ApiError> {
+    id.parse().map_err(|InvalidId { expected_prefix }| {
+        ApiError::bad_input(field, format!("must be an id that begins with {expected_prefix}_"))
+    })
+}

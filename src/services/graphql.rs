@@ -1,0 +1,267 @@
+//! Services in the API.
+
+use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject, connection::Connection};
+
+use super::{Deleted, Draft, Patch, ServiceError as Error, ServiceFilter};
+use crate::{
+    auth::Role,
+    graphql::{
+        ApiError, ContextExt, Cursor, Meaning, Money, MoneyInput, PageArgs, UserError, UserErrorCode, connection,
+        parse_id, payload,
+    },
+    ids::ServiceId,
+};
+
+/// Something that can be booked.
+#[derive(Clone, SimpleObject)]
+pub struct Service {
+    /// TypeID with the prefix `svc`.
+    pub id: ID,
+    /// Unique within the tenant.
+    pub name: String,
+    /// For customers.
+    pub description: Option<String>,
+    /// How long a booking takes, in minutes.
+    pub duration_minutes: i32,
+    /// Price of one booking.
+    pub price: Money,
+    /// How many bookings may stand at the same time.
+    pub capacity: i32,
+    /// Whether a booking waits as `PENDING` until staff confirm it.
+    pub requires_confirmation: bool,
+    /// Whether it can be booked. Customers see inactive services only through their own bookings.
+    pub active: bool,
+}
+
+impl From<super::Service> for Service {
+    fn from(service: super::Service) -> Self {
+        Self {
+            id: service.id.to_string().into(),
+            name: service.name,
+            description: service.description,
+            duration_minutes: service.duration_minutes,
+            price: service.price.into(),
+            capacity: service.capacity,
+            requires_confirmation: service.requires_confirmation,
+            active: service.active,
+        }
+    }
+}
+
+/// Which services a list holds. Every given field narrows it.
+#[derive(InputObject)]
+#[graphql(name = "ServiceFilter")]
+pub struct ServiceFilterInput {
+    /// Only active ones, or only inactive ones. Customers are shown active ones only.
+    active: Option<bool>,
+    /// Only those whose name contains this text, whatever the case.
+    search: Option<String>,
+}
+
+/// A new service.
+#[derive(InputObject)]
+pub struct CreateServiceInput {
+    /// 1 to 200 characters, unique within the tenant.
+    name: String,
+    /// At most 5,000 characters.
+    description: Option<String>,
+    /// How long a booking takes, 1 to 1,440 minutes.
+    duration_minutes: i32,
+    /// Price of one booking, in the tenant's currency.
+    price: MoneyInput,
+    /// How many bookings may stand at the same time, 1 to 500.
+    #[graphql(default = 1)]
+    capacity: i32,
+    /// Whether a booking waits as `PENDING` until staff confirm it.
+    #[graphql(default = false)]
+    requires_confirmation: bool,
+}
+
+/// What to change of a service. Fields that are left out stay as they are.
+#[derive(InputObject)]
+pub struct UpdateServiceInput {
+    /// Which service.
+    id: ID,
+    /// 1 to 200 characters, unique within the tenant.
+    name: Option<String>,
+    /// At most 5,000 characters; null removes it.
+    description: MaybeUndefined<String>,
+    /// 1 to 1,440 minutes. Bookings that stand keep theirs.
+    duration_minutes: Option<i32>,
+    /// In the tenant's currency. Bookings that stand keep theirs.
+    price: Option<MoneyInput>,
+    /// 1 to 500 bookings at the same time.
+    capacity: Option<i32>,
+    /// Whether a booking waits as `PENDING` until staff confirm it.
+    requires_confirmation: Option<bool>,
+    /// Whether it can be booked.
+    active: Option<bool>,
+}
+
+/// Which service to delete.
+#[derive(InputObject)]
+pub struct DeleteServiceInput {
+    /// Its id.
+    id: ID,
+}
+
+payload!(
+    /// The outcome of `createService`.
+    CreateServicePayload {
+        /// The new service.
+        service: Service
+    }
+);
+payload!(
+    /// The outcome of `updateService`.
+    UpdateServicePayload {
+        /// The service as changed.
+        service: Service
+    }
+);
+
+/// The outcome of `deleteService`.
+#[derive(SimpleObject)]
+pub struct DeleteServicePayload {
+    /// The id of the service that is gone.
+    deleted_service_id: Option<ID>,
+    /// The service, when bookings stand: with `IN_USE` it was deactivated instead of deleted.
+    service: Option<Service>,
+    /// What the caller can mend. Empty when the service is gone.
+    user_errors: Vec<UserError>,
+}
+
+impl From<Error> for Meaning {
+    fn from(error: Error) -> Self {
+        let mend = |code, field: &str, message: &str| Self::Mend(UserError::new(code, field, message));
+        match error {
+            Error::Forbidden => Self::Refuse(ApiError::forbidden()),
+            Error::NotFound => mend(UserErrorCode::NotFound, "id", "There is no such service."),
+            Error::NameTaken => mend(UserErrorCode::NameTaken, "name", "Another service has this name."),
+            Error::Invalid(field, message) => mend(UserErrorCode::Invalid, field, &message),
+            Error::QuotaExceeded => mend(UserErrorCode::QuotaExceeded, "", "Your plan allows no more active services."),
+            Error::Db(error) => error.into(),
+        }
+    }
+}
+
+/// Queries about services.
+#[derive(Default)]
+pub struct ServiceQuery;
+
+#[Object]
+impl ServiceQuery {
+    /// The tenant's services, by name. Customers see active ones.
+    async fn services(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many from the front, 1 to 100 (default 20).")] first: Option<i32>,
+        #[graphql(desc = "Past this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Which services.")] filter: Option<ServiceFilterInput>,
+    ) -> Result<Connection<Cursor, Service>, ApiError> {
+        const KIND: &str = "services.name";
+        let page = PageArgs { first, after, last, before }.read(KIND)?;
+        let filter = filter.map_or_else(ServiceFilter::default, |filter| ServiceFilter {
+            active: filter.active,
+            search: filter.search.filter(|text| !text.is_empty()),
+        });
+        let slice = super::list(&ctx.work()?.caller(), &filter, &page).await?;
+        Ok(connection(KIND, slice, Service::from))
+    }
+
+    /// One service. Null where there is none that the caller may see.
+    async fn service(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Its id.")] id: ID,
+    ) -> Result<Option<Service>, ApiError> {
+        find(ctx, parse_id(&id, "id")?).await
+    }
+}
+
+/// One service, as `service(id)` and `node(id)` show it: customers see active ones.
+pub async fn find(ctx: &Context<'_>, id: ServiceId) -> Result<Option<Service>, ApiError> {
+    let work = ctx.work()?;
+    let sees_inactive = work.viewer.role >= Role::Staff;
+    let service = work.loaders.services.load_one(id).await?;
+    Ok(service.filter(|it| it.active || sees_inactive).map(Service::from))
+}
+
+/// Mutations of services. Administrators only.
+#[derive(Default)]
+pub struct ServiceMutation;
+
+#[Object]
+impl ServiceMutation {
+    /// Adds a service. `NAME_TAKEN` where another has the name, `QUOTA_EXCEEDED` past the plan's limit.
+    async fn create_service(
+        &self,
+        ctx: &Context<'_>,
+        input: CreateServiceInput,
+    ) -> Result<CreateServicePayload, ApiError> {
+        let work = ctx.work()?;
+        let draft = Draft {
+            price: input.price.read("input.price")?,
+            name: input.name,
+            description: input.description,
+            duration_minutes: input.duration_minutes,
+            capacity: input.capacity,
+            requires_confirmation: input.requires_confirmation,
+            active: true,
+        };
+        Ok(work.settle(super::create(&work.caller(), draft).await.map(Service::from))?.into())
+    }
+
+    /// Changes a service. Bookings that stand keep the duration and price that they were made with.
+    async fn update_service(
+        &self,
+        ctx: &Context<'_>,
+        input: UpdateServiceInput,
+    ) -> Result<UpdateServicePayload, ApiError> {
+        let work = ctx.work()?;
+        let id = parse_id(&input.id, "input.id")?;
+        let patch = Patch {
+            price: input.price.map(|price| price.read("input.price")).transpose()?,
+            name: input.name,
+            description: match input.description {
+                MaybeUndefined::Undefined => None,
+                MaybeUndefined::Null => Some(None),
+                MaybeUndefined::Value(text) => Some(Some(text)),
+            },
+            duration_minutes: input.duration_minutes,
+            capacity: input.capacity,
+            requires_confirmation: input.requires_confirmation,
+            active: input.active,
+        };
+        Ok(work.settle(super::update(&work.caller(), id, patch).await.map(Service::from))?.into())
+    }
+
+    /// Deletes a service that was never booked. One with bookings is deactivated instead, which is reported as `IN_USE`.
+    async fn delete_service(
+        &self,
+        ctx: &Context<'_>,
+        input: DeleteServiceInput,
+    ) -> Result<DeleteServicePayload, ApiError> {
+        let work = ctx.work()?;
+        let id = parse_id(&input.id, "input.id")?;
+        Ok(match work.settle(super::delete(&work.caller(), id).await)? {
+            Ok(Deleted::Gone(id)) => DeleteServicePayload {
+                deleted_service_id: Some(id.to_string().into()),
+                service: None,
+                user_errors: vec![],
+            },
+            Ok(Deleted::Deactivated(service)) => DeleteServicePayload {
+                deleted_service_id: None,
+                service: Some(service.into()),
+                user_errors: vec![UserError::new(
+                    UserErrorCode::InUse,
+                    "id",
+                    "Bookings point at this service, so it was deactivated instead of deleted.",
+                )],
+            },
+            Err(error) => DeleteServicePayload { deleted_service_id: None, service: None, user_errors: vec![error] },
+        })
+    }
+}

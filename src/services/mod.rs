@@ -1,0 +1,323 @@
+//! What a tenant offers for booking.
+
+pub mod graphql;
+pub mod loaders;
+mod queries;
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{
+    audit::{self, Changes},
+    auth::{Caller, Role},
+    db::{DbError, Row, ScopedTx},
+    ids::ServiceId,
+    money::{Currency, Money},
+    paging::{Page, Slice},
+    tenants,
+};
+
+/// Longest name of a service, in characters.
+pub const MAX_NAME: usize = 200;
+/// Longest description, in characters.
+pub const MAX_DESCRIPTION: usize = 5_000;
+/// Longest duration: one day.
+pub const MAX_DURATION_MINUTES: i32 = 1_440;
+/// Most seats.
+pub const MAX_CAPACITY: i32 = 500;
+
+/// Something that can be booked.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Within the tenant.
+    pub id: ServiceId,
+    /// Unique within the tenant.
+    pub name: String,
+    /// For customers.
+    pub description: Option<String>,
+    /// How long a booking takes.
+    pub duration_minutes: i32,
+    /// Of one booking.
+    pub price: Money,
+    /// How many bookings may stand at the same time.
+    pub capacity: i32,
+    /// Whether a booking waits until staff confirm it.
+    pub requires_confirmation: bool,
+    /// Whether it can be booked.
+    pub active: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+impl Service {
+    fn read(row: &Row) -> Result<Self, DbError> {
+        let currency: &str = row.get(5);
+        let currency: Currency =
+            currency.parse().map_err(|()| DbError::Corrupt(format!("{currency:?} is no currency")))?;
+        Ok(Self {
+            id: row.get(0),
+            name: row.get(1),
+            description: row.get(2),
+            duration_minutes: row.get(3),
+            price: Money { minor: row.get(4), currency },
+            capacity: row.get(6),
+            requires_confirmation: row.get(7),
+            active: row.get(8),
+            created_at: row.get(9),
+        })
+    }
+}
+
+/// What a service is to be.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// Unique within the tenant.
+    pub name: String,
+    /// For customers.
+    pub description: Option<String>,
+    /// How long a booking takes.
+    pub duration_minutes: i32,
+    /// Of one booking.
+    pub price: Money,
+    /// How many bookings may stand at the same time.
+    pub capacity: i32,
+    /// Whether a booking waits until staff confirm it.
+    pub requires_confirmation: bool,
+    /// Whether it can be booked.
+    pub active: bool,
+}
+
+/// What to change of a service. `None` leaves it as it is.
+#[derive(Clone, Debug, Default)]
+pub struct Patch {
+    /// See [`Draft`].
+    pub name: Option<String>,
+    /// `Some(None)` removes it.
+    pub description: Option<Option<String>>,
+    /// See [`Draft`]. Bookings that stand keep theirs.
+    pub duration_minutes: Option<i32>,
+    /// See [`Draft`]. Bookings that stand keep theirs.
+    pub price: Option<Money>,
+    /// See [`Draft`].
+    pub capacity: Option<i32>,
+    /// See [`Draft`].
+    pub requires_confirmation: Option<bool>,
+    /// See [`Draft`].
+    pub active: Option<bool>,
+}
+
+/// Sort key of the list of services: name, then id.
+pub type ServiceKey = (String, Uuid);
+
+/// Which services a list holds. An empty filter holds all that the caller may book or manage.
+#[derive(Clone, Debug, Default)]
+pub struct ServiceFilter {
+    /// Only active ones, or only inactive ones. Customers are shown active ones whatever they ask for.
+    pub active: Option<bool>,
+    /// Only those whose name contains this, whatever the case.
+    pub search: Option<String>,
+}
+
+/// Why something could not be done with a service.
+#[derive(Debug)]
+pub enum ServiceError {
+    /// The role does not allow it.
+    Forbidden,
+    /// There is no such service.
+    NotFound,
+    /// Another service has the name.
+    NameTaken,
+    /// A field is out of its bounds: which, and what it may be.
+    Invalid(&'static str, String),
+    /// The plan allows no more.
+    QuotaExceeded,
+    /// A statement failed.
+    Db(DbError),
+}
+
+impl From<DbError> for ServiceError {
+    fn from(error: DbError) -> Self {
+        Self::Db(error)
+    }
+}
+
+/// What became of a service that was to be deleted.
+pub enum Deleted {
+    /// It is gone.
+    Gone(ServiceId),
+    /// Bookings stand, so it was deactivated: nobody can book it any more.
+    Deactivated(Service),
+}
+
+/// A page of services, by name.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn list(
+    caller: &Caller<'_>,
+    filter: &ServiceFilter,
+    page: &Page<ServiceKey>,
+) -> Result<Slice<ServiceKey, Service>, DbError> {
+    let active = if caller.is_at_least(Role::Staff) { filter.active } else { Some(true) };
+    let services = queries::list(caller.tx, active, filter.search.as_deref(), page).await?;
+    Ok(page.slice(services.into_iter().map(|service| ((service.name.clone(), service.id.0), service)).collect()))
+}
+
+/// Those of these services that exist in the tenant, active or not.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn by_ids(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId, Service>, DbError> {
+    queries::by_ids(tx, ids).await
+}
+
+/// Makes a service.
+///
+/// # Errors
+/// See [`ServiceError`].
+pub async fn create(caller: &Caller<'_>, draft: Draft) -> Result<Service, ServiceError> {
+    if !caller.is_at_least(Role::Admin) {
+        return Err(ServiceError::Forbidden);
+    }
+    let tenant = tenants::current(caller.tx).await?;
+    let draft = draft.checked(tenant.currency)?;
+    reserve_place(caller.tx, &tenant).await?;
+    let id = ServiceId::generate(caller.clock.now());
+    let service = queries::insert(caller.tx, id, &draft, caller.clock.now()).await?.ok_or(ServiceError::NameTaken)?;
+    audit::record(caller, "services.create", "service", Some(id.0), changes(None, &service)).await?;
+    Ok(service)
+}
+
+/// Changes a service. Bookings that stand keep the duration and price that they were made with.
+///
+/// # Errors
+/// See [`ServiceError`].
+pub async fn update(caller: &Caller<'_>, id: ServiceId, patch: Patch) -> Result<Service, ServiceError> {
+    if !caller.is_at_least(Role::Admin) {
+        return Err(ServiceError::Forbidden);
+    }
+    let before = queries::lock(caller.tx, id).await?.ok_or(ServiceError::NotFound)?;
+    let tenant = tenants::current(caller.tx).await?;
+    let draft = Draft {
+        name: patch.name.unwrap_or_else(|| before.name.clone()),
+        description: patch.description.unwrap_or_else(|| before.description.clone()),
+        duration_minutes: patch.duration_minutes.unwrap_or(before.duration_minutes),
+        price: patch.price.unwrap_or(before.price),
+        capacity: patch.capacity.unwrap_or(before.capacity),
+        requires_confirmation: patch.requires_confirmation.unwrap_or(before.requires_confirmation),
+        active: patch.active.unwrap_or(before.active),
+    }
+    .checked(tenant.currency)?;
+    if draft.active && !before.active {
+        reserve_place(caller.tx, &tenant).await?;
+    }
+    let service = match queries::update(caller.tx, id, &draft, caller.clock.now()).await {
+        Ok(service) => service.ok_or(ServiceError::NotFound)?,
+        Err(error) if error.violates("services_tenant_id_name_key") => return Err(ServiceError::NameTaken),
+        Err(error) => return Err(error.into()),
+    };
+    audit::record(caller, "services.update", "service", Some(id.0), changes(Some(&before), &service)).await?;
+    Ok(service)
+}
+
+/// Deletes a service that was never booked; deactivates one that was, because its bookings keep pointing at it.
+///
+/// # Errors
+/// See [`ServiceError`].
+pub async fn delete(caller: &Caller<'_>, id: ServiceId) -> Result<Deleted, ServiceError> {
+    if !caller.is_at_least(Role::Admin) {
+        return Err(ServiceError::Forbidden);
+    }
+    // Locked, so that no booking can begin to point at it between the look and the deletion.
+    let before = queries::lock(caller.tx, id).await?.ok_or(ServiceError::NotFound)?;
+    if queries::delete_unbooked(caller.tx, id).await? {
+        audit::record(caller, "services.delete", "service", Some(id.0), Changes::default()).await?;
+        return Ok(Deleted::Gone(id));
+    }
+    let draft = Draft { active: false, ..Draft::from(before.clone()) };
+    let service = queries::update(caller.tx, id, &draft, caller.clock.now()).await?.ok_or(ServiceError::NotFound)?;
+    audit::record(caller, "services.deactivate", "service", Some(id.0), changes(Some(&before), &service)).await?;
+    Ok(Deleted::Deactivated(service))
+}
+
+/// How many services are active.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
+    queries::count_active(tx).await
+}
+
+/// Makes sure that the plan has room for one more active service, and that nobody else takes the place before this
+/// transaction ends.
+async fn reserve_place(tx: &ScopedTx, tenant: &tenants::Tenant) -> Result<(), ServiceError> {
+    let Some(limit) = tenant.limits.of("services") else { return Ok(()) };
+    queries::lock_count(tx).await?;
+    if queries::count_active(tx).await? >= limit {
+        return Err(ServiceError::QuotaExceeded);
+    }
+    Ok(())
+}
+
+impl From<Service> for Draft {
+    fn from(service: Service) -> Self {
+        Self {
+            name: service.name,
+            description: service.description,
+            duration_minutes: service.duration_minutes,
+            price: service.price,
+            capacity: service.capacity,
+            requires_confirmation: service.requires_confirmation,
+            active: service.active,
+        }
+    }
+}
+
+impl Draft {
+    fn checked(mut self, currency: Currency) -> Result<Self, ServiceError> {
+        let invalid = |field, message: String| Err(ServiceError::Invalid(field, message));
+        self.name = self.name.trim().to_owned();
+        self.description = self.description.map(|it| it.trim().to_owned()).filter(|it| !it.is_empty());
+        if self.name.is_empty() || self.name.chars().count() > MAX_NAME {
+            return invalid("name", format!("A name has 1 to {MAX_NAME} characters."));
+        }
+        if self.description.as_ref().is_some_and(|it| it.chars().count() > MAX_DESCRIPTION) {
+            return invalid("description", format!("A description has at most {MAX_DESCRIPTION} characters."));
+        }
+        if !(1..=MAX_DURATION_MINUTES).contains(&self.duration_minutes) {
+            return invalid("durationMinutes", format!("A service takes 1 to {MAX_DURATION_MINUTES} minutes."));
+        }
+        if self.price.minor < 0 {
+            return invalid("price.amount", "A price is not negative.".into());
+        }
+        if self.price.currency != currency {
+            return invalid("price.currency", format!("Prices of this tenant are in {currency}."));
+        }
+        if !(1..=MAX_CAPACITY).contains(&self.capacity) {
+            return invalid("capacity", format!("A service has 1 to {MAX_CAPACITY} seats."));
+        }
+        Ok(self)
+    }
+}
+
+fn changes(before: Option<&Service>, after: &Service) -> Changes {
+    let facts = |it: &Service| {
+        [
+            ("name", json!(it.name)),
+            ("description", json!(it.description)),
+            ("duration_minutes", json!(it.duration_minutes)),
+            ("price", json!(format!("{} {}", it.price.amount(), it.price.currency))),
+            ("capacity", json!(it.capacity)),
+            ("requires_confirmation", json!(it.requires_confirmation)),
+            ("active", json!(it.active)),
+        ]
+    };
+    let old = before.map(facts);
+    facts(after).into_iter().enumerate().fold(Changes::default(), |changes, (index, (name, new))| {
+        let from = old.as_ref().map_or(serde_json::Value::Null, |old| old[index].1.clone());
+        changes.field(name, from, new)
+    })
+}

@@ -1,0 +1,185 @@
+//! Users in the API.
+
+use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject, connection::Connection};
+
+use super::{UserError as Error, UserFilter};
+use crate::{
+    bookings::graphql::{Booking, BookingFilterInput, page_of_customer},
+    graphql::{
+        ApiError, ContextExt, Cursor, DateTime, Meaning, PageArgs, UserError, UserErrorCode, connection, parse_id,
+        payload,
+    },
+    ids::UserId,
+    tenants::graphql::Tenant,
+};
+
+/// What a person may do.
+#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
+#[graphql(remote = "super::Role")]
+pub enum Role {
+    /// Everything of the tenant: users, services, the calendar, billing, settings.
+    Admin,
+    /// The whole calendar, and customers' names.
+    Staff,
+    /// A customer: own profile and own bookings.
+    User,
+}
+
+/// Whether a user can sign in.
+#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
+#[graphql(remote = "super::UserStatus")]
+pub enum UserStatus {
+    /// He can.
+    Active,
+    /// Not any more; his bookings stay.
+    Deactivated,
+}
+
+/// A person of a tenant: administrator, staff or customer.
+#[derive(Clone, SimpleObject)]
+#[graphql(complex)]
+pub struct User {
+    /// TypeID with the prefix `usr`.
+    pub id: ID,
+    /// Lower case, unique within the tenant.
+    pub email: String,
+    /// What the person is called.
+    pub name: String,
+    /// What the person may do.
+    pub role: Role,
+    /// Whether the person can sign in.
+    pub status: UserStatus,
+    /// When the person joined.
+    pub created_at: DateTime,
+    #[graphql(skip)]
+    key: UserId,
+}
+
+impl From<super::User> for User {
+    fn from(user: super::User) -> Self {
+        Self {
+            id: user.id.to_string().into(),
+            email: user.email,
+            name: user.name,
+            role: user.role.into(),
+            status: user.status.into(),
+            created_at: DateTime(user.created_at),
+            key: user.id,
+        }
+    }
+}
+
+#[ComplexObject]
+impl User {
+    /// The tenant that the person belongs to.
+    async fn tenant(&self, ctx: &Context<'_>) -> Result<Tenant, ApiError> {
+        Ok(crate::tenants::current(&ctx.work()?.tx).await?.into())
+    }
+
+    /// The person's bookings that the caller may see, earliest first.
+    async fn bookings(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many from the front, 1 to 100 (default 20).")] first: Option<i32>,
+        #[graphql(desc = "Past this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Which bookings.")] filter: Option<BookingFilterInput>,
+    ) -> Result<Connection<Cursor, Booking>, ApiError> {
+        page_of_customer(ctx, self.key, PageArgs { first, after, last, before }, filter).await
+    }
+}
+
+/// Which users a list holds. Every given field narrows it.
+#[derive(InputObject)]
+#[graphql(name = "UserFilter")]
+pub struct UserFilterInput {
+    /// Only this role.
+    role: Option<Role>,
+    /// Only those whose name or e-mail contains this text, whatever the case.
+    search: Option<String>,
+}
+
+/// A new profile. Fields that are left out stay as they are.
+#[derive(InputObject)]
+pub struct UpdateUserInput {
+    /// Whose.
+    id: ID,
+    /// 1 to 200 characters.
+    name: Option<String>,
+}
+
+payload!(
+    /// The outcome of `updateUser`.
+    UpdateUserPayload {
+        /// The user as changed.
+        user: User
+    }
+);
+
+impl From<Error> for Meaning {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Forbidden => Self::Refuse(ApiError::forbidden()),
+            Error::NotFound => Self::Mend(UserError::new(UserErrorCode::NotFound, "id", "There is no such user.")),
+            Error::InvalidName => {
+                Self::Mend(UserError::new(UserErrorCode::Invalid, "name", "A name has 1 to 200 characters."))
+            }
+            Error::Db(error) => error.into(),
+        }
+    }
+}
+
+/// Queries about users.
+#[derive(Default)]
+pub struct UserQuery;
+
+#[Object]
+impl UserQuery {
+    /// The signed-in user. Null for an anonymous caller.
+    async fn viewer(&self, ctx: &Context<'_>) -> Result<Option<User>, ApiError> {
+        if matches!(ctx.request().actor(), crate::auth::Actor::Anonymous) {
+            return Ok(None);
+        }
+        let work = ctx.work()?;
+        // `enter` has just seen him, so he is there.
+        let user = work.loaders.users.load_one(work.viewer.user).await?;
+        Ok(Some(user.ok_or_else(ApiError::unauthenticated)?.into()))
+    }
+
+    /// The tenant's users, by name. Staff and administrators only.
+    async fn users(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many from the front, 1 to 100 (default 20).")] first: Option<i32>,
+        #[graphql(desc = "Past this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Which users.")] filter: Option<UserFilterInput>,
+    ) -> Result<Connection<Cursor, User>, ApiError> {
+        const KIND: &str = "users.name";
+        let page = PageArgs { first, after, last, before }.read(KIND)?;
+        let filter = filter.map_or_else(UserFilter::default, |filter| UserFilter {
+            role: filter.role.map(Into::into),
+            search: filter.search.filter(|text| !text.is_empty()),
+        });
+        let work = ctx.work()?;
+        let slice = super::list(&work.caller(), &filter, &page).await.map_err(Meaning::from)?;
+        Ok(connection(KIND, slice, User::from))
+    }
+}
+
+/// Mutations of users.
+#[derive(Default)]
+pub struct UserMutation;
+
+#[Object]
+impl UserMutation {
+    /// Changes a profile: an administrator anybody's, everybody his own. `NOT_FOUND` for any other user.
+    async fn update_user(&self, ctx: &Context<'_>, input: UpdateUserInput) -> Result<UpdateUserPayload, ApiError> {
+        let work = ctx.work()?;
+        let id = parse_id::<UserId>(&input.id, "input.id")?;
+        let renamed = super::rename(&work.caller(), id, input.name.as_deref()).await.map(User::from);
+        Ok(work.settle(renamed)?.into())
+    }
+}

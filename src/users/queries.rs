@@ -1,0 +1,93 @@
+//! Every statement on users. `by_ids` feeds a loader; `list` is paged.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use super::{User, UserFilter, UserKey};
+use crate::{
+    db::{DbError, ScopedTx},
+    ids::UserId,
+    paging::Page,
+};
+
+macro_rules! list_sql {
+    ($direction:literal) => {
+        concat!(
+            "-- users.list
+            select id, email, name, role, status, created_at
+              from users
+             where tenant_id = $1
+               and ($2::text is null or role = $2)
+               and ($3::text is null or position(lower($3) in lower(name)) > 0 or position(lower($3) in email) > 0)
+               and ($4::text is null or (name, id) > ($4, $5::uuid))
+               and ($6::text is null or (name, id) < ($6, $7::uuid))
+             order by name ",
+            $direction,
+            ", id ",
+            $direction,
+            " limit $8"
+        )
+    };
+}
+
+/// One row more than the page, in the order of the scan.
+pub async fn list(tx: &ScopedTx, filter: &UserFilter, page: &Page<UserKey>) -> Result<Vec<User>, DbError> {
+    let sql = if page.from_the_back { list_sql!("desc") } else { list_sql!("asc") };
+    let (after_name, after_id) = page.after.clone().unzip();
+    let (before_name, before_id) = page.before.clone().unzip();
+    let rows = tx
+        .query(
+            sql,
+            &[
+                &tx.tenant(),
+                &filter.role.map(|role| role.as_str()),
+                &filter.search,
+                &after_name,
+                &after_id,
+                &before_name,
+                &before_id,
+                &page.fetch(),
+            ],
+        )
+        .await?;
+    rows.iter().map(User::read).collect()
+}
+
+/// Those that exist and that the scope may see.
+pub async fn by_ids(tx: &ScopedTx, ids: &[UserId]) -> Result<HashMap<UserId, User>, DbError> {
+    let rows = tx
+        .query(
+            "-- users.by_ids
+            select id, email, name, role, status, created_at from users where tenant_id = $1 and id = any ($2)",
+            &[&tx.tenant(), &ids],
+        )
+        .await?;
+    rows.iter().map(|row| User::read(row).map(|user| (user.id, user))).collect()
+}
+
+/// How many can sign in.
+pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
+    let row = tx
+        .query_one(
+            "-- users.count_active
+            select count(*) from users where tenant_id = $1 and status = 'ACTIVE'",
+            &[&tx.tenant()],
+        )
+        .await?;
+    Ok(row.get(0))
+}
+
+/// `None` when there is no such user, or none that the scope may change.
+pub async fn update_name(tx: &ScopedTx, id: UserId, name: &str, now: Timestamp) -> Result<Option<User>, DbError> {
+    let row = tx
+        .query_opt(
+            "-- users.update_name
+            update users set name = $3, updated_at = $4
+             where tenant_id = $1 and id = $2
+            returning id, email, name, role, status, created_at",
+            &[&tx.tenant(), &id, &name, &now],
+        )
+        .await?;
+    row.as_ref().map(User::read).transpose()
+}
