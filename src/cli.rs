@@ -1,0 +1,136 @@
+//! The command line: `tenantry [serve | migrate | seed | schema | database-url]`.
+
+mod database;
+mod serve;
+
+use std::{path::Path, sync::Arc};
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    auth::{PasswordCost, Passwords, SignIn, SignInLimits, TokenSettings, Tokens},
+    clock::Clock,
+    config::{Config, Database, Environment, Settings},
+    db::{Gate, migrations},
+    embedded, graphql, seed, telemetry,
+};
+use database::Connected;
+
+/// Everything that can stop a command, as a message for whoever typed it.
+pub type CliError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Tenantry: a multi-tenant booking backend. GraphQL over PostgreSQL row-level security.
+///
+/// Without a command it serves. Every option is an environment variable too, and a file .env is read.
+#[derive(Parser)]
+#[command(name = "tenantry", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the API (the default). Without DATABASE_URL it starts a private PostgreSQL with demo data
+    Serve,
+    /// Bring the database up to date, as its owner
+    Migrate,
+    /// Add the demo data, or what is missing of it; refused in production
+    Seed,
+    /// Print the GraphQL schema
+    Schema,
+    /// Print the connection URL of the app's role, for psql
+    DatabaseUrl {
+        /// Of the owner's role instead
+        #[arg(long)]
+        owner: bool,
+    },
+}
+
+impl Cli {
+    /// Carries the command out.
+    ///
+    /// # Errors
+    /// With a message for whoever typed it.
+    pub async fn run(self) -> Result<(), CliError> {
+        if let Some(Command::Schema) = self.command {
+            print!("{}", graphql::sdl());
+            return Ok(());
+        }
+        let config = Config::try_from(self.settings)?;
+        telemetry::start(config.environment);
+        match self.command {
+            None | Some(Command::Serve) => serve::serve(&config).await,
+            Some(Command::Migrate) => migrate(&config).await,
+            Some(Command::Seed) => add_demo_data(&config).await,
+            Some(Command::DatabaseUrl { owner }) => print_database_url(&config, owner),
+            Some(Command::Schema) => Ok(()),
+        }
+    }
+}
+
+async fn migrate(config: &Config) -> Result<(), CliError> {
+    let connected = Connected::to(config).await?;
+    let owner = connected.owner_url.as_deref().ok_or("DATABASE_OWNER_URL is missing: migrations run as the owner")?;
+    let applied = migrations::migrate(owner).await?;
+    for name in &applied {
+        println!("applied {name}");
+    }
+    println!("{} migrations applied; the database is up to date", applied.len());
+    connected.stop().await;
+    Ok(())
+}
+
+async fn add_demo_data(config: &Config) -> Result<(), CliError> {
+    if config.environment == Environment::Production {
+        return Err("demo data has passwords that everybody knows: refused in production".into());
+    }
+    let connected = Connected::to(config).await?;
+    let gate = Gate::try_new(&connected.app_url, config.pool)?;
+    let sign_in = sign_in(&gate, tokens(config)?)?;
+    seed::run(&gate, &sign_in).await?;
+    gate.close();
+    println!("the demo data is there");
+    connected.stop().await;
+    Ok(())
+}
+
+fn print_database_url(config: &Config, owner: bool) -> Result<(), CliError> {
+    let url = match (&config.database, owner) {
+        (Database::Given { app, .. }, false) => app.clone(),
+        (Database::Given { owner, .. }, true) => owner.clone().ok_or("DATABASE_OWNER_URL is not set")?,
+        (Database::Private, owner) => {
+            if !embedded::in_use(&config.data_dir) {
+                eprintln!("The private PostgreSQL is not running: start it with `tenantry`.");
+            }
+            let role = if owner { database::OWNER } else { database::APP };
+            embedded::connection_url(&config.data_dir, role, database::NAME)
+        }
+    };
+    println!("{url}");
+    Ok(())
+}
+
+/// The keys of the configuration or, in development, those of the data folder.
+fn tokens(config: &Config) -> Result<Arc<Tokens>, CliError> {
+    let settings = TokenSettings {
+        issuer: config.jwt_issuer.clone(),
+        audience: config.jwt_audience.clone(),
+        ..TokenSettings::default()
+    };
+    let tokens = match &config.jwt_private_key {
+        Some(key) => Tokens::try_new(key, &config.jwt_retired_public_keys, settings)?,
+        None => {
+            std::fs::create_dir_all(&config.data_dir)?;
+            Tokens::with_key_file(&Path::new(&config.data_dir).join("jwt-signing-key.pem"), settings)?
+        }
+    };
+    Ok(Arc::new(tokens))
+}
+
+fn sign_in(gate: &Gate, tokens: Arc<Tokens>) -> Result<SignIn, CliError> {
+    let passwords = Passwords::try_new(PasswordCost::default())?;
+    Ok(SignIn::new(gate.clone(), passwords, tokens, SignInLimits::default(), Clock::system()))
+}

@@ -1,0 +1,100 @@
+//! The database of a command: one that was given, or the private one of the data folder.
+
+use std::path::PathBuf;
+
+use tokio_postgres::NoTls;
+
+use super::CliError;
+use crate::{
+    config::{Config, Database},
+    embedded::{self, Cluster, EmbeddedError, Options},
+};
+
+/// The role that serves requests.
+pub const APP: &str = "tenantry_app";
+/// The role that owns the tables.
+pub const OWNER: &str = "tenantry_owner";
+/// The role that moves and backs up tenants.
+pub const PLATFORM: &str = "tenantry_platform";
+/// The database of a private cluster.
+pub const NAME: &str = "tenantry";
+
+/// What only a superuser can do; see the file.
+const BOOTSTRAP: &str = include_str!("../../sql/bootstrap/10-roles.sql");
+
+/// A database that answers, with the URLs of its roles.
+pub struct Connected {
+    /// As the app's role.
+    pub app_url: String,
+    /// As the owner, where it is known.
+    pub owner_url: Option<String>,
+    /// The private cluster, if this process runs it.
+    pub cluster: Option<Cluster>,
+}
+
+impl Connected {
+    /// The given database; or the private one, which is started unless another process of ours runs it.
+    pub async fn to(config: &Config) -> Result<Self, CliError> {
+        match &config.database {
+            Database::Given { app, owner } => {
+                Ok(Self { app_url: app.clone(), owner_url: owner.clone(), cluster: None })
+            }
+            Database::Private if embedded::in_use(&config.data_dir) => {
+                Ok(Self::private(&config.data_dir.clone(), None))
+            }
+            Database::Private => Self::start_private(config).await,
+        }
+    }
+
+    /// Starts the private cluster.
+    ///
+    /// # Errors
+    /// When another process runs it, or it does not start.
+    pub async fn start_private(config: &Config) -> Result<Self, CliError> {
+        let (data_dir, bin_dir) = (config.data_dir.clone(), config.pg_bin.clone());
+        let cluster = tokio::task::spawn_blocking(move || start_cluster(data_dir, bin_dir)).await??;
+        bootstrap(&cluster).await?;
+        Ok(Self::private(&config.data_dir, Some(cluster)))
+    }
+
+    fn private(data_dir: &std::path::Path, cluster: Option<Cluster>) -> Self {
+        let url = |role| embedded::connection_url(data_dir, role, NAME);
+        Self { app_url: url(APP), owner_url: Some(url(OWNER)), cluster }
+    }
+
+    /// Stops the private cluster, if this process started it.
+    pub async fn stop(self) {
+        if let Some(cluster) = self.cluster {
+            // Waits for PostgreSQL to write what it has, which blocks.
+            let _ = tokio::task::spawn_blocking(move || cluster.stop()).await;
+        }
+    }
+}
+
+fn start_cluster(data_dir: PathBuf, bin_dir: Option<PathBuf>) -> Result<Cluster, EmbeddedError> {
+    Cluster::start(&Options {
+        data_dir: &data_dir,
+        bin_dir: bin_dir.as_deref(),
+        settings: &[],
+        roles: &[OWNER, APP, PLATFORM],
+        progress: &|line| eprintln!("  {line}"),
+    })
+}
+
+/// Makes the database and the roles. Each start does it again: a kill can have come between any two steps.
+pub async fn bootstrap(cluster: &Cluster) -> Result<(), tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(&cluster.connection_url("postgres", "postgres"), NoTls).await?;
+    let task = tokio::spawn(connection);
+    if client.query("select from pg_database where datname = $1", &[&NAME]).await?.is_empty() {
+        client.batch_execute("create database tenantry").await?;
+    }
+    drop(client);
+    let _ = task.await;
+
+    let (client, connection) = tokio_postgres::connect(&cluster.connection_url("postgres", NAME), NoTls).await?;
+    let task = tokio::spawn(connection);
+    client.batch_execute(BOOTSTRAP).await?;
+    drop(client);
+    let _ = task.await;
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! `tenantry serve`: from nothing to a served API, and back.
+
+use std::{future::IntoFuture, net::SocketAddr, time::Duration};
+
+use tokio::{net::TcpListener, signal::unix::SignalKind, sync::watch};
+
+use super::{CliError, Connected, sign_in, tokens};
+use crate::{
+    clock::Clock,
+    config::{Config, Database, Environment},
+    db::{Gate, migrations, refuse_unsafe},
+    embedded::EmbeddedError,
+    graphql,
+    http::{AppParts, router},
+    seed,
+};
+
+/// How long a request may take altogether.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
+/// How long open requests may go on once the server was told to stop.
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// Serves until Ctrl-C or SIGTERM, then lets open requests finish.
+pub async fn serve(config: &Config) -> Result<(), CliError> {
+    let started = std::time::Instant::now();
+    let mut connected = match config.database {
+        // Serving twice from one folder is a mistake, so the second is refused instead of joining in.
+        Database::Private => Connected::start_private(config).await.map_err(explain)?,
+        Database::Given { .. } => Connected::to(config).await?,
+    };
+    let ended = connected.cluster.as_mut().and_then(|cluster| cluster.ended());
+    let result = serve_on(config, &connected, ended, started).await;
+    connected.stop().await;
+    result
+}
+
+async fn serve_on(
+    config: &Config,
+    connected: &Connected,
+    ended: Option<std::sync::mpsc::Receiver<std::process::ExitStatus>>,
+    started: std::time::Instant,
+) -> Result<(), CliError> {
+    if config.environment == Environment::Development
+        && let Some(owner) = &connected.owner_url
+    {
+        let applied = migrations::migrate(owner).await?;
+        if !applied.is_empty() {
+            eprintln!("  applied {} migrations", applied.len());
+        }
+    }
+    refuse_unsafe(&connected.app_url).await?;
+    let gate = Gate::try_new(&connected.app_url, config.pool)?;
+    let tokens = tokens(config)?;
+    let sign_in = std::sync::Arc::new(sign_in(&gate, tokens.clone())?);
+    let has_demo_data = match (config.environment, &config.database) {
+        (Environment::Development, Database::Private) => {
+            if !seed::is_complete(&gate).await? {
+                eprintln!("  adding demo data (once, about a second)");
+                seed::run(&gate, &sign_in).await?;
+            }
+            true
+        }
+        _ => seed::is_present(&gate).await?,
+    };
+    if has_demo_data && config.environment == Environment::Production {
+        return Err("the database holds demo users, whose password everybody knows: refused in production".into());
+    }
+
+    let listener = TcpListener::bind((config.host.as_str(), config.port)).await.map_err(|error| {
+        format!(
+            "cannot listen on {}:{}: {error}. Set PORT to another port, or to 0 for a free one",
+            config.host, config.port
+        )
+    })?;
+    let address = listener.local_addr()?;
+    let (stop, mut stopping) = watch::channel(None::<String>);
+    let app = router(AppParts {
+        schema: graphql::schema(),
+        gate: gate.clone(),
+        sign_in,
+        tokens,
+        clock: Clock::system(),
+        deadline: REQUEST_DEADLINE,
+    })
+    .into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(watch_signals(stop.clone()));
+    if let Some(ended) = ended {
+        watch_cluster(ended, stop.clone());
+    }
+    let mut told = stopping.clone();
+    let server = axum::serve(listener, app).with_graceful_shutdown(async move {
+        let _ = told.wait_for(Option::is_some).await;
+    });
+    print_banner(address, has_demo_data, started.elapsed());
+
+    let mut serving = tokio::spawn(server.into_future());
+    let reason = tokio::select! {
+        finished = &mut serving => { finished??; String::new() }
+        told = stopping.wait_for(Option::is_some) => told.ok().and_then(|it| it.clone()).unwrap_or_default(),
+    };
+    eprintln!("Stopping: {reason}.");
+    if tokio::time::timeout(DRAIN_LIMIT, serving).await.is_err() {
+        eprintln!("Some requests did not end in {} s and were cut off.", DRAIN_LIMIT.as_secs());
+    }
+    gate.close();
+    if reason.starts_with("PostgreSQL") { Err(reason.into()) } else { Ok(()) }
+}
+
+async fn watch_signals(stop: watch::Sender<Option<String>>) {
+    let terminated = async {
+        match tokio::signal::unix::signal(SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    let reason = tokio::select! {
+        _ = tokio::signal::ctrl_c() => "Ctrl-C",
+        () = terminated => "SIGTERM",
+    };
+    stop.send_replace(Some(reason.to_owned()));
+    // Whoever asks twice does not want to wait.
+    if tokio::signal::ctrl_c().await.is_ok() {
+        std::process::exit(130);
+    }
+}
+
+/// Without its database the server has nothing to serve; whoever supervises it starts it again.
+fn watch_cluster(ended: std::sync::mpsc::Receiver<std::process::ExitStatus>, stop: watch::Sender<Option<String>>) {
+    std::thread::spawn(move || {
+        if let Ok(status) = ended.recv() {
+            stop.send_replace(Some(format!(
+                "PostgreSQL ended by itself ({status}); see postgres.log in the data folder"
+            )));
+        }
+    });
+}
+
+fn explain(error: CliError) -> CliError {
+    match error.downcast::<EmbeddedError>() {
+        Ok(error) => error.to_string().into(),
+        Err(error) => error,
+    }
+}
+
+fn print_banner(address: SocketAddr, has_demo_data: bool, took: Duration) {
+    println!();
+    println!("Tenantry serves at http://{address} (ready in {:.1} s)", took.as_secs_f64());
+    println!("  GraphiQL   http://{address}/graphiql");
+    println!("  GraphQL    http://{address}/graphql");
+    if has_demo_data {
+        println!("  Demo logins, all with the password {}:", seed::DEMO_PASSWORD);
+        for tenant in &seed::DEMO_TENANTS {
+            let people: Vec<String> = seed::DEMO_PEOPLE
+                .iter()
+                .map(|(local_part, _, _)| format!("{local_part}@{}.test", tenant.slug))
+                .collect();
+            println!("    {}", people.join("  "));
+        }
+    }
+    println!("Stop with Ctrl-C.");
+}

@@ -1,0 +1,305 @@
+//! GraphQL over HTTP: POST with JSON, and GET for queries.
+//!
+//! A handler of our own over `schema.execute`, because the stock one runs mutations sent by GET or by forms, which other
+//! sites can send, and forwards raw errors.
+
+use std::sync::Arc;
+
+use async_graphql::{
+    ErrorExtensionValues, Request, Response as GraphQLResponse, ServerError, Value, Variables,
+    parser::{parse_query, types::OperationType},
+};
+use axum::{
+    body::Bytes,
+    extract::{Query, State, rejection::BytesRejection},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+use tracing::Instrument;
+
+use super::{App, REQUEST_ID, RequestOrigin};
+use crate::{
+    auth::{Actor, Origin},
+    db::{Access, DbError},
+    graphql::{
+        ApiError, Code, INTERNAL_MESSAGE, RequestContext,
+        batching::{LoadQueue, drive},
+        input,
+    },
+};
+
+/// What a refused request may be told at most, in characters: an answer never echoes a large document.
+const MAX_MESSAGE: usize = 400;
+/// Most errors in a response.
+const MAX_ERRORS: usize = 20;
+const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
+
+/// `POST /graphql`.
+pub async fn post(
+    State(app): State<App>,
+    RequestOrigin(origin): RequestOrigin,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let reply = Reply::new(&headers, &origin);
+    // Every content type that a form can send would let other sites' pages send requests in our users' name.
+    if !is_json(&headers) {
+        return reply.refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send the content type application/json.");
+    }
+    let body = match body {
+        Ok(body) => body,
+        Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            return reply.refuse(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than a mebibyte.");
+        }
+        Err(_) => return reply.refuse(StatusCode::BAD_REQUEST, "The body could not be read."),
+    };
+    let request = match serde_json::from_slice::<Request>(&body) {
+        Ok(request) => request,
+        Err(error) => {
+            let message = format!("The body is not a GraphQL request in JSON: {error}");
+            return reply.refuse(StatusCode::BAD_REQUEST, &message);
+        }
+    };
+    run(app, origin, &headers, request, true).await
+}
+
+/// The parameters of a query sent by GET.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GetParameters {
+    #[serde(default)]
+    query: String,
+    operation_name: Option<String>,
+    variables: Option<String>,
+}
+
+/// `GET /graphql`, for queries alone.
+pub async fn get(
+    State(app): State<App>,
+    RequestOrigin(origin): RequestOrigin,
+    headers: HeaderMap,
+    parameters: Result<Query<GetParameters>, axum::extract::rejection::QueryRejection>,
+) -> Response {
+    let reply = Reply::new(&headers, &origin);
+    let Ok(Query(parameters)) = parameters else {
+        return reply.refuse(StatusCode::BAD_REQUEST, "The query string could not be read.");
+    };
+    let variables = match parameters.variables.as_deref().filter(|it| !it.is_empty()).map(serde_json::from_str) {
+        None => Variables::default(),
+        Some(Ok(variables)) => variables,
+        Some(Err(_)) => return reply.refuse(StatusCode::BAD_REQUEST, "The variables are not a JSON object."),
+    };
+    let mut request = Request::new(parameters.query).variables(variables);
+    request.operation_name = parameters.operation_name;
+    run(app, origin, &headers, request, false).await
+}
+
+async fn run(app: App, origin: Origin, headers: &HeaderMap, mut request: Request, may_mutate: bool) -> Response {
+    let reply = Reply::new(headers, &origin);
+    let operation = match inspect(&mut request) {
+        Ok(operation) => operation,
+        Err(errors) => return reply.answer(GraphQLResponse::from_errors(errors), StatusCode::BAD_REQUEST),
+    };
+    if operation == OperationType::Mutation && !may_mutate {
+        let mut response = reply.refuse(StatusCode::METHOD_NOT_ALLOWED, "Send mutations by POST.");
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+        return response;
+    }
+    let actor = actor(&app, headers);
+    let span = tracing::info_span!(
+        "request",
+        request.id = %origin.request_id,
+        tenant.id = tracing::field::Empty,
+        operation = request.operation_name.as_deref().unwrap_or("anonymous").chars().take(100).collect::<String>(),
+    );
+    if let Actor::Person(viewer) = &actor {
+        span.record("tenant.id", tracing::field::display(viewer.tenant));
+    }
+    let access = if operation == OperationType::Mutation { Access::Write } else { Access::Read };
+    // On a task of its own: a client that hangs up drops this handler, but not a transaction between two statements.
+    let task = tokio::spawn(execute(app, origin, actor, access, request).instrument(span.clone()));
+    let response = match task.await {
+        Ok(response) => response,
+        Err(panic) => {
+            span.in_scope(|| tracing::error!(cause = %panic, "a resolver panicked"));
+            GraphQLResponse::from_errors(vec![internal()])
+        }
+    };
+    // Refused by validation: nothing was executed.
+    let executed = !(response.data == Value::Null && response.errors.iter().all(|it| it.path.is_empty()));
+    reply.answer(response, if executed { StatusCode::OK } else { StatusCode::BAD_REQUEST })
+}
+
+/// Parses the document, and finds what makes no sense whatever the schema says.
+fn inspect(request: &mut Request) -> Result<OperationType, Vec<ServerError>> {
+    let refused = |code: &str, message: &str| vec![error_with_code(code, message)];
+    if request.query.trim().is_empty() {
+        return Err(refused("BAD_USER_INPUT", "The request has no query."));
+    }
+    let document =
+        parse_query(&request.query).map_err(|error| refused("GRAPHQL_PARSE_FAILED", &shorten(&error.to_string())))?;
+    if let Some(path) = input::find_nul(&document, &request.variables) {
+        let message = format!("{path}: a text cannot hold a NUL character");
+        let mut error = error_with_code("BAD_USER_INPUT", &message);
+        error.extensions.get_or_insert_default().set("field", path);
+        return Err(vec![error]);
+    }
+    let mut operations = document.operations.iter();
+    let operation = match &request.operation_name {
+        Some(wanted) => operations.find(|(name, _)| name.is_some_and(|it| it.as_str() == wanted)),
+        None => operations.next().filter(|_| operations.next().is_none()),
+    };
+    let Some((_, operation)) = operation else {
+        return Err(refused("GRAPHQL_VALIDATION_FAILED", "Say by operationName which operation to run."));
+    };
+    let kind = operation.node.ty;
+    request.set_parsed_query(document);
+    Ok(kind)
+}
+
+async fn execute(app: App, origin: Origin, actor: Actor, access: Access, request: Request) -> GraphQLResponse {
+    let queue = LoadQueue::default();
+    let context = Arc::new(RequestContext::new(
+        app.gate.clone(),
+        app.sign_in.clone(),
+        actor,
+        access,
+        app.clock.clone(),
+        origin,
+        queue.clone(),
+    ));
+    let execution = drive(app.schema.execute(request.data(context.clone())), queue);
+    let Ok(response) = tokio::time::timeout(app.deadline, execution).await else {
+        return GraphQLResponse::from_errors(vec![server_error(DbError::Timeout.into())]);
+    };
+    let finished = tokio::time::timeout(app.deadline, context.finish()).await;
+    match finished.unwrap_or(Err(DbError::Timeout)) {
+        Ok(()) => response,
+        // Whatever the response says was done is not known to be.
+        Err(error) => GraphQLResponse::from_errors(vec![server_error(error.into())]),
+    }
+}
+
+fn actor(app: &App, headers: &HeaderMap) -> Actor {
+    let Some(header) = headers.get(header::AUTHORIZATION) else { return Actor::Anonymous };
+    let token = header.to_str().ok().and_then(|it| it.split_once(' '));
+    match token {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+            app.tokens.verify(token.trim()).map_or(Actor::Unverified, Actor::Person)
+        }
+        _ => Actor::Unverified,
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok()).unwrap_or_default();
+    let mut parts = kind.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default();
+    let charset_fits = parts.all(|it| {
+        let (name, value) = it.split_once('=').unwrap_or((it, ""));
+        !name.eq_ignore_ascii_case("charset") || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+    });
+    essence.eq_ignore_ascii_case("application/json") && charset_fits
+}
+
+/// How a client wants to be answered.
+struct Reply {
+    media_type: &'static str,
+    request_id: String,
+}
+
+impl Reply {
+    fn new(headers: &HeaderMap, origin: &Origin) -> Self {
+        let accept = headers.get(header::ACCEPT).and_then(|it| it.to_str().ok()).unwrap_or_default();
+        let media_type = if accept.contains(GRAPHQL_RESPONSE) { GRAPHQL_RESPONSE } else { "application/json" };
+        Self { media_type, request_id: origin.request_id.to_string() }
+    }
+
+    fn refuse(&self, status: StatusCode, message: &str) -> Response {
+        let error = error_with_code("BAD_USER_INPUT", &shorten(message));
+        self.answer(GraphQLResponse::from_errors(vec![error]), status)
+    }
+
+    fn answer(&self, mut response: GraphQLResponse, mut status: StatusCode) -> Response {
+        response.errors.truncate(MAX_ERRORS);
+        for error in &mut response.errors {
+            classify(error);
+            error.extensions.get_or_insert_default().set("requestId", self.request_id.as_str());
+        }
+        // The older media type says 200 for whatever reached GraphQL, and clients of it rely on that.
+        if self.media_type != GRAPHQL_RESPONSE && status == StatusCode::BAD_REQUEST && !is_unreadable(&response) {
+            status = StatusCode::OK;
+        }
+        let retry_after = response.errors.iter().find_map(|it| match it.extensions.as_ref()?.get("retryAfter") {
+            Some(Value::Number(seconds)) => seconds.as_i64(),
+            _ => None,
+        });
+        let body = serde_json::to_vec(&response).unwrap_or_default();
+        let headers = [(header::CONTENT_TYPE, self.media_type.to_owned()), (REQUEST_ID, self.request_id.clone())];
+        let mut answer = (status, headers, body).into_response();
+        if let Some(seconds) = retry_after {
+            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        answer
+    }
+}
+
+/// Whether the request itself could not be read, as against a document that was refused.
+fn is_unreadable(response: &GraphQLResponse) -> bool {
+    response.errors.iter().any(|error| code_of(error) == Some("BAD_USER_INPUT") && error.path.is_empty())
+}
+
+fn code_of(error: &ServerError) -> Option<&str> {
+    match error.extensions.as_ref()?.get("code") {
+        Some(Value::String(code)) => Some(code),
+        _ => None,
+    }
+}
+
+/// Gives every error a code of the closed list. Those without one are async-graphql's own: of validation, or of an input
+/// that does not fit its type. Anything else is not for clients to read.
+fn classify(error: &mut ServerError) {
+    error.message = shorten(&error.message);
+    if code_of(error).is_some() {
+        return;
+    }
+    let about_argument = error.message.starts_with("Invalid value for argument");
+    let code = if about_argument || error.message.starts_with("Failed to parse") {
+        "BAD_USER_INPUT"
+    } else if error.path.is_empty() {
+        "GRAPHQL_VALIDATION_FAILED"
+    } else {
+        tracing::error!(cause = %error.message, "an error without a code");
+        error.message = INTERNAL_MESSAGE.to_owned();
+        Code::Internal.as_str()
+    };
+    let extensions = error.extensions.get_or_insert_default();
+    extensions.set("code", code);
+    if about_argument && let Some(field) = error.message.split('"').nth(1) {
+        extensions.set("field", field);
+    }
+}
+
+fn error_with_code(code: &str, message: &str) -> ServerError {
+    let mut error = ServerError::new(message, None);
+    let mut extensions = ErrorExtensionValues::default();
+    extensions.set("code", code);
+    error.extensions = Some(extensions);
+    error
+}
+
+fn server_error(error: ApiError) -> ServerError {
+    async_graphql::Error::from(error).into_server_error(async_graphql::Pos::default())
+}
+
+fn internal() -> ServerError {
+    error_with_code(Code::Internal.as_str(), INTERNAL_MESSAGE)
+}
+
+fn shorten(message: &str) -> String {
+    if message.chars().count() <= MAX_MESSAGE {
+        return message.to_owned();
+    }
+    message.chars().take(MAX_MESSAGE).chain("…".chars()).collect()
+}

@@ -1,0 +1,112 @@
+//! The floor of HTTP: routes, limits, and GraphQL over them.
+
+mod graphql;
+mod pages;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, State},
+    http::{HeaderName, HeaderValue, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use crate::{
+    auth::{Origin, SignIn, Tokens},
+    clock::Clock,
+    db::Gate,
+    graphql::ApiSchema,
+};
+
+/// Largest body of a request, in bytes.
+pub const MAX_BODY_BYTES: usize = 1024 * 1024;
+/// The header in which a response names its request.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Longest `User-Agent` that is kept, in characters.
+const MAX_USER_AGENT: usize = 300;
+
+/// What handlers share.
+#[derive(Clone)]
+pub struct App(Arc<AppParts>);
+
+/// The parts of an [`App`].
+pub struct AppParts {
+    /// The executable schema.
+    pub schema: ApiSchema,
+    /// Opens transactions.
+    pub gate: Gate,
+    /// The sign-in path.
+    pub sign_in: Arc<SignIn>,
+    /// Verifies access tokens.
+    pub tokens: Arc<Tokens>,
+    /// What time it is for the rules.
+    pub clock: Clock,
+    /// How long a request may take altogether.
+    pub deadline: Duration,
+}
+
+impl std::ops::Deref for App {
+    type Target = AppParts;
+
+    fn deref(&self) -> &AppParts {
+        &self.0
+    }
+}
+
+/// The whole server, without a socket: tests call it directly.
+pub fn router(parts: AppParts) -> Router {
+    let header = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
+    Router::new()
+        .route("/graphql", get(graphql::get).post(graphql::post))
+        .route("/graphiql", get(pages::explorer))
+        .route("/", get(pages::root))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/.well-known/jwks.json", get(jwks))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(header(header::REFERRER_POLICY, "no-referrer"))
+        .layer(header(header::X_FRAME_OPTIONS, "DENY"))
+        .with_state(App(Arc::new(parts)))
+}
+
+/// The process lives.
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Requests can be served: the database answers.
+async fn readyz(State(app): State<App>) -> Response {
+    match app.gate.ping().await {
+        Ok(()) => "ready\n".into_response(),
+        Err(error) => {
+            tracing::warn!(%error, "not ready");
+            (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response()
+        }
+    }
+}
+
+/// The public keys of the access tokens (RFC 7517).
+async fn jwks(State(app): State<App>) -> impl IntoResponse {
+    ([(header::CACHE_CONTROL, "public, max-age=300")], Json(app.tokens.jwks().clone()))
+}
+
+/// Names a request and notes where it came from.
+struct RequestOrigin(Origin);
+
+impl<S: Sync> FromRequestParts<S> for RequestOrigin {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|it| it.0.ip().to_string());
+        let user_agent = parts.headers.get(header::USER_AGENT).and_then(|it| it.to_str().ok());
+        Ok(Self(Origin {
+            request_id: uuid::Uuid::now_v7(),
+            address,
+            user_agent: user_agent.map(|it| it.chars().take(MAX_USER_AGENT).collect()),
+        }))
+    }
+}

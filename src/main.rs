@@ -1,0 +1,29 @@
+//! The program: reads `.env`, parses the command line, runs the command.
+
+use clap::Parser;
+use tenantry::cli::Cli;
+
+fn main() -> std::process::ExitCode {
+    // Before any thread is started, because it changes the environment.
+    if let Err(error) = dotenvy::dotenv()
+        && !error.not_found()
+    {
+        eprintln!("tenantry: .env cannot be read: {error}");
+        return std::process::ExitCode::FAILURE;
+    }
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("tenantry: no threads can be started: {error}");
+            return std::process::ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(cli.run()) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tenantry: {error}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! Demo data: two tenants with people, services and bookings, made by the same rules as everything else.
+//!
+//! Done again it adds only what is missing, so an interrupted run is completed by the next.
+
+use jiff::{SignedDuration, Timestamp, ToSpan, civil::time, tz::TimeZone};
+
+use crate::{
+    auth::{Caller, NewUser, Origin, Role, SignIn, SignInError},
+    billing,
+    bookings::{self, BookingError, BookingStatus, NewBooking},
+    clock::Clock,
+    db::{Access, DbError, Gate, Scope},
+    ids::{PlanId, TenantId, UserId},
+    money::{Currency, Money},
+    paging::Page,
+    services::{self, Draft, Service, ServiceError, ServiceFilter},
+    tenants::{self, NewTenant},
+};
+
+/// The password of every demo user. Production refuses to run with demo data.
+pub const DEMO_PASSWORD: &str = "demo-demo-demo";
+/// The operator of the deployment.
+const DEMO_OPERATOR: &str = "root@tenantry.test";
+/// The plan of demo tenants.
+const DEMO_PLAN: &str = "team";
+
+/// A tenant of the demo data.
+pub struct DemoTenant {
+    /// Its name in addresses, and in its users' e-mails: `admin@acme.test`.
+    pub slug: &'static str,
+    name: &'static str,
+    time_zone: &'static str,
+    currency: &'static str,
+    services: [DemoService; 3],
+}
+
+struct DemoService {
+    name: &'static str,
+    description: &'static str,
+    minutes: i32,
+    price_minor: i64,
+    capacity: i32,
+    requires_confirmation: bool,
+}
+
+/// The tenants of the demo data.
+pub const DEMO_TENANTS: [DemoTenant; 2] = [
+    DemoTenant {
+        slug: "acme",
+        name: "Acme",
+        time_zone: "Europe/Amsterdam",
+        currency: "EUR",
+        services: [
+            DemoService {
+                name: "Haircut",
+                description: "Wash, cut and dry.",
+                minutes: 45,
+                price_minor: 45_00,
+                capacity: 1,
+                requires_confirmation: false,
+            },
+            DemoService {
+                name: "Massage",
+                description: "A full hour for neck and back.",
+                minutes: 60,
+                price_minor: 80_00,
+                capacity: 1,
+                requires_confirmation: true,
+            },
+            DemoService {
+                name: "Yoga class",
+                description: "For beginners, in a group of twelve.",
+                minutes: 75,
+                price_minor: 15_00,
+                capacity: 12,
+                requires_confirmation: false,
+            },
+        ],
+    },
+    DemoTenant {
+        slug: "globex",
+        name: "Globex",
+        time_zone: "America/New_York",
+        currency: "USD",
+        services: [
+            DemoService {
+                name: "Consultation",
+                description: "First meeting with an adviser.",
+                minutes: 30,
+                price_minor: 0,
+                capacity: 1,
+                requires_confirmation: false,
+            },
+            DemoService {
+                name: "Site inspection",
+                description: "On your premises, with a written report.",
+                minutes: 180,
+                price_minor: 450_00,
+                capacity: 1,
+                requires_confirmation: true,
+            },
+            DemoService {
+                name: "Workshop",
+                description: "Half a day, up to eight people.",
+                minutes: 240,
+                price_minor: 120_00,
+                capacity: 8,
+                requires_confirmation: false,
+            },
+        ],
+    },
+];
+
+/// The people of each demo tenant: the local part of the e-mail, the name and the role.
+pub const DEMO_PEOPLE: [(&str, &str, Role); 3] =
+    [("admin", "Alex Admin", Role::Admin), ("staff", "Sam Staff", Role::Staff), ("user", "Uma User", Role::User)];
+
+/// Why the demo data could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SeedError {
+    /// A statement failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// A rule refused what the demo data asks for: a fault of ours.
+    #[error("a rule refused the demo data: {0}")]
+    Rule(String),
+}
+
+impl From<SignInError> for SeedError {
+    fn from(error: SignInError) -> Self {
+        Self::Rule(format!("{error:?}"))
+    }
+}
+
+impl From<ServiceError> for SeedError {
+    fn from(error: ServiceError) -> Self {
+        Self::Rule(format!("{error:?}"))
+    }
+}
+
+impl From<BookingError> for SeedError {
+    fn from(error: BookingError) -> Self {
+        Self::Rule(format!("{error:?}"))
+    }
+}
+
+/// Adds the demo data, or what is missing of it.
+///
+/// # Errors
+/// When a statement fails; what was made until then stays and is completed by the next run.
+pub async fn run(gate: &Gate, sign_in: &SignIn) -> Result<(), SeedError> {
+    for demo in &DEMO_TENANTS {
+        let tenant = make_tenant(gate, demo).await?;
+        for (local_part, name, role) in DEMO_PEOPLE {
+            let email = format!("{local_part}@{}.test", demo.slug);
+            let new = NewUser { email, name: name.into(), role, password: DEMO_PASSWORD.into() };
+            sign_in.enrol(tenant, new).await?;
+        }
+        fill(gate, sign_in, tenant, demo).await?;
+    }
+    let root = sign_in.hash(DEMO_PASSWORD.into()).await.map_err(SignInError::from)?;
+    let directory = gate.directory(Scope::platform(None), Access::Write);
+    // Last, so that it tells that all the rest is there.
+    tenants::add_platform_administrator(&directory, DEMO_OPERATOR, "Robin Root", &root, Timestamp::now()).await?;
+    directory.commit().await?;
+    Ok(())
+}
+
+/// Whether the database holds demo users, whose password everybody knows.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn is_present(gate: &Gate) -> Result<bool, DbError> {
+    let directory = gate.directory(Scope::directory_authenticator(), Access::Read);
+    let mut found = false;
+    for demo in &DEMO_TENANTS {
+        found |= crate::auth::is_login(&directory, &format!("admin@{}.test", demo.slug)).await?;
+    }
+    directory.end_read();
+    Ok(found)
+}
+
+/// Whether all of the demo data is there.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn is_complete(gate: &Gate) -> Result<bool, DbError> {
+    let directory = gate.directory(Scope::directory_authenticator(), Access::Read);
+    let found = tenants::is_platform_administrator(&directory, DEMO_OPERATOR).await?;
+    directory.end_read();
+    Ok(found)
+}
+
+async fn make_tenant(gate: &Gate, demo: &DemoTenant) -> Result<TenantId, SeedError> {
+    let now = Timestamp::now();
+    let public = gate.directory(Scope::directory_public(), Access::Read);
+    let plans = billing::plans(&public).await?;
+    public.end_read();
+    let plan = plans.into_iter().find(|it| it.key == DEMO_PLAN);
+    let plan = plan.ok_or_else(|| SeedError::Rule(format!("there is no plan {DEMO_PLAN}")))?;
+    let mut new = NewTenant {
+        id: TenantId::generate(now),
+        slug: demo.slug.into(),
+        name: demo.name.into(),
+        time_zone: demo.time_zone.into(),
+        currency: demo.currency.parse().map_err(|()| SeedError::Rule("currency".into()))?,
+        plan: PlanId(plan.id.0),
+        limits: serde_json::Value::Object(plan.limits.into_iter().map(|(meter, most)| (meter, most.into())).collect()),
+    };
+    let directory = gate.directory(Scope::platform(None), Access::Write);
+    new.id = tenants::register(&directory, &new, now).await?;
+    directory.commit().await?;
+    let store = gate.tenant(Scope::platform(Some(new.id)), Access::Write);
+    tenants::found(&store, &new, now).await?;
+    store.commit().await?;
+    Ok(new.id)
+}
+
+/// Services and bookings, in one transaction: all of them or none, so that a second run can tell.
+async fn fill(gate: &Gate, sign_in: &SignIn, tenant: TenantId, demo: &DemoTenant) -> Result<(), SeedError> {
+    let [admin, staff, user] = DEMO_PEOPLE.map(|(local_part, _, _)| local_part);
+    let admin = sign_in.trusted_session(tenant, &format!("{admin}@{}.test", demo.slug)).await?;
+    let staff = sign_in.login_owner(tenant, &format!("{staff}@{}.test", demo.slug)).await?;
+    let user = sign_in.login_owner(tenant, &format!("{user}@{}.test", demo.slug)).await?;
+    let tx = gate.tenant(admin.scope(), Access::Write);
+    let origin = Origin::default();
+    let clock = Clock::system();
+    let caller = Caller { tx: &tx, viewer: admin, clock: &clock, origin: &origin };
+
+    let any = Page { limit: 1, from_the_back: false, after: None, before: None };
+    if services::list(&caller, &ServiceFilter::default(), &any).await?.rows.is_empty() {
+        let mut made = Vec::new();
+        for service in &demo.services {
+            made.push(services::create(&caller, service.draft(demo)).await?);
+        }
+        add_bookings(&caller, demo, &made, [user, staff]).await?;
+    }
+    crate::auth::log_out(&caller).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+impl DemoService {
+    fn draft(&self, demo: &DemoTenant) -> Draft {
+        // Unwrap safety: the demo tenants above are in EUR and USD.
+        let currency: Currency = demo.currency.parse().expect("a currency");
+        Draft {
+            name: self.name.into(),
+            description: Some(self.description.into()),
+            duration_minutes: self.minutes,
+            price: Money { minor: self.price_minor, currency },
+            capacity: self.capacity,
+            requires_confirmation: self.requires_confirmation,
+            active: true,
+        }
+    }
+}
+
+/// Three bookings of the past week, made and settled by a clock that stands there, and six of the coming one.
+async fn add_bookings(
+    caller: &Caller<'_>,
+    demo: &DemoTenant,
+    services: &[Service],
+    customers: [UserId; 2],
+) -> Result<(), SeedError> {
+    // Unwrap safety: the demo tenants' zones are in every time zone database.
+    let zone = TimeZone::get(demo.time_zone).expect("a time zone");
+    let today = Timestamp::now().to_zoned(zone.clone()).date();
+    let at = |days: i64, hour: i8| -> Result<Timestamp, SeedError> {
+        let day = today.checked_add(days.days()).map_err(|error| SeedError::Rule(error.to_string()))?;
+        let local = day.to_datetime(time(hour, 0, 0, 0));
+        Ok(local.to_zoned(zone.clone()).map_err(|error| SeedError::Rule(error.to_string()))?.timestamp())
+    };
+    let book = |service: &Service, customer, starts_at| NewBooking {
+        service: service.id,
+        starts_at,
+        customer: Some(customer),
+        notes: None,
+    };
+    for (index, service) in services.iter().enumerate() {
+        let starts_at = at(-7 + index as i64, 10)?;
+        let before = Clock::standing_at(starts_at - SignedDuration::from_hours(48));
+        let then = Caller { clock: &before, ..*caller };
+        let booking = bookings::book(&then, book(service, customers[0], starts_at)).await?;
+        let after = Clock::standing_at(booking.ends_at);
+        let then = Caller { clock: &after, ..*caller };
+        if booking.status == BookingStatus::Pending {
+            bookings::set_status(&then, booking.id, BookingStatus::Confirmed, None, None).await?;
+        }
+        let end = if index == 1 { BookingStatus::NoShow } else { BookingStatus::Completed };
+        bookings::set_status(&then, booking.id, end, None, None).await?;
+    }
+    for (index, service) in services.iter().enumerate() {
+        for (customer, hour) in customers.into_iter().zip([9, 14]) {
+            bookings::book(caller, book(service, customer, at(1 + 2 * index as i64, hour)?)).await?;
+        }
+    }
+    Ok(())
+}
