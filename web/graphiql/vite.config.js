@@ -1,0 +1,35 @@
+import { defineConfig } from 'vite';
+import { fileURLToPath } from 'node:url';
+import { singleFile } from './single-file.js';
+
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+
+export default defineConfig({
+  plugins: [singleFile()],
+  resolve: {
+    // GraphiQL's dialogs pull in a scroll lock that adds <style> elements at run time. The page
+    // never scrolls, and the Content-Security-Policy would refuse them.
+    alias: { 'react-style-singleton': here('src/no-runtime-styles.js') },
+  },
+  build: {
+    target: 'es2022',
+    // The first browsers with light-dark().
+    cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
+    // Everything into one script and one style sheet, so that one hash each is enough.
+    assetsInlineLimit: Number.MAX_SAFE_INTEGER,
+    cssCodeSplit: false,
+    modulePreload: false,
+    rolldownOptions: {
+      output: { codeSplitting: false },
+      onwarn(warning, warn) {
+        // "use client" in libraries means nothing here.
+        if (warning.code !== 'MODULE_LEVEL_DIRECTIVE') warn(warning);
+      },
+    },
+    chunkSizeWarningLimit: 3000,
+    // dist/licenses.md lists what is bundled and under which terms.
+    license: { fileName: 'licenses.md' },
+  },
+  // `npm run dev` against a running Tenantry.
+  server: { proxy: { '/graphql': process.env.TENANTRY_URL ?? 'http://localhost:8080' } },
+});
