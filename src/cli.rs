@@ -11,7 +11,7 @@ use crate::{
     auth::{PasswordCost, Passwords, SignIn, SignInLimits, TokenSettings, Tokens},
     clock::Clock,
     config::{Config, Database, Environment, Settings},
-    db::{Gate, migrations},
+    db::{Gate, migrations, roles},
     embedded, graphql, seed, telemetry,
 };
 use database::Connected;
@@ -105,7 +105,7 @@ fn print_database_url(config: &Config, owner: bool) -> Result<(), CliError> {
             if !embedded::in_use(&config.data_dir) {
                 eprintln!("The private PostgreSQL is not running: start it with `tenantry`.");
             }
-            let role = if owner { database::OWNER } else { database::APP };
+            let role = if owner { roles::OWNER } else { roles::APP };
             embedded::connection_url(&config.data_dir, role, database::NAME)
         }
     };

@@ -196,6 +196,7 @@ async fn make_tenant(gate: &Gate, demo: &DemoTenant) -> Result<TenantId, SeedErr
     let public = gate.directory(Scope::directory_public(), Access::Read);
     let plans = billing::plans(&public).await?;
     public.end_read();
+    drop(public);
     let plan = plans.into_iter().find(|it| it.key == DEMO_PLAN);
     let plan = plan.ok_or_else(|| SeedError::Rule(format!("there is no plan {DEMO_PLAN}")))?;
     let mut new = NewTenant {
@@ -210,6 +211,7 @@ async fn make_tenant(gate: &Gate, demo: &DemoTenant) -> Result<TenantId, SeedErr
     let directory = gate.directory(Scope::platform(None), Access::Write);
     new.id = tenants::register(&directory, &new, now).await?;
     directory.commit().await?;
+    drop(directory);
     let store = gate.tenant(Scope::platform(Some(new.id)), Access::Write);
     tenants::found(&store, &new, now).await?;
     store.commit().await?;

@@ -111,14 +111,7 @@ impl SignIn {
         if !plausible {
             return Err(SignInError::WrongCredentials);
         }
-        let now = self.clock.now();
-
-        let directory = self.gate.directory(Scope::directory_authenticator(), Access::Write);
-        let counted = throttle::count(&directory, &self.limits, &email, origin.address.as_deref(), now).await?;
-        let mut entries = queries::logins_of(&directory, &email).await?;
-        directory.commit().await?;
-        counted.map_err(SignInError::TooManyAttempts)?;
-
+        let mut entries = self.count_and_look_up(&email, origin).await?;
         if let Some(slug) = &login.tenant {
             entries.retain(|entry| &entry.slug == slug);
         }
@@ -142,6 +135,18 @@ impl SignIn {
             return Err(SignInError::TenantSuspended);
         }
         self.begin_session(tenant, account.user, origin).await
+    }
+
+    /// Counts the attempt, and says in which tenants the e-mail has a user. Its connection is given back at the end: an
+    /// attempt never holds two at once.
+    async fn count_and_look_up(&self, email: &str, origin: &Origin) -> Result<Vec<queries::LoginEntry>, SignInError> {
+        let directory = self.gate.directory(Scope::directory_authenticator(), Access::Write);
+        let counted =
+            throttle::count(&directory, &self.limits, email, origin.address.as_deref(), self.clock.now()).await?;
+        let entries = queries::logins_of(&directory, email).await?;
+        directory.commit().await?;
+        counted.map_err(SignInError::TooManyAttempts)?;
+        Ok(entries)
     }
 
     async fn account(&self, tenant: TenantId, user: UserId) -> Result<Option<queries::Account>, DbError> {
@@ -275,6 +280,7 @@ impl SignIn {
         let directory = self.gate.directory(Scope::authenticator(tenant), Access::Write);
         let user = queries::claim_login(&directory, &email, UserId::generate(now)).await?;
         directory.commit().await?;
+        drop(directory);
 
         let tx = self.gate.tenant(Scope::authenticator(tenant), Access::Write);
         if queries::insert_user(&tx, user, &email, &new.name, new.role, now).await? {

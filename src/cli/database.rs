@@ -7,20 +7,12 @@ use tokio_postgres::NoTls;
 use super::CliError;
 use crate::{
     config::{Config, Database},
+    db::roles,
     embedded::{self, Cluster, EmbeddedError, Options},
 };
 
-/// The role that serves requests.
-pub const APP: &str = "tenantry_app";
-/// The role that owns the tables.
-pub const OWNER: &str = "tenantry_owner";
-/// The role that moves and backs up tenants.
-pub const PLATFORM: &str = "tenantry_platform";
 /// The database of a private cluster.
 pub const NAME: &str = "tenantry";
-
-/// What only a superuser can do; see the file.
-const BOOTSTRAP: &str = include_str!("../../sql/bootstrap/10-roles.sql");
 
 /// A database that answers, with the URLs of its roles.
 pub struct Connected {
@@ -59,7 +51,7 @@ impl Connected {
 
     fn private(data_dir: &std::path::Path, cluster: Option<Cluster>) -> Self {
         let url = |role| embedded::connection_url(data_dir, role, NAME);
-        Self { app_url: url(APP), owner_url: Some(url(OWNER)), cluster }
+        Self { app_url: url(roles::APP), owner_url: Some(url(roles::OWNER)), cluster }
     }
 
     /// Stops the private cluster, if this process started it.
@@ -76,7 +68,7 @@ fn start_cluster(data_dir: PathBuf, bin_dir: Option<PathBuf>) -> Result<Cluster,
         data_dir: &data_dir,
         bin_dir: bin_dir.as_deref(),
         settings: &[],
-        roles: &[OWNER, APP, PLATFORM],
+        roles: &[roles::OWNER, roles::APP, roles::PLATFORM],
         progress: &|line| eprintln!("  {line}"),
     })
 }
@@ -93,7 +85,7 @@ pub async fn bootstrap(cluster: &Cluster) -> Result<(), tokio_postgres::Error> {
 
     let (client, connection) = tokio_postgres::connect(&cluster.connection_url("postgres", NAME), NoTls).await?;
     let task = tokio::spawn(connection);
-    client.batch_execute(BOOTSTRAP).await?;
+    client.batch_execute(roles::BOOTSTRAP).await?;
     drop(client);
     let _ = task.await;
     Ok(())

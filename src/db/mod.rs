@@ -6,6 +6,7 @@
 mod error;
 pub mod migrations;
 mod pools;
+pub mod roles;
 mod safety;
 mod scope;
 mod sql_types;

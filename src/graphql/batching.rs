@@ -103,9 +103,7 @@ mod tests {
             let loader = DataLoader::new(Counting(batches.clone()), move |batch| spawner.push(batch))
                 .delay(Duration::ZERO)
                 .max_batch_size(usize::MAX);
-            let level = |offset| {
-                join_all((0..500).map(move |it| (it, offset)).map(|(it, offset)| loader.load_one(it + offset)))
-            };
+            let level = |offset: u32| join_all((offset..offset + 500).map(|key| loader.load_one(key)));
             let execution = async {
                 let first = level(0).await;
                 let second = level(1000).await;

@@ -1,0 +1,19 @@
+//! The integration tests: one binary. Through the API, in-process, as the app's role, on databases of their own.
+
+mod architecture;
+mod bad_input;
+mod bookings;
+mod catalogue;
+mod embedded;
+mod first_run;
+mod http;
+mod isolation;
+mod loaders;
+mod migrations;
+mod people;
+mod policy_matrix;
+mod schema;
+mod services;
+mod sign_in;
+mod support;
+mod transactions;

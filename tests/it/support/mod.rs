@@ -1,0 +1,327 @@
+//! What tests share: a cluster, an app on a database of its own, tenants with people, and requests as a story.
+
+#![allow(dead_code, reason = "each part is used by some test files, not by all")]
+
+mod cluster;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, Response, StatusCode},
+};
+use http_body_util::BodyExt;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tenantry::{
+    auth::{NewUser, Origin, PasswordCost, Passwords, Role, SignIn, SignInLimits, TokenSettings, Tokens, Viewer},
+    billing,
+    clock::Clock,
+    db::{Access, Gate, PoolSettings, Scope, roles},
+    graphql,
+    http::{AppParts, router},
+    ids::{TenantId, UserId},
+    tenants::{self, NewTenant},
+};
+use tower::ServiceExt;
+
+pub use cluster::TestDatabase;
+
+/// The password of every user of a test.
+pub const PASSWORD: &str = "correct horse battery";
+/// As little work as argon2 can do.
+pub const CHEAP: PasswordCost = PasswordCost { memory_kib: 8, passes: 1 };
+
+/// How an app of a test differs from the usual one.
+pub struct Options {
+    /// The login role that it serves as.
+    pub role: &'static str,
+    /// Connections of the pool of the tenant store.
+    pub connections: usize,
+    /// How long it waits for one.
+    pub wait: Duration,
+    /// How fast one may sign in.
+    pub limits: SignInLimits,
+    /// How long a request may take.
+    pub deadline: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            role: roles::APP,
+            connections: 6,
+            wait: Duration::from_secs(10),
+            limits: SignInLimits::default(),
+            deadline: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The whole server in this process, on a database of its own.
+#[derive(Clone)]
+pub struct TestApp {
+    pub router: Router,
+    pub gate: Gate,
+    pub sign_in: Arc<SignIn>,
+    pub tokens: Arc<Tokens>,
+    /// What time it is for the rules: stands still until a test moves it.
+    pub clock: Clock,
+    pub database: Arc<TestDatabase>,
+}
+
+impl TestApp {
+    pub async fn start() -> Self {
+        Self::start_with(Options::default()).await
+    }
+
+    pub async fn start_with(options: Options) -> Self {
+        let database = Arc::new(TestDatabase::create().await);
+        Self::on(database, options).await
+    }
+
+    /// One more app on the same database, as a second process would be.
+    pub async fn on(database: Arc<TestDatabase>, options: Options) -> Self {
+        let pool = PoolSettings { max_connections: options.connections, wait: options.wait };
+        let gate = Gate::try_new(&database.url(options.role).await, pool).unwrap();
+        let passwords = Passwords::with_gate(CHEAP, 2, 1000).unwrap();
+        let tokens = Arc::new(Tokens::try_new(SIGNING_KEY, &[], TokenSettings::default()).unwrap());
+        let sign_in = Arc::new(SignIn::new(gate.clone(), passwords, tokens.clone(), options.limits, Clock::system()));
+        let clock = Clock::standing_at(now_in_whole_hours());
+        let router = router(AppParts {
+            schema: graphql::schema(),
+            gate: gate.clone(),
+            sign_in: sign_in.clone(),
+            tokens: tokens.clone(),
+            clock: clock.clone(),
+            deadline: options.deadline,
+        });
+        Self { router, gate, sign_in, tokens, clock, database }
+    }
+
+    /// A tenant with an administrator, one of staff and two customers, and one service.
+    pub async fn tenant(&self, slug: &str) -> TestTenant {
+        self.tenant_on_plan(slug, "business").await
+    }
+
+    pub async fn tenant_on_plan(&self, slug: &str, plan: &str) -> TestTenant {
+        let id = self.bare_tenant(slug, plan).await;
+        let admin = self.person(id, "admin", slug, Role::Admin).await;
+        let staff = self.person(id, "staff", slug, Role::Staff).await;
+        let user = self.person(id, "user", slug, Role::User).await;
+        let other = self.person(id, "other", slug, Role::User).await;
+        let service = admin.create_service(json!({ "name": "Haircut" })).await;
+        TestTenant { app: self.clone(), id, slug: slug.into(), admin, staff, user, other, service }
+    }
+
+    async fn bare_tenant(&self, slug: &str, plan: &str) -> TenantId {
+        let now = Timestamp::now();
+        let public = self.gate.directory(Scope::directory_public(), Access::Read);
+        let plan = billing::plans(&public).await.unwrap().into_iter().find(|it| it.key == plan).unwrap();
+        public.end_read();
+        drop(public);
+        let new = NewTenant {
+            id: TenantId::generate(now),
+            slug: slug.into(),
+            name: slug.to_uppercase(),
+            time_zone: "Europe/Amsterdam".into(),
+            currency: "EUR".parse().unwrap(),
+            plan: plan.id,
+            limits: Value::Object(plan.limits.into_iter().map(|(meter, most)| (meter, most.into())).collect()),
+        };
+        let directory = self.gate.directory(Scope::platform(None), Access::Write);
+        tenants::register(&directory, &new, now).await.unwrap();
+        directory.commit().await.unwrap();
+        drop(directory);
+        let store = self.gate.tenant(Scope::platform(Some(new.id)), Access::Write);
+        tenants::found(&store, &new, now).await.unwrap();
+        store.commit().await.unwrap();
+        new.id
+    }
+
+    /// Adds a user and signs him in.
+    pub async fn person(&self, tenant: TenantId, local_part: &str, slug: &str, role: Role) -> Person {
+        let email = format!("{local_part}@{slug}.test");
+        let name = format!("{local_part} of {slug}");
+        let new = NewUser { email: email.clone(), name, role, password: PASSWORD.into() };
+        let id = self.sign_in.enrol(tenant, new).await.unwrap();
+        let viewer = self.sign_in.trusted_session(tenant, &email).await.unwrap();
+        let token = self.tokens.issue(&viewer, Timestamp::now()).unwrap().0;
+        Person { app: self.clone(), id, email, viewer, token: Some(token) }
+    }
+
+    /// Somebody without a token.
+    pub fn anonymous(&self) -> Person {
+        self.bearer(None)
+    }
+
+    /// Somebody with this token.
+    pub fn bearer(&self, token: Option<&str>) -> Person {
+        let nobody = uuid::Uuid::nil();
+        let viewer = Viewer {
+            tenant: TenantId(nobody),
+            user: UserId(nobody),
+            role: Role::User,
+            session: tenantry::ids::SessionId(nobody),
+        };
+        let (email, token) = (String::new(), token.map(str::to_owned));
+        Person { app: self.clone(), id: UserId(nobody), email, viewer, token }
+    }
+
+    /// Sends a request as it is.
+    pub async fn send(&self, request: Request<Body>) -> (Response<()>, Vec<u8>) {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        (Response::from_parts(parts, ()), body)
+    }
+
+    /// Asks the database as its superuser, past every policy: what is really there.
+    pub async fn truth(&self, sql: &str) -> Vec<String> {
+        let rows = self.database.connect("postgres").await.simple_query(sql).await.unwrap();
+        rows.iter()
+            .filter_map(|it| match it {
+                tokio_postgres::SimpleQueryMessage::Row(row) => {
+                    Some((0..row.len()).map(|at| row.get(at).unwrap_or("null")).collect::<Vec<_>>().join(" | "))
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Changes the database as its superuser.
+    pub async fn by_hand(&self, sql: &str) {
+        self.database.connect("postgres").await.batch_execute(sql).await.unwrap();
+    }
+
+    pub fn statements(&self) -> u64 {
+        self.gate.stats().statements.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+/// A tenant of a test.
+#[derive(Clone)]
+pub struct TestTenant {
+    pub app: TestApp,
+    pub id: TenantId,
+    pub slug: String,
+    pub admin: Person,
+    pub staff: Person,
+    pub user: Person,
+    pub other: Person,
+    /// The id of its first service, of 45 minutes.
+    pub service: String,
+}
+
+impl TestTenant {
+    /// A booking of its customer, `days` from now.
+    pub async fn booking(&self, days: i64) -> String {
+        let answer = self.user.book(&self.service, self.in_days(days)).await;
+        answer["data"]["createBooking"]["booking"]["id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+
+    pub fn in_days(&self, days: i64) -> Timestamp {
+        self.app.clock.now() + SignedDuration::from_hours(24 * days)
+    }
+}
+
+/// Somebody who sends requests.
+#[derive(Clone)]
+pub struct Person {
+    pub app: TestApp,
+    pub id: UserId,
+    pub email: String,
+    pub viewer: Viewer,
+    pub token: Option<String>,
+}
+
+impl Person {
+    /// Runs a document and returns the whole response.
+    pub async fn run(&self, query: &str) -> Value {
+        self.run_with(query, json!({})).await
+    }
+
+    /// Runs a document with variables and returns the whole response.
+    pub async fn run_with(&self, query: &str, variables: Value) -> Value {
+        self.respond(query, variables).await.1
+    }
+
+    /// Runs a document and returns status and response.
+    pub async fn respond(&self, query: &str, variables: Value) -> (StatusCode, Value) {
+        let body = json!({ "query": query, "variables": variables }).to_string();
+        let mut request = Request::post("/graphql").header("content-type", "application/json");
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let (response, body) = self.app.send(request.body(Body::from(body)).unwrap()).await;
+        let body =
+            serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&body)));
+        (response.status(), body)
+    }
+
+    pub async fn create_service(&self, fields: Value) -> String {
+        let mut input = json!({
+            "name": "Service", "durationMinutes": 45, "price": { "amount": "45.00", "currency": "EUR" }
+        });
+        input.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let query = "mutation($input: CreateServiceInput!) {
+            createService(input: $input) { service { id } userErrors { code field message } } }";
+        let answer = self.run_with(query, json!({ "input": input })).await;
+        answer["data"]["createService"]["service"]["id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+
+    pub async fn book(&self, service: &str, starts_at: Timestamp) -> Value {
+        self.book_with(json!({ "serviceId": service, "startsAt": starts_at.to_string() })).await
+    }
+
+    pub async fn book_with(&self, input: Value) -> Value {
+        let query = "mutation($input: CreateBookingInput!) {
+            createBooking(input: $input) { booking { id status version } userErrors { code field message } } }";
+        self.run_with(query, json!({ "input": input })).await
+    }
+
+    pub async fn set_status(&self, input: Value) -> Value {
+        let query = "mutation($input: UpdateBookingStatusInput!) {
+            updateBookingStatus(input: $input) { booking { id status version } userErrors { code field message } } }";
+        self.run_with(query, json!({ "input": input })).await
+    }
+}
+
+/// The code of a response: of its first error, or of its first user error; `""` for none.
+pub fn code(response: &Value) -> &str {
+    if let Some(code) = response["errors"][0]["extensions"]["code"].as_str() {
+        return code;
+    }
+    let fields = response["data"].as_object().into_iter().flatten();
+    fields.filter_map(|(_, payload)| payload["userErrors"][0]["code"].as_str()).next().unwrap_or("")
+}
+
+/// A response without what differs in every one.
+pub fn scrubbed(response: &Value) -> String {
+    let text = serde_json::to_string_pretty(response).unwrap();
+    let ids = regex::Regex::new(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").unwrap();
+    ids.replace_all(&text, "[request]").into_owned()
+}
+
+/// The next whole hour, a week from now: in the future for PostgreSQL as well, wherever a test moves from here.
+fn now_in_whole_hours() -> Timestamp {
+    let now = Timestamp::now().as_second();
+    Timestamp::from_second(now - now % 3600 + 3600).unwrap()
+}
+
+/// A key for tests alone, made with `openssl genpkey -algorithm ed25519`.
+pub const SIGNING_KEY: &str = "-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIJ3V88EZwsnKkpg0+ZgA/hVjDnjHz29BZXKkk/BMG9Sw
+-----END PRIVATE KEY-----
+";
+/// Another one, which the app does not know.
+pub const OTHER_KEY: &str = "-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEILq8LAfY+Bpyzlf5pn0hjqdOBOQtRYLKzH3IM2zP0vCu
+-----END PRIVATE KEY-----
+";
+
+/// An origin without an address.
+pub fn origin() -> Origin {
+    Origin::default()
+}
