@@ -1,0 +1,41 @@
+# The server with the full GraphiQL, for a PostgreSQL that runs elsewhere: `docker compose up --build`.
+
+# 1. GraphiQL as one HTML file.
+FROM node:22-bookworm-slim AS web
+WORKDIR /web/graphiql
+COPY web/graphiql/package.json web/graphiql/package-lock.json ./
+RUN npm ci --no-audit --no-fund
+COPY web /web
+RUN npm run build
+
+# 2. The server. build.rs finds the page and puts it in.
+FROM rust:1.95-bookworm AS server
+WORKDIR /build
+COPY Cargo.toml Cargo.lock build.rs ./
+COPY src src
+COPY sql sql
+COPY --from=web /web/pages web/pages
+# The caches are no part of the image, so the program is copied out of them.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/build/target \
+    cargo build --release --locked --bin tenantry \
+ && cp target/release/tenantry /usr/local/bin/tenantry
+
+# 3. What runs: the program, as a user who may do nothing else. There is no PostgreSQL in here: DATABASE_URL is needed.
+FROM debian:bookworm-slim
+RUN useradd --system --uid 10001 --user-group --home-dir /var/lib/tenantry --create-home tenantry
+COPY --from=server /usr/local/bin/tenantry /usr/local/bin/tenantry
+USER tenantry
+WORKDIR /var/lib/tenantry
+# Development's signing key is kept in the data folder. HOST: a container's loopback is reached by nobody else.
+ENV HOST=0.0.0.0 \
+    PORT=8080 \
+    TENANTRY_DATA_DIR=/var/lib/tenantry/data
+RUN mkdir --mode=0700 data
+VOLUME /var/lib/tenantry/data
+EXPOSE 8080
+# bash opens the connection itself, so neither curl nor wget is needed.
+HEALTHCHECK --interval=10s --timeout=6s --start-period=20s --retries=3 \
+    CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/$PORT && printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' >&3 && head -n 1 <&3 | grep -q ' 200 '"]
+ENTRYPOINT ["tenantry"]
+CMD ["serve"]

@@ -1,0 +1,322 @@
+//! Wall 2 alone: what PostgreSQL's policies let each role do to each table, without any filter in the statement.
+//!
+//! The result is a checked-in table, `policy_matrix.txt`; `UPDATE_POLICY_MATRIX=1 cargo test policy_matrix` writes it
+//! anew. The last tests show that the table tells when a policy is missing or lets too much pass.
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use serde_json::Value;
+use tokio_postgres::{Client, error::SqlState};
+
+use crate::support::{TestApp, TestTenant};
+
+const ROLES: [&str; 7] = ["ADMIN", "STAFF", "USER", "AUTHENTICATOR", "WORKER", "PLATFORM_ADMIN", "no scope"];
+/// Without a `where`, PostgreSQL asks the command's own policy alone; with one, the policy for `select` as well.
+const BLIND: [&str; 2] = ["blind update", "blind delete"];
+const COMMANDS: [&str; 4] = ["select", "insert", "update", "delete"];
+
+/// Every table with the rows that both tenants have in it.
+struct Fixture {
+    app: TestApp,
+    acme: TestTenant,
+    tables: Vec<Table>,
+}
+
+struct Table {
+    schema: &'static str,
+    name: String,
+    key: Vec<String>,
+    insertable: Vec<String>,
+    updatable: Vec<String>,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    json: Value,
+    is_own: bool,
+}
+
+/// How many rows of its own tenant, and how many of another, a role can reach.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+struct Reach {
+    own: usize,
+    foreign: usize,
+}
+
+impl Fixture {
+    async fn make() -> Self {
+        let app = TestApp::start().await;
+        let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
+        for tenant in [&acme, &globex] {
+            tenant.booking(3).await;
+            tenant.other.book(&tenant.service, tenant.in_days(4)).await;
+            tenant.staff.book(&tenant.service, tenant.in_days(5)).await;
+            tenant.admin.book(&tenant.service, tenant.in_days(6)).await;
+            app.by_hand(&format!(
+                "insert into shared.outbox (tenant_id, id, kind, payload, created_at, available_at)
+                 values ('{}', gen_random_uuid(), 'test.effect', '{{}}', now(), now())",
+                tenant.id.0
+            ))
+            .await;
+        }
+        app.by_hand(
+            "insert into directory.platform_administrators (id, email, name, password_hash, created_at)
+             values (gen_random_uuid(), 'root@example.test', 'Root', '$argon2id$x', now());
+             insert into directory.sign_in_throttles values (decode(repeat('00', 32), 'hex'), now())",
+        )
+        .await;
+        let tables = tables(&app, &acme).await;
+        Self { app, acme, tables }
+    }
+
+    fn user_of(&self, role: &str) -> String {
+        let person = match role {
+            "ADMIN" => &self.acme.admin,
+            "STAFF" => &self.acme.staff,
+            "USER" => &self.acme.user,
+            _ => return String::new(),
+        };
+        person.id.0.to_string()
+    }
+
+    /// What each role can do to one table, on this connection, which must act as the app's role inside a transaction.
+    async fn probe(&self, client: &Client, table: &Table) -> BTreeMap<(&'static str, &'static str), Reach> {
+        let mut reaches = BTreeMap::new();
+        for role in ROLES {
+            let (tenant, user, name) = match role {
+                "no scope" => (String::new(), String::new(), ""),
+                _ => (self.acme.id.0.to_string(), self.user_of(role), role),
+            };
+            for (setting, value) in [("tenant_id", tenant.as_str()), ("user_id", &user), ("role", name)] {
+                client.execute("select set_config('app.' || $1, $2, true)", &[&setting, &value]).await.unwrap();
+            }
+            for command in COMMANDS {
+                let mut reach = Reach::default();
+                for row in &table.rows {
+                    if table.allows(client, command, row).await {
+                        *if row.is_own { &mut reach.own } else { &mut reach.foreign } += 1;
+                    }
+                }
+                reaches.insert((command, role), reach);
+            }
+            for command in BLIND {
+                reaches.insert((command, role), table.blindly(client, command).await);
+            }
+        }
+        reaches
+    }
+
+    async fn matrix(&self) -> String {
+        let client = self.app.database.connect("tenantry_app").await;
+        client.batch_execute("begin").await.unwrap();
+        let mut text = String::from(HEADING);
+        let _ = writeln!(text, "{:<44}{}", "", ROLES.map(|it| format!("{it:<15}")).concat().trim_end());
+        for table in &self.tables {
+            let reaches = self.probe(&client, table).await;
+            for command in COMMANDS {
+                for blind in BLIND.iter().filter(|_| table.schema == "shared") {
+                    let foreign = ROLES.map(|role| reaches[&(*blind, role)].foreign);
+                    assert_eq!(foreign, [0; ROLES.len()], "{blind} on {} reaches another tenant's rows", table.name);
+                }
+                let cells = ROLES.map(|role| table.describe(command, reaches[&(command, role)]));
+                let _ = writeln!(
+                    text,
+                    "{:<44}{}",
+                    format!("{}.{} {command}", table.schema, table.name),
+                    cells.map(|it| format!("{it:<15}")).concat().trim_end()
+                );
+            }
+        }
+        text
+    }
+}
+
+const HEADING: &str = "\
+# What row-level security lets each role do, without any filter in the statement. Written by tests/it/policy_matrix.rs.
+# all: every row of its own tenant. some: a part of them, such as a person's own. - : none.
+# No cell reaches a row of another tenant; tables of the directory belong to none. The update tried on bookings cancels.
+";
+
+impl Table {
+    /// Whether the scope can do this to this row; what it did is undone.
+    async fn allows(&self, client: &Client, command: &str, row: &Row) -> bool {
+        let table = format!("{}.{}", self.schema, self.name);
+        let found = self.key.iter().map(|it| format!("t.{it} = r.{it}")).collect::<Vec<_>>().join(" and ");
+        let record = format!("jsonb_populate_record(null::{table}, $1) r");
+        let sql = match command {
+            "select" => format!("select 1 from {table} t, {record} where {found}"),
+            "insert" if self.insertable.is_empty() => return false,
+            "insert" => {
+                let columns = self.insertable.join(", ");
+                format!("insert into {table} ({columns}) select {columns} from {record}")
+            }
+            "update" => {
+                let Some(column) = self.updatable.first() else { return false };
+                let value = if self.name == "bookings" { "'CANCELLED'".into() } else { format!("t.{column}") };
+                format!("update {table} t set {column} = {value} from {record} where {found}")
+            }
+            _ => format!("delete from {table} t using {record} where {found}"),
+        };
+        client.batch_execute("savepoint probe").await.unwrap();
+        let mut json = row.json.clone();
+        if command == "insert" && self.key.contains(&"id".to_owned()) {
+            json["id"] = uuid::Uuid::now_v7().to_string().into();
+        }
+        let outcome = client.execute(&sql, &[&json]).await;
+        client.batch_execute("rollback to savepoint probe").await.unwrap();
+        match outcome {
+            Ok(rows) => rows > 0,
+            Err(error) => {
+                // A row-level refusal comes before any constraint is looked at: another error means it was let pass.
+                let code = error.code().unwrap_or_else(|| panic!("{sql}: {error}"));
+                let constraints = ["23505", "23503", "23P01", "23514"];
+                assert!(
+                    *code == SqlState::INSUFFICIENT_PRIVILEGE || constraints.contains(&code.code()),
+                    "{sql}: {error:?}"
+                );
+                *code != SqlState::INSUFFICIENT_PRIVILEGE
+            }
+        }
+    }
+
+    /// How many rows the command reaches when it names none.
+    async fn blindly(&self, client: &Client, command: &str) -> Reach {
+        let table = format!("{}.{}", self.schema, self.name);
+        let record = format!("jsonb_populate_record(null::{table}, $1)");
+        let sql = match (command, self.updatable.first()) {
+            ("blind update", None) => return Reach::default(),
+            ("blind update", Some(_)) if self.name == "bookings" => {
+                format!("update {table} set status = 'CANCELLED' where $1::jsonb is not null")
+            }
+            ("blind update", Some(column)) => format!("update {table} set {column} = ({record}).{column}"),
+            _ => format!("delete from {table} where $1::jsonb is not null"),
+        };
+        client.batch_execute("savepoint probe").await.unwrap();
+        let outcome = client.execute(&sql, &[&self.rows[0].json]).await;
+        client.batch_execute("rollback to savepoint probe").await.unwrap();
+        let own = self.rows.iter().filter(|row| row.is_own).count();
+        match outcome {
+            Ok(rows) => Reach { own: own.min(rows as usize), foreign: (rows as usize).saturating_sub(own) },
+            Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Reach::default(),
+            Err(error) => {
+                assert_eq!(error.code(), Some(&SqlState::FOREIGN_KEY_VIOLATION), "{sql}: {error:?}");
+                Reach { own: usize::MAX, foreign: 0 } // Let pass by the policies, stopped by a key.
+            }
+        }
+    }
+
+    fn describe(&self, command: &str, reach: Reach) -> &'static str {
+        let own = self.rows.iter().filter(|row| row.is_own).count();
+        if self.schema == "shared" {
+            assert_eq!(reach.foreign, 0, "{command} on {} reaches another tenant's rows", self.name);
+        }
+        let (reached, all) = match self.schema {
+            "shared" => (reach.own, own),
+            _ => (reach.own + reach.foreign, self.rows.len()),
+        };
+        assert!(
+            all > 1 || self.schema != "shared" || SINGLE_ROW.contains(&self.name.as_str()),
+            "{} needs rows",
+            self.name
+        );
+        match reached {
+            0 => "-",
+            it if it == all => "all",
+            _ => "some",
+        }
+    }
+}
+
+/// Tables in which a tenant of this fixture has one row.
+const SINGLE_ROW: [&str; 4] = ["tenant_state", "services", "outbox", "usage_counters"];
+
+async fn tables(app: &TestApp, acme: &TestTenant) -> Vec<Table> {
+    let superuser = app.database.connect("postgres").await;
+    let mut tables = Vec::new();
+    for schema in ["directory", "shared"] {
+        let names = superuser
+            .query(
+                "select relname::text from pg_class where relnamespace = $1::text::regnamespace and relkind = 'r'
+                    and relname <> 'refinery_schema_history' order by 1",
+                &[&schema],
+            )
+            .await
+            .unwrap();
+        for name in names {
+            let name: String = name.get(0);
+            let columns = async |privilege: &str| -> Vec<String> {
+                let sql = "select attname::text from pg_attribute where attrelid = $1::text::regclass and attnum > 0
+                    and has_column_privilege('tenantry_app', attrelid, attnum, $2) order by attnum";
+                let rows = superuser.query(sql, &[&format!("{schema}.{name}"), &privilege]).await.unwrap();
+                rows.iter().map(|row| row.get(0)).collect()
+            };
+            let key = superuser
+                .query(
+                    "select a.attname::text from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey)
+                      where i.indrelid = $1::text::regclass and i.indisprimary",
+                    &[&format!("{schema}.{name}")],
+                )
+                .await
+                .unwrap();
+            let rows = superuser.query(&format!("select to_jsonb(t) from {schema}.{name} t"), &[]).await.unwrap();
+            let own = acme.id.0.to_string();
+            let rows = rows.iter().map(|row| row.get::<_, Value>(0));
+            tables.push(Table {
+                schema,
+                insertable: columns("INSERT").await,
+                updatable: columns("UPDATE").await,
+                key: key.iter().map(|row| row.get(0)).collect(),
+                rows: rows.map(|json| Row { is_own: json["tenant_id"] == own.as_str(), json }).collect(),
+                name,
+            });
+        }
+    }
+    tables
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policy_matrix() {
+    let matrix = Fixture::make().await.matrix().await;
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/policy_matrix.txt");
+    if std::env::var_os("UPDATE_POLICY_MATRIX").is_some() {
+        std::fs::write(file, &matrix).unwrap();
+    }
+    let expected = std::fs::read_to_string(file).unwrap_or_default();
+    assert_eq!(
+        matrix, expected,
+        "policies differ from tests/it/policy_matrix.txt; read what changed, then see the test's top"
+    );
+}
+
+/// Each policy is dropped, and then opened wide, in a transaction of its own: both must change what the matrix says.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_policy_can_go_or_open_unnoticed() {
+    let fixture = Fixture::make().await;
+    let app_role = fixture.app.database.connect("tenantry_app").await;
+    app_role.batch_execute("begin").await.unwrap();
+    let superuser = fixture.app.database.connect("postgres").await;
+    let mut checked = 0;
+    for table in &fixture.tables {
+        let intact = fixture.probe(&app_role, table).await;
+        let policies = superuser
+            .query("select policyname::text, qual is not null, with_check is not null from pg_policies where schemaname = $1 and tablename = $2", &[&table.schema, &table.name])
+            .await
+            .unwrap();
+        assert!(!policies.is_empty(), "{} has no policy", table.name);
+        for policy in policies {
+            let (name, has_using, has_check): (String, bool, bool) = (policy.get(0), policy.get(1), policy.get(2));
+            let on = format!("policy {name} on {}.{}", table.schema, table.name);
+            let mut opened = format!("alter {on}");
+            opened.push_str(if has_using { " using (true)" } else { "" });
+            opened.push_str(if has_check { " with check (true)" } else { "" });
+            for change in [format!("drop {on}"), opened] {
+                superuser.batch_execute(&format!("begin; {change}; set local role tenantry_app")).await.unwrap();
+                let broken = fixture.probe(&superuser, table).await;
+                superuser.batch_execute("rollback").await.unwrap();
+                assert_ne!(broken, intact, "nothing tells that somebody did: {change}");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 60, "{checked}");
+}
