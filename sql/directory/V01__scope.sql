@@ -22,4 +22,4 @@ begin
 end
 $$;
 revoke execute on function enter(uuid, uuid, text, uuid, boolean) from public;
-grant execute on function enter(uuid, uuid, text, uuid, boolean) to tenantry_app;
+grant execute on function enter(uuid, uuid, text, uuid, boolean) to tenantry_app, tenantry_platform;

@@ -1,1 +1,248 @@
+//! Who may import whom: the rules of ARCHITECTURE.md, checked on the sources.
 
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Features in order: each may call those before it, by their `mod.rs`.
+const FEATURES: [&str; 7] = ["audit", "tenants", "usage", "users", "services", "bookings", "billing"];
+
+struct Source {
+    /// Below `src`, such as `bookings/queries.rs`.
+    path: String,
+    /// Without comments, texts and unit tests.
+    code: String,
+}
+
+impl Source {
+    fn feature(&self) -> Option<&str> {
+        self.path.split('/').next().filter(|it| FEATURES.contains(it))
+    }
+
+    fn role(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Every path below `crate::`, with what stands in braces spelt out.
+    fn crate_paths(&self) -> Vec<String> {
+        let mut paths = Vec::new();
+        let mut rest = self.code.as_str();
+        while let Some(at) = rest.find("crate::") {
+            rest = &rest[at + "crate::".len()..];
+            expand("", rest, &mut paths);
+        }
+        paths
+    }
+}
+
+/// `a::{b, c::d}` becomes `a::b` and `a::c::d`.
+fn expand(prefix: &str, text: &str, paths: &mut Vec<String>) -> usize {
+    let end = text.find(|it: char| !(it.is_alphanumeric() || it == '_' || it == ':')).unwrap_or(text.len());
+    let head = format!("{prefix}{}", &text[..end]);
+    if !text[end..].starts_with('{') {
+        paths.push(head);
+        return end;
+    }
+    let mut at = end + 1;
+    loop {
+        at += text[at..].len() - text[at..].trim_start_matches([' ', '\n', ',']).len();
+        if at >= text.len() || text[at..].starts_with('}') {
+            return at + 1;
+        }
+        at += expand(&head, &text[at..], paths).max(1);
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    collect(&root, &mut files);
+    files
+        .into_iter()
+        .map(|file| {
+            let text = fs::read_to_string(&file).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap();
+            let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+            Source {
+                path: file.strip_prefix(&root).unwrap().to_string_lossy().into_owned(),
+                code: lines.collect::<Vec<_>>().join("\n"),
+            }
+        })
+        .collect()
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+/// The sources that break a rule, as `path: what`.
+fn breaking(rule: impl Fn(&Source) -> Vec<String>) -> Vec<String> {
+    sources().iter().flat_map(|it| rule(it).into_iter().map(|what| format!("{}: {what}", it.path))).collect()
+}
+
+const NONE: Vec<String> = Vec::new();
+
+#[test]
+fn a_feature_calls_only_leftwards_and_only_the_front_door() {
+    let broken = breaking(|source| {
+        let Some(own) = source.feature() else { return vec![] };
+        let place = |name: &str| FEATURES.iter().position(|it| *it == name);
+        source
+            .crate_paths()
+            .into_iter()
+            .filter(|path| {
+                let mut parts = path.split("::");
+                let (Some(other), next) = (parts.next(), parts.next()) else { return false };
+                if place(other).is_none() || other == own {
+                    return false;
+                }
+                // Nodes and loaders of the API may name each other in any direction.
+                if source.role() == "graphql.rs" && next == Some("graphql") {
+                    return false;
+                }
+                place(other) > place(own) || matches!(next, Some("queries" | "graphql" | "loaders"))
+            })
+            .collect()
+    });
+    assert_eq!(broken, NONE);
+}
+
+#[test]
+fn each_library_stays_on_its_floor() {
+    let floors: [(&str, fn(&Source) -> bool); 4] = [
+        ("axum", |it| it.path.starts_with("http/") || it.path.starts_with("auth/") || it.path == "cli/serve.rs"),
+        ("async_graphql", |it| {
+            it.path.starts_with("graphql/")
+                || it.path == "http/graphql.rs"
+                || matches!(it.role(), "graphql.rs" | "loaders.rs")
+        }),
+        ("tokio_postgres", |it| {
+            it.path.starts_with("db/")
+                || it.role() == "queries.rs"
+                || matches!(it.path.as_str(), "cli/database.rs" | "config.rs")
+        }),
+        ("deadpool_postgres", |it| it.path.starts_with("db/")),
+    ];
+    let broken = breaking(|source| {
+        let uses = |library: &str| source.code.contains(&format!("{library}::"));
+        floors.iter().filter(|(library, allowed)| uses(library) && !allowed(source)).map(|it| it.0.into()).collect()
+    });
+    assert_eq!(broken, NONE);
+}
+
+#[test]
+fn rules_know_neither_sql_nor_graphql() {
+    let broken = breaking(|source| {
+        let is_rule =
+            source.feature().is_some() && !matches!(source.role(), "queries.rs" | "graphql.rs" | "loaders.rs");
+        let paths = source.crate_paths();
+        let graphql = paths.iter().filter(|path| is_rule && path.starts_with("graphql")).cloned();
+        let sql =
+            is_rule && [".query(", ".query_opt(", ".query_one(", ".execute("].iter().any(|it| source.code.contains(it));
+        graphql.chain(sql.then(|| "runs a statement".to_owned())).collect()
+    });
+    assert_eq!(broken, NONE);
+}
+
+#[test]
+fn whoever_holds_the_gate_starts_work() {
+    // Resolvers, rules and queries get a transaction; only these open one.
+    let allowed = ["db/", "http/", "cli", "seed.rs", "auth/sign_in.rs", "graphql/context.rs"];
+    let broken = breaking(|source| {
+        let holds = source.crate_paths().iter().any(|it| it == "db::Gate");
+        let is_allowed = allowed.iter().any(|it| source.path.starts_with(it));
+        if holds && !is_allowed { vec!["db::Gate".into()] } else { vec![] }
+    });
+    assert_eq!(broken, NONE);
+}
+
+#[test]
+fn statements_stand_in_queries_and_name_themselves() {
+    let broken = breaking(|source| {
+        let mut found = Vec::new();
+        let is_queries = source.role() == "queries.rs";
+        for line in source.code.lines().map(str::trim_start) {
+            let verbs = ["select ", "insert into ", "update ", "delete from "];
+            let opens = verbs.iter().any(|verb| line.trim_start_matches('"').starts_with(verb));
+            if opens && !is_queries && !source.path.starts_with("db/") && source.path != "cli/database.rs" {
+                found.push(format!("a statement: {line}"));
+            }
+        }
+        // One way to run a statement, each with its name in front.
+        if is_queries {
+            let runs = [".query(", ".query_opt(", ".query_one(", ".execute("];
+            let run: usize = runs.iter().map(|it| source.code.matches(it).count()).sum();
+            let named = source.code.matches("\"-- ").count();
+            if named < run {
+                found.push(format!("{run} statements, {named} names"));
+            }
+            if source.code.contains("format!(\"-- ") || source.code.contains("&format!(") {
+                found.push("builds SQL from parts".into());
+            }
+        }
+        found
+    });
+    assert_eq!(broken, NONE);
+}
+
+/// Wall 1: every statement on tenant data says the tenant, as a bind parameter.
+#[test]
+fn every_statement_names_its_tenant() {
+    let broken = breaking(|source| {
+        if source.role() != "queries.rs" {
+            return vec![];
+        }
+        let statements = source.code.split("\"-- ").skip(1);
+        statements
+            .filter_map(|text| {
+                let name = text.lines().next()?.trim();
+                let end = text.find("\n        )").unwrap_or(text.len());
+                let body = &text[..end];
+                let directory = DIRECTORY.contains(&name);
+                let says = body.contains("tenant_id = $1")
+                    || body.contains("where_filter!")
+                    || body.contains("(tenant_id,") && body.contains("$1")
+                    || body.contains("$1::uuid::text");
+                (!directory && !says).then(|| name.to_owned())
+            })
+            .collect()
+    });
+    assert_eq!(broken, NONE);
+}
+
+/// Statements of the directory, which belongs to no tenant.
+const DIRECTORY: [&str; 9] = [
+    "billing.plans",
+    "auth.logins_of",
+    "auth.take_from_bucket",
+    "auth.sweep_buckets",
+    "auth.claim_login",
+    "tenants.register",
+    "tenants.id_of_slug",
+    "tenants.insert_platform_administrator",
+    "tenants.is_platform_administrator",
+];
+
+#[test]
+fn unsafe_code_stands_in_one_place() {
+    let broken = breaking(|source| {
+        let is_there = source.code.contains("unsafe ") && !source.path.starts_with("embedded");
+        if is_there { vec!["unsafe".into()] } else { vec![] }
+    });
+    assert_eq!(broken, NONE);
+}
+
+#[test]
+fn the_checker_reads_nested_imports() {
+    let mut paths = Vec::new();
+    expand("", "db::{error::DbError, tx::{A, B}, Gate};", &mut paths);
+    assert_eq!(paths, ["db::error::DbError", "db::tx::A", "db::tx::B", "db::Gate"]);
+}

@@ -1,1 +1,357 @@
+//! No tenant can read, change, reference or detect another's data.
+//!
+//! Each wall is proved with the other taken away: the policies in `policy_matrix.rs`, by SQL without filters; the filters
+//! here, by the whole API on a role that bypasses row-level security. Then both together.
 
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use tenantry::db::roles;
+
+use crate::support::{Options, Person, TestApp, TestTenant, code, scrubbed};
+
+/// Both walls, and wall 1 alone: a role that PostgreSQL's policies do not bind.
+async fn with_and_without_policies() -> [TestApp; 2] {
+    let bypassing = Options { role: roles::PLATFORM, ..Options::default() };
+    [TestApp::start().await, TestApp::start_with(bypassing).await]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_booking_is_invisible_and_untouchable_from_another_tenant() {
+    for app in with_and_without_policies().await {
+        let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
+        let booking = acme.booking(3).await;
+        let intruder = &globex.admin; // the strongest role over there
+        let query = "query($id: ID!) { booking(id: $id) { id } node(id: $id) { id } nodes(ids: [$id]) { id } }";
+        let seen = intruder.run_with(query, json!({ "id": booking })).await;
+        assert_eq!(seen["data"], json!({ "booking": null, "node": null, "nodes": [null] }));
+        let cancel = "mutation($id: ID!) { cancelBooking(input: { id: $id }) { booking { id } userErrors { code } } }";
+        assert_eq!(code(&intruder.run_with(cancel, json!({ "id": booking })).await), "NOT_FOUND"); // existence is a secret
+        assert_eq!(code(&intruder.book(&acme.service, acme.in_days(5)).await), "NOT_FOUND");
+        let own = acme.user.run_with(query, json!({ "id": booking })).await;
+        assert_eq!(own["data"]["booking"]["id"], json!(booking)); // it was isolation, not an empty table
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_hold_the_own_tenant_only() {
+    for app in with_and_without_policies().await {
+        let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
+        acme.booking(3).await;
+        globex.booking(3).await;
+        for (tenant, other) in [(&acme, "globex"), (&globex, "acme")] {
+            let all = "{ viewer { email tenant { slug } bookings { nodes { id } } } tenant { id slug }
+                users(first: 100) { nodes { email bookings { nodes { customer { email } } } } }
+                services(first: 100) { nodes { id name } }
+                bookings(first: 100) { nodes { id customer { email } service { id } history { actor { email } } } }
+                billing { usage { meter used } } }";
+            let answer = tenant.admin.run(all).await;
+            assert_eq!(code(&answer), "", "{answer}");
+            assert!(!answer.to_string().contains(other), "{answer}");
+            assert_eq!(answer["data"]["users"]["nodes"].as_array().unwrap().len(), 4);
+            assert_eq!(answer["data"]["services"]["nodes"].as_array().unwrap().len(), 1);
+            assert_eq!(answer["data"]["bookings"]["nodes"].as_array().unwrap().len(), 1);
+            assert_eq!(answer["data"]["billing"]["usage"][0], json!({ "meter": "bookings", "used": 1 }));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_tenants_slots_are_no_oracle_for_another() {
+    for app in with_and_without_policies().await {
+        let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
+        acme.booking(3).await;
+        // The same time, the same e-mail local parts, the same names: nothing collides.
+        assert_eq!(code(&globex.user.book(&globex.service, globex.in_days(3)).await), "");
+        globex.admin.create_service(json!({ "name": "Only once" })).await;
+        acme.admin.create_service(json!({ "name": "Only once" })).await;
+    }
+}
+
+/// A customer sees and touches only his own bookings within his tenant.
+#[tokio::test(flavor = "multi_thread")]
+async fn customers_are_kept_apart_too() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let booking = acme.booking(3).await;
+    let query = "query($id: ID!) { booking(id: $id) { id } bookings { nodes { id } } }";
+    let seen = acme.other.run_with(query, json!({ "id": booking })).await;
+    assert_eq!(seen["data"], json!({ "booking": null, "bookings": { "nodes": [] } }));
+    let cancel = "mutation($id: ID!) { cancelBooking(input: { id: $id }) { userErrors { code } } }";
+    assert_eq!(code(&acme.other.run_with(cancel, json!({ "id": booking })).await), "NOT_FOUND");
+    let user = json!({ "id": acme.user.id.to_string() });
+    let node = acme.other.run_with("query($id: ID!) { node(id: $id) { id } }", user.clone()).await;
+    assert_eq!(node["data"]["node"], Value::Null);
+    let rename = "mutation($id: ID!) { updateUser(input: { id: $id, name: \"X\" }) { userErrors { code } } }";
+    assert_eq!(code(&acme.other.run_with(rename, user).await), "NOT_FOUND");
+    assert_eq!(code(&acme.other.run("{ users { nodes { id } } }").await), "FORBIDDEN");
+    assert_eq!(code(&acme.staff.run("{ billing { usage { used } } }").await), "FORBIDDEN");
+    assert_eq!(acme.staff.run_with(query, json!({ "id": booking })).await["data"]["booking"]["id"], json!(booking));
+}
+
+/// For every id argument of the schema, found by introspection: another tenant's id and a random id give the same bytes,
+/// and the owner's rows are as they were.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_id_argument_treats_a_foreign_id_as_a_random_one() {
+    for app in with_and_without_policies().await {
+        let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
+        let booking = globex.booking(3).await;
+        let own_booking = acme.booking(4).await;
+        let foreign = ids(&globex, &booking);
+        let own = ids(&acme, &own_booking);
+        let arguments = id_arguments(&acme.admin).await;
+        let names: Vec<String> = arguments.iter().map(Argument::name).collect();
+        for expected in [
+            "Query.node(id)",
+            "Query.bookings(filter.customerId)",
+            "Mutation.createBooking(input.serviceId)",
+            "User.bookings(filter.serviceId)",
+        ] {
+            assert!(names.iter().any(|it| it == expected), "{expected} is not among {names:#?}");
+        }
+        let before = app.truth(EVERYTHING_OF_GLOBEX.replace("$1", &globex.id.0.to_string()).as_str()).await;
+        assert!(before.len() > 10);
+        for argument in &arguments {
+            for (prefix, foreign_id) in &foreign {
+                let random_id = random(prefix);
+                for person in [&acme.admin, &acme.user] {
+                    let stranger = argument.run(person, foreign_id, &own).await;
+                    let nobody = argument.run(person, &random_id, &own).await;
+                    // A message may quote the id back.
+                    let (stranger, nobody) = (
+                        scrubbed(&stranger).replace(foreign_id.as_str(), "[id]"),
+                        scrubbed(&nobody).replace(random_id.as_str(), "[id]"),
+                    );
+                    assert_eq!(stranger, nobody, "{} tells {prefix} of another tenant from none", argument.name());
+                    assert!(
+                        !stranger.contains("INTERNAL") && !stranger.contains("GRAPHQL_"),
+                        "{}: {stranger}",
+                        argument.name()
+                    );
+                }
+            }
+        }
+        let after = app.truth(EVERYTHING_OF_GLOBEX.replace("$1", &globex.id.0.to_string()).as_str()).await;
+        assert_eq!(before, after);
+    }
+}
+
+const EVERYTHING_OF_GLOBEX: &str = "
+    select * from (
+    select 'tenant' as kind, to_jsonb(t)::text as row from shared.tenant_state t where tenant_id = '$1' union all
+    select 'user', to_jsonb(t)::text from shared.users t where tenant_id = '$1' union all
+    select 'session', to_jsonb(t)::text from shared.sessions t where tenant_id = '$1' union all
+    select 'service', to_jsonb(t)::text from shared.services t where tenant_id = '$1' union all
+    select 'booking', to_jsonb(t)::text from shared.bookings t where tenant_id = '$1' union all
+    select 'transition', to_jsonb(t)::text from shared.booking_transitions t where tenant_id = '$1' union all
+    select 'usage', to_jsonb(t)::text from shared.usage_counters t where tenant_id = '$1' union all
+    select 'audit', to_jsonb(t)::text from shared.audit_events t where tenant_id = '$1') everything order by 1, 2";
+
+type Ids = BTreeMap<&'static str, String>;
+
+fn ids(tenant: &TestTenant, booking: &str) -> Ids {
+    BTreeMap::from([
+        ("tnt", tenant.id.to_string()),
+        ("usr", tenant.user.id.to_string()),
+        ("svc", tenant.service.clone()),
+        ("bkg", booking.to_owned()),
+    ])
+}
+
+fn random(prefix: &str) -> String {
+    let uuid = uuid::Uuid::now_v7();
+    match prefix {
+        "tnt" => tenantry::ids::TenantId(uuid).to_string(),
+        "usr" => tenantry::ids::UserId(uuid).to_string(),
+        "svc" => tenantry::ids::ServiceId(uuid).to_string(),
+        _ => tenantry::ids::BookingId(uuid).to_string(),
+    }
+}
+
+/// One place in the schema that takes an id.
+struct Argument {
+    /// The field's parent: a root, or an object that the viewer has.
+    parent: String,
+    field: Value,
+    /// The path to the id: an argument, and below it fields of an input object.
+    path: Vec<String>,
+    types: BTreeMap<String, Value>,
+}
+
+impl Argument {
+    fn name(&self) -> String {
+        format!("{}.{}({})", self.parent, self.field["name"].as_str().unwrap(), self.path.join("."))
+    }
+
+    /// Runs the field with this id in the place, and something sensible wherever else something is required.
+    async fn run(&self, person: &Person, id: &str, own: &Ids) -> Value {
+        let mut definitions = Vec::new();
+        let mut passed = Vec::new();
+        let mut variables = serde_json::Map::new();
+        for argument in self.field["args"].as_array().unwrap() {
+            let name = argument["name"].as_str().unwrap();
+            let wanted = (self.path[0] == name).then(|| self.path[1..].to_vec());
+            if let Some(value) = self.value(argument, wanted, id, own) {
+                definitions.push(format!("${name}: {}", written(&argument["type"])));
+                passed.push(format!("{name}: ${name}"));
+                variables.insert(name.to_owned(), value);
+            }
+        }
+        let field = format!(
+            "{}({}) {}",
+            self.field["name"].as_str().unwrap(),
+            passed.join(", "),
+            self.selection(&named(&self.field["type"]), 0)
+        );
+        let document = match self.parent.as_str() {
+            "Query" => format!("query({}) {{ {field} }}", definitions.join(", ")),
+            "Mutation" => format!("mutation({}) {{ {field} }}", definitions.join(", ")),
+            "User" => format!("query({}) {{ viewer {{ {field} }} }}", definitions.join(", ")),
+            other => panic!("say here how to reach {other}, so that its id arguments are tested"),
+        };
+        person.run_with(&document, Value::Object(variables)).await
+    }
+
+    fn value(&self, input: &Value, wanted: Option<Vec<String>>, id: &str, own: &Ids) -> Option<Value> {
+        let required = input["type"]["kind"] == "NON_NULL" && input["defaultValue"].is_null();
+        if wanted.is_none() && !required {
+            return None;
+        }
+        let name = input["name"].as_str().unwrap();
+        let is_list = written(&input["type"]).contains('[');
+        let type_name = named(&input["type"]);
+        let value = match type_name.as_str() {
+            "ID" if wanted.is_some() => json!(id),
+            "ID" => json!(
+                own[match name {
+                    "serviceId" => "svc",
+                    "customerId" => "usr",
+                    _ if self.field["name"].as_str().unwrap().contains("ooking") => "bkg",
+                    _ if self.field["name"].as_str().unwrap().contains("ervice") => "svc",
+                    _ => "usr",
+                }]
+            ),
+            "String" => json!("text"),
+            "Int" => json!(1),
+            "Boolean" => json!(true),
+            "DateTime" => json!((person_time()).to_string()),
+            "Decimal" => json!("1.00"),
+            "CurrencyCode" => json!("EUR"),
+            "BookingStatus" => json!("CANCELLED"),
+            other => {
+                let fields =
+                    self.types[other]["inputFields"].as_array().unwrap_or_else(|| panic!("a value for {other}"));
+                let mut object = serde_json::Map::new();
+                for field in fields {
+                    let below =
+                        wanted.as_ref().filter(|path| path.first().is_some_and(|it| field["name"] == it.as_str()));
+                    if let Some(value) = self.value(field, below.map(|path| path[1..].to_vec()), id, own) {
+                        object.insert(field["name"].as_str().unwrap().to_owned(), value);
+                    }
+                }
+                Value::Object(object)
+            }
+        };
+        Some(if is_list { json!([value]) } else { value })
+    }
+
+    /// Every field without arguments, down to where it repeats.
+    fn selection(&self, type_name: &str, depth: usize) -> String {
+        let Some(fields) = self.types.get(type_name).and_then(|it| it["fields"].as_array()) else {
+            return String::new();
+        };
+        let mut selected = vec!["__typename".to_owned()];
+        for field in fields.iter().filter(|it| it["args"].as_array().is_some_and(Vec::is_empty)) {
+            let inner = named(&field["type"]);
+            let is_leaf = self.types.get(&inner).is_none_or(|it| it["fields"].is_null());
+            let name = field["name"].as_str().unwrap();
+            if is_leaf {
+                selected.push(name.to_owned());
+            } else if depth < 3 && inner != "Tenant" {
+                selected.push(format!("{name} {}", self.selection(&inner, depth + 1)));
+            }
+        }
+        format!("{{ {} }}", selected.join(" "))
+    }
+}
+
+fn person_time() -> jiff::Timestamp {
+    jiff::Timestamp::now() + jiff::SignedDuration::from_hours(240)
+}
+
+async fn id_arguments(person: &Person) -> Vec<Argument> {
+    let introspection = "{ __schema { types { name kind
+        fields { name args { name defaultValue type { ...T } } type { ...T } }
+        inputFields { name defaultValue type { ...T } } } } }
+        fragment T on __Type { kind name ofType { kind name ofType { kind name ofType { kind name } } } }";
+    let answer = person.run(introspection).await;
+    let types: BTreeMap<String, Value> = answer["data"]["__schema"]["types"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{answer}"))
+        .iter()
+        .map(|it| (it["name"].as_str().unwrap().to_owned(), it.clone()))
+        .collect();
+    let mut found = Vec::new();
+    for (parent, definition) in types.iter().filter(|(name, it)| it["kind"] == "OBJECT" && !name.starts_with("__")) {
+        for field in definition["fields"].as_array().unwrap() {
+            for argument in field["args"].as_array().unwrap() {
+                for path in id_paths(argument, &types) {
+                    let (parent, field, types) = (parent.clone(), field.clone(), types.clone());
+                    found.push(Argument { parent, field, path, types });
+                }
+            }
+        }
+    }
+    found
+}
+
+fn id_paths(input: &Value, types: &BTreeMap<String, Value>) -> Vec<Vec<String>> {
+    let name = input["name"].as_str().unwrap().to_owned();
+    let type_name = named(&input["type"]);
+    if type_name == "ID" {
+        return vec![vec![name]];
+    }
+    let below = types.get(&type_name).and_then(|it| it["inputFields"].as_array()).into_iter().flatten();
+    below
+        .flat_map(|field| id_paths(field, types))
+        .map(|path| std::iter::once(name.clone()).chain(path).collect())
+        .collect()
+}
+
+fn named(type_ref: &Value) -> String {
+    match type_ref["name"].as_str() {
+        Some(name) => name.to_owned(),
+        None => named(&type_ref["ofType"]),
+    }
+}
+
+fn written(type_ref: &Value) -> String {
+    match type_ref["kind"].as_str() {
+        Some("NON_NULL") => format!("{}!", written(&type_ref["ofType"])),
+        Some("LIST") => format!("[{}]", written(&type_ref["ofType"])),
+        _ => type_ref["name"].as_str().unwrap().to_owned(),
+    }
+}
+
+/// Row-level security does not reach keys: another tenant's rows can be neither referenced nor collided with.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_cannot_cross_tenants() {
+    let app = TestApp::start().await;
+    let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
+    let client = app.database.connect("tenantry_app").await;
+    client.batch_execute("begin; set local search_path = shared").await.unwrap();
+    client
+        .query("select enter($1, $2, 'ADMIN', $3, true)", &[&acme.id, &acme.admin.id, &acme.admin.viewer.session])
+        .await
+        .unwrap();
+    let service: uuid::Uuid = globex.service.parse::<tenantry::ids::ServiceId>().unwrap().0;
+    let error = client
+        .execute(
+            "insert into bookings (tenant_id, id, service_id, customer_id, seat, starts_at, ends_at, time_zone, status, price_minor, currency, created_at, updated_at)
+             values ($1, gen_random_uuid(), $2, $3, 0, now(), now() + interval '1 hour', 'UTC', 'CONFIRMED', 0, 'EUR', now(), now())",
+            &[&acme.id, &service, &acme.user.id],
+        )
+        .await
+        .unwrap_err();
+    assert_eq!(error.as_db_error().unwrap().constraint(), Some("bookings_tenant_id_service_id_fkey"));
+}

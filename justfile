@@ -1,0 +1,43 @@
+# The tasks of the project: https://just.systems. None of them is needed to run or test it.
+
+# What there is to do.
+default:
+    @just --list
+
+# Everything that CI checks: format, lints, documentation, GraphiQL, schema drift, tests.
+check:
+    .ci/run
+
+# All tests, or those whose name holds the filter.
+test *filter:
+    cargo test {{ filter }}
+
+# Serve, with a private PostgreSQL and demo data unless DATABASE_URL is set.
+run *args:
+    cargo run -- {{ args }}
+
+# Write schema.graphql anew, from the code.
+schema:
+    cargo run --quiet -- schema > schema.graphql.new
+    mv schema.graphql.new schema.graphql
+
+# Write tests/it/policy_matrix.txt anew, from the policies. Read the difference: each line is a permission.
+policy-matrix:
+    UPDATE_POLICY_MATRIX=1 cargo test policy_matrix
+    git --no-pager diff -- tests/it/policy_matrix.txt
+
+# Build the full GraphiQL into the page that the next build of the server embeds.
+graphiql:
+    cd web/graphiql && npm ci && npm run build
+
+# Licences, advisories, bans and sources of the dependencies (cargo install --locked cargo-deny).
+deny:
+    cargo deny check
+
+# The documentation of the code, in a browser.
+docs:
+    cargo doc --no-deps --open
+
+# Connect psql to the database of the running server, as the app's role.
+psql *args:
+    psql "$(cargo run --quiet -- database-url)" {{ args }}
