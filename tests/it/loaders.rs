@@ -1,1 +1,83 @@
+//! Every edge goes through a loader: what a document costs does not depend on how much it finds.
 
+use serde_json::json;
+
+use crate::support::{TestApp, code};
+
+const NESTED: &str = "query($first: Int!) { bookings(first: $first) { nodes {
+    service { name } customer { name bookings(first: 5) { nodes { id service { name } } } } history { actor { name } } } } }";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nested_lists_cost_a_constant_number_of_statements() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let second = acme.admin.create_service(json!({ "name": "Class", "capacity": 50 })).await;
+    for day in 1..=30 {
+        for (person, service) in
+            [(&acme.user, &acme.service), (&acme.other, &second), (&acme.staff, &second), (&acme.admin, &second)]
+        {
+            assert_eq!(code(&person.book(service, acme.in_days(day)).await), "");
+        }
+    }
+    let mut costs = Vec::new();
+    for first in [1, 10, 100, 100] {
+        let before = app.statements();
+        let answer = acme.admin.run_with(NESTED, json!({ "first": first })).await;
+        assert_eq!(answer["data"]["bookings"]["nodes"].as_array().map(Vec::len), Some(first), "{answer}");
+        costs.push(app.statements() - before);
+    }
+    // The list, services, customers, histories, pages of customers; their services are known by then, their actors too.
+    assert_eq!(costs, [5, 5, 5, 5]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_several_customers_are_each_their_own() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let class = acme.admin.create_service(json!({ "name": "Class", "capacity": 50 })).await;
+    for day in 1..=4 {
+        acme.user.book(&class, acme.in_days(day)).await;
+        acme.other.book(&class, acme.in_days(day + 10)).await;
+    }
+    let query = "{ users { nodes { email
+        early: bookings(first: 2) { nodes { startsAt } pageInfo { hasNextPage hasPreviousPage } }
+        late: bookings(last: 3) { nodes { startsAt } pageInfo { hasNextPage hasPreviousPage } } } } }";
+    let answer = acme.admin.run(query).await;
+    let users = answer["data"]["users"]["nodes"].as_array().unwrap_or_else(|| panic!("{answer}"));
+    let starts = |days: &[i64]| {
+        json!(days.iter().map(|day| json!({ "startsAt": acme.in_days(*day).to_string() })).collect::<Vec<_>>())
+    };
+    let of = |email: &str| users.iter().find(|user| user["email"] == email).unwrap();
+    let user = of("user@acme.test");
+    assert_eq!(user["early"]["nodes"], starts(&[1, 2]));
+    assert_eq!(user["early"]["pageInfo"], json!({ "hasNextPage": true, "hasPreviousPage": false }));
+    assert_eq!(user["late"]["nodes"], starts(&[2, 3, 4]));
+    assert_eq!(user["late"]["pageInfo"], json!({ "hasNextPage": false, "hasPreviousPage": true }));
+    assert_eq!(of("other@acme.test")["early"]["nodes"], starts(&[11, 12]));
+    assert_eq!(of("staff@acme.test")["early"]["nodes"], json!([]));
+}
+
+/// A field reads what the field before it has written, although loaders cache.
+#[tokio::test(flavor = "multi_thread")]
+async fn caches_do_not_outlive_a_mutation_field() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let booking = acme.booking(3).await;
+    let answer = acme
+        .admin
+        .run_with(
+            "mutation($service: ID!, $booking: ID!) {
+               a: updateBookingStatus(input: { id: $booking, status: CANCELLED }) { booking { service { name } history { toStatus } } }
+               b: updateService(input: { id: $service, name: \"Renamed\" }) { service { name } }
+               c: createBooking(input: { serviceId: $service, startsAt: \"2031-01-01T00:00:00Z\" }) { userErrors { code } }
+               d: cancelBooking(input: { id: $booking }) { userErrors { code } }
+             }",
+            json!({ "service": acme.service, "booking": booking }),
+        )
+        .await;
+    assert_eq!(answer["data"]["a"]["booking"]["service"]["name"], "Haircut", "{answer}");
+    assert_eq!(answer["data"]["a"]["booking"]["history"].as_array().unwrap().len(), 2);
+    assert_eq!(answer["data"]["b"]["service"]["name"], "Renamed");
+    assert_eq!(answer["data"]["c"]["userErrors"][0]["code"], "TOO_FAR");
+    assert_eq!(answer["data"]["d"]["userErrors"][0]["code"], "INVALID_TRANSITION");
+}
