@@ -1,47 +1,36 @@
 //! Tenantry: a multi-tenant booking backend. GraphQL over PostgreSQL row-level security.
 //!
 //! The map, in reading order:
+//!
+//! - Floors: [`db`] (pools, scopes, transactions, migrations), [`auth`] (actors, tokens, passwords, sessions),
+//!   [`graphql`] (roots, context, errors, paging, loaders), [`http`] (routes, limits, GraphQL over them).
+//! - Features, each calling only those before it: [`audit`], [`tenants`], [`usage`], [`users`], [`services`],
+//!   [`bookings`], [`billing`]. In each, `mod.rs` has the types and rules, `queries.rs` every statement, `graphql.rs` the
+//!   resolvers, `loaders.rs` the batching look-ups.
+//! - Around them: [`cli`], [`config`], [`telemetry`], [`embedded`] (the private PostgreSQL of a first run), [`seed`] (demo
+//!   data), and the small vocabulary that all share: [`clock`], [`ids`], [`money`], [`paging`].
 
-/// Who is calling: actors, tokens, passwords, sessions.
-pub mod auth;
-/// The floor on the database: pools, scopes, transactions, migrations.
 pub mod db;
-/// The floor of GraphQL: roots, context, errors, paging, loaders.
+
+pub mod auth;
 pub mod graphql;
-/// The floor of HTTP: routes, limits, GraphQL over them.
 pub mod http;
 
-/// Feature: the audit log.
 pub mod audit;
-/// Feature: plans and what is used of them.
 pub mod billing;
-/// Feature: bookings.
 pub mod bookings;
-/// Feature: what can be booked.
 pub mod services;
-/// Feature: the tenant itself.
 pub mod tenants;
-/// Feature: what a tenant uses of what its plan limits.
 pub mod usage;
-/// Feature: the people of a tenant.
 pub mod users;
 
-/// What time it is.
-pub mod clock;
-/// Typed ids.
-pub mod ids;
-/// Exact amounts of money.
-pub mod money;
-/// A page of a list by keyset.
-pub mod paging;
-
-/// The command line.
 pub mod cli;
-/// Every environment variable.
 pub mod config;
-/// The private PostgreSQL of a first run.
 pub mod embedded;
-/// Demo data.
 pub mod seed;
-/// Log lines.
 pub mod telemetry;
+
+pub mod clock;
+pub mod ids;
+pub mod money;
+pub mod paging;

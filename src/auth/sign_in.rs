@@ -184,7 +184,7 @@ impl SignIn {
 
     /// Exchanges a refresh token for a new pair.
     ///
-    /// Each token is good once. Used again within [`REFRESH_GRACE`] it returns the same successor; used later it has been
+    /// Each token is good once. Used again within ten seconds it returns the same successor; used later it has been
     /// stolen or leaked, so the whole session ends (RFC 9700, section 4.14.2).
     ///
     /// # Errors

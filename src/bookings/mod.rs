@@ -225,8 +225,14 @@ pub async fn book(caller: &Caller<'_>, new: NewBooking) -> Result<Booking, Booki
 /// constraint can tell.
 async fn take_seat(tx: &ScopedTx, booking: &Booking, capacity: i32) -> Result<(), BookingError> {
     for seat in 0..i16::try_from(capacity).unwrap_or(i16::MAX) {
-        if queries::insert(tx, booking, seat).await? {
-            return Ok(());
+        match queries::insert(tx, booking, seat).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            // Deleted since it was read.
+            Err(error) if error.violates("bookings_tenant_id_service_id_fkey") => {
+                return Err(BookingError::ServiceNotFound);
+            }
+            Err(error) => return Err(error.into()),
         }
     }
     Err(BookingError::SlotTaken)

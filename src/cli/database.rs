@@ -85,7 +85,8 @@ pub async fn bootstrap(cluster: &Cluster) -> Result<(), tokio_postgres::Error> {
 
     let (client, connection) = tokio_postgres::connect(&cluster.connection_url("postgres", NAME), NoTls).await?;
     let task = tokio::spawn(connection);
-    client.batch_execute(roles::BOOTSTRAP).await?;
+    client.batch_execute(roles::BOOTSTRAP_ROLES).await?;
+    client.batch_execute(roles::BOOTSTRAP_DATABASE).await?;
     drop(client);
     let _ = task.await;
     Ok(())

@@ -93,10 +93,12 @@ async fn serve_on(
     });
     print_banner(address, has_demo_data, started.elapsed());
 
+    // It ends only when it was told to, and then once open requests have finished.
     let mut serving = tokio::spawn(server.into_future());
     let reason = tokio::select! {
-        finished = &mut serving => { finished??; String::new() }
+        biased;
         told = stopping.wait_for(Option::is_some) => told.ok().and_then(|it| it.clone()).unwrap_or_default(),
+        ended = &mut serving => return Err(format!("the server ended by itself: {ended:?}").into()),
     };
     eprintln!("Stopping: {reason}.");
     if tokio::time::timeout(DRAIN_LIMIT, serving).await.is_err() {

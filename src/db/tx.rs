@@ -9,7 +9,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -18,7 +18,7 @@ use std::{
 use deadpool_postgres::{Object, Pool};
 use futures_util::{FutureExt, future::BoxFuture, future::Shared};
 use tokio::sync::OnceCell;
-use tokio_postgres::{NoTls, Row, types::ToSql};
+use tokio_postgres::{NoTls, Row, error::SqlState, types::ToSql};
 use tracing::{Instrument, debug_span, warn};
 
 use super::{DbError, Stats, scope::Scope};
@@ -32,6 +32,8 @@ const ENTER: &str = "-- db.enter
 
 /// How long a dropped transaction's statement may go on before it is cancelled.
 const DRAIN_GRACE: Duration = Duration::from_millis(100);
+/// How many turns of the scheduler a statement waits for a concurrent one to tell why both failed.
+const CAUSE_TURNS: usize = 32;
 /// How long the cancel itself may take.
 const CANCEL_LIMIT: Duration = Duration::from_secs(2);
 
@@ -53,6 +55,8 @@ pub struct ScopedTx {
     live: OnceCell<Result<Live, DbError>>,
     /// A statement failed or was abandoned since the last savepoint.
     marked: AtomicBool,
+    /// Why, if a statement of ours knows.
+    cause: Mutex<Option<DbError>>,
     /// Whether `open` shall set a savepoint right after `enter`.
     savepoint_wanted: AtomicBool,
     ended: AtomicBool,
@@ -75,6 +79,7 @@ impl ScopedTx {
             access,
             live: OnceCell::new(),
             marked: AtomicBool::new(false),
+            cause: Mutex::new(None),
             savepoint_wanted: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         }
@@ -139,7 +144,28 @@ impl ScopedTx {
         let opening = live.opening.clone().await;
         statement.answered();
         opening?;
-        Err(error.into())
+        if error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION) {
+            return Err(self.cause(error).await);
+        }
+        let error = DbError::from(error);
+        self.lock_cause().get_or_insert_with(|| error.clone());
+        Err(error)
+    }
+
+    /// What a concurrent statement failed of, where this one could only say that the transaction is aborted. Its answer
+    /// came before this one's, but its future may be polled after it.
+    async fn cause(&self, aborted: tokio_postgres::Error) -> DbError {
+        for _ in 0..CAUSE_TURNS {
+            if let Some(cause) = &*self.lock_cause() {
+                return cause.clone();
+            }
+            tokio::task::yield_now().await;
+        }
+        aborted.into() // Whoever knew was dropped.
+    }
+
+    fn lock_cause(&self) -> MutexGuard<'_, Option<DbError>> {
+        self.cause.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn live(&self) -> Result<&Live, DbError> {
@@ -186,8 +212,12 @@ impl ScopedTx {
             write_now(live.client.batch_execute("release savepoint field"));
             return Ok(true);
         }
+        if live.opening.clone().await.is_err() {
+            return Ok(false); // Refused at the door: there is no savepoint, and nothing to undo.
+        }
         live.client.batch_execute("rollback to savepoint field; release savepoint field").await?;
         self.marked.store(false, Ordering::Relaxed);
+        *self.lock_cause() = None;
         Ok(false)
     }
 
@@ -198,7 +228,8 @@ impl ScopedTx {
         let Some(live) = self.begun() else { return Ok(()) };
         if self.marked.load(Ordering::Relaxed) {
             self.rollback();
-            return Err(DbError::NotCommitted);
+            // Refused at the door, no statement ever succeeded: whoever ran one knows, and there is nothing to lose.
+            return if live.opening.clone().await.is_err() { Ok(()) } else { Err(DbError::NotCommitted) };
         }
         live.client.batch_execute("commit").await?;
         // Only now: a commit whose answer was not awaited is not to be handed back as a clean connection.

@@ -116,7 +116,10 @@ impl<'a> Launcher<'a> {
         };
         // SAFETY: between fork and exec only async-signal-safe calls are allowed. The closure
         // makes plain system calls (fcntl, prctl, getppid) and neither allocates nor locks.
-        unsafe { command.pre_exec(prepare) };
+        #[expect(unsafe_code, reason = "the only way to prepare a child between fork and exec")]
+        unsafe {
+            command.pre_exec(prepare)
+        };
         command
     }
 }

@@ -115,9 +115,12 @@ fn a_feature_calls_only_leftwards_and_only_the_front_door() {
     assert_eq!(broken, NONE);
 }
 
+/// Whether a library may be used there.
+type Allowed = fn(&Source) -> bool;
+
 #[test]
 fn each_library_stays_on_its_floor() {
-    let floors: [(&str, fn(&Source) -> bool); 4] = [
+    let floors: [(&str, Allowed); 4] = [
         ("axum", |it| it.path.starts_with("http/") || it.path.starts_with("auth/") || it.path == "cli/serve.rs"),
         ("async_graphql", |it| {
             it.path.starts_with("graphql/")

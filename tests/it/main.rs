@@ -1,5 +1,7 @@
 //! The integration tests: one binary. Through the API, in-process, as the app's role, on databases of their own.
 
+#![allow(clippy::unwrap_used, reason = "a test that meets the unexpected shall stop there")]
+
 mod architecture;
 mod bad_input;
 mod bookings;

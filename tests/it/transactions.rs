@@ -117,6 +117,30 @@ async fn a_commit_of_a_failed_transaction_is_reported_as_failed() {
     assert_eq!(app.truth("select name from shared.services").await, ["Haircut"]);
 }
 
+/// Of statements that run together, all say why they failed, and not that "the transaction is aborted".
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cause_is_told_by_whoever_is_asked() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    for _ in 0..20 {
+        let tx = app.gate.tenant(acme.admin.viewer.scope(), Access::Write);
+        let params: [tenantry::db::Param<'_>; 1] = [&tx.tenant()];
+        let nul: [tenantry::db::Param<'_>; 1] = [&"\0"];
+        let text = "-- test.text
+            select $1::text";
+        tx.query(text, &[&"prepared"]).await.unwrap();
+        let (after, failing) = futures_util::join!(
+            async {
+                tokio::task::yield_now().await;
+                tx.query(COUNT_SERVICES, &params).await
+            },
+            tx.query(text, &nul)
+        );
+        assert!(matches!(failing, Err(DbError::InvalidText)), "{failing:?}");
+        assert!(matches!(after, Ok(_) | Err(DbError::InvalidText)), "{after:?}");
+    }
+}
+
 /// A savepoint for each root field: one that fails leaves the others whole.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failing_field_leaves_the_others_whole() {

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -34,7 +34,7 @@ impl TestDatabase {
         let admin = cluster.connect("postgres", "postgres").await;
         admin.batch_execute(&format!("create database {} template {TEMPLATE}", database.name)).await.unwrap();
         // Privileges of a database are not cloned with it.
-        cluster.connect("postgres", &database.name).await.batch_execute(roles::BOOTSTRAP).await.unwrap();
+        cluster.connect("postgres", &database.name).await.batch_execute(roles::BOOTSTRAP_DATABASE).await.unwrap();
         database
     }
 
@@ -44,7 +44,7 @@ impl TestDatabase {
         let database = Self { name: new_name() };
         let admin = cluster.connect("postgres", "postgres").await;
         admin.batch_execute(&format!("create database {}", database.name)).await.unwrap();
-        cluster.connect("postgres", &database.name).await.batch_execute(roles::BOOTSTRAP).await.unwrap();
+        cluster.connect("postgres", &database.name).await.batch_execute(roles::BOOTSTRAP_DATABASE).await.unwrap();
         database
     }
 
@@ -99,7 +99,8 @@ async fn start() -> TestCluster {
     .unwrap();
     let admin = cluster.connect("postgres", "postgres").await;
     admin.batch_execute(&format!("create database {TEMPLATE}")).await.unwrap();
-    cluster.connect("postgres", TEMPLATE).await.batch_execute(roles::BOOTSTRAP).await.unwrap();
+    admin.batch_execute(roles::BOOTSTRAP_ROLES).await.unwrap();
+    cluster.connect("postgres", TEMPLATE).await.batch_execute(roles::BOOTSTRAP_DATABASE).await.unwrap();
     migrations::migrate(&cluster.0.connection_url(roles::OWNER, TEMPLATE)).await.unwrap();
     cluster
 }
@@ -113,6 +114,6 @@ fn remove_leftovers(folders: &Path) {
     }
 }
 
-fn is_cluster_folder(path: &PathBuf) -> bool {
+fn is_cluster_folder(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("cluster-"))
 }
