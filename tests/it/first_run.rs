@@ -1,1 +1,441 @@
+//! The program itself, as a new user runs it: started, stopped, killed, started again.
 
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    os::unix::fs::{PermissionsExt, chown},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::{Pid, User, geteuid},
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// How long a start may take on a busy machine, crash recovery included.
+const START_LIMIT: Duration = Duration::from_secs(90);
+
+/// A folder that other users can pass through.
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    folder
+}
+
+fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_tenantry"))
+}
+
+/// A running `tenantry`, killed when dropped.
+struct Server {
+    child: Child,
+    address: String,
+    /// What it printed until it served.
+    banner: String,
+}
+
+impl Server {
+    fn start(data_dir: &Path) -> Self {
+        Self::start_as(program(), data_dir)
+    }
+
+    fn start_as(mut command: Command, data_dir: &Path) -> Self {
+        let mut child = quiet(&mut command, data_dir).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let mut errors = child.stderr.take().unwrap();
+        let (mut banner, mut line) = (String::new(), String::new());
+        while !banner.contains("Stop with Ctrl-C.") {
+            line.clear();
+            if lines.read_line(&mut line).unwrap() == 0 {
+                let mut text = String::new();
+                errors.read_to_string(&mut text).unwrap();
+                panic!("it ended before it served: {banner}{text}");
+            }
+            banner.push_str(&line);
+        }
+        // Whatever it says later is read, so that it never waits for a reader.
+        std::thread::spawn(move || std::io::copy(&mut errors, &mut std::io::sink()));
+        let address = banner.split("http://").nth(1).and_then(|it| it.split([' ', '\n']).next()).unwrap().to_owned();
+        Self { child, address, banner }
+    }
+
+    /// Sends a document and returns the response.
+    fn run(&self, query: &str, token: Option<&str>) -> Value {
+        let body = json!({ "query": query }).to_string();
+        let authorization = token.map_or(String::new(), |it| format!("Authorization: Bearer {it}\r\n"));
+        let request = format!(
+            "POST /graphql HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n{authorization}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            self.address,
+            body.len()
+        );
+        let answer = self.send(&request).expect("an answer");
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1)
+            .unwrap_or_else(|error| panic!("{error}: {answer}"))
+    }
+
+    fn get(&self, path: &str) -> String {
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address)).unwrap()
+    }
+
+    fn send(&self, request: &str) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(&self.address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        stream.write_all(request.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+
+    fn sign_in(&self, email: &str) -> String {
+        let query = format!(
+            "mutation {{ login(input: {{ email: \"{email}\", password: \"demo-demo-demo\" }}) {{ session {{ accessToken }} }} }}"
+        );
+        let answer = self.run(&query, None);
+        answer["data"]["login"]["session"]["accessToken"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+
+    /// Books the yoga class, which has room for twelve, and returns the booking's id once it was acknowledged.
+    fn book(&self, token: &str) -> String {
+        let services = self.run("{ services(filter: { search: \"yoga\" }) { nodes { id } } }", Some(token));
+        let service = services["data"]["services"]["nodes"][0]["id"].as_str().unwrap_or_else(|| panic!("{services}"));
+        let starts_at = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * 30);
+        let query = format!(
+            "mutation {{ createBooking(input: {{ serviceId: \"{service}\", startsAt: \"{starts_at}\" }}) {{ booking {{ id }} userErrors {{ code }} }} }}"
+        );
+        let answer = self.run(&query, Some(token));
+        answer["data"]["createBooking"]["booking"]["id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+
+    fn has(&self, token: &str, booking: &str) -> bool {
+        let answer = self.run(&format!("{{ booking(id: \"{booking}\") {{ id }} }}"), Some(token));
+        answer["data"]["booking"]["id"] == booking
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
+    }
+
+    /// Waits for its end and returns the exit code.
+    fn exit_code(&mut self) -> Option<i32> {
+        let begin = Instant::now();
+        while begin.elapsed() < START_LIMIT {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("it does not end");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Nothing of this machine's environment, and a port of its own.
+fn quiet<'a>(command: &'a mut Command, data_dir: &Path) -> &'a mut Command {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    command
+        .env_clear()
+        .env("PATH", path)
+        .env("PORT", "0")
+        .env("TENANTRY_DATA_DIR", data_dir)
+        .current_dir("/tmp")
+        .stdin(Stdio::null())
+}
+
+fn output(data_dir: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    quiet(&mut program(), data_dir).args(arguments).envs(environment.iter().copied()).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn postmaster(data_dir: &Path) -> Pid {
+    let pid = fs::read_to_string(data_dir.join("postgres/postmaster.pid")).unwrap();
+    Pid::from_raw(pid.lines().next().unwrap().trim().parse().unwrap())
+}
+
+fn is_alive(pid: Pid) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+#[test]
+fn a_new_user_starts_signs_in_books_and_stops() {
+    let folder = folder();
+    let data_dir = folder.path().join(".tenantry");
+    let mut server = Server::start(&data_dir);
+    for expected in ["/graphiql", "admin@acme.test", "user@globex.test", "demo-demo-demo"] {
+        assert!(server.banner.contains(expected), "{}", server.banner);
+    }
+    let token = server.sign_in("user@acme.test");
+    let booking = server.book(&token);
+    assert!(server.has(&token, &booking));
+    assert!(!server.has(&server.sign_in("admin@globex.test"), &booking));
+    assert!(server.get("/healthz").contains("200 OK") && server.get("/readyz").contains("200 OK"));
+    let page = server.get("/graphiql");
+    assert!(page.contains("content-security-policy: default-src 'none'") && page.contains("data-page="), "{page}");
+    assert!(server.get("/.well-known/jwks.json").contains("\"crv\":\"Ed25519\""));
+
+    // Secrets are the owner's alone.
+    let key = data_dir.join("jwt-signing-key.pem").metadata().unwrap().permissions().mode();
+    assert_eq!(key & 0o777, 0o600);
+
+    // psql's address, while it runs.
+    let url = text(&output(&data_dir, &["database-url"], &[]).stdout);
+    assert!(url.contains("tenantry_app") && !url.contains("tenantry_owner"), "{url}");
+    let owner = text(&output(&data_dir, &["database-url", "--owner"], &[]).stdout);
+    assert!(owner.contains("tenantry_owner"), "{owner}");
+
+    // Ctrl-C ends both, cleanly.
+    let postgres = postmaster(&data_dir);
+    server.signal(Signal::SIGINT);
+    assert_eq!(server.exit_code(), Some(0));
+    assert!(!is_alive(postgres) && !data_dir.join("postgres/postmaster.pid").exists());
+
+    // The next start has what was there, and the same key: the token is still good.
+    let server = Server::start(&data_dir);
+    assert!(server.has(&token, &booking));
+}
+
+#[test]
+fn sigterm_after_requests_ends_it_without_a_panic() {
+    let folder = folder();
+    let mut server = Server::start(folder.path());
+    for _ in 0..3 {
+        server.run("{ plans { key } }", None);
+        server.signal(Signal::SIGTERM);
+        assert_eq!(server.exit_code(), Some(0));
+        server = Server::start(folder.path());
+    }
+}
+
+#[test]
+fn a_second_instance_on_the_same_folder_is_refused() {
+    let folder = folder();
+    let server = Server::start(folder.path());
+    let second = output(folder.path(), &[], &[]);
+    let message = text(&second.stderr);
+    assert!(!second.status.success());
+    assert!(message.contains("in use by process") && message.contains(&server.child.id().to_string()), "{message}");
+    // And the first goes on.
+    assert!(server.get("/readyz").contains("200 OK"));
+}
+
+/// SIGKILL of the program, of PostgreSQL, or of both: what was acknowledged is there at the next start.
+#[test]
+fn kills_lose_no_acknowledged_booking() {
+    let folder = folder();
+    let data_dir = folder.path();
+    let mut server = Server::start(data_dir);
+    let token = server.sign_in("user@acme.test");
+    let mut acknowledged = vec![server.book(&token)];
+    for (kills_program, kills_postgres) in [(true, false), (false, true), (true, true)] {
+        acknowledged.push(server.book(&token));
+        let postgres = postmaster(data_dir);
+        if kills_program {
+            server.signal(Signal::SIGKILL);
+        }
+        if kills_postgres {
+            let _ = kill(postgres, Signal::SIGKILL);
+        }
+        let code = server.exit_code();
+        if !kills_program {
+            assert_eq!(code, Some(1)); // Without its database it ends, and says so.
+        }
+        server = Server::start(data_dir);
+        assert!(!is_alive(postgres));
+        for booking in &acknowledged {
+            assert!(server.has(&token, booking), "{booking} after {kills_program} {kills_postgres}");
+        }
+    }
+}
+
+/// Killed in the middle of the first start, wherever that is, the next completes it.
+#[test]
+fn an_interrupted_first_start_is_completed_by_the_next() {
+    for millis in [50, 250, 500, 700, 900, 1100] {
+        let folder = folder();
+        let mut child =
+            quiet(&mut program(), folder.path()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(millis));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let server = Server::start(folder.path());
+        let token = server.sign_in("user@globex.test");
+        let answer = server.run(
+            "{ services { nodes { id } } bookings { nodes { id } } viewer { bookings { nodes { id } } } }",
+            Some(&token),
+        );
+        assert_eq!(
+            answer["data"]["services"]["nodes"].as_array().map(Vec::len),
+            Some(3),
+            "after {millis} ms: {answer}"
+        );
+        assert_eq!(
+            answer["data"]["bookings"]["nodes"].as_array().map(Vec::len),
+            Some(6),
+            "after {millis} ms: {answer}"
+        );
+    }
+}
+
+#[test]
+fn an_ordinary_user_runs_it_as_oneself() {
+    if !geteuid().is_root() {
+        return; // Then every other test here is that test.
+    }
+    let nobody = User::from_name("nobody").unwrap().unwrap();
+    let folder = folder();
+    let home = folder.path().join("home");
+    fs::create_dir(&home).unwrap();
+    chown(&home, Some(nobody.uid.as_raw()), Some(nobody.gid.as_raw())).unwrap();
+    let copy: PathBuf = folder.path().join("tenantry");
+    fs::copy(env!("CARGO_BIN_EXE_tenantry"), &copy).unwrap();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=nobody", &format!("--regid={}", nobody.gid), "--clear-groups"]).arg(&copy);
+    let data_dir = home.join(".tenantry");
+    let server = Server::start_as(command, &data_dir);
+    let token = server.sign_in("user@acme.test");
+    assert!(server.has(&token, &server.book(&token)));
+    let status = fs::read_to_string(format!("/proc/{}/status", postmaster(&data_dir))).unwrap();
+    assert!(status.contains(&format!("Uid:\t{}", nobody.uid)), "{status}");
+}
+
+#[test]
+fn root_does_not_run_postgres_as_root() {
+    let folder = folder();
+    let _server = Server::start(folder.path());
+    let status = fs::read_to_string(format!("/proc/{}/status", postmaster(folder.path()))).unwrap();
+    assert!(!status.contains("Uid:\t0"), "{status}");
+}
+
+#[test]
+fn missing_programs_and_wrong_settings_are_told_in_one_message() {
+    let folder = folder();
+    let empty = folder.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    let missing = output(folder.path(), &[], &[("TENANTRY_PG_BIN", empty.to_str().unwrap())]);
+    let message = text(&missing.stderr);
+    assert!(
+        !missing.status.success() && message.contains("apt-get install postgresql") && message.contains("DATABASE_URL"),
+        "{message}"
+    );
+
+    let wrong =
+        output(folder.path(), &[], &[("PORT", "eighty"), ("TENANTRY_ENV", "staging"), ("DATABASE_POOL_SIZE", "0")]);
+    let message = text(&wrong.stderr);
+    assert!(
+        !wrong.status.success() && ["PORT", "TENANTRY_ENV", "DATABASE_POOL_SIZE"].iter().all(|it| message.contains(it)),
+        "{message}"
+    );
+}
+
+#[test]
+fn every_variable_is_in_the_help_and_a_dotenv_file_is_read() {
+    let folder = folder();
+    let help = text(&output(folder.path(), &["--help"], &[]).stdout);
+    for variable in [
+        "HOST",
+        "PORT",
+        "DATABASE_URL",
+        "DATABASE_OWNER_URL",
+        "TENANTRY_DATA_DIR",
+        "TENANTRY_ENV",
+        "JWT_PRIVATE_KEY",
+        "JWT_ISSUER",
+        "SMTP_URL",
+        "STRIPE_SECRET_KEY",
+    ] {
+        assert!(help.contains(&format!("[env: {variable}]")), "{variable} is not in: {help}");
+    }
+    fs::write(folder.path().join(".env"), "PORT=from-a-file\n").unwrap();
+    let read = quiet(&mut program(), folder.path()).env_remove("PORT").current_dir(folder.path()).output().unwrap();
+    assert!(text(&read.stderr).contains("from-a-file"), "{}", text(&read.stderr));
+}
+
+#[test]
+fn production_refuses_what_is_not_safe() {
+    let folder = folder();
+    let production = output(folder.path(), &[], &[("TENANTRY_ENV", "production")]);
+    let message = text(&production.stderr);
+    assert!(
+        !production.status.success()
+            && message.contains("DATABASE_URL is missing")
+            && message.contains("JWT_PRIVATE_KEY is missing"),
+        "{message}"
+    );
+
+    // On a database with demo data, as the right role.
+    let server = Server::start(folder.path());
+    let url = text(&output(folder.path(), &["database-url"], &[]).stdout).trim().to_owned();
+    let key = fs::read_to_string(folder.path().join("jwt-signing-key.pem")).unwrap();
+    let environment =
+        [("TENANTRY_ENV", "production"), ("DATABASE_URL", url.as_str()), ("JWT_PRIVATE_KEY", key.as_str())];
+    let demo = output(folder.path(), &[], &environment);
+    assert!(!demo.status.success() && text(&demo.stderr).contains("demo users"), "{}", text(&demo.stderr));
+    let seed = output(folder.path(), &["seed"], &environment);
+    assert!(!seed.status.success() && text(&seed.stderr).contains("refused in production"), "{}", text(&seed.stderr));
+
+    // As the owner of the tables, or as a role that bypasses the policies.
+    for (role, reason) in
+        [("tenantry_owner", "owns the table"), ("tenantry_platform", "BYPASSRLS"), ("postgres", "superuser")]
+    {
+        let url = url.replace("tenantry_app", role);
+        let refused = output(folder.path(), &[], &[("DATABASE_URL", url.as_str()), ("JWT_PRIVATE_KEY", key.as_str())]);
+        let message = text(&refused.stderr);
+        assert!(
+            !refused.status.success()
+                && message.contains("row-level security would not protect")
+                && message.contains(reason),
+            "{role}: {message}"
+        );
+    }
+    drop(server);
+}
+
+#[test]
+fn migrate_and_seed_can_run_beside_the_server_and_again() {
+    let folder = folder();
+    let server = Server::start(folder.path());
+    for _ in 0..2 {
+        let migrated = output(folder.path(), &["migrate"], &[]);
+        assert!(text(&migrated.stdout).contains("0 migrations applied"), "{}", text(&migrated.stderr));
+        let seeded = output(folder.path(), &["seed"], &[]);
+        assert!(seeded.status.success(), "{}", text(&seeded.stderr));
+    }
+    let token = server.sign_in("admin@acme.test");
+    let answer =
+        server.run("{ users { nodes { id } } services { nodes { id } } bookings { nodes { id } } }", Some(&token));
+    let counts = ["users", "services", "bookings"].map(|it| answer["data"][it]["nodes"].as_array().unwrap().len());
+    assert_eq!(counts, [3, 3, 9]);
+}
+
+/// The README's own words: the block that signs in and books, run by a shell as it stands.
+#[test]
+fn the_readme_signs_in_and_books_word_for_word() {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let block = readme
+        .split("```sh\n")
+        .skip(1)
+        .map(|it| it.split("```").next().unwrap())
+        .find(|it| it.contains("createBooking"));
+    let block = block.expect("a block that books").to_owned();
+    assert!(block.contains("127.0.0.1:8080"));
+    let folder = folder();
+    let server = Server::start(folder.path());
+    let script = block.replace("127.0.0.1:8080", &server.address);
+    let output = Command::new("sh").args(["-eu", "-c", &script]).output().unwrap();
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    assert!(said.contains("CONFIRMED") && !said.contains("\"errors\""), "{said}");
+}
