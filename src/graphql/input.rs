@@ -20,6 +20,15 @@ pub fn find_nul(document: &ExecutableDocument, variables: &Variables) -> Option<
     })
 }
 
+/// The first variable that the operation requires and the request lacks, as `$name`.
+pub fn find_missing(operation: &OperationDefinition, variables: &Variables) -> Option<String> {
+    let required = operation.variable_definitions.iter().map(|it| &it.node);
+    required
+        .filter(|it| !it.var_type.node.nullable && it.default_value.is_none())
+        .find(|it| matches!(variables.get(&it.name.node), None | Some(ConstValue::Null)))
+        .map(|it| format!("${}", it.name.node))
+}
+
 fn in_operation(operation: &OperationDefinition) -> Option<String> {
     let defaults = operation.variable_definitions.iter().find_map(|it| {
         let value = it.node.default_value.as_ref()?;

@@ -12,7 +12,7 @@ mod node;
 mod paging;
 mod scalars;
 
-use async_graphql::{EmptySubscription, MergedObject, Schema};
+use async_graphql::{EmptySubscription, ID, MergedObject, Schema, connection::Connection};
 
 pub use context::{ContextExt, RequestContext, Work};
 pub(crate) use error::payload;
@@ -23,10 +23,10 @@ pub use scalars::{CurrencyCode, DateTime, Decimal, Money, MoneyInput, TimeZoneNa
 use crate::{
     auth::graphql::AuthMutation,
     billing::graphql::BillingQuery,
-    bookings::graphql::{BookingMutation, BookingQuery},
-    services::graphql::{ServiceMutation, ServiceQuery},
+    bookings::graphql::{Booking, BookingMutation, BookingQuery},
+    services::graphql::{Service, ServiceMutation, ServiceQuery},
     tenants::graphql::TenantQuery,
-    users::graphql::{UserMutation, UserQuery},
+    users::graphql::{User, UserMutation, UserQuery},
 };
 use mutation_root::InSavepoints;
 use node::NodeQuery;
@@ -56,6 +56,12 @@ pub fn schema() -> ApiSchema {
         .limit_complexity(MAX_COMPLEXITY)
         .limit_directives(MAX_DIRECTIVES)
         .disable_suggestions()
+        .override_output_type_description::<ID>(
+            "A TypeID: a prefix that tells the type, and a UUIDv7. Treat it as opaque.",
+        )
+        .override_output_type_description::<Connection<Cursor, Booking>>("A page of bookings.")
+        .override_output_type_description::<Connection<Cursor, Service>>("A page of services.")
+        .override_output_type_description::<Connection<Cursor, User>>("A page of users.")
         .finish()
 }
 

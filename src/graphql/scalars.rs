@@ -25,6 +25,8 @@ impl DateTime {
     }
 }
 
+/// An absolute instant, RFC 3339 with offset, such as `2026-03-01T09:00:00+01:00`. Always returned in UTC. From year 1 to
+/// year 9999, to the microsecond.
 #[Scalar(name = "DateTime")]
 impl ScalarType for DateTime {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -49,6 +51,7 @@ impl ScalarType for DateTime {
 #[derive(Clone, Debug)]
 pub struct TimeZoneName(pub TimeZone);
 
+/// An IANA time zone name, such as `Europe/Amsterdam`.
 #[Scalar(name = "TimeZone")]
 impl ScalarType for TimeZoneName {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -84,6 +87,7 @@ impl Decimal {
     }
 }
 
+/// An exact decimal number, as a string, such as `45.00`.
 #[Scalar(name = "Decimal")]
 impl ScalarType for Decimal {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -103,6 +107,7 @@ impl ScalarType for Decimal {
 #[derive(Clone, Copy, Debug)]
 pub struct CurrencyCode(pub money::Currency);
 
+/// A currency of ISO 4217, such as `EUR`.
 #[Scalar(name = "CurrencyCode")]
 impl ScalarType for CurrencyCode {
     fn parse(value: Value) -> InputValueResult<Self> {

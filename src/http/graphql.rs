@@ -140,10 +140,7 @@ fn inspect(request: &mut Request) -> Result<OperationType, Vec<ServerError>> {
     let document =
         parse_query(&request.query).map_err(|error| refused("GRAPHQL_PARSE_FAILED", &shorten(&error.to_string())))?;
     if let Some(path) = input::find_nul(&document, &request.variables) {
-        let message = format!("{path}: a text cannot hold a NUL character");
-        let mut error = error_with_code("BAD_USER_INPUT", &message);
-        error.extensions.get_or_insert_default().set("field", path);
-        return Err(vec![error]);
+        return Err(vec![bad_variable(path, "a text cannot hold a NUL character")]);
     }
     let mut operations = document.operations.iter();
     let operation = match &request.operation_name {
@@ -153,6 +150,10 @@ fn inspect(request: &mut Request) -> Result<OperationType, Vec<ServerError>> {
     let Some((_, operation)) = operation else {
         return Err(refused("GRAPHQL_VALIDATION_FAILED", "Say by operationName which operation to run."));
     };
+    // Before anything runs: a mutation must not stop half-way for want of a variable.
+    if let Some(name) = input::find_missing(&operation.node, &request.variables) {
+        return Err(vec![bad_variable(name, "the document needs this variable")]);
+    }
     let kind = operation.node.ty;
     request.set_parsed_query(document);
     Ok(kind)
@@ -286,6 +287,12 @@ fn error_with_code(code: &str, message: &str) -> ServerError {
     let mut extensions = ErrorExtensionValues::default();
     extensions.set("code", code);
     error.extensions = Some(extensions);
+    error
+}
+
+fn bad_variable(field: String, message: &str) -> ServerError {
+    let mut error = error_with_code("BAD_USER_INPUT", &format!("{field}: {message}"));
+    error.extensions.get_or_insert_default().set("field", field);
     error
 }
 

@@ -1,1 +1,116 @@
+//! Migrations: as the owner, once, whoever starts them; and the databases on which the server refuses to serve.
 
+use tenantry::{
+    db::{UnsafeDatabase, migrations, refuse_unsafe, roles},
+    embedded::{Cluster, Options},
+};
+
+use crate::support::{TestApp, TestDatabase};
+
+/// Trap 26: refinery has no lock of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_migrate_at_once_migrate_once() {
+    for _ in 0..3 {
+        let database = TestDatabase::create_empty().await;
+        let owner = database.url("tenantry_owner").await;
+        let runs = (0..4).map(|_| {
+            let owner = owner.clone();
+            tokio::spawn(async move { migrations::migrate(&owner).await })
+        });
+        let mut applied = Vec::new();
+        for run in futures_util::future::join_all(runs).await {
+            applied.push(run.unwrap().unwrap().len());
+        }
+        applied.sort_unstable();
+        assert_eq!(applied[..3], [0, 0, 0]);
+        assert!(applied[3] >= 19, "{applied:?}");
+        assert!(refuse_unsafe(&database.url("tenantry_app").await).await.is_ok());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_app_role_cannot_migrate() {
+    let database = TestDatabase::create_empty().await;
+    assert!(migrations::migrate(&database.url("tenantry_app").await).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_would_not_protect_is_refused() {
+    async fn findings(url: &str) -> Vec<String> {
+        match refuse_unsafe(url).await {
+            Err(UnsafeDatabase::Unprotected(findings)) => findings,
+            other => panic!("{other:?}"),
+        }
+    }
+    let database = TestDatabase::create().await;
+    let app = database.url("tenantry_app").await;
+    assert!(refuse_unsafe(&app).await.is_ok());
+    for (role, reason) in
+        [("postgres", "is a superuser"), ("tenantry_platform", "has BYPASSRLS"), ("tenantry_owner", "owns the table")]
+    {
+        let found = findings(&database.url(role).await).await;
+        assert!(found.iter().any(|it| it.contains(reason)), "{role}: {found:?}");
+    }
+    let superuser = database.connect("postgres").await;
+    superuser.batch_execute("alter table shared.bookings no force row level security").await.unwrap();
+    assert_eq!(findings(&app).await, ["the table shared.bookings has no forced row-level security"]);
+    superuser.batch_execute("alter table shared.bookings force row level security; alter table directory.logins disable row level security").await.unwrap();
+    assert_eq!(findings(&app).await, ["the table directory.logins has no forced row-level security"]);
+}
+
+/// In a cluster of its own, because membership belongs to a cluster.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_of_the_owner_is_refused() {
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    let path = folder.path().to_owned();
+    let cluster = tokio::task::spawn_blocking(move || {
+        Cluster::start(&Options {
+            data_dir: &path,
+            bin_dir: None,
+            settings: &[("fsync", "off")],
+            roles: &[roles::OWNER, roles::APP, roles::PLATFORM],
+            progress: &|_| {},
+        })
+        .unwrap()
+    })
+    .await
+    .unwrap();
+    let (superuser, connection) =
+        tokio_postgres::connect(&cluster.connection_url("postgres", "postgres"), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    superuser.batch_execute(roles::BOOTSTRAP_ROLES).await.unwrap();
+    superuser.batch_execute(roles::BOOTSTRAP_DATABASE).await.unwrap();
+    migrations::migrate(&cluster.connection_url(roles::OWNER, "postgres")).await.unwrap();
+    let app = cluster.connection_url(roles::APP, "postgres");
+    assert!(refuse_unsafe(&app).await.is_ok());
+    for (other, reason) in [
+        (roles::OWNER, "which owns tables"),
+        (roles::PLATFORM, "which has BYPASSRLS"),
+        ("postgres", "which is a superuser"),
+    ] {
+        superuser.batch_execute(&format!("grant {other} to {}", roles::APP)).await.unwrap();
+        let refused = refuse_unsafe(&app).await.unwrap_err().to_string();
+        assert!(refused.contains(&format!("is a member of {other}, {reason}")), "{refused}");
+        superuser.batch_execute(&format!("revoke {other} from {}", roles::APP)).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_not_up_to_date_is_refused() {
+    let empty = TestDatabase::create_empty().await;
+    assert!(matches!(refuse_unsafe(&empty.url("tenantry_app").await).await, Err(UnsafeDatabase::OutOfDate(_))));
+    let database = TestDatabase::create().await;
+    let superuser = database.connect("postgres").await;
+    superuser.batch_execute("delete from shared.refinery_schema_history where version = (select max(version) from shared.refinery_schema_history)").await.unwrap();
+    assert!(matches!(refuse_unsafe(&database.url("tenantry_app").await).await, Err(UnsafeDatabase::OutOfDate(_))));
+}
+
+/// Trap 31: under forced row-level security the owner itself sees no rows of tenants.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_owner_sees_no_rows() {
+    let app = TestApp::start().await;
+    app.tenant("acme").await;
+    let owner = app.database.connect("tenantry_owner").await;
+    let rows = owner.query_one("select count(*) from shared.users", &[]).await.unwrap();
+    assert_eq!(rows.get::<_, i64>(0), 0);
+}
