@@ -50,6 +50,7 @@ pub struct Passwords {
     running: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
     max_waiting: usize,
+    done: Arc<AtomicUsize>,
 }
 
 impl Passwords {
@@ -72,7 +73,14 @@ impl Passwords {
         let mut unknown = [0; 32];
         aws_lc_rs::rand::fill(&mut unknown).map_err(hashing)?;
         let dummy_hash = argon2.hash_password(&unknown).map_err(hashing)?.to_string().into();
-        Ok(Self { argon2, dummy_hash, running: Arc::new(Semaphore::new(width)), waiting: Arc::default(), max_waiting })
+        Ok(Self {
+            argon2,
+            dummy_hash,
+            running: Arc::new(Semaphore::new(width)),
+            waiting: Arc::default(),
+            max_waiting,
+            done: Arc::default(),
+        })
     }
 
     /// A new hash, in PHC string format.
@@ -98,6 +106,11 @@ impl Passwords {
         .await?
     }
 
+    /// How many hashes were computed since the start, of known users and of none.
+    pub fn done(&self) -> usize {
+        self.done.load(Ordering::Relaxed)
+    }
+
     async fn gated<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Argon2<'static>) -> T + Send + 'static,
@@ -105,10 +118,11 @@ impl Passwords {
         let place = Waiting::take(&self.waiting, self.max_waiting)?;
         let permit = self.running.clone().acquire_owned().await.map_err(hashing)?;
         drop(place);
-        let argon2 = self.argon2.clone();
+        let (argon2, done) = (self.argon2.clone(), self.done.clone());
         // The permit goes along: a caller that hangs up does not make room for another hash while this one runs.
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
+            done.fetch_add(1, Ordering::Relaxed);
             work(&argon2)
         });
         task.await.map_err(hashing)

@@ -75,16 +75,31 @@ pub async fn refuse_unsafe(database_url: &str) -> Result<(), UnsafeDatabase> {
             return Err(UnsafeDatabase::OutOfDate(format!("{schema} is at {version}, this program needs {newest}")));
         }
     }
-    for safe in SAFE_MINORS {
-        if version / 10_000 == safe / 10_000 && version < safe {
-            tracing::warn!(
-                "PostgreSQL {}.{} has known row-level security bugs that {}.{} fixes; please update it",
-                version / 10_000,
-                version % 10_000,
-                safe / 10_000,
-                safe % 10_000
-            );
-        }
+    if let Some(safe) = safer_minor(version) {
+        tracing::warn!(
+            "PostgreSQL {}.{} has known row-level security bugs that {}.{} fixes; please update it",
+            version / 10_000,
+            version % 10_000,
+            safe / 10_000,
+            safe % 10_000
+        );
     }
     Ok(())
+}
+
+/// The minor to update to, when this one has known row-level security bugs.
+fn safer_minor(version: i32) -> Option<i32> {
+    SAFE_MINORS.into_iter().find(|safe| version / 10_000 == safe / 10_000 && version < *safe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn minors_with_known_bugs_are_told() {
+        assert_eq!(safer_minor(15_0018), Some(15_0020));
+        assert_eq!(safer_minor(15_0020), None);
+        assert_eq!(safer_minor(17_0002), None);
+    }
 }

@@ -66,6 +66,7 @@ pub struct TestApp {
     pub gate: Gate,
     pub sign_in: Arc<SignIn>,
     pub tokens: Arc<Tokens>,
+    pub passwords: Passwords,
     /// What time it is for the rules: stands still until a test moves it.
     pub clock: Clock,
     pub database: Arc<TestDatabase>,
@@ -87,7 +88,8 @@ impl TestApp {
         let gate = Gate::try_new(&database.url(options.role).await, pool).unwrap();
         let passwords = Passwords::with_gate(CHEAP, 2, 1000).unwrap();
         let tokens = Arc::new(Tokens::try_new(SIGNING_KEY, &[], TokenSettings::default()).unwrap());
-        let sign_in = Arc::new(SignIn::new(gate.clone(), passwords, tokens.clone(), options.limits, Clock::system()));
+        let sign_in =
+            Arc::new(SignIn::new(gate.clone(), passwords.clone(), tokens.clone(), options.limits, Clock::system()));
         let clock = Clock::standing_at(now_in_whole_hours());
         let router = router(AppParts {
             schema: graphql::schema(),
@@ -97,7 +99,7 @@ impl TestApp {
             clock: clock.clone(),
             deadline: options.deadline,
         });
-        Self { router, gate, sign_in, tokens, clock, database }
+        Self { router, gate, sign_in, tokens, passwords, clock, database }
     }
 
     /// A tenant with an administrator, one of staff and two customers, and one service.
