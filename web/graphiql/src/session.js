@@ -1,5 +1,5 @@
 // The caller's session: who is signed in, and the access token that every request carries.
-// Kept in sessionStorage, so it is gone with the tab. `../explorer.html` holds a shorter copy.
+// Kept in sessionStorage, so it is gone with the tab. `../../pages/explorer.html` holds a shorter copy.
 
 const ENDPOINT = '/graphql';
 const KEY = 'tenantry.session';
