@@ -49,21 +49,23 @@ pub(super) async fn count(
     now: Timestamp,
 ) -> Result<Result<(), SignedDuration>, DbError> {
     let address = address.unwrap_or("unknown");
-    let mut buckets = [
+    // The narrowest first, and no further once one is empty: what is refused there must not drain the wider ones, or an
+    // attacker at one address could lock the owner out at all. Always in this order, so that two attempts never wait for
+    // each other.
+    let buckets = [
         (key(&["account and address", email, address]), limits.account_and_address),
-        (key(&["account", email]), limits.account),
         (key(&["address", address]), limits.address),
+        (key(&["account", email]), limits.account),
     ];
-    // Always in the same order, so that two attempts cannot wait for each other.
-    buckets.sort_by(|a, b| a.0.cmp(&b.0));
-    let mut wait = SignedDuration::ZERO;
+    let mut counted = Ok(());
     for (key, bucket) in buckets {
         if !queries::take_from_bucket(tx, &key, bucket.interval, bucket.burst, now).await? {
-            wait = wait.max(bucket.interval);
+            counted = Err(bucket.interval);
+            break;
         }
     }
     queries::sweep_buckets(tx, now).await?;
-    Ok(if wait.is_zero() { Ok(()) } else { Err(wait) })
+    Ok(counted)
 }
 
 /// A hash, because addresses and e-mails of people who never signed up are not ours to keep.

@@ -4,7 +4,7 @@ use async_graphql::{ComplexObject, Context, ID, Object, SimpleObject};
 
 use super::{BillingError as Error, UsageLine};
 use crate::{
-    graphql::{ApiError, ContextExt, DateTime, Meaning, Money},
+    graphql::{ApiError, ContextExt, DateTime, Meaning, Money, STATEMENT_COST},
     ids::PlanId,
 };
 
@@ -92,6 +92,7 @@ pub struct Billing {
 #[ComplexObject]
 impl Billing {
     /// What the tenant has subscribed to.
+    #[graphql(complexity = "STATEMENT_COST + child_complexity")]
     async fn plan(&self, ctx: &Context<'_>) -> Result<Plan, ApiError> {
         let plans = super::plans(ctx.request().directory()).await?;
         let plan = plans.into_iter().find(|it| it.id == self.plan_id);
@@ -115,6 +116,7 @@ pub struct BillingQuery;
 #[Object]
 impl BillingQuery {
     /// The tenant's plan and usage. Administrators only.
+    #[graphql(complexity = "STATEMENT_COST + child_complexity")]
     async fn billing(&self, ctx: &Context<'_>) -> Result<Billing, ApiError> {
         let overview = super::overview(&ctx.work()?.caller()).await.map_err(Meaning::from)?;
         let usage = overview.usage.into_iter().map(Usage::from).collect();
@@ -122,6 +124,7 @@ impl BillingQuery {
     }
 
     /// The plans on offer, with prices, limits and features. Public.
+    #[graphql(complexity = "STATEMENT_COST + child_complexity")]
     async fn plans(&self, ctx: &Context<'_>) -> Result<Vec<Plan>, ApiError> {
         Ok(super::plans(ctx.request().directory()).await?.into_iter().map(Plan::from).collect())
     }

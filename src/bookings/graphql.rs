@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     graphql::{
-        ApiError, ContextExt, Cursor, DateTime, Meaning, Money, PageArgs, TimeZoneName, UserError, UserErrorCode,
-        connection, parse_id, payload,
+        ApiError, ContextExt, Cursor, DateTime, MUTATION_COST, Meaning, Money, PageArgs, TimeZoneName, UserError,
+        UserErrorCode, connection, page_cost, parse_id, payload,
     },
     ids::{BookingId, ServiceId, UserId},
     services::graphql::Service,
@@ -289,6 +289,7 @@ pub struct BookingQuery;
 impl BookingQuery {
     /// The bookings that the caller may see: staff see all, customers their own.
     #[allow(clippy::too_many_arguments, reason = "these are the arguments of the GraphQL field")]
+    #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn bookings(
         &self,
         ctx: &Context<'_>,
@@ -335,6 +336,7 @@ pub struct BookingMutation;
 impl BookingMutation {
     /// Books a service. `SLOT_TAKEN` when other bookings hold the time, `TOO_SOON` when it has passed, `TOO_FAR` beyond
     /// two years, `QUOTA_EXCEEDED` past the plan's limit for the month.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn create_booking(
         &self,
         ctx: &Context<'_>,
@@ -352,6 +354,7 @@ impl BookingMutation {
 
     /// Moves a booking to another status. Staff may go wherever its status leads (`INVALID_TRANSITION` elsewhere);
     /// customers may cancel their own before it starts.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn update_booking_status(
         &self,
         ctx: &Context<'_>,
@@ -364,6 +367,7 @@ impl BookingMutation {
     }
 
     /// Calls a booking off, and so frees its time.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn cancel_booking(
         &self,
         ctx: &Context<'_>,

@@ -5,6 +5,7 @@
 pub mod batching;
 mod context;
 mod error;
+pub mod field_order;
 pub mod input;
 mod loaders;
 mod mutation_root;
@@ -17,7 +18,7 @@ use async_graphql::{EmptySubscription, ID, MergedObject, Schema, connection::Con
 pub use context::{ContextExt, RequestContext, Work};
 pub(crate) use error::payload;
 pub use error::{ApiError, Code, INTERNAL_MESSAGE, Meaning, UserError, UserErrorCode};
-pub use paging::{Cursor, PageArgs, connection};
+pub use paging::{Cursor, PageArgs, connection, page_cost};
 pub use scalars::{CurrencyCode, DateTime, Decimal, Money, MoneyInput, TimeZoneName, parse_id};
 
 use crate::{
@@ -44,8 +45,13 @@ pub type ApiSchema = Schema<Query, InSavepoints<Mutation>, EmptySubscription>;
 
 /// Depth of a document past which it is refused: three times the deepest that a person would write.
 const MAX_DEPTH: usize = 15;
-/// Number of fields past which a document is refused.
-const MAX_COMPLEXITY: usize = 2_000;
+/// Cost past which a document is refused. A field costs 1, in a list as often as the list may have rows; one that runs a
+/// statement of its own costs [`STATEMENT_COST`] more, and one that changes something [`MUTATION_COST`].
+const MAX_COMPLEXITY: usize = 20_000;
+/// What a field costs that runs a statement of its own.
+pub const STATEMENT_COST: usize = 20;
+/// What a field costs that changes something, or hashes a password.
+pub const MUTATION_COST: usize = 100;
 /// Directives of one field past which a document is refused.
 const MAX_DIRECTIVES: usize = 10;
 

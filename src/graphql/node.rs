@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, ID, Interface, Object};
 
-use super::{ApiError, ContextExt};
+use super::{ApiError, ContextExt, STATEMENT_COST};
 use crate::{
     bookings::graphql::Booking,
     ids::{BookingId, ServiceId, TenantId, UserId},
@@ -36,11 +36,13 @@ pub struct NodeQuery;
 #[Object]
 impl NodeQuery {
     /// The object with this id. Null where there is none that the caller may see.
+    #[graphql(complexity = "STATEMENT_COST + child_complexity")]
     async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> Result<Option<Node>, ApiError> {
         find(ctx, &id, "id").await
     }
 
     /// The objects with these ids, in their order, with null where there is none that the caller may see. At most 100.
+    #[graphql(complexity = "STATEMENT_COST + ids.len() * child_complexity")]
     async fn nodes(
         &self,
         ctx: &Context<'_>,

@@ -8,7 +8,7 @@ use async_graphql::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::ApiError;
+use super::{ApiError, STATEMENT_COST};
 use crate::paging::{Page, Slice};
 
 /// Rows of a page when the client names no number.
@@ -61,6 +61,12 @@ impl PageArgs {
             before: cursor("before", &self.before)?,
         })
     }
+}
+
+/// What a connection costs: its statement, and what is asked of each row as often as there may be rows.
+pub fn page_cost(first: Option<i32>, last: Option<i32>, child_complexity: usize) -> usize {
+    let rows = first.or(last).and_then(|it| usize::try_from(it).ok()).unwrap_or(DEFAULT_PAGE);
+    STATEMENT_COST + rows.clamp(1, MAX_PAGE) * child_complexity
 }
 
 /// A cursor as clients see it: opaque.
@@ -119,6 +125,15 @@ mod tests {
         for garbage in ["", "x", "e30", "bnVsbA", "\0", &encode("n", &(1, "a\0b"))] {
             assert!(args(None, Some(garbage)).read::<(i32, String)>("n").is_err(), "{garbage:?}");
         }
+    }
+
+    #[test]
+    fn a_page_costs_as_much_as_it_may_hold() {
+        assert_eq!(page_cost(Some(5), None, 3), STATEMENT_COST + 15);
+        assert_eq!(page_cost(None, Some(7), 1), STATEMENT_COST + 7);
+        assert_eq!(page_cost(None, None, 1), STATEMENT_COST + DEFAULT_PAGE);
+        assert_eq!(page_cost(Some(i32::MIN), None, 1), STATEMENT_COST + DEFAULT_PAGE);
+        assert_eq!(page_cost(Some(i32::MAX), None, 1), STATEMENT_COST + MAX_PAGE);
     }
 
     #[test]

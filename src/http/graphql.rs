@@ -25,7 +25,7 @@ use crate::{
     graphql::{
         ApiError, Code, INTERNAL_MESSAGE, RequestContext,
         batching::{LoadQueue, drive},
-        input,
+        field_order, input,
     },
 };
 
@@ -159,7 +159,7 @@ fn inspect(request: &mut Request) -> Result<OperationType, Vec<ServerError>> {
     Ok(kind)
 }
 
-async fn execute(app: App, origin: Origin, actor: Actor, access: Access, request: Request) -> GraphQLResponse {
+async fn execute(app: App, origin: Origin, actor: Actor, access: Access, mut request: Request) -> GraphQLResponse {
     let queue = LoadQueue::default();
     let context = Arc::new(RequestContext::new(
         app.gate.clone(),
@@ -170,10 +170,14 @@ async fn execute(app: App, origin: Origin, actor: Actor, access: Access, request
         origin,
         queue.clone(),
     ));
+    let (document, operation) = (request.parsed_query().ok().cloned(), request.operation_name.clone());
     let execution = drive(app.schema.execute(request.data(context.clone())), queue);
-    let Ok(response) = tokio::time::timeout(app.deadline, execution).await else {
+    let Ok(mut response) = tokio::time::timeout(app.deadline, execution).await else {
         return GraphQLResponse::from_errors(vec![server_error(DbError::Timeout.into())]);
     };
+    if let Some(document) = document.filter(|_| response.data != Value::Null) {
+        field_order::restore(&mut response.data, &document, operation.as_deref());
+    }
     let finished = tokio::time::timeout(app.deadline, context.finish()).await;
     match finished.unwrap_or(Err(DbError::Timeout)) {
         Ok(()) => response,

@@ -6,8 +6,8 @@ use super::{Deleted, Draft, Patch, ServiceError as Error, ServiceFilter};
 use crate::{
     auth::Role,
     graphql::{
-        ApiError, ContextExt, Cursor, Meaning, Money, MoneyInput, PageArgs, UserError, UserErrorCode, connection,
-        parse_id, payload,
+        ApiError, ContextExt, Cursor, MUTATION_COST, Meaning, Money, MoneyInput, PageArgs, UserError, UserErrorCode,
+        connection, page_cost, parse_id, payload,
     },
     ids::ServiceId,
 };
@@ -152,6 +152,7 @@ pub struct ServiceQuery;
 #[Object]
 impl ServiceQuery {
     /// The tenant's services, by name. Customers see active ones.
+    #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn services(
         &self,
         ctx: &Context<'_>,
@@ -196,6 +197,7 @@ pub struct ServiceMutation;
 #[Object]
 impl ServiceMutation {
     /// Adds a service. `NAME_TAKEN` where another has the name, `QUOTA_EXCEEDED` past the plan's limit.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn create_service(
         &self,
         ctx: &Context<'_>,
@@ -215,6 +217,7 @@ impl ServiceMutation {
     }
 
     /// Changes a service. Bookings that stand keep the duration and price that they were made with.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn update_service(
         &self,
         ctx: &Context<'_>,
@@ -239,6 +242,7 @@ impl ServiceMutation {
     }
 
     /// Deletes a service that was never booked. One with bookings is deactivated instead, which is reported as `IN_USE`.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn delete_service(
         &self,
         ctx: &Context<'_>,

@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, Enum, ID, Object, SimpleObject};
 
-use crate::graphql::{ApiError, ContextExt, CurrencyCode, DateTime, TimeZoneName};
+use crate::graphql::{ApiError, ContextExt, CurrencyCode, DateTime, STATEMENT_COST, TimeZoneName};
 
 /// Whether a tenant is served.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
@@ -73,6 +73,7 @@ pub struct TenantQuery;
 #[Object]
 impl TenantQuery {
     /// The caller's own tenant.
+    #[graphql(complexity = "STATEMENT_COST + child_complexity")]
     async fn tenant(&self, ctx: &Context<'_>) -> Result<Tenant, ApiError> {
         Ok(super::current(&ctx.work()?.tx).await?.into())
     }

@@ -6,8 +6,8 @@ use super::{UserError as Error, UserFilter};
 use crate::{
     bookings::graphql::{Booking, BookingFilterInput, page_of_customer},
     graphql::{
-        ApiError, ContextExt, Cursor, DateTime, Meaning, PageArgs, UserError, UserErrorCode, connection, parse_id,
-        payload,
+        ApiError, ContextExt, Cursor, DateTime, MUTATION_COST, Meaning, PageArgs, STATEMENT_COST, UserError,
+        UserErrorCode, connection, page_cost, parse_id, payload,
     },
     ids::UserId,
     tenants::graphql::Tenant,
@@ -72,11 +72,13 @@ impl From<super::User> for User {
 #[ComplexObject]
 impl User {
     /// The tenant that the person belongs to.
+    #[graphql(complexity = "STATEMENT_COST + child_complexity")]
     async fn tenant(&self, ctx: &Context<'_>) -> Result<Tenant, ApiError> {
         Ok(crate::tenants::current(&ctx.work()?.tx).await?.into())
     }
 
     /// The person's bookings that the caller may see, earliest first.
+    #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn bookings(
         &self,
         ctx: &Context<'_>,
@@ -148,6 +150,7 @@ impl UserQuery {
     }
 
     /// The tenant's users, by name. Staff and administrators only.
+    #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn users(
         &self,
         ctx: &Context<'_>,
@@ -176,6 +179,7 @@ pub struct UserMutation;
 #[Object]
 impl UserMutation {
     /// Changes a profile: an administrator anybody's, everybody his own. `NOT_FOUND` for any other user.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn update_user(&self, ctx: &Context<'_>, input: UpdateUserInput) -> Result<UpdateUserPayload, ApiError> {
         let work = ctx.work()?;
         let id = parse_id::<UserId>(&input.id, "input.id")?;

@@ -74,6 +74,29 @@ async fn queries_by_get_and_by_post_with_variables() {
     assert_eq!(answer["data"]["plans"][0]["name"], "Free");
 }
 
+/// In the order of the document, whatever was there first: some of these ask the database, others do not.
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_come_in_the_order_of_the_document() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    acme.booking(3).await;
+    let query = "query { z: services { nodes { name id } } viewer { ...F name } a: __typename plans { key } ... { bookings { nodes { service { name } id customer { email name } status } } } viewer { role } }
+        fragment F on User { tenant { name slug } email bookings { nodes { id } } }";
+    let body = json!({ "query": query }).to_string();
+    for _ in 0..10 {
+        let mut request = post(JSON, body.clone());
+        request
+            .headers_mut()
+            .insert("authorization", format!("Bearer {}", acme.user.token.as_ref().unwrap()).parse().unwrap());
+        let (_, body) = app.send(request).await;
+        let text = String::from_utf8(body).unwrap();
+        let keys = regex::Regex::new("\"(\\w+)\":").unwrap();
+        let keys: Vec<&str> = keys.captures_iter(&text).map(|it| it.get(1).unwrap().as_str()).collect();
+        let expected = "data z nodes name id viewer tenant name slug email bookings nodes id name role a plans key key key bookings nodes service name id customer email name status";
+        assert_eq!(keys.join(" "), expected, "{text}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_request_or_no_document_is_refused_clearly() {
     let app = TestApp::start().await;
@@ -118,6 +141,7 @@ async fn large_deep_and_wide_documents_are_refused_in_a_small_answer() {
     let documents = [
         ("deep", format!("{{{}{}", "a{".repeat(50_000), "}".repeat(50_001))),
         ("nested", "{ viewer { bookings { nodes { customer { bookings { nodes { customer { bookings { nodes { customer { bookings { nodes { customer { bookings { nodes { id } } } } } } } } } } } } } } } }".into()),
+        ("multiplied", "{ bookings(first: 100) { nodes { customer { bookings(first: 100) { nodes { customer { bookings(last: 100) { nodes { id } } } } } } } } }".into()),
         ("wide", format!("{{ {} }}", (0..5_000).map(|n| format!("a{n}: plans {{ key }} ")).collect::<String>())),
         ("unknown", format!("{{ {} }}", (0..5_000).map(|n| format!("unknown{n} ")).collect::<String>())),
         ("directives", format!("{{ plans {} {{ key }} }}", "@skip(if: false) ".repeat(2_000))),
@@ -136,7 +160,7 @@ async fn large_deep_and_wide_documents_are_refused_in_a_small_answer() {
     assert_eq!(code(&acme.user.run("{ viewer { id } }").await), "");
 }
 
-/// A panic is a masked error with the request's id, the process lives, and nothing stays behind.
+/// A failing statement is a masked error with the request's id, and the next request is served.
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_of_ours_are_masked() {
     let app = TestApp::start().await;
