@@ -156,8 +156,9 @@ impl From<DbError> for BookingError {
 
 /// Makes a booking.
 ///
-/// The tenant's counter is locked before the service's slots, in every booking, so that two that want both wait for each
-/// other in turn and never in a ring. Whether the slot is free is decided by the exclusion constraint alone.
+/// Whether the slot is free is decided by the exclusion constraint alone. The tenant's counter is locked first, in every
+/// booking, so that documents which book several services in different orders wait for each other in turn and never in a
+/// ring.
 ///
 /// # Errors
 /// See [`BookingError`]; nothing is written then.
@@ -203,7 +204,6 @@ pub async fn book(caller: &Caller<'_>, new: NewBooking) -> Result<Booking, Booki
         version: 1,
         created_at: now,
     };
-    queries::lock_slots(tx, service.id).await?;
     take_seat(tx, &booking, service.capacity).await?;
     let first_step =
         Transition { from: None, to: booking.status, actor: Some(caller.viewer.user), reason: None, at: now };

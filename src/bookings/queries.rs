@@ -43,20 +43,11 @@ impl Booking {
     }
 }
 
-/// Lets one transaction at a time take a seat of this service, until it ends. Without it, contention for an exclusion
-/// constraint can end in a deadlock instead of a clear answer.
-pub async fn lock_slots(tx: &ScopedTx, service: ServiceId) -> Result<(), DbError> {
-    tx.execute(
-        "-- bookings.lock_slots
-        select pg_advisory_xact_lock(hashtextextended($1::uuid::text || $2::uuid::text, 0))",
-        &[&tx.tenant(), &service],
-    )
-    .await
-}
-
 /// Inserts a booking, or returns `false` when another one holds the seat at that time.
 ///
-/// The overlap must not raise: an error would abort the transaction that every other resolver uses.
+/// The overlap must not raise: an error would abort the transaction that every other resolver uses. And `on conflict`
+/// never waits for another booking while holding its own row (it inserts speculatively), so contention cannot end in a
+/// deadlock, as it can with a plain insert: no lock has to be taken before.
 pub async fn insert(tx: &ScopedTx, booking: &Booking, seat: i16) -> Result<bool, DbError> {
     let row = tx
         .query_opt(

@@ -93,6 +93,34 @@ async fn two_processes_never_double_book() {
     assert_eq!(app.truth(overlaps).await, ["0"]);
 }
 
+/// Trap 19, contention: at the turn of a month processes may count in different months, so no counter makes them wait for
+/// each other. With plain inserts this ends in deadlocks; `on conflict do nothing` inserts speculatively.
+#[tokio::test(flavor = "multi_thread")]
+async fn contention_ends_in_a_clear_answer_not_in_a_deadlock() {
+    let patient = || Options { wait: std::time::Duration::from_secs(30), connections: 20, ..Options::default() };
+    let app = TestApp::start_with(patient()).await;
+    let acme = app.tenant("acme").await;
+    let mut processes = vec![app.clone()];
+    for months in 1..4 {
+        let other = TestApp::on(app.database.clone(), patient()).await;
+        other.clock.advance(SignedDuration::from_hours(24 * 31 * months));
+        processes.push(other);
+    }
+    for round in 0..6 {
+        let clients = (0..64_i64).map(|client| {
+            let mut person = [&acme.user, &acme.other][client as usize % 2].clone();
+            person.app = processes[client as usize % processes.len()].clone();
+            // Chains of overlaps, each with its neighbours on both sides.
+            let starts_at = acme.in_days(200 + round) + SignedDuration::from_mins(client * 7 % 64);
+            let service = &acme.service;
+            async move { code(&person.book(service, starts_at).await).to_owned() }
+        });
+        let codes = join_all(clients).await;
+        assert!(codes.iter().any(String::is_empty), "{codes:?}");
+        assert!(codes.iter().all(|it| it.is_empty() || it == "SLOT_TAKEN"), "{codes:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn as_many_seats_as_the_service_has() {
     let app = TestApp::start().await;
