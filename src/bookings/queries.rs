@@ -10,7 +10,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use super::{Booking, BookingFilter, BookingKey, BookingOrder, BookingStatus, Transition};
 use crate::{
     db::{DbError, Row, ScopedTx},
-    ids::{BookingId, ServiceId, UserId, uuid_v7},
+    ids::{BookingId, UserId, uuid_v7},
     money::{Currency, Money},
     paging::Page,
 };
