@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::Args;
 
-use crate::db::PoolSettings;
+use crate::db::{PoolSettings, is_database_url, url_password};
 
 /// What stands in the environment, as text: all of it is checked together by [`Config::try_from`].
 #[derive(Args, Clone, Debug, Default)]
@@ -179,10 +179,9 @@ impl TryFrom<Settings> for Config {
             }
         };
         let (app, owner) = (given(settings.database_url), given(settings.database_owner_url));
-        let is_postgres = |it: &str| it.parse::<tokio_postgres::Config>().is_ok();
         let url = "a PostgreSQL URL such as postgresql://user:password@host:5432/tenantry";
-        checks.secret("DATABASE_URL", app.as_ref(), url, is_postgres);
-        checks.secret("DATABASE_OWNER_URL", owner.as_ref(), url, is_postgres);
+        checks.secret("DATABASE_URL", app.as_ref(), url, is_database_url);
+        checks.secret("DATABASE_OWNER_URL", owner.as_ref(), url, is_database_url);
         if app.is_none() && owner.is_some() {
             checks.0.push("DATABASE_OWNER_URL is set without DATABASE_URL, expected both or neither".into());
         }
@@ -239,8 +238,7 @@ impl TryFrom<Settings> for Config {
 /// A password in the URL must not be one that can be guessed. Without one the server knows its client some other way
 /// (a socket's peer, a certificate).
 fn strong_password(url: &str) -> bool {
-    let password = url.parse::<tokio_postgres::Config>().ok().and_then(|it| it.get_password().map(<[u8]>::to_vec));
-    password.is_none_or(|it| it.len() >= 12)
+    url_password(url).is_none_or(|it| it.len() >= 12)
 }
 
 fn split_pems(text: &str) -> Vec<String> {

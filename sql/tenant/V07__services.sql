@@ -7,7 +7,7 @@ create table services (
   duration_minutes      integer not null check (duration_minutes between 1 and 1440),
   price_minor           bigint not null check (price_minor >= 0),
   currency              text not null check (currency ~ '^[A-Z]{3}$'),
-  capacity              integer not null check (capacity between 1 and 500),
+  capacity              integer not null check (capacity between 1 and 100),
   requires_confirmation boolean not null,
   active                boolean not null default true,
   created_at            timestamptz not null,

@@ -4,7 +4,7 @@ use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
 use super::{Login, PasswordsError, SignInError, SignedIn};
 use crate::{
-    graphql::{ApiError, Code, ContextExt, DateTime, MUTATION_COST, Meaning, UserError, UserErrorCode, payload},
+    graphql::{ApiError, Code, ContextExt, DateTime, Meaning, SIGN_IN_COST, UserError, UserErrorCode, payload},
     users::graphql::User,
 };
 
@@ -97,24 +97,25 @@ pub struct AuthMutation;
 
 #[Object]
 impl AuthMutation {
-    /// Signs in with e-mail and password. Every attempt counts: past a number of them `RATE_LIMITED`.
-    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    /// Signs in with e-mail and password. Every attempt counts: past a number of them `RATE_LIMITED`. In a document with
+    /// other mutations it stands before them.
+    #[graphql(complexity = "SIGN_IN_COST + child_complexity")]
     async fn login(&self, ctx: &Context<'_>, input: LoginInput) -> Result<LoginPayload, ApiError> {
         let login = Login { email: input.email, password: input.password, tenant: input.tenant };
         let request = ctx.request();
-        answer(ctx, request.sign_in().login(login, request.origin()).await)
+        answer(ctx, request.sign_in()?.login(login, request.origin()).await)
     }
 
     /// Exchanges a refresh token for new tokens. Each refresh token is good once; one that is used again later ends the
     /// session, because somebody else may have it.
-    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    #[graphql(complexity = "SIGN_IN_COST + child_complexity")]
     async fn refresh_session(&self, ctx: &Context<'_>, input: RefreshSessionInput) -> Result<LoginPayload, ApiError> {
         let request = ctx.request();
-        answer(ctx, request.sign_in().refresh(&input.refresh_token, request.origin()).await)
+        answer(ctx, request.sign_in()?.refresh(&input.refresh_token, request.origin()).await)
     }
 
     /// Ends the caller's session: its tokens are refused from the next request on.
-    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    #[graphql(complexity = "SIGN_IN_COST + child_complexity")]
     async fn logout(&self, ctx: &Context<'_>) -> Result<LogoutPayload, ApiError> {
         let work = ctx.work()?;
         super::log_out(&work.caller()).await?;

@@ -144,14 +144,19 @@ pub async fn insert_refresh_token(
     .await
 }
 
-/// Uses a refresh token: returns its session when it was good and unused. Of two at once exactly one gets it.
+/// Uses a refresh token: returns its session when token and session are good. Of two at once exactly one gets it. While
+/// the user is deactivated or the tenant suspended it stays unused, and so is no replay afterwards.
 pub async fn use_refresh_token(tx: &ScopedTx, token_hash: &[u8], now: Timestamp) -> Result<Option<SessionId>, DbError> {
     let row = tx
         .query_opt(
             "-- auth.use_refresh_token
-            update refresh_tokens set used_at = $3
-             where tenant_id = $1 and token_hash = $2 and used_at is null and expires_at > $3
-            returning session_id",
+            update refresh_tokens r set used_at = $3
+              from sessions s
+              join users u on u.tenant_id = s.tenant_id and u.id = s.user_id and u.status = 'ACTIVE'
+              join tenant_state t on t.tenant_id = s.tenant_id and t.state <> 'SUSPENDED'
+             where r.tenant_id = $1 and r.token_hash = $2 and r.used_at is null and r.expires_at > $3
+               and s.tenant_id = r.tenant_id and s.id = r.session_id and s.ended_at is null and s.expires_at > $3
+            returning r.session_id",
             &[&tx.tenant(), &token_hash, &now],
         )
         .await?;

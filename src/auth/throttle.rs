@@ -1,8 +1,11 @@
 //! How fast one may try to sign in.
 //!
 //! Every attempt counts in three buckets: the account from this address, the account, and the address. The first is
-//! narrow, the others are wide: an attacker who empties his own leaves the owner of the account, at another address,
-//! most of the account's. Buckets fill again by themselves, so nobody is locked out for good.
+//! narrow, the others are wide: an attacker at one address empties his own and leaves the account's to its owner. It
+//! takes some fifteen addresses, for as long as they go on, to keep an account's bucket empty. Buckets fill again by
+//! themselves.
+
+use std::net::IpAddr;
 
 use aws_lc_rs::digest;
 use jiff::{SignedDuration, Timestamp};
@@ -34,7 +37,7 @@ impl Default for SignInLimits {
     fn default() -> Self {
         Self {
             account_and_address: Bucket { burst: 10, interval: SignedDuration::from_secs(30) },
-            account: Bucket { burst: 50, interval: SignedDuration::from_secs(10) },
+            account: Bucket { burst: 100, interval: SignedDuration::from_secs(2) },
             address: Bucket { burst: 100, interval: SignedDuration::from_secs(2) },
         }
     }
@@ -48,7 +51,8 @@ pub(super) async fn count(
     address: Option<&str>,
     now: Timestamp,
 ) -> Result<Result<(), SignedDuration>, DbError> {
-    let address = address.unwrap_or("unknown");
+    let network = address.map_or_else(|| "unknown".to_owned(), network);
+    let address = network.as_str();
     // The narrowest first, and no further once one is empty: what is refused there must not drain the wider ones, or an
     // attacker at one address could lock the owner out at all. Always in this order, so that two attempts never wait for
     // each other.
@@ -68,6 +72,17 @@ pub(super) async fn count(
     Ok(counted)
 }
 
+/// What one holder of addresses can be expected to hold: an IPv4 address, or the /64 of an IPv6 one.
+fn network(address: &str) -> String {
+    match address.parse() {
+        Ok(IpAddr::V6(v6)) => match v6.to_ipv4_mapped() {
+            Some(v4) => v4.to_string(),
+            None => format!("{:x?}", &v6.segments()[..4]),
+        },
+        _ => address.to_owned(),
+    }
+}
+
 /// A hash, because addresses and e-mails of people who never signed up are not ours to keep.
 fn key(parts: &[&str]) -> Vec<u8> {
     let mut hash = digest::Context::new(&digest::SHA256);
@@ -76,4 +91,17 @@ fn key(parts: &[&str]) -> Vec<u8> {
         hash.update(part.as_bytes());
     }
     hash.finish().as_ref().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::network;
+
+    #[test]
+    fn a_host_is_one_address_however_many_it_has() {
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), network("2001:db8:1:2::9"));
+        assert_ne!(network("2001:db8:1:2::9"), network("2001:db8:1:3::9"));
+        assert_eq!(network("::ffff:192.0.2.7"), network("192.0.2.7"));
+        assert_ne!(network("192.0.2.7"), network("192.0.2.8"));
+    }
 }

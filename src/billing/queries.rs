@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Plan;
 use crate::{
     db::{DbError, ScopedTx},
-    money::{Currency, Money},
+    money::Money,
 };
 
 /// The plans on offer, in the order of the price list.
@@ -19,15 +19,13 @@ pub async fn plans(directory: &ScopedTx) -> Result<Vec<Plan>, DbError> {
         .await?;
     rows.iter()
         .map(|row| {
-            let (currency, limits, features): (&str, Value, Value) = (row.get(4), row.get(5), row.get(6));
-            let currency: Currency =
-                currency.parse().map_err(|()| DbError::Corrupt(format!("{currency:?} is no currency")))?;
+            let (limits, features): (Value, Value) = (row.get(5), row.get(6));
             let limits = limits.as_object().into_iter().flatten();
             Ok(Plan {
                 id: row.get(0),
                 key: row.get(1),
                 name: row.get(2),
-                price: Money { minor: row.get(3), currency },
+                price: Money { minor: row.get(3), currency: row.try_get(4)? },
                 limits: limits.filter_map(|(meter, most)| Some((meter.clone(), most.as_i64()?))).collect(),
                 features: features
                     .as_array()

@@ -130,8 +130,12 @@ pub enum BookingError {
     ServiceNotFound,
     /// There is no such customer, or he was deactivated.
     CustomerNotFound,
-    /// The time has passed (to book), or has not come yet (to complete).
-    TooSoon,
+    /// The time has passed: nobody can book it.
+    InThePast,
+    /// The booking has not begun: it cannot be completed or missed yet.
+    NotYet,
+    /// The booking has begun: its customer cannot cancel it any more.
+    HasBegun,
     /// More than [`MAX_AHEAD`].
     TooFar,
     /// Every seat is taken at that time.
@@ -181,7 +185,7 @@ pub async fn book(caller: &Caller<'_>, new: NewBooking) -> Result<Booking, Booki
         .filter(|it| it.status == UserStatus::Active)
         .ok_or(BookingError::CustomerNotFound)?;
     if new.starts_at <= now {
-        return Err(BookingError::TooSoon);
+        return Err(BookingError::InThePast);
     }
     if new.starts_at > now + MAX_AHEAD {
         return Err(BookingError::TooFar);
@@ -235,7 +239,9 @@ async fn take_seat(tx: &ScopedTx, booking: &Booking, capacity: i32) -> Result<()
             Err(error) => return Err(error.into()),
         }
     }
-    Err(BookingError::SlotTaken)
+    // Every seat is taken, or the service went away meanwhile.
+    let service = services::by_ids(tx, &[booking.service]).await?.remove(&booking.service);
+    Err(if service.is_some_and(|it| it.active) { BookingError::SlotTaken } else { BookingError::ServiceNotFound })
 }
 
 /// Moves a booking to another status, and returns it as it then is.
@@ -264,12 +270,14 @@ pub async fn set_status(
     if version.is_some_and(|version| version != before.version) {
         return Err(BookingError::Stale);
     }
-    let in_time = is_staff || before.starts_at > now;
-    if !before.status.leads_to(to) || !in_time {
+    if !before.status.leads_to(to) {
         return Err(BookingError::InvalidTransition(before.status, to));
     }
+    if !is_staff && before.starts_at <= now {
+        return Err(BookingError::HasBegun);
+    }
     if matches!(to, BookingStatus::Completed | BookingStatus::NoShow) && before.starts_at > now {
-        return Err(BookingError::TooSoon);
+        return Err(BookingError::NotYet);
     }
     let booking = queries::update_status(tx, &before, to, now).await?.ok_or(BookingError::Stale)?;
     let step = Transition { from: Some(before.status), to, actor: Some(caller.viewer.user), reason, at: now };

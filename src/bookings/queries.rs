@@ -11,7 +11,7 @@ use super::{Booking, BookingFilter, BookingKey, BookingOrder, BookingStatus, Tra
 use crate::{
     db::{DbError, Row, ScopedTx},
     ids::{BookingId, UserId, uuid_v7},
-    money::{Currency, Money},
+    money::Money,
     paging::Page,
 };
 
@@ -24,9 +24,7 @@ macro_rules! columns {
 
 impl Booking {
     fn read(row: &Row) -> Result<Self, DbError> {
-        let (zone, currency): (&str, &str) = (row.get(5), row.get(8));
-        let currency: Currency =
-            currency.parse().map_err(|()| DbError::Corrupt(format!("{currency:?} is no currency")))?;
+        let zone: &str = row.get(5);
         Ok(Self {
             id: row.get(0),
             service: row.get(1),
@@ -35,7 +33,7 @@ impl Booking {
             ends_at: row.get(4),
             time_zone: TimeZone::get(zone).map_err(|error| DbError::Corrupt(error.to_string()))?,
             status: row.get::<_, &str>(6).parse()?,
-            price: Money { minor: row.get(7), currency },
+            price: Money { minor: row.get(7), currency: row.try_get(8)? },
             notes: row.get(9),
             version: row.get(10),
             created_at: row.get(11),
@@ -43,7 +41,7 @@ impl Booking {
     }
 }
 
-/// Inserts a booking, or returns `false` when another one holds the seat at that time.
+/// Inserts a booking, or returns `false` when another one holds the seat at that time, or the service has it no more.
 ///
 /// The overlap must not raise: an error would abort the transaction that every other resolver uses. And `on conflict`
 /// never waits for another booking while holding its own row (it inserts speculatively), so contention cannot end in a
@@ -55,7 +53,9 @@ pub async fn insert(tx: &ScopedTx, booking: &Booking, seat: i16) -> Result<bool,
             insert into bookings
               (tenant_id, id, service_id, customer_id, seat, starts_at, ends_at, time_zone, status, price_minor, currency,
                notes, created_at, updated_at)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)
+            select $1, $2::uuid, s.id, $4::uuid, $5::smallint, $6::timestamptz, $7::timestamptz, $8::text, $9::text,
+                   $10::bigint, $11::text, $12::text, $13::timestamptz, $13
+              from services s where s.tenant_id = $1 and s.id = $3 and s.active and s.capacity > $5
             on conflict do nothing
             returning true",
             &[
@@ -69,7 +69,7 @@ pub async fn insert(tx: &ScopedTx, booking: &Booking, seat: i16) -> Result<bool,
                 &booking.time_zone.iana_name().unwrap_or("UTC"),
                 &booking.status.as_str(),
                 &booking.price.minor,
-                &booking.price.currency.code(),
+                &booking.price.currency,
                 &booking.notes,
                 &booking.created_at,
             ],

@@ -3,8 +3,6 @@
 //! The first of three error types: [`DbError`] for operators, a feature's own (`BookingError`) for code that branches,
 //! `ApiError` for clients. Each floor converts once, upwards.
 
-use std::sync::Arc;
-
 use tokio_postgres::error::SqlState;
 
 /// A statement or transaction that failed.
@@ -39,9 +37,9 @@ pub enum DbError {
         /// The constraint's name.
         constraint: String,
     },
-    /// Text that PostgreSQL cannot hold, such as a NUL.
-    #[error("text that the database cannot hold")]
-    InvalidText,
+    /// A value that PostgreSQL cannot hold, such as a NUL in a text or a year before its calendar.
+    #[error("a value that the database cannot hold")]
+    InvalidValue,
     /// The statement ran past its time and was cancelled.
     #[error("the statement timed out")]
     Timeout,
@@ -51,9 +49,12 @@ pub enum DbError {
     /// The transaction had failed before, so it was rolled back instead of committed.
     #[error("the transaction had failed and was rolled back")]
     NotCommitted,
-    /// Anything else: a fault of ours.
-    #[error(transparent)]
-    Other(Arc<tokio_postgres::Error>),
+    /// The connection was lost, or time ran out, while the commit was under way: it may have been done or not.
+    #[error("it is not known whether the transaction was committed: {0}")]
+    CommitUnknown(String),
+    /// Anything else: a fault of ours. Without PostgreSQL's `detail`, which holds people's data.
+    #[error("{0}")]
+    Other(String),
     /// A row that a table's own checks should have made impossible.
     #[error("a row cannot be read: {0}")]
     Corrupt(String),
@@ -73,7 +74,7 @@ impl From<tokio_postgres::Error> for DbError {
             // wrong type, which is a fault in the code and not for the client to try again).
             let broken =
                 error.is_closed() || std::error::Error::source(&error).is_some_and(|it| it.is::<std::io::Error>());
-            return if broken { Self::Unavailable(error.to_string()) } else { Self::Other(Arc::new(error)) };
+            return if broken { Self::Unavailable(error.to_string()) } else { Self::Other(error.to_string()) };
         };
         match db.code().code() {
             "TN001" => return Self::TenantNotHere,
@@ -96,8 +97,14 @@ impl From<tokio_postgres::Error> for DbError {
         .contains(code)
         {
             Self::Violation { constraint: constraint() }
-        } else if [SqlState::CHARACTER_NOT_IN_REPERTOIRE, SqlState::UNTRANSLATABLE_CHARACTER].contains(code) {
-            Self::InvalidText
+        } else if [
+            SqlState::CHARACTER_NOT_IN_REPERTOIRE,
+            SqlState::UNTRANSLATABLE_CHARACTER,
+            SqlState::DATETIME_FIELD_OVERFLOW,
+        ]
+        .contains(code)
+        {
+            Self::InvalidValue
         } else if *code == SqlState::QUERY_CANCELED {
             Self::Timeout
         } else if [SqlState::T_R_DEADLOCK_DETECTED, SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_SERIALIZATION_FAILURE]
@@ -108,7 +115,7 @@ impl From<tokio_postgres::Error> for DbError {
             // The server shuts down, starts up, has no room, or lost the connection.
             Self::Unavailable(db.message().to_owned())
         } else {
-            Self::Other(Arc::new(error))
+            Self::Other(format!("{} {}: {}", db.severity(), code.code(), db.message()))
         }
     }
 }

@@ -13,7 +13,7 @@ mod sql_types;
 mod tx;
 
 pub use error::DbError;
-pub use pools::{Gate, PoolSettings, Stats};
+pub use pools::{Gate, PoolSettings, Stats, is_database_url, url_password};
 pub use safety::{UnsafeDatabase, refuse_unsafe};
 pub use scope::{Scope, ScopeRole};
 pub use tokio_postgres::Row;

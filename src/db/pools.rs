@@ -115,3 +115,13 @@ fn pool(mut config: Config, schema: &'static str, size: usize, wait: Duration) -
         .build()
         .map_err(|error| DbError::Unavailable(error.to_string()))
 }
+
+/// Whether this is a URL of a PostgreSQL database.
+pub fn is_database_url(text: &str) -> bool {
+    Config::from_str(text).is_ok()
+}
+
+/// The password in a URL, if it holds one.
+pub fn url_password(url: &str) -> Option<Vec<u8>> {
+    Config::from_str(url).ok()?.get_password().map(<[u8]>::to_vec)
+}

@@ -1,8 +1,11 @@
-//! Our own types as bind parameters: an id goes to PostgreSQL as its UUID.
+//! Our own types in rows and as bind parameters: an id is its UUID, a currency its code.
 
 use postgres_types::{IsNull, ToSql, Type, to_sql_checked};
 
-use crate::ids::{BookingId, PlanId, ServiceId, SessionId, TenantId, UserId};
+use crate::{
+    ids::{BookingId, PlanId, ServiceId, SessionId, TenantId, UserId},
+    money::Currency,
+};
 
 macro_rules! as_uuid {
     ($($id:ty),*) => {$(
@@ -28,3 +31,30 @@ macro_rules! as_uuid {
 }
 
 as_uuid!(TenantId, UserId, SessionId, ServiceId, BookingId, PlanId);
+
+impl ToSql for Currency {
+    fn to_sql(
+        &self,
+        ty: &Type,
+        out: &mut postgres_types::private::BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        self.code().to_sql(ty, out)
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        <&str as ToSql>::accepts(ty)
+    }
+
+    to_sql_checked!();
+}
+
+impl<'a> postgres_types::FromSql<'a> for Currency {
+    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        let code = <&str as postgres_types::FromSql>::from_sql(ty, raw)?;
+        code.parse().map_err(|()| format!("{code:?} is no currency").into())
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        <&str as postgres_types::FromSql>::accepts(ty)
+    }
+}

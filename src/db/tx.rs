@@ -168,6 +168,11 @@ impl ScopedTx {
         self.cause.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether it holds a connection.
+    pub fn has_begun(&self) -> bool {
+        self.live.initialized()
+    }
+
     async fn live(&self) -> Result<&Live, DbError> {
         if self.ended.load(Ordering::Relaxed) {
             return Err(DbError::NotCommitted);
@@ -223,15 +228,23 @@ impl ScopedTx {
 
     /// Commits, and returns once the server has acknowledged it.
     ///
-    /// Fails with [`DbError::NotCommitted`] when a statement failed: then everything was rolled back.
+    /// Fails with the cause, or [`DbError::NotCommitted`], when a statement failed: then everything was rolled back. Fails
+    /// with [`DbError::CommitUnknown`] when the server's answer did not come.
     pub async fn commit(&self) -> Result<(), DbError> {
         let Some(live) = self.begun() else { return Ok(()) };
         if self.marked.load(Ordering::Relaxed) {
             self.rollback();
             // Refused at the door, no statement ever succeeded: whoever ran one knows, and there is nothing to lose.
-            return if live.opening.clone().await.is_err() { Ok(()) } else { Err(DbError::NotCommitted) };
+            if live.opening.clone().await.is_err() {
+                return Ok(());
+            }
+            return Err(self.lock_cause().take().unwrap_or(DbError::NotCommitted));
         }
-        live.client.batch_execute("commit").await?;
+        live.client.batch_execute("commit").await.map_err(|error| match DbError::from(error) {
+            // No answer, or one of a server that goes down: it may have been written before.
+            DbError::Unavailable(cause) => DbError::CommitUnknown(cause),
+            refused => refused,
+        })?;
         // Only now: a commit whose answer was not awaited is not to be handed back as a clean connection.
         self.ended.store(true, Ordering::Relaxed);
         live.opening.clone().await

@@ -10,7 +10,7 @@ use std::{
 
 use async_graphql::Context;
 
-use super::{ApiError, Meaning, UserError, batching::LoadQueue, loaders::Loaders};
+use super::{ApiError, Code, Meaning, UserError, batching::LoadQueue, loaders::Loaders};
 use crate::{
     auth::{Actor, Caller, Origin, SignIn, Viewer},
     clock::Clock,
@@ -82,9 +82,18 @@ impl RequestContext {
         &self.origin
     }
 
-    /// The sign-in path.
-    pub fn sign_in(&self) -> &SignIn {
-        &self.sign_in
+    /// The sign-in path, which opens transactions of its own and hashes between them.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT` when this request holds a connection already: waiting for a second one, or hashing, would keep the
+    /// first from everybody else.
+    pub fn sign_in(&self) -> Result<&SignIn, ApiError> {
+        let holds_connection = lock(&self.own).as_ref().is_some_and(|work| work.tx.has_begun());
+        if holds_connection {
+            let message = "Sign in first: not after another change in the same document.";
+            return Err(ApiError::refused(Code::BadUserInput, message));
+        }
+        Ok(&self.sign_in)
     }
 
     /// The caller's transaction and loaders.

@@ -85,7 +85,7 @@ impl ApiError {
     pub fn unavailable(retry_after: i64) -> Self {
         Self::Refused {
             code: Code::Unavailable,
-            message: "The service is busy; nothing was changed. Try again shortly.".into(),
+            message: "The service is busy. Try again shortly.".into(),
             field: None,
             retry_after: Some(retry_after),
         }
@@ -111,10 +111,18 @@ impl From<DbError> for ApiError {
                 tracing::warn!(cause, "a policy refused what no rule did");
                 Self::forbidden()
             }
-            DbError::InvalidText => {
-                Self::refused(Code::BadUserInput, "A text holds a character that cannot be stored.")
+            DbError::InvalidValue => {
+                Self::refused(Code::BadUserInput, "A value cannot be stored: a character or a date.")
             }
             DbError::Timeout => Self::refused(Code::Timeout, "The request took too long and was stopped."),
+            DbError::CommitUnknown(cause) => {
+                tracing::error!(cause, "a commit was not acknowledged");
+                Self::refused(
+                    Code::Unavailable,
+                    "The connection was lost at the very end: the change may have been made or not. Look before you \
+                     repeat it.",
+                )
+            }
             DbError::Violation { .. } | DbError::NotCommitted | DbError::Other(_) | DbError::Corrupt(_) => {
                 Self::Internal(format!("{error:?}"))
             }

@@ -1,23 +1,33 @@
-//! What is refused before anything runs, because no field could make sense of it.
+//! What is refused or put right before anything runs, because no field could make sense of it.
+
+use std::collections::{HashMap, HashSet};
 
 use async_graphql::{
-    Variables,
-    parser::types::{ExecutableDocument, OperationDefinition, Selection, SelectionSet},
+    Name, Variables,
+    parser::types::{
+        DocumentOperations, ExecutableDocument, OperationDefinition, Selection, SelectionSet, VariableDefinition,
+    },
 };
-use async_graphql_value::{ConstValue, Value};
+use async_graphql_value::{ConstValue, Number, Value};
 
-/// Where a NUL stands in a document's arguments or its variables, as the path of an argument or a variable.
-///
-/// PostgreSQL's text cannot hold a NUL, so none is let in anywhere: one rule here instead of one in each resolver.
-pub fn find_nul(document: &ExecutableDocument, variables: &Variables) -> Option<String> {
-    let in_variables = variables.iter().find_map(|(name, value)| in_const(value).map(|path| format!("${name}{path}")));
-    in_variables.or_else(|| {
-        let operations = document.operations.iter().map(|(_, it)| &it.node);
-        operations
-            .map(in_operation)
-            .chain(document.fragments.values().map(|it| in_selections(&it.node.selection_set.node)))
-            .find_map(|it| it)
-    })
+/// A value that no argument can take: its path, as that of an argument or a variable, and what is wrong with it.
+pub type Unfit = (String, &'static str);
+
+/// The first value in a document's arguments or its variables that no argument can take: a text with a NUL, which
+/// PostgreSQL cannot hold, or an integer of more than 32 bits, which GraphQL does not have. One rule here instead of one
+/// in each resolver.
+pub fn find_unfit(document: &ExecutableDocument, variables: &Variables) -> Option<Unfit> {
+    let mut in_variables = variables.iter().map(|(name, value)| below(format!("${name}"), in_const(value)));
+    if let Some(found) = in_variables.find_map(|it| it) {
+        return Some(found);
+    }
+    let operations = document.operations.iter().map(|(_, it)| in_operation(&it.node));
+    let fragments = document.fragments.values().map(|it| in_selections(&it.node.selection_set.node));
+    operations.chain(fragments).find_map(|it| it)
+}
+
+fn below(name: String, found: Option<Unfit>) -> Option<Unfit> {
+    found.map(|(path, message)| (format!("{name}{path}"), message))
 }
 
 /// The first variable that the operation requires and the request lacks, as `$name`.
@@ -29,40 +39,142 @@ pub fn find_missing(operation: &OperationDefinition, variables: &Variables) -> O
         .map(|it| format!("${}", it.name.node))
 }
 
-fn in_operation(operation: &OperationDefinition) -> Option<String> {
-    let defaults = operation.variable_definitions.iter().find_map(|it| {
-        let value = it.node.default_value.as_ref()?;
-        in_const(&value.node).map(|path| format!("${}{path}", it.node.name.node))
-    });
-    defaults.or_else(|| in_selections(&operation.selection_set.node))
+/// How many selections a document comes to once its fragments are spread, up to `usize::MAX`. Counted with each fragment
+/// looked at once: a fragment that spreads the next one twice doubles the number at every step, and so the work of whoever
+/// walks the document. One that spreads itself comes to infinity.
+pub fn expanded_size(document: &ExecutableDocument) -> usize {
+    let mut known = HashMap::new();
+    let operations = document.operations.iter();
+    operations.map(|(_, it)| expanded(&it.node.selection_set.node, document, &mut known)).fold(0, usize::saturating_add)
 }
 
-fn in_selections(selections: &SelectionSet) -> Option<String> {
+fn expanded<'a>(
+    selections: &'a SelectionSet,
+    document: &'a ExecutableDocument,
+    known: &mut HashMap<&'a str, usize>,
+) -> usize {
+    let sizes = selections.items.iter().map(|selection| match &selection.node {
+        Selection::Field(field) => expanded(&field.node.selection_set.node, document, known),
+        Selection::InlineFragment(fragment) => expanded(&fragment.node.selection_set.node, document, known),
+        Selection::FragmentSpread(spread) => {
+            let name = spread.node.fragment_name.node.as_str();
+            if let Some(size) = known.get(name) {
+                return *size;
+            }
+            let Some(fragment) = document.fragments.get(name) else { return 1 };
+            known.insert(name, usize::MAX); // Until it is known: what spreads itself never ends.
+            let size = expanded(&fragment.node.selection_set.node, document, known);
+            known.insert(name, size);
+            size
+        }
+    });
+    sizes.map(|size| size.saturating_add(1)).fold(0, usize::saturating_add)
+}
+
+/// Takes out of a document what variables would fill that the request does not send: the specification reads an omitted
+/// variable as an omitted argument or field (section 6.4.1). async-graphql does so only when it executes, and skips the
+/// validation of the whole argument until then.
+///
+/// Documents of several operations stay as they are.
+pub fn drop_omitted(document: &mut ExecutableDocument, variables: &Variables) {
+    if document.operations.iter().count() != 1 {
+        return;
+    }
+    let operation = match &mut document.operations {
+        DocumentOperations::Single(operation) => Some(operation),
+        DocumentOperations::Multiple(operations) => operations.values_mut().next(),
+    };
+    let Some(operation) = operation else { return };
+    let is_omitted = |it: &VariableDefinition| {
+        it.var_type.node.nullable && it.default_value.is_none() && !variables.contains_key(&it.name.node)
+    };
+    let definitions = &mut operation.node.variable_definitions;
+    let omitted: HashSet<Name> =
+        definitions.iter().filter(|it| is_omitted(&it.node)).map(|it| it.node.name.node.clone()).collect();
+    if omitted.is_empty() {
+        return;
+    }
+    definitions.retain(|it| !omitted.contains(&it.node.name.node));
+    drop_in_selections(&mut operation.node.selection_set.node, &omitted);
+    for fragment in document.fragments.values_mut() {
+        drop_in_selections(&mut fragment.node.selection_set.node, &omitted);
+    }
+}
+
+fn drop_in_selections(selections: &mut SelectionSet, omitted: &HashSet<Name>) {
+    for selection in &mut selections.items {
+        match &mut selection.node {
+            Selection::Field(field) => {
+                field.node.arguments.retain(|(_, value)| !is_variable_of(&value.node, omitted));
+                field.node.arguments.iter_mut().for_each(|(_, value)| drop_in_value(&mut value.node, omitted));
+                drop_in_selections(&mut field.node.selection_set.node, omitted);
+            }
+            Selection::InlineFragment(fragment) => {
+                drop_in_selections(&mut fragment.node.selection_set.node, omitted);
+            }
+            Selection::FragmentSpread(_) => {}
+        }
+    }
+}
+
+fn drop_in_value(value: &mut Value, omitted: &HashSet<Name>) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, value| !is_variable_of(value, omitted));
+            fields.values_mut().for_each(|value| drop_in_value(value, omitted));
+        }
+        Value::List(items) => {
+            for item in items {
+                if is_variable_of(item, omitted) {
+                    *item = Value::Null;
+                }
+                drop_in_value(item, omitted);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn is_variable_of(value: &Value, names: &HashSet<Name>) -> bool {
+    matches!(value, Value::Variable(name) if names.contains(name))
+}
+
+fn in_operation(operation: &OperationDefinition) -> Option<Unfit> {
+    let mut defaults = operation.variable_definitions.iter().map(|it| {
+        let value = it.node.default_value.as_ref()?;
+        below(format!("${}", it.node.name.node), in_const(&value.node))
+    });
+    defaults.find_map(|it| it).or_else(|| in_selections(&operation.selection_set.node))
+}
+
+fn in_selections(selections: &SelectionSet) -> Option<Unfit> {
     selections.items.iter().find_map(|selection| match &selection.node {
         Selection::Field(field) => {
             let field = &field.node;
-            let arguments = field.arguments.iter().chain(field.directives.iter().flat_map(|it| &it.node.arguments));
-            let found = arguments
-                .into_iter()
-                .find_map(|(name, value)| in_value(&value.node).map(|path| format!("{}{path}", name.node)));
+            let directives = field.directives.iter().flat_map(|it| &it.node.arguments);
+            let mut arguments = field.arguments.iter().chain(directives);
+            let found = arguments.find_map(|(name, value)| below(name.node.to_string(), in_value(&value.node)));
             found.or_else(|| in_selections(&field.selection_set.node))
         }
         Selection::InlineFragment(fragment) => in_selections(&fragment.node.selection_set.node),
-        Selection::FragmentSpread(_) => None,
+        Selection::FragmentSpread(_) => None, // Every fragment is looked at once, where it is defined.
     })
 }
 
-fn in_value(value: &Value) -> Option<String> {
+fn in_value(value: &Value) -> Option<Unfit> {
     match value {
-        Value::String(text) => text.contains('\0').then(String::new),
-        Value::List(items) => {
-            items.iter().enumerate().find_map(|(at, it)| in_value(it).map(|path| format!(".{at}{path}")))
-        }
-        Value::Object(fields) => fields.iter().find_map(|(name, it)| in_value(it).map(|path| format!(".{name}{path}"))),
+        Value::String(text) if text.contains('\0') => Some((String::new(), "a text cannot hold a NUL character")),
+        Value::Number(number) if is_too_large(number) => Some((String::new(), "an integer has at most 32 bits")),
+        Value::List(items) => items.iter().enumerate().find_map(|(at, it)| below(format!(".{at}"), in_value(it))),
+        Value::Object(fields) => fields.iter().find_map(|(name, it)| below(format!(".{name}"), in_value(it))),
         _ => None,
     }
 }
 
-fn in_const(value: &ConstValue) -> Option<String> {
+fn is_too_large(number: &Number) -> bool {
+    !number.is_f64() && number.as_i64().is_none_or(|it| i32::try_from(it).is_err())
+}
+
+fn in_const(value: &ConstValue) -> Option<Unfit> {
     in_value(&value.clone().into_value())
 }

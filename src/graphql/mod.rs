@@ -46,12 +46,15 @@ pub type ApiSchema = Schema<Query, InSavepoints<Mutation>, EmptySubscription>;
 /// Depth of a document past which it is refused: three times the deepest that a person would write.
 const MAX_DEPTH: usize = 15;
 /// Cost past which a document is refused. A field costs 1, in a list as often as the list may have rows; one that runs a
-/// statement of its own costs [`STATEMENT_COST`] more, and one that changes something [`MUTATION_COST`].
+/// statement of its own costs [`STATEMENT_COST`] more, and one that changes
+/// something [`MUTATION_COST`].
 const MAX_COMPLEXITY: usize = 20_000;
 /// What a field costs that runs a statement of its own.
 pub const STATEMENT_COST: usize = 20;
-/// What a field costs that changes something, or hashes a password.
-pub const MUTATION_COST: usize = 100;
+/// What a field costs that changes something: so a document has room for some twenty.
+pub const MUTATION_COST: usize = 1_000;
+/// What an attempt to sign in costs: less, because each counts in buckets of its own.
+pub const SIGN_IN_COST: usize = 100;
 /// Directives of one field past which a document is refused.
 const MAX_DIRECTIVES: usize = 10;
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use async_graphql::{
-    ErrorExtensionValues, Request, Response as GraphQLResponse, ServerError, Value, Variables,
+    ErrorExtensionValues, PathSegment, Request, Response as GraphQLResponse, ServerError, Value, Variables,
     parser::{parse_query, types::OperationType},
 };
 use axum::{
@@ -31,6 +31,8 @@ use crate::{
 
 /// What a refused request may be told at most, in characters: an answer never echoes a large document.
 const MAX_MESSAGE: usize = 400;
+/// Most selections of a document, its fragments spread.
+const MAX_SELECTIONS: usize = 20_000;
 /// Most errors in a response.
 const MAX_ERRORS: usize = 20;
 const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
@@ -137,10 +139,14 @@ fn inspect(request: &mut Request) -> Result<OperationType, Vec<ServerError>> {
     if request.query.trim().is_empty() {
         return Err(refused("BAD_USER_INPUT", "The request has no query."));
     }
-    let document =
+    let mut document =
         parse_query(&request.query).map_err(|error| refused("GRAPHQL_PARSE_FAILED", &shorten(&error.to_string())))?;
-    if let Some(path) = input::find_nul(&document, &request.variables) {
-        return Err(vec![bad_variable(path, "a text cannot hold a NUL character")]);
+    // First of all: whatever walks the document from here on walks as much as this.
+    if input::expanded_size(&document) > MAX_SELECTIONS {
+        return Err(refused("GRAPHQL_VALIDATION_FAILED", "The document is too large once its fragments are spread."));
+    }
+    if let Some((path, message)) = input::find_unfit(&document, &request.variables) {
+        return Err(vec![bad_variable(path, message)]);
     }
     let mut operations = document.operations.iter();
     let operation = match &request.operation_name {
@@ -155,6 +161,7 @@ fn inspect(request: &mut Request) -> Result<OperationType, Vec<ServerError>> {
         return Err(vec![bad_variable(name, "the document needs this variable")]);
     }
     let kind = operation.node.ty;
+    input::drop_omitted(&mut document, &request.variables);
     request.set_parsed_query(document);
     Ok(kind)
 }
@@ -179,7 +186,7 @@ async fn execute(app: App, origin: Origin, actor: Actor, access: Access, mut req
         field_order::restore(&mut response.data, &document, operation.as_deref());
     }
     let finished = tokio::time::timeout(app.deadline, context.finish()).await;
-    match finished.unwrap_or(Err(DbError::Timeout)) {
+    match finished.unwrap_or_else(|_| Err(DbError::CommitUnknown("no answer in time".into()))) {
         Ok(()) => response,
         // Whatever the response says was done is not known to be.
         Err(error) => GraphQLResponse::from_errors(vec![server_error(error.into())]),
@@ -270,12 +277,19 @@ fn classify(error: &mut ServerError) {
         return;
     }
     let about_argument = error.message.starts_with("Invalid value for argument");
-    let code = if about_argument || error.message.starts_with("Failed to parse") {
+    let is_input =
+        ["Failed to parse", "Expected input type", "Only integers"].iter().any(|it| error.message.starts_with(it));
+    let code = if about_argument {
+        "BAD_USER_INPUT"
+    } else if is_input {
+        // The message quotes what was sent, which may be a password.
+        error.message = "A value does not fit its type.".to_owned();
         "BAD_USER_INPUT"
     } else if error.path.is_empty() {
         "GRAPHQL_VALIDATION_FAILED"
     } else {
-        tracing::error!(cause = %error.message, "an error without a code");
+        // Its text may quote what was sent, so it is not logged.
+        tracing::error!(path = ?error.path, "an error without a code");
         error.message = INTERNAL_MESSAGE.to_owned();
         Code::Internal.as_str()
     };
@@ -283,6 +297,16 @@ fn classify(error: &mut ServerError) {
     extensions.set("code", code);
     if about_argument && let Some(field) = error.message.split('"').nth(1) {
         extensions.set("field", field);
+    } else if is_input {
+        let path: Vec<String> = error
+            .path
+            .iter()
+            .map(|it| match it {
+                PathSegment::Field(name) => name.clone(),
+                PathSegment::Index(at) => at.to_string(),
+            })
+            .collect();
+        extensions.set("field", path.join("."));
     }
 }
 

@@ -69,7 +69,7 @@ pub struct CreateServiceInput {
     duration_minutes: i32,
     /// Price of one booking, in the tenant's currency.
     price: MoneyInput,
-    /// How many bookings may stand at the same time, 1 to 500.
+    /// How many bookings may stand at the same time, 1 to 100.
     #[graphql(default = 1)]
     capacity: i32,
     /// Whether a booking waits as `PENDING` until staff confirm it.
@@ -90,7 +90,7 @@ pub struct UpdateServiceInput {
     duration_minutes: Option<i32>,
     /// In the tenant's currency. Bookings that stand keep theirs.
     price: Option<MoneyInput>,
-    /// 1 to 500 bookings at the same time.
+    /// 1 to 100 bookings at the same time. `IN_USE` when bookings to come hold more seats.
     capacity: Option<i32>,
     /// Whether a booking waits as `PENDING` until staff confirm it.
     requires_confirmation: Option<bool>,
@@ -140,6 +140,9 @@ impl From<Error> for Meaning {
             Error::NameTaken => mend(UserErrorCode::NameTaken, "name", "Another service has this name."),
             Error::Invalid(field, message) => mend(UserErrorCode::Invalid, field, &message),
             Error::QuotaExceeded => mend(UserErrorCode::QuotaExceeded, "", "Your plan allows no more active services."),
+            Error::SeatsInUse => {
+                mend(UserErrorCode::InUse, "capacity", "Bookings to come hold more seats than that: move them first.")
+            }
             Error::Db(error) => error.into(),
         }
     }

@@ -27,7 +27,7 @@ pub const MAX_DESCRIPTION: usize = 5_000;
 /// Longest duration: one day.
 pub const MAX_DURATION_MINUTES: i32 = 1_440;
 /// Most seats.
-pub const MAX_CAPACITY: i32 = 500;
+pub const MAX_CAPACITY: i32 = 100;
 
 /// Something that can be booked.
 #[derive(Clone, Debug)]
@@ -54,15 +54,12 @@ pub struct Service {
 
 impl Service {
     fn read(row: &Row) -> Result<Self, DbError> {
-        let currency: &str = row.get(5);
-        let currency: Currency =
-            currency.parse().map_err(|()| DbError::Corrupt(format!("{currency:?} is no currency")))?;
         Ok(Self {
             id: row.get(0),
             name: row.get(1),
             description: row.get(2),
             duration_minutes: row.get(3),
-            price: Money { minor: row.get(4), currency },
+            price: Money { minor: row.get(4), currency: row.try_get(5)? },
             capacity: row.get(6),
             requires_confirmation: row.get(7),
             active: row.get(8),
@@ -134,6 +131,8 @@ pub enum ServiceError {
     Invalid(&'static str, String),
     /// The plan allows no more.
     QuotaExceeded,
+    /// Bookings to come hold seats that would not be there any more.
+    SeatsInUse,
     /// A statement failed.
     Db(DbError),
 }
@@ -214,7 +213,11 @@ pub async fn update(caller: &Caller<'_>, id: ServiceId, patch: Patch) -> Result<
     if draft.active && !before.active {
         reserve_place(caller.tx, &tenant).await?;
     }
-    let service = match queries::update(caller.tx, id, &draft, caller.clock.now()).await {
+    let now = caller.clock.now();
+    if draft.capacity < before.capacity && queries::has_bookings_beyond(caller.tx, id, draft.capacity, now).await? {
+        return Err(ServiceError::SeatsInUse);
+    }
+    let service = match queries::update(caller.tx, id, &draft, now).await {
         Ok(service) => service.ok_or(ServiceError::NotFound)?,
         Err(error) if error.violates("services_tenant_id_name_key") => return Err(ServiceError::NameTaken),
         Err(error) => return Err(error.into()),

@@ -11,12 +11,19 @@ use crate::{
     paging::Page,
 };
 
+macro_rules! columns {
+    () => {
+        "id, name, description, duration_minutes, price_minor, currency, capacity, requires_confirmation, active, created_at"
+    };
+}
+
 macro_rules! list_sql {
     ($direction:literal) => {
         concat!(
             "-- services.list
-            select id, name, description, duration_minutes, price_minor, currency, capacity, requires_confirmation,
-                   active, created_at
+            select ",
+            columns!(),
+            "
               from services
              where tenant_id = $1
                and ($2::boolean is null or active = $2)
@@ -52,10 +59,13 @@ pub async fn list(
 pub async fn by_ids(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId, Service>, DbError> {
     let rows = tx
         .query(
-            "-- services.by_ids
-            select id, name, description, duration_minutes, price_minor, currency, capacity, requires_confirmation,
-                   active, created_at
-              from services where tenant_id = $1 and id = any ($2)",
+            concat!(
+                "-- services.by_ids
+            select ",
+                columns!(),
+                "
+              from services where tenant_id = $1 and id = any ($2)"
+            ),
             &[&tx.tenant(), &ids],
         )
         .await?;
@@ -66,10 +76,13 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceI
 pub async fn lock(tx: &ScopedTx, id: ServiceId) -> Result<Option<Service>, DbError> {
     let row = tx
         .query_opt(
-            "-- services.lock
-            select id, name, description, duration_minutes, price_minor, currency, capacity, requires_confirmation,
-                   active, created_at
-              from services where tenant_id = $1 and id = $2 for update",
+            concat!(
+                "-- services.lock
+            select ",
+                columns!(),
+                "
+              from services where tenant_id = $1 and id = $2 for update"
+            ),
             &[&tx.tenant(), &id],
         )
         .await?;
@@ -80,14 +93,17 @@ pub async fn lock(tx: &ScopedTx, id: ServiceId) -> Result<Option<Service>, DbErr
 pub async fn insert(tx: &ScopedTx, id: ServiceId, draft: &Draft, now: Timestamp) -> Result<Option<Service>, DbError> {
     let row = tx
         .query_opt(
-            "-- services.insert
+            concat!(
+                "-- services.insert
             insert into services
               (tenant_id, id, name, description, duration_minutes, price_minor, currency, capacity,
                requires_confirmation, created_at, updated_at)
             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
             on conflict (tenant_id, name) do nothing
-            returning id, name, description, duration_minutes, price_minor, currency, capacity, requires_confirmation,
-                      active, created_at",
+            returning ",
+                columns!(),
+                ""
+            ),
             &[
                 &tx.tenant(),
                 &id,
@@ -95,7 +111,7 @@ pub async fn insert(tx: &ScopedTx, id: ServiceId, draft: &Draft, now: Timestamp)
                 &draft.description,
                 &draft.duration_minutes,
                 &draft.price.minor,
-                &draft.price.currency.code(),
+                &draft.price.currency,
                 &draft.capacity,
                 &draft.requires_confirmation,
                 &now,
@@ -109,13 +125,16 @@ pub async fn insert(tx: &ScopedTx, id: ServiceId, draft: &Draft, now: Timestamp)
 pub async fn update(tx: &ScopedTx, id: ServiceId, draft: &Draft, now: Timestamp) -> Result<Option<Service>, DbError> {
     let row = tx
         .query_opt(
-            "-- services.update
+            concat!(
+                "-- services.update
             update services
                set name = $3, description = $4, duration_minutes = $5, price_minor = $6, currency = $7, capacity = $8,
                    requires_confirmation = $9, active = $10, updated_at = $11
              where tenant_id = $1 and id = $2
-            returning id, name, description, duration_minutes, price_minor, currency, capacity, requires_confirmation,
-                      active, created_at",
+            returning ",
+                columns!(),
+                ""
+            ),
             &[
                 &tx.tenant(),
                 &id,
@@ -123,7 +142,7 @@ pub async fn update(tx: &ScopedTx, id: ServiceId, draft: &Draft, now: Timestamp)
                 &draft.description,
                 &draft.duration_minutes,
                 &draft.price.minor,
-                &draft.price.currency.code(),
+                &draft.price.currency,
                 &draft.capacity,
                 &draft.requires_confirmation,
                 &draft.active,
@@ -169,4 +188,19 @@ pub async fn lock_count(tx: &ScopedTx) -> Result<(), DbError> {
         &[&tx.tenant()],
     )
     .await
+}
+
+/// Whether bookings that are not over hold seats past this capacity.
+pub async fn has_bookings_beyond(tx: &ScopedTx, id: ServiceId, capacity: i32, now: Timestamp) -> Result<bool, DbError> {
+    let row = tx
+        .query_opt(
+            "-- services.has_bookings_beyond
+            select true from bookings
+             where tenant_id = $1 and service_id = $2 and seat >= $3::integer and ends_at > $4
+               and status in ('HELD', 'PENDING', 'CONFIRMED', 'COMPLETED', 'NO_SHOW')
+             limit 1",
+            &[&tx.tenant(), &id, &capacity, &now],
+        )
+        .await?;
+    Ok(row.is_some())
 }

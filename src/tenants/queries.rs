@@ -18,7 +18,7 @@ pub async fn current(tx: &ScopedTx) -> Result<Tenant, DbError> {
             &[&tx.tenant()],
         )
         .await?;
-    let (time_zone, currency): (String, String) = (row.get(5), row.get(6));
+    let time_zone: &str = row.get(5);
     Ok(Tenant {
         id: row.get(0),
         slug: row.get(1),
@@ -36,8 +36,8 @@ pub async fn current(tx: &ScopedTx) -> Result<Tenant, DbError> {
             "DATABASE" => Isolation::Database,
             other => return Err(DbError::Corrupt(format!("{other:?} is no isolation"))),
         },
-        time_zone: TimeZone::get(&time_zone).map_err(|error| DbError::Corrupt(error.to_string()))?,
-        currency: currency.parse().map_err(|()| DbError::Corrupt(format!("{currency:?} is no currency")))?,
+        time_zone: TimeZone::get(time_zone).map_err(|error| DbError::Corrupt(error.to_string()))?,
+        currency: row.try_get(6)?,
         plan: row.get(7),
         limits: Limits(row.get(8)),
         created_at: row.get(9),
@@ -71,7 +71,7 @@ pub async fn found(tx: &ScopedTx, new: &NewTenant, now: Timestamp) -> Result<(),
           (tenant_id, slug, name, time_zone, currency, plan_id, limits, created_at, updated_at)
         values ($1, $2, $3, $4, $5, $6, $7, $8, $8)
         on conflict (tenant_id) do nothing",
-        &[&tx.tenant(), &new.slug, &new.name, &new.time_zone, &new.currency.code(), &new.plan, &new.limits, &now],
+        &[&tx.tenant(), &new.slug, &new.name, &new.time_zone, &new.currency, &new.plan, &new.limits, &now],
     )
     .await
 }

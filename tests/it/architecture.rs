@@ -128,9 +128,7 @@ fn each_library_stays_on_its_floor() {
                 || matches!(it.role(), "graphql.rs" | "loaders.rs")
         }),
         ("tokio_postgres", |it| {
-            it.path.starts_with("db/")
-                || it.role() == "queries.rs"
-                || matches!(it.path.as_str(), "cli/database.rs" | "config.rs")
+            it.path.starts_with("db/") || it.role() == "queries.rs" || it.path == "cli/database.rs"
         }),
         ("deadpool_postgres", |it| it.path.starts_with("db/")),
     ];
@@ -167,6 +165,7 @@ fn whoever_holds_the_gate_starts_work() {
     assert_eq!(broken, NONE);
 }
 
+/// Trap 16: settings-based row-level security does not survive injected SQL, so none is ever built.
 #[test]
 fn statements_stand_in_queries_and_name_themselves() {
     let broken = breaking(|source| {

@@ -141,6 +141,14 @@ async fn large_deep_and_wide_documents_are_refused_in_a_small_answer() {
     let documents = [
         ("deep", format!("{{{}{}", "a{".repeat(50_000), "}".repeat(50_001))),
         ("nested", "{ viewer { bookings { nodes { customer { bookings { nodes { customer { bookings { nodes { customer { bookings { nodes { customer { bookings { nodes { id } } } } } } } } } } } } } } } }".into()),
+        (
+            "bomb",
+            format!(
+                "{{ ...F0 }} {} fragment F30 on Query {{ __typename }}",
+                (0..30).map(|n| format!("fragment F{n} on Query {{ ...F{} ...F{} }} ", n + 1, n + 1)).collect::<String>()
+            ),
+        ),
+        ("endless", "{ ...A } fragment A on Query { ...B } fragment B on Query { ...A }".into()),
         ("multiplied", "{ bookings(first: 100) { nodes { customer { bookings(first: 100) { nodes { customer { bookings(last: 100) { nodes { id } } } } } } } } }".into()),
         ("wide", format!("{{ {} }}", (0..5_000).map(|n| format!("a{n}: plans {{ key }} ")).collect::<String>())),
         ("unknown", format!("{{ {} }}", (0..5_000).map(|n| format!("unknown{n} ")).collect::<String>())),

@@ -71,6 +71,24 @@ async fn deleting_and_booking_at_once_leaves_no_orphan() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_seat_that_is_taken_stays() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let class = acme.admin.create_service(json!({ "name": "Class", "capacity": 3 })).await;
+    acme.user.book(&class, acme.in_days(3)).await;
+    acme.other.book(&class, acme.in_days(3)).await;
+    let shrink = async |capacity: i32| {
+        let answer = acme.admin.run_with(UPDATE, json!({ "input": { "id": class, "capacity": capacity } })).await;
+        code(&answer).to_owned()
+    };
+    assert_eq!(shrink(1).await, "IN_USE");
+    assert_eq!(shrink(2).await, "");
+    assert_eq!(code(&acme.staff.book(&class, acme.in_days(3)).await), "SLOT_TAKEN");
+    app.clock.advance(jiff::SignedDuration::from_hours(24 * 4));
+    assert_eq!(shrink(1).await, ""); // what is over holds nothing
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_administrators_keep_services() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;

@@ -149,6 +149,33 @@ async fn only_who_knows_the_password_hears_of_a_suspension() {
     assert_eq!(code(&refresh(&app, refresh_token).await), "TOKEN_INVALID");
     app.by_hand("update shared.tenant_state set state = 'ACTIVE'").await;
     assert_eq!(code(&acme.user.run("{ viewer { id } }").await), "");
+    // Nor was what was tried meanwhile a replay: the token is still good, and nobody is signed out.
+    app.by_hand("update shared.refresh_tokens set used_at = used_at - interval '11 seconds'").await;
+    assert_eq!(code(&refresh(&app, refresh_token).await), "");
+    assert_eq!(app.truth("select count(*) from shared.sessions where ended_at is not null").await, ["0"]);
+}
+
+/// Who holds a connection does not wait for a second one: that would keep the first from everybody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_in_does_not_wait_inside_a_transaction() {
+    let app =
+        TestApp::start_with(Options { connections: 1, wait: Duration::from_millis(500), ..Options::default() }).await;
+    let acme = app.tenant("acme").await;
+    let id = acme.user.id.to_string();
+    let change =
+        format!("updateUser(input: {{ id: \"{id}\", name: \"U\" }}) {{ user {{ name }} userErrors {{ code }} }}");
+    let login = format!(
+        "login(input: {{ email: \"user@acme.test\", password: \"{PASSWORD}\" }}) {{ user {{ tenant {{ slug }} }} }}"
+    );
+    let refresh = "refreshSession(input: { refreshToken: \"x\" }) { userErrors { code } }";
+    for late in [&login, refresh] {
+        let answer = acme.user.run(&format!("mutation {{ a: {change} b: {late} }}")).await;
+        assert_eq!(code(&answer), "BAD_USER_INPUT", "{answer}");
+        assert_eq!(answer["data"]["a"]["user"]["name"], "U", "{answer}");
+    }
+    let answer = acme.user.run(&format!("mutation {{ b: {login} a: {change} }}")).await;
+    assert_eq!(answer["data"]["b"]["user"]["tenant"]["slug"], "acme", "{answer}");
+    assert_eq!(answer["data"]["a"]["user"]["name"], "U", "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
