@@ -6,7 +6,8 @@ use async_graphql::dataloader::{DataLoader, HashMapCache};
 
 use super::batching::LoadQueue;
 use crate::{
-    bookings::loaders::BookingLoader, db::ScopedTx, services::loaders::ServiceLoader, users::loaders::UserLoader,
+    bookings::loaders::BookingLoader, db::ScopedTx, services::loaders::ServiceLoader, tenants::loaders::TenantLoader,
+    users::loaders::UserLoader,
 };
 
 /// A loader with the cache of its request.
@@ -14,6 +15,8 @@ pub type Cached<L> = DataLoader<L, HashMapCache>;
 
 /// Every loader, around one transaction.
 pub struct Loaders {
+    /// The tenant.
+    pub tenants: Cached<TenantLoader>,
     /// Users by id.
     pub users: Cached<UserLoader>,
     /// Services by id.
@@ -26,6 +29,7 @@ impl Loaders {
     /// Empty caches; batches run when the queue's request is idle.
     pub fn new(tx: &Arc<ScopedTx>, queue: &LoadQueue) -> Self {
         Self {
+            tenants: cached(TenantLoader(tx.clone()), queue),
             users: cached(UserLoader(tx.clone()), queue),
             services: cached(ServiceLoader(tx.clone()), queue),
             bookings: cached(BookingLoader(tx.clone()), queue),

@@ -3,9 +3,9 @@
 //! A resolver is four moves: context, input, rule, view. A feature has one `XQuery` and one `XMutation`, merged here once.
 
 pub mod batching;
+pub mod completion;
 mod context;
 mod error;
-pub mod field_order;
 pub mod input;
 mod loaders;
 mod mutation_root;

@@ -65,8 +65,7 @@ async fn find(ctx: &Context<'_>, id: &ID, argument: &'static str) -> Result<Opti
     } else if let Ok(id) = id.parse::<UserId>() {
         Ok(work.loaders.users.load_one(id).await?.map(|it| Node::User(it.into())))
     } else if let Ok(id) = id.parse::<TenantId>() {
-        let tenant = crate::tenants::current(&work.tx).await?;
-        Ok((tenant.id == id).then(|| Node::Tenant(tenant.into())))
+        Ok(work.loaders.tenants.load_one(id).await?.map(|it| Node::Tenant(it.into())))
     } else {
         Err(ApiError::bad_input(argument, "must be an id of a tenant, user, service or booking"))
     }

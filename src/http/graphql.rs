@@ -25,7 +25,7 @@ use crate::{
     graphql::{
         ApiError, Code, INTERNAL_MESSAGE, RequestContext,
         batching::{LoadQueue, drive},
-        field_order, input,
+        completion, input,
     },
 };
 
@@ -183,7 +183,7 @@ async fn execute(app: App, origin: Origin, actor: Actor, access: Access, mut req
         return GraphQLResponse::from_errors(vec![server_error(DbError::Timeout.into())]);
     };
     if let Some(document) = document.filter(|_| response.data != Value::Null) {
-        field_order::restore(&mut response.data, &document, operation.as_deref());
+        completion::complete(&mut response, &document, operation.as_deref());
     }
     let finished = tokio::time::timeout(app.deadline, context.finish()).await;
     match finished.unwrap_or_else(|_| Err(DbError::CommitUnknown("no answer in time".into()))) {

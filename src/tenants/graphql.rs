@@ -75,6 +75,14 @@ impl TenantQuery {
     /// The caller's own tenant.
     #[graphql(complexity = "STATEMENT_COST + child_complexity")]
     async fn tenant(&self, ctx: &Context<'_>) -> Result<Tenant, ApiError> {
-        Ok(super::current(&ctx.work()?.tx).await?.into())
+        own(ctx).await
     }
+}
+
+/// The tenant of the caller, asked for once in a request.
+pub async fn own(ctx: &Context<'_>) -> Result<Tenant, ApiError> {
+    let work = ctx.work()?;
+    let tenant = work.loaders.tenants.load_one(work.viewer.tenant).await?;
+    // `enter` has just seen it, so it is there.
+    Ok(tenant.ok_or_else(ApiError::unauthenticated)?.into())
 }

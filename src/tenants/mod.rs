@@ -1,6 +1,7 @@
 //! The tenant itself.
 
 pub mod graphql;
+pub mod loaders;
 mod queries;
 
 use jiff::{Timestamp, tz::TimeZone};

@@ -74,7 +74,7 @@ impl User {
     /// The tenant that the person belongs to.
     #[graphql(complexity = "STATEMENT_COST + child_complexity")]
     async fn tenant(&self, ctx: &Context<'_>) -> Result<Tenant, ApiError> {
-        Ok(crate::tenants::current(&ctx.work()?.tx).await?.into())
+        crate::tenants::graphql::own(ctx).await
     }
 
     /// The person's bookings that the caller may see, earliest first.

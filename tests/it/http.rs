@@ -97,6 +97,50 @@ async fn fields_come_in_the_order_of_the_document() {
     }
 }
 
+/// No object lacks a field that clients were promised: what fails makes its parent null, up to the next that may be.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_field_makes_its_parent_null() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let booking = acme.booking(3).await;
+    for (query, data) in [
+        // viewer: User, bookings: BookingConnection!
+        (
+            "query($id: ID!) { node(id: $id) { id } viewer { id bookings(first: -1) { nodes { id } } } }",
+            json!({ "node": { "id": booking }, "viewer": null }),
+        ),
+        // booking: Booking, customer: User!
+        (
+            "query($id: ID!) { booking(id: $id) { id customer { bookings(first: -1) { nodes { id } } } } node(id: $id) { id } }",
+            json!({ "booking": null, "node": { "id": booking } }),
+        ),
+        // [Booking!]! in BookingConnection! at the root of a query: nothing is left
+        (
+            "query($id: ID!) { bookings { nodes { id customer { email bookings(first: -1) { nodes { id } } } } } node(id: $id) { id } }",
+            json!(null),
+        ),
+        ("query($id: ID!) { billing { usage { used } } node(id: $id) { id } }", json!(null)),
+        // nodes: [Node]!, each of which may be null
+        (
+            "query($id: ID!) { nodes(ids: [$id]) { id ... on Booking { customer { bookings(first: -1) { nodes { id } } } } } }",
+            json!({ "nodes": [null] }),
+        ),
+        // left out on purpose is no failure
+        (
+            "query($id: ID!) { node(id: $id) { id ... on User { email } ... on Booking { version @skip(if: true) status } } }",
+            json!({ "node": { "id": booking, "status": "CONFIRMED" } }),
+        ),
+        // a mutation tells what became of the others
+        (
+            "mutation($id: ID!) { a: updateBookingStatus(input: { id: $id, status: COMPLETED }) { booking { id } } b: cancelBooking(input: { id: $id }) { booking { status } } }",
+            json!({ "b": { "booking": { "status": "CANCELLED" } } }),
+        ),
+    ] {
+        let answer = acme.user.run_with(query, json!({ "id": booking })).await;
+        assert_eq!(answer["data"], data, "{query}: {answer}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_request_or_no_document_is_refused_clearly() {
     let app = TestApp::start().await;

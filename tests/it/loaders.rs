@@ -30,6 +30,23 @@ async fn nested_lists_cost_a_constant_number_of_statements() {
     assert_eq!(costs, [5, 5, 5, 5]);
 }
 
+/// To-one edges that lead to the same object ask for it once.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tenant_of_every_user_is_one_statement() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    for n in 0..20 {
+        app.person(acme.id, &format!("u{n}"), "acme", tenantry::auth::Role::User).await;
+    }
+    for first in [1, 24] {
+        let before = app.statements();
+        let answer = acme.admin.run(&format!("{{ users(first: {first}) {{ nodes {{ tenant {{ slug }} }} }} }}")).await;
+        let users = answer["data"]["users"]["nodes"].as_array().unwrap_or_else(|| panic!("{answer}"));
+        assert!(users.len() == first && users.iter().all(|it| it["tenant"]["slug"] == "acme"), "{answer}");
+        assert_eq!(app.statements() - before, 2); // the list and the tenant
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_of_several_customers_are_each_their_own() {
     let app = TestApp::start().await;
