@@ -32,7 +32,7 @@ use crate::{
 /// What a refused request may be told at most, in characters: an answer never echoes a large document.
 const MAX_MESSAGE: usize = 400;
 /// Most selections of a document, its fragments spread.
-const MAX_SELECTIONS: usize = 20_000;
+const MAX_SELECTIONS: usize = 5_000;
 /// Most errors in a response.
 const MAX_ERRORS: usize = 20;
 const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
