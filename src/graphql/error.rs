@@ -169,6 +169,8 @@ pub enum UserErrorCode {
     TenantSuspended,
     /// The token is unknown, used up or expired.
     TokenInvalid,
+    /// Nobody else could keep the tenant.
+    LastAdmin,
     /// Another booking holds the time.
     SlotTaken,
     /// The time is too near or has passed.

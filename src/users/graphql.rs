@@ -111,6 +111,50 @@ pub struct UpdateUserInput {
     name: Option<String>,
 }
 
+/// A new role.
+#[derive(InputObject)]
+pub struct UpdateUserRoleInput {
+    /// Whose.
+    id: ID,
+    /// What he may do from now on.
+    role: Role,
+}
+
+/// Whom to let go.
+#[derive(InputObject)]
+pub struct DeactivateUserInput {
+    /// His id.
+    id: ID,
+}
+
+/// Whom to have back.
+#[derive(InputObject)]
+pub struct ReactivateUserInput {
+    /// His id.
+    id: ID,
+}
+
+payload!(
+    /// The outcome of `updateUserRole`.
+    UpdateUserRolePayload {
+        /// The user as changed.
+        user: User
+    }
+);
+payload!(
+    /// The outcome of `deactivateUser`.
+    DeactivateUserPayload {
+        /// The user as changed.
+        user: User
+    }
+);
+payload!(
+    /// The outcome of `reactivateUser`.
+    ReactivateUserPayload {
+        /// The user as changed.
+        user: User
+    }
+);
 payload!(
     /// The outcome of `updateUser`.
     UpdateUserPayload {
@@ -127,6 +171,11 @@ impl From<Error> for Meaning {
             Error::InvalidName => {
                 Self::Mend(UserError::new(UserErrorCode::Invalid, "name", "A name has 1 to 200 characters."))
             }
+            Error::LastAdmin => Self::Mend(UserError::new(
+                UserErrorCode::LastAdmin,
+                "id",
+                "This is the last administrator: make somebody else one first.",
+            )),
             Error::Db(error) => error.into(),
         }
     }
@@ -185,5 +234,45 @@ impl UserMutation {
         let id = parse_id::<UserId>(&input.id, "input.id")?;
         let renamed = super::rename(&work.caller(), id, input.name.as_deref()).await.map(User::from);
         Ok(work.settle(renamed)?.into())
+    }
+
+    /// Gives a user another role. Administrators only; `LAST_ADMIN` where nobody else keeps the tenant. The user signs in
+    /// again: the old role's sessions are refused from the next request on.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    async fn update_user_role(
+        &self,
+        ctx: &Context<'_>,
+        input: UpdateUserRoleInput,
+    ) -> Result<UpdateUserRolePayload, ApiError> {
+        let work = ctx.work()?;
+        let id = parse_id::<UserId>(&input.id, "input.id")?;
+        Ok(work.settle(super::set_role(&work.caller(), id, input.role.into()).await.map(User::from))?.into())
+    }
+
+    /// Lets a user go: he cannot sign in, and his sessions are refused from the next request on. His bookings stay.
+    /// Administrators only; `LAST_ADMIN` where nobody else keeps the tenant.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    async fn deactivate_user(
+        &self,
+        ctx: &Context<'_>,
+        input: DeactivateUserInput,
+    ) -> Result<DeactivateUserPayload, ApiError> {
+        let work = ctx.work()?;
+        let id = parse_id::<UserId>(&input.id, "input.id")?;
+        let changed = super::set_status(&work.caller(), id, super::UserStatus::Deactivated).await;
+        Ok(work.settle(changed.map(User::from))?.into())
+    }
+
+    /// Has a user back who was let go. Administrators only.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    async fn reactivate_user(
+        &self,
+        ctx: &Context<'_>,
+        input: ReactivateUserInput,
+    ) -> Result<ReactivateUserPayload, ApiError> {
+        let work = ctx.work()?;
+        let id = parse_id::<UserId>(&input.id, "input.id")?;
+        let changed = super::set_status(&work.caller(), id, super::UserStatus::Active).await;
+        Ok(work.settle(changed.map(User::from))?.into())
     }
 }

@@ -47,6 +47,16 @@ pub enum UserStatus {
     Deactivated,
 }
 
+impl UserStatus {
+    /// As the database and the API spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Deactivated => "DEACTIVATED",
+        }
+    }
+}
+
 impl User {
     /// Reads a row that begins with id, e-mail, name, role, status and creation.
     ///
@@ -90,6 +100,8 @@ pub enum UserError {
     NotFound,
     /// The name is empty or too long.
     InvalidName,
+    /// He is the last administrator who can sign in: nobody could keep the tenant any more.
+    LastAdmin,
     /// A statement failed.
     Db(DbError),
 }
@@ -147,4 +159,55 @@ pub async fn rename(caller: &Caller<'_>, id: UserId, name: Option<&str>) -> Resu
     let changes = Changes::default().field("name", before.name, user.name.clone());
     audit::record(caller, "users.update", "user", Some(id.0), changes).await?;
     Ok(user)
+}
+
+/// Gives a user another role. Administrators only. His sessions are refused from the next request on, because their tokens
+/// name the old role.
+///
+/// # Errors
+/// `LastAdmin` where nobody else keeps the tenant, also when two administrators demote each other at once.
+pub async fn set_role(caller: &Caller<'_>, id: UserId, role: Role) -> Result<User, UserError> {
+    let before = lock_as_administrator(caller, id).await?;
+    if before.role == role {
+        return Ok(before);
+    }
+    refuse_last_administrator(caller.tx, &before).await?;
+    let user = queries::update_role(caller.tx, id, role, caller.clock.now()).await?.ok_or(UserError::NotFound)?;
+    let changes = Changes::default().field("role", before.role.as_str(), role.as_str());
+    audit::record(caller, "users.set_role", "user", Some(id.0), changes).await?;
+    Ok(user)
+}
+
+/// Lets a user go, or has him back. Administrators only. A deactivated user cannot sign in, and his sessions are refused
+/// from the next request on.
+///
+/// # Errors
+/// `LastAdmin` as for [`set_role`].
+pub async fn set_status(caller: &Caller<'_>, id: UserId, status: UserStatus) -> Result<User, UserError> {
+    let before = lock_as_administrator(caller, id).await?;
+    if before.status == status {
+        return Ok(before);
+    }
+    refuse_last_administrator(caller.tx, &before).await?;
+    let user = queries::update_status(caller.tx, id, status, caller.clock.now()).await?.ok_or(UserError::NotFound)?;
+    let changes = Changes::default().field("status", before.status.as_str(), status.as_str());
+    audit::record(caller, "users.set_status", "user", Some(id.0), changes).await?;
+    Ok(user)
+}
+
+/// The user, while no other transaction changes who administers the tenant.
+async fn lock_as_administrator(caller: &Caller<'_>, id: UserId) -> Result<User, UserError> {
+    if !caller.is_at_least(Role::Admin) {
+        return Err(UserError::Forbidden);
+    }
+    queries::lock_administrators(caller.tx).await?;
+    queries::by_ids(caller.tx, &[id]).await?.remove(&id).ok_or(UserError::NotFound)
+}
+
+async fn refuse_last_administrator(tx: &ScopedTx, user: &User) -> Result<(), UserError> {
+    let keeps_the_tenant = user.role == Role::Admin && user.status == UserStatus::Active;
+    if keeps_the_tenant && queries::count_administrators(tx).await? <= 1 {
+        return Err(UserError::LastAdmin);
+    }
+    Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::{User, UserFilter, UserKey};
+use super::{Role, User, UserFilter, UserKey, UserStatus};
 use crate::{
     db::{DbError, ScopedTx},
     ids::UserId,
@@ -87,6 +87,61 @@ pub async fn update_name(tx: &ScopedTx, id: UserId, name: &str, now: Timestamp) 
              where tenant_id = $1 and id = $2
             returning id, email, name, role, status, created_at",
             &[&tx.tenant(), &id, &name, &now],
+        )
+        .await?;
+    row.as_ref().map(User::read).transpose()
+}
+
+/// Lets one transaction of the tenant at a time change who administers it, until it ends.
+pub async fn lock_administrators(tx: &ScopedTx) -> Result<(), DbError> {
+    tx.execute(
+        "-- users.lock_administrators
+        select pg_advisory_xact_lock(hashtextextended('administrators of ' || $1::uuid::text, 0))",
+        &[&tx.tenant()],
+    )
+    .await
+}
+
+/// How many administrators can sign in.
+pub async fn count_administrators(tx: &ScopedTx) -> Result<i64, DbError> {
+    let row = tx
+        .query_one(
+            "-- users.count_administrators
+            select count(*) from users where tenant_id = $1 and role = 'ADMIN' and status = 'ACTIVE'",
+            &[&tx.tenant()],
+        )
+        .await?;
+    Ok(row.get(0))
+}
+
+/// `None` when there is no such user, or none that the scope may change.
+pub async fn update_role(tx: &ScopedTx, id: UserId, role: Role, now: Timestamp) -> Result<Option<User>, DbError> {
+    let row = tx
+        .query_opt(
+            "-- users.update_role
+            update users set role = $3, updated_at = $4
+             where tenant_id = $1 and id = $2
+            returning id, email, name, role, status, created_at",
+            &[&tx.tenant(), &id, &role.as_str(), &now],
+        )
+        .await?;
+    row.as_ref().map(User::read).transpose()
+}
+
+/// `None` when there is no such user, or none that the scope may change.
+pub async fn update_status(
+    tx: &ScopedTx,
+    id: UserId,
+    status: UserStatus,
+    now: Timestamp,
+) -> Result<Option<User>, DbError> {
+    let row = tx
+        .query_opt(
+            "-- users.update_status
+            update users set status = $3, updated_at = $4
+             where tenant_id = $1 and id = $2
+            returning id, email, name, role, status, created_at",
+            &[&tx.tenant(), &id, &status.as_str(), &now],
         )
         .await?;
     row.as_ref().map(User::read).transpose()

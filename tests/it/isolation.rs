@@ -259,6 +259,7 @@ impl Argument {
             "Decimal" => json!("1.00"),
             "CurrencyCode" => json!("EUR"),
             "BookingStatus" => json!("CANCELLED"),
+            "Role" => json!("STAFF"),
             other => {
                 let fields =
                     self.types[other]["inputFields"].as_array().unwrap_or_else(|| panic!("a value for {other}"));

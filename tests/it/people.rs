@@ -163,3 +163,76 @@ async fn nobody_raises_himself() {
     }
     assert_eq!(app.truth("select role from shared.users where email = 'user@acme.test'").await, ["USER"]);
 }
+
+const SET_ROLE: &str = "mutation($id: ID!, $role: Role!) { updateUserRole(input: { id: $id, role: $role }) { user { role } userErrors { code field } } }";
+const LET_GO: &str =
+    "mutation($id: ID!) { deactivateUser(input: { id: $id }) { user { status } userErrors { code field } } }";
+const HAVE_BACK: &str =
+    "mutation($id: ID!) { reactivateUser(input: { id: $id }) { user { status } userErrors { code } } }";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn administrators_change_roles_and_it_bites_at_once() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let user = json!({ "id": acme.user.id.to_string(), "role": "STAFF" });
+    for person in [&acme.staff, &acme.user, &acme.other] {
+        assert_eq!(code(&person.run_with(SET_ROLE, user.clone()).await), "FORBIDDEN");
+        assert_eq!(code(&person.run_with(LET_GO, json!({ "id": acme.other.id.to_string() })).await), "FORBIDDEN");
+    }
+    let raised = acme.admin.run_with(SET_ROLE, user).await;
+    assert_eq!(raised["data"]["updateUserRole"]["user"]["role"], "STAFF", "{raised}");
+    assert_eq!(code(&acme.user.run("{ viewer { id } }").await), "UNAUTHENTICATED");
+    let again = app.sign_in.trusted_session(acme.id, "user@acme.test").await.unwrap();
+    let token = app.tokens.issue(&again, jiff::Timestamp::now()).unwrap().0;
+    assert_eq!(code(&app.bearer(Some(&token)).run("{ users { nodes { id } } }").await), "");
+
+    let other = json!({ "id": acme.other.id.to_string() });
+    let gone = acme.admin.run_with(LET_GO, other.clone()).await;
+    assert_eq!(gone["data"]["deactivateUser"]["user"]["status"], "DEACTIVATED", "{gone}");
+    assert_eq!(code(&acme.other.run("{ viewer { id } }").await), "UNAUTHENTICATED");
+    let back = acme.admin.run_with(HAVE_BACK, other).await;
+    assert_eq!(back["data"]["reactivateUser"]["user"]["status"], "ACTIVE", "{back}");
+    assert_eq!(code(&acme.other.run("{ viewer { id } }").await), "");
+    let log = app.truth("select action, changes::text from shared.audit_events where action in ('users.set_role', 'users.set_status') order by id").await;
+    assert_eq!(
+        log,
+        [
+            "users.set_role | {\"role\": {\"to\": \"STAFF\", \"from\": \"USER\"}}",
+            "users.set_status | {\"status\": {\"to\": \"DEACTIVATED\", \"from\": \"ACTIVE\"}}",
+            "users.set_status | {\"status\": {\"to\": \"ACTIVE\", \"from\": \"DEACTIVATED\"}}",
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_administrator_stays() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let own = json!({ "id": acme.admin.id.to_string(), "role": "USER" });
+    let kept = acme.admin.run_with(SET_ROLE, own.clone()).await;
+    assert_eq!(kept["data"]["updateUserRole"]["userErrors"], json!([{ "code": "LAST_ADMIN", "field": ["id"] }]));
+    assert_eq!(code(&acme.admin.run_with(LET_GO, own.clone()).await), "LAST_ADMIN");
+    // A second one who cannot sign in keeps nothing.
+    let second = app.person(acme.id, "second", "acme", tenantry::auth::Role::Admin).await;
+    acme.admin.run_with(LET_GO, json!({ "id": second.id.to_string() })).await;
+    assert_eq!(code(&acme.admin.run_with(SET_ROLE, own).await), "LAST_ADMIN");
+}
+
+/// Two administrators who demote or let go each other at once: one of them is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_administrators_who_dismiss_each_other_one_stays() {
+    for (first, second) in [(SET_ROLE, SET_ROLE), (SET_ROLE, LET_GO), (LET_GO, LET_GO)] {
+        let app = TestApp::start().await;
+        let acme = app.tenant("acme").await;
+        let rival = app.person(acme.id, "rival", "acme", tenantry::auth::Role::Admin).await;
+        for _ in 0..5 {
+            let (one, two) = futures_util::join!(
+                acme.admin.run_with(first, json!({ "id": rival.id.to_string(), "role": "USER" })),
+                rival.run_with(second, json!({ "id": acme.admin.id.to_string(), "role": "USER" }))
+            );
+            let left = app.truth("select count(*) from shared.users where role = 'ADMIN' and status = 'ACTIVE'").await;
+            assert_eq!(left, ["1"], "{one} {two}");
+            app.by_hand("update shared.users set role = 'ADMIN', status = 'ACTIVE' where email like 'admin@%' or email like 'rival@%'").await;
+        }
+    }
+}

@@ -12,7 +12,7 @@ use crate::support::{TestApp, TestTenant};
 
 const ROLES: [&str; 7] = ["ADMIN", "STAFF", "USER", "AUTHENTICATOR", "WORKER", "PLATFORM_ADMIN", "no scope"];
 /// Without a `where`, PostgreSQL asks the command's own policy alone; with one, the policy for `select` as well.
-const BLIND: [&str; 3] = ["blind update", "blind delete", "blind confirm"];
+const BLIND: [&str; 3] = ["blind update", "blind delete", "blind step up"];
 const COMMANDS: [&str; 4] = ["select", "insert", "update", "delete"];
 
 /// Every table with the rows that both tenants have in it.
@@ -189,11 +189,14 @@ impl Table {
         let table = format!("{}.{}", self.schema, self.name);
         let record = format!("jsonb_populate_record(null::{table}, $1)");
         let sql = match (command, self.updatable.first()) {
-            // What a customer can make of his booking is narrower than which booking he can change.
-            ("blind confirm", _) if self.name == "bookings" => {
+            // What one can make of a row is narrower than which row one can change.
+            ("blind step up", _) if self.name == "bookings" => {
                 format!("update {table} set status = 'CONFIRMED' where $1::jsonb is not null")
             }
-            ("blind confirm", _) | ("blind update", None) => return Reach::default(),
+            ("blind step up", _) if self.name == "users" => {
+                format!("update {table} set role = 'ADMIN' where $1::jsonb is not null")
+            }
+            ("blind step up", _) | ("blind update", None) => return Reach::default(),
             ("blind update", Some(_)) if self.name == "bookings" => {
                 format!("update {table} set status = 'CANCELLED' where $1::jsonb is not null")
             }
