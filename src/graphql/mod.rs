@@ -22,6 +22,7 @@ pub use paging::{Cursor, PageArgs, connection, page_cost};
 pub use scalars::{CurrencyCode, DateTime, Decimal, Money, MoneyInput, TimeZoneName, parse_id};
 
 use crate::{
+    audit::graphql::{AuditEvent, AuditQuery},
     auth::graphql::AuthMutation,
     billing::graphql::BillingQuery,
     bookings::graphql::{Booking, BookingMutation, BookingQuery},
@@ -34,7 +35,7 @@ use node::NodeQuery;
 
 /// What can be read.
 #[derive(MergedObject, Default)]
-pub struct Query(NodeQuery, TenantQuery, UserQuery, ServiceQuery, BookingQuery, BillingQuery);
+pub struct Query(NodeQuery, AuditQuery, TenantQuery, UserQuery, ServiceQuery, BookingQuery, BillingQuery);
 
 /// What can be changed. The fields of one document run one after the other; each stays or goes as a whole.
 #[derive(MergedObject, Default)]
@@ -68,6 +69,7 @@ pub fn schema() -> ApiSchema {
         .override_output_type_description::<ID>(
             "A TypeID: a prefix that tells the type, and a UUIDv7. Treat it as opaque.",
         )
+        .override_output_type_description::<Connection<Cursor, AuditEvent>>("A page of the audit log.")
         .override_output_type_description::<Connection<Cursor, Booking>>("A page of bookings.")
         .override_output_type_description::<Connection<Cursor, Service>>("A page of services.")
         .override_output_type_description::<Connection<Cursor, User>>("A page of users.")

@@ -44,7 +44,8 @@ async fn lists_hold_the_own_tenant_only() {
                 users(first: 100) { nodes { email bookings { nodes { customer { email } } } } }
                 services(first: 100) { nodes { id name } }
                 bookings(first: 100) { nodes { id customer { email } service { id } history { actor { email } } } }
-                billing { usage { meter used } } }";
+                billing { usage { meter used } }
+                auditEvents(first: 100) { nodes { action objectId actor { email } changes { field before after } } } }";
             let answer = tenant.admin.run(all).await;
             assert_eq!(code(&answer), "", "{answer}");
             assert!(!answer.to_string().contains(other), "{answer}");

@@ -236,3 +236,52 @@ async fn of_two_administrators_who_dismiss_each_other_one_stays() {
         }
     }
 }
+
+const LOG: &str = "query($first: Int, $after: String, $filter: AuditFilter) { auditEvents(first: $first, after: $after, filter: $filter) {
+    nodes { at action actorRole actor { email } objectType objectId changes { field before after } requestId } pageInfo { hasNextPage endCursor } } }";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn administrators_read_the_log() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    for person in [&acme.staff, &acme.user] {
+        assert_eq!(code(&person.run("{ auditEvents { nodes { action } } }").await), "FORBIDDEN");
+    }
+    let booking = acme.booking(3).await;
+    app.clock.advance(jiff::SignedDuration::from_secs(1));
+    acme.staff.set_status(json!({ "id": booking, "status": "CANCELLED", "reason": "rain" })).await;
+    let read = async |filter| {
+        acme.admin.run_with(LOG, json!({ "filter": filter })).await["data"]["auditEvents"]["nodes"].clone()
+    };
+    let about = read(json!({ "objectId": booking })).await;
+    assert_eq!(about.as_array().map(Vec::len), Some(2), "{about}");
+    assert_eq!(about[0]["action"], "bookings.set_status"); // newest first
+    assert_eq!(about[0]["actor"]["email"], "staff@acme.test");
+    assert_eq!(about[0]["objectId"], json!(booking));
+    let status = json!({ "field": "status", "before": "\"CONFIRMED\"", "after": "\"CANCELLED\"" });
+    assert!(about[0]["changes"].as_array().unwrap().contains(&status), "{about}");
+    assert!(about[0]["requestId"].as_str().is_some_and(|it| it.len() == 36));
+    for (filter, count) in [
+        (json!({ "action": "bookings.create" }), 1),
+        (json!({ "actorId": acme.user.id.to_string(), "objectType": "booking" }), 1),
+        (json!({ "objectType": "booking", "from": app.clock.now().to_string() }), 1),
+        (json!({ "objectType": "booking", "to": app.clock.now().to_string() }), 1),
+        (json!({ "objectType": "nothing" }), 0),
+    ] {
+        assert_eq!(read(filter.clone()).await.as_array().map(Vec::len), Some(count), "{filter}");
+    }
+    // Pages tile it.
+    let all = read(json!({})).await;
+    let (mut paged, mut after) = (Vec::new(), json!(null));
+    loop {
+        let page = acme.admin.run_with(LOG, json!({ "first": 3, "after": after })).await["data"]["auditEvents"].clone();
+        paged.extend(page["nodes"].as_array().unwrap().clone());
+        if page["pageInfo"]["hasNextPage"] == false {
+            break;
+        }
+        after = page["pageInfo"]["endCursor"].clone();
+    }
+    assert_eq!(json!(paged), all);
+    let reversed = json!({ "from": "2026-02-02T00:00:00Z", "to": "2026-01-01T00:00:00Z" });
+    assert_eq!(code(&acme.admin.run_with(LOG, json!({ "filter": reversed })).await), "BAD_USER_INPUT");
+}
