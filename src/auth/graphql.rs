@@ -2,9 +2,13 @@
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
-use super::{Login, PasswordsError, SignInError, SignedIn};
+use super::{Actor, Login, PasswordsError, SignInError, SignedIn};
 use crate::{
-    graphql::{ApiError, Code, ContextExt, DateTime, Meaning, SIGN_IN_COST, UserError, UserErrorCode, payload},
+    graphql::{
+        ApiError, Code, ContextExt, DateTime, MUTATION_COST, Meaning, SIGN_IN_COST, STATEMENT_COST, UserError,
+        UserErrorCode, parse_id, payload,
+    },
+    ids::SessionId,
     users::graphql::User,
 };
 
@@ -52,6 +56,62 @@ pub struct RefreshSessionInput {
     refresh_token: String,
 }
 
+/// A change of one's own password.
+#[derive(InputObject)]
+pub struct ChangePasswordInput {
+    /// As it is.
+    #[graphql(secret)]
+    current_password: String,
+    /// As it shall be: 8 to 256 characters, and not easy to guess.
+    #[graphql(secret)]
+    new_password: String,
+}
+
+/// Which session to end.
+#[derive(InputObject)]
+pub struct RevokeSessionInput {
+    /// Its id.
+    id: ID,
+}
+
+/// A sign-in that still lives.
+#[derive(SimpleObject)]
+pub struct SignedInSession {
+    /// TypeID with the prefix `ses`.
+    id: ID,
+    /// When it was begun.
+    created_at: DateTime,
+    /// The last instant to which it can be prolonged.
+    expires_at: DateTime,
+    /// What the client called itself.
+    user_agent: Option<String>,
+    /// Network address of the client.
+    address: Option<String>,
+    /// Whether it is the one that asks.
+    current: bool,
+}
+
+payload!(
+    /// The outcome of `changePassword`.
+    ChangePasswordPayload {
+        /// The caller.
+        user: User
+    }
+);
+payload!(
+    /// The outcome of `revokeSession`.
+    RevokeSessionPayload {
+        /// The session that has ended.
+        session_id: ID
+    }
+);
+payload!(
+    /// The outcome of `revokeOtherSessions`.
+    RevokeOtherSessionsPayload {
+        /// How many sessions have ended.
+        revoked: i32
+    }
+);
 payload!(
     /// The outcome of `logout`.
     LogoutPayload {
@@ -73,6 +133,8 @@ impl From<SignInError> for Meaning {
                 mend(UserErrorCode::Invalid, "tenant", "This e-mail belongs to several tenants: say which.")
             }
             SignInError::TenantSuspended => mend(UserErrorCode::TenantSuspended, "", "This tenant is suspended."),
+            SignInError::SessionEnded => Self::Refuse(ApiError::unauthenticated()),
+            SignInError::WeakPassword(why) => mend(UserErrorCode::WeakPassword, "newPassword", why),
             SignInError::TokenInvalid => {
                 mend(UserErrorCode::TokenInvalid, "refreshToken", "This token is not good any more: sign in again.")
             }
@@ -88,6 +150,29 @@ impl From<SignInError> for Meaning {
             }
             SignInError::Db(error) => error.into(),
         }
+    }
+}
+
+/// Queries about sessions.
+#[derive(Default)]
+pub struct AuthQuery;
+
+#[Object]
+impl AuthQuery {
+    /// The caller's own sign-ins that still live, newest first, at most 100.
+    #[graphql(complexity = "STATEMENT_COST + 100 * child_complexity")]
+    async fn sessions(&self, ctx: &Context<'_>) -> Result<Vec<SignedInSession>, ApiError> {
+        let work = ctx.work()?;
+        let sessions = super::sessions(&work.caller()).await?;
+        let view = |it: super::LiveSession| SignedInSession {
+            id: it.id.to_string().into(),
+            created_at: DateTime(it.created_at),
+            expires_at: DateTime(it.expires_at),
+            user_agent: it.user_agent,
+            address: it.address,
+            current: it.id == work.viewer.session,
+        };
+        Ok(sessions.into_iter().map(view).collect())
     }
 }
 
@@ -120,6 +205,54 @@ impl AuthMutation {
         let work = ctx.work()?;
         super::log_out(&work.caller()).await?;
         Ok(LogoutPayload { session_id: Some(work.viewer.session.to_string().into()), user_errors: Vec::new() })
+    }
+
+    /// Changes the caller's own password, and ends all of his sessions but this one. `WRONG_CREDENTIALS` when the current
+    /// password is wrong, which counts as an attempt to sign in; `WEAK_PASSWORD` when the new one is easy to guess. In a
+    /// document with other mutations it stands before them.
+    #[graphql(complexity = "SIGN_IN_COST + child_complexity")]
+    async fn change_password(
+        &self,
+        ctx: &Context<'_>,
+        input: ChangePasswordInput,
+    ) -> Result<ChangePasswordPayload, ApiError> {
+        let request = ctx.request();
+        let Actor::Person(viewer) = request.actor() else { return Err(ApiError::unauthenticated()) };
+        let (current, new) = (input.current_password, input.new_password);
+        let changed = request.sign_in()?.change_password(viewer, current, new, request.origin()).await;
+        Ok(match changed.map_err(Meaning::from) {
+            Ok(user) => Ok(User::from(user)).into(),
+            Err(Meaning::Mend(error)) if error.code == UserErrorCode::WrongCredentials => {
+                let message = "This is not the current password.";
+                Err(UserError::new(UserErrorCode::WrongCredentials, "currentPassword", message)).into()
+            }
+            Err(Meaning::Mend(error)) => Err(error).into(),
+            Err(Meaning::Refuse(error)) => return Err(error),
+        })
+    }
+
+    /// Ends one of the caller's own sessions: its tokens are refused from the next request on.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    async fn revoke_session(
+        &self,
+        ctx: &Context<'_>,
+        input: RevokeSessionInput,
+    ) -> Result<RevokeSessionPayload, ApiError> {
+        let work = ctx.work()?;
+        let id: SessionId = parse_id(&input.id, "input.id")?;
+        Ok(if super::revoke_session(&work.caller(), id).await? {
+            Ok(ID::from(id.to_string())).into()
+        } else {
+            Err(UserError::new(UserErrorCode::NotFound, "id", "There is no such session.")).into()
+        })
+    }
+
+    /// Ends all of the caller's sessions but this one.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    async fn revoke_other_sessions(&self, ctx: &Context<'_>) -> Result<RevokeOtherSessionsPayload, ApiError> {
+        let work = ctx.work()?;
+        let revoked = super::revoke_other_sessions(&work.caller()).await?;
+        Ok(Ok(i32::try_from(revoked).unwrap_or(i32::MAX)).into())
     }
 }
 

@@ -6,11 +6,13 @@ pub mod graphql;
 mod passwords;
 mod queries;
 mod sign_in;
+mod strength;
 mod throttle;
 mod tokens;
 
 use std::str::FromStr;
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::{
@@ -145,4 +147,53 @@ pub async fn log_out(caller: &Caller<'_>) -> Result<bool, DbError> {
 /// When the statement fails.
 pub async fn is_login(directory: &ScopedTx, email: &str) -> Result<bool, DbError> {
     Ok(!queries::logins_of(directory, email).await?.is_empty())
+}
+
+/// One sign-in of the caller that still lives.
+#[derive(Clone, Debug)]
+pub struct LiveSession {
+    /// Its id.
+    pub id: SessionId,
+    /// When it was begun.
+    pub created_at: Timestamp,
+    /// The last instant to which it can be prolonged.
+    pub expires_at: Timestamp,
+    /// What the client called itself.
+    pub user_agent: Option<String>,
+    /// From where.
+    pub address: Option<String>,
+}
+
+/// The caller's own live sessions, newest first.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn sessions(caller: &Caller<'_>) -> Result<Vec<LiveSession>, DbError> {
+    queries::sessions_of(caller.tx, caller.viewer.user).await
+}
+
+/// Ends one of the caller's own sessions; `false` when it is none of his, or has ended.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn revoke_session(caller: &Caller<'_>, id: SessionId) -> Result<bool, DbError> {
+    let is_own = sessions(caller).await?.iter().any(|it| it.id == id);
+    let ended = is_own && queries::end_session(caller.tx, id, "REVOKED", caller.clock.now()).await?;
+    if ended {
+        crate::audit::record(caller, "sessions.revoke", "session", Some(id.0), Default::default()).await?;
+    }
+    Ok(ended)
+}
+
+/// Ends all of the caller's sessions but this one, and returns how many.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn revoke_other_sessions(caller: &Caller<'_>) -> Result<u64, DbError> {
+    let Viewer { user, session, .. } = caller.viewer;
+    let ended = queries::end_other_sessions(caller.tx, user, session, "REVOKED", caller.clock.now()).await?;
+    if ended > 0 {
+        crate::audit::record(caller, "sessions.revoke_others", "user", Some(user.0), Default::default()).await?;
+    }
+    Ok(ended)
 }

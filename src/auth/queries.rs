@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::{Origin, Role};
+use super::{LiveSession, Origin, Role};
 use crate::{
     db::{DbError, Param, Row, ScopedTx},
     ids::{SessionId, TenantId, UserId},
@@ -257,4 +257,67 @@ pub async fn insert_credential(tx: &ScopedTx, user: UserId, hash: &str, now: Tim
         &[&tx.tenant(), &user, &hash, &now],
     )
     .await
+}
+
+/// The live sessions of a user, newest first.
+pub async fn sessions_of(tx: &ScopedTx, user: UserId) -> Result<Vec<LiveSession>, DbError> {
+    let rows = tx
+        .query(
+            "-- auth.sessions_of
+            select id, created_at, expires_at, user_agent, address
+              from sessions
+             where tenant_id = $1 and user_id = $2 and ended_at is null and expires_at > now()
+             order by created_at desc, id desc
+             limit 100",
+            &[&tx.tenant(), &user],
+        )
+        .await?;
+    let read = |row: &Row| LiveSession {
+        id: row.get(0),
+        created_at: row.get(1),
+        expires_at: row.get(2),
+        user_agent: row.get(3),
+        address: row.get(4),
+    };
+    Ok(rows.iter().map(read).collect())
+}
+
+/// Ends the sessions of a user but one, and returns how many lived.
+pub async fn end_other_sessions(
+    tx: &ScopedTx,
+    user: UserId,
+    kept: SessionId,
+    reason: &'static str,
+    now: Timestamp,
+) -> Result<u64, DbError> {
+    let rows = tx
+        .query(
+            "-- auth.end_other_sessions
+            update sessions set ended_at = $4, end_reason = $5
+             where tenant_id = $1 and user_id = $2 and id <> $3 and ended_at is null
+            returning true",
+            &[&tx.tenant(), &user, &kept, &now, &reason],
+        )
+        .await?;
+    Ok(rows.len() as u64)
+}
+
+/// Replaces a hash that is still the one that was verified; `false` when it is not.
+pub async fn replace_credential(
+    tx: &ScopedTx,
+    user: UserId,
+    verified: &str,
+    new: &str,
+    now: Timestamp,
+) -> Result<bool, DbError> {
+    let row = tx
+        .query_opt(
+            "-- auth.replace_credential
+            update credentials set password_hash = $4, updated_at = $5
+             where tenant_id = $1 and user_id = $2 and password_hash = $3
+            returning true",
+            &[&tx.tenant(), &user, &verified, &new, &now],
+        )
+        .await?;
+    Ok(row.is_some())
 }

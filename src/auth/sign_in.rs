@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use unicode_normalization::UnicodeNormalization;
 
 use super::{
-    Origin, Passwords, PasswordsError, Role, SignInLimits, Tokens, Viewer, queries, throttle, tokens::RefreshToken,
+    Origin, Passwords, PasswordsError, Role, SignInLimits, Tokens, Viewer, queries, strength, throttle,
+    tokens::RefreshToken,
 };
 use crate::{
     audit,
@@ -32,6 +33,10 @@ pub enum SignInError {
     TenantNeeded,
     /// The password is right, but the tenant is suspended.
     TenantSuspended,
+    /// The caller's session has ended.
+    SessionEnded,
+    /// The new password is not good enough: why.
+    WeakPassword(&'static str),
     /// The refresh token is unknown, expired, used up, or its session has ended.
     TokenInvalid,
     /// Too many attempts; try again after this time.
@@ -266,6 +271,56 @@ impl SignIn {
             viewer,
             user,
         })
+    }
+
+    /// Replaces the caller's password, and ends all of his sessions but this one.
+    ///
+    /// The session is looked at here, because this path does not come in by `enter` as the caller.
+    ///
+    /// # Errors
+    /// See [`SignInError`]; an attempt with a wrong password counts as one to sign in.
+    pub async fn change_password(
+        &self,
+        viewer: &Viewer,
+        current: String,
+        new: String,
+        origin: &Origin,
+    ) -> Result<User, SignInError> {
+        let now = self.clock.now();
+        let account = self.own_account(viewer, now).await?.ok_or(SignInError::SessionEnded)?;
+        let user = account.user;
+        if let Some(why) = strength::weakness(&new, &[&user.email, &user.name]) {
+            return Err(SignInError::WeakPassword(why));
+        }
+        self.count_and_look_up(&user.email, origin).await?;
+        if !self.passwords.verify(current, Some(account.password_hash.clone())).await? {
+            return Err(SignInError::WrongCredentials);
+        }
+        let hash = self.passwords.hash(new).await?;
+
+        let tx = self.gate.tenant(Scope::authenticator(viewer.tenant), Access::Write);
+        if !queries::replace_credential(&tx, user.id, &account.password_hash, &hash, now).await? {
+            tx.rollback();
+            return Err(SignInError::WrongCredentials); // Changed meanwhile: the one that was given is the old one.
+        }
+        queries::end_other_sessions(&tx, user.id, viewer.session, "PASSWORD_CHANGED", now).await?;
+        let event = audit::Event::of_sign_in(user.id, "users.change_password", "user", Some(user.id.0));
+        audit::record_as(&tx, event, now, origin).await?;
+        tx.commit().await?;
+        Ok(user)
+    }
+
+    /// The account of a caller whose session still lives.
+    async fn own_account(&self, viewer: &Viewer, now: Timestamp) -> Result<Option<queries::Account>, SignInError> {
+        let tx = self.gate.tenant(Scope::authenticator(viewer.tenant), Access::Read);
+        let live = match queries::live_session(&tx, viewer.session, now).await {
+            Err(DbError::TenantNotHere) => return Ok(None),
+            other => other?,
+        };
+        let is_himself = live.is_some_and(|(user, _)| user.id == viewer.user && user.role == viewer.role);
+        let account = if is_himself { queries::account(&tx, viewer.user).await? } else { None };
+        tx.end_read();
+        Ok(account)
     }
 
     /// Makes a user with a password: how people join. Done again after a crash, it completes what was begun.

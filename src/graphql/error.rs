@@ -165,6 +165,8 @@ pub enum UserErrorCode {
     NameTaken,
     /// E-mail or password is wrong.
     WrongCredentials,
+    /// The password is too short, too long, or too easy to guess.
+    WeakPassword,
     /// The tenant is suspended.
     TenantSuspended,
     /// The token is unknown, used up or expired.

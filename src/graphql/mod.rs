@@ -23,7 +23,7 @@ pub use scalars::{CurrencyCode, DateTime, Decimal, Money, MoneyInput, TimeZoneNa
 
 use crate::{
     audit::graphql::{AuditEvent, AuditQuery},
-    auth::graphql::AuthMutation,
+    auth::graphql::{AuthMutation, AuthQuery},
     billing::graphql::BillingQuery,
     bookings::graphql::{Booking, BookingMutation, BookingQuery},
     services::graphql::{Service, ServiceMutation, ServiceQuery},
@@ -35,7 +35,7 @@ use node::NodeQuery;
 
 /// What can be read.
 #[derive(MergedObject, Default)]
-pub struct Query(NodeQuery, AuditQuery, TenantQuery, UserQuery, ServiceQuery, BookingQuery, BillingQuery);
+pub struct Query(NodeQuery, AuthQuery, AuditQuery, TenantQuery, UserQuery, ServiceQuery, BookingQuery, BillingQuery);
 
 /// What can be changed. The fields of one document run one after the other; each stays or goes as a whole.
 #[derive(MergedObject, Default)]

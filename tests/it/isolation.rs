@@ -100,8 +100,8 @@ async fn every_id_argument_treats_a_foreign_id_as_a_random_one() {
         let booking = globex.booking(3).await;
         let own_booking = acme.booking(4).await;
         acme.admin.book(&acme.service, acme.in_days(5)).await;
-        let foreign = ids(&globex, &booking);
-        let own = ids(&acme, &own_booking);
+        let foreign = ids(&globex, &booking).await;
+        let own = ids(&acme, &own_booking).await;
         let arguments = id_arguments(&acme.admin).await;
         let names: Vec<String> = arguments.iter().map(Argument::name).collect();
         for expected in [
@@ -167,12 +167,15 @@ const EVERYTHING_OF_GLOBEX: &str = "
 
 type Ids = BTreeMap<&'static str, String>;
 
-fn ids(tenant: &TestTenant, booking: &str) -> Ids {
+async fn ids(tenant: &TestTenant, booking: &str) -> Ids {
+    // A second sign-in of the strongest, who is the one that asks.
+    let session = tenant.app.sign_in.trusted_session(tenant.id, &tenant.admin.email).await.unwrap().session.to_string();
     BTreeMap::from([
         ("tnt", tenant.id.to_string()),
         ("usr", tenant.user.id.to_string()),
         ("svc", tenant.service.clone()),
         ("bkg", booking.to_owned()),
+        ("ses", session),
     ])
 }
 
@@ -182,6 +185,7 @@ fn random(prefix: &str) -> String {
         "tnt" => tenantry::ids::TenantId(uuid).to_string(),
         "usr" => tenantry::ids::UserId(uuid).to_string(),
         "svc" => tenantry::ids::ServiceId(uuid).to_string(),
+        "ses" => tenantry::ids::SessionId(uuid).to_string(),
         _ => tenantry::ids::BookingId(uuid).to_string(),
     }
 }

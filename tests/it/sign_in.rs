@@ -459,3 +459,109 @@ async fn refusals_hold_no_secrets() {
         assert!(!person.run(&query).await.to_string().contains(secret), "{query}");
     }
 }
+
+const CHANGE: &str =
+    "mutation($old: String!, $new: String!) { changePassword(input: { currentPassword: $old, newPassword: $new }) {
+    user { email } userErrors { code field } } }";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_password_ends_every_other_session() {
+    let (app, acme) = start().await;
+    let elsewhere = login(&app, "user@acme.test", PASSWORD).await;
+    let (access, refresh_token) = tokens_of(&elsewhere, "login");
+    let new = "an entirely new phrase";
+    let changed = acme.user.run_with(CHANGE, json!({ "old": PASSWORD, "new": new })).await;
+    assert_eq!(
+        changed["data"]["changePassword"],
+        json!({ "user": { "email": "user@acme.test" }, "userErrors": [] }),
+        "{changed}"
+    );
+    assert_eq!(code(&acme.user.run("{ viewer { id } }").await), ""); // this one goes on
+    assert_eq!(code(&app.bearer(Some(access)).run("{ viewer { id } }").await), "UNAUTHENTICATED");
+    assert_eq!(code(&refresh(&app, refresh_token).await), "TOKEN_INVALID");
+    assert_eq!(code(&login(&app, "user@acme.test", PASSWORD).await), "WRONG_CREDENTIALS");
+    assert_eq!(code(&login(&app, "user@acme.test", new).await), "");
+    let log = app.truth("select u.email from shared.audit_events e join shared.users u on u.id = e.object_id where action = 'users.change_password'").await;
+    assert_eq!(log, ["user@acme.test"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_is_changed_only_by_who_knows_it_and_only_for_a_good_one() {
+    let (app, acme) = start().await;
+    let change = async |old: &str, new: &str| {
+        let answer = acme.user.run_with(CHANGE, json!({ "old": old, "new": new })).await;
+        (code(&answer).to_owned(), answer["data"]["changePassword"]["userErrors"][0]["field"].clone())
+    };
+    assert_eq!(
+        change("wrong", "an entirely new phrase").await,
+        ("WRONG_CREDENTIALS".into(), json!(["currentPassword"]))
+    );
+    for weak in ["short", "password1", "user@acme.test", "aaaaaaaaaaaa", &"x7".repeat(200)] {
+        assert_eq!(change(PASSWORD, weak).await, ("WEAK_PASSWORD".into(), json!(["newPassword"])), "{weak}");
+    }
+    assert_eq!(code(&login(&app, "user@acme.test", PASSWORD).await), "");
+    // Guessing here counts like guessing at the door.
+    for _ in 0..20 {
+        change("wrong", "an entirely new phrase").await;
+    }
+    assert_eq!(change(PASSWORD, "an entirely new phrase").await.0, "RATE_LIMITED");
+    assert_eq!(
+        code(&app.anonymous().run_with(CHANGE, json!({ "old": PASSWORD, "new": "x" })).await),
+        "UNAUTHENTICATED"
+    );
+}
+
+/// The sign-in path does not come in as the caller, so it has to look itself whether his session still lives.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ended_session_changes_no_password() {
+    let (app, acme) = start().await;
+    let input = json!({ "old": PASSWORD, "new": "an entirely new phrase" });
+    app.by_hand("update shared.sessions set ended_at = now(), end_reason = 'LOGOUT'").await;
+    assert_eq!(code(&acme.user.run_with(CHANGE, input.clone()).await), "UNAUTHENTICATED");
+    app.by_hand("update shared.sessions set ended_at = null, end_reason = null; update shared.users set role = 'STAFF' where role = 'USER'").await;
+    assert_eq!(code(&acme.user.run_with(CHANGE, input.clone()).await), "UNAUTHENTICATED");
+    let stranger = tenantry::auth::Viewer { user: acme.admin.id, ..acme.staff.viewer };
+    let token = app.tokens.issue(&stranger, Timestamp::now()).unwrap().0;
+    assert_eq!(code(&app.bearer(Some(&token)).run_with(CHANGE, input).await), "UNAUTHENTICATED");
+}
+
+/// Of two changes at once one is made; the other was asked with a password that is the old one by then.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_password_changes_one_is_made() {
+    let (app, acme) = start().await;
+    let news = ["an entirely new phrase", "quite another new phrase"];
+    let both = join_all(news.map(|new| acme.user.run_with(CHANGE, json!({ "old": PASSWORD, "new": new })))).await;
+    let codes: Vec<&str> = both.iter().map(code).collect();
+    assert!(codes.contains(&"") && codes.contains(&"WRONG_CREDENTIALS"), "{codes:?}");
+    let good = join_all(news.map(|new| login(&app, "user@acme.test", new))).await;
+    assert_eq!(good.iter().filter(|it| code(it).is_empty()).count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_sees_and_ends_his_own_sessions() {
+    let (app, acme) = start().await;
+    let list = "{ sessions { id current expiresAt } }";
+    let phone = login(&app, "user@acme.test", PASSWORD).await;
+    let (phone, _) = tokens_of(&phone, "login");
+    let phone = app.bearer(Some(phone));
+    login(&app, "user@acme.test", PASSWORD).await;
+    let seen = phone.run(list).await["data"]["sessions"].as_array().unwrap().clone();
+    assert_eq!(seen.len(), 3);
+    assert_eq!(seen.iter().filter(|it| it["current"] == true).count(), 1);
+    assert_eq!(acme.other.run(list).await["data"]["sessions"].as_array().unwrap().len(), 1);
+
+    let revoke = "mutation($id: ID!) { revokeSession(input: { id: $id }) { sessionId userErrors { code } } }";
+    let own = json!({ "id": acme.user.viewer.session.to_string() });
+    assert_eq!(code(&acme.other.run_with(revoke, own.clone()).await), "NOT_FOUND");
+    assert_eq!(code(&acme.admin.run_with(revoke, own.clone()).await), "NOT_FOUND"); // not even an administrator's
+    assert_eq!(code(&acme.user.run("{ viewer { id } }").await), "");
+    let revoked = phone.run_with(revoke, own.clone()).await;
+    assert_eq!(revoked["data"]["revokeSession"]["sessionId"], own["id"], "{revoked}");
+    assert_eq!(code(&acme.user.run("{ viewer { id } }").await), "UNAUTHENTICATED");
+    assert_eq!(code(&phone.run_with(revoke, own).await), "NOT_FOUND");
+
+    let others = phone.run("mutation { revokeOtherSessions { revoked userErrors { code } } }").await;
+    assert_eq!(others["data"]["revokeOtherSessions"]["revoked"], 1, "{others}");
+    assert_eq!(phone.run(list).await["data"]["sessions"].as_array().unwrap().len(), 1);
+    assert_eq!(code(&acme.other.run("{ viewer { id } }").await), "");
+}
