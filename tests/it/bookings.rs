@@ -38,7 +38,7 @@ async fn a_customer_books_and_sees_it() {
 /// Trap 19: 50 clients, one slot: one booking, 49 `SLOT_TAKEN`, no other error.
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_clients_for_one_slot() {
-    let app = TestApp::start_with(Options { wait: std::time::Duration::from_secs(30), ..Options::default() }).await;
+    let app = TestApp::start_with(Options { ..Options::default() }).await;
     let acme = app.tenant("acme").await;
     let acme = &acme;
     let clients = (0..50).map(|client| {
@@ -58,11 +58,9 @@ async fn fifty_clients_for_one_slot() {
 /// The same through two processes, over several slots and services, with no deadlock on the way.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_never_double_book() {
-    let app = TestApp::start_with(Options { wait: std::time::Duration::from_secs(30), ..Options::default() }).await;
+    let app = TestApp::start_with(Options { ..Options::default() }).await;
     let acme = app.tenant("acme").await;
-    let second =
-        TestApp::on(app.database.clone(), Options { wait: std::time::Duration::from_secs(30), ..Options::default() })
-            .await;
+    let second = TestApp::on(app.database.clone(), Options { ..Options::default() }).await;
     let other = acme.admin.create_service(json!({ "name": "Other" })).await;
     let clients = (0..64).map(|client| {
         let mut person = [&acme.user, &acme.other, &acme.staff][client % 3].clone();
@@ -97,7 +95,7 @@ async fn two_processes_never_double_book() {
 /// each other. With plain inserts this ends in deadlocks; `on conflict do nothing` inserts speculatively.
 #[tokio::test(flavor = "multi_thread")]
 async fn contention_ends_in_a_clear_answer_not_in_a_deadlock() {
-    let patient = || Options { wait: std::time::Duration::from_secs(30), connections: 20, ..Options::default() };
+    let patient = || Options { connections: 20, ..Options::default() };
     let app = TestApp::start_with(patient()).await;
     let acme = app.tenant("acme").await;
     let mut processes = vec![app.clone()];

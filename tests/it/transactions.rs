@@ -229,8 +229,9 @@ async fn a_dropped_statement_is_cancelled_at_the_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_app_role_has_time_limits_of_its_own() {
-    let app = TestApp::start().await;
-    let settings = app.database.connect("tenantry_app").await;
+    // As the bootstrap leaves it; other tests' databases are more patient.
+    let database = crate::support::TestDatabase::create_empty().await;
+    let settings = database.connect("tenantry_app").await;
     for (name, value) in
         [("statement_timeout", "10s"), ("lock_timeout", "5s"), ("idle_in_transaction_session_timeout", "30s")]
     {

@@ -33,8 +33,17 @@ impl TestDatabase {
         let database = Self { name: new_name() };
         let admin = cluster.connect("postgres", "postgres").await;
         admin.batch_execute(&format!("create database {} template {TEMPLATE}", database.name)).await.unwrap();
-        // Privileges of a database are not cloned with it.
-        cluster.connect("postgres", &database.name).await.batch_execute(roles::BOOTSTRAP_DATABASE).await.unwrap();
+        // Privileges of a database are not cloned with it. And what a test waits for is never time: a machine that stands
+        // still for a while must not make one fail.
+        let patience = format!(
+            "alter role tenantry_app in database {0} set statement_timeout = '120s';
+             alter role tenantry_app in database {0} set lock_timeout = '120s';
+             alter role tenantry_app in database {0} set idle_in_transaction_session_timeout = '120s'",
+            database.name
+        );
+        let superuser = cluster.connect("postgres", &database.name).await;
+        superuser.batch_execute(roles::BOOTSTRAP_DATABASE).await.unwrap();
+        superuser.batch_execute(&patience).await.unwrap();
         database
     }
 

@@ -52,9 +52,9 @@ impl Default for Options {
         Self {
             role: roles::APP,
             connections: 6,
-            wait: Duration::from_secs(10),
+            wait: Duration::from_secs(60),
             limits: SignInLimits::default(),
-            deadline: Duration::from_secs(30),
+            deadline: Duration::from_secs(120),
         }
     }
 }
