@@ -1,7 +1,7 @@
 //! The transaction of one request: begun at its first statement, entered as one scope, shared by every resolver.
 //!
 //! - `begin`, `enter` and the first statement leave in one flush: tokio-postgres writes a request when its future is
-//!   first polled and answers in order, so nothing waits for `begin` but the error path.
+//!   first polled and answers in order, so the three are awaited together.
 //! - A statement that fails, or whose future is dropped before its answer, marks the transaction. A marked transaction
 //!   is rolled back and says so: PostgreSQL itself answers `commit` of an aborted one with success.
 //! - Dropped without an end, it queues a `rollback` and keeps its connection out of the pool until that is answered;
@@ -65,7 +65,7 @@ pub struct ScopedTx {
 /// What exists once the transaction has begun.
 struct Live {
     client: Arc<Object>,
-    /// Answers of `begin` and `enter`. Asked only when something failed: then they know the cause.
+    /// Answers of `begin` and `enter`, taken with the first statement's. When something failed they know the cause.
     opening: Shared<BoxFuture<'static, Result<(), DbError>>>,
     in_flight: AtomicUsize,
 }
@@ -130,8 +130,10 @@ impl ScopedTx {
         let answer = async {
             let prepared = live.client.prepare_cached(sql).await?;
             live.client.query(&prepared, params).await
-        }
-        .await;
+        };
+        // Together with `begin` and `enter`, whose answers come first: the connection holds back everything behind an
+        // answer that nobody takes.
+        let (_, answer) = futures_util::join!(live.opening.clone(), answer);
         let error = match answer {
             Ok(rows) => {
                 statement.answered();
