@@ -4,7 +4,9 @@ use async_graphql::{ComplexObject, Context, ID, InputObject, Object, SimpleObjec
 
 use super::{AuditFilter, Entry};
 use crate::{
-    graphql::{ApiError, ContextExt, Cursor, DateTime, Meaning, PageArgs, connection, page_cost, parse_id},
+    graphql::{
+        ApiError, ContextExt, Cursor, DateTime, Meaning, PageArgs, connection, filter_interval, page_cost, parse_id,
+    },
     ids::{BookingId, ServiceId, SessionId, UserId},
     users::graphql::User,
 };
@@ -101,12 +103,7 @@ pub struct AuditFilterInput {
 
 impl AuditFilterInput {
     fn read(self) -> Result<AuditFilter, ApiError> {
-        let (from, to) = (self.from.map(|it| it.0), self.to.map(|it| it.0));
-        if let (Some(from), Some(to)) = (from, to)
-            && from >= to
-        {
-            return Err(ApiError::bad_input("filter.to", "must be later than filter.from"));
-        }
+        let (from, to) = filter_interval(self.from, self.to)?;
         Ok(AuditFilter {
             actor: self.actor_id.map(|id| parse_id(&id, "filter.actorId")).transpose()?,
             action: self.action,

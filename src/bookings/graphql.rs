@@ -9,7 +9,7 @@ use super::{
 use crate::{
     graphql::{
         ApiError, ContextExt, Cursor, DateTime, MUTATION_COST, Meaning, Money, PageArgs, TimeZoneName, UserError,
-        UserErrorCode, connection, page_cost, parse_id, payload,
+        UserErrorCode, connection, filter_interval, page_cost, parse_id, payload,
     },
     ids::{BookingId, ServiceId, UserId},
     services::graphql::Service,
@@ -168,12 +168,7 @@ pub struct BookingFilterInput {
 
 impl BookingFilterInput {
     fn read(self) -> Result<BookingFilter, ApiError> {
-        let (from, to) = (self.from.map(|it| it.0), self.to.map(|it| it.0));
-        if let (Some(from), Some(to)) = (from, to)
-            && from >= to
-        {
-            return Err(ApiError::bad_input("filter.to", "must be later than filter.from"));
-        }
+        let (from, to) = filter_interval(self.from, self.to)?;
         Ok(BookingFilter {
             statuses: self.status.map(|it| it.into_iter().map(Into::into).collect()),
             service: self.service_id.map(|id| parse_id(&id, "filter.serviceId")).transpose()?,

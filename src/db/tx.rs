@@ -133,18 +133,14 @@ impl ScopedTx {
         };
         // Together with `begin` and `enter`, whose answers come first: the connection holds back everything behind an
         // answer that nobody takes.
-        let (_, answer) = futures_util::join!(live.opening.clone(), answer);
+        let (opening, answer) = futures_util::join!(live.opening.clone(), answer);
+        statement.answered();
         let error = match answer {
-            Ok(rows) => {
-                statement.answered();
-                return Ok(rows);
-            }
+            Ok(rows) => return Ok(rows),
             Err(error) => error,
         };
         self.marked.store(true, Ordering::Relaxed);
         // "Current transaction is aborted" hides the cause when it was `enter` that refused.
-        let opening = live.opening.clone().await;
-        statement.answered();
         opening?;
         if error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION) {
             return Err(self.cause(error).await);

@@ -162,7 +162,7 @@ impl RequestContext {
     /// Ends the request's transactions. For a mutation it returns once the commit was acknowledged.
     ///
     /// # Errors
-    /// When the commit failed: then nothing was kept, and the response must say so instead of what it had to say.
+    /// When the commit failed, or it is not known whether it did: the response must say so instead of what it had to say.
     pub async fn finish(&self) -> Result<(), DbError> {
         if let Some(directory) = self.directory.get() {
             directory.end_read();

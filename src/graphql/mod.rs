@@ -19,7 +19,7 @@ pub use context::{ContextExt, RequestContext, Work};
 pub(crate) use error::payload;
 pub use error::{ApiError, Code, INTERNAL_MESSAGE, Meaning, UserError, UserErrorCode};
 pub use paging::{Cursor, PageArgs, connection, page_cost};
-pub use scalars::{CurrencyCode, DateTime, Decimal, Money, MoneyInput, TimeZoneName, parse_id};
+pub use scalars::{CurrencyCode, DateTime, Decimal, Money, MoneyInput, TimeZoneName, filter_interval, parse_id};
 
 use crate::{
     audit::graphql::{AuditEvent, AuditQuery},

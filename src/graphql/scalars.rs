@@ -179,3 +179,20 @@ pub fn parse_id<T: FromStr<Err = InvalidId>>(id: &ID, field: &'static str) -> Re
         ApiError::bad_input(field, format!("must be an id that begins with {expected_prefix}_"))
     })
 }
+
+/// Reads the half-open interval of a filter's `from` and `to`, each of which may be left out.
+///
+/// # Errors
+/// `BAD_USER_INPUT` naming the end when it is not later than the beginning.
+pub fn filter_interval(
+    from: Option<DateTime>,
+    to: Option<DateTime>,
+) -> Result<(Option<Timestamp>, Option<Timestamp>), ApiError> {
+    let (from, to) = (from.map(|it| it.0), to.map(|it| it.0));
+    if let (Some(from), Some(to)) = (from, to)
+        && from >= to
+    {
+        return Err(ApiError::bad_input("filter.to", "must be later than filter.from"));
+    }
+    Ok((from, to))
+}
