@@ -1,6 +1,8 @@
-//! The command line: `tenantry [serve | migrate | seed | schema | database-url]`.
+//! The command line: `tenantry [serve | migrate | seed | admin | keys | outbox | schema | database-url]`.
 
 mod database;
+mod keys;
+mod outbox;
 mod serve;
 
 use std::{path::Path, sync::Arc};
@@ -8,7 +10,7 @@ use std::{path::Path, sync::Arc};
 use clap::{Parser, Subcommand};
 
 use crate::{
-    auth::{PasswordCost, Passwords, SignIn, SignInLimits, TokenSettings, Tokens},
+    auth::{PasswordCost, Passwords, SignIn, SignInError, SignInLimits, TokenSettings, Tokens},
     clock::Clock,
     config::{Config, Database, Environment, Settings},
     db::{Gate, migrations, roles},
@@ -39,6 +41,21 @@ enum Command {
     Migrate,
     /// Add the demo data, or what is missing of it; refused in production
     Seed,
+    /// Keep platform administrators, the operators of the deployment
+    Admin {
+        #[command(subcommand)]
+        command: AdminCommand,
+    },
+    /// Keep the keys that sign access tokens
+    Keys {
+        #[command(subcommand)]
+        command: keys::KeysCommand,
+    },
+    /// See mail and other effects that were given up, and have them tried again
+    Outbox {
+        #[command(subcommand)]
+        command: outbox::OutboxCommand,
+    },
     /// Print the GraphQL schema
     Schema,
     /// Print the connection URL of the app's role, for psql
@@ -46,6 +63,19 @@ enum Command {
         /// Of the owner's role instead
         #[arg(long)]
         owner: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum AdminCommand {
+    /// Add one. The password is asked for, or read from the standard input
+    Create {
+        /// What he signs in with
+        #[arg(long)]
+        email: String,
+        /// What he is called
+        #[arg(long)]
+        name: String,
     },
 }
 
@@ -61,10 +91,18 @@ impl Cli {
         }
         let config = Config::try_from(self.settings)?;
         telemetry::start(config.environment);
+        if let Some(point) = &config.fault {
+            crate::fault::set(point);
+        }
         match self.command {
             None | Some(Command::Serve) => serve::serve(&config).await,
             Some(Command::Migrate) => migrate(&config).await,
             Some(Command::Seed) => add_demo_data(&config).await,
+            Some(Command::Admin { command: AdminCommand::Create { email, name } }) => {
+                create_admin(&config, &email, &name).await
+            }
+            Some(Command::Keys { command }) => keys::run(&config, &command),
+            Some(Command::Outbox { command }) => outbox::run(&config, &command).await,
             Some(Command::DatabaseUrl { owner }) => print_database_url(&config, owner),
             Some(Command::Schema) => Ok(()),
         }
@@ -97,6 +135,33 @@ async fn add_demo_data(config: &Config) -> Result<(), CliError> {
     Ok(())
 }
 
+async fn create_admin(config: &Config, email: &str, name: &str) -> Result<(), CliError> {
+    use std::io::IsTerminal;
+    let password = if std::io::stdin().is_terminal() {
+        let first = rpassword::prompt_password("Password: ")?;
+        if rpassword::prompt_password("Once more: ")? != first {
+            return Err("the two differ".into());
+        }
+        first
+    } else {
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line)?;
+        line.trim_end_matches(['\r', '\n']).to_owned()
+    };
+    let connected = Connected::to(config).await?;
+    let gate = Gate::try_new(&connected.app_url, config.pool)?;
+    let added = sign_in(&gate, tokens(config)?)?.add_operator(email, name, password).await;
+    gate.close();
+    connected.stop().await;
+    match added {
+        Ok(true) => println!("{email} is a platform administrator"),
+        Ok(false) => return Err(format!("{email} is one already").into()),
+        Err(SignInError::Invalid(_, why) | SignInError::WeakPassword(_, why)) => return Err(why.into()),
+        Err(error) => return Err(format!("{error:?}").into()),
+    }
+    Ok(())
+}
+
 fn print_database_url(config: &Config, owner: bool) -> Result<(), CliError> {
     let url = match (&config.database, owner) {
         (Database::Given { app, .. }, false) => app.clone(),
@@ -124,7 +189,7 @@ fn tokens(config: &Config) -> Result<Arc<Tokens>, CliError> {
         Some(key) => Tokens::try_new(key, &config.jwt_retired_public_keys, settings)?,
         None => {
             std::fs::create_dir_all(&config.data_dir)?;
-            Tokens::with_key_file(&Path::new(&config.data_dir).join("jwt-signing-key.pem"), settings)?
+            Tokens::with_key_file(&Path::new(&config.data_dir).join(keys::FILE), settings)?
         }
     };
     Ok(Arc::new(tokens))

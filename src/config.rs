@@ -48,9 +48,20 @@ pub struct Settings {
     /// Claim aud of access tokens [default: tenantry-api]
     #[arg(long, env = "JWT_AUDIENCE", global = true, hide_env_values = true)]
     pub jwt_audience: Option<String>,
-    /// Mail server, e.g. smtp://localhost:1025. Checked, but not used by this version: it sends no mail yet
+    /// Mail server, e.g. smtp://localhost:1025 or smtps://user:password@mail.example.com; without it mail is written into
+    /// the folder mail of the data folder. Required to serve in production
     #[arg(long, env = "SMTP_URL", global = true, hide_env_values = true)]
     pub smtp_url: Option<String>,
+    /// Address that mail comes from [default: no-reply@localhost]
+    #[arg(long, env = "MAIL_FROM", global = true, hide_env_values = true)]
+    pub mail_from: Option<String>,
+    /// Page that links in mail lead to, with the token behind # [default: /account of this server]. Required to serve in
+    /// production
+    #[arg(long, env = "ACCOUNT_URL", global = true, hide_env_values = true)]
+    pub account_url: Option<String>,
+    /// Where a test has the process killed; nothing in a release build
+    #[arg(long, env = "TENANTRY_FAULT", global = true, hide = true, hide_env_values = true)]
+    pub tenantry_fault: Option<String>,
     /// Secret key of the payment provider. Checked, but not used by this version: it takes no payments yet
     #[arg(long, env = "STRIPE_SECRET_KEY", global = true, hide_env_values = true)]
     pub stripe_secret_key: Option<String>,
@@ -107,6 +118,14 @@ pub struct Config {
     pub jwt_issuer: String,
     /// Claim `aud`.
     pub jwt_audience: String,
+    /// Where mail goes; `None` takes the data folder.
+    pub smtp_url: Option<String>,
+    /// Whom mail comes from.
+    pub mail_from: String,
+    /// Where links in mail lead; `None` takes this server's own page.
+    pub account_url: Option<String>,
+    /// Where a test has the process killed.
+    pub fault: Option<String>,
 }
 
 /// Everything that is wrong with the configuration, one line each.
@@ -196,9 +215,16 @@ impl TryFrom<Settings> for Config {
                 crate::auth::Tokens::is_public_key(it)
             });
         }
-        checks.secret("SMTP_URL", given(settings.smtp_url).as_ref(), "smtp://… or smtps://…", |it| {
-            it.starts_with("smtp://") || it.starts_with("smtps://")
-        });
+        let smtp_url = given(settings.smtp_url);
+        checks.secret("SMTP_URL", smtp_url.as_ref(), "smtp://… or smtps://…", crate::mail::is_smtp_url);
+        let mail_from = given(settings.mail_from).unwrap_or_else(|| "no-reply@localhost".into());
+        if !crate::mail::is_address(&mail_from) {
+            checks.0.push(format!("MAIL_FROM is {mail_from:?}, expected an e-mail address"));
+        }
+        let account_url = given(settings.account_url);
+        if let Some(url) = account_url.as_ref().filter(|it| !it.starts_with("http://") && !it.starts_with("https://")) {
+            checks.0.push(format!("ACCOUNT_URL is {url:?}, expected http://… or https://…"));
+        }
         checks.secret("STRIPE_SECRET_KEY", given(settings.stripe_secret_key).as_ref(), "sk_… or rk_…", |it| {
             it.starts_with("sk_") || it.starts_with("rk_")
         });
@@ -231,6 +257,10 @@ impl TryFrom<Settings> for Config {
             jwt_retired_public_keys: retired,
             jwt_issuer: given(settings.jwt_issuer).unwrap_or_else(|| "tenantry".into()),
             jwt_audience: given(settings.jwt_audience).unwrap_or_else(|| "tenantry-api".into()),
+            smtp_url,
+            mail_from,
+            account_url,
+            fault: given(settings.tenantry_fault),
         })
     }
 }

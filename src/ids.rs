@@ -67,6 +67,10 @@ id_type!(/// A service that can be booked.
     ServiceId, "svc");
 id_type!(/// A booking.
     BookingId, "bkg");
+id_type!(/// An invitation to join a tenant.
+    InvitationId, "inv");
+id_type!(/// A platform administrator.
+    AdministratorId, "adm");
 id_type!(/// A plan that a tenant can subscribe to.
     PlanId, "pln");
 

@@ -9,6 +9,9 @@ use rust_decimal::Decimal;
 pub struct Currency(iso_currency::Currency);
 
 impl Currency {
+    /// The euro.
+    pub const EUR: Self = Self(iso_currency::Currency::EUR);
+
     /// How many decimals an amount has: 2 for EUR, 0 for JPY, 3 for KWD.
     pub fn decimals(self) -> u32 {
         u32::from(self.0.exponent().unwrap_or(0))

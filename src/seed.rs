@@ -5,7 +5,7 @@
 use jiff::{SignedDuration, Timestamp, ToSpan, civil::time, tz::TimeZone};
 
 use crate::{
-    auth::{Caller, NewUser, Origin, Role, SignIn, SignInError},
+    auth::{Caller, NewUser, Origin, Role, SignIn, SignInError, operators},
     billing,
     bookings::{self, BookingError, BookingStatus, NewBooking},
     clock::Clock,
@@ -20,7 +20,7 @@ use crate::{
 /// The password of every demo user. Production refuses to run with demo data.
 pub const DEMO_PASSWORD: &str = "demo-demo-demo";
 /// The operator of the deployment.
-const DEMO_OPERATOR: &str = "root@tenantry.test";
+pub const DEMO_OPERATOR: &str = "root@tenantry.test";
 /// The plan of demo tenants.
 const DEMO_PLAN: &str = "team";
 
@@ -158,11 +158,8 @@ pub async fn run(gate: &Gate, sign_in: &SignIn) -> Result<(), SeedError> {
         }
         fill(gate, sign_in, tenant, demo).await?;
     }
-    let root = sign_in.hash(DEMO_PASSWORD.into()).await.map_err(SignInError::from)?;
-    let directory = gate.directory(Scope::platform(None), Access::Write);
     // Last, so that it tells that all the rest is there.
-    tenants::add_platform_administrator(&directory, DEMO_OPERATOR, "Robin Root", &root, Timestamp::now()).await?;
-    directory.commit().await?;
+    sign_in.add_trusted_operator(DEMO_OPERATOR, "Robin Root", DEMO_PASSWORD.into()).await?;
     Ok(())
 }
 
@@ -186,7 +183,7 @@ pub async fn is_present(gate: &Gate) -> Result<bool, DbError> {
 /// When the statement fails.
 pub async fn is_complete(gate: &Gate) -> Result<bool, DbError> {
     let directory = gate.directory(Scope::directory_authenticator(), Access::Read);
-    let found = tenants::is_platform_administrator(&directory, DEMO_OPERATOR).await?;
+    let found = operators::is_operator(&directory, DEMO_OPERATOR).await?;
     directory.end_read();
     Ok(found)
 }
@@ -207,6 +204,7 @@ async fn make_tenant(gate: &Gate, demo: &DemoTenant) -> Result<TenantId, SeedErr
         currency: demo.currency.parse().map_err(|()| SeedError::Rule("currency".into()))?,
         plan: PlanId(plan.id.0),
         limits: serde_json::Value::Object(plan.limits.into_iter().map(|(meter, most)| (meter, most.into())).collect()),
+        features: plan.features.into(),
     };
     let directory = gate.directory(Scope::platform(None), Access::Write);
     new.id = tenants::register(&directory, &new, now).await?;

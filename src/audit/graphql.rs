@@ -5,9 +5,10 @@ use async_graphql::{ComplexObject, Context, ID, InputObject, Object, SimpleObjec
 use super::{AuditFilter, Entry};
 use crate::{
     graphql::{
-        ApiError, ContextExt, Cursor, DateTime, Meaning, PageArgs, connection, filter_interval, page_cost, parse_id,
+        ApiError, ContextExt, Cursor, DateTime, MUTATION_COST, Meaning, PageArgs, connection, filter_interval,
+        page_cost, parse_id,
     },
-    ids::{BookingId, ServiceId, SessionId, UserId},
+    ids::{BookingId, InvitationId, ServiceId, SessionId, TenantId, UserId},
     users::graphql::User,
 };
 
@@ -15,10 +16,14 @@ use crate::{
 #[derive(Clone, SimpleObject)]
 #[graphql(complex)]
 pub struct AuditEvent {
+    /// Its place in the tenant's chain, from 1 without a gap.
+    pub sequence: i32,
     /// When.
     pub at: DateTime,
     /// In which role: `ADMIN`, `STAFF`, `USER`, or that of a part of the system, such as `AUTHENTICATOR` for signing in.
     pub actor_role: String,
+    /// E-mail of the platform administrator who acted as this person.
+    pub impersonator: Option<String>,
     /// Feature and verb, such as `bookings.create`.
     pub action: String,
     /// What kind of object it was done to, such as `booking`.
@@ -35,6 +40,19 @@ pub struct AuditEvent {
     actor: Option<UserId>,
 }
 
+/// What looking through the chain of audit events found.
+#[derive(SimpleObject)]
+pub struct AuditChainVerification {
+    /// Whether every event is as it was written, and none is missing.
+    pub intact: bool,
+    /// How many events there are.
+    pub events: i32,
+    /// Events that were changed, or before which one is missing; at most 100, in the chain's order.
+    pub broken: Vec<AuditEvent>,
+    /// Whether events are missing at the end of the chain.
+    pub end_differs: bool,
+}
+
 /// One field that changed.
 #[derive(Clone, SimpleObject)]
 pub struct AuditChange {
@@ -48,13 +66,7 @@ pub struct AuditChange {
 
 impl From<Entry> for AuditEvent {
     fn from(entry: Entry) -> Self {
-        let object_id = entry.object.and_then(|id| match entry.object_type.as_str() {
-            "user" => Some(UserId(id).to_string()),
-            "service" => Some(ServiceId(id).to_string()),
-            "booking" => Some(BookingId(id).to_string()),
-            "session" => Some(SessionId(id).to_string()),
-            _ => None,
-        });
+        let object_id = entry.object_id();
         let changes = entry.changes.into_iter().map(|(field, change)| AuditChange {
             field,
             before: change["from"].to_string(),
@@ -62,7 +74,9 @@ impl From<Entry> for AuditEvent {
         });
         Self {
             at: DateTime(entry.at),
+            sequence: i32::try_from(entry.seq).unwrap_or(i32::MAX),
             actor_role: entry.actor_role,
+            impersonator: entry.impersonator,
             action: entry.action,
             object_type: entry.object_type,
             object_id: object_id.map(ID::from),
@@ -121,8 +135,15 @@ fn read_object_id(id: &ID) -> Result<uuid::Uuid, ApiError> {
     let any = user
         .or_else(|_| id.parse::<ServiceId>().map(|it| it.0))
         .or_else(|_| id.parse::<BookingId>().map(|it| it.0))
-        .or_else(|_| id.parse::<SessionId>().map(|it| it.0));
-    any.map_err(|_| ApiError::bad_input("filter.objectId", "must be an id of a user, service, booking or session"))
+        .or_else(|_| id.parse::<SessionId>().map(|it| it.0))
+        .or_else(|_| id.parse::<InvitationId>().map(|it| it.0))
+        .or_else(|_| id.parse::<TenantId>().map(|it| it.0));
+    any.map_err(|_| {
+        ApiError::bad_input(
+            "filter.objectId",
+            "must be an id of a user, invitation, service, booking, session or tenant",
+        )
+    })
 }
 
 impl From<super::AuditError> for Meaning {
@@ -156,5 +177,18 @@ impl AuditQuery {
         let filter = filter.map(AuditFilterInput::read).transpose()?.unwrap_or_default();
         let slice = super::list(&ctx.work()?.caller(), &filter, &page).await.map_err(Meaning::from)?;
         Ok(connection(KIND, slice, AuditEvent::from))
+    }
+
+    /// Computes the tenant's whole chain of audit events anew, and names those that are not as they were written.
+    /// Administrators only.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    async fn verify_audit_chain(&self, ctx: &Context<'_>) -> Result<AuditChainVerification, ApiError> {
+        let found = super::verify_chain(&ctx.work()?.caller()).await.map_err(Meaning::from)?;
+        Ok(AuditChainVerification {
+            intact: found.broken.is_empty() && !found.end_differs,
+            events: i32::try_from(found.events).unwrap_or(i32::MAX),
+            broken: found.broken.into_iter().map(AuditEvent::from).collect(),
+            end_differs: found.end_differs,
+        })
     }
 }

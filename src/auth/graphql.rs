@@ -2,20 +2,22 @@
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
-use super::{Actor, Login, PasswordsError, SignInError, SignedIn};
+use super::{Acceptance, Actor, Login, PasswordsError, Registration, SignInError, SignUp, SignedIn};
 use crate::{
+    auth::SessionCookies,
     graphql::{
-        ApiError, Code, ContextExt, DateTime, MUTATION_COST, Meaning, SIGN_IN_COST, STATEMENT_COST, UserError,
-        UserErrorCode, parse_id, payload,
+        ApiError, Code, ContextExt, CurrencyCode, DateTime, MUTATION_COST, Meaning, SIGN_IN_COST, STATEMENT_COST,
+        TimeZoneName, UserError, UserErrorCode, parse_id, payload,
     },
     ids::SessionId,
+    money::Currency,
     users::graphql::User,
 };
 
 /// Tokens of a sign-in.
 #[derive(SimpleObject)]
 pub struct Session {
-    /// A JWT for the header `Authorization: Bearer`.
+    /// A JWT for the header `Authorization: Bearer`. Empty in cookie mode: then it is in a cookie, as the refresh token is.
     access_token: String,
     /// When the access token expires.
     access_token_expires_at: DateTime,
@@ -51,7 +53,7 @@ pub struct LoginInput {
 /// What to prolong a session with.
 #[derive(InputObject)]
 pub struct RefreshSessionInput {
-    /// From the last `login` or `refreshSession`.
+    /// From the last `login` or `refreshSession`. Empty in cookie mode: then it is the cookie's.
     #[graphql(secret)]
     refresh_token: String,
 }
@@ -89,8 +91,124 @@ pub struct SignedInSession {
     address: Option<String>,
     /// Whether it is the one that asks.
     current: bool,
+    /// Whether it is a platform administrator's, acting as the user.
+    impersonated: bool,
 }
 
+/// For whom a new password is wanted.
+#[derive(InputObject)]
+pub struct RequestPasswordResetInput {
+    /// Upper and lower case are the same.
+    email: String,
+    /// The tenant's slug; without it a mail goes out for each tenant that the e-mail belongs to.
+    tenant: Option<String>,
+}
+
+/// A new password by a mailed token.
+#[derive(InputObject)]
+pub struct ResetPasswordInput {
+    /// From the mail.
+    #[graphql(secret)]
+    token: String,
+    /// 8 to 256 characters, and not easy to guess.
+    #[graphql(secret)]
+    new_password: String,
+}
+
+/// The token that confirms an e-mail.
+#[derive(InputObject)]
+pub struct VerifyEmailInput {
+    /// From the mail.
+    #[graphql(secret)]
+    token: String,
+}
+
+/// A business that signs up, with its first administrator.
+#[derive(InputObject)]
+pub struct SignUpInput {
+    /// What the business is called, 1 to 200 characters.
+    tenant_name: String,
+    /// Its name in addresses: 3 to 63 letters a to z, digits and hyphens.
+    slug: String,
+    /// What the administrator is called, 1 to 200 characters.
+    name: String,
+    /// The administrator's.
+    email: String,
+    /// 8 to 256 characters, and not easy to guess.
+    #[graphql(secret)]
+    password: String,
+    /// The zone of its calendar. `UTC` unless said.
+    time_zone: Option<TimeZoneName>,
+    /// The currency of its prices. `EUR` unless said.
+    currency: Option<CurrencyCode>,
+}
+
+/// A customer who registers himself.
+#[derive(InputObject)]
+pub struct RegisterUserInput {
+    /// The tenant's slug.
+    tenant: String,
+    /// Where the mail to confirm goes.
+    email: String,
+    /// 1 to 200 characters.
+    name: String,
+    /// 8 to 256 characters, and not easy to guess.
+    #[graphql(secret)]
+    password: String,
+}
+
+/// A registration that is confirmed.
+#[derive(InputObject)]
+pub struct ConfirmRegistrationInput {
+    /// From the mail.
+    #[graphql(secret)]
+    token: String,
+    /// The one that was given with `registerUser`.
+    #[graphql(secret)]
+    password: String,
+}
+
+/// Somebody who accepts an invitation.
+#[derive(InputObject)]
+pub struct AcceptInvitationInput {
+    /// From the mail.
+    #[graphql(secret)]
+    token: String,
+    /// 1 to 200 characters. Who has an account already keeps its name.
+    name: String,
+    /// 8 to 256 characters, and not easy to guess. Who has an account already keeps its password.
+    #[graphql(secret)]
+    password: String,
+}
+
+payload!(
+    /// The outcome of `requestPasswordReset`.
+    RequestPasswordResetPayload {
+        /// True: if the e-mail is somebody's, a mail is on its way. Nobody is told whether it is.
+        requested: bool
+    }
+);
+payload!(
+    /// The outcome of `resetPassword`.
+    ResetPasswordPayload {
+        /// True when the password is the new one. Sign in with it.
+        reset: bool
+    }
+);
+payload!(
+    /// The outcome of `requestEmailVerification`.
+    RequestEmailVerificationPayload {
+        /// Whether a mail is on its way; false for an e-mail that is confirmed already.
+        requested: bool
+    }
+);
+payload!(
+    /// The outcome of `verifyEmail`.
+    VerifyEmailPayload {
+        /// True when the e-mail is confirmed.
+        verified: bool
+    }
+);
 payload!(
     /// The outcome of `changePassword`.
     ChangePasswordPayload {
@@ -134,9 +252,21 @@ impl From<SignInError> for Meaning {
             }
             SignInError::TenantSuspended => mend(UserErrorCode::TenantSuspended, "", "This tenant is suspended."),
             SignInError::SessionEnded => Self::Refuse(ApiError::unauthenticated()),
-            SignInError::WeakPassword(why) => mend(UserErrorCode::WeakPassword, "newPassword", why),
+            SignInError::WeakPassword(field, why) => mend(UserErrorCode::WeakPassword, field, why),
+            SignInError::Invalid(field, message) => mend(UserErrorCode::Invalid, field, message),
+            SignInError::SlugTaken => mend(UserErrorCode::SlugTaken, "slug", "Another tenant has this slug."),
+            SignInError::TenantUnknown => mend(UserErrorCode::NotFound, "tenant", "There is no such tenant."),
+            SignInError::NotOpen => mend(
+                UserErrorCode::Invalid,
+                "tenant",
+                "This tenant's customers cannot register themselves: ask for an invitation.",
+            ),
+            SignInError::QuotaExceeded => {
+                mend(UserErrorCode::QuotaExceeded, "", "The tenant's plan allows no more users.")
+            }
+            SignInError::Impersonated => Self::Refuse(ApiError::impersonated()),
             SignInError::TokenInvalid => {
-                mend(UserErrorCode::TokenInvalid, "refreshToken", "This token is not good any more: sign in again.")
+                mend(UserErrorCode::TokenInvalid, "", "This token is unknown, used up or expired.")
             }
             SignInError::TooManyAttempts(wait) => Self::Refuse(ApiError::Refused {
                 code: Code::RateLimited,
@@ -171,6 +301,7 @@ impl AuthQuery {
             user_agent: it.user_agent,
             address: it.address,
             current: it.id == work.viewer.session,
+            impersonated: it.impersonated,
         };
         Ok(sessions.into_iter().map(view).collect())
     }
@@ -196,7 +327,109 @@ impl AuthMutation {
     #[graphql(complexity = "SIGN_IN_COST + child_complexity")]
     async fn refresh_session(&self, ctx: &Context<'_>, input: RefreshSessionInput) -> Result<LoginPayload, ApiError> {
         let request = ctx.request();
-        answer(ctx, request.sign_in()?.refresh(&input.refresh_token, request.origin()).await)
+        let of_cookie = request.refresh_cookie().filter(|_| input.refresh_token.is_empty());
+        let token = of_cookie.unwrap_or(&input.refresh_token);
+        answer(ctx, request.sign_in()?.refresh(token, request.origin()).await)
+    }
+
+    /// Creates a tenant and its first administrator, who is signed in at once. `SLUG_TAKEN` where another tenant has the
+    /// slug. In a document with other mutations it stands before them.
+    #[graphql(complexity = "SIGN_IN_COST + child_complexity")]
+    async fn sign_up(&self, ctx: &Context<'_>, input: SignUpInput) -> Result<LoginPayload, ApiError> {
+        let request = ctx.request();
+        let new = SignUp {
+            tenant_name: input.tenant_name,
+            slug: input.slug,
+            name: input.name,
+            email: input.email,
+            password: input.password,
+            time_zone: input.time_zone.map_or("UTC".into(), |it| it.0.iana_name().unwrap_or("UTC").to_owned()),
+            currency: input.currency.map_or(Currency::EUR, |it| it.0),
+        };
+        answer(ctx, request.sign_in()?.sign_up(new, request.origin()).await)
+    }
+
+    /// Asks for an account as a customer of a tenant with open registration. The answer is the same whether the e-mail is
+    /// known or not, and never holds a session: a mail has the link for `confirmRegistration`.
+    #[graphql(complexity = "SIGN_IN_COST + child_complexity")]
+    async fn register_user(&self, ctx: &Context<'_>, input: RegisterUserInput) -> Result<LoginPayload, ApiError> {
+        let request = ctx.request();
+        let (tenant, email, name, password) = (input.tenant, input.email, input.name, input.password);
+        let new = Registration { tenant, email, name, password };
+        match request.sign_in()?.register(new, request.origin()).await.map_err(Meaning::from) {
+            Ok(()) => Ok(LoginPayload { session: None, user: None, user_errors: vec![] }),
+            Err(Meaning::Mend(error)) => Ok(LoginPayload { session: None, user: None, user_errors: vec![error] }),
+            Err(Meaning::Refuse(error)) => Err(error),
+        }
+    }
+
+    /// Makes a registration an account, and signs in. The password of `registerUser` is asked for again, so that nobody
+    /// confirms what somebody else began in his name.
+    #[graphql(complexity = "SIGN_IN_COST + child_complexity")]
+    async fn confirm_registration(
+        &self,
+        ctx: &Context<'_>,
+        input: ConfirmRegistrationInput,
+    ) -> Result<LoginPayload, ApiError> {
+        let request = ctx.request();
+        let confirmed = request.sign_in()?.confirm_registration(&input.token, input.password, request.origin()).await;
+        answer(ctx, confirmed)
+    }
+
+    /// Joins a tenant by an invitation, and signs in. Who is a user of the tenant already keeps name, password and
+    /// bookings, and gets the invited role where it allows more.
+    #[graphql(complexity = "SIGN_IN_COST + child_complexity")]
+    async fn accept_invitation(
+        &self,
+        ctx: &Context<'_>,
+        input: AcceptInvitationInput,
+    ) -> Result<LoginPayload, ApiError> {
+        let request = ctx.request();
+        let new = Acceptance { token: input.token, name: input.name, password: input.password };
+        answer(ctx, request.sign_in()?.accept_invitation(new, request.origin()).await)
+    }
+
+    /// Has a mail sent by which a new password can be chosen within 30 minutes. The answer is the same whether the e-mail
+    /// is known or not.
+    #[graphql(complexity = "SIGN_IN_COST + child_complexity")]
+    async fn request_password_reset(
+        &self,
+        ctx: &Context<'_>,
+        input: RequestPasswordResetInput,
+    ) -> Result<RequestPasswordResetPayload, ApiError> {
+        let request = ctx.request();
+        let asked =
+            request.sign_in()?.request_password_reset(&input.email, input.tenant.as_deref(), request.origin()).await;
+        Ok(payload_of(asked.map(|()| true))?.into())
+    }
+
+    /// Chooses a new password by a mailed token, which is good once, and ends every session of the user.
+    #[graphql(complexity = "SIGN_IN_COST + child_complexity")]
+    async fn reset_password(
+        &self,
+        ctx: &Context<'_>,
+        input: ResetPasswordInput,
+    ) -> Result<ResetPasswordPayload, ApiError> {
+        let request = ctx.request();
+        let reset = request.sign_in()?.reset_password(&input.token, input.new_password, request.origin()).await;
+        Ok(payload_of(reset.map(|()| true))?.into())
+    }
+
+    /// Has a mail sent by which the caller shows that the mailbox is his.
+    #[graphql(complexity = "SIGN_IN_COST + child_complexity")]
+    async fn request_email_verification(&self, ctx: &Context<'_>) -> Result<RequestEmailVerificationPayload, ApiError> {
+        let request = ctx.request();
+        let Actor::Person(viewer) = request.actor() else { return Err(ApiError::unauthenticated()) };
+        let asked = request.sign_in()?.request_email_verification(viewer, request.origin()).await;
+        Ok(payload_of(asked)?.into())
+    }
+
+    /// Confirms an e-mail by a mailed token, which is good once.
+    #[graphql(complexity = "SIGN_IN_COST + child_complexity")]
+    async fn verify_email(&self, ctx: &Context<'_>, input: VerifyEmailInput) -> Result<VerifyEmailPayload, ApiError> {
+        let request = ctx.request();
+        let verified = request.sign_in()?.verify_email(&input.token, request.origin()).await;
+        Ok(payload_of(verified.map(|()| true))?.into())
     }
 
     /// Ends the caller's session: its tokens are refused from the next request on.
@@ -204,6 +437,7 @@ impl AuthMutation {
     async fn logout(&self, ctx: &Context<'_>) -> Result<LogoutPayload, ApiError> {
         let work = ctx.work()?;
         super::log_out(&work.caller()).await?;
+        ctx.request().change_cookies(SessionCookies::Clear);
         Ok(LogoutPayload { session_id: Some(work.viewer.session.to_string().into()), user_errors: Vec::new() })
     }
 
@@ -256,15 +490,33 @@ impl AuthMutation {
     }
 }
 
+/// What the caller can mend stays a value. Sign-in has ended its own transactions; nothing of the request's has to be
+/// undone.
+fn payload_of<T>(result: Result<T, SignInError>) -> Result<Result<T, UserError>, ApiError> {
+    match result.map_err(Meaning::from) {
+        Ok(value) => Ok(Ok(value)),
+        Err(Meaning::Mend(error)) => Ok(Err(error)),
+        Err(Meaning::Refuse(error)) => Err(error),
+    }
+}
+
 fn answer(ctx: &Context<'_>, result: Result<SignedIn, SignInError>) -> Result<LoginPayload, ApiError> {
     match result.map_err(Meaning::from) {
         Ok(signed_in) => {
             // So that the answer can tell about the user, his tenant and bookings.
             ctx.request().adopt(signed_in.viewer);
+            let now = ctx.request().sign_in_clock().now();
+            let in_cookies = ctx.request().change_cookies(SessionCookies::Set {
+                access: signed_in.access_token.clone(),
+                access_seconds: signed_in.access_token_expires_at.duration_since(now).as_secs(),
+                refresh: signed_in.refresh_token.clone(),
+                refresh_seconds: signed_in.refresh_token_expires_at.duration_since(now).as_secs(),
+            });
+            let shown = |token: String| if in_cookies { String::new() } else { token };
             let session = Session {
-                access_token: signed_in.access_token,
+                access_token: shown(signed_in.access_token),
                 access_token_expires_at: DateTime(signed_in.access_token_expires_at),
-                refresh_token: signed_in.refresh_token,
+                refresh_token: shown(signed_in.refresh_token),
                 refresh_token_expires_at: DateTime(signed_in.refresh_token_expires_at),
             };
             Ok(LoginPayload { session: Some(session), user: Some(signed_in.user.into()), user_errors: vec![] })

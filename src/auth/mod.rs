@@ -3,14 +3,20 @@
 //! The sign-in path opens its own transactions, in the role `AUTHENTICATOR`, and hashes between them, never inside one.
 
 pub mod graphql;
+pub mod joining;
+pub mod links;
+mod mails;
+pub mod operators;
 mod passwords;
 mod queries;
+mod recovery;
+mod requests;
 mod sign_in;
 mod strength;
 mod throttle;
 mod tokens;
 
-use std::str::FromStr;
+use std::{str::FromStr, sync::Arc};
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -18,9 +24,10 @@ use uuid::Uuid;
 use crate::{
     clock::Clock,
     db::{DbError, Scope, ScopeRole, ScopedTx},
-    ids::{SessionId, TenantId, UserId},
+    ids::{AdministratorId, SessionId, TenantId, UserId},
 };
 
+pub use joining::{Acceptance, Registration, SignUp, TenantDraft};
 pub use passwords::{PasswordCost, Passwords, PasswordsError};
 pub use sign_in::{Login, NewUser, SignIn, SignInError, SignedIn, normalise_email};
 pub use throttle::SignInLimits;
@@ -77,6 +84,8 @@ pub struct Viewer {
     pub role: Role,
     /// The sign-in that the token belongs to.
     pub session: SessionId,
+    /// Whether it is a platform administrator who acts as him: then nothing that proves who somebody is can be changed.
+    pub impersonated: bool,
 }
 
 impl Viewer {
@@ -86,15 +95,36 @@ impl Viewer {
     }
 }
 
+/// A signed-in platform administrator, as a verified token names him. Whether it is still so is the directory's `enter`
+/// to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlatformViewer {
+    /// Himself.
+    pub administrator: AdministratorId,
+    /// The sign-in that the token belongs to.
+    pub session: SessionId,
+    /// For the logs of tenants.
+    pub email: Arc<str>,
+}
+
+impl PlatformViewer {
+    /// The scope of his transactions, within a tenant or in the directory alone.
+    pub fn scope(&self, tenant: Option<TenantId>) -> Scope {
+        Scope::platform_administrator(tenant, self.administrator, self.session)
+    }
+}
+
 /// Who sent a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
     /// No token.
     Anonymous,
     /// A token that is not, or not any more, ours. Only what anonymous callers may do works; the rest is refused.
     Unverified,
-    /// A verified token.
+    /// A verified token of somebody of a tenant.
     Person(Viewer),
+    /// A verified token of an operator of the deployment.
+    Platform(PlatformViewer),
 }
 
 /// Where a request came from, for the audit log.
@@ -106,6 +136,26 @@ pub struct Origin {
     pub address: Option<String>,
     /// What the client calls itself, cut to 300 characters.
     pub user_agent: Option<String>,
+    /// E-mail of the platform administrator who acts as the person, if one does.
+    pub impersonator: Option<String>,
+}
+
+/// What becomes of a browser's cookies, in cookie mode.
+#[derive(Clone, Debug)]
+pub enum SessionCookies {
+    /// A session was begun or prolonged.
+    Set {
+        /// The access token.
+        access: String,
+        /// Its life.
+        access_seconds: i64,
+        /// The refresh token.
+        refresh: String,
+        /// Its life.
+        refresh_seconds: i64,
+    },
+    /// The session has ended.
+    Clear,
 }
 
 /// What every rule of a signed-in person is given: whose transaction, who, when and from where.
@@ -162,6 +212,8 @@ pub struct LiveSession {
     pub user_agent: Option<String>,
     /// From where.
     pub address: Option<String>,
+    /// Whether it is a platform administrator's, acting as the user.
+    pub impersonated: bool,
 }
 
 /// The caller's own live sessions, newest first.
@@ -191,7 +243,7 @@ pub async fn revoke_session(caller: &Caller<'_>, id: SessionId) -> Result<bool, 
 /// When a statement fails.
 pub async fn revoke_other_sessions(caller: &Caller<'_>) -> Result<u64, DbError> {
     let Viewer { user, session, .. } = caller.viewer;
-    let ended = queries::end_other_sessions(caller.tx, user, session, "REVOKED", caller.clock.now()).await?;
+    let ended = queries::end_other_sessions(caller.tx, user, Some(session), "REVOKED", caller.clock.now()).await?;
     if ended > 0 {
         crate::audit::record(caller, "sessions.revoke_others", "user", Some(user.0), Default::default()).await?;
     }

@@ -106,6 +106,14 @@ impl Passwords {
         .await?
     }
 
+    /// Whether a hash was made at another cost than today's, and so should be made anew.
+    pub fn is_outdated(&self, hash: &str) -> bool {
+        let today = self.argon2.params();
+        PasswordHash::new(hash).ok().and_then(|it| Params::try_from(&it).ok()).is_none_or(|it| {
+            (it.m_cost(), it.t_cost(), it.p_cost()) != (today.m_cost(), today.t_cost(), today.p_cost())
+        })
+    }
+
     /// How many hashes were computed since the start, of known users and of none.
     pub fn done(&self) -> usize {
         self.done.load(Ordering::Relaxed)

@@ -30,7 +30,7 @@ pub async fn logins_of(tx: &ScopedTx, email: &str) -> Result<Vec<LoginEntry>, Db
             "-- auth.logins_of
             select l.tenant_id, l.user_id, t.slug
               from logins l join tenants t on t.id = l.tenant_id
-             where l.email = $1 and t.state <> 'DELETED'
+             where l.email = $1 and t.state not in ('CREATING', 'DELETED')
              order by l.tenant_id",
             &[&email],
         )
@@ -79,7 +79,8 @@ pub async fn account(tx: &ScopedTx, user: UserId) -> Result<Option<Account>, DbE
     let row = tx
         .query_opt(
             "-- auth.account
-            select u.id, u.email, u.name, u.role, u.status, u.created_at, c.password_hash, t.state = 'SUSPENDED'
+            select u.id, u.email, u.name, u.role, u.status, u.created_at, u.email_verified_at,
+                   c.password_hash, t.state = 'SUSPENDED'
               from users u
               join credentials c on c.tenant_id = u.tenant_id and c.user_id = u.id
               join tenant_state t on t.tenant_id = u.tenant_id
@@ -88,7 +89,7 @@ pub async fn account(tx: &ScopedTx, user: UserId) -> Result<Option<Account>, DbE
         )
         .await?;
     row.map(|row| {
-        Ok(Account { user: crate::users::User::read(&row)?, password_hash: row.get(6), tenant_suspended: row.get(7) })
+        Ok(Account { user: crate::users::User::read(&row)?, password_hash: row.get(7), tenant_suspended: row.get(8) })
     })
     .transpose()
 }
@@ -100,13 +101,14 @@ pub async fn insert_session(
     user: UserId,
     now: Timestamp,
     expires_at: Timestamp,
+    impersonator: Option<&str>,
     origin: &Origin,
 ) -> Result<(), DbError> {
     tx.execute(
         "-- auth.insert_session
-        insert into sessions (tenant_id, id, user_id, created_at, expires_at, user_agent, address)
-        values ($1, $2, $3, $4, $5, $6, $7)",
-        &[&tx.tenant(), &id, &user, &now, &expires_at, &origin.user_agent, &origin.address],
+        insert into sessions (tenant_id, id, user_id, created_at, expires_at, user_agent, address, impersonator)
+        values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        &[&tx.tenant(), &id, &user, &now, &expires_at, &origin.user_agent, &origin.address, &impersonator],
     )
     .await
 }
@@ -198,7 +200,7 @@ pub async fn live_session(
     let row = tx
         .query_opt(
             "-- auth.live_session
-            select u.id, u.email, u.name, u.role, u.status, u.created_at, s.expires_at
+            select u.id, u.email, u.name, u.role, u.status, u.created_at, u.email_verified_at, s.expires_at
               from sessions s
               join users u on u.tenant_id = s.tenant_id and u.id = s.user_id and u.status = 'ACTIVE'
               join tenant_state t on t.tenant_id = s.tenant_id and t.state <> 'SUSPENDED'
@@ -206,7 +208,7 @@ pub async fn live_session(
             &[&tx.tenant(), &id, &now],
         )
         .await?;
-    row.map(|row: Row| Ok((crate::users::User::read(&row)?, row.get(6)))).transpose()
+    row.map(|row: Row| Ok((crate::users::User::read(&row)?, row.get(7)))).transpose()
 }
 
 /// Directory: makes the e-mail a login of the scope's tenant and returns whose. An earlier claim stands.
@@ -234,16 +236,17 @@ pub async fn insert_user(
     email: &str,
     name: &str,
     role: Role,
+    email_verified_at: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
             "-- auth.insert_user
-            insert into users (tenant_id, id, email, name, role, created_at, updated_at)
-            values ($1, $2, $3, $4, $5, $6, $6)
+            insert into users (tenant_id, id, email, name, role, created_at, updated_at, email_verified_at)
+            values ($1, $2, $3, $4, $5, $6, $6, $7)
             on conflict do nothing
             returning true",
-            &[&tx.tenant(), &id, &email, &name, &role.as_str(), &now],
+            &[&tx.tenant(), &id, &email, &name, &role.as_str(), &now, &email_verified_at],
         )
         .await?;
     Ok(row.is_some())
@@ -264,7 +267,7 @@ pub async fn sessions_of(tx: &ScopedTx, user: UserId) -> Result<Vec<LiveSession>
     let rows = tx
         .query(
             "-- auth.sessions_of
-            select id, created_at, expires_at, user_agent, address
+            select id, created_at, expires_at, user_agent, address, impersonator is not null
               from sessions
              where tenant_id = $1 and user_id = $2 and ended_at is null and expires_at > now()
              order by created_at desc, id desc
@@ -278,6 +281,7 @@ pub async fn sessions_of(tx: &ScopedTx, user: UserId) -> Result<Vec<LiveSession>
         expires_at: row.get(2),
         user_agent: row.get(3),
         address: row.get(4),
+        impersonated: row.get(5),
     };
     Ok(rows.iter().map(read).collect())
 }
@@ -286,7 +290,7 @@ pub async fn sessions_of(tx: &ScopedTx, user: UserId) -> Result<Vec<LiveSession>
 pub async fn end_other_sessions(
     tx: &ScopedTx,
     user: UserId,
-    kept: SessionId,
+    kept: Option<SessionId>,
     reason: &'static str,
     now: Timestamp,
 ) -> Result<u64, DbError> {
@@ -294,7 +298,7 @@ pub async fn end_other_sessions(
         .query(
             "-- auth.end_other_sessions
             update sessions set ended_at = $4, end_reason = $5
-             where tenant_id = $1 and user_id = $2 and id <> $3 and ended_at is null
+             where tenant_id = $1 and user_id = $2 and id is distinct from $3 and ended_at is null
             returning true",
             &[&tx.tenant(), &user, &kept, &now, &reason],
         )
@@ -320,4 +324,63 @@ pub async fn replace_credential(
         )
         .await?;
     Ok(row.is_some())
+}
+
+/// Gives a user a new hash, whatever the old one was.
+pub async fn set_credential(tx: &ScopedTx, user: UserId, hash: &str, now: Timestamp) -> Result<(), DbError> {
+    tx.execute(
+        "-- auth.set_credential
+        update credentials set password_hash = $3, updated_at = $4 where tenant_id = $1 and user_id = $2",
+        &[&tx.tenant(), &user, &hash, &now],
+    )
+    .await
+}
+
+/// Notes that the mailbox is the user's. The first time counts.
+pub async fn verify_email(tx: &ScopedTx, user: UserId, now: Timestamp) -> Result<(), DbError> {
+    tx.execute(
+        "-- auth.verify_email
+        update users set email_verified_at = coalesce(email_verified_at, $3), updated_at = $3
+         where tenant_id = $1 and id = $2",
+        &[&tx.tenant(), &user, &now],
+    )
+    .await
+}
+
+/// Has a user back who was invited again, in this role.
+pub async fn take_back(tx: &ScopedTx, user: UserId, role: Role, now: Timestamp) -> Result<(), DbError> {
+    tx.execute(
+        "-- auth.take_back
+        update users set role = $3, status = 'ACTIVE', updated_at = $4
+         where tenant_id = $1 and id = $2 and status <> 'ERASED'",
+        &[&tx.tenant(), &user, &role.as_str(), &now],
+    )
+    .await
+}
+
+/// Removes what proves who a user is, and where he signed in from.
+pub async fn delete_traces(tx: &ScopedTx, user: UserId) -> Result<(), DbError> {
+    tx.execute(
+        "-- auth.delete_credential
+        delete from credentials where tenant_id = $1 and user_id = $2",
+        &[&tx.tenant(), &user],
+    )
+    .await?;
+    tx.execute(
+        "-- auth.delete_sessions
+        delete from sessions where tenant_id = $1 and user_id = $2",
+        &[&tx.tenant(), &user],
+    )
+    .await
+}
+
+/// Directory: the user cannot sign in any more, and his e-mail is free.
+pub async fn delete_login(directory: &ScopedTx, user: UserId) -> Result<(), DbError> {
+    directory
+        .execute(
+            "-- auth.delete_login
+            delete from logins where tenant_id = $1 and user_id = $2",
+            &[&directory.tenant(), &user],
+        )
+        .await
 }

@@ -6,14 +6,15 @@ use jiff::{SignedDuration, Timestamp};
 use unicode_normalization::UnicodeNormalization;
 
 use super::{
-    Origin, Passwords, PasswordsError, Role, SignInLimits, Tokens, Viewer, queries, strength, throttle,
-    tokens::RefreshToken,
+    Origin, Passwords, PasswordsError, Role, SignInLimits, Tokens, Viewer, links, queries, requests, strength,
+    throttle, tokens::RefreshToken,
 };
 use crate::{
     audit,
     clock::Clock,
     db::{Access, DbError, Gate, Scope, ScopedTx},
     ids::{SessionId, TenantId, UserId, uuid_v7},
+    outbox::{self, Effect},
     users::{User, UserStatus},
 };
 
@@ -35,8 +36,20 @@ pub enum SignInError {
     TenantSuspended,
     /// The caller's session has ended.
     SessionEnded,
-    /// The new password is not good enough: why.
-    WeakPassword(&'static str),
+    /// The new password, in this field, is not good enough: why.
+    WeakPassword(&'static str, &'static str),
+    /// A value is out of its bounds: which field, and what it has to be.
+    Invalid(&'static str, &'static str),
+    /// Another tenant has the slug.
+    SlugTaken,
+    /// There is no tenant with this slug.
+    TenantUnknown,
+    /// The tenant does not let customers register themselves.
+    NotOpen,
+    /// The plan allows no more users.
+    QuotaExceeded,
+    /// Whoever acts as somebody else cannot change what proves who that is.
+    Impersonated,
     /// The refresh token is unknown, expired, used up, or its session has ended.
     TokenInvalid,
     /// Too many attempts; try again after this time.
@@ -90,18 +103,23 @@ pub struct SignedIn {
 
 /// The sign-in path.
 pub struct SignIn {
-    gate: Gate,
-    passwords: Passwords,
-    tokens: Arc<Tokens>,
-    limits: SignInLimits,
+    pub(super) gate: Gate,
+    pub(super) passwords: Passwords,
+    pub(super) tokens: Arc<Tokens>,
+    pub(super) limits: SignInLimits,
     /// Tokens and sessions follow the system's clock, as PostgreSQL and the token library do.
-    clock: Clock,
+    pub(super) clock: Clock,
 }
 
 impl SignIn {
     /// From its parts.
     pub fn new(gate: Gate, passwords: Passwords, tokens: Arc<Tokens>, limits: SignInLimits, clock: Clock) -> Self {
         Self { gate, passwords, tokens, limits, clock }
+    }
+
+    /// What time it is for tokens and sessions.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Checks e-mail and password and begins a session.
@@ -112,7 +130,7 @@ impl SignIn {
     /// See [`SignInError`].
     pub async fn login(&self, login: Login, origin: &Origin) -> Result<SignedIn, SignInError> {
         let email = normalise_email(&login.email);
-        let plausible = email.len() <= MAX_EMAIL_BYTES && login.password.chars().count() <= MAX_PASSWORD_LENGTH;
+        let plausible = is_plausible_email(&email) && login.password.chars().count() <= MAX_PASSWORD_LENGTH;
         if !plausible {
             return Err(SignInError::WrongCredentials);
         }
@@ -127,10 +145,11 @@ impl SignIn {
             None => self.account(TenantId(uuid::Uuid::nil()), UserId(uuid::Uuid::nil())).await?.and(None),
         };
         let hash = account.as_ref().map(|(_, account)| account.password_hash.clone());
-        let verified = self.passwords.verify(login.password, hash).await?;
+        let verified = self.passwords.verify(login.password.clone(), hash).await?;
         let Some((tenant, account)) =
             account.filter(|(_, account)| verified && account.user.status == UserStatus::Active)
         else {
+            self.note_failure(&email, login.tenant.as_deref(), origin).await?;
             return Err(SignInError::WrongCredentials);
         };
         if ambiguous {
@@ -139,12 +158,31 @@ impl SignIn {
         if account.tenant_suspended {
             return Err(SignInError::TenantSuspended);
         }
-        self.begin_session(tenant, account.user, origin).await
+        // Whoever has just shown the password lets us keep it as we would today.
+        let rehashed = if self.passwords.is_outdated(&account.password_hash) {
+            Some((account.password_hash.clone(), self.passwords.hash(login.password).await?))
+        } else {
+            None
+        };
+        self.begin_session(tenant, account.user, rehashed, origin).await
+    }
+
+    /// Notes a failed attempt for the audit log of whoever the e-mail belongs to. Known or not, it is the same work:
+    /// background work looks it up.
+    async fn note_failure(&self, email: &str, tenant: Option<&str>, origin: &Origin) -> Result<(), DbError> {
+        let directory = self.gate.directory(Scope::directory_authenticator(), Access::Write);
+        let now = self.clock.now();
+        requests::insert(&directory, requests::Kind::SignInFailed, email, tenant, origin, now).await?;
+        directory.commit().await
     }
 
     /// Counts the attempt, and says in which tenants the e-mail has a user. Its connection is given back at the end: an
     /// attempt never holds two at once.
-    async fn count_and_look_up(&self, email: &str, origin: &Origin) -> Result<Vec<queries::LoginEntry>, SignInError> {
+    pub(super) async fn count_and_look_up(
+        &self,
+        email: &str,
+        origin: &Origin,
+    ) -> Result<Vec<queries::LoginEntry>, SignInError> {
         let directory = self.gate.directory(Scope::directory_authenticator(), Access::Write);
         let counted =
             throttle::count(&directory, &self.limits, email, origin.address.as_deref(), self.clock.now()).await?;
@@ -154,7 +192,21 @@ impl SignIn {
         Ok(entries)
     }
 
-    async fn account(&self, tenant: TenantId, user: UserId) -> Result<Option<queries::Account>, DbError> {
+    /// Counts an attempt with a token that was mailed, or to begin a tenant: by address alone.
+    pub(super) async fn count_address(&self, origin: &Origin) -> Result<(), SignInError> {
+        self.count_mail_to("", origin).await
+    }
+
+    /// Counts a request that has a mail sent to this e-mail.
+    pub(super) async fn count_mail_to(&self, email: &str, origin: &Origin) -> Result<(), SignInError> {
+        let directory = self.gate.directory(Scope::directory_authenticator(), Access::Write);
+        let (address, now) = (origin.address.as_deref(), self.clock.now());
+        let counted = throttle::count_mail(&directory, &self.limits, email, address, now).await?;
+        directory.commit().await?;
+        counted.map_err(SignInError::TooManyAttempts)
+    }
+
+    pub(super) async fn account(&self, tenant: TenantId, user: UserId) -> Result<Option<queries::Account>, DbError> {
         let tx = self.gate.tenant(Scope::authenticator(tenant), Access::Read);
         match queries::account(&tx, user).await {
             Ok(account) => {
@@ -173,13 +225,23 @@ impl SignIn {
     ///
     /// # Errors
     /// When a statement or signing fails; then no session exists.
-    pub async fn begin_session(&self, tenant: TenantId, user: User, origin: &Origin) -> Result<SignedIn, SignInError> {
+    /// With `rehashed`, the hash that was verified and the one to keep instead.
+    pub(super) async fn begin_session(
+        &self,
+        tenant: TenantId,
+        user: User,
+        rehashed: Option<(String, String)>,
+        origin: &Origin,
+    ) -> Result<SignedIn, SignInError> {
         let now = self.clock.now();
         let session = SessionId::generate(now);
         let ends = now + self.tokens.settings.session_life;
         let refresh = self.tokens.first_refresh_token(tenant);
         let tx = self.gate.tenant(Scope::authenticator(tenant), Access::Write);
-        queries::insert_session(&tx, session, user.id, now, ends, origin).await?;
+        queries::insert_session(&tx, session, user.id, now, ends, None, origin).await?;
+        if let Some((verified, new)) = &rehashed {
+            queries::replace_credential(&tx, user.id, verified, new, now).await?;
+        }
         let refresh_expires = self.store_refresh_token(&tx, session, &refresh, now, ends).await?;
         let event = audit::Event::of_sign_in(user.id, "sessions.login", "session", Some(session.0));
         audit::record_as(&tx, event, now, origin).await?;
@@ -219,6 +281,8 @@ impl SignIn {
         if let Some(session) = queries::use_refresh_token(tx, &token.hash(), now).await? {
             let (user, ends) = queries::live_session(tx, session, now).await?.ok_or(SignInError::TokenInvalid)?;
             let expires = self.store_refresh_token(tx, session, &successor, now, ends).await?;
+            let event = audit::Event::of_sign_in(user.id, "sessions.refresh", "session", Some(session.0));
+            audit::record_as(tx, event, now, origin).await?;
             return self.issue(token.tenant, user, session, &successor, expires, now);
         }
         let Some((session, used_at)) = queries::used_refresh_token(tx, &token.hash()).await? else {
@@ -260,7 +324,7 @@ impl SignIn {
         refresh_token_expires_at: Timestamp,
         now: Timestamp,
     ) -> Result<SignedIn, SignInError> {
-        let viewer = Viewer { tenant, user: user.id, role: user.role, session };
+        let viewer = Viewer { tenant, user: user.id, role: user.role, session, impersonated: false };
         let (access_token, access_token_expires_at) =
             self.tokens.issue(&viewer, now).map_err(|error| SignInError::Signing(error.to_string()))?;
         Ok(SignedIn {
@@ -286,11 +350,14 @@ impl SignIn {
         new: String,
         origin: &Origin,
     ) -> Result<User, SignInError> {
+        if viewer.impersonated {
+            return Err(SignInError::Impersonated);
+        }
         let now = self.clock.now();
         let account = self.own_account(viewer, now).await?.ok_or(SignInError::SessionEnded)?;
         let user = account.user;
         if let Some(why) = strength::weakness(&new, &[&user.email, &user.name]) {
-            return Err(SignInError::WeakPassword(why));
+            return Err(SignInError::WeakPassword("newPassword", why));
         }
         self.count_and_look_up(&user.email, origin).await?;
         if !self.passwords.verify(current, Some(account.password_hash.clone())).await? {
@@ -303,7 +370,9 @@ impl SignIn {
             tx.rollback();
             return Err(SignInError::WrongCredentials); // Changed meanwhile: the one that was given is the old one.
         }
-        queries::end_other_sessions(&tx, user.id, viewer.session, "PASSWORD_CHANGED", now).await?;
+        queries::end_other_sessions(&tx, user.id, Some(viewer.session), "PASSWORD_CHANGED", now).await?;
+        links::void(&tx, links::Purpose::PasswordReset, user.id.0, now).await?;
+        outbox::enqueue(&tx, &Effect::MailPasswordChanged { user: user.id.0 }, now).await?;
         let event = audit::Event::of_sign_in(user.id, "users.change_password", "user", Some(user.id.0));
         audit::record_as(&tx, event, now, origin).await?;
         tx.commit().await?;
@@ -311,7 +380,11 @@ impl SignIn {
     }
 
     /// The account of a caller whose session still lives.
-    async fn own_account(&self, viewer: &Viewer, now: Timestamp) -> Result<Option<queries::Account>, SignInError> {
+    pub(super) async fn own_account(
+        &self,
+        viewer: &Viewer,
+        now: Timestamp,
+    ) -> Result<Option<queries::Account>, SignInError> {
         let tx = self.gate.tenant(Scope::authenticator(viewer.tenant), Access::Read);
         let live = match queries::live_session(&tx, viewer.session, now).await {
             Err(DbError::TenantNotHere) => return Ok(None),
@@ -321,30 +394,6 @@ impl SignIn {
         let account = if is_himself { queries::account(&tx, viewer.user).await? } else { None };
         tx.end_read();
         Ok(account)
-    }
-
-    /// Makes a user with a password: how people join. Done again after a crash, it completes what was begun.
-    ///
-    /// # Errors
-    /// When a statement fails, or the password cannot be hashed now.
-    pub async fn enrol(&self, tenant: TenantId, new: NewUser) -> Result<UserId, SignInError> {
-        let email = normalise_email(&new.email);
-        let now = self.clock.now();
-        let hash = self.passwords.hash(new.password).await?;
-
-        let directory = self.gate.directory(Scope::authenticator(tenant), Access::Write);
-        let user = queries::claim_login(&directory, &email, UserId::generate(now)).await?;
-        directory.commit().await?;
-        drop(directory);
-
-        let tx = self.gate.tenant(Scope::authenticator(tenant), Access::Write);
-        if queries::insert_user(&tx, user, &email, &new.name, new.role, now).await? {
-            queries::insert_credential(&tx, user, &hash, now).await?;
-            let event = audit::Event::of_sign_in(user, "users.join", "user", Some(user.0));
-            audit::record_as(&tx, event, now, &Origin::default()).await?;
-        }
-        tx.commit().await?;
-        Ok(user)
     }
 
     /// Whose login this e-mail is in the tenant.
@@ -367,15 +416,7 @@ impl SignIn {
     pub async fn trusted_session(&self, tenant: TenantId, email: &str) -> Result<Viewer, SignInError> {
         let user = self.login_owner(tenant, email).await?;
         let account = self.account(tenant, user).await?.ok_or(SignInError::WrongCredentials)?;
-        Ok(self.begin_session(tenant, account.user, &Origin::default()).await?.viewer)
-    }
-
-    /// A hash of this password, for credentials that are not a tenant's user's.
-    ///
-    /// # Errors
-    /// When the password cannot be hashed now.
-    pub async fn hash(&self, password: String) -> Result<String, PasswordsError> {
-        self.passwords.hash(password).await
+        Ok(self.begin_session(tenant, account.user, None, &Origin::default()).await?.viewer)
     }
 }
 
@@ -389,6 +430,11 @@ pub struct NewUser {
     pub role: Role,
     /// As typed.
     pub password: String,
+}
+
+/// Whether it can be somebody's.
+pub(super) fn is_plausible_email(email: &str) -> bool {
+    (3..=MAX_EMAIL_BYTES).contains(&email.len())
 }
 
 /// Unicode NFKC, lower case, without space around: how e-mails are stored and compared.

@@ -31,6 +31,10 @@ pub struct SignInLimits {
     pub account: Bucket,
     /// One address, whatever the account.
     pub address: Bucket,
+    /// Mails to one e-mail that somebody asked for who is not signed in.
+    pub mail: Bucket,
+    /// Tokens and new accounts that one address tries.
+    pub joining: Bucket,
 }
 
 impl Default for SignInLimits {
@@ -39,6 +43,8 @@ impl Default for SignInLimits {
             account_and_address: Bucket { burst: 10, interval: SignedDuration::from_secs(30) },
             account: Bucket { burst: 100, interval: SignedDuration::from_secs(2) },
             address: Bucket { burst: 100, interval: SignedDuration::from_secs(2) },
+            mail: Bucket { burst: 5, interval: SignedDuration::from_mins(5) },
+            joining: Bucket { burst: 50, interval: SignedDuration::from_secs(10) },
         }
     }
 }
@@ -61,9 +67,33 @@ pub(super) async fn count(
         (key(&["address", address]), limits.address),
         (key(&["account", email]), limits.account),
     ];
+    take_all(tx, &buckets, now).await
+}
+
+/// Counts one request that has a mail sent to this e-mail (`""` for none), or tries a token or a new account.
+pub(super) async fn count_mail(
+    tx: &ScopedTx,
+    limits: &SignInLimits,
+    email: &str,
+    address: Option<&str>,
+    now: Timestamp,
+) -> Result<Result<(), SignedDuration>, DbError> {
+    let network = address.map_or_else(|| "unknown".to_owned(), network);
+    let mut buckets = vec![(key(&["joining", &network]), limits.joining)];
+    if !email.is_empty() {
+        buckets.push((key(&["mail", email]), limits.mail));
+    }
+    take_all(tx, &buckets, now).await
+}
+
+async fn take_all(
+    tx: &ScopedTx,
+    buckets: &[(Vec<u8>, Bucket)],
+    now: Timestamp,
+) -> Result<Result<(), SignedDuration>, DbError> {
     let mut counted = Ok(());
     for (key, bucket) in buckets {
-        if !queries::take_from_bucket(tx, &key, bucket.interval, bucket.burst, now).await? {
+        if !queries::take_from_bucket(tx, key, bucket.interval, bucket.burst, now).await? {
             counted = Err(bucket.interval);
             break;
         }

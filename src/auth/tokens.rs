@@ -1,6 +1,6 @@
 //! Access tokens (JWT, EdDSA over Ed25519) and refresh tokens (opaque).
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, marker::PhantomData, path::Path};
 
 use aws_lc_rs::{
     digest, hmac, rand,
@@ -15,13 +15,11 @@ use jsonwebtoken::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Role, Viewer};
+use super::{Actor, PlatformViewer, Role, Viewer};
 use crate::ids::TenantId;
 
 /// How old a token may be that was issued by a clock ahead of ours, in seconds.
 const LEEWAY_SECONDS: u64 = 5;
-/// Marks a refresh token, so that a leaked one is found by scanners and is never taken for an access token.
-const REFRESH_PREFIX: &str = "tnr_";
 
 /// Why there are no signing keys.
 #[derive(Debug, thiserror::Error)]
@@ -73,15 +71,32 @@ struct Claims {
     iss: String,
     aud: String,
     sub: String,
-    /// The tenant.
-    tid: String,
+    /// The tenant; a platform administrator has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tid: Option<String>,
     role: String,
     /// The session.
     sid: String,
+    /// A platform administrator's e-mail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
+    /// Who acts as the person (RFC 8693, section 4.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    act: Option<ActingParty>,
     iat: i64,
     nbf: i64,
     exp: i64,
 }
+
+/// The claim `act`.
+#[derive(Debug, Serialize, Deserialize)]
+struct ActingParty {
+    /// E-mail of the platform administrator.
+    sub: String,
+}
+
+/// The claim `role` of platform administrators.
+const PLATFORM_ROLE: &str = "PLATFORM_ADMIN";
 
 /// Signs and verifies access tokens; makes refresh tokens.
 pub struct Tokens {
@@ -90,6 +105,7 @@ pub struct Tokens {
     /// By `kid`: the signing key's and those of keys that were retired but whose tokens still live.
     verifying: HashMap<String, DecodingKey>,
     jwks: JwkSet,
+    public_pem: String,
     validation: Validation,
     successor_key: hmac::Key,
     /// Lives, issuer and audience.
@@ -108,6 +124,8 @@ impl Tokens {
     ) -> Result<Self, KeyError> {
         let signing = EncodingKey::from_ed_pem(private_pem.as_bytes()).map_err(|_| KeyError::Invalid("private"))?;
         let pair = Ed25519KeyPair::from_pkcs8(signing.as_bytes()).map_err(|_| KeyError::Invalid("private"))?;
+        let der: Vec<u8> = PUBLIC_KEY_HEADER.iter().chain(pair.public_key().as_ref()).copied().collect();
+        let public_pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der));
         let mut keys = vec![URL_SAFE_NO_PAD.encode(pair.public_key().as_ref())];
         for pem in retired_public_pems {
             keys.push(public_key_of_pem(pem).ok_or(KeyError::Invalid("public"))?);
@@ -135,7 +153,16 @@ impl Tokens {
             hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, signing.as_bytes()), b"tenantry refresh token successor")
                 .as_ref(),
         );
-        Ok(Self { signing, header, verifying, jwks: JwkSet { keys: jwks }, validation, successor_key, settings })
+        Ok(Self {
+            signing,
+            header,
+            verifying,
+            jwks: JwkSet { keys: jwks },
+            public_pem,
+            validation,
+            successor_key,
+            settings,
+        })
     }
 
     /// With the key of this file, which is made (mode 0600) when there is none.
@@ -153,7 +180,42 @@ impl Tokens {
             }
             Err(error) => return Err(file_error(error)),
         };
-        Self::try_new(&pem, &[], settings)
+        let retired = match std::fs::read_to_string(retired_file(path)) {
+            Ok(pem) => vec![pem],
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(file_error(error)),
+        };
+        Self::try_new(&pem, &retired, settings)
+    }
+
+    /// Puts a new key into this file. The one before, if there was one, is accepted until the next change.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written, or holds no key.
+    pub fn rotate_key_file(path: &Path, new_pem: &str) -> Result<(), KeyError> {
+        let file_error = |source| KeyError::File { path: path.display().to_string(), source };
+        match std::fs::read_to_string(path) {
+            Ok(old) => {
+                let public = Self::try_new(&old, &[], TokenSettings::default())?.public_pem();
+                write_private(&retired_file(path), &public).map_err(file_error)?;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(file_error(error)),
+        }
+        write_private(path, new_pem).map_err(file_error)
+    }
+
+    /// A new private key in PEM format.
+    ///
+    /// # Errors
+    /// When the system has no randomness.
+    pub fn generate_private_pem() -> Result<String, KeyError> {
+        generate_private_pem()
+    }
+
+    /// The public half of the signing key, in PEM format.
+    pub fn public_pem(&self) -> String {
+        self.public_pem.clone()
     }
 
     /// An access token for this person, and when it expires.
@@ -161,32 +223,89 @@ impl Tokens {
     /// # Errors
     /// When signing fails, which no input can cause.
     pub fn issue(&self, viewer: &Viewer, now: Timestamp) -> Result<(String, Timestamp), jsonwebtoken::errors::Error> {
+        self.issue_as(viewer, None, now)
+    }
+
+    /// The same, for somebody who acts as this person.
+    ///
+    /// # Errors
+    /// When signing fails, which no input can cause.
+    pub fn issue_as(
+        &self,
+        viewer: &Viewer,
+        impersonator: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(String, Timestamp), jsonwebtoken::errors::Error> {
         let expires = whole_seconds(now + self.settings.access_life);
         let claims = Claims {
-            iss: self.settings.issuer.clone(),
-            aud: self.settings.audience.clone(),
             sub: viewer.user.to_string(),
-            tid: viewer.tenant.to_string(),
+            tid: Some(viewer.tenant.to_string()),
             role: viewer.role.as_str().to_owned(),
             sid: viewer.session.to_string(),
-            iat: now.as_second(),
-            nbf: now.as_second(),
-            exp: expires.as_second(),
+            act: impersonator.map(|it| ActingParty { sub: it.to_owned() }),
+            ..self.claims(now, expires)
         };
         Ok((jsonwebtoken::encode(&self.header, &claims, &self.signing)?, expires))
     }
 
-    /// Whom a token is about; `None` when it is not one of ours, has expired, or is not valid yet.
-    pub fn verify(&self, token: &str) -> Option<Viewer> {
+    /// An access token for a platform administrator, good until this instant.
+    ///
+    /// # Errors
+    /// When signing fails, which no input can cause.
+    pub fn issue_for_platform(
+        &self,
+        viewer: &PlatformViewer,
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
+        let claims = Claims {
+            sub: viewer.administrator.to_string(),
+            role: PLATFORM_ROLE.to_owned(),
+            sid: viewer.session.to_string(),
+            email: Some(viewer.email.to_string()),
+            ..self.claims(now, whole_seconds(expires))
+        };
+        jsonwebtoken::encode(&self.header, &claims, &self.signing)
+    }
+
+    /// What all tokens say.
+    fn claims(&self, now: Timestamp, expires: Timestamp) -> Claims {
+        Claims {
+            iss: self.settings.issuer.clone(),
+            aud: self.settings.audience.clone(),
+            sub: String::new(),
+            tid: None,
+            role: String::new(),
+            sid: String::new(),
+            email: None,
+            act: None,
+            iat: now.as_second(),
+            nbf: now.as_second(),
+            exp: expires.as_second(),
+        }
+    }
+
+    /// Whom a token is about, and who acts as him; `None` when it is not one of ours, has expired, or is not valid yet.
+    pub fn verify(&self, token: &str) -> Option<(Actor, Option<String>)> {
         let header = jsonwebtoken::decode_header(token).ok()?;
         let key = self.verifying.get(header.kid.as_deref()?)?;
         let claims = jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok()?.claims;
-        Some(Viewer {
-            tenant: claims.tid.parse().ok()?,
-            user: claims.sub.parse().ok()?,
-            role: claims.role.parse::<Role>().ok()?,
-            session: claims.sid.parse().ok()?,
-        })
+        let session = claims.sid.parse().ok()?;
+        let actor = match claims.tid {
+            Some(tenant) => Actor::Person(Viewer {
+                tenant: tenant.parse().ok()?,
+                user: claims.sub.parse().ok()?,
+                role: claims.role.parse::<Role>().ok()?,
+                session,
+                impersonated: claims.act.is_some(),
+            }),
+            None if claims.role == PLATFORM_ROLE => {
+                let (administrator, email) = (claims.sub.parse().ok()?, claims.email?.into());
+                Actor::Platform(PlatformViewer { administrator, session, email })
+            }
+            None => return None,
+        };
+        Some((actor, claims.act.map(|it| it.sub)))
     }
 
     /// Whether this is an Ed25519 public key in PEM format.
@@ -204,10 +323,7 @@ impl Tokens {
     /// # Panics
     /// When the operating system has no randomness, without which nothing here is safe.
     pub fn first_refresh_token(&self, tenant: TenantId) -> RefreshToken {
-        let mut secret = [0; 32];
-        // Unwrap safety: a system without randomness must not serve.
-        rand::fill(&mut secret).expect("randomness");
-        RefreshToken { tenant, secret }
+        RefreshToken::generate(tenant)
     }
 
     /// The token that follows this one. Always the same, so that a client whose answer was lost gets it again; it cannot
@@ -216,24 +332,63 @@ impl Tokens {
         let tag = hmac::sign(&self.successor_key, &token.bytes());
         let mut secret = [0; 32];
         secret.copy_from_slice(tag.as_ref());
-        RefreshToken { tenant: token.tenant, secret }
+        RefreshToken { tenant: token.tenant, secret, kind: PhantomData }
     }
 }
 
-/// An opaque refresh token: which tenant it belongs to, and 256 bits that only the client has.
+/// What an opaque token is for. Its prefix marks it, so that a leaked one is found by scanners and none is ever taken for
+/// another kind.
+pub trait TokenKind {
+    /// What it begins with.
+    const PREFIX: &'static str;
+}
+
+/// For a new pair of tokens.
 #[derive(Clone)]
-pub struct RefreshToken {
+pub struct Refresh;
+impl TokenKind for Refresh {
+    const PREFIX: &'static str = "tnr_";
+}
+
+/// For what a mail asks to do.
+#[derive(Clone)]
+pub struct Link;
+impl TokenKind for Link {
+    const PREFIX: &'static str = "tnl_";
+}
+
+/// Prolongs a session.
+pub type RefreshToken = OpaqueToken<Refresh>;
+/// Was sent by mail, and is good once.
+pub type LinkToken = OpaqueToken<Link>;
+
+/// An opaque token: which tenant it belongs to, and 256 random bits that only its holder has.
+#[derive(Clone)]
+pub struct OpaqueToken<K> {
     /// Tells where to look it up; proves nothing.
     pub tenant: TenantId,
     secret: [u8; 32],
+    kind: PhantomData<K>,
 }
 
-impl RefreshToken {
-    /// Reads what a client sent; `None` when it never was a refresh token.
+impl<K: TokenKind> OpaqueToken<K> {
+    /// A new one.
+    ///
+    /// # Panics
+    /// When the operating system has no randomness, without which nothing here is safe.
+    pub fn generate(tenant: TenantId) -> Self {
+        let mut secret = [0; 32];
+        // Unwrap safety: a system without randomness must not serve.
+        rand::fill(&mut secret).expect("randomness");
+        Self { tenant, secret, kind: PhantomData }
+    }
+
+    /// Reads what a client sent; `None` when it never was a token of this kind.
     pub fn parse(text: &str) -> Option<Self> {
-        let bytes = URL_SAFE_NO_PAD.decode(text.strip_prefix(REFRESH_PREFIX)?).ok()?;
+        let bytes = URL_SAFE_NO_PAD.decode(text.strip_prefix(K::PREFIX)?).ok()?;
         let (tenant, secret) = bytes.split_at_checked(16)?;
-        Some(Self { tenant: TenantId(Uuid::from_slice(tenant).ok()?), secret: secret.try_into().ok()? })
+        let tenant = TenantId(Uuid::from_slice(tenant).ok()?);
+        Some(Self { tenant, secret: secret.try_into().ok()?, kind: PhantomData })
     }
 
     /// What is stored of it: its SHA-256.
@@ -241,9 +396,9 @@ impl RefreshToken {
         digest::digest(&digest::SHA256, &self.bytes()).as_ref().to_vec()
     }
 
-    /// What the client gets.
+    /// What its holder gets.
     pub fn expose(&self) -> String {
-        format!("{REFRESH_PREFIX}{}", URL_SAFE_NO_PAD.encode(self.bytes()))
+        format!("{}{}", K::PREFIX, URL_SAFE_NO_PAD.encode(self.bytes()))
     }
 
     fn bytes(&self) -> [u8; 48] {
@@ -269,9 +424,16 @@ fn jwk(x: &str) -> Option<Jwk> {
     Some(jwk)
 }
 
-/// The raw key at the end of a SubjectPublicKeyInfo (RFC 8410: a 12-byte header, then the 32 bytes), as base64url.
+/// What a SubjectPublicKeyInfo of Ed25519 begins with (RFC 8410); the 32 bytes of the key follow.
+const PUBLIC_KEY_HEADER: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+
+/// Where the public half of the key before is kept.
+fn retired_file(path: &Path) -> std::path::PathBuf {
+    path.with_extension("retired.pem")
+}
+
+/// The raw key at the end of a SubjectPublicKeyInfo, as base64url.
 fn public_key_of_pem(pem: &str) -> Option<String> {
-    const HEADER: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
     let body: String = pem
         .trim()
         .strip_prefix("-----BEGIN PUBLIC KEY-----")?
@@ -279,7 +441,7 @@ fn public_key_of_pem(pem: &str) -> Option<String> {
         .split_whitespace()
         .collect();
     let der = STANDARD.decode(body).ok()?;
-    let key = der.strip_prefix(HEADER.as_slice())?;
+    let key = der.strip_prefix(PUBLIC_KEY_HEADER.as_slice())?;
     (key.len() == 32).then(|| URL_SAFE_NO_PAD.encode(key))
 }
 

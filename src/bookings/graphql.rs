@@ -249,6 +249,13 @@ impl From<Error> for Meaning {
             Error::NotYet => mend(Code::TooSoon, "status", "The booking has not begun."),
             Error::HasBegun => mend(Code::InvalidTransition, "", "The booking has begun: ask the staff."),
             Error::TooFar => mend(Code::TooFar, "startsAt", "One can book two years ahead."),
+            Error::NoticeTooShort(minutes) => {
+                mend(Code::TooSoon, "startsAt", &format!("Book at least {minutes} minutes ahead."))
+            }
+            Error::PastWindow(days) => mend(Code::TooFar, "startsAt", &format!("One can book {days} days ahead.")),
+            Error::TooLateToCancel(minutes) => {
+                mend(Code::TooSoon, "", &format!("One can cancel until {minutes} minutes before: ask the staff."))
+            }
             Error::SlotTaken => mend(Code::SlotTaken, "startsAt", "Another booking holds this time."),
             Error::TooLong(field, most) => mend(Code::Invalid, field, &format!("At most {most} characters.")),
             Error::QuotaExceeded => mend(Code::QuotaExceeded, "", "Your plan allows no more bookings this month."),

@@ -20,7 +20,8 @@ use crate::{
     ids::{BookingId, ServiceId, UserId},
     money::Money,
     paging::{Page, Slice},
-    services, tenants,
+    services,
+    tenants::{self, BookingRules},
     usage::{self, Meter, Period},
     users::{self, UserStatus},
 };
@@ -138,6 +139,12 @@ pub enum BookingError {
     HasBegun,
     /// More than [`MAX_AHEAD`].
     TooFar,
+    /// The tenant wants customers to book so many minutes ahead.
+    NoticeTooShort(i32),
+    /// The tenant lets customers book so many days ahead.
+    PastWindow(i32),
+    /// The tenant wants customers to cancel so many minutes ahead.
+    TooLateToCancel(i32),
     /// Every seat is taken at that time.
     SlotTaken,
     /// The notes or the reason are too long: which.
@@ -190,6 +197,9 @@ pub async fn book(caller: &Caller<'_>, new: NewBooking) -> Result<Booking, Booki
     if new.starts_at > now + MAX_AHEAD {
         return Err(BookingError::TooFar);
     }
+    if !caller.is_at_least(Role::Staff) {
+        keep_rules(&tenant.booking_rules, new.starts_at, now)?;
+    }
 
     let month = Period::month_of(now, &tenant.time_zone);
     if !usage::count_one(tx, Meter::Bookings, month, tenant.limits.of(Meter::Bookings.as_str())).await? {
@@ -223,6 +233,17 @@ pub async fn book(caller: &Caller<'_>, new: NewBooking) -> Result<Booking, Booki
     step?;
     event?;
     Ok(booking)
+}
+
+/// What the tenant asks of customers.
+fn keep_rules(rules: &BookingRules, starts_at: Timestamp, now: Timestamp) -> Result<(), BookingError> {
+    if starts_at < now + SignedDuration::from_mins(i64::from(rules.min_notice_minutes)) {
+        return Err(BookingError::NoticeTooShort(rules.min_notice_minutes));
+    }
+    if starts_at > now + SignedDuration::from_hours(24 * i64::from(rules.max_ahead_days)) {
+        return Err(BookingError::PastWindow(rules.max_ahead_days));
+    }
+    Ok(())
 }
 
 /// Takes the first free seat. One attempt for each seat: a customer cannot see which seats others hold, so only the
@@ -275,6 +296,12 @@ pub async fn set_status(
     }
     if !is_staff && before.starts_at <= now {
         return Err(BookingError::HasBegun);
+    }
+    if !is_staff {
+        let notice = tenants::current(tx).await?.booking_rules.cancel_notice_minutes;
+        if before.starts_at < now + SignedDuration::from_mins(i64::from(notice)) {
+            return Err(BookingError::TooLateToCancel(notice));
+        }
     }
     if matches!(to, BookingStatus::Completed | BookingStatus::NoShow) && before.starts_at > now {
         return Err(BookingError::NotYet);

@@ -1,6 +1,6 @@
 //! `tenantry serve`: from nothing to a served API, and back.
 
-use std::{future::IntoFuture, net::SocketAddr, time::Duration};
+use std::{future::IntoFuture, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, signal::unix::SignalKind, sync::watch};
 
@@ -12,7 +12,9 @@ use crate::{
     embedded::EmbeddedError,
     graphql,
     http::{AppParts, router},
+    mail::{MailSettings, Mailer},
     seed,
+    worker::Worker,
 };
 
 /// How long a request may take altogether.
@@ -51,7 +53,7 @@ async fn serve_on(
     refuse_unsafe(&connected.app_url).await?;
     let gate = Gate::try_new(&connected.app_url, config.pool)?;
     let tokens = tokens(config)?;
-    let sign_in = std::sync::Arc::new(sign_in(&gate, tokens.clone())?);
+    let sign_in = Arc::new(sign_in(&gate, tokens.clone())?);
     let has_demo_data = match (config.environment, &config.database) {
         (Environment::Development, Database::Private) => {
             if !seed::is_complete(&gate).await? {
@@ -73,16 +75,18 @@ async fn serve_on(
         )
     })?;
     let address = listener.local_addr()?;
+    let (mailer, mail_goes_to) = mailer(config, address)?;
     let (stop, mut stopping) = watch::channel(None::<String>);
     let app = router(AppParts {
         schema: graphql::schema(),
         gate: gate.clone(),
-        sign_in,
+        sign_in: sign_in.clone(),
         tokens,
         clock: Clock::system(),
         deadline: REQUEST_DEADLINE,
     })
     .into_make_service_with_connect_info::<SocketAddr>();
+    let worker = Worker::new(gate.clone(), sign_in, Arc::new(mailer), Clock::system()).start(stopping.clone());
     tokio::spawn(watch_signals(stop.clone()));
     if let Some(ended) = ended {
         watch_cluster(ended, stop.clone());
@@ -91,7 +95,7 @@ async fn serve_on(
     let server = axum::serve(listener, app).with_graceful_shutdown(async move {
         let _ = told.wait_for(Option::is_some).await;
     });
-    print_banner(address, has_demo_data, started.elapsed());
+    print_banner(address, has_demo_data, &mail_goes_to, started.elapsed());
 
     // It ends only when it was told to, and then once open requests have finished.
     let mut serving = tokio::spawn(server.into_future());
@@ -104,6 +108,8 @@ async fn serve_on(
     if tokio::time::timeout(DRAIN_LIMIT, serving).await.is_err() {
         eprintln!("Some requests did not end in {} s and were cut off.", DRAIN_LIMIT.as_secs());
     }
+    // What it is at is finished: a mail takes half a minute at most.
+    let _ = tokio::time::timeout(DRAIN_LIMIT, worker).await;
     gate.close();
     if reason.starts_with("PostgreSQL") { Err(reason.into()) } else { Ok(()) }
 }
@@ -144,11 +150,29 @@ fn explain(error: CliError) -> CliError {
     }
 }
 
-fn print_banner(address: SocketAddr, has_demo_data: bool, took: Duration) {
+/// Where mail goes, and how that is told.
+fn mailer(config: &Config, address: SocketAddr) -> Result<(Mailer, String), CliError> {
+    if config.environment == Environment::Production && (config.smtp_url.is_none() || config.account_url.is_none()) {
+        return Err("SMTP_URL and ACCOUNT_URL are missing, expected both in production: people join by mail".into());
+    }
+    let own_page = format!("http://{address}/account");
+    let (settings, told) = match &config.smtp_url {
+        Some(url) => (MailSettings::Smtp(url.clone()), "to the server of SMTP_URL".to_owned()),
+        None => {
+            let folder = config.data_dir.join("mail");
+            let told = format!("into {}", folder.display());
+            (MailSettings::Folder(folder), told)
+        }
+    };
+    Ok((Mailer::try_new(&settings, &config.mail_from, config.account_url.as_deref().unwrap_or(&own_page))?, told))
+}
+
+fn print_banner(address: SocketAddr, has_demo_data: bool, mail_goes_to: &str, took: Duration) {
     println!();
     println!("Tenantry serves at http://{address} (ready in {:.1} s)", took.as_secs_f64());
     println!("  GraphiQL   http://{address}/graphiql");
     println!("  GraphQL    http://{address}/graphql");
+    println!("  Mail       {mail_goes_to}");
     if has_demo_data {
         println!("  Demo logins, all with the password {}:", seed::DEMO_PASSWORD);
         for tenant in &seed::DEMO_TENANTS {
@@ -158,6 +182,7 @@ fn print_banner(address: SocketAddr, has_demo_data: bool, took: Duration) {
                 .collect();
             println!("    {}", people.join("  "));
         }
+        println!("    {} (platform administrator: platformLogin)", seed::DEMO_OPERATOR);
     }
     println!("Stop with Ctrl-C.");
 }

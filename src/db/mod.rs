@@ -11,6 +11,7 @@ mod safety;
 mod scope;
 mod sql_types;
 mod tx;
+mod wakeups;
 
 pub use error::DbError;
 pub use pools::{Gate, PoolSettings, Stats, is_database_url, url_password};

@@ -9,7 +9,7 @@ use std::{
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio_postgres::{Config, NoTls};
 
-use super::{Access, DbError, Scope, ScopedTx, migrations};
+use super::{Access, DbError, Scope, ScopedTx, migrations, wakeups::Wakeups};
 
 /// How large the pools are and how long they wait.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +44,7 @@ pub struct Gate {
     /// Every tenant's store, as long as all are placed in shared tables.
     shared: Pool,
     stats: Arc<Stats>,
+    wakeups: Arc<Wakeups>,
 }
 
 impl Gate {
@@ -58,22 +59,28 @@ impl Gate {
             directory: pool(config.clone(), migrations::DIRECTORY_SCHEMA, directory_size, settings.wait)?,
             shared: pool(config, migrations::SHARED_SCHEMA, settings.max_connections, settings.wait)?,
             stats: Arc::default(),
+            wakeups: Arc::default(),
         })
     }
 
     /// A transaction in the tenant's store. Costs nothing until its first statement.
     pub fn tenant(&self, scope: Scope, access: Access) -> ScopedTx {
-        ScopedTx::new(self.shared.clone(), self.stats.clone(), scope, access)
+        ScopedTx::new(self.shared.clone(), self.stats.clone(), self.wakeups.clone(), scope, access)
     }
 
     /// A transaction in the directory. Costs nothing until its first statement.
     pub fn directory(&self, scope: Scope, access: Access) -> ScopedTx {
-        ScopedTx::new(self.directory.clone(), self.stats.clone(), scope, access)
+        ScopedTx::new(self.directory.clone(), self.stats.clone(), self.wakeups.clone(), scope, access)
     }
 
     /// What the transactions did so far.
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// Who has background work to do, as the commits of this process tell.
+    pub fn wakeups(&self) -> &Wakeups {
+        &self.wakeups
     }
 
     /// Whether the database answers.

@@ -1,6 +1,6 @@
 //! Who a transaction is for. PostgreSQL's policies see exactly this and nothing else.
 
-use crate::ids::{SessionId, TenantId, UserId};
+use crate::ids::{AdministratorId, SessionId, TenantId, UserId};
 
 /// What a scope may do; the policies in `sql/` say what that is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,6 +49,11 @@ impl Scope {
         Self { tenant: Some(tenant), user: Some(user), role, session: Some(session) }
     }
 
+    /// Whose tenant it is in; `None` only in the directory.
+    pub fn tenant(&self) -> Option<TenantId> {
+        self.tenant
+    }
+
     /// What it may do.
     pub fn role(&self) -> ScopeRole {
         self.role
@@ -74,7 +79,17 @@ impl Scope {
         Self { tenant: Some(tenant), user: None, role: ScopeRole::Worker, session: None }
     }
 
-    /// Making and keeping tenants, from the command line.
+    /// A platform administrator, as a verified token names him. In the directory `enter` checks that his session lives.
+    pub fn platform_administrator(
+        tenant: Option<TenantId>,
+        administrator: AdministratorId,
+        session: SessionId,
+    ) -> Self {
+        let (user, session) = (Some(UserId(administrator.0)), Some(session));
+        Self { tenant, user, role: ScopeRole::PlatformAdmin, session }
+    }
+
+    /// Making and keeping tenants, from the command line and in background work.
     pub fn platform(tenant: Option<TenantId>) -> Self {
         Self { tenant, user: None, role: ScopeRole::PlatformAdmin, session: None }
     }

@@ -21,7 +21,7 @@ use tokio::sync::OnceCell;
 use tokio_postgres::{NoTls, Row, error::SqlState, types::ToSql};
 use tracing::{Instrument, debug_span, warn};
 
-use super::{DbError, Stats, scope::Scope};
+use super::{DbError, Stats, scope::Scope, wakeups::Wakeups};
 use crate::ids::TenantId;
 
 /// A bind parameter.
@@ -29,6 +29,9 @@ pub type Param<'a> = &'a (dyn ToSql + Sync);
 
 const ENTER: &str = "-- db.enter
     select enter($1, $2, $3, $4, $5)";
+/// Events wait until here, so that writers of one tenant's chain wait for each other's commit and for nothing else.
+const APPEND_AUDIT_EVENTS: &str = "-- db.append_audit_events
+    select append_audit_events($1, $2)";
 
 /// How long a dropped transaction's statement may go on before it is cancelled.
 const DRAIN_GRACE: Duration = Duration::from_millis(100);
@@ -59,7 +62,20 @@ pub struct ScopedTx {
     cause: Mutex<Option<DbError>>,
     /// Whether `open` shall set a savepoint right after `enter`.
     savepoint_wanted: AtomicBool,
+    /// Audit events, appended to the tenant's chain right before the commit.
+    events: Mutex<Events>,
+    wakeups: Arc<Wakeups>,
+    /// Whether the commit leaves background work behind.
+    leaves_work: AtomicBool,
     ended: AtomicBool,
+}
+
+/// Audit events of a transaction, in their order.
+#[derive(Default)]
+struct Events {
+    all: Vec<serde_json::Value>,
+    /// How many there were at the savepoint.
+    before_field: usize,
 }
 
 /// What exists once the transaction has begun.
@@ -71,7 +87,7 @@ struct Live {
 }
 
 impl ScopedTx {
-    pub(super) fn new(pool: Pool, stats: Arc<Stats>, scope: Scope, access: Access) -> Self {
+    pub(super) fn new(pool: Pool, stats: Arc<Stats>, wakeups: Arc<Wakeups>, scope: Scope, access: Access) -> Self {
         Self {
             pool,
             stats,
@@ -81,6 +97,9 @@ impl ScopedTx {
             marked: AtomicBool::new(false),
             cause: Mutex::new(None),
             savepoint_wanted: AtomicBool::new(false),
+            events: Mutex::default(),
+            wakeups,
+            leaves_work: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         }
     }
@@ -166,6 +185,21 @@ impl ScopedTx {
         self.cause.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Adds an audit event, which is appended to the tenant's chain when this commits. `append_audit_events` in
+    /// `sql/tenant` says what its fields are.
+    pub fn log(&self, event: serde_json::Value) {
+        self.lock_events().all.push(event);
+    }
+
+    fn lock_events(&self) -> MutexGuard<'_, Events> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has background work begin once this has committed.
+    pub fn wake_on_commit(&self) {
+        self.leaves_work.store(true, Ordering::Relaxed);
+    }
+
     /// Whether it holds a connection.
     pub fn has_begun(&self) -> bool {
         self.live.initialized()
@@ -200,6 +234,10 @@ impl ScopedTx {
     /// there is never more than one.
     pub fn start_field(&self) {
         self.savepoint_wanted.store(true, Ordering::Relaxed);
+        {
+            let mut events = self.lock_events();
+            events.before_field = events.all.len();
+        }
         if let Some(live) = self.begun() {
             write_now(live.client.batch_execute("savepoint field"));
         }
@@ -210,6 +248,11 @@ impl ScopedTx {
     pub async fn end_field(&self, keep: bool) -> Result<bool, DbError> {
         self.savepoint_wanted.store(false, Ordering::Relaxed);
         let marked = self.marked.load(Ordering::Relaxed);
+        if !keep || marked {
+            let mut events = self.lock_events();
+            let before = events.before_field;
+            events.all.truncate(before);
+        }
         let Some(live) = self.begun() else { return Ok(keep && !marked) };
         if keep && !marked {
             write_now(live.client.batch_execute("release savepoint field"));
@@ -229,6 +272,10 @@ impl ScopedTx {
     /// Fails with the cause, or [`DbError::NotCommitted`], when a statement failed: then everything was rolled back. Fails
     /// with [`DbError::CommitUnknown`] when the server's answer did not come.
     pub async fn commit(&self) -> Result<(), DbError> {
+        let events = std::mem::take(&mut self.lock_events().all);
+        if !events.is_empty() && !self.marked.load(Ordering::Relaxed) {
+            self.live().await?; // It may be that nothing but an event is to be written.
+        }
         let Some(live) = self.begun() else { return Ok(()) };
         if self.marked.load(Ordering::Relaxed) {
             self.rollback();
@@ -238,14 +285,38 @@ impl ScopedTx {
             }
             return Err(self.lock_cause().take().unwrap_or(DbError::NotCommitted));
         }
-        live.client.batch_execute("commit").await.map_err(|error| match DbError::from(error) {
+        let unknown = |error: tokio_postgres::Error| match DbError::from(error) {
             // No answer, or one of a server that goes down: it may have been written before.
             DbError::Unavailable(cause) => DbError::CommitUnknown(cause),
             refused => refused,
-        })?;
+        };
+        let (appended, committed) = if events.is_empty() {
+            (Ok(()), live.client.batch_execute("commit").await)
+        } else {
+            let append = live.client.prepare_cached(APPEND_AUDIT_EVENTS).await?;
+            let events = serde_json::Value::Array(events);
+            let params: [Param<'_>; 2] = [&self.scope.tenant.map(|it| it.0), &events];
+            // In one flush, so that the chain's end is locked for the time of the commit alone. When the first fails the
+            // second rolls back.
+            let (opening, appended, committed) = futures_util::join!(
+                live.opening.clone(),
+                live.client.query(&append, &params),
+                live.client.batch_execute("commit")
+            );
+            if appended.is_err() {
+                opening?; // Refused at the door, which is why.
+            }
+            (appended.map(drop), committed)
+        };
+        committed.map_err(unknown)?;
         // Only now: a commit whose answer was not awaited is not to be handed back as a clean connection.
         self.ended.store(true, Ordering::Relaxed);
-        live.opening.clone().await
+        appended.map_err(unknown)?;
+        live.opening.clone().await?;
+        if self.leaves_work.load(Ordering::Relaxed) {
+            self.wakeups.ring(self.scope.tenant);
+        }
+        Ok(())
     }
 
     /// Ends a transaction that only read, without waiting for the answer: there is nothing that it could still tell.

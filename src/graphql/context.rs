@@ -12,7 +12,8 @@ use async_graphql::Context;
 
 use super::{ApiError, Code, Meaning, UserError, batching::LoadQueue, loaders::Loaders};
 use crate::{
-    auth::{Actor, Caller, Origin, SignIn, Viewer},
+    audit,
+    auth::{Actor, Caller, Origin, SessionCookies, SignIn, Viewer},
     clock::Clock,
     db::{Access, DbError, Gate, Scope, ScopedTx},
 };
@@ -31,6 +32,14 @@ pub struct RequestContext {
     /// Work in the scope of a session that the running mutation field has just begun; it ends with the field.
     adopted: Mutex<Option<Arc<Work>>>,
     directory: OnceLock<ScopedTx>,
+    /// In cookie mode: the refresh token that the request brought, and what becomes of the cookies.
+    cookies: Option<Cookies>,
+}
+
+/// Cookie mode of one request.
+struct Cookies {
+    refresh: Option<String>,
+    change: Mutex<Option<SessionCookies>>,
 }
 
 /// One transaction with the loaders around it.
@@ -69,7 +78,30 @@ impl RequestContext {
             own: Mutex::default(),
             adopted: Mutex::default(),
             directory: OnceLock::new(),
+            cookies: None,
         }
+    }
+
+    /// Puts the request in cookie mode, with the refresh token that its cookie brought.
+    pub fn use_cookies(&mut self, refresh: Option<String>) {
+        self.cookies = Some(Cookies { refresh, change: Mutex::default() });
+    }
+
+    /// The refresh token of the cookie, in cookie mode.
+    pub fn refresh_cookie(&self) -> Option<&str> {
+        self.cookies.as_ref()?.refresh.as_deref()
+    }
+
+    /// Has the answer set or take away the session's cookies; `false` when the request is not in cookie mode.
+    pub fn change_cookies(&self, change: SessionCookies) -> bool {
+        let Some(cookies) = &self.cookies else { return false };
+        *lock(&cookies.change) = Some(change);
+        true
+    }
+
+    /// What becomes of the cookies.
+    pub fn cookies(&self) -> Option<SessionCookies> {
+        lock(&self.cookies.as_ref()?.change).clone()
     }
 
     /// Who sent the request.
@@ -80,6 +112,21 @@ impl RequestContext {
     /// Where the request came from.
     pub fn origin(&self) -> &Origin {
         &self.origin
+    }
+
+    /// Opens transactions that are not the caller's own: a platform administrator's.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// What time it is for tokens and sessions, which follow the machine's clock.
+    pub fn sign_in_clock(&self) -> &Clock {
+        self.sign_in.clock()
+    }
+
+    /// What time it is for the rules.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// The sign-in path, which opens transactions of its own and hashes between them.
@@ -138,7 +185,7 @@ impl RequestContext {
     ) -> Result<Result<T, E>, ApiError> {
         let own = match self.actor {
             Actor::Person(_) => Some(self.work()?),
-            Actor::Anonymous | Actor::Unverified => None,
+            Actor::Anonymous | Actor::Unverified | Actor::Platform(_) => None,
         };
         if let Some(work) = &own {
             work.tx.start_field();
@@ -161,20 +208,34 @@ impl RequestContext {
 
     /// Ends the request's transactions. For a mutation it returns once the commit was acknowledged.
     ///
+    /// `refused` are the fields that the caller's role was refused: the audit log tells of each, in the mutation's own
+    /// transaction, or after a query in one of its own.
+    ///
     /// # Errors
     /// When the commit failed, or it is not known whether it did: the response must say so instead of what it had to say.
-    pub async fn finish(&self) -> Result<(), DbError> {
+    pub async fn finish(&self, refused: &[String]) -> Result<(), DbError> {
         if let Some(directory) = self.directory.get() {
             directory.end_read();
         }
         let own = lock(&self.own).take();
         let Some(work) = own else { return Ok(()) };
         match self.access {
-            Access::Read => {
+            Access::Read if refused.is_empty() => {
                 work.tx.end_read();
                 Ok(())
             }
-            Access::Write => work.tx.commit().await,
+            Access::Read => {
+                work.tx.end_read();
+                let viewer = work.viewer;
+                drop(work);
+                let work = self.open(viewer, Access::Write);
+                work.note_refusals(refused).await?;
+                work.tx.commit().await
+            }
+            Access::Write => {
+                work.note_refusals(refused).await?;
+                work.tx.commit().await
+            }
         }
     }
 }
@@ -183,6 +244,15 @@ impl Work {
     /// What a rule is given.
     pub fn caller(&self) -> Caller<'_> {
         Caller { tx: &self.tx, viewer: self.viewer, clock: &self.clock, origin: &self.origin }
+    }
+
+    /// Tells the audit log of fields that the caller's role was refused.
+    async fn note_refusals(&self, fields: &[String]) -> Result<(), DbError> {
+        for field in fields {
+            let changes = audit::Changes::default().field("field", serde_json::Value::Null, field.as_str());
+            audit::record(&self.caller(), "access.refused", "field", None, changes).await?;
+        }
+        Ok(())
     }
 
     /// Turns a rule's result into a payload's: what the caller can mend stays a value, and whatever the rule wrote

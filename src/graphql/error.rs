@@ -71,7 +71,12 @@ impl ApiError {
 
     /// The role does not allow it.
     pub fn forbidden() -> Self {
-        Self::refused(Code::Forbidden, "Your role does not allow this.")
+        Self::refused(Code::Forbidden, FORBIDDEN_MESSAGE)
+    }
+
+    /// Somebody acts as somebody else, who alone may do this.
+    pub fn impersonated() -> Self {
+        Self::refused(Code::Forbidden, IMPERSONATED_MESSAGE)
     }
 
     /// An input that means nothing, with the path of the argument.
@@ -151,6 +156,14 @@ impl From<ApiError> for async_graphql::Error {
     }
 }
 
+const FORBIDDEN_MESSAGE: &str = "Your role does not allow this.";
+const IMPERSONATED_MESSAGE: &str = "Whoever acts as somebody else cannot change who may sign in, or do what.";
+
+/// Whether an error says that the caller's role does not allow something, which the audit log tells of.
+pub fn is_refusal_by_role(error: &async_graphql::ServerError) -> bool {
+    error.message == FORBIDDEN_MESSAGE || error.message == IMPERSONATED_MESSAGE
+}
+
 /// All that a client is told of a fault of ours, beside the request's id.
 pub const INTERNAL_MESSAGE: &str = "Something went wrong on our side. Please quote the request id.";
 
@@ -163,6 +176,10 @@ pub enum UserErrorCode {
     NotFound,
     /// Another object has the name.
     NameTaken,
+    /// Somebody has the e-mail.
+    EmailTaken,
+    /// Another tenant has the slug.
+    SlugTaken,
     /// E-mail or password is wrong.
     WrongCredentials,
     /// The password is too short, too long, or too easy to guess.

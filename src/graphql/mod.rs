@@ -17,7 +17,7 @@ use async_graphql::{EmptySubscription, ID, MergedObject, Schema, connection::Con
 
 pub use context::{ContextExt, RequestContext, Work};
 pub(crate) use error::payload;
-pub use error::{ApiError, Code, INTERNAL_MESSAGE, Meaning, UserError, UserErrorCode};
+pub use error::{ApiError, Code, INTERNAL_MESSAGE, Meaning, UserError, UserErrorCode, is_refusal_by_role};
 pub use paging::{Cursor, PageArgs, connection, page_cost};
 pub use scalars::{CurrencyCode, DateTime, Decimal, Money, MoneyInput, TimeZoneName, filter_interval, parse_id};
 
@@ -26,8 +26,10 @@ use crate::{
     auth::graphql::{AuthMutation, AuthQuery},
     billing::graphql::BillingQuery,
     bookings::graphql::{Booking, BookingMutation, BookingQuery},
+    invitations::graphql::{Invitation, InvitationMutation, InvitationQuery},
+    platform::graphql::{PlatformEvent, PlatformMutation, PlatformQuery, PlatformTenant},
     services::graphql::{Service, ServiceMutation, ServiceQuery},
-    tenants::graphql::TenantQuery,
+    tenants::graphql::{TenantMutation, TenantQuery},
     users::graphql::{User, UserMutation, UserQuery},
 };
 use mutation_root::InSavepoints;
@@ -35,11 +37,30 @@ use node::NodeQuery;
 
 /// What can be read.
 #[derive(MergedObject, Default)]
-pub struct Query(NodeQuery, AuthQuery, AuditQuery, TenantQuery, UserQuery, ServiceQuery, BookingQuery, BillingQuery);
+pub struct Query(
+    NodeQuery,
+    AuthQuery,
+    AuditQuery,
+    TenantQuery,
+    UserQuery,
+    InvitationQuery,
+    ServiceQuery,
+    BookingQuery,
+    BillingQuery,
+    PlatformQuery,
+);
 
 /// What can be changed. The fields of one document run one after the other; each stays or goes as a whole.
 #[derive(MergedObject, Default)]
-pub struct Mutation(AuthMutation, UserMutation, ServiceMutation, BookingMutation);
+pub struct Mutation(
+    AuthMutation,
+    TenantMutation,
+    UserMutation,
+    InvitationMutation,
+    ServiceMutation,
+    BookingMutation,
+    PlatformMutation,
+);
 
 /// The schema as it is executed.
 pub type ApiSchema = Schema<Query, InSavepoints<Mutation>, EmptySubscription>;
@@ -71,6 +92,9 @@ pub fn schema() -> ApiSchema {
         )
         .override_output_type_description::<Connection<Cursor, AuditEvent>>("A page of the audit log.")
         .override_output_type_description::<Connection<Cursor, Booking>>("A page of bookings.")
+        .override_output_type_description::<Connection<Cursor, Invitation>>("A page of invitations.")
+        .override_output_type_description::<Connection<Cursor, PlatformEvent>>("A page of the platform's log.")
+        .override_output_type_description::<Connection<Cursor, PlatformTenant>>("A page of tenants.")
         .override_output_type_description::<Connection<Cursor, Service>>("A page of services.")
         .override_output_type_description::<Connection<Cursor, User>>("A page of users.")
         .finish()

@@ -18,14 +18,17 @@ use axum::{
 use serde::Deserialize;
 use tracing::Instrument;
 
-use super::{App, REQUEST_ID, RequestOrigin};
+use super::{
+    App, REQUEST_ID, RequestOrigin,
+    cookies::{self, Brought},
+};
 use crate::{
-    auth::{Actor, Origin},
+    auth::{Actor, Origin, SessionCookies},
     db::{Access, DbError},
     graphql::{
         ApiError, Code, INTERNAL_MESSAGE, RequestContext,
         batching::{LoadQueue, drive},
-        completion, input,
+        completion, input, is_refusal_by_role,
     },
 };
 
@@ -33,6 +36,8 @@ use crate::{
 const MAX_MESSAGE: usize = 400;
 /// Most selections of a document, its fragments spread.
 const MAX_SELECTIONS: usize = 5_000;
+/// Most refusals of one request that the audit log tells of.
+const MAX_NOTED_REFUSALS: usize = 5;
 /// Most errors in a response.
 const MAX_ERRORS: usize = 20;
 const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
@@ -108,7 +113,9 @@ async fn run(app: App, origin: Origin, headers: &HeaderMap, mut request: Request
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
         return response;
     }
-    let actor = actor(&app, headers);
+    let cookies = cookies::read(headers);
+    let (actor, impersonator) = actor(&app, headers, cookies.as_ref());
+    let origin = Origin { impersonator, ..origin };
     let span = tracing::info_span!(
         "request",
         request.id = %origin.request_id,
@@ -120,17 +127,23 @@ async fn run(app: App, origin: Origin, headers: &HeaderMap, mut request: Request
     }
     let access = if operation == OperationType::Mutation { Access::Write } else { Access::Read };
     // On a task of its own: a client that hangs up drops this handler, but not a transaction between two statements.
-    let task = tokio::spawn(execute(app, origin, actor, access, request).instrument(span.clone()));
-    let response = match task.await {
+    let task = tokio::spawn(execute(app, origin, actor, cookies, access, request).instrument(span.clone()));
+    let (response, change) = match task.await {
         Ok(response) => response,
         Err(panic) => {
             span.in_scope(|| tracing::error!(cause = %panic, "a resolver panicked"));
-            GraphQLResponse::from_errors(vec![internal()])
+            (GraphQLResponse::from_errors(vec![internal()]), None)
         }
     };
     // Refused by validation: nothing was executed.
     let executed = !(response.data == Value::Null && response.errors.iter().all(|it| it.path.is_empty()));
-    reply.answer(response, if executed { StatusCode::OK } else { StatusCode::BAD_REQUEST })
+    let mut answer = reply.answer(response, if executed { StatusCode::OK } else { StatusCode::BAD_REQUEST });
+    for line in change.iter().flat_map(cookies::write) {
+        answer.headers_mut().append(header::SET_COOKIE, line);
+    }
+    // Answers are somebody's own.
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
 }
 
 /// Parses the document, and finds what makes no sense whatever the schema says.
@@ -166,9 +179,16 @@ fn inspect(request: &mut Request) -> Result<OperationType, Vec<ServerError>> {
     Ok(kind)
 }
 
-async fn execute(app: App, origin: Origin, actor: Actor, access: Access, mut request: Request) -> GraphQLResponse {
+async fn execute(
+    app: App,
+    origin: Origin,
+    actor: Actor,
+    cookies: Option<Brought>,
+    access: Access,
+    request: Request,
+) -> (GraphQLResponse, Option<SessionCookies>) {
     let queue = LoadQueue::default();
-    let context = Arc::new(RequestContext::new(
+    let mut context = RequestContext::new(
         app.gate.clone(),
         app.sign_in.clone(),
         actor,
@@ -176,7 +196,16 @@ async fn execute(app: App, origin: Origin, actor: Actor, access: Access, mut req
         app.clock.clone(),
         origin,
         queue.clone(),
-    ));
+    );
+    if let Some(brought) = cookies {
+        context.use_cookies(brought.refresh);
+    }
+    let context = Arc::new(context);
+    let response = answer(&app, &context, request, queue).await;
+    (response, context.cookies())
+}
+
+async fn answer(app: &App, context: &Arc<RequestContext>, mut request: Request, queue: LoadQueue) -> GraphQLResponse {
     let (document, operation) = (request.parsed_query().ok().cloned(), request.operation_name.clone());
     let execution = drive(app.schema.execute(request.data(context.clone())), queue);
     let Ok(mut response) = tokio::time::timeout(app.deadline, execution).await else {
@@ -185,7 +214,8 @@ async fn execute(app: App, origin: Origin, actor: Actor, access: Access, mut req
     if let Some(document) = document.filter(|_| response.data != Value::Null) {
         completion::complete(&mut response, &document, operation.as_deref());
     }
-    let finished = tokio::time::timeout(app.deadline, context.finish()).await;
+    let refused = refused_fields(&response);
+    let finished = tokio::time::timeout(app.deadline, context.finish(&refused)).await;
     match finished.unwrap_or_else(|_| Err(DbError::CommitUnknown("no answer in time".into()))) {
         Ok(()) => response,
         // Whatever the response says was done is not known to be.
@@ -193,15 +223,33 @@ async fn execute(app: App, origin: Origin, actor: Actor, access: Access, mut req
     }
 }
 
-fn actor(app: &App, headers: &HeaderMap) -> Actor {
-    let Some(header) = headers.get(header::AUTHORIZATION) else { return Actor::Anonymous };
-    let token = header.to_str().ok().and_then(|it| it.split_once(' '));
-    match token {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
-            app.tokens.verify(token.trim()).map_or(Actor::Unverified, Actor::Person)
-        }
-        _ => Actor::Unverified,
-    }
+/// Root fields that the caller's role was refused, for the audit log; a few of them.
+fn refused_fields(response: &GraphQLResponse) -> Vec<String> {
+    let refused = response.errors.iter().filter(|it| is_refusal_by_role(it));
+    let mut fields: Vec<String> = refused
+        .filter_map(|it| match it.path.first()? {
+            PathSegment::Field(name) => Some(name.clone()),
+            PathSegment::Index(_) => None,
+        })
+        .collect();
+    fields.dedup();
+    fields.truncate(MAX_NOTED_REFUSALS);
+    fields
+}
+
+/// Who asks, and who acts as him: by the header, or by the cookie of a request in cookie mode.
+pub(super) fn actor(app: &App, headers: &HeaderMap, cookies: Option<&Brought>) -> (Actor, Option<String>) {
+    let token = match headers.get(header::AUTHORIZATION) {
+        Some(header) => match header.to_str().ok().and_then(|it| it.split_once(' ')) {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+            _ => return (Actor::Unverified, None),
+        },
+        None => match cookies.and_then(|it| it.access.as_deref()) {
+            Some(token) => token,
+            None => return (Actor::Anonymous, None),
+        },
+    };
+    app.tokens.verify(token).unwrap_or((Actor::Unverified, None))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -1,5 +1,7 @@
 //! The floor of HTTP: routes, limits, and GraphQL over them.
 
+mod cookies;
+mod export;
 mod graphql;
 mod pages;
 
@@ -61,6 +63,9 @@ pub fn router(parts: AppParts) -> Router {
     let header = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
     Router::new()
         .route("/graphql", get(graphql::get).post(graphql::post))
+        .route("/audit-events.csv", get(export::csv))
+        .route("/audit-events.jsonl", get(export::json_lines))
+        .route("/account", get(pages::account))
         .route("/graphiql", get(pages::explorer))
         .route("/", get(pages::root))
         .route("/healthz", get(healthz))
@@ -107,6 +112,7 @@ impl<S: Sync> FromRequestParts<S> for RequestOrigin {
             request_id: uuid::Uuid::now_v7(),
             address,
             user_agent: user_agent.map(|it| it.chars().take(MAX_USER_AGENT).collect()),
+            impersonator: None,
         }))
     }
 }

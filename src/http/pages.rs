@@ -12,15 +12,21 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 /// GraphiQL, or the explorer that needs no build: whichever `build.rs` found.
 static EXPLORER: &str = include_str!(env!("TENANTRY_EXPLORER_PAGE"));
 
+/// Where links in mail lead: a plain page for each thing that a token is good for.
+static ACCOUNT: &str = include_str!("../../web/pages/account.html");
+
 /// Only the page's own script and style run, and they may talk to this server alone.
-static EXPLORER_POLICY: LazyLock<String> = LazyLock::new(|| {
+static EXPLORER_POLICY: LazyLock<String> = LazyLock::new(|| policy(EXPLORER));
+static ACCOUNT_POLICY: LazyLock<String> = LazyLock::new(|| policy(ACCOUNT));
+
+fn policy(page: &str) -> String {
     format!(
         "default-src 'none'; script-src '{}'; style-src '{}'; connect-src 'self'; img-src data:; font-src data:; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        source_hash(EXPLORER, "script"),
-        source_hash(EXPLORER, "style")
+        source_hash(page, "script"),
+        source_hash(page, "style")
     )
-});
+}
 
 /// `/graphiql`.
 pub async fn explorer() -> impl IntoResponse {
@@ -31,6 +37,18 @@ pub async fn explorer() -> impl IntoResponse {
             (header::CACHE_CONTROL, "no-cache"),
         ],
         EXPLORER,
+    )
+}
+
+/// `/account`. The token stands behind the `#`, which no browser sends.
+pub async fn account() -> impl IntoResponse {
+    (
+        [
+            (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+            (header::CONTENT_SECURITY_POLICY, ACCOUNT_POLICY.as_str()),
+            (header::CACHE_CONTROL, "no-store"),
+        ],
+        ACCOUNT,
     )
 }
 

@@ -1,11 +1,17 @@
 //! The tenant itself.
 
+pub mod features;
 pub mod graphql;
 pub mod loaders;
 mod queries;
+pub mod settings;
+mod slugs;
 
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;
+
+pub use settings::{BookingRules, Branding, Locale, SettingsError, SettingsPatch};
+pub use slugs::checked_slug;
 
 use crate::{
     db::{DbError, ScopedTx},
@@ -34,6 +40,20 @@ pub struct Tenant {
     pub plan: PlanId,
     /// The plan's limits.
     pub limits: Limits,
+    /// Keys of the features that the plan switches on; see [`features`].
+    pub plan_features: Vec<String>,
+    /// The language of its mail.
+    pub locale: Locale,
+    /// How it looks.
+    pub branding: Branding,
+    /// Whether customers may register themselves.
+    pub open_registration: bool,
+    /// What binds its customers.
+    pub booking_rules: BookingRules,
+    /// Why it is suspended, if it is.
+    pub suspended_reason: Option<String>,
+    /// When it is erased for good, if it was deleted.
+    pub erase_after: Option<Timestamp>,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -41,6 +61,8 @@ pub struct Tenant {
 /// Whether a tenant is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TenantStatus {
+    /// Not yet: its first administrator is missing.
+    Creating,
     /// Yes.
     Active,
     /// Nobody of it may do anything.
@@ -49,6 +71,30 @@ pub enum TenantStatus {
     Moving,
     /// Gone.
     Deleted,
+}
+
+impl TenantStatus {
+    /// As the database and the API spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Creating => "CREATING",
+            Self::Active => "ACTIVE",
+            Self::Suspended => "SUSPENDED",
+            Self::Moving => "MOVING",
+            Self::Deleted => "DELETED",
+        }
+    }
+}
+
+impl std::str::FromStr for TenantStatus {
+    type Err = DbError;
+
+    fn from_str(text: &str) -> Result<Self, DbError> {
+        [Self::Creating, Self::Active, Self::Suspended, Self::Moving, Self::Deleted]
+            .into_iter()
+            .find(|it| it.as_str() == text)
+            .ok_or_else(|| DbError::Corrupt(format!("{text:?} is no tenant state")))
+    }
 }
 
 /// How a tenant's data is kept apart from the others'.
@@ -60,6 +106,19 @@ pub enum Isolation {
     Schema,
     /// In a database of its own.
     Database,
+}
+
+impl std::str::FromStr for Isolation {
+    type Err = DbError;
+
+    fn from_str(text: &str) -> Result<Self, DbError> {
+        match text {
+            "SHARED" => Ok(Self::Shared),
+            "SCHEMA" => Ok(Self::Schema),
+            "DATABASE" => Ok(Self::Database),
+            other => Err(DbError::Corrupt(format!("{other:?} is no isolation"))),
+        }
+    }
 }
 
 /// What a plan allows at most of each meter.
@@ -89,6 +148,8 @@ pub struct NewTenant {
     pub plan: PlanId,
     /// That plan's limits.
     pub limits: Value,
+    /// Keys of the features that the plan switches on.
+    pub features: Value,
 }
 
 /// The tenant of the transaction's scope.
@@ -112,27 +173,75 @@ pub async fn register(directory: &ScopedTx, new: &NewTenant, now: Timestamp) -> 
 /// # Errors
 /// When the statement fails.
 pub async fn found(tx: &ScopedTx, new: &NewTenant, now: Timestamp) -> Result<(), DbError> {
-    queries::found(tx, new, now).await
+    queries::found(tx, new, TenantStatus::Active, now).await.map(drop)
 }
 
-/// Directory: adds an operator of the deployment, unless the e-mail is one's already.
+/// Store: makes the tenant's row, still without an administrator; `false` when there is one already.
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn add_platform_administrator(
-    directory: &ScopedTx,
-    email: &str,
-    name: &str,
-    password_hash: &str,
+pub async fn begin(tx: &ScopedTx, new: &NewTenant, now: Timestamp) -> Result<bool, DbError> {
+    queries::found(tx, new, TenantStatus::Creating, now).await
+}
+
+/// Store: the tenant has its first administrator, or an invitation for him; `false` when it is not one that was begun.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn complete(tx: &ScopedTx, now: Timestamp) -> Result<bool, DbError> {
+    queries::complete(tx, now).await
+}
+
+/// Store: what the platform says of the tenant's state from now on.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn set_state(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result<(), DbError> {
+    queries::update_state(tx, tenant, now).await
+}
+
+/// Store: another plan, with its limits and features.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn set_plan(
+    tx: &ScopedTx,
+    plan: PlanId,
+    limits: &Value,
+    features: &Value,
     now: Timestamp,
 ) -> Result<(), DbError> {
-    queries::insert_platform_administrator(directory, email, name, password_hash, now).await
+    queries::update_plan(tx, plan, limits, features, now).await
 }
 
-/// Directory: whether the e-mail is an operator's. For the sign-in path's scope only.
+/// Store: switches a feature on or off for the tenant, or (with `None`) leaves it to the plan again.
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn is_platform_administrator(directory: &ScopedTx, email: &str) -> Result<bool, DbError> {
-    queries::is_platform_administrator(directory, email).await
+pub async fn set_feature(
+    tx: &ScopedTx,
+    key: &str,
+    setting: Option<(bool, Option<Timestamp>)>,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    match setting {
+        Some((enabled, expires_at)) => queries::upsert_override(tx, key, enabled, expires_at, now).await,
+        None => queries::delete_override(tx, key).await,
+    }
+}
+
+/// Store: the tenant of the scope, if the store holds it.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn find(tx: &ScopedTx) -> Result<Option<Tenant>, DbError> {
+    queries::find(tx).await
+}
+
+/// Store: erases everything of a tenant whose time to be restored is over; `false` when it is not, or none is there.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn erase(tx: &ScopedTx) -> Result<bool, DbError> {
+    queries::erase(tx).await
 }

@@ -2,44 +2,67 @@
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::{Isolation, Limits, NewTenant, Tenant, TenantStatus};
+use serde_json::Value;
+
+use super::{BookingRules, Branding, Isolation, Limits, NewTenant, Tenant, TenantStatus, features::Override};
 use crate::{
-    db::{DbError, ScopedTx},
-    ids::{TenantId, uuid_v7},
+    db::{DbError, Row, ScopedTx},
+    ids::{PlanId, TenantId},
 };
 
-/// The tenant of the scope.
+/// The tenant of the scope, which `enter` has just seen.
 pub async fn current(tx: &ScopedTx) -> Result<Tenant, DbError> {
+    find(tx).await?.ok_or(DbError::TenantNotHere)
+}
+
+/// The tenant of the scope, if the store holds it.
+pub async fn find(tx: &ScopedTx) -> Result<Option<Tenant>, DbError> {
     let row = tx
-        .query_one(
-            "-- tenants.current
-            select tenant_id, slug, name, state, isolation, time_zone, currency, plan_id, limits, created_at
-              from tenant_state where tenant_id = $1",
+        .query_opt(
+            "-- tenants.find
+            select t.tenant_id, t.slug, coalesce(s.name, t.name), t.state, t.isolation,
+                   coalesce(s.time_zone, t.time_zone), coalesce(s.currency, t.currency), t.plan_id, t.limits,
+                   t.created_at, t.features, coalesce(s.locale, 'en'), s.logo_url, s.primary_color, s.accent_color,
+                   coalesce(s.open_registration, false), s.min_notice_minutes, s.max_ahead_days,
+                   s.cancel_notice_minutes, t.suspended_reason, t.erase_after
+              from tenant_state t left join tenant_settings s on s.tenant_id = t.tenant_id
+             where t.tenant_id = $1",
             &[&tx.tenant()],
         )
         .await?;
+    row.as_ref().map(read_tenant).transpose()
+}
+
+fn read_tenant(row: &Row) -> Result<Tenant, DbError> {
     let time_zone: &str = row.get(5);
+    let features: Value = row.get(10);
+    let defaults = BookingRules::default();
     Ok(Tenant {
         id: row.get(0),
         slug: row.get(1),
         name: row.get(2),
-        status: match row.get(3) {
-            "ACTIVE" => TenantStatus::Active,
-            "SUSPENDED" => TenantStatus::Suspended,
-            "MOVING" => TenantStatus::Moving,
-            "DELETED" => TenantStatus::Deleted,
-            other => return Err(DbError::Corrupt(format!("{other:?} is no tenant state"))),
-        },
-        isolation: match row.get(4) {
-            "SHARED" => Isolation::Shared,
-            "SCHEMA" => Isolation::Schema,
-            "DATABASE" => Isolation::Database,
-            other => return Err(DbError::Corrupt(format!("{other:?} is no isolation"))),
-        },
+        status: row.get::<_, &str>(3).parse()?,
+        isolation: row.get::<_, &str>(4).parse::<Isolation>()?,
         time_zone: TimeZone::get(time_zone).map_err(|error| DbError::Corrupt(error.to_string()))?,
         currency: row.try_get(6)?,
         plan: row.get(7),
         limits: Limits(row.get(8)),
+        plan_features: features
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|it| Some(it.as_str()?.to_owned()))
+            .collect(),
+        locale: row.get::<_, &str>(11).parse()?,
+        branding: Branding { logo_url: row.get(12), primary_color: row.get(13), accent_color: row.get(14) },
+        open_registration: row.get(15),
+        booking_rules: BookingRules {
+            min_notice_minutes: row.get::<_, Option<i32>>(16).unwrap_or(defaults.min_notice_minutes),
+            max_ahead_days: row.get::<_, Option<i32>>(17).unwrap_or(defaults.max_ahead_days),
+            cancel_notice_minutes: row.get::<_, Option<i32>>(18).unwrap_or(defaults.cancel_notice_minutes),
+        },
+        suspended_reason: row.get(19),
+        erase_after: row.get(20),
         created_at: row.get(9),
     })
 }
@@ -49,8 +72,9 @@ pub async fn register(directory: &ScopedTx, new: &NewTenant, now: Timestamp) -> 
     directory
         .execute(
             "-- tenants.register
-            insert into tenants (id, slug, name, created_at) values ($1, $2, $3, $4) on conflict (slug) do nothing",
-            &[&new.id, &new.slug, &new.name, &now],
+            insert into tenants (id, slug, name, plan_id, created_at) values ($1, $2, $3, $4, $5)
+            on conflict (slug) do nothing",
+            &[&new.id, &new.slug, &new.name, &new.plan, &now],
         )
         .await?;
     let row = directory
@@ -63,45 +87,167 @@ pub async fn register(directory: &ScopedTx, new: &NewTenant, now: Timestamp) -> 
     Ok(row.get(0))
 }
 
-/// Adds the tenant's own row unless it is there.
-pub async fn found(tx: &ScopedTx, new: &NewTenant, now: Timestamp) -> Result<(), DbError> {
+/// Adds the tenant's own row; `false` when it is there.
+pub async fn found(tx: &ScopedTx, new: &NewTenant, status: TenantStatus, now: Timestamp) -> Result<bool, DbError> {
+    let row = tx
+        .query_opt(
+            "-- tenants.found
+            insert into tenant_state
+              (tenant_id, slug, name, time_zone, currency, plan_id, limits, features, created_at, updated_at, state)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)
+            on conflict (tenant_id) do nothing
+            returning true",
+            &[
+                &tx.tenant(),
+                &new.slug,
+                &new.name,
+                &new.time_zone,
+                &new.currency,
+                &new.plan,
+                &new.limits,
+                &new.features,
+                &now,
+                &status.as_str(),
+            ],
+        )
+        .await?;
+    Ok(row.is_some())
+}
+
+/// `false` when the tenant is not one that was begun.
+pub async fn complete(tx: &ScopedTx, now: Timestamp) -> Result<bool, DbError> {
+    let row = tx
+        .query_opt(
+            "-- tenants.complete
+            update tenant_state set state = 'ACTIVE', updated_at = $2
+             where tenant_id = $1 and state = 'CREATING'
+            returning true",
+            &[&tx.tenant(), &now],
+        )
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Status, reason and time of erasure as they stand in this tenant.
+pub async fn update_state(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
-        "-- tenants.found
-        insert into tenant_state
-          (tenant_id, slug, name, time_zone, currency, plan_id, limits, created_at, updated_at)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $8)
-        on conflict (tenant_id) do nothing",
-        &[&tx.tenant(), &new.slug, &new.name, &new.time_zone, &new.currency, &new.plan, &new.limits, &now],
+        "-- tenants.update_state
+        update tenant_state set state = $2, suspended_reason = $3, erase_after = $4, updated_at = $5
+         where tenant_id = $1",
+        &[&tx.tenant(), &tenant.status.as_str(), &tenant.suspended_reason, &tenant.erase_after, &now],
     )
     .await
 }
 
-/// Directory: adds an operator unless the e-mail is one's already.
-pub async fn insert_platform_administrator(
-    directory: &ScopedTx,
-    email: &str,
-    name: &str,
-    password_hash: &str,
+/// Another plan.
+pub async fn update_plan(
+    tx: &ScopedTx,
+    plan: PlanId,
+    limits: &Value,
+    features: &Value,
     now: Timestamp,
 ) -> Result<(), DbError> {
-    directory
-        .execute(
-            "-- tenants.insert_platform_administrator
-            insert into platform_administrators (id, email, name, password_hash, created_at)
-            values ($1, $2, $3, $4, $5) on conflict do nothing",
-            &[&uuid_v7(now), &email, &name, &password_hash, &now],
-        )
-        .await
+    tx.execute(
+        "-- tenants.update_plan
+        update tenant_state set plan_id = $2, limits = $3, features = $4, updated_at = $5 where tenant_id = $1",
+        &[&tx.tenant(), &plan, &limits, &features, &now],
+    )
+    .await
 }
 
-/// Directory: whether the e-mail is an operator's.
-pub async fn is_platform_administrator(directory: &ScopedTx, email: &str) -> Result<bool, DbError> {
-    let row = directory
+/// Everything of the tenant goes with its row. Takes as long as it takes.
+pub async fn erase(tx: &ScopedTx) -> Result<bool, DbError> {
+    tx.execute(
+        "-- tenants.allow_time (tenant_id = $1 is that of the next statement)
+        select set_config('statement_timeout', '1h', true)",
+        &[],
+    )
+    .await?;
+    let row = tx
         .query_opt(
-            "-- tenants.is_platform_administrator
-            select true from platform_administrators where email = $1",
-            &[&email],
+            "-- tenants.erase
+            delete from tenant_state where tenant_id = $1 and state = 'DELETED' and erase_after < now() returning true",
+            &[&tx.tenant()],
         )
         .await?;
     Ok(row.is_some())
+}
+
+/// One administrator at a time changes settings.
+pub async fn lock_settings(tx: &ScopedTx) -> Result<(), DbError> {
+    tx.execute(
+        "-- tenants.lock_settings
+        select pg_advisory_xact_lock(hashtextextended('settings of ' || $1::uuid::text, 0))",
+        &[&tx.tenant()],
+    )
+    .await
+}
+
+/// The settings of this tenant, as they stand in it.
+pub async fn upsert_settings(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result<(), DbError> {
+    let (branding, rules) = (&tenant.branding, &tenant.booking_rules);
+    tx.execute(
+        "-- tenants.upsert_settings
+        insert into tenant_settings (tenant_id, name, time_zone, currency, locale, logo_url, primary_color, accent_color,
+          open_registration, min_notice_minutes, max_ahead_days, cancel_notice_minutes, updated_at)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+        on conflict (tenant_id) do update set name = $2, time_zone = $3, currency = $4, locale = $5, logo_url = $6,
+          primary_color = $7, accent_color = $8, open_registration = $9, min_notice_minutes = $10, max_ahead_days = $11,
+          cancel_notice_minutes = $12, updated_at = $13",
+        &[
+            &tx.tenant(),
+            &tenant.name,
+            &tenant.time_zone.iana_name(),
+            &tenant.currency,
+            &tenant.locale.as_str(),
+            &branding.logo_url,
+            &branding.primary_color,
+            &branding.accent_color,
+            &tenant.open_registration,
+            &rules.min_notice_minutes,
+            &rules.max_ahead_days,
+            &rules.cancel_notice_minutes,
+            &now,
+        ],
+    )
+    .await
+}
+
+/// What a platform administrator switched for this tenant.
+pub async fn feature_overrides(tx: &ScopedTx) -> Result<Vec<Override>, DbError> {
+    let rows = tx
+        .query(
+            "-- tenants.feature_overrides
+            select key, enabled, expires_at from feature_overrides where tenant_id = $1",
+            &[&tx.tenant()],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| Override { key: row.get(0), enabled: row.get(1), expires_at: row.get(2) }).collect())
+}
+
+/// Switches a feature.
+pub async fn upsert_override(
+    tx: &ScopedTx,
+    key: &str,
+    enabled: bool,
+    expires_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    tx.execute(
+        "-- tenants.upsert_override
+        insert into feature_overrides (tenant_id, key, enabled, expires_at, updated_at) values ($1, $2, $3, $4, $5)
+        on conflict (tenant_id, key) do update set enabled = $3, expires_at = $4, updated_at = $5",
+        &[&tx.tenant(), &key, &enabled, &expires_at, &now],
+    )
+    .await
+}
+
+/// Leaves a feature to the plan.
+pub async fn delete_override(tx: &ScopedTx, key: &str) -> Result<(), DbError> {
+    tx.execute(
+        "-- tenants.delete_override
+        delete from feature_overrides where tenant_id = $1 and key = $2",
+        &[&tx.tenant(), &key],
+    )
+    .await
 }

@@ -11,6 +11,8 @@ use crate::db::{DbError, ScopedTx};
 pub enum Meter {
     /// Bookings made in a calendar month of the tenant's zone. Cancelling gives none back.
     Bookings,
+    /// Mails that invite somebody, in a calendar month.
+    InvitationMails,
 }
 
 impl Meter {
@@ -18,6 +20,7 @@ impl Meter {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Bookings => "bookings",
+            Self::InvitationMails => "invitation_mails",
         }
     }
 }

@@ -33,6 +33,8 @@ pub enum UserStatus {
     Active,
     /// Not any more; his bookings stay.
     Deactivated,
+    /// Never again: name and e-mail are a pseudonym.
+    Erased,
 }
 
 /// A person of a tenant: administrator, staff or customer.
@@ -51,6 +53,8 @@ pub struct User {
     pub status: UserStatus,
     /// When the person joined.
     pub created_at: DateTime,
+    /// Whether the person has shown that the mailbox is his.
+    pub email_verified: bool,
     #[graphql(skip)]
     key: UserId,
 }
@@ -64,6 +68,7 @@ impl From<super::User> for User {
             role: user.role.into(),
             status: user.status.into(),
             created_at: DateTime(user.created_at),
+            email_verified: user.email_verified_at.is_some(),
             key: user.id,
         }
     }
@@ -127,6 +132,13 @@ pub struct DeactivateUserInput {
     id: ID,
 }
 
+/// Whom to erase.
+#[derive(InputObject)]
+pub struct DeleteUserInput {
+    /// His id.
+    id: ID,
+}
+
 /// Whom to have back.
 #[derive(InputObject)]
 pub struct ReactivateUserInput {
@@ -134,6 +146,13 @@ pub struct ReactivateUserInput {
     id: ID,
 }
 
+payload!(
+    /// The outcome of `deleteUser`.
+    DeleteUserPayload {
+        /// What is left: a pseudonym.
+        user: User
+    }
+);
 payload!(
     /// The outcome of `updateUserRole`.
     UpdateUserRolePayload {
@@ -168,6 +187,10 @@ impl From<Error> for Meaning {
         match error {
             Error::Forbidden => Self::Refuse(ApiError::forbidden()),
             Error::NotFound => Self::Mend(UserError::new(UserErrorCode::NotFound, "id", "There is no such user.")),
+            Error::Impersonated => Self::Refuse(ApiError::impersonated()),
+            Error::QuotaExceeded => {
+                Self::Mend(UserError::new(UserErrorCode::QuotaExceeded, "", "The plan allows no more users."))
+            }
             Error::InvalidName => {
                 Self::Mend(UserError::new(UserErrorCode::Invalid, "name", "A name has 1 to 200 characters."))
             }
@@ -263,7 +286,16 @@ impl UserMutation {
         Ok(work.settle(changed.map(User::from))?.into())
     }
 
-    /// Has a user back who was let go. Administrators only.
+    /// Erases a person: name, e-mail, notes, sign-ins, and what the audit log knows of him. What he booked stays, under a
+    /// pseudonym. It cannot be undone. Administrators only; `LAST_ADMIN` where nobody else keeps the tenant.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    async fn delete_user(&self, ctx: &Context<'_>, input: DeleteUserInput) -> Result<DeleteUserPayload, ApiError> {
+        let work = ctx.work()?;
+        let id = parse_id::<UserId>(&input.id, "input.id")?;
+        Ok(work.settle(super::erase(&work.caller(), id).await.map(User::from))?.into())
+    }
+
+    /// Has a user back who was let go. Administrators only; `QUOTA_EXCEEDED` where the plan allows no more users.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn reactivate_user(
         &self,

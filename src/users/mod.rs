@@ -15,7 +15,9 @@ use crate::{
     auth::Caller,
     db::{DbError, Row, ScopedTx},
     ids::UserId,
+    outbox::{self, Effect},
     paging::{Page, Slice},
+    tenants,
 };
 
 /// Longest name of a person, in characters.
@@ -36,6 +38,8 @@ pub struct User {
     pub status: UserStatus,
     /// When he joined.
     pub created_at: Timestamp,
+    /// When he showed that the mailbox is his.
+    pub email_verified_at: Option<Timestamp>,
 }
 
 /// Whether a user can sign in.
@@ -45,6 +49,8 @@ pub enum UserStatus {
     Active,
     /// Not any more; his bookings stay.
     Deactivated,
+    /// Never again; name and e-mail are a pseudonym.
+    Erased,
 }
 
 impl UserStatus {
@@ -53,12 +59,13 @@ impl UserStatus {
         match self {
             Self::Active => "ACTIVE",
             Self::Deactivated => "DEACTIVATED",
+            Self::Erased => "ERASED",
         }
     }
 }
 
 impl User {
-    /// Reads a row that begins with id, e-mail, name, role, status and creation.
+    /// Reads a row that begins with id, e-mail, name, role, status, creation and confirmation of the e-mail.
     ///
     /// # Errors
     /// When the row holds what the table's checks forbid.
@@ -66,6 +73,7 @@ impl User {
         let status = match row.get(4) {
             "ACTIVE" => UserStatus::Active,
             "DEACTIVATED" => UserStatus::Deactivated,
+            "ERASED" => UserStatus::Erased,
             other => return Err(DbError::Corrupt(format!("{other:?} is no user status"))),
         };
         Ok(Self {
@@ -75,6 +83,7 @@ impl User {
             role: row.get::<_, &str>(3).parse()?,
             status,
             created_at: row.get(5),
+            email_verified_at: row.get(6),
         })
     }
 }
@@ -100,6 +109,10 @@ pub enum UserError {
     NotFound,
     /// The name is empty or too long.
     InvalidName,
+    /// The plan allows no more users.
+    QuotaExceeded,
+    /// Whoever acts as somebody else cannot change who may do what.
+    Impersonated,
     /// He is the last administrator who can sign in: nobody could keep the tenant any more.
     LastAdmin,
     /// A statement failed.
@@ -150,16 +163,66 @@ pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
 /// `NotFound` for anybody whom the caller may not change, whether he exists or not.
 pub async fn rename(caller: &Caller<'_>, id: UserId, name: Option<&str>) -> Result<User, UserError> {
     let before = queries::by_ids(caller.tx, &[id]).await?.remove(&id).ok_or(UserError::NotFound)?;
-    let Some(name) = name.map(str::trim) else { return Ok(before) };
-    if name.is_empty() || name.chars().count() > MAX_NAME {
-        return Err(UserError::InvalidName);
+    let Some(name) = name else { return Ok(before) };
+    let name = &checked_name(name).ok_or(UserError::InvalidName)?;
+    if before.status == UserStatus::Erased {
+        return Err(UserError::NotFound);
     }
     let now = caller.clock.now();
     let user = queries::update_name(caller.tx, id, name, now).await?.ok_or(UserError::NotFound)?;
-    let changes = Changes::default().field("name", before.name, user.name.clone());
+    let changes = Changes::default().personal(id.0, "name", Some(&before.name), Some(&user.name));
     audit::record(caller, "users.update", "user", Some(id.0), changes).await?;
     Ok(user)
 }
+
+/// A person's name without space around; `None` when it is empty, too long or of more than a line.
+pub fn checked_name(name: &str) -> Option<String> {
+    let name = name.trim();
+    let fits = !name.is_empty() && name.chars().count() <= MAX_NAME && !name.chars().any(char::is_control);
+    fits.then(|| name.to_owned())
+}
+
+/// Makes room for one more user who can sign in; `false` when the plan allows none.
+///
+/// Until the transaction ends nobody else joins, so that of two at the limit only one gets the last place.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn take_place(tx: &ScopedTx) -> Result<bool, DbError> {
+    queries::lock_places(tx).await?;
+    let (active, tenant) = futures_util::join!(queries::count_active(tx), tenants::current(tx));
+    let active = active?;
+    Ok(tenant?.limits.of("users").is_none_or(|most| active < most))
+}
+
+/// Erases a person: name, e-mail, notes of his bookings, what the audit log knows of him, and how he signs in. What he
+/// booked stays, under a pseudonym. Administrators only.
+///
+/// # Errors
+/// `LastAdmin` as for [`set_role`].
+pub async fn erase(caller: &Caller<'_>, id: UserId) -> Result<User, UserError> {
+    let before = lock_as_administrator(caller, id).await?;
+    if before.status == UserStatus::Erased {
+        return Err(UserError::NotFound);
+    }
+    refuse_last_administrator(caller.tx, &before).await?;
+    let (tx, now) = (caller.tx, caller.clock.now());
+    // Unique, of a domain that can never be anybody's (RFC 2606), and the same wherever it is shown.
+    let pseudonym = format!("erased-{}@erased.invalid", id.0.simple());
+    let user = queries::erase(tx, id, &pseudonym, ERASED_NAME, now).await?.ok_or(UserError::NotFound)?;
+    let mut subjects = queries::erase_invitations(tx, &before.email, &pseudonym, now).await?;
+    subjects.push(id.0);
+    queries::erase_notes(tx, id, now).await?;
+    audit::forget(tx, &subjects).await?;
+    // What only the sign-in path sees goes right after the commit.
+    outbox::enqueue(tx, &Effect::ForgetLogin { user: id.0 }, now).await?;
+    let changes = Changes::default().field("status", before.status.as_str(), user.status.as_str());
+    audit::record(caller, "users.erase", "user", Some(id.0), changes).await?;
+    Ok(user)
+}
+
+/// What an erased person is called.
+const ERASED_NAME: &str = "Erased person";
 
 /// Gives a user another role. Administrators only. His sessions are refused from the next request on, because their tokens
 /// name the old role.
@@ -170,6 +233,9 @@ pub async fn set_role(caller: &Caller<'_>, id: UserId, role: Role) -> Result<Use
     let before = lock_as_administrator(caller, id).await?;
     if before.role == role {
         return Ok(before);
+    }
+    if before.status == UserStatus::Erased {
+        return Err(UserError::NotFound);
     }
     refuse_last_administrator(caller.tx, &before).await?;
     let user = queries::update_role(caller.tx, id, role, caller.clock.now()).await?.ok_or(UserError::NotFound)?;
@@ -188,6 +254,12 @@ pub async fn set_status(caller: &Caller<'_>, id: UserId, status: UserStatus) -> 
     if before.status == status {
         return Ok(before);
     }
+    if before.status == UserStatus::Erased {
+        return Err(UserError::NotFound);
+    }
+    if status == UserStatus::Active && !take_place(caller.tx).await? {
+        return Err(UserError::QuotaExceeded);
+    }
     refuse_last_administrator(caller.tx, &before).await?;
     let user = queries::update_status(caller.tx, id, status, caller.clock.now()).await?.ok_or(UserError::NotFound)?;
     let changes = Changes::default().field("status", before.status.as_str(), status.as_str());
@@ -199,6 +271,9 @@ pub async fn set_status(caller: &Caller<'_>, id: UserId, status: UserStatus) -> 
 async fn lock_as_administrator(caller: &Caller<'_>, id: UserId) -> Result<User, UserError> {
     if !caller.is_at_least(Role::Admin) {
         return Err(UserError::Forbidden);
+    }
+    if caller.viewer.impersonated {
+        return Err(UserError::Impersonated);
     }
     queries::lock_administrators(caller.tx).await?;
     queries::by_ids(caller.tx, &[id]).await?.remove(&id).ok_or(UserError::NotFound)

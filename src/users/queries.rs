@@ -15,7 +15,7 @@ macro_rules! list_sql {
     ($direction:literal) => {
         concat!(
             "-- users.list
-            select id, email, name, role, status, created_at
+            select id, email, name, role, status, created_at, email_verified_at
               from users
              where tenant_id = $1
                and ($2::text is null or role = $2)
@@ -59,7 +59,8 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[UserId]) -> Result<HashMap<UserId, Use
     let rows = tx
         .query(
             "-- users.by_ids
-            select id, email, name, role, status, created_at from users where tenant_id = $1 and id = any ($2)",
+            select id, email, name, role, status, created_at, email_verified_at
+              from users where tenant_id = $1 and id = any ($2)",
             &[&tx.tenant(), &ids],
         )
         .await?;
@@ -85,7 +86,7 @@ pub async fn update_name(tx: &ScopedTx, id: UserId, name: &str, now: Timestamp) 
             "-- users.update_name
             update users set name = $3, updated_at = $4
              where tenant_id = $1 and id = $2
-            returning id, email, name, role, status, created_at",
+            returning id, email, name, role, status, created_at, email_verified_at",
             &[&tx.tenant(), &id, &name, &now],
         )
         .await?;
@@ -121,7 +122,7 @@ pub async fn update_role(tx: &ScopedTx, id: UserId, role: Role, now: Timestamp) 
             "-- users.update_role
             update users set role = $3, updated_at = $4
              where tenant_id = $1 and id = $2
-            returning id, email, name, role, status, created_at",
+            returning id, email, name, role, status, created_at, email_verified_at",
             &[&tx.tenant(), &id, &role.as_str(), &now],
         )
         .await?;
@@ -140,9 +141,71 @@ pub async fn update_status(
             "-- users.update_status
             update users set status = $3, updated_at = $4
              where tenant_id = $1 and id = $2
-            returning id, email, name, role, status, created_at",
+            returning id, email, name, role, status, created_at, email_verified_at",
             &[&tx.tenant(), &id, &status.as_str(), &now],
         )
         .await?;
     row.as_ref().map(User::read).transpose()
+}
+
+/// Lets one transaction of the tenant at a time add a user, until it ends.
+pub async fn lock_places(tx: &ScopedTx) -> Result<(), DbError> {
+    tx.execute(
+        "-- users.lock_places
+        select pg_advisory_xact_lock(hashtextextended('places of ' || $1::uuid::text, 0))",
+        &[&tx.tenant()],
+    )
+    .await
+}
+
+/// Puts a pseudonym in place of a person.
+pub async fn erase(
+    tx: &ScopedTx,
+    id: UserId,
+    email: &str,
+    name: &str,
+    now: Timestamp,
+) -> Result<Option<User>, DbError> {
+    let row = tx
+        .query_opt(
+            "-- users.erase
+            update users set email = $3, name = $4, status = 'ERASED', email_verified_at = null, updated_at = $5
+             where tenant_id = $1 and id = $2
+            returning id, email, name, role, status, created_at, email_verified_at",
+            &[&tx.tenant(), &id, &email, &name, &now],
+        )
+        .await?;
+    row.as_ref().map(User::read).transpose()
+}
+
+/// Puts the pseudonym into invitations too, and returns which those were. A pending one is revoked.
+pub async fn erase_invitations(
+    tx: &ScopedTx,
+    email: &str,
+    pseudonym: &str,
+    now: Timestamp,
+) -> Result<Vec<uuid::Uuid>, DbError> {
+    let rows = tx
+        .query(
+            "-- users.erase_invitations
+            update invitations
+               set email = $3, status = case status when 'PENDING' then 'REVOKED' else status end,
+                   settled_at = coalesce(settled_at, $4)
+             where tenant_id = $1 and email = $2
+            returning id",
+            &[&tx.tenant(), &email, &pseudonym, &now],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Removes what the person wrote into bookings.
+pub async fn erase_notes(tx: &ScopedTx, customer: UserId, now: Timestamp) -> Result<(), DbError> {
+    tx.execute(
+        "-- users.erase_notes
+        update bookings set notes = null, updated_at = $3
+         where tenant_id = $1 and customer_id = $2 and notes is not null",
+        &[&tx.tenant(), &customer, &now],
+    )
+    .await
 }

@@ -6,7 +6,8 @@ use std::{
 };
 
 /// Features in order: each may call those before it, by their `mod.rs`.
-const FEATURES: [&str; 7] = ["audit", "tenants", "usage", "users", "services", "bookings", "billing"];
+const FEATURES: [&str; 10] =
+    ["audit", "outbox", "tenants", "usage", "users", "invitations", "services", "bookings", "billing", "platform"];
 
 struct Source {
     /// Below `src`, such as `bookings/queries.rs`.

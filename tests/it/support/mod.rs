@@ -131,6 +131,7 @@ impl TestApp {
             currency: "EUR".parse().unwrap(),
             plan: plan.id,
             limits: Value::Object(plan.limits.into_iter().map(|(meter, most)| (meter, most.into())).collect()),
+            features: plan.features.into(),
         };
         let directory = self.gate.directory(Scope::platform(None), Access::Write);
         tenants::register(&directory, &new, now).await.unwrap();
@@ -166,6 +167,7 @@ impl TestApp {
             user: UserId(nobody),
             role: Role::User,
             session: tenantry::ids::SessionId(nobody),
+            impersonated: false,
         };
         let (email, token) = (String::new(), token.map(str::to_owned));
         Person { app: self.clone(), id: UserId(nobody), email, viewer, token }

@@ -1,0 +1,569 @@
+//! How people and tenants come: signing up, registering, accepting an invitation.
+//!
+//! Who joins has a row in the directory (his login) and rows in the tenant's store. The directory's is written first and
+//! means nothing by itself, so a crash between the two leaves nothing that anybody can see, and doing it again completes
+//! it. A tenant is begun as `CREATING` in both; [`SignIn::finish_or_abandon`] settles what was left so.
+
+mod queries;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::{
+    NewUser, Origin, Role, SignIn, SignInError, SignedIn,
+    links::{self, Purpose},
+    normalise_email, queries as accounts,
+    recovery::known,
+    sign_in::is_plausible_email,
+    strength,
+    tokens::LinkToken,
+};
+use crate::{
+    audit::{self, Changes},
+    db::{Access, DbError, Scope, ScopedTx},
+    fault,
+    ids::{AdministratorId, InvitationId, TenantId, UserId, uuid_v7},
+    money::Currency,
+    outbox::{self, Effect},
+    tenants::{self, NewTenant, TenantStatus},
+    users::{self, UserStatus},
+};
+
+/// How long an invitation is good.
+pub const INVITATION_LIFE: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// How long a registration waits to be confirmed.
+const REGISTRATION_LIFE: SignedDuration = SignedDuration::from_hours(24);
+/// How long whoever makes a tenant has for it, before what there is of it is finished or abandoned: longer than any
+/// request may take.
+pub const CREATION_LIMIT: SignedDuration = SignedDuration::from_secs(60);
+/// How long a tenant that was abandoned keeps whoever may still be at it from going on.
+const TOMBSTONE_LIFE: SignedDuration = SignedDuration::from_hours(24);
+/// The plan of whoever signs up.
+pub const FIRST_PLAN: &str = "free";
+
+/// A business that signs up, with its first administrator.
+pub struct SignUp {
+    /// What the business is called.
+    pub tenant_name: String,
+    /// Its name in addresses.
+    pub slug: String,
+    /// What the administrator is called.
+    pub name: String,
+    /// As typed.
+    pub email: String,
+    /// As typed.
+    pub password: String,
+    /// The zone of its calendar, an IANA name.
+    pub time_zone: String,
+    /// The currency of its prices.
+    pub currency: Currency,
+}
+
+/// A tenant that a platform administrator makes; its first administrator is invited.
+pub struct TenantDraft {
+    /// What the business is called.
+    pub name: String,
+    /// Its name in addresses.
+    pub slug: String,
+    /// The zone of its calendar, an IANA name.
+    pub time_zone: String,
+    /// The currency of its prices.
+    pub currency: Currency,
+    /// Key of its plan.
+    pub plan: String,
+    /// Who is invited to administer it.
+    pub admin_email: String,
+}
+
+/// A customer who registers himself.
+pub struct Registration {
+    /// The tenant's slug.
+    pub tenant: String,
+    /// As typed.
+    pub email: String,
+    /// What he is called.
+    pub name: String,
+    /// As typed.
+    pub password: String,
+}
+
+/// Somebody who accepts an invitation.
+pub struct Acceptance {
+    /// From the mail.
+    pub token: String,
+    /// What he is called.
+    pub name: String,
+    /// As typed.
+    pub password: String,
+}
+
+/// The first administrator of a new tenant.
+enum First<'a> {
+    Joins { user: UserId, new: &'a NewUser, hash: &'a str },
+    IsInvited { email: &'a str, by: AdministratorId },
+}
+
+impl SignIn {
+    /// Makes a tenant and its first administrator, and begins his session.
+    ///
+    /// # Errors
+    /// `SlugTaken`, `Invalid` and `WeakPassword`; nothing is there then.
+    pub async fn sign_up(&self, new: SignUp, origin: &Origin) -> Result<SignedIn, SignInError> {
+        let user = new_user(&new.email, &new.name, Role::Admin, new.password)?;
+        let name = tenants::settings::checked_name(&new.tenant_name)
+            .ok_or(SignInError::Invalid("tenantName", "A name has 1 to 200 characters."))?;
+        if let Some(why) = strength::weakness(&user.password, &[&user.email, &user.name, &name, &new.slug]) {
+            return Err(SignInError::WeakPassword("password", why));
+        }
+        let slug = checked_slug(&new.slug)?;
+        self.count_address(origin).await?;
+        let hash = self.passwords.hash(user.password.clone()).await?;
+        let now = self.clock.now();
+        let tenant = self.new_tenant(slug, name, new.time_zone, new.currency, FIRST_PLAN, now).await?;
+        let first = First::Joins { user: UserId::generate(now), new: &user, hash: &hash };
+        self.create(&tenant, &first, now, origin).await?;
+        let account = self.account(tenant.id, self.login_owner(tenant.id, &user.email).await?).await?;
+        let account = account.ok_or(SignInError::Db(DbError::TenantNotHere))?;
+        self.begin_session(tenant.id, account.user, None, origin).await
+    }
+
+    /// Makes a tenant whose first administrator is invited. For platform administrators.
+    ///
+    /// # Errors
+    /// `SlugTaken`, `Invalid`; nothing is there then.
+    pub async fn create_tenant(
+        &self,
+        draft: TenantDraft,
+        by: AdministratorId,
+        origin: &Origin,
+    ) -> Result<TenantId, SignInError> {
+        let name = tenants::settings::checked_name(&draft.name)
+            .ok_or(SignInError::Invalid("name", "A name has 1 to 200 characters."))?;
+        let email = checked_email(&draft.admin_email, "adminEmail")?;
+        let slug = checked_slug(&draft.slug)?;
+        let now = self.clock.now();
+        let tenant = self.new_tenant(slug, name, draft.time_zone, draft.currency, &draft.plan, now).await?;
+        self.create(&tenant, &First::IsInvited { email: &email, by }, now, origin).await?;
+        Ok(tenant.id)
+    }
+
+    async fn new_tenant(
+        &self,
+        slug: String,
+        name: String,
+        time_zone: String,
+        currency: Currency,
+        plan: &str,
+        now: Timestamp,
+    ) -> Result<NewTenant, SignInError> {
+        let directory = self.gate.directory(Scope::directory_public(), Access::Read);
+        let plan =
+            queries::plan(&directory, plan).await?.ok_or(SignInError::Invalid("plan", "There is no such plan."))?;
+        directory.end_read();
+        Ok(NewTenant {
+            id: TenantId::generate(now),
+            slug,
+            name,
+            time_zone,
+            currency,
+            plan: plan.id,
+            limits: plan.limits,
+            features: plan.features,
+        })
+    }
+
+    /// The steps of making a tenant. Each can be the last before a crash.
+    async fn create(
+        &self,
+        tenant: &NewTenant,
+        first: &First<'_>,
+        now: Timestamp,
+        origin: &Origin,
+    ) -> Result<(), SignInError> {
+        fault::point("create.nothing");
+        // The slug and the login are taken, and mean nothing yet.
+        let directory = self.gate.directory(Scope::authenticator(tenant.id), Access::Write);
+        if !queries::insert_tenant(&directory, tenant, now).await? {
+            directory.rollback();
+            return Err(SignInError::SlugTaken);
+        }
+        if let First::Joins { user, new, .. } = first {
+            accounts::claim_login(&directory, &new.email, *user).await?;
+        }
+        directory.commit().await?;
+        drop(directory);
+        fault::point("create.registered");
+
+        let store = self.gate.tenant(Scope::platform(Some(tenant.id)), Access::Write);
+        if !tenants::begin(&store, tenant, now).await? {
+            store.rollback();
+            return Err(DbError::Contention("the tenant was abandoned meanwhile".into()).into());
+        }
+        store.commit().await?;
+        drop(store);
+        fault::point("create.begun");
+
+        // With its administrator the tenant is whole.
+        let store = self.gate.tenant(Scope::authenticator(tenant.id), Access::Write);
+        self.add_first(&store, tenant, first, now, origin).await?;
+        if !tenants::complete(&store, now).await? {
+            store.rollback();
+            return Err(DbError::Contention("the tenant was abandoned meanwhile".into()).into());
+        }
+        store.commit().await?;
+        drop(store);
+        fault::point("create.completed");
+
+        let directory = self.gate.directory(Scope::authenticator(tenant.id), Access::Write);
+        queries::activate_tenant(&directory, now).await?;
+        directory.commit().await?;
+        fault::point("create.activated");
+        Ok(())
+    }
+
+    async fn add_first(
+        &self,
+        store: &ScopedTx,
+        tenant: &NewTenant,
+        first: &First<'_>,
+        now: Timestamp,
+        origin: &Origin,
+    ) -> Result<(), DbError> {
+        let facts = Changes::default()
+            .field("name", Value::Null, tenant.name.clone())
+            .field("slug", Value::Null, tenant.slug.clone())
+            .field("time_zone", Value::Null, tenant.time_zone.clone())
+            .field("currency", Value::Null, tenant.currency.code());
+        let actor = match first {
+            First::Joins { user, new, hash } => {
+                accounts::insert_user(store, *user, &new.email, &new.name, new.role, None, now).await?;
+                accounts::insert_credential(store, *user, hash, now).await?;
+                outbox::enqueue(store, &Effect::MailEmailVerification { user: user.0 }, now).await?;
+                user.0
+            }
+            First::IsInvited { email, by } => {
+                let invitation = InvitationId::generate(now);
+                queries::insert_invitation(store, invitation, email, Role::Admin, now, now + INVITATION_LIFE).await?;
+                outbox::enqueue(store, &Effect::MailInvitation { invitation: invitation.0 }, now).await?;
+                by.0
+            }
+        };
+        let event = audit::Event::of_sign_in(UserId(actor), "tenants.create", "tenant", Some(tenant.id.0));
+        audit::record_as(store, event.with(facts), now, origin).await
+    }
+
+    /// Settles every tenant whose making was begun longer ago than [`CREATION_LIMIT`] and did not end: one that has its
+    /// administrator is finished, any other abandoned, and its slug and e-mail are free again. Returns how many.
+    ///
+    /// # Errors
+    /// When a statement fails; then the rest is settled by the next call.
+    pub async fn finish_or_abandon(&self) -> Result<usize, SignInError> {
+        let now = self.clock.now();
+        let directory = self.gate.directory(Scope::platform(None), Access::Read);
+        let begun = queries::tenants_begun_before(&directory, now - CREATION_LIMIT).await?;
+        directory.end_read();
+        drop(directory);
+        for tenant in &begun {
+            let store = self.gate.tenant(Scope::platform(Some(*tenant)), Access::Write);
+            let is_whole = match tenants::find(&store).await? {
+                Some(it) if it.status == TenantStatus::Creating => {
+                    let gone = tenants::Tenant {
+                        status: TenantStatus::Deleted,
+                        erase_after: Some(now + TOMBSTONE_LIFE),
+                        ..it
+                    };
+                    tenants::set_state(&store, &gone, now).await?;
+                    false
+                }
+                Some(it) => it.status != TenantStatus::Deleted,
+                // Stands in the way of whoever may still be at it.
+                None => !queries::insert_tombstone(&store, now + TOMBSTONE_LIFE, now).await?,
+            };
+            store.commit().await?;
+            drop(store);
+            let directory = self.gate.directory(Scope::platform(Some(*tenant)), Access::Write);
+            if is_whole {
+                queries::activate_tenant(&directory, now).await?;
+            } else {
+                queries::delete_logins(&directory).await?;
+                queries::abandon_tenant(&directory, now + TOMBSTONE_LIFE, now).await?;
+            }
+            directory.commit().await?;
+        }
+        Ok(begun.len())
+    }
+
+    /// Notes that a customer wants to join a tenant with open registration. Whether his e-mail is known there is looked
+    /// up when the mail is written, so that neither the answer nor its work tells.
+    ///
+    /// # Errors
+    /// `TenantUnknown`, `NotOpen`, `Invalid` and `WeakPassword`, which none of them depend on the e-mail.
+    pub async fn register(&self, new: Registration, origin: &Origin) -> Result<(), SignInError> {
+        let user = new_user(&new.email, &new.name, Role::User, new.password)?;
+        if let Some(why) = strength::weakness(&user.password, &[&user.email, &user.name]) {
+            return Err(SignInError::WeakPassword("password", why));
+        }
+        self.count_mail_to(&user.email, origin).await?;
+        let directory = self.gate.directory(Scope::directory_authenticator(), Access::Read);
+        let tenant = queries::tenant_of_slug(&directory, &new.tenant).await?;
+        directory.end_read();
+        drop(directory);
+        let tenant = tenant.ok_or(SignInError::TenantUnknown)?;
+        self.refuse_unless_open(tenant).await?;
+        let hash = self.passwords.hash(user.password.clone()).await?;
+
+        let now = self.clock.now();
+        let id = uuid_v7(now);
+        let tx = self.gate.tenant(Scope::authenticator(tenant), Access::Write);
+        queries::insert_registration(&tx, id, &user, &hash, now, now + REGISTRATION_LIFE).await?;
+        queries::delete_expired_registrations(&tx, now).await?;
+        outbox::enqueue(&tx, &Effect::MailRegistration { registration: id }, now).await?;
+        let facts = Changes::default().personal(id, "email", None, Some(&user.email));
+        let event = audit::Event::of_work("users.register", "registration", Some(id)).with(facts);
+        audit::record_as(&tx, event, now, origin).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn refuse_unless_open(&self, tenant: TenantId) -> Result<(), SignInError> {
+        let tx = self.gate.tenant(Scope::authenticator(tenant), Access::Read);
+        let found = known(tenants::find(&tx).await)?;
+        tx.end_read();
+        match found {
+            Some(it) if it.status == TenantStatus::Active && it.open_registration => Ok(()),
+            Some(_) => Err(SignInError::NotOpen),
+            None => Err(SignInError::TenantUnknown),
+        }
+    }
+
+    /// Makes a registration a user and begins his session. The password is asked for again: whoever reads the mailbox but
+    /// did not register must not confirm what somebody else began in his name.
+    ///
+    /// # Errors
+    /// `TokenInvalid`, `WrongCredentials`, `QuotaExceeded`.
+    pub async fn confirm_registration(
+        &self,
+        token: &str,
+        password: String,
+        origin: &Origin,
+    ) -> Result<SignedIn, SignInError> {
+        let token = LinkToken::parse(token).ok_or(SignInError::TokenInvalid)?;
+        self.count_address(origin).await?;
+        let read = self.gate.tenant(Scope::authenticator(token.tenant), Access::Read);
+        let found = known(registration_of(&read, &token, self.clock.now()).await)?.ok_or(SignInError::TokenInvalid)?;
+        read.end_read();
+        drop(read);
+        self.count_and_look_up(&found.email, origin).await?;
+        if !self.passwords.verify(password, Some(found.password_hash.clone())).await? {
+            return Err(SignInError::WrongCredentials);
+        }
+        let now = self.clock.now();
+        let user = self.claim(token.tenant, &found.email, now).await?;
+        let tx = self.gate.tenant(Scope::authenticator(token.tenant), Access::Write);
+        let joined = async {
+            if links::use_up(&tx, &token, Purpose::Registration, now).await? != Some(found.id) {
+                return Err(SignInError::TokenInvalid);
+            }
+            if !users::take_place(&tx).await? {
+                return Err(SignInError::QuotaExceeded);
+            }
+            let made = accounts::insert_user(&tx, user, &found.email, &found.name, Role::User, Some(now), now).await?;
+            if !made {
+                return Err(SignInError::TokenInvalid); // He joined in another way meanwhile.
+            }
+            accounts::insert_credential(&tx, user, &found.password_hash, now).await?;
+            queries::delete_registrations(&tx, &found.email).await?;
+            let event = audit::Event::of_sign_in(user, "users.join", "user", Some(user.0));
+            audit::record_as(&tx, event.with(facts_of(user, &found.email, Role::User)), now, origin).await?;
+            Ok(())
+        };
+        settle(&tx, joined.await).await?;
+        drop(tx);
+        self.session_of(token.tenant, user, origin).await
+    }
+
+    /// Joins by an invitation, and begins a session. Who is a user of the tenant already keeps his account, with his
+    /// password; he gets the invited role where it allows more than his own.
+    ///
+    /// # Errors
+    /// `TokenInvalid`, `Invalid`, `WeakPassword`, `QuotaExceeded`.
+    pub async fn accept_invitation(&self, new: Acceptance, origin: &Origin) -> Result<SignedIn, SignInError> {
+        let token = LinkToken::parse(&new.token).ok_or(SignInError::TokenInvalid)?;
+        self.count_address(origin).await?;
+        let read = self.gate.tenant(Scope::authenticator(token.tenant), Access::Read);
+        let found = known(invitation_of(&read, &token, self.clock.now()).await)?.ok_or(SignInError::TokenInvalid)?;
+        read.end_read();
+        drop(read);
+        let user = new_user(&found.email, &new.name, found.role, new.password)?;
+        if let Some(why) = strength::weakness(&user.password, &[&user.email, &user.name]) {
+            return Err(SignInError::WeakPassword("password", why));
+        }
+        // Whether he is there already or not: the same work.
+        let hash = self.passwords.hash(user.password.clone()).await?;
+        let now = self.clock.now();
+        let id = self.claim(token.tenant, &user.email, now).await?;
+        fault::point("accept.claimed");
+        let tx = self.gate.tenant(Scope::authenticator(token.tenant), Access::Write);
+        let joined = async {
+            if links::use_up(&tx, &token, Purpose::Invitation, now).await? != Some(found.id.0)
+                || !queries::accept_invitation(&tx, found.id, now).await?
+            {
+                return Err(SignInError::TokenInvalid);
+            }
+            self.join_by_invitation(&tx, id, &user, &hash, now).await?;
+            let event = audit::Event::of_sign_in(id, "invitations.accept", "invitation", Some(found.id.0));
+            audit::record_as(&tx, event.with(facts_of(id, &user.email, user.role)), now, origin).await?;
+            Ok(())
+        };
+        fault::point("accept.uncommitted");
+        settle(&tx, joined.await).await?;
+        drop(tx);
+        fault::point("accept.committed");
+        self.session_of(token.tenant, id, origin).await
+    }
+
+    async fn join_by_invitation(
+        &self,
+        tx: &ScopedTx,
+        id: UserId,
+        user: &NewUser,
+        hash: &str,
+        now: Timestamp,
+    ) -> Result<(), SignInError> {
+        let existing = users::by_ids(tx, &[id]).await?.remove(&id);
+        if existing.as_ref().is_none_or(|it| it.status != UserStatus::Active) && !users::take_place(tx).await? {
+            return Err(SignInError::QuotaExceeded);
+        }
+        match existing {
+            None => {
+                accounts::insert_user(tx, id, &user.email, &user.name, user.role, Some(now), now).await?;
+                accounts::insert_credential(tx, id, hash, now).await?;
+            }
+            // His login is about to be forgotten; then the e-mail is free.
+            Some(it) if it.status == UserStatus::Erased => {
+                return Err(DbError::Contention("the e-mail's former owner is being erased".into()).into());
+            }
+            Some(it) => {
+                accounts::take_back(tx, id, it.role.max(user.role), now).await?;
+                accounts::verify_email(tx, id, now).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a user with a password, with no question asked: for demo data and tests. Done again after a crash, it
+    /// completes what was begun.
+    ///
+    /// # Errors
+    /// When a statement fails, or the password cannot be hashed now.
+    pub async fn enrol(&self, tenant: TenantId, new: NewUser) -> Result<UserId, SignInError> {
+        let email = normalise_email(&new.email);
+        let hash = self.passwords.hash(new.password).await?;
+        let now = self.clock.now();
+        let user = self.claim(tenant, &email, now).await?;
+        let tx = self.gate.tenant(Scope::authenticator(tenant), Access::Write);
+        if accounts::insert_user(&tx, user, &email, &new.name, new.role, Some(now), now).await? {
+            accounts::insert_credential(&tx, user, &hash, now).await?;
+            let event = audit::Event::of_sign_in(user, "users.join", "user", Some(user.0));
+            audit::record_as(&tx, event.with(facts_of(user, &email, new.role)), now, &Origin::default()).await?;
+        }
+        tx.commit().await?;
+        Ok(user)
+    }
+
+    /// Makes the e-mail a login of the tenant. An earlier claim stands: that of a user who is there, or of an attempt to
+    /// join that did not end.
+    async fn claim(&self, tenant: TenantId, email: &str, now: Timestamp) -> Result<UserId, DbError> {
+        let directory = self.gate.directory(Scope::authenticator(tenant), Access::Write);
+        let user = accounts::claim_login(&directory, email, UserId::generate(now)).await?;
+        directory.commit().await?;
+        Ok(user)
+    }
+
+    async fn session_of(&self, tenant: TenantId, user: UserId, origin: &Origin) -> Result<SignedIn, SignInError> {
+        let account = self.account(tenant, user).await?.ok_or(SignInError::TokenInvalid)?;
+        if account.tenant_suspended {
+            return Err(SignInError::TenantSuspended);
+        }
+        self.begin_session(tenant, account.user, None, origin).await
+    }
+}
+
+/// Commits what succeeded, undoes what was refused.
+async fn settle(tx: &ScopedTx, result: Result<(), SignInError>) -> Result<(), SignInError> {
+    match result {
+        Ok(()) => Ok(tx.commit().await?),
+        Err(refused) => {
+            tx.rollback();
+            Err(refused)
+        }
+    }
+}
+
+async fn registration_of(
+    tx: &ScopedTx,
+    token: &LinkToken,
+    now: Timestamp,
+) -> Result<Option<queries::PendingRegistration>, DbError> {
+    match links::subject_of(tx, token, Purpose::Registration, now).await? {
+        Some(id) => queries::registration(tx, id, now).await,
+        None => Ok(None),
+    }
+}
+
+async fn invitation_of(
+    tx: &ScopedTx,
+    token: &LinkToken,
+    now: Timestamp,
+) -> Result<Option<queries::PendingInvitation>, DbError> {
+    match links::subject_of(tx, token, Purpose::Invitation, now).await? {
+        Some(id) => queries::invitation(tx, InvitationId(id), now).await,
+        None => Ok(None),
+    }
+}
+
+/// For background work that writes mails: to whom an invitation goes, while it is pending.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn invited_email(tx: &ScopedTx, id: InvitationId, now: Timestamp) -> Result<Option<String>, DbError> {
+    Ok(queries::invitation(tx, id, now).await?.map(|it| it.email))
+}
+
+/// For background work that writes mails: who registered, by e-mail and name, and whether he is a user already.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn registered(
+    tx: &ScopedTx,
+    id: uuid::Uuid,
+    now: Timestamp,
+) -> Result<Option<(String, String, bool)>, DbError> {
+    let Some(found) = queries::registration(tx, id, now).await? else { return Ok(None) };
+    let is_user = queries::is_user(tx, &found.email).await?;
+    Ok(Some((found.email, found.name, is_user)))
+}
+
+fn facts_of(user: UserId, email: &str, role: Role) -> Changes {
+    Changes::default().personal(user.0, "email", None, Some(email)).field("role", Value::Null, role.as_str())
+}
+
+fn new_user(email: &str, name: &str, role: Role, password: String) -> Result<NewUser, SignInError> {
+    let email = checked_email(email, "email")?;
+    let name = users::checked_name(name).ok_or(SignInError::Invalid("name", "A name has 1 to 200 characters."))?;
+    Ok(NewUser { email, name, role, password })
+}
+
+/// An e-mail in its one form.
+pub(crate) fn checked_email(email: &str, field: &'static str) -> Result<String, SignInError> {
+    let email = normalise_email(email);
+    if is_plausible_email(&email) && crate::mail::is_address(&email) {
+        return Ok(email);
+    }
+    Err(SignInError::Invalid(field, "This is no e-mail address."))
+}
+
+fn checked_slug(slug: &str) -> Result<String, SignInError> {
+    let message = "A slug has 3 to 63 letters a to z, digits and hyphens, and is not a reserved word.";
+    tenants::checked_slug(slug).ok_or(SignInError::Invalid("slug", message))
+}

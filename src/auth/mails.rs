@@ -1,0 +1,110 @@
+//! Which mail an effect asks for: to whom, and with a token of its own.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{
+    SignIn, SignInError, joining,
+    links::{self, Purpose},
+    tokens::LinkToken,
+};
+use crate::{
+    db::{Access, DbError, Scope, ScopedTx},
+    ids::{InvitationId, TenantId, UserId},
+    mail::{Letter, Mailer, Subject},
+    outbox::Effect,
+    tenants,
+    users::{self, User, UserStatus},
+};
+
+impl SignIn {
+    /// Writes the mail that an effect asks for. `None` where it is not worth sending any more: whom it is for is gone, or
+    /// it was asked for anew. Every call makes a token of its own, since none is kept.
+    ///
+    /// # Errors
+    /// When a statement fails.
+    pub async fn write_mail(
+        &self,
+        tenant: TenantId,
+        id: Uuid,
+        effect: &Effect,
+        now: Timestamp,
+        mailer: &Mailer,
+    ) -> Result<Option<Letter>, SignInError> {
+        let tx = self.gate.tenant(Scope::authenticator(tenant), Access::Write);
+        let addressed = match effect {
+            Effect::MailPasswordReset { user } => {
+                let purpose = Purpose::PasswordReset;
+                let user = reader(&tx, *user).await?;
+                match link(&tx, id, purpose, user.as_ref().map(|it| it.id.0), now).await?.zip(user) {
+                    Some((token, User { email, name, .. })) => {
+                        let url = mailer.link("reset-password", &token.expose());
+                        Some((email, Subject::PasswordReset { name, url }))
+                    }
+                    None => None,
+                }
+            }
+            Effect::MailPasswordChanged { user } => {
+                reader(&tx, *user).await?.map(|User { email, name, .. }| (email, Subject::PasswordChanged { name }))
+            }
+            Effect::MailEmailVerification { user } => {
+                let purpose = Purpose::EmailVerification;
+                let user = reader(&tx, *user).await?.filter(|it| it.email_verified_at.is_none());
+                match link(&tx, id, purpose, user.as_ref().map(|it| it.id.0), now).await?.zip(user) {
+                    Some((token, User { email, name, .. })) => {
+                        let url = mailer.link("verify-email", &token.expose());
+                        Some((email, Subject::EmailVerification { name, url }))
+                    }
+                    None => None,
+                }
+            }
+            Effect::MailInvitation { invitation } => {
+                let email = joining::invited_email(&tx, InvitationId(*invitation), now).await?;
+                let token = link(&tx, id, Purpose::Invitation, email.as_ref().map(|_| *invitation), now).await?;
+                token.zip(email).map(|(token, email)| {
+                    (email, Subject::Invitation { url: mailer.link("accept-invitation", &token.expose()) })
+                })
+            }
+            Effect::MailRegistration { registration } => match joining::registered(&tx, *registration, now).await? {
+                Some((email, name, true)) => Some((email, Subject::AlreadyRegistered { name })),
+                Some((email, name, false)) => {
+                    let token = link(&tx, id, Purpose::Registration, Some(*registration), now).await?;
+                    token.map(|token| {
+                        let url = mailer.link("confirm-registration", &token.expose());
+                        (email, Subject::Registration { name, url })
+                    })
+                }
+                None => None,
+            },
+            Effect::SyncTenant | Effect::ForgetLogin { .. } => None,
+        };
+        let tenant = tenants::current(&tx).await?;
+        tx.commit().await?;
+        Ok(addressed.map(|(to, subject)| Letter {
+            to,
+            tenant_name: tenant.name,
+            locale: tenant.locale,
+            branding: tenant.branding,
+            subject,
+        }))
+    }
+}
+
+/// A user who can sign in.
+async fn reader(tx: &ScopedTx, id: Uuid) -> Result<Option<User>, DbError> {
+    let found = users::by_ids(tx, &[UserId(id)]).await?.remove(&UserId(id));
+    Ok(found.filter(|it| it.status == UserStatus::Active))
+}
+
+async fn link(
+    tx: &ScopedTx,
+    id: Uuid,
+    purpose: Purpose,
+    subject: Option<Uuid>,
+    now: Timestamp,
+) -> Result<Option<LinkToken>, DbError> {
+    match subject {
+        Some(subject) => links::mint(tx, id, purpose, subject, now).await,
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,59 @@
+//! `tenantry outbox`: effects that were given up.
+
+use clap::Subcommand;
+
+use super::{CliError, Connected};
+use crate::{
+    clock::Clock,
+    config::Config,
+    db::{Access, DbError, Gate, Scope},
+    outbox, platform,
+};
+
+#[derive(Subcommand)]
+pub enum OutboxCommand {
+    /// List what was given up, of every tenant
+    List,
+    /// Have everything that was given up tried again
+    Retry,
+}
+
+pub async fn run(config: &Config, command: &OutboxCommand) -> Result<(), CliError> {
+    let connected = Connected::to(config).await?;
+    let gate = Gate::try_new(&connected.app_url, config.pool)?;
+    let result = match command {
+        OutboxCommand::List => list(&gate).await,
+        OutboxCommand::Retry => retry(&gate).await,
+    };
+    gate.close();
+    connected.stop().await;
+    Ok(result?)
+}
+
+async fn list(gate: &Gate) -> Result<(), DbError> {
+    let mut count = 0;
+    for tenant in platform::served_tenants(gate).await? {
+        let tx = gate.tenant(Scope::worker(tenant), Access::Read);
+        for letter in outbox::dead_letters(&tx).await? {
+            count += 1;
+            println!(
+                "{tenant}  {}  {}  written {}  given up {} after {} attempts: {}",
+                letter.id, letter.kind, letter.created_at, letter.dead_at, letter.attempts, letter.last_error
+            );
+        }
+        tx.end_read();
+    }
+    println!("{count} given up");
+    Ok(())
+}
+
+async fn retry(gate: &Gate) -> Result<(), DbError> {
+    let mut count = 0;
+    for tenant in platform::served_tenants(gate).await? {
+        let tx = gate.tenant(Scope::worker(tenant), Access::Write);
+        count += outbox::revive(&tx, Clock::system().now()).await?;
+        tx.commit().await?;
+    }
+    println!("{count} are tried again by a running server");
+    Ok(())
+}

@@ -1,0 +1,233 @@
+//! The audit log as a file: streamed, so that a long one needs no memory.
+
+use std::sync::Arc;
+
+use axum::{
+    body::{Body, Bytes},
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use futures_util::stream;
+
+use super::{App, REQUEST_ID, RequestOrigin, cookies, graphql::actor};
+use crate::{
+    audit::{self, AuditError, Entry},
+    auth::{Actor, Caller, Origin, Role, Viewer},
+    db::{Access, DbError},
+    tenants,
+};
+
+/// Events of one transaction. Each part has one of its own, so that a slow reader holds no connection, and a session that
+/// ends ends its stream.
+const PART: i64 = 500;
+/// The feature that a plan needs for it.
+const FEATURE: &str = "audit_export";
+
+#[derive(Clone, Copy)]
+enum Format {
+    Csv,
+    JsonLines,
+}
+
+/// `GET /audit-events.csv` (RFC 4180, with a heading).
+pub async fn csv(state: State<App>, origin: RequestOrigin, headers: HeaderMap) -> Response {
+    export(state, origin, &headers, Format::Csv).await
+}
+
+/// `GET /audit-events.jsonl`: one JSON object a line.
+pub async fn json_lines(state: State<App>, origin: RequestOrigin, headers: HeaderMap) -> Response {
+    export(state, origin, &headers, Format::JsonLines).await
+}
+
+async fn export(
+    State(app): State<App>,
+    RequestOrigin(origin): RequestOrigin,
+    headers: &HeaderMap,
+    format: Format,
+) -> Response {
+    let (actor, impersonator) = actor(&app, headers, cookies::read(headers).as_ref());
+    let request_id = HeaderValue::from_str(&origin.request_id.to_string());
+    let refused = |status: StatusCode, why: &'static str| (status, why).into_response();
+    let mut response = match actor {
+        Actor::Person(viewer) => {
+            let exporter = Exporter { app, viewer, origin: Origin { impersonator, ..origin }, format };
+            match exporter.begin().await {
+                Ok(()) => exporter.respond(),
+                Err(Refusal::Unauthenticated) => refused(StatusCode::UNAUTHORIZED, "Sign in first.\n"),
+                Err(Refusal::Forbidden) => refused(StatusCode::FORBIDDEN, "Only administrators export the log.\n"),
+                Err(Refusal::NoFeature) => refused(StatusCode::FORBIDDEN, "The plan does not have audit_export.\n"),
+                Err(Refusal::Db(error)) => {
+                    tracing::error!(%error, "the audit log cannot be exported");
+                    refused(StatusCode::SERVICE_UNAVAILABLE, "The service is busy. Try again shortly.\n")
+                }
+            }
+        }
+        Actor::Platform(_) => refused(StatusCode::FORBIDDEN, "Only administrators of the tenant export its log.\n"),
+        Actor::Anonymous | Actor::Unverified => refused(StatusCode::UNAUTHORIZED, "Sign in first.\n"),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(id) = request_id {
+        headers.insert(REQUEST_ID, id);
+    }
+    response
+}
+
+enum Refusal {
+    Unauthenticated,
+    Forbidden,
+    NoFeature,
+    Db(DbError),
+}
+
+impl From<DbError> for Refusal {
+    fn from(error: DbError) -> Self {
+        match error {
+            DbError::SessionEnded | DbError::RoleChanged | DbError::TenantNotHere => Self::Unauthenticated,
+            DbError::TenantSuspended => Self::Forbidden,
+            other => Self::Db(other),
+        }
+    }
+}
+
+struct Exporter {
+    app: App,
+    viewer: Viewer,
+    origin: Origin,
+    format: Format,
+}
+
+impl Exporter {
+    /// Whether the caller may; and the log itself tells of it.
+    async fn begin(&self) -> Result<(), Refusal> {
+        let tx = self.app.gate.tenant(self.viewer.scope(), Access::Write);
+        let caller = Caller { tx: &tx, viewer: self.viewer, clock: &self.app.clock, origin: &self.origin };
+        let may = caller.is_at_least(Role::Admin);
+        let has = tenants::features::is_enabled(&tx, FEATURE, self.app.clock.now()).await?;
+        let action = if may && has { "audit.export" } else { "access.refused" };
+        audit::record(&caller, action, "audit_log", None, audit::Changes::default()).await?;
+        tx.commit().await?;
+        match (may, has) {
+            (false, _) => Err(Refusal::Forbidden),
+            (true, false) => Err(Refusal::NoFeature),
+            (true, true) => Ok(()),
+        }
+    }
+
+    async fn part(&self, past: i64) -> Result<Vec<Entry>, AuditError> {
+        let tx = Arc::new(self.app.gate.tenant(self.viewer.scope(), Access::Read));
+        let caller = Caller { tx: &tx, viewer: self.viewer, clock: &self.app.clock, origin: &self.origin };
+        let part = audit::part(&caller, past, PART).await?;
+        tx.end_read();
+        Ok(part)
+    }
+
+    fn respond(self) -> Response {
+        let (media_type, name) = match self.format {
+            Format::Csv => ("text/csv; charset=utf-8; header=present", "audit-events.csv"),
+            Format::JsonLines => ("application/jsonl", "audit-events.jsonl"),
+        };
+        let disposition = format!("attachment; filename=\"{name}\"");
+        let parts = stream::unfold((self, Some(0)), |(exporter, past)| async move {
+            let past = past?;
+            let entries = match exporter.part(past).await {
+                Ok(entries) => entries,
+                Err(error) => {
+                    // Cut off without an end, which every client tells from a complete file.
+                    tracing::warn!(?error, "an export of the audit log was cut off");
+                    return Some((Err(std::io::Error::other("cut off")), (exporter, None)));
+                }
+            };
+            let next = entries.last().map(|it| it.seq);
+            let first = past == 0;
+            if entries.is_empty() && !first {
+                return None;
+            }
+            let bytes = exporter.format.write(&entries, first).map(Bytes::from);
+            Some((bytes, (exporter, next)))
+        });
+        let headers = [(header::CONTENT_TYPE, media_type.to_owned()), (header::CONTENT_DISPOSITION, disposition)];
+        (headers, Body::from_stream(parts)).into_response()
+    }
+}
+
+const HEADING: [&str; 11] = [
+    "sequence",
+    "at",
+    "actor_id",
+    "actor_role",
+    "impersonator",
+    "action",
+    "object_type",
+    "object_id",
+    "changes",
+    "request_id",
+    "address",
+];
+
+impl Format {
+    fn write(self, entries: &[Entry], with_heading: bool) -> std::io::Result<Vec<u8>> {
+        match self {
+            Self::JsonLines => {
+                let mut bytes = Vec::new();
+                for entry in entries {
+                    let cells = cells(entry);
+                    let mut object: serde_json::Map<String, serde_json::Value> = HEADING
+                        .iter()
+                        .zip(cells)
+                        .filter_map(|(name, cell)| Some(((*name).to_owned(), cell?.into())))
+                        .collect();
+                    object.insert("sequence".into(), entry.seq.into());
+                    object.insert("changes".into(), entry.changes.clone().into());
+                    serde_json::to_writer(&mut bytes, &object)?;
+                    bytes.push(b'\n');
+                }
+                Ok(bytes)
+            }
+            Self::Csv => {
+                let mut writer =
+                    ::csv::WriterBuilder::new().terminator(::csv::Terminator::CRLF).from_writer(Vec::new());
+                if with_heading {
+                    writer.write_record(HEADING)?;
+                }
+                for entry in entries {
+                    writer.write_record(cells(entry).map(|it| harmless(it.unwrap_or_default())))?;
+                }
+                writer.into_inner().map_err(|error| std::io::Error::other(error.to_string()))
+            }
+        }
+    }
+}
+
+fn cells(entry: &Entry) -> [Option<String>; 11] {
+    [
+        Some(entry.seq.to_string()),
+        Some(entry.at.to_string()),
+        entry.actor.map(|it| it.to_string()),
+        Some(entry.actor_role.clone()),
+        entry.impersonator.clone(),
+        Some(entry.action.clone()),
+        Some(entry.object_type.clone()),
+        entry.object_id(),
+        Some(serde_json::Value::Object(entry.changes.clone()).to_string()),
+        entry.request.map(|it| it.to_string()),
+        entry.address.clone(),
+    ]
+}
+
+/// A cell that no spreadsheet takes for a formula.
+fn harmless(cell: String) -> String {
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::harmless;
+
+    #[test]
+    fn no_cell_is_a_formula() {
+        assert_eq!(harmless("=1+1".into()), "'=1+1");
+        assert_eq!(harmless("acme".into()), "acme");
+    }
+}

@@ -1,0 +1,193 @@
+//! Invitations to join a tenant, as its administrators keep them. Accepting one is signing in: see `auth::joining`.
+
+pub mod graphql;
+mod queries;
+
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    audit::{self, Changes},
+    auth::{Caller, Role, joining::INVITATION_LIFE, normalise_email},
+    db::DbError,
+    ids::{InvitationId, UserId},
+    mail,
+    outbox::{self, Effect},
+    paging::{Page, Slice},
+    usage::{self, Meter, Period},
+};
+
+/// Longest e-mail, in bytes (RFC 5321).
+const MAX_EMAIL_BYTES: usize = 320;
+/// Invitation mails of one tenant in a calendar month: nobody needs more, and whoever sends more is not inviting.
+const MAX_MAILS: i64 = 1_000;
+
+/// Somebody who was asked to join.
+#[derive(Clone, Debug)]
+pub struct Invitation {
+    /// Within the tenant.
+    pub id: InvitationId,
+    /// Normalised.
+    pub email: String,
+    /// What he will be allowed to do.
+    pub role: Role,
+    /// Whether it waits, was accepted or taken back.
+    pub status: InvitationStatus,
+    /// Who invited; `None` for a platform administrator.
+    pub invited_by: Option<UserId>,
+    /// When he was invited first.
+    pub created_at: Timestamp,
+    /// Until when he can accept.
+    pub expires_at: Timestamp,
+}
+
+/// Where an invitation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvitationStatus {
+    /// It can be accepted until it expires.
+    Pending,
+    /// He joined.
+    Accepted,
+    /// It was taken back.
+    Revoked,
+}
+
+impl FromStr for InvitationStatus {
+    type Err = DbError;
+
+    fn from_str(text: &str) -> Result<Self, DbError> {
+        match text {
+            "PENDING" => Ok(Self::Pending),
+            "ACCEPTED" => Ok(Self::Accepted),
+            "REVOKED" => Ok(Self::Revoked),
+            other => Err(DbError::Corrupt(format!("{other:?} is no status of an invitation"))),
+        }
+    }
+}
+
+/// Sort key of the list of invitations, newest first.
+pub type InvitationKey = (Timestamp, Uuid);
+
+/// Why something could not be done with an invitation.
+#[derive(Debug)]
+pub enum InvitationError {
+    /// The role does not allow it.
+    Forbidden,
+    /// Whoever acts as somebody else cannot invite.
+    Impersonated,
+    /// This is no e-mail.
+    InvalidEmail,
+    /// Somebody with this e-mail can sign in already, in this role or a higher one.
+    EmailTaken,
+    /// There is no such invitation, or it is not pending.
+    NotFound,
+    /// The tenant has sent a great many already.
+    TooMany,
+    /// A statement failed.
+    Db(DbError),
+}
+
+impl From<DbError> for InvitationError {
+    fn from(error: DbError) -> Self {
+        Self::Db(error)
+    }
+}
+
+/// A page of the tenant's invitations, newest first. Administrators only.
+///
+/// # Errors
+/// `Forbidden`, or a statement failed.
+pub async fn list(
+    caller: &Caller<'_>,
+    page: &Page<InvitationKey>,
+) -> Result<Slice<InvitationKey, Invitation>, InvitationError> {
+    if !caller.is_at_least(Role::Admin) {
+        return Err(InvitationError::Forbidden);
+    }
+    let found = queries::list(caller.tx, page).await?;
+    Ok(page.slice(found.into_iter().map(|it| ((it.created_at, it.id.0), it)).collect()))
+}
+
+/// Invites somebody by e-mail. Who was invited already and did not accept is invited again: his older link is out of
+/// force, and what is asked of him now counts. Administrators only.
+///
+/// # Errors
+/// `EmailTaken` where he is a user who may do as much already.
+pub async fn invite(caller: &Caller<'_>, email: &str, role: Role) -> Result<Invitation, InvitationError> {
+    refuse_others(caller)?;
+    let email = normalise_email(email);
+    if email.len() > MAX_EMAIL_BYTES || !mail::is_address(&email) {
+        return Err(InvitationError::InvalidEmail);
+    }
+    if queries::active_role(caller.tx, &email).await?.is_some_and(|known| known >= role) {
+        return Err(InvitationError::EmailTaken);
+    }
+    let now = caller.clock.now();
+    queries::revoke_pending(caller.tx, &email, now).await?;
+    let new = Invitation {
+        id: InvitationId::generate(now),
+        email,
+        role,
+        status: InvitationStatus::Pending,
+        invited_by: Some(caller.viewer.user),
+        created_at: now,
+        expires_at: now + INVITATION_LIFE,
+    };
+    if !queries::insert(caller.tx, &new).await? {
+        // Somebody else invited him at the same moment, and has not committed before we looked.
+        return Err(DbError::Contention("two invitations of one e-mail at once".into()).into());
+    }
+    send(caller, &new, now).await?;
+    let facts = Changes::default().personal(new.id.0, "email", None, Some(&new.email)).field(
+        "role",
+        Value::Null,
+        role.as_str(),
+    );
+    audit::record(caller, "invitations.create", "invitation", Some(new.id.0), facts).await?;
+    Ok(new)
+}
+
+/// Sends a pending invitation once more, with a new link, good for another 7 days. Administrators only.
+///
+/// # Errors
+/// `NotFound` where none is pending.
+pub async fn resend(caller: &Caller<'_>, id: InvitationId) -> Result<Invitation, InvitationError> {
+    refuse_others(caller)?;
+    let now = caller.clock.now();
+    let found = queries::prolong(caller.tx, id, now + INVITATION_LIFE).await?.ok_or(InvitationError::NotFound)?;
+    send(caller, &found, now).await?;
+    audit::record(caller, "invitations.resend", "invitation", Some(id.0), Changes::default()).await?;
+    Ok(found)
+}
+
+/// Takes a pending invitation back: its link is out of force at once. Administrators only.
+///
+/// # Errors
+/// `NotFound` where none is pending.
+pub async fn revoke(caller: &Caller<'_>, id: InvitationId) -> Result<Invitation, InvitationError> {
+    refuse_others(caller)?;
+    let found = queries::revoke(caller.tx, id, caller.clock.now()).await?.ok_or(InvitationError::NotFound)?;
+    let changes = Changes::default().field("status", "PENDING", "REVOKED");
+    audit::record(caller, "invitations.revoke", "invitation", Some(id.0), changes).await?;
+    Ok(found)
+}
+
+fn refuse_others(caller: &Caller<'_>) -> Result<(), InvitationError> {
+    if !caller.is_at_least(Role::Admin) {
+        return Err(InvitationError::Forbidden);
+    }
+    // Whom he invites would stay.
+    if caller.viewer.impersonated { Err(InvitationError::Impersonated) } else { Ok(()) }
+}
+
+async fn send(caller: &Caller<'_>, invitation: &Invitation, now: Timestamp) -> Result<(), InvitationError> {
+    let month = Period::month_of(now, &jiff::tz::TimeZone::UTC);
+    if !usage::count_one(caller.tx, Meter::InvitationMails, month, Some(MAX_MAILS)).await? {
+        return Err(InvitationError::TooMany);
+    }
+    outbox::enqueue(caller.tx, &Effect::MailInvitation { invitation: invitation.id.0 }, now).await?;
+    Ok(())
+}

@@ -1,0 +1,489 @@
+//! The operator's side: every tenant of the deployment, seen and kept by platform administrators.
+//!
+//! What a tenant is stands in its own store; the directory has a copy for lists. So a change is made in the store, with an
+//! event in the tenant's own audit log, and copied to the directory right after; should that be interrupted, an effect in
+//! the tenant's outbox copies it later.
+
+pub mod graphql;
+mod queries;
+
+use std::collections::HashMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    audit::{self, Changes},
+    auth::{Origin, PlatformViewer, SignIn, SignInError, TenantDraft, operators},
+    clock::Clock,
+    db::{Access, DbError, Gate, Scope, ScopedTx},
+    ids::{AdministratorId, PlanId, TenantId},
+    outbox::{self, Effect},
+    paging::{Page, Slice},
+    tenants::{self, Isolation, SettingsError, SettingsPatch, Tenant, TenantStatus, features::Feature},
+};
+
+/// How long a deleted tenant can be restored.
+pub const RESTORE_LIFE: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// A tenant, as the directory knows it.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Everywhere.
+    pub id: TenantId,
+    /// Its name in addresses.
+    pub slug: String,
+    /// Its name for people.
+    pub name: String,
+    /// Whether it is served.
+    pub status: TenantStatus,
+    /// How its data is kept apart.
+    pub isolation: Isolation,
+    /// What it has subscribed to.
+    pub plan: Option<PlanId>,
+    /// Why it is suspended.
+    pub suspended_reason: Option<String>,
+    /// When it is erased for good.
+    pub erase_after: Option<Timestamp>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// What a list of tenants is sorted by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TenantOrder {
+    /// Newest first.
+    #[default]
+    CreatedAtDesc,
+    /// Oldest first.
+    CreatedAtAsc,
+    /// By name.
+    NameAsc,
+    /// By name, backwards.
+    NameDesc,
+}
+
+/// Sort key of a list of tenants: what it is sorted by, as text, and the id.
+pub type TenantKey = (String, Uuid);
+
+/// Which tenants a list holds. An empty filter holds all.
+#[derive(Clone, Debug, Default)]
+pub struct TenantFilter {
+    /// Only these.
+    pub statuses: Option<Vec<TenantStatus>>,
+    /// Only those on the plan with this key.
+    pub plan: Option<String>,
+    /// Only those whose name or slug contains this, whatever the case.
+    pub search: Option<String>,
+}
+
+/// How many tenants there are.
+#[derive(Clone, Debug)]
+pub struct Statistics {
+    /// By status.
+    pub by_status: Vec<(TenantStatus, i64)>,
+    /// Those that are not deleted, by the key of their plan.
+    pub by_plan: Vec<(String, i64)>,
+    /// Made in the last thirty days, and not deleted.
+    pub new_in_thirty_days: i64,
+}
+
+/// One line of the platform's log.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Its place.
+    pub id: Uuid,
+    /// When.
+    pub at: Timestamp,
+    /// Who; `None` for the command line, background work and failed sign-ins.
+    pub administrator: Option<AdministratorId>,
+    /// Feature and verb.
+    pub action: String,
+    /// To which tenant.
+    pub tenant: Option<TenantId>,
+    /// More of it.
+    pub details: Value,
+    /// From where.
+    pub address: Option<String>,
+}
+
+/// Sort key of the platform's log, newest first.
+pub type EventKey = (Timestamp, Uuid);
+
+/// Why something could not be done to a tenant.
+#[derive(Debug)]
+pub enum PlatformError {
+    /// There is no such tenant.
+    NotFound,
+    /// There is no such plan.
+    PlanNotFound,
+    /// A tenant in this status is not brought into that one.
+    InvalidTransition(TenantStatus),
+    /// A value is out of its bounds: which field, and what it has to be.
+    Invalid(&'static str, &'static str),
+    /// What signing in says.
+    SignIn(SignInError),
+    /// What settings say.
+    Settings(SettingsError),
+    /// A statement failed.
+    Db(DbError),
+}
+
+impl From<DbError> for PlatformError {
+    fn from(error: DbError) -> Self {
+        Self::Db(error)
+    }
+}
+
+impl From<SignInError> for PlatformError {
+    fn from(error: SignInError) -> Self {
+        Self::SignIn(error)
+    }
+}
+
+impl From<SettingsError> for PlatformError {
+    fn from(error: SettingsError) -> Self {
+        Self::Settings(error)
+    }
+}
+
+/// A platform administrator at work. Every transaction of his in the directory looks at his session.
+#[derive(Clone, Copy)]
+pub struct Operator<'a> {
+    /// Opens his transactions: those of many tenants are no single one's.
+    pub gate: &'a Gate,
+    /// Who he is.
+    pub viewer: &'a PlatformViewer,
+    /// What time it is.
+    pub clock: &'a Clock,
+    /// Where the request came from.
+    pub origin: &'a Origin,
+}
+
+impl Operator<'_> {
+    /// The directory, to read.
+    pub fn directory(&self) -> ScopedTx {
+        self.gate.directory(self.viewer.scope(None), Access::Read)
+    }
+
+    /// A page of the tenants.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn tenants(
+        &self,
+        filter: &TenantFilter,
+        order: TenantOrder,
+        page: &Page<TenantKey>,
+    ) -> Result<Slice<TenantKey, Listed>, PlatformError> {
+        let directory = self.directory();
+        let found = queries::tenants(&directory, filter, order, page).await?;
+        directory.end_read();
+        Ok(page.slice(found.into_iter().map(|it| (order.key(&it), it)).collect()))
+    }
+
+    /// One tenant.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn tenant(&self, id: TenantId) -> Result<Option<Listed>, PlatformError> {
+        let directory = self.directory();
+        let found = queries::tenant(&directory, id).await?;
+        directory.end_read();
+        Ok(found)
+    }
+
+    /// How many tenants there are.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn statistics(&self) -> Result<Statistics, PlatformError> {
+        let since = self.clock.now() - SignedDuration::from_hours(30 * 24);
+        let directory = self.directory();
+        let found = queries::statistics(&directory, since).await?;
+        directory.end_read();
+        Ok(found)
+    }
+
+    /// A page of the platform's log, newest first.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn events(&self, page: &Page<EventKey>) -> Result<Slice<EventKey, Event>, PlatformError> {
+        let directory = self.directory();
+        let found = queries::events(&directory, page).await?;
+        directory.end_read();
+        Ok(page.slice(found.into_iter().map(|it| ((it.at, it.id), it)).collect()))
+    }
+
+    /// Every feature of one tenant.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn features(&self, id: TenantId) -> Result<Vec<Feature>, PlatformError> {
+        self.tenant(id).await?.ok_or(PlatformError::NotFound)?;
+        let store = self.gate.tenant(self.viewer.scope(Some(id)), Access::Read);
+        let found = match tenants::features::all(&store, self.clock.now()).await {
+            Err(DbError::TenantNotHere) => Err(PlatformError::NotFound),
+            other => Ok(other?),
+        };
+        store.end_read();
+        found
+    }
+
+    /// Makes a tenant, and invites its first administrator.
+    ///
+    /// # Errors
+    /// What [`SignIn::create_tenant`] says.
+    pub async fn create(&self, sign_in: &SignIn, draft: TenantDraft) -> Result<Listed, PlatformError> {
+        let details = json!({ "slug": draft.slug });
+        self.note("tenants.create", None, &details).await?;
+        let id = sign_in.create_tenant(draft, self.viewer.administrator, self.origin).await?;
+        self.tenant(id).await?.ok_or(PlatformError::NotFound)
+    }
+
+    /// Nobody of the tenant may do anything until it is active again: every session is refused at its next request.
+    ///
+    /// # Errors
+    /// `NotFound`, `InvalidTransition`, `Invalid` without a reason.
+    pub async fn suspend(&self, id: TenantId, reason: &str) -> Result<Listed, PlatformError> {
+        let reason = operators::checked_reason(reason)?.to_owned();
+        self.change(id, "tenants.suspend", |tenant, _| {
+            if tenant.status != TenantStatus::Active {
+                return Err(PlatformError::InvalidTransition(tenant.status));
+            }
+            Ok(Tenant { status: TenantStatus::Suspended, suspended_reason: Some(reason), ..tenant })
+        })
+        .await
+    }
+
+    /// Serves a suspended tenant again.
+    ///
+    /// # Errors
+    /// `NotFound`, `InvalidTransition`.
+    pub async fn activate(&self, id: TenantId) -> Result<Listed, PlatformError> {
+        self.change(id, "tenants.activate", |tenant, _| {
+            if tenant.status != TenantStatus::Suspended {
+                return Err(PlatformError::InvalidTransition(tenant.status));
+            }
+            Ok(Tenant { status: TenantStatus::Active, suspended_reason: None, ..tenant })
+        })
+        .await
+    }
+
+    /// Deletes a tenant: it is not served from now on, can be restored for [`RESTORE_LIFE`], and is erased then.
+    ///
+    /// # Errors
+    /// `NotFound`, `InvalidTransition`.
+    pub async fn delete(&self, id: TenantId) -> Result<Listed, PlatformError> {
+        self.change(id, "tenants.delete", |tenant, now| {
+            if !matches!(tenant.status, TenantStatus::Active | TenantStatus::Suspended) {
+                return Err(PlatformError::InvalidTransition(tenant.status));
+            }
+            Ok(Tenant { status: TenantStatus::Deleted, erase_after: Some(now + RESTORE_LIFE), ..tenant })
+        })
+        .await
+    }
+
+    /// Serves a deleted tenant again that was not erased yet.
+    ///
+    /// # Errors
+    /// `NotFound`, `InvalidTransition`.
+    pub async fn restore(&self, id: TenantId) -> Result<Listed, PlatformError> {
+        self.change(id, "tenants.restore", |tenant, now| {
+            if tenant.status != TenantStatus::Deleted || tenant.erase_after.is_some_and(|it| it <= now) {
+                return Err(PlatformError::InvalidTransition(tenant.status));
+            }
+            Ok(Tenant { status: TenantStatus::Active, erase_after: None, suspended_reason: None, ..tenant })
+        })
+        .await
+    }
+
+    async fn change(
+        &self,
+        id: TenantId,
+        action: &'static str,
+        to: impl FnOnce(Tenant, Timestamp) -> Result<Tenant, PlatformError>,
+    ) -> Result<Listed, PlatformError> {
+        self.note(action, Some(id), &json!({})).await?;
+        let now = self.clock.now();
+        let (store, before) = self.enter(id).await?;
+        let after = to(before.clone(), now)?;
+        tenants::set_state(&store, &after, now).await?;
+        let changes = Changes::default()
+            .field("status", before.status.as_str(), after.status.as_str())
+            .field("reason", before.suspended_reason.clone(), after.suspended_reason.clone())
+            .field("erase_after", json!(before.erase_after), json!(after.erase_after));
+        self.finish(store, action, changes, now).await
+    }
+
+    /// Changes a tenant's settings as its administrator can.
+    ///
+    /// # Errors
+    /// `NotFound`, and what settings say.
+    pub async fn update(&self, id: TenantId, patch: SettingsPatch) -> Result<Listed, PlatformError> {
+        self.note("tenants.update", Some(id), &json!({})).await?;
+        let now = self.clock.now();
+        let (store, _) = self.enter(id).await?;
+        let (_, changes) = tenants::settings::apply(&store, patch, now).await?;
+        self.finish(store, "tenants.update", changes, now).await
+    }
+
+    /// Puts a tenant on another plan, from now on.
+    ///
+    /// # Errors
+    /// `NotFound`, `PlanNotFound`.
+    pub async fn change_plan(&self, id: TenantId, plan: &str) -> Result<Listed, PlatformError> {
+        self.note("tenants.change_plan", Some(id), &json!({ "plan": plan })).await?;
+        let now = self.clock.now();
+        let directory = self.directory();
+        let plans = queries::plans(&directory).await?;
+        directory.end_read();
+        drop(directory);
+        let key = |id: PlanId| plans.iter().find(|it| it.id == id).map(|it| it.key.clone());
+        let new = plans.iter().find(|it| it.key == plan).ok_or(PlatformError::PlanNotFound)?;
+        let (store, before) = self.enter(id).await?;
+        tenants::set_plan(&store, new.id, &new.limits, &new.features, now).await?;
+        let changes = Changes::default().field("plan", json!(key(before.plan)), new.key.clone());
+        self.finish(store, "tenants.change_plan", changes, now).await
+    }
+
+    /// Switches a feature on or off for a tenant, whatever its plan says; `None` leaves it to the plan again.
+    ///
+    /// # Errors
+    /// `NotFound`, `Invalid` for what can be no key, or an end that has passed.
+    pub async fn set_feature(
+        &self,
+        id: TenantId,
+        key: &str,
+        enabled: Option<bool>,
+        expires_at: Option<Timestamp>,
+    ) -> Result<Vec<Feature>, PlatformError> {
+        let starts_well = key.starts_with(|it: char| it.is_ascii_lowercase());
+        let fits = key.chars().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == '_');
+        if !starts_well || !fits || key.len() > 40 {
+            return Err(PlatformError::Invalid("key", "A key has 1 to 40 letters a to z, digits and underscores."));
+        }
+        let now = self.clock.now();
+        if expires_at.is_some_and(|it| it <= now) {
+            return Err(PlatformError::Invalid("expiresAt", "It must be in the future."));
+        }
+        self.note("tenants.set_feature", Some(id), &json!({ "key": key, "enabled": enabled })).await?;
+        let (store, _) = self.enter(id).await?;
+        let before = tenants::features::is_enabled(&store, key, now).await?;
+        tenants::set_feature(&store, key, enabled.map(|it| (it, expires_at)), now).await?;
+        let features = tenants::features::all(&store, now).await?;
+        let after = features.iter().any(|it| it.key == key && it.enabled);
+        let changes = Changes::default().field("key", Value::Null, key).field("enabled", before, after).field(
+            "expires_at",
+            Value::Null,
+            json!(expires_at),
+        );
+        self.finish(store, "tenants.set_feature", changes, now).await?;
+        Ok(features)
+    }
+
+    /// Directory: looks at his session, and notes what he is about to do.
+    async fn note(&self, action: &'static str, tenant: Option<TenantId>, details: &Value) -> Result<(), DbError> {
+        let directory = self.gate.directory(self.viewer.scope(tenant), Access::Write);
+        operators::note(&directory, self.viewer, action, tenant, details, self.origin, self.clock.now()).await?;
+        directory.commit().await
+    }
+
+    /// The tenant's store, with the tenant as it is.
+    async fn enter(&self, id: TenantId) -> Result<(ScopedTx, Tenant), PlatformError> {
+        let store = self.gate.tenant(self.viewer.scope(Some(id)), Access::Write);
+        let tenant = tenants::find(&store).await?.ok_or(PlatformError::NotFound)?;
+        Ok((store, tenant))
+    }
+
+    /// Records and commits what was done in the store, and copies it to the directory.
+    async fn finish(
+        &self,
+        store: ScopedTx,
+        action: &'static str,
+        changes: Changes,
+        now: Timestamp,
+    ) -> Result<Listed, PlatformError> {
+        let id = store.tenant();
+        let changes = changes.field("platform_administrator", Value::Null, self.viewer.email.to_string());
+        let event = audit::Event::of_platform(Some(self.viewer.administrator.0), action, Some(id.0));
+        audit::record_as(&store, event.with(changes), now, self.origin).await?;
+        outbox::enqueue(&store, &Effect::SyncTenant, now).await?;
+        store.commit().await?;
+        drop(store);
+        sync(self.gate, id, now).await?;
+        self.tenant(id).await?.ok_or(PlatformError::NotFound)
+    }
+}
+
+impl TenantOrder {
+    fn key(self, tenant: &Listed) -> TenantKey {
+        let text = match self {
+            Self::CreatedAtAsc | Self::CreatedAtDesc => tenant.created_at.to_string(),
+            Self::NameAsc | Self::NameDesc => tenant.name.clone(),
+        };
+        (text, tenant.id.0)
+    }
+}
+
+/// Keys of these plans, for whoever shows them.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn plan_keys(directory: &ScopedTx) -> Result<HashMap<PlanId, String>, DbError> {
+    Ok(queries::plans(directory).await?.into_iter().map(|it| (it.id, it.key)).collect())
+}
+
+/// Copies what a tenant's own store says to the directory. Done again it changes nothing.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn sync(gate: &Gate, id: TenantId, now: Timestamp) -> Result<(), DbError> {
+    let store = gate.tenant(Scope::platform(Some(id)), Access::Read);
+    let tenant = tenants::find(&store).await?;
+    store.end_read();
+    drop(store);
+    let Some(tenant) = tenant else { return Ok(()) };
+    let directory = gate.directory(Scope::worker(id), Access::Write);
+    queries::copy(&directory, &tenant, now).await?;
+    directory.commit().await
+}
+
+/// Every tenant that may have background work.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn served_tenants(gate: &Gate) -> Result<Vec<TenantId>, DbError> {
+    let directory = gate.directory(Scope::platform(None), Access::Read);
+    let found = queries::served(&directory).await?;
+    directory.end_read();
+    Ok(found)
+}
+
+/// Erases every tenant whose time to be restored is over, and returns how many. For background work.
+///
+/// # Errors
+/// When a statement fails; then the rest is erased by the next call.
+pub async fn erase_expired(gate: &Gate, now: Timestamp) -> Result<usize, DbError> {
+    let directory = gate.directory(Scope::platform(None), Access::Read);
+    let expired = queries::expired(&directory).await?;
+    directory.end_read();
+    drop(directory);
+    for id in &expired {
+        let store = gate.tenant(Scope::platform(Some(*id)), Access::Write);
+        tenants::erase(&store).await?;
+        // Restored, or not erased for another reason: the directory keeps it.
+        let is_gone = tenants::find(&store).await?.is_none();
+        store.commit().await?;
+        drop(store);
+        if is_gone {
+            let directory = gate.directory(Scope::platform(Some(*id)), Access::Write);
+            queries::delete(&directory).await?;
+            operators::note_work(&directory, "tenants.erase", *id, now).await?;
+            directory.commit().await?;
+        }
+    }
+    Ok(expired.len())
+}

@@ -1,0 +1,249 @@
+//! Every statement on tenants, as the platform keeps them. All of it runs in the directory.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{Event, EventKey, Listed, Statistics, TenantFilter, TenantKey, TenantOrder};
+use crate::{
+    db::{DbError, Row, ScopedTx},
+    ids::{PlanId, TenantId},
+    paging::Page,
+    tenants::{Isolation, Tenant},
+};
+
+/// A plan, as a tenant copies it.
+pub struct Plan {
+    pub id: PlanId,
+    pub key: String,
+    pub limits: Value,
+    pub features: Value,
+}
+
+macro_rules! columns {
+    () => {
+        "t.id, t.slug, t.name, t.state, t.isolation, t.plan_id, t.suspended_reason, t.erase_after, t.created_at"
+    };
+}
+
+fn read(row: &Row) -> Result<Listed, DbError> {
+    Ok(Listed {
+        id: row.get(0),
+        slug: row.get(1),
+        name: row.get(2),
+        status: row.get::<_, &str>(3).parse()?,
+        isolation: row.get::<_, &str>(4).parse::<Isolation>()?,
+        plan: row.get(5),
+        suspended_reason: row.get(6),
+        erase_after: row.get(7),
+        created_at: row.get(8),
+    })
+}
+
+/// One list for each order: the column, its type, and whether the scan goes up.
+macro_rules! list_sql {
+    ($column:literal, $type:literal, $past:literal, $short_of:literal, $direction:literal) => {
+        concat!(
+            "-- platform.tenants
+            select ",
+            columns!(),
+            " from tenants t left join plans p on p.id = t.plan_id
+             where ($1::text[] is null or t.state = any ($1))
+               and ($2::text is null or p.key = $2)
+               and ($3::text is null or position(lower($3) in lower(t.name)) > 0 or position(lower($3) in t.slug) > 0)
+               and ($4::text is null or (",
+            $column,
+            ", t.id) ",
+            $past,
+            " ($4::text::",
+            $type,
+            ", $5::uuid))
+               and ($6::text is null or (",
+            $column,
+            ", t.id) ",
+            $short_of,
+            " ($6::text::",
+            $type,
+            ", $7::uuid))
+             order by ",
+            $column,
+            " ",
+            $direction,
+            ", t.id ",
+            $direction,
+            " limit $8"
+        )
+    };
+}
+
+/// One row more than the page, in the order of the scan.
+pub async fn tenants(
+    directory: &ScopedTx,
+    filter: &TenantFilter,
+    order: TenantOrder,
+    page: &Page<TenantKey>,
+) -> Result<Vec<Listed>, DbError> {
+    use TenantOrder::{CreatedAtAsc, CreatedAtDesc, NameAsc, NameDesc};
+    // From the back, a list is scanned the other way round; what comes after a cursor stays on its side.
+    let sql = match (order, page.from_the_back) {
+        (CreatedAtAsc, false) => list_sql!("t.created_at", "timestamptz", ">", "<", "asc"),
+        (CreatedAtAsc, true) => list_sql!("t.created_at", "timestamptz", ">", "<", "desc"),
+        (CreatedAtDesc, false) => list_sql!("t.created_at", "timestamptz", "<", ">", "desc"),
+        (CreatedAtDesc, true) => list_sql!("t.created_at", "timestamptz", "<", ">", "asc"),
+        (NameAsc, false) => list_sql!("t.name", "text", ">", "<", "asc"),
+        (NameAsc, true) => list_sql!("t.name", "text", ">", "<", "desc"),
+        (NameDesc, false) => list_sql!("t.name", "text", "<", ">", "desc"),
+        (NameDesc, true) => list_sql!("t.name", "text", "<", ">", "asc"),
+    };
+    let statuses: Option<Vec<&str>> = filter.statuses.as_ref().map(|it| it.iter().map(|it| it.as_str()).collect());
+    let ((after, after_id), (before, before_id)) = (page.after.clone().unzip(), page.before.clone().unzip());
+    let rows = directory
+        .query(sql, &[&statuses, &filter.plan, &filter.search, &after, &after_id, &before, &before_id, &page.fetch()])
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// One tenant.
+pub async fn tenant(directory: &ScopedTx, id: TenantId) -> Result<Option<Listed>, DbError> {
+    let row = directory
+        .query_opt(concat!("-- platform.tenant\n select ", columns!(), " from tenants t where t.id = $1"), &[&id])
+        .await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// How many tenants there are.
+pub async fn statistics(directory: &ScopedTx, since: Timestamp) -> Result<Statistics, DbError> {
+    let by_status = directory
+        .query(
+            "-- platform.tenants_by_status
+            select state, count(*), count(*) filter (where created_at >= $1 and state <> 'DELETED')
+              from tenants group by state order by state",
+            &[&since],
+        )
+        .await?;
+    let by_plan = directory
+        .query(
+            "-- platform.tenants_by_plan
+            select p.key, count(t.id) from plans p
+              left join tenants t on t.plan_id = p.id and t.state <> 'DELETED'
+             group by p.key, p.position order by p.position",
+            &[],
+        )
+        .await?;
+    Ok(Statistics {
+        new_in_thirty_days: by_status.iter().map(|row| row.get::<_, i64>(2)).sum(),
+        by_status: by_status
+            .iter()
+            .map(|row| Ok((row.get::<_, &str>(0).parse()?, row.get(1))))
+            .collect::<Result<_, DbError>>()?,
+        by_plan: by_plan.iter().map(|row| (row.get(0), row.get(1))).collect(),
+    })
+}
+
+macro_rules! events_sql {
+    ($direction:literal) => {
+        concat!(
+            "-- platform.events
+            select id, at, administrator_id, action, tenant_id, details, address
+              from platform_events
+             where ($1::timestamptz is null or (at, id) < ($1, $2::uuid))
+               and ($3::timestamptz is null or (at, id) > ($3, $4::uuid))
+             order by at ",
+            $direction,
+            ", id ",
+            $direction,
+            " limit $5"
+        )
+    };
+}
+
+/// One row more than the page, in the order of the scan. The list is newest first, so what comes after is smaller.
+pub async fn events(directory: &ScopedTx, page: &Page<EventKey>) -> Result<Vec<Event>, DbError> {
+    let sql = if page.from_the_back { events_sql!("asc") } else { events_sql!("desc") };
+    let ((after, after_id), (before, before_id)) = (page.after.unzip(), page.before.unzip());
+    let rows = directory.query(sql, &[&after, &after_id, &before, &before_id, &page.fetch()]).await?;
+    let read = |row: &Row| Event {
+        id: row.get(0),
+        at: row.get(1),
+        administrator: row.get(2),
+        action: row.get(3),
+        tenant: row.get(4),
+        details: row.get(5),
+        address: row.get(6),
+    };
+    Ok(rows.iter().map(read).collect())
+}
+
+/// The plans on offer.
+pub async fn plans(directory: &ScopedTx) -> Result<Vec<Plan>, DbError> {
+    let rows = directory
+        .query(
+            "-- platform.plans
+            select id, key, limits, features from plans where active order by position, id",
+            &[],
+        )
+        .await?;
+    let read = |row: &Row| Plan { id: row.get(0), key: row.get(1), limits: row.get(2), features: row.get(3) };
+    Ok(rows.iter().map(read).collect())
+}
+
+/// Copies what the tenant's own store says.
+pub async fn copy(directory: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result<(), DbError> {
+    directory
+        .execute(
+            "-- platform.copy
+            update tenants set name = $2, state = $3, plan_id = $4, suspended_reason = $5, erase_after = $6, changed_at = $7
+             where id = $1 and state <> 'CREATING'",
+            &[
+                &directory.tenant(),
+                &tenant.name,
+                &tenant.status.as_str(),
+                &tenant.plan,
+                &tenant.suspended_reason,
+                &tenant.erase_after,
+                &now,
+            ],
+        )
+        .await
+}
+
+/// Tenants that may have background work.
+pub async fn served(directory: &ScopedTx) -> Result<Vec<TenantId>, DbError> {
+    let rows = directory
+        .query(
+            "-- platform.served
+            select id from tenants where state not in ('CREATING', 'DELETED') order by id",
+            &[],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Deleted tenants whose time to be restored is over.
+pub async fn expired(directory: &ScopedTx) -> Result<Vec<TenantId>, DbError> {
+    let rows = directory
+        .query(
+            "-- platform.expired
+            select id from tenants where state = 'DELETED' and erase_after < now() order by id limit 100",
+            &[],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Removes the scope's tenant, whose store holds nothing of it any more.
+pub async fn delete(directory: &ScopedTx) -> Result<(), DbError> {
+    directory
+        .execute(
+            "-- platform.delete_logins
+            delete from logins where tenant_id = $1",
+            &[&directory.tenant()],
+        )
+        .await?;
+    directory
+        .execute(
+            "-- platform.delete
+            delete from tenants where id = $1 and state = 'DELETED' and erase_after < now()",
+            &[&directory.tenant()],
+        )
+        .await
+}

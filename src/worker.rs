@@ -1,0 +1,260 @@
+//! Background work: what the outboxes of tenants and the directory's requests ask for, and what is to be tidied up.
+//!
+//! Any number of processes work side by side: whoever takes an effect has a lease on it, and one that was not carried out
+//! is taken again. A tenant gets few effects carried out at a time, and then waits until every other had its turn.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use tokio::{sync::watch, task::JoinHandle, time::Instant};
+
+use crate::{
+    auth::{SignIn, SignInError},
+    clock::Clock,
+    db::{Access, DbError, Gate, Scope},
+    fault,
+    ids::TenantId,
+    mail::{MailError, Mailer},
+    outbox::{self, Effect, Taken},
+    platform,
+};
+
+/// How often everything is looked through for work that nobody rang for: of another process, or due by now.
+const SWEEP_EVERY: Duration = Duration::from_secs(15);
+/// How often what was left half-done is settled, and what has expired erased.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
+/// How many effects of a tenant are carried out before it is another's turn.
+const TURN: i64 = 5;
+/// How many tenants are worked for at the same time.
+const AT_ONCE: usize = 4;
+/// How many tenants one statement asks about.
+const SWEEP_PART: usize = 500;
+
+/// Why an effect was not carried out.
+enum Failure {
+    /// It never will be.
+    Hopeless(String),
+    /// It may be later.
+    Later(String),
+}
+
+impl From<DbError> for Failure {
+    fn from(error: DbError) -> Self {
+        Self::Later(error.to_string())
+    }
+}
+
+impl From<SignInError> for Failure {
+    fn from(error: SignInError) -> Self {
+        Self::Later(format!("{error:?}"))
+    }
+}
+
+impl From<MailError> for Failure {
+    fn from(error: MailError) -> Self {
+        match error {
+            MailError::Hopeless(why) => Self::Hopeless(why),
+            MailError::Later(why) => Self::Later(why),
+        }
+    }
+}
+
+/// Carries background work out.
+#[derive(Clone)]
+pub struct Worker {
+    gate: Gate,
+    sign_in: Arc<SignIn>,
+    mailer: Arc<Mailer>,
+    clock: Clock,
+}
+
+impl Worker {
+    /// From its parts.
+    pub fn new(gate: Gate, sign_in: Arc<SignIn>, mailer: Arc<Mailer>, clock: Clock) -> Self {
+        Self { gate, sign_in, mailer, clock }
+    }
+
+    /// Works until it is told to stop. What it is at then is finished.
+    pub fn start(self, stop: watch::Receiver<Option<String>>) -> JoinHandle<()> {
+        tokio::spawn(async move {
+            let mut told = stop.clone();
+            tokio::select! {
+                biased;
+                _ = told.wait_for(Option::is_some) => {}
+                () = self.run(stop) => {}
+            }
+        })
+    }
+
+    async fn run(&self, stop: watch::Receiver<Option<String>>) {
+        let (mut next_sweep, mut next_tidy) = (Instant::now(), Instant::now());
+        loop {
+            let now = Instant::now();
+            if now >= next_tidy {
+                self.tidy().await;
+                next_tidy = now + TIDY_EVERY;
+            }
+            let mut waiting = VecDeque::new();
+            if now >= next_sweep {
+                waiting = self.sweep().await;
+                next_sweep = now + SWEEP_EVERY;
+            } else if let Ok(rung) = tokio::time::timeout_at(next_sweep, self.gate.wakeups().heard()).await {
+                if rung.contains(&None) {
+                    self.look_into_requests().await;
+                }
+                waiting.extend(rung.into_iter().flatten());
+            }
+            // Each tenant a turn, several at a time; who has more comes again behind all others.
+            while !waiting.is_empty() && stop.borrow().is_none() {
+                let turn: Vec<TenantId> = waiting.drain(..waiting.len().min(AT_ONCE)).collect();
+                // On tasks of their own: a stop must not cut an effect off half-way.
+                let turns: Vec<_> = turn
+                    .into_iter()
+                    .map(|tenant| {
+                        let worker = self.clone();
+                        tokio::spawn(async move { worker.turn(tenant).await.then_some(tenant) })
+                    })
+                    .collect();
+                for turn in turns {
+                    waiting.extend(turn.await.ok().flatten());
+                }
+            }
+        }
+    }
+
+    /// Carries out everything that is due now, and returns how often something was tried. For tests and the command line.
+    pub async fn run_until_idle(&self) -> usize {
+        let mut turns = 0;
+        loop {
+            let looked = self.look_into_requests().await;
+            let waiting = self.sweep().await;
+            if waiting.is_empty() && !looked {
+                return turns;
+            }
+            for tenant in waiting {
+                self.turn(tenant).await;
+                turns += 1;
+            }
+        }
+    }
+
+    /// Settles what was left half-done, and erases what has expired.
+    pub async fn tidy(&self) {
+        match self.sign_in.finish_or_abandon().await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "tenants whose making did not end were settled"),
+            Err(error) => tracing::warn!(?error, "tenants that were begun cannot be settled"),
+        }
+        match platform::erase_expired(&self.gate, self.clock.now()).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "deleted tenants were erased"),
+            Err(error) => tracing::warn!(%error, "deleted tenants cannot be erased"),
+        }
+    }
+
+    /// Everybody who has something due.
+    async fn sweep(&self) -> VecDeque<TenantId> {
+        self.look_into_requests().await;
+        let found = async {
+            let tenants = platform::served_tenants(&self.gate).await?;
+            let mut due = VecDeque::new();
+            for part in tenants.chunks(SWEEP_PART) {
+                // In the scope of the platform, which sees nothing itself; the function looks at each as its worker.
+                let tx = self.gate.tenant(Scope::platform(part.first().copied()), Access::Read);
+                due.extend(outbox::with_due_effects(&tx, part, self.clock.now()).await?);
+                tx.end_read();
+            }
+            Ok::<_, DbError>(due)
+        };
+        found.await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot look for background work");
+            VecDeque::new()
+        })
+    }
+
+    async fn look_into_requests(&self) -> bool {
+        let mut any = false;
+        loop {
+            match self.sign_in.look_into_requests().await {
+                Ok(true) => any = true,
+                Ok(false) => return any,
+                Err(error) => {
+                    tracing::warn!(?error, "requests of people who are not signed in cannot be looked into");
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// Carries some effects of a tenant out; returns whether there may be more.
+    async fn turn(&self, tenant: TenantId) -> bool {
+        let now = self.clock.now();
+        let taken = async {
+            let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
+            let taken = outbox::take(&tx, TURN, now).await?;
+            tx.commit().await?;
+            Ok::<_, DbError>(taken)
+        };
+        let taken = match taken.await {
+            Ok(taken) => taken,
+            Err(DbError::TenantNotHere | DbError::TenantMoving) => return false,
+            Err(error) => {
+                tracing::warn!(%error, tenant.id = %tenant, "background work of a tenant cannot be taken");
+                return false;
+            }
+        };
+        fault::point("outbox.taken");
+        let more = i64::try_from(taken.len()).is_ok_and(|count| count == TURN);
+        for it in taken {
+            let outcome = self.carry_out(tenant, &it, now).await;
+            if let Err(error) = self.note(tenant, &it, outcome).await {
+                // Its lease ends, and it is done again: at least once.
+                tracing::warn!(%error, tenant.id = %tenant, "the outcome of background work cannot be noted");
+                return false;
+            }
+        }
+        more
+    }
+
+    async fn note(&self, tenant: TenantId, taken: &Taken, outcome: Result<(), Failure>) -> Result<(), DbError> {
+        let now = self.clock.now();
+        let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
+        match outcome {
+            Ok(()) => outbox::done(&tx, taken.id).await?,
+            Err(failure) => {
+                let (why, hopeless) = match &failure {
+                    Failure::Hopeless(why) => (why, true),
+                    Failure::Later(why) => (why, false),
+                };
+                let dead = outbox::failed(&tx, taken, why, hopeless, now).await?;
+                let (id, attempt) = (taken.id, taken.attempt);
+                if dead {
+                    tracing::error!(%id, tenant.id = %tenant, attempt, "background work was given up: see `tenantry outbox list`");
+                } else {
+                    tracing::warn!(%id, tenant.id = %tenant, attempt, "background work failed and is tried again");
+                }
+            }
+        }
+        tx.commit().await?;
+        fault::point("outbox.noted");
+        Ok(())
+    }
+
+    async fn carry_out(&self, tenant: TenantId, taken: &Taken, now: Timestamp) -> Result<(), Failure> {
+        match taken.effect {
+            Some(Effect::SyncTenant) => Ok(platform::sync(&self.gate, tenant, now).await?),
+            Some(Effect::ForgetLogin { user }) => Ok(self.sign_in.forget(tenant, crate::ids::UserId(user)).await?),
+            Some(ref mail) => {
+                let letter = self.sign_in.write_mail(tenant, taken.id, mail, now, &self.mailer).await?;
+                let Some(letter) = letter else {
+                    return Ok(()); // Not worth sending any more.
+                };
+                fault::point("outbox.written");
+                self.mailer.send(taken.id, taken.created_at, &letter).await?;
+                fault::point("outbox.sent");
+                Ok(())
+            }
+            None => Err(Failure::Later("this version does not know what is to be done".into())),
+        }
+    }
+}
