@@ -112,6 +112,7 @@ pub struct TenantFilterInput {
 /// What only platform administrators see.
 pub struct Platform;
 
+/// What only platform administrators see.
 #[Object]
 impl Platform {
     /// Every tenant of the deployment.

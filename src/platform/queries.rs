@@ -105,7 +105,15 @@ pub async fn tenants(
 /// One tenant.
 pub async fn tenant(directory: &ScopedTx, id: TenantId) -> Result<Option<Listed>, DbError> {
     let row = directory
-        .query_opt(concat!("-- platform.tenant\n select ", columns!(), " from tenants t where t.id = $1"), &[&id])
+        .query_opt(
+            concat!(
+                "-- platform.tenant
+                select ",
+                columns!(),
+                " from tenants t where t.id = $1"
+            ),
+            &[&id],
+        )
         .await?;
     row.as_ref().map(read).transpose()
 }

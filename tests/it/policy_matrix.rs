@@ -60,13 +60,34 @@ impl Fixture {
             .await;
         }
         app.by_hand(
-            "insert into shared.audit_events (tenant_id, id, at, actor_role, action, object_type)
-             select tenant_id, gen_random_uuid(), now(), role, 'test.event', 'test' from shared.tenant_state, unnest(array['WORKER', 'PLATFORM_ADMIN']) role",
+            "insert into shared.audit_events (tenant_id, id, at, actor_role, action, object_type, seq, hash)
+             select tenant_id, gen_random_uuid(), now(), role, 'test.event', 'test', 1000 + place, decode(repeat('00', 32), 'hex')
+               from shared.tenant_state, unnest(array['WORKER', 'PLATFORM_ADMIN']) with ordinality roles (role, place);
+             insert into shared.tenant_settings (tenant_id, updated_at) select tenant_id, now() from shared.tenant_state;
+             insert into shared.feature_overrides
+             select tenant_id, key, true, null, now() from shared.tenant_state, unnest(array['one', 'two']) key;
+             insert into shared.invitations (tenant_id, id, email, role, created_at, expires_at)
+             select tenant_id, gen_random_uuid(), email, 'USER', now(), now() from shared.tenant_state, unnest(array['a@b.c', 'd@e.f']) email;
+             insert into shared.registrations
+             select tenant_id, gen_random_uuid(), 'a@b.c', called, '$argon2id$x', now(), now() from shared.tenant_state, unnest(array['A', 'B']) called;
+             insert into shared.one_time_links (tenant_id, id, purpose, subject_id, created_at, expires_at)
+             select tenant_id, gen_random_uuid(), 'INVITATION', gen_random_uuid(), now(), now() from shared.tenant_state, unnest(array['A', 'B']);
+             insert into shared.one_time_link_tokens select tenant_id, sha256(id::text::bytea), id from shared.one_time_links;
+             insert into directory.platform_events (id, at, administrator_id, action)
+             select gen_random_uuid(), now(), null, 'test.event' from generate_series(1, 2);
+             insert into directory.account_requests (id, kind, email, created_at, available_at)
+             select gen_random_uuid(), 'PASSWORD_RESET', 'a@b.c', now(), now() from generate_series(1, 2)",
         )
         .await;
         app.by_hand(
             "insert into directory.platform_administrators (id, email, name, password_hash, created_at)
-             values (gen_random_uuid(), 'root@example.test', 'Root', '$argon2id$x', now());
+             values ('00000000-0000-7000-8000-000000000001', 'root@example.test', 'Root', '$argon2id$x', now()),
+                    ('00000000-0000-7000-8000-000000000002', 'other@example.test', 'Other', '$argon2id$x', now());
+             insert into directory.platform_sessions (id, administrator_id, created_at, expires_at)
+             select gen_random_uuid(), id, now(), now() from directory.platform_administrators;
+             insert into directory.tenants (id, slug, name, state, created_at, erase_after)
+             values (gen_random_uuid(), 'begun', 'Begun', 'CREATING', now(), null),
+                    (gen_random_uuid(), 'gone', 'Gone', 'DELETED', now(), now() - interval '1 day');
              insert into directory.sign_in_throttles values (decode(repeat('00', 32), 'hex'), now())",
         )
         .await;
@@ -79,6 +100,7 @@ impl Fixture {
             "ADMIN" => &self.acme.admin,
             "STAFF" => &self.acme.staff,
             "USER" => &self.acme.user,
+            "PLATFORM_ADMIN" => return "00000000-0000-7000-8000-000000000001".into(),
             _ => return String::new(),
         };
         person.id.0.to_string()
@@ -156,9 +178,12 @@ impl Table {
                 format!("insert into {table} ({columns}) select {columns} from {record}")
             }
             "update" => {
-                let Some(column) = self.updatable.first() else { return false };
-                let value = if self.name == "bookings" { "'CANCELLED'".into() } else { format!("t.{column}") };
-                format!("update {table} t set {column} = {value} from {record} where {found}")
+                let Some(column) = self.updatable.last() else { return false };
+                let change = match self.name.as_str() {
+                    "bookings" => "status = 'CANCELLED'".into(),
+                    _ => format!("{column} = t.{column}"),
+                };
+                format!("update {table} t set {change} from {record} where {found}")
             }
             _ => format!("delete from {table} t using {record} where {found}"),
         };
@@ -188,7 +213,7 @@ impl Table {
     async fn blindly(&self, client: &Client, command: &str) -> Reach {
         let table = format!("{}.{}", self.schema, self.name);
         let record = format!("jsonb_populate_record(null::{table}, $1)");
-        let sql = match (command, self.updatable.first()) {
+        let sql = match (command, self.updatable.last()) {
             // What one can make of a row is narrower than which row one can change.
             ("blind step up", _) if self.name == "bookings" => {
                 format!("update {table} set status = 'CONFIRMED' where $1::jsonb is not null")
@@ -240,7 +265,8 @@ impl Table {
 }
 
 /// Tables in which a tenant of this fixture has one row.
-const SINGLE_ROW: [&str; 4] = ["tenant_state", "services", "outbox", "usage_counters"];
+const SINGLE_ROW: [&str; 6] =
+    ["tenant_state", "tenant_settings", "audit_heads", "services", "outbox", "usage_counters"];
 
 async fn tables(app: &TestApp, acme: &TestTenant) -> Vec<Table> {
     let superuser = app.database.connect("postgres").await;
@@ -300,6 +326,77 @@ async fn policy_matrix() {
     );
 }
 
+/// Nobody erases a tenant but one that was deleted, and whose time to be restored is over: not even the platform.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_deleted_tenant_is_erased_and_only_in_time() {
+    let app = TestApp::start().await;
+    let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
+    let superuser = app.database.connect("postgres").await;
+    let attempt = async |state: &str, erase_after: &str, role: &str, of: &TestTenant| {
+        superuser
+            .batch_execute(&format!(
+                "begin; set local search_path = shared;
+                 update tenant_state set state = '{state}', erase_after = {erase_after} where tenant_id = '{0}';
+                 set local role tenantry_app;
+                 select set_config('app.tenant_id', '{1}', true), set_config('app.role', '{role}', true)",
+                acme.id.0, of.id.0
+            ))
+            .await
+            .unwrap();
+        let rows = superuser.execute("delete from tenant_state where true", &[]).await.unwrap();
+        superuser.batch_execute("rollback").await.unwrap();
+        rows
+    };
+    assert_eq!(attempt("DELETED", "now() - interval '1 second'", "PLATFORM_ADMIN", &acme).await, 1);
+    for role in ["ADMIN", "AUTHENTICATOR", "WORKER", ""] {
+        assert_eq!(attempt("DELETED", "now() - interval '1 second'", role, &acme).await, 0, "{role}");
+    }
+    assert_eq!(attempt("DELETED", "now() - interval '1 second'", "PLATFORM_ADMIN", &globex).await, 0);
+    assert_eq!(attempt("DELETED", "now() + interval '1 day'", "PLATFORM_ADMIN", &acme).await, 0);
+    for state in ["ACTIVE", "SUSPENDED", "MOVING", "CREATING"] {
+        assert_eq!(attempt(state, "null", "PLATFORM_ADMIN", &acme).await, 0, "{state}");
+    }
+}
+
+/// Policies whose check only tells for a tenant that is being made, which the fixture's are not: see the last test.
+const BY_ITSELF: [&str; 2] = ["tenants_update", "tenant_state_update"];
+
+/// Whoever signs up can make of a tenant that he began nothing but one that is served, in the directory and in its store;
+/// and of any other tenant nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_up_only_finishes_what_it_began() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let superuser = app.database.connect("postgres").await;
+    for (schema, key, table, policy) in [
+        ("directory", "id", "tenants", "tenants_update"),
+        ("shared", "tenant_id", "tenant_state", "tenant_state_update"),
+    ] {
+        let attempt = async |before: &str, after: &str, change: &str| {
+            superuser
+                .batch_execute(&format!(
+                    "begin; set local search_path = {schema};
+                     update {table} set state = '{before}' where {key} = '{0}'; {change}; set local role tenantry_app;
+                     select enter('{0}', null, 'AUTHENTICATOR', null, true)",
+                    acme.id.0
+                ))
+                .await
+                .unwrap();
+            let sql = format!("update {table} set state = '{after}' where {key} = '{}'", acme.id.0);
+            let outcome = superuser.execute(&sql, &[]).await.map_err(|error| error.code().cloned());
+            superuser.batch_execute("rollback").await.unwrap();
+            outcome
+        };
+        let refused = Err(Some(SqlState::INSUFFICIENT_PRIVILEGE));
+        assert_eq!(attempt("CREATING", "ACTIVE", "").await, Ok(1), "{table}");
+        assert_eq!(attempt("CREATING", "SUSPENDED", "").await, refused, "{table}");
+        assert_eq!(attempt("SUSPENDED", "ACTIVE", "").await, Ok(0), "{table}");
+        // And it is the check that refuses.
+        let opened = format!("alter policy {policy} on {table} with check (true)");
+        assert_eq!(attempt("CREATING", "SUSPENDED", &opened).await, Ok(1), "{table}");
+    }
+}
+
 /// Each policy is dropped, and then opened wide, in a transaction of its own: both must change what the matrix says.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_policy_can_go_or_open_unnoticed() {
@@ -325,9 +422,11 @@ async fn no_policy_can_go_or_open_unnoticed() {
             let mut changes = vec![format!("drop {on}"), opened];
             if differ {
                 // The check says more than the condition does, so it is opened alone too.
-                changes.push(format!("alter {on} with check (true)"));
+                if !BY_ITSELF.contains(&name.as_str()) {
+                    changes.push(format!("alter {on} with check (true)"));
+                }
             }
-            for change in changes {
+            for change in changes.into_iter().filter(|it| !it.starts_with("drop policy tenant_state_delete")) {
                 superuser.batch_execute(&format!("begin; {change}; set local role tenantry_app")).await.unwrap();
                 let broken = fixture.probe(&superuser, table).await;
                 superuser.batch_execute("rollback").await.unwrap();

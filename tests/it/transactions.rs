@@ -332,7 +332,9 @@ async fn the_door_says_why() {
     };
     app.by_hand("update shared.tenant_state set state = 'SUSPENDED'").await;
     assert_eq!(fails(open()).await, ("the tenant is suspended".into(), "the tenant is suspended".into()));
-    app.by_hand("update shared.tenant_state set state = 'DELETED'").await;
+    app.by_hand("update shared.tenant_state set state = 'DELETED', erase_after = now() + interval '1 day'").await;
+    assert_eq!(fails(open()).await.1, "the tenant is not in this store");
+    app.by_hand("update shared.tenant_state set state = 'CREATING', erase_after = null").await;
     assert_eq!(fails(open()).await.1, "the tenant is not in this store");
     app.by_hand("update shared.tenant_state set state = 'MOVING'").await;
     let write = app.gate.tenant(acme.user.viewer.scope(), Access::Write);
