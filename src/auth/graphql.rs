@@ -7,7 +7,7 @@ use crate::{
     auth::SessionCookies,
     graphql::{
         ApiError, Code, ContextExt, CurrencyCode, DateTime, MUTATION_COST, Meaning, SIGN_IN_COST, STATEMENT_COST,
-        TimeZoneName, UserError, UserErrorCode, parse_id, payload,
+        TimeZoneName, UserError, UserErrorCode, Work, parse_id, payload,
     },
     ids::SessionId,
     money::Currency,
@@ -473,6 +473,7 @@ impl AuthMutation {
         input: RevokeSessionInput,
     ) -> Result<RevokeSessionPayload, ApiError> {
         let work = ctx.work()?;
+        refuse_impersonator(&work)?;
         let id: SessionId = parse_id(&input.id, "input.id")?;
         Ok(if super::revoke_session(&work.caller(), id).await? {
             Ok(ID::from(id.to_string())).into()
@@ -485,9 +486,15 @@ impl AuthMutation {
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn revoke_other_sessions(&self, ctx: &Context<'_>) -> Result<RevokeOtherSessionsPayload, ApiError> {
         let work = ctx.work()?;
+        refuse_impersonator(&work)?;
         let revoked = super::revoke_other_sessions(&work.caller()).await?;
         Ok(Ok(i32::try_from(revoked).unwrap_or(i32::MAX)).into())
     }
+}
+
+/// Whoever acts as somebody else ends only the session in which he does.
+fn refuse_impersonator(work: &Work) -> Result<(), ApiError> {
+    if work.viewer.impersonated { Err(ApiError::impersonated()) } else { Ok(()) }
 }
 
 /// What the caller can mend stays a value. Sign-in has ended its own transactions; nothing of the request's has to be

@@ -66,12 +66,12 @@ impl SignIn {
                 })
             }
             Effect::MailRegistration { registration } => match joining::registered(&tx, *registration, now).await? {
-                Some((email, name, true)) => Some((email, Subject::AlreadyRegistered { name })),
-                Some((email, name, false)) => {
+                Some((email, true)) => Some((email, Subject::AlreadyRegistered)),
+                Some((email, false)) => {
                     let token = link(&tx, id, Purpose::Registration, Some(*registration), now).await?;
                     token.map(|token| {
                         let url = mailer.link("confirm-registration", &token.expose());
-                        (email, Subject::Registration { name, url })
+                        (email, Subject::Registration { url })
                     })
                 }
                 None => None,

@@ -218,25 +218,17 @@ impl RequestContext {
             directory.end_read();
         }
         let own = lock(&self.own).take();
-        let Some(work) = own else { return Ok(()) };
-        match self.access {
-            Access::Read if refused.is_empty() => {
-                work.tx.end_read();
-                Ok(())
-            }
-            Access::Read => {
-                work.tx.end_read();
-                let viewer = work.viewer;
-                drop(work);
-                let work = self.open(viewer, Access::Write);
-                work.note_refusals(refused).await?;
-                work.tx.commit().await
-            }
-            Access::Write => {
-                work.note_refusals(refused).await?;
-                work.tx.commit().await
-            }
+        if let Some(work) = own.as_ref().filter(|_| self.access == Access::Read) {
+            work.tx.end_read();
         }
+        let writing = own.filter(|_| self.access == Access::Write);
+        let work = match (writing, &self.actor) {
+            (Some(work), _) => work,
+            (None, Actor::Person(viewer)) if !refused.is_empty() => Arc::new(self.open(*viewer, Access::Write)),
+            (None, _) => return Ok(()),
+        };
+        work.note_refusals(refused).await?;
+        work.tx.commit().await
     }
 }
 

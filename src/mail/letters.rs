@@ -50,18 +50,14 @@ pub enum Subject {
         /// Where.
         url: String,
     },
-    /// Confirm that you have registered.
+    /// Confirm that you have registered. Without the name that was given: anybody can give any, and have it sent to
+    /// anybody.
     Registration {
-        /// As it was given.
-        name: String,
         /// Where.
         url: String,
     },
     /// Somebody registered with the e-mail of somebody who is there already.
-    AlreadyRegistered {
-        /// The user's.
-        name: String,
-    },
+    AlreadyRegistered,
 }
 
 impl Letter {
@@ -147,16 +143,16 @@ fn english(subject: &Subject, tenant: &str) -> Content {
             Some(("Join", url)),
             "If you do not know the sender, you need not do anything.",
         ),
-        Subject::Registration { name, url } => content(
+        Subject::Registration { url } => content(
             format!("Confirm your account at {tenant}"),
-            hello(name),
+            "Hello,".into(),
             &["Please confirm your account with the password that you chose. The link is good for 24 hours."],
             Some(("Confirm the account", url)),
             ignore,
         ),
-        Subject::AlreadyRegistered { name } => content(
+        Subject::AlreadyRegistered => content(
             format!("You have an account at {tenant} already"),
-            hello(name),
+            "Hello,".into(),
             &[
                 "Somebody, perhaps you, registered with this e-mail. You have an account already: sign in, or ask for a new password.",
             ],
@@ -198,16 +194,16 @@ fn german(subject: &Subject, tenant: &str) -> Content {
             Some(("Einladung annehmen", url)),
             "Falls Sie den Absender nicht kennen, müssen Sie nichts tun.",
         ),
-        Subject::Registration { name, url } => content(
+        Subject::Registration { url } => content(
             format!("Bestätigen Sie Ihr Konto bei {tenant}"),
-            hello(name),
+            "Guten Tag,".into(),
             &["Bitte bestätigen Sie Ihr Konto mit dem Passwort, das Sie gewählt haben. Der Link gilt 24 Stunden."],
             Some(("Konto bestätigen", url)),
             ignore,
         ),
-        Subject::AlreadyRegistered { name } => content(
+        Subject::AlreadyRegistered => content(
             format!("Sie haben bereits ein Konto bei {tenant}"),
-            hello(name),
+            "Guten Tag,".into(),
             &[
                 "Jemand, vielleicht Sie selbst, hat sich mit dieser E-Mail-Adresse registriert. Sie haben bereits ein Konto: Melden Sie sich an oder fordern Sie ein neues Passwort an.",
             ],
@@ -249,16 +245,16 @@ fn dutch(subject: &Subject, tenant: &str) -> Content {
             Some(("Doe mee", url)),
             "Kent u de afzender niet, dan hoeft u niets te doen.",
         ),
-        Subject::Registration { name, url } => content(
+        Subject::Registration { url } => content(
             format!("Bevestig uw account bij {tenant}"),
-            hello(name),
+            "Hallo,".into(),
             &["Bevestig alstublieft uw account met het wachtwoord dat u heeft gekozen. De link is 24 uur geldig."],
             Some(("Bevestig het account", url)),
             ignore,
         ),
-        Subject::AlreadyRegistered { name } => content(
+        Subject::AlreadyRegistered => content(
             format!("U heeft al een account bij {tenant}"),
-            hello(name),
+            "Hallo,".into(),
             &[
                 "Iemand, misschien uzelf, heeft zich met dit e-mailadres geregistreerd. U heeft al een account: meld u aan of vraag een nieuw wachtwoord aan.",
             ],

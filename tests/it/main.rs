@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that meets the unexpected shall stop there")]
 
 mod architecture;
+mod audit;
 mod bad_input;
 mod bookings;
 mod catalogue;
@@ -10,9 +11,12 @@ mod embedded;
 mod first_run;
 mod http;
 mod isolation;
+mod joining;
 mod loaders;
+mod mail;
 mod migrations;
 mod people;
+mod platform;
 mod policy_matrix;
 mod schema;
 mod services;

@@ -530,7 +530,7 @@ pub async fn invited_email(tx: &ScopedTx, id: InvitationId, now: Timestamp) -> R
     Ok(queries::invitation(tx, id, now).await?.map(|it| it.email))
 }
 
-/// For background work that writes mails: who registered, by e-mail and name, and whether he is a user already.
+/// For background work that writes mails: who registered, by e-mail, and whether he is a user already.
 ///
 /// # Errors
 /// When a statement fails.
@@ -538,10 +538,10 @@ pub async fn registered(
     tx: &ScopedTx,
     id: uuid::Uuid,
     now: Timestamp,
-) -> Result<Option<(String, String, bool)>, DbError> {
+) -> Result<Option<(String, bool)>, DbError> {
     let Some(found) = queries::registration(tx, id, now).await? else { return Ok(None) };
     let is_user = queries::is_user(tx, &found.email).await?;
-    Ok(Some((found.email, found.name, is_user)))
+    Ok(Some((found.email, is_user)))
 }
 
 fn facts_of(user: UserId, email: &str, role: Role) -> Changes {

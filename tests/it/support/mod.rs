@@ -22,7 +22,9 @@ use tenantry::{
     graphql,
     http::{AppParts, router},
     ids::{TenantId, UserId},
+    mail::{MailSettings, Mailer},
     tenants::{self, NewTenant},
+    worker::Worker,
 };
 use tower::ServiceExt;
 
@@ -70,6 +72,40 @@ pub struct TestApp {
     /// What time it is for the rules: stands still until a test moves it.
     pub clock: Clock,
     pub database: Arc<TestDatabase>,
+    /// Where its mail goes.
+    mail: Arc<tempfile::TempDir>,
+}
+
+/// A mail as its reader sees it.
+#[derive(Clone, Debug)]
+pub struct Mail {
+    pub id: String,
+    pub to: String,
+    pub from: String,
+    pub subject: String,
+    pub text: String,
+    pub html: String,
+}
+
+impl Mail {
+    pub fn parse(raw: &[u8]) -> Self {
+        let mail = mail_parser::MessageParser::default().parse(raw).unwrap();
+        Self {
+            id: mail.message_id().unwrap().to_owned(),
+            to: mail.to().unwrap().first().unwrap().address().unwrap().to_owned(),
+            from: mail.from().unwrap().first().unwrap().name().unwrap_or_default().to_owned(),
+            subject: mail.subject().unwrap().to_owned(),
+            text: mail.body_text(0).unwrap().into_owned(),
+            html: mail.body_html(0).unwrap().into_owned(),
+        }
+    }
+
+    /// The token of its link.
+    pub fn token(&self) -> String {
+        let token = regex::Regex::new("=(tnl_[A-Za-z0-9_-]+)").unwrap();
+        let found = token.captures(&self.text).unwrap_or_else(|| panic!("no link: {}", self.text));
+        found[1].to_owned()
+    }
 }
 
 impl TestApp {
@@ -99,7 +135,41 @@ impl TestApp {
             clock: clock.clone(),
             deadline: options.deadline,
         });
-        Self { router, gate, sign_in, tokens, passwords, clock, database }
+        let mail = Arc::new(tempfile::tempdir().unwrap());
+        Self { router, gate, sign_in, tokens, passwords, clock, database, mail }
+    }
+
+    /// Carries background work out, by the clock of this app.
+    pub fn worker(&self) -> Worker {
+        self.worker_with(&MailSettings::Folder(self.mail.path().into()))
+    }
+
+    pub fn worker_with(&self, settings: &MailSettings) -> Worker {
+        let mailer = Mailer::try_new(settings, "no-reply@tenantry.test", "https://app.test/account").unwrap();
+        Worker::new(self.gate.clone(), self.sign_in.clone(), Arc::new(mailer), self.clock.clone())
+    }
+
+    /// Carries out what is due, and returns the mails that were sent by it, oldest first.
+    pub async fn mails(&self) -> Vec<Mail> {
+        self.worker().run_until_idle().await;
+        let mut files: Vec<_> = std::fs::read_dir(self.mail.path()).unwrap().map(|it| it.unwrap().path()).collect();
+        files.sort();
+        files
+            .iter()
+            .map(|file| {
+                let mail = Mail::parse(&std::fs::read(file).unwrap());
+                std::fs::remove_file(file).unwrap();
+                mail
+            })
+            .collect()
+    }
+
+    /// The one mail to this address that is sent by what is due.
+    pub async fn mail_to(&self, to: &str) -> Mail {
+        let mails = self.mails().await;
+        let found: Vec<&Mail> = mails.iter().filter(|it| it.to == to).collect();
+        assert_eq!(found.len(), 1, "{mails:#?}");
+        found[0].clone()
     }
 
     /// A tenant with an administrator, one of staff and two customers, and one service.
