@@ -63,6 +63,29 @@ pub async fn take_from_bucket(
     Ok(row.is_some())
 }
 
+/// Directory: whether a mark is set.
+pub async fn is_bucket_set(tx: &ScopedTx, bucket: &[u8], now: Timestamp) -> Result<bool, DbError> {
+    let row = tx
+        .query_opt(
+            "-- auth.is_bucket_set
+            select true from sign_in_throttles where bucket = $1 and drained_at > $2",
+            &[&bucket, &now],
+        )
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Directory: sets a mark until this instant.
+pub async fn set_bucket(tx: &ScopedTx, bucket: &[u8], until: Timestamp) -> Result<(), DbError> {
+    tx.execute(
+        "-- auth.set_bucket
+        insert into sign_in_throttles as t (bucket, drained_at) values ($1, $2)
+        on conflict (bucket) do update set drained_at = greatest(t.drained_at, $2)",
+        &[&bucket, &until],
+    )
+    .await
+}
+
 /// Directory: removes some buckets that have long been full again.
 pub async fn sweep_buckets(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
     tx.execute(

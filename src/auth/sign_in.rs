@@ -164,7 +164,11 @@ impl SignIn {
         } else {
             None
         };
-        self.begin_session(tenant, account.user, rehashed, origin).await
+        let signed_in = self.begin_session(tenant, account.user, rehashed, origin).await?;
+        let directory = self.gate.directory(Scope::directory_authenticator(), Access::Write);
+        throttle::remember(&directory, &email, origin.address.as_deref(), self.clock.now()).await?;
+        directory.commit().await?;
+        Ok(signed_in)
     }
 
     /// Notes a failed attempt for the audit log of whoever the e-mail belongs to. Known or not, it is the same work:

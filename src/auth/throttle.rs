@@ -1,9 +1,9 @@
 //! How fast one may try to sign in.
 //!
 //! Every attempt counts in three buckets: the account from this address, the account, and the address. The first is
-//! narrow, the others are wide: an attacker at one address empties his own and leaves the account's to its owner. It
-//! takes some fifteen addresses, for as long as they go on, to keep an account's bucket empty. Buckets fill again by
-//! themselves.
+//! narrow, the others are wide: an attacker at one address empties his own and leaves the account's to its owner. Many
+//! addresses can keep an account's bucket empty for as long as they go on; but who has signed in from an address before
+//! is not counted in it there, so the owner comes in all the same. Buckets fill again by themselves.
 
 use std::net::IpAddr;
 
@@ -12,6 +12,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::queries;
 use crate::db::{DbError, ScopedTx};
+
+/// How long an address counts as one from which the account was used.
+const KNOWN_LIFE: SignedDuration = SignedDuration::from_hours(90 * 24);
 
 /// One bucket: so many attempts at once, then one each interval.
 #[derive(Clone, Copy, Debug)]
@@ -62,12 +65,20 @@ pub(super) async fn count(
     // The narrowest first, and no further once one is empty: what is refused there must not drain the wider ones, or an
     // attacker at one address could lock the owner out at all. Always in this order, so that two attempts never wait for
     // each other.
-    let buckets = [
+    let mut buckets = vec![
         (key(&["account and address", email, address]), limits.account_and_address),
         (key(&["address", address]), limits.address),
-        (key(&["account", email]), limits.account),
     ];
+    if !queries::is_bucket_set(tx, &key(&["known", email, address]), now).await? {
+        buckets.push((key(&["account", email]), limits.account));
+    }
     take_all(tx, &buckets, now).await
+}
+
+/// Notes that somebody has signed in to the account from this address.
+pub(super) async fn remember(tx: &ScopedTx, email: &str, address: Option<&str>, now: Timestamp) -> Result<(), DbError> {
+    let network = address.map_or_else(|| "unknown".to_owned(), network);
+    queries::set_bucket(tx, &key(&["known", email, &network]), now + KNOWN_LIFE).await
 }
 
 /// Counts one request that has a mail sent to this e-mail (`""` for none), or tries a token or a new account.

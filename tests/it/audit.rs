@@ -24,10 +24,12 @@ async fn the_chain_holds_however_many_write() {
     let app = TestApp::start().await;
     let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
     let before = actions(&app, &acme).await.len();
-    let rename = "mutation($id: ID!, $name: String) { a: updateUser(input: { id: $id, name: $name }) { userErrors { code } }
+    let rename =
+        "mutation($id: ID!, $name: String) { a: updateUser(input: { id: $id, name: $name }) { userErrors { code } }
         b: updateUser(input: { id: $id, name: \"Both\" }) { userErrors { code } } }";
     let writers = (0..16).map(|at| {
-        let (person, id) = if at % 2 == 0 { (acme.user.clone(), acme.user.id) } else { (acme.admin.clone(), acme.other.id) };
+        let (person, id) =
+            if at % 2 == 0 { (acme.user.clone(), acme.user.id) } else { (acme.admin.clone(), acme.other.id) };
         async move { person.run_with(rename, json!({ "id": id.to_string(), "name": format!("Name {at}") })).await }
     });
     for answer in join_all(writers).await {
@@ -37,7 +39,8 @@ async fn the_chain_holds_however_many_write() {
     assert_eq!(events, before + 32);
     assert_eq!(verify(&acme).await, json!({ "intact": true, "events": events, "endDiffers": false, "broken": [] }));
     assert_eq!(verify(&globex).await["intact"], true);
-    let places = app.truth(&format!("select seq from shared.audit_events where tenant_id = '{}' order by seq", acme.id.0)).await;
+    let places =
+        app.truth(&format!("select seq from shared.audit_events where tenant_id = '{}' order by seq", acme.id.0)).await;
     assert_eq!(places, (1..=events).map(|it| it.to_string()).collect::<Vec<_>>());
     assert_eq!(code(&acme.staff.run(VERIFY).await), "FORBIDDEN");
 }
@@ -59,7 +62,9 @@ async fn any_change_of_any_event_is_named() {
         for column in &columns {
             let change = match column.as_str() {
                 "id" => "gen_random_uuid()".into(),
-                "actor_id" | "object_id" | "request_id" => format!("case when {column} is null then gen_random_uuid() end"),
+                "actor_id" | "object_id" | "request_id" => {
+                    format!("case when {column} is null then gen_random_uuid() end")
+                }
                 "at" => "at + interval '1 microsecond'".into(),
                 "hash" => "set_byte(hash, 31, get_byte(hash, 31) # 1)".into(),
                 "changes" => "changes || '{\"x\": 1}'".into(),
@@ -68,12 +73,19 @@ async fn any_change_of_any_event_is_named() {
                 _ => format!("{column} || 'x'"),
             };
             let place = format!("where tenant_id = '{}' and seq = {at}", acme.id.0);
-            superuser.batch_execute(&format!("create table keep as select * from shared.audit_events {place}")).await.unwrap();
-            superuser.batch_execute(&format!("update shared.audit_events set {column} = {change} {place}")).await.unwrap();
+            superuser
+                .batch_execute(&format!("create table keep as select * from shared.audit_events {place}"))
+                .await
+                .unwrap();
+            superuser
+                .batch_execute(&format!("update shared.audit_events set {column} = {change} {place}"))
+                .await
+                .unwrap();
             let found = verify(&acme).await;
             assert_eq!(found["intact"], false, "{column} of {at}");
             // A changed hash breaks the link to the next event too.
-            let named: Vec<i64> = found["broken"].as_array().unwrap().iter().map(|it| it["sequence"].as_i64().unwrap()).collect();
+            let named: Vec<i64> =
+                found["broken"].as_array().unwrap().iter().map(|it| it["sequence"].as_i64().unwrap()).collect();
             assert_eq!(named.first(), Some(&(at as i64)), "{column} of {at}: {found}");
             assert!(column == "hash" || named.len() == 1, "{column} of {at}: {found}");
             superuser
@@ -125,7 +137,8 @@ async fn failures_and_refusals_are_logged() {
     let acme = app.tenant("acme").await;
     let before = actions(&app, &acme).await.len();
     for email in ["user@acme.test", "nobody@acme.test"] {
-        let login = "mutation($e: String!) { login(input: { email: $e, password: \"wrong\" }) { userErrors { code } } }";
+        let login =
+            "mutation($e: String!) { login(input: { email: $e, password: \"wrong\" }) { userErrors { code } } }";
         assert_eq!(code(&app.anonymous().run_with(login, json!({ "e": email })).await), "WRONG_CREDENTIALS");
     }
     app.mails().await; // background work
@@ -133,7 +146,10 @@ async fn failures_and_refusals_are_logged() {
     let invite = "mutation { inviteUser(input: { email: \"a@b.co\", role: ADMIN }) { userErrors { code } } }";
     assert_eq!(code(&acme.staff.run(invite).await), "FORBIDDEN");
     assert_eq!(code(&acme.staff.run("{ platform { statistics { newInThirtyDays } } }").await), "FORBIDDEN");
-    assert_eq!(actions(&app, &acme).await[before..], ["sessions.login_failed", "access.refused", "access.refused", "access.refused"]);
+    assert_eq!(
+        actions(&app, &acme).await[before..],
+        ["sessions.login_failed", "access.refused", "access.refused", "access.refused"]
+    );
     let query = "{ refused: auditEvents(filter: { action: \"access.refused\" }) { nodes { actor { email } changes { field after } } }
         failed: auditEvents(filter: { action: \"sessions.login_failed\" }) { nodes { actor { email } } } }";
     let log = acme.admin.run(query).await;
@@ -150,24 +166,68 @@ async fn no_mutation_is_without_an_event() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
     let answer = acme.admin.run("{ __schema { mutationType { fields { name } } } }").await;
-    let names: Vec<&str> = answer["data"]["__schema"]["mutationType"]["fields"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> = answer["data"]["__schema"]["mutationType"]["fields"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["name"].as_str().unwrap())
+        .collect();
     // By its name in the sources: the rule of each field records, in the transaction that changes.
-    let sources = ["auth/mod.rs", "auth/sign_in.rs", "auth/recovery.rs", "auth/joining/mod.rs", "auth/operators/mod.rs", "users/mod.rs", "tenants/settings.rs",
-        "invitations/mod.rs", "services/mod.rs", "bookings/mod.rs", "platform/mod.rs"];
-    let text: String = sources.iter().map(|it| std::fs::read_to_string(format!("{}/src/{it}", env!("CARGO_MANIFEST_DIR"))).unwrap()).collect();
+    let sources = [
+        "auth/mod.rs",
+        "auth/sign_in.rs",
+        "auth/recovery.rs",
+        "auth/joining/mod.rs",
+        "auth/operators/mod.rs",
+        "users/mod.rs",
+        "tenants/settings.rs",
+        "invitations/mod.rs",
+        "services/mod.rs",
+        "bookings/mod.rs",
+        "platform/mod.rs",
+    ];
+    let text: String = sources
+        .iter()
+        .map(|it| std::fs::read_to_string(format!("{}/src/{it}", env!("CARGO_MANIFEST_DIR"))).unwrap())
+        .collect();
     let event_of = |name: &str| match name {
-        "login" => "sessions.login", "logout" => "sessions.logout", "refreshSession" => "sessions.refresh", "revokeSession" => "sessions.revoke",
-        "revokeOtherSessions" => "sessions.revoke_others", "signUp" => "tenants.create", "registerUser" => "users.register",
-        "confirmRegistration" => "users.join", "acceptInvitation" => "invitations.accept", "requestPasswordReset" => "users.request_password_reset",
-        "resetPassword" => "users.reset_password", "changePassword" => "users.change_password", "requestEmailVerification" => "users.request_email_verification",
-        "verifyEmail" => "users.verify_email", "updateTenant" | "updateTenantAsPlatform" => "tenants.update", "updateUser" => "users.update",
-        "updateUserRole" => "users.set_role", "deactivateUser" | "reactivateUser" => "users.set_status", "deleteUser" => "users.erase",
-        "inviteUser" => "invitations.create", "resendInvitation" => "invitations.resend", "revokeInvitation" => "invitations.revoke",
-        "createService" => "services.create", "updateService" => "services.update", "deleteService" => "services.delete",
-        "createBooking" => "bookings.create", "updateBookingStatus" | "cancelBooking" => "bookings.set_status",
-        "platformLogin" => "sessions.login", "platformLogout" => "sessions.logout", "createTenant" => "tenants.create", "suspendTenant" => "tenants.suspend",
-        "activateTenant" => "tenants.activate", "deleteTenant" => "tenants.delete", "restoreTenant" => "tenants.restore", "changeTenantPlan" => "tenants.change_plan",
-        "setFeature" => "tenants.set_feature", "impersonate" => "sessions.impersonate",
+        "login" => "sessions.login",
+        "logout" => "sessions.logout",
+        "refreshSession" => "sessions.refresh",
+        "revokeSession" => "sessions.revoke",
+        "revokeOtherSessions" => "sessions.revoke_others",
+        "signUp" => "tenants.create",
+        "registerUser" => "users.register",
+        "confirmRegistration" => "users.join",
+        "acceptInvitation" => "invitations.accept",
+        "requestPasswordReset" => "users.request_password_reset",
+        "resetPassword" => "users.reset_password",
+        "changePassword" => "users.change_password",
+        "requestEmailVerification" => "users.request_email_verification",
+        "verifyEmail" => "users.verify_email",
+        "updateTenant" | "updateTenantAsPlatform" => "tenants.update",
+        "updateUser" => "users.update",
+        "updateUserRole" => "users.set_role",
+        "deactivateUser" | "reactivateUser" => "users.set_status",
+        "deleteUser" => "users.erase",
+        "inviteUser" => "invitations.create",
+        "resendInvitation" => "invitations.resend",
+        "revokeInvitation" => "invitations.revoke",
+        "createService" => "services.create",
+        "updateService" => "services.update",
+        "deleteService" => "services.delete",
+        "createBooking" => "bookings.create",
+        "updateBookingStatus" | "cancelBooking" => "bookings.set_status",
+        "platformLogin" => "sessions.login",
+        "platformLogout" => "sessions.logout",
+        "createTenant" => "tenants.create",
+        "suspendTenant" => "tenants.suspend",
+        "activateTenant" => "tenants.activate",
+        "deleteTenant" => "tenants.delete",
+        "restoreTenant" => "tenants.restore",
+        "changeTenantPlan" => "tenants.change_plan",
+        "setFeature" => "tenants.set_feature",
+        "impersonate" => "sessions.impersonate",
         other => panic!("say here which event {other} leaves, and test it"),
     };
     for name in names {
@@ -190,7 +250,8 @@ async fn administrators_export_the_whole_log() {
     let app = TestApp::start().await;
     let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
     globex.booking(3).await;
-    let rename = "mutation($id: ID!) { updateUser(input: { id: $id, name: \"=1+1, \\\"Ursula\\\"\" }) { userErrors { code } } }";
+    let rename =
+        "mutation($id: ID!) { updateUser(input: { id: $id, name: \"=1+1, \\\"Ursula\\\"\" }) { userErrors { code } } }";
     acme.user.run_with(rename, json!({ "id": acme.user.id.to_string() })).await;
     // More than a part holds.
     app.by_hand(&format!(
@@ -199,7 +260,9 @@ async fn administrators_export_the_whole_log() {
         acme.id.0
     ))
     .await;
-    for (person, status) in [(&acme.staff, 403), (&acme.user, 403), (&app.anonymous(), 401), (&app.bearer(Some("x")), 401)] {
+    for (person, status) in
+        [(&acme.staff, 403), (&acme.user, 403), (&app.anonymous(), 401), (&app.bearer(Some("x")), 401)]
+    {
         assert_eq!(export(person, "/audit-events.csv").await.0, status);
     }
     let (status, media_type, csv) = export(&acme.admin, "/audit-events.csv").await;
@@ -216,7 +279,10 @@ async fn administrators_export_the_whole_log() {
     let events: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(events.len(), rows.len() + 1, "the first export is in it");
     assert_eq!(events[0]["sequence"], 1);
-    assert!(events.iter().any(|it| it["action"] == "audit.export" && it["actor_id"] == acme.admin.id.to_string().as_str()), "{lines}");
+    assert!(
+        events.iter().any(|it| it["action"] == "audit.export" && it["actor_id"] == acme.admin.id.to_string().as_str()),
+        "{lines}"
+    );
     // A plan without the feature does not have it.
     app.by_hand("update shared.tenant_state set features = '[]'").await;
     assert_eq!(export(&acme.admin, "/audit-events.csv").await.0, 403);

@@ -305,3 +305,103 @@ fn the_readme_signs_in_and_books_word_for_word() {
     assert!(output.status.success(), "{said}{}", text(&output.stderr));
     assert!(said.contains("CONFIRMED") && !said.contains("\"errors\""), "{said}");
 }
+
+/// A rotated key signs at once; tokens of the one before are still good, and both are published.
+#[test]
+fn keys_are_rotated_without_signing_anybody_out() {
+    let folder = folder();
+    let data_dir = folder.path().join(".tenantry");
+    let server = Server::start(&data_dir);
+    let token = server.sign_in("user@acme.test");
+    drop(server);
+    let rotated = output(&data_dir, &["keys", "rotate"], &[]);
+    assert!(rotated.status.success(), "{}", text(&rotated.stderr));
+    let server = Server::start(&data_dir);
+    assert_eq!(server.get("/.well-known/jwks.json").matches("\"kid\"").count(), 2);
+    let viewer = "{ viewer { email } }";
+    assert_eq!(server.run(viewer, Some(&token))["data"]["viewer"]["email"], "user@acme.test");
+    let new = server.sign_in("user@acme.test");
+    assert_ne!(kid(&new), kid(&token));
+    assert_eq!(server.run(viewer, Some(&new))["data"]["viewer"]["email"], "user@acme.test");
+    drop(server);
+    // Once more, and the first is none any more.
+    assert!(output(&data_dir, &["keys", "rotate"], &[]).status.success());
+    let server = Server::start(&data_dir);
+    assert!(server.run(viewer, Some(&token))["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED");
+    assert_eq!(server.run(viewer, Some(&new))["data"]["viewer"]["email"], "user@acme.test");
+    for file in ["jwt-signing-key.pem", "jwt-signing-key.retired.pem"] {
+        assert_eq!(data_dir.join(file).metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
+
+fn kid(token: &str) -> &str {
+    token.split('.').next().unwrap()
+}
+
+/// The operator's commands, beside a running server: he is added, signs in, and sees what mail was given up.
+#[test]
+fn an_operator_is_added_from_the_command_line() {
+    let folder = folder();
+    let data_dir = folder.path().join(".tenantry");
+    let server = Server::start(&data_dir);
+    let create = |password: &str| {
+        let mut command = program();
+        let mut child = quiet(&mut command, &data_dir)
+            .args(["admin", "create", "--email", "Ops@Example.test", "--name", "Ops"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(password.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let weak = create("password\n");
+    assert!(!weak.status.success() && text(&weak.stderr).contains("too easy to guess"), "{}", text(&weak.stderr));
+    let made = create("an operators long secret\n");
+    assert!(
+        made.status.success() && text(&made.stdout).contains("is a platform administrator"),
+        "{}",
+        text(&made.stderr)
+    );
+    let again = create("an operators long secret\n");
+    assert!(!again.status.success() && text(&again.stderr).contains("one already"));
+    for (email, password) in
+        [("ops@example.test", "an operators long secret"), ("root@tenantry.test", "demo-demo-demo")]
+    {
+        let login = format!(
+            "mutation {{ platformLogin(input: {{ email: \"{email}\", password: \"{password}\" }}) {{ session {{ accessToken }} }} }}"
+        );
+        let answer = server.run(&login, None);
+        let token =
+            answer["data"]["platformLogin"]["session"]["accessToken"].as_str().unwrap_or_else(|| panic!("{answer}"));
+        let tenants = server.run("{ platform { tenants { nodes { slug } } } }", Some(token));
+        assert_eq!(tenants["data"]["platform"]["tenants"]["nodes"].as_array().unwrap().len(), 2, "{tenants}");
+    }
+    for (command, expected) in [("list", "0 given up"), ("retry", "0 are tried again")] {
+        let listed = output(&data_dir, &["outbox", command], &[]);
+        assert!(text(&listed.stdout).contains(expected), "{}{}", text(&listed.stdout), text(&listed.stderr));
+    }
+    // Mail of development lies in a folder, and its links lead to a page of the server.
+    assert!(server.banner.contains("Mail       into"), "{}", server.banner);
+    let forgot = "mutation { requestPasswordReset(input: { email: \"user@acme.test\" }) { userErrors { code } } }";
+    server.run(forgot, None);
+    let begin = Instant::now();
+    let mail = loop {
+        let files = fs::read_dir(data_dir.join("mail")).into_iter().flatten().flatten().map(|it| it.path());
+        if let Some(file) = files.filter(|it| it.extension().is_some_and(|it| it == "eml")).next() {
+            break fs::read(file).unwrap();
+        }
+        assert!(begin.elapsed() < START_LIMIT);
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let mail = crate::support::Mail::parse(&mail);
+    assert!(mail.text.contains(&format!("http://{}/account#reset-password=tnl_", server.address)), "{}", mail.text);
+    let page = server.get("/account");
+    assert!(page.contains("200 OK") && page.contains("content-security-policy: default-src 'none'"), "{page}");
+    let reset = format!(
+        "mutation {{ resetPassword(input: {{ token: \"{}\", newPassword: \"nine quiet lamps\" }}) {{ reset userErrors {{ code }} }} }}",
+        mail.token()
+    );
+    assert_eq!(server.run(&reset, None)["data"]["resetPassword"]["reset"], true);
+}

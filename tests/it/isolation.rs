@@ -225,7 +225,8 @@ impl Argument {
     fn is_of_platform(&self) -> bool {
         let field = self.field["name"].as_str().unwrap();
         self.parent == "Platform"
-            || ["updateTenantAsPlatform", "suspendTenant", "activateTenant", "deleteTenant", "restoreTenant"].contains(&field)
+            || ["updateTenantAsPlatform", "suspendTenant", "activateTenant", "deleteTenant", "restoreTenant"]
+                .contains(&field)
             || ["changeTenantPlan", "setFeature", "impersonate"].contains(&field)
     }
 

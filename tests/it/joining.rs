@@ -7,7 +7,8 @@ use tenantry::auth::Role;
 
 use crate::support::{PASSWORD, Person, TestApp, TestTenant, code};
 
-const SESSION: &str = "session { accessToken refreshToken } user { id email name role emailVerified tenant { slug name } }
+const SESSION: &str =
+    "session { accessToken refreshToken } user { id email name role emailVerified tenant { slug name } }
     userErrors { code field message }";
 
 async fn call(person: &Person, field: &str, input: Value) -> Value {
@@ -52,14 +53,17 @@ async fn a_business_signs_up_and_confirms_its_mailbox() {
     assert_eq!(user["tenant"], json!({ "slug": "initech", "name": "Initech" }));
     assert_eq!(user["emailVerified"], false);
     let admin = app.bearer(answer["data"]["signUp"]["session"]["accessToken"].as_str());
-    let tenant = admin.run("{ tenant { slug status timeZone currency features { key } } billing { plan { key } } }").await;
+    let tenant =
+        admin.run("{ tenant { slug status timeZone currency features { key } } billing { plan { key } } }").await;
     assert_eq!(tenant["data"]["tenant"]["timeZone"], "America/Chicago");
     assert_eq!(tenant["data"]["tenant"]["status"], "ACTIVE");
     assert_eq!(tenant["data"]["billing"]["plan"]["key"], "free");
 
     let mail = app.mail_to("bill@initech.test").await;
     assert_eq!(mail.from, "Initech");
-    for (token, expected) in [("nonsense".to_owned(), "TOKEN_INVALID"), (mail.token(), ""), (mail.token(), "TOKEN_INVALID")] {
+    for (token, expected) in
+        [("nonsense".to_owned(), "TOKEN_INVALID"), (mail.token(), ""), (mail.token(), "TOKEN_INVALID")]
+    {
         assert_eq!(code(&call(&app.anonymous(), "verifyEmail", json!({ "token": token })).await), expected);
     }
     assert_eq!(admin.run("{ viewer { emailVerified } }").await["data"]["viewer"]["emailVerified"], true);
@@ -158,10 +162,18 @@ async fn a_customer_registers_where_that_is_open() {
     let acme = app.tenant("acme").await;
     let anonymous = app.anonymous();
     let closed = call(&anonymous, "registerUser", registration("nina@example.test")).await;
-    assert_eq!((code(&closed), &closed["data"]["registerUser"]["userErrors"][0]["field"]), ("INVALID", &json!(["tenant"])));
+    assert_eq!(
+        (code(&closed), &closed["data"]["registerUser"]["userErrors"][0]["field"]),
+        ("INVALID", &json!(["tenant"]))
+    );
     assert_eq!(code(&call(&acme.user, "updateTenant", json!({ "openRegistration": true })).await), "FORBIDDEN");
     open(&acme).await;
-    let unknown = call(&anonymous, "registerUser", json!({ "tenant": "nope", "email": "a@b.co", "name": "A", "password": "nine quiet lamps" })).await;
+    let unknown = call(
+        &anonymous,
+        "registerUser",
+        json!({ "tenant": "nope", "email": "a@b.co", "name": "A", "password": "nine quiet lamps" }),
+    )
+    .await;
     assert_eq!(code(&unknown), "NOT_FOUND");
 
     // The same answer, whether the e-mail is known or not.
@@ -182,7 +194,11 @@ async fn a_customer_registers_where_that_is_open() {
     assert_eq!(code(&confirm("something else").await), "WRONG_CREDENTIALS");
     let confirmed = confirm("nine quiet lamps").await;
     let user = &confirmed["data"]["confirmRegistration"]["user"];
-    assert_eq!((&user["role"], &user["emailVerified"], &user["name"]), (&json!("USER"), &json!(true), &json!("Nina")), "{confirmed}");
+    assert_eq!(
+        (&user["role"], &user["emailVerified"], &user["name"]),
+        (&json!("USER"), &json!(true), &json!("Nina")),
+        "{confirmed}"
+    );
     assert_eq!(code(&confirm("nine quiet lamps").await), "TOKEN_INVALID");
     assert_eq!(code(&login(&app, "nina@example.test", "nine quiet lamps").await), "");
     assert_eq!(app.truth("select email from shared.registrations").await, ["user@acme.test"]);
@@ -204,7 +220,13 @@ async fn nobody_registers_somebody_else_with_his_own_password() {
     let confirm = |token: &str| json!({ "token": token, "password": "nine quiet lamps" });
     assert_eq!(code(&call(&anonymous, "confirmRegistration", confirm(&first)).await), "WRONG_CREDENTIALS");
     assert_eq!(code(&call(&anonymous, "confirmRegistration", confirm(&second)).await), "");
-    assert_eq!(code(&call(&anonymous, "confirmRegistration", json!({ "token": first, "password": "an attackers choice" })).await), "TOKEN_INVALID");
+    assert_eq!(
+        code(
+            &call(&anonymous, "confirmRegistration", json!({ "token": first, "password": "an attackers choice" }))
+                .await
+        ),
+        "TOKEN_INVALID"
+    );
     assert_eq!(code(&login(&app, "nina@example.test", "an attackers choice").await), "WRONG_CREDENTIALS");
 }
 
@@ -236,7 +258,10 @@ async fn administrators_invite_and_take_back() {
     }
     let list = acme.admin.run("{ invitations { nodes { email status invitedBy { email } } } }").await;
     let nodes = &list["data"]["invitations"]["nodes"];
-    assert_eq!(nodes[0], json!({ "email": "new@example.test", "status": "PENDING", "invitedBy": { "email": "admin@acme.test" } }));
+    assert_eq!(
+        nodes[0],
+        json!({ "email": "new@example.test", "status": "PENDING", "invitedBy": { "email": "admin@acme.test" } })
+    );
     assert_eq!(nodes[1]["status"], "REVOKED");
     // A weak password uses nothing up.
     let mut weak = accept(&third_token);
@@ -264,16 +289,24 @@ async fn an_invitation_is_good_once() {
     let mut codes = [code(&one), code(&two)];
     codes.sort_unstable();
     assert_eq!(codes, ["", "TOKEN_INVALID"], "{one} {two}");
-    assert_eq!(app.truth("select email, role, status, email_verified_at is not null from shared.users where email like 'new@%'").await, ["new@example.test | STAFF | ACTIVE | t"]);
+    assert_eq!(
+        app.truth(
+            "select email, role, status, email_verified_at is not null from shared.users where email like 'new@%'"
+        )
+        .await,
+        ["new@example.test | STAFF | ACTIVE | t"]
+    );
     assert_eq!(app.truth("select status from shared.invitations").await, ["ACCEPTED"]);
 
     let late = invited(&app, &acme.admin, "late@example.test", "USER").await;
-    app.by_hand("update shared.invitations set expires_at = now() - interval '1 second' where status = 'PENDING'").await;
+    app.by_hand("update shared.invitations set expires_at = now() - interval '1 second' where status = 'PENDING'")
+        .await;
     assert_eq!(code(&call_accept(&app, &late, "Late").await), "TOKEN_INVALID");
 }
 
 async fn call_accept(app: &TestApp, token: &str, name: &str) -> Value {
-    call(&app.anonymous(), "acceptInvitation", json!({ "token": token, "name": name, "password": "nine quiet lamps" })).await
+    call(&app.anonymous(), "acceptInvitation", json!({ "token": token, "name": name, "password": "nine quiet lamps" }))
+        .await
 }
 
 /// Who is a user already keeps account, name and password, and gets the role where it allows more; who was let go is had
@@ -301,7 +334,8 @@ async fn an_existing_user_keeps_his_account() {
 async fn the_plan_limits_users_exactly() {
     let app = TestApp::start().await;
     let acme = app.tenant_on_plan("acme", "free").await; // three users; four were enrolled past the rule
-    app.by_hand("update shared.users set status = 'DEACTIVATED' where email in ('other@acme.test', 'staff@acme.test')").await;
+    app.by_hand("update shared.users set status = 'DEACTIVATED' where email in ('other@acme.test', 'staff@acme.test')")
+        .await;
     let mut tokens = Vec::new();
     for at in 0..4 {
         tokens.push(invited(&app, &acme.admin, &format!("new{at}@example.test"), "USER").await);
@@ -340,12 +374,17 @@ async fn a_forgotten_password_is_chosen_anew() {
     assert!(mails[0].text.contains("https://app.test/account#reset-password="), "{}", mails[0].text);
     assert_eq!(app.truth("select count(*) from directory.account_requests").await, ["0"]);
     // Only its hash is kept.
-    let dump = app.truth("select to_jsonb(l), to_jsonb(t) from shared.one_time_links l, shared.one_time_link_tokens t").await;
+    let dump =
+        app.truth("select to_jsonb(l), to_jsonb(t) from shared.one_time_links l, shared.one_time_link_tokens t").await;
     assert!(!dump.join("").contains(&token[10..]), "{dump:?}");
 
-    let reset = async |token: &str, new: &str| app.anonymous().run_with(RESET, json!({ "token": token, "new": new })).await;
+    let reset =
+        async |token: &str, new: &str| app.anonymous().run_with(RESET, json!({ "token": token, "new": new })).await;
     let weak = reset(&token, "user@acme.test").await;
-    assert_eq!((code(&weak), &weak["data"]["resetPassword"]["userErrors"][0]["field"]), ("WEAK_PASSWORD", &json!(["newPassword"])));
+    assert_eq!(
+        (code(&weak), &weak["data"]["resetPassword"]["userErrors"][0]["field"]),
+        ("WEAK_PASSWORD", &json!(["newPassword"]))
+    );
     let (one, two) = tokio::join!(reset(&token, "nine quiet lamps"), reset(&token, "ten quiet lamps"));
     let mut codes = [code(&one), code(&two)];
     codes.sort_unstable();
@@ -397,7 +436,12 @@ async fn an_email_of_two_tenants_gets_a_link_for_each() {
     let app = TestApp::start().await;
     for slug in ["acme", "globex"] {
         let tenant = app.tenant(slug).await;
-        let new = tenantry::auth::NewUser { email: "both@example.test".into(), name: "Both".into(), role: Role::User, password: PASSWORD.into() };
+        let new = tenantry::auth::NewUser {
+            email: "both@example.test".into(),
+            name: "Both".into(),
+            role: Role::User,
+            password: PASSWORD.into(),
+        };
         app.sign_in.enrol(tenant.id, new).await.unwrap();
     }
     call(&app.anonymous(), "requestPasswordReset", json!({ "email": "both@example.test" })).await;
@@ -419,7 +463,9 @@ async fn requests_for_mail_are_throttled_alike() {
     for email in ["user@acme.test", "nobody@acme.test"] {
         let mut codes = Vec::new();
         for _ in 0..12 {
-            codes.push(code(&call(&app.anonymous(), "requestPasswordReset", json!({ "email": email })).await).to_owned());
+            codes.push(
+                code(&call(&app.anonymous(), "requestPasswordReset", json!({ "email": email })).await).to_owned(),
+            );
         }
         assert_eq!(codes.iter().filter(|it| *it == "RATE_LIMITED").count(), 2, "{codes:?}");
         let mut codes = Vec::new();
@@ -463,10 +509,18 @@ async fn known_and_unknown_emails_cost_the_same() {
 async fn an_old_hash_is_renewed_at_login() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
-    let old = tenantry::auth::Passwords::with_gate(tenantry::auth::PasswordCost { memory_kib: 16, passes: 2 }, 1, 10).unwrap();
+    let old = tenantry::auth::Passwords::with_gate(tenantry::auth::PasswordCost { memory_kib: 16, passes: 2 }, 1, 10)
+        .unwrap();
     let hash = old.hash(PASSWORD.into()).await.unwrap();
-    app.by_hand(&format!("update shared.credentials set password_hash = '{hash}' where user_id = '{}'", acme.user.id.0)).await;
-    let sql = format!("select password_hash like '%m=8,t=1,p=1%' from shared.credentials where user_id = '{}'", acme.user.id.0);
+    app.by_hand(&format!(
+        "update shared.credentials set password_hash = '{hash}' where user_id = '{}'",
+        acme.user.id.0
+    ))
+    .await;
+    let sql = format!(
+        "select password_hash like '%m=8,t=1,p=1%' from shared.credentials where user_id = '{}'",
+        acme.user.id.0
+    );
     assert_eq!(app.truth(&sql).await, ["f"]);
     assert_eq!(code(&login(&app, "user@acme.test", "wrong").await), "WRONG_CREDENTIALS");
     assert_eq!(app.truth(&sql).await, ["f"]);
@@ -481,37 +535,65 @@ async fn an_erased_person_leaves_only_a_pseudonym() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
     let token = invited(&app, &acme.admin, "vera@example.test", "USER").await;
-    let joined = call(&app.anonymous(), "acceptInvitation", json!({ "token": token, "name": "Vera Veritas", "password": "nine quiet lamps" })).await;
+    let joined = call(
+        &app.anonymous(),
+        "acceptInvitation",
+        json!({ "token": token, "name": "Vera Veritas", "password": "nine quiet lamps" }),
+    )
+    .await;
     let vera = app.bearer(joined["data"]["acceptInvitation"]["session"]["accessToken"].as_str());
     let id = joined["data"]["acceptInvitation"]["user"]["id"].as_str().unwrap().to_owned();
     let booked = vera.book_with(json!({ "serviceId": acme.service, "startsAt": acme.in_days(3).to_string(), "notes": "Vera is allergic to nuts" })).await;
-    let booking = booked["data"]["createBooking"]["booking"]["id"].as_str().unwrap_or_else(|| panic!("{booked}")).to_owned();
-    vera.run_with("mutation($id: ID!) { updateUser(input: { id: $id, name: \"Vera V\" }) { userErrors { code } } }", json!({ "id": id })).await;
+    let booking =
+        booked["data"]["createBooking"]["booking"]["id"].as_str().unwrap_or_else(|| panic!("{booked}")).to_owned();
+    vera.run_with(
+        "mutation($id: ID!) { updateUser(input: { id: $id, name: \"Vera V\" }) { userErrors { code } } }",
+        json!({ "id": id }),
+    )
+    .await;
     call(&app.anonymous(), "requestPasswordReset", json!({ "email": "vera@example.test" })).await;
     app.mails().await;
 
     for person in [&acme.staff, &vera] {
         assert_eq!(code(&call(person, "deleteUser", json!({ "id": id })).await), "FORBIDDEN");
     }
-    let erase = "mutation($id: ID!) { deleteUser(input: { id: $id }) { user { name email status } userErrors { code } } }";
+    let erase =
+        "mutation($id: ID!) { deleteUser(input: { id: $id }) { user { name email status } userErrors { code } } }";
     let erased = acme.admin.run_with(erase, json!({ "id": id })).await;
     assert_eq!(erased["data"]["deleteUser"]["user"]["status"], "ERASED", "{erased}");
     assert_eq!(code(&vera.run("{ viewer { id } }").await), "UNAUTHENTICATED", "at once");
     app.mails().await; // what only the sign-in path can remove
-    let tables = app.truth("select format('%I.%I', schemaname, tablename) from pg_tables where schemaname in ('shared', 'directory')").await;
+    let tables = app
+        .truth(
+            "select format('%I.%I', schemaname, tablename) from pg_tables where schemaname in ('shared', 'directory')",
+        )
+        .await;
     assert!(tables.len() > 20);
     for table in tables {
-        let found = app.truth(&format!("select to_jsonb(t)::text from {table} t where to_jsonb(t)::text ~* 'vera'")).await;
+        let found =
+            app.truth(&format!("select to_jsonb(t)::text from {table} t where to_jsonb(t)::text ~* 'vera'")).await;
         assert_eq!(found, Vec::<String>::new(), "{table}");
     }
-    let left = acme.admin.run_with("query($id: ID!) { booking(id: $id) { customer { name status } notes } }", json!({ "id": booking })).await;
-    assert_eq!(left["data"]["booking"], json!({ "customer": { "name": "Erased person", "status": "ERASED" }, "notes": null }));
-    let log = acme.admin.run("{ verifyAuditChain { intact } auditEvents(first: 50) { nodes { action changes { field after } } } }").await;
+    let left = acme
+        .admin
+        .run_with("query($id: ID!) { booking(id: $id) { customer { name status } notes } }", json!({ "id": booking }))
+        .await;
+    assert_eq!(
+        left["data"]["booking"],
+        json!({ "customer": { "name": "Erased person", "status": "ERASED" }, "notes": null })
+    );
+    let log = acme
+        .admin
+        .run("{ verifyAuditChain { intact } auditEvents(first: 50) { nodes { action changes { field after } } } }")
+        .await;
     assert_eq!(log["data"]["verifyAuditChain"]["intact"], true, "{log}");
     assert!(log.to_string().contains("[erased]"));
-    for again in [erase, "mutation($id: ID!) { reactivateUser(input: { id: $id }) { userErrors { code } } }",
+    for again in [
+        erase,
+        "mutation($id: ID!) { reactivateUser(input: { id: $id }) { userErrors { code } } }",
         "mutation($id: ID!) { updateUser(input: { id: $id, name: \"X\" }) { userErrors { code } } }",
-        "mutation($id: ID!) { updateUserRole(input: { id: $id, role: ADMIN }) { userErrors { code } } }"] {
+        "mutation($id: ID!) { updateUserRole(input: { id: $id, role: ADMIN }) { userErrors { code } } }",
+    ] {
         assert_eq!(code(&acme.admin.run_with(again, json!({ "id": id })).await), "NOT_FOUND", "{again}");
     }
     // The e-mail is free again, for a new account.
@@ -547,7 +629,11 @@ async fn an_administrator_keeps_the_tenants_settings() {
     // What is left out stays; null takes away.
     let some = acme.admin.run_with(update, json!({ "input": { "branding": { "logoUrl": null } } })).await;
     let tenant = &some["data"]["updateTenant"]["tenant"];
-    assert_eq!(tenant["branding"], json!({ "logoUrl": null, "primaryColor": "#a1b2c3", "accentColor": null }), "{some}");
+    assert_eq!(
+        tenant["branding"],
+        json!({ "logoUrl": null, "primaryColor": "#a1b2c3", "accentColor": null }),
+        "{some}"
+    );
     assert_eq!(tenant["name"], "Acme & Sons");
     for (input, field) in [
         (json!({ "name": " " }), json!(["name"])),
@@ -557,13 +643,21 @@ async fn an_administrator_keeps_the_tenants_settings() {
         (json!({ "bookingRules": { "minNoticeMinutes": -1 } }), json!(["bookingRules", "minNoticeMinutes"])),
     ] {
         let refused = acme.admin.run_with(update, json!({ "input": input })).await;
-        assert_eq!((code(&refused), &refused["data"]["updateTenant"]["userErrors"][0]["field"]), ("INVALID", &field), "{refused}");
+        assert_eq!(
+            (code(&refused), &refused["data"]["updateTenant"]["userErrors"][0]["field"]),
+            ("INVALID", &field),
+            "{refused}"
+        );
     }
     // The directory has the new name, for the platform; mail has name, colours and language.
     call(&app.anonymous(), "requestPasswordReset", json!({ "email": "user@acme.test" })).await;
     let mail = app.mail_to("user@acme.test").await;
     assert_eq!((mail.from.as_str(), mail.subject.contains("wachtwoord")), ("Acme & Sons", true), "{mail:?}");
-    assert!(mail.html.contains("#a1b2c3") && mail.html.contains("Acme &amp; Sons") || mail.html.contains("Acme &#38; Sons"), "{}", mail.html);
+    assert!(
+        mail.html.contains("#a1b2c3") && mail.html.contains("Acme &amp; Sons") || mail.html.contains("Acme &#38; Sons"),
+        "{}",
+        mail.html
+    );
     assert_eq!(app.truth("select name from directory.tenants").await, ["Acme & Sons"]);
 
     // The rules bind customers, and nobody else.
@@ -586,10 +680,16 @@ async fn features_come_with_the_plan() {
     let app = TestApp::start().await;
     let free = app.tenant_on_plan("acme", "free").await;
     let query = "{ tenant { branding: feature(key: \"branding\") nonsense: feature(key: \"x\") features { key enabled overridden } } }";
-    assert_eq!(free.user.run(query).await["data"]["tenant"], json!({ "branding": false, "nonsense": false, "features": [] }));
+    assert_eq!(
+        free.user.run(query).await["data"]["tenant"],
+        json!({ "branding": false, "nonsense": false, "features": [] })
+    );
     let looks = json!({ "branding": { "primaryColor": "#000000" } });
     assert_eq!(code(&call(&free.admin, "updateTenant", looks).await), "QUOTA_EXCEEDED");
     let team = app.tenant_on_plan("globex", "team").await;
     let features = json!([{ "key": "branding", "enabled": true, "overridden": false }, { "key": "reminders", "enabled": true, "overridden": false }]);
-    assert_eq!(team.user.run(query).await["data"]["tenant"], json!({ "branding": true, "nonsense": false, "features": features }));
+    assert_eq!(
+        team.user.run(query).await["data"]["tenant"],
+        json!({ "branding": true, "nonsense": false, "features": features })
+    );
 }

@@ -29,7 +29,13 @@ struct SmtpServer {
 impl SmtpServer {
     /// `None` where there is no aiosmtpd, which only an ordinary machine may lack.
     fn start() -> Option<Self> {
-        let has_it = |python: &str| Command::new(python).args(["-c", "import aiosmtpd"]).stderr(Stdio::null()).status().is_ok_and(|it| it.success());
+        let has_it = |python: &str| {
+            Command::new(python)
+                .args(["-c", "import aiosmtpd"])
+                .stderr(Stdio::null())
+                .status()
+                .is_ok_and(|it| it.success())
+        };
         let Some(python) = ["python3", "/usr/bin/python3"].into_iter().find(|it| has_it(it)) else {
             assert!(std::env::var_os("CI").is_none(), "CI has to have aiosmtpd: apt-get install python3-aiosmtpd");
             eprintln!("SKIPPED: no aiosmtpd here (apt-get install python3-aiosmtpd, or pip install aiosmtpd)");
@@ -38,7 +44,8 @@ impl SmtpServer {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("mails");
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/smtp.py");
-        let mut child = Command::new(python).arg(script).arg(&out).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            Command::new(python).arg(script).arg(&out).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut port = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
         Some(Self { child, url: format!("smtp://127.0.0.1:{}", port.trim()), out, _folder: folder })
@@ -81,14 +88,21 @@ async fn mail_is_sent_at_least_once_and_under_one_name() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
     let worker = app.worker_with(&MailSettings::Smtp(smtp.url.clone()));
-    for email in ["new@example.test", "refuse@example.test", "later@example.test", "once@example.test", "ünï@exämple.test"] {
+    for email in
+        ["new@example.test", "refuse@example.test", "later@example.test", "once@example.test", "ünï@exämple.test"]
+    {
         invite(&app, &acme.admin, email).await;
     }
     worker.run_until_idle().await;
     let mail = &smtp.received_by("new@example.test")[0];
     assert_eq!((mail.from.as_str(), mail.subject.as_str()), ("ACME", "ACME invites you"));
     assert!(mail.html.contains(&mail.token()) && mail.text.contains("https://app.test/account#accept-invitation=tnl_"));
-    assert_eq!(smtp.received_by("ünï@exämple.test").len() + smtp.received_by("ünï@xn--exmple-cua.test").len(), 1, "{:?}", smtp.received().iter().map(|it| it.0.clone()).collect::<Vec<_>>());
+    assert_eq!(
+        smtp.received_by("ünï@exämple.test").len() + smtp.received_by("ünï@xn--exmple-cua.test").len(),
+        1,
+        "{:?}",
+        smtp.received().iter().map(|it| it.0.clone()).collect::<Vec<_>>()
+    );
     let left = "select payload->>'invitation' is not null, attempts, dead_at is not null, last_error ~ '550', last_error ~ '451' from shared.outbox order by attempts, id";
     assert_eq!(app.truth(left).await, ["t | 1 | t | t | f", "t | 1 | f | f | t", "t | 1 | f | f | f"]);
 
@@ -108,13 +122,19 @@ async fn mail_is_sent_at_least_once_and_under_one_name() {
     // Whichever arrived is good, once.
     assert_eq!(accept(twice[0].token()).await, "");
     assert_eq!(accept(twice[1].token()).await, "TOKEN_INVALID");
-    assert_eq!(app.truth("select attempts, dead_at is not null from shared.outbox order by attempts").await, ["1 | t", "2 | f"]);
+    assert_eq!(
+        app.truth("select attempts, dead_at is not null from shared.outbox order by attempts").await,
+        ["1 | t", "2 | f"]
+    );
     // In the end it is given up.
     for _ in 0..20 {
         app.clock.advance(SignedDuration::from_hours(8));
         worker.run_until_idle().await;
     }
-    assert_eq!(app.truth("select attempts, dead_at is not null from shared.outbox order by attempts").await, ["1 | t", "17 | t"]);
+    assert_eq!(
+        app.truth("select attempts, dead_at is not null from shared.outbox order by attempts").await,
+        ["1 | t", "17 | t"]
+    );
 }
 
 /// One tenant's thousand mails do not hold up another's one; and two workers never send the same.
@@ -140,7 +160,9 @@ async fn tenants_take_turns_and_workers_share() {
     let workers = [app.worker_with(&settings).start(stopping.clone()), app.worker_with(&settings).start(stopping)];
     let begin = Instant::now();
     let left = async |tenant: &crate::support::TestTenant| -> usize {
-        app.truth(&format!("select count(*) from shared.outbox where tenant_id = '{}'", tenant.id.0)).await[0].parse().unwrap()
+        app.truth(&format!("select count(*) from shared.outbox where tenant_id = '{}'", tenant.id.0)).await[0]
+            .parse()
+            .unwrap()
     };
     while left(&globex).await > 0 {
         assert!(begin.elapsed() < PATIENCE);
@@ -246,11 +268,18 @@ async fn killed_while_a_business_signs_up() {
         );
         deployment.run_and_die(fault, &sign_up);
         // A minute goes by.
-        deployment.app.by_hand("update directory.tenants set created_at = created_at - interval '2 minutes' where state = 'CREATING'").await;
+        deployment
+            .app
+            .by_hand(
+                "update directory.tenants set created_at = created_at - interval '2 minutes' where state = 'CREATING'",
+            )
+            .await;
         deployment.app.by_hand("update shared.outbox set available_at = now()").await; // and any lease ends
         let server = deployment.serve("");
         deployment.until(fault, "select count(*) from directory.tenants where state = 'CREATING'", "0").await;
-        let login = format!("mutation {{ login(input: {{ email: \"{email}\", password: \"nine quiet lamps\" }}) {{ session {{ accessToken }} userErrors {{ code }} }} }}");
+        let login = format!(
+            "mutation {{ login(input: {{ email: \"{email}\", password: \"nine quiet lamps\" }}) {{ session {{ accessToken }} userErrors {{ code }} }} }}"
+        );
         assert_eq!(code(&server.run(&login, None)), if whole { "" } else { "WRONG_CREDENTIALS" }, "{fault}");
         assert_eq!(code(&server.run(&sign_up, None)), if whole { "SLUG_TAKEN" } else { "" }, "{fault}");
         assert_eq!(code(&server.run(&login, None)), "", "{fault}");
@@ -258,10 +287,7 @@ async fn killed_while_a_business_signs_up() {
         let mails = deployment.smtp.received_by(&email);
         assert!(!mails.is_empty() && mails.iter().all(|it| it.id == mails[0].id), "{fault}");
     }
-    assert_eq!(
-        deployment.app.truth("select count(*) from shared.tenant_state where state = 'CREATING'").await,
-        ["0"]
-    );
+    assert_eq!(deployment.app.truth("select count(*) from shared.tenant_state where state = 'CREATING'").await, ["0"]);
 }
 
 /// Killed at every step of accepting an invitation: it was either not accepted, and can be, or the account is there.
@@ -278,7 +304,9 @@ async fn killed_while_somebody_joins() {
         );
         deployment.run_and_die(fault, &accept);
         let server = deployment.serve("");
-        let login = format!("mutation {{ login(input: {{ email: \"{email}\", password: \"nine quiet lamps\" }}) {{ session {{ accessToken }} userErrors {{ code }} }} }}");
+        let login = format!(
+            "mutation {{ login(input: {{ email: \"{email}\", password: \"nine quiet lamps\" }}) {{ session {{ accessToken }} userErrors {{ code }} }} }}"
+        );
         assert_eq!(code(&server.run(&login, None)), if joined { "" } else { "WRONG_CREDENTIALS" }, "{fault}");
         assert_eq!(code(&server.run(&accept, None)), if joined { "TOKEN_INVALID" } else { "" }, "{fault}");
         assert_eq!(code(&server.run(&login, None)), "", "{fault}");

@@ -22,7 +22,9 @@ async fn sign_in(app: &TestApp, password: &str) -> Result<Person, String> {
 
 async fn change(operator: &Person, field: &str, input: Value) -> Value {
     let kind = format!("{}{}Input", field[..1].to_uppercase(), &field[1..]);
-    let query = format!("mutation($input: {kind}!) {{ {field}(input: $input) {{ tenant {{ id slug name status plan suspendedReason eraseAfter }} userErrors {{ code field }} }} }}");
+    let query = format!(
+        "mutation($input: {kind}!) {{ {field}(input: $input) {{ tenant {{ id slug name status plan suspendedReason eraseAfter }} userErrors {{ code field }} }} }}"
+    );
     operator.run_with(&query, json!({ "input": input })).await
 }
 
@@ -34,18 +36,28 @@ fn id(tenant: &TestTenant) -> Value {
 async fn only_platform_administrators_see_the_platform() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
-    let query = "{ platform { tenants { nodes { slug } } statistics { newInThirtyDays } events { nodes { action } } } }";
+    let query =
+        "{ platform { tenants { nodes { slug } } statistics { newInThirtyDays } events { nodes { action } } } }";
     for person in [&acme.admin, &acme.staff, &acme.user] {
         let refused = person.run(query).await;
         assert_eq!((code(&refused), &refused["data"]), ("FORBIDDEN", &Value::Null));
-        assert_eq!(code(&change(person, "suspendTenant", json!({ "id": acme.id.to_string(), "reason": "x" })).await), "FORBIDDEN");
+        assert_eq!(
+            code(&change(person, "suspendTenant", json!({ "id": acme.id.to_string(), "reason": "x" })).await),
+            "FORBIDDEN"
+        );
     }
     assert_eq!(code(&app.anonymous().run(query).await), "UNAUTHENTICATED");
     let root = operator(&app).await;
     assert_eq!(root.run(query).await["data"]["platform"]["tenants"]["nodes"], json!([{ "slug": "acme" }]));
     // And a platform administrator is nobody of a tenant.
-    for query in ["{ viewer { id } }", "{ tenant { id } }", "{ users { nodes { id } } }", "{ bookings { nodes { id } } }", "{ auditEvents { nodes { action } } }",
-        "mutation { logout { sessionId } }"] {
+    for query in [
+        "{ viewer { id } }",
+        "{ tenant { id } }",
+        "{ users { nodes { id } } }",
+        "{ bookings { nodes { id } } }",
+        "{ auditEvents { nodes { action } } }",
+        "mutation { logout { sessionId } }",
+    ] {
         assert_eq!(code(&root.run(query).await), "UNAUTHENTICATED", "{query}");
     }
     assert_eq!(code(&root.run("{ plans { key } }").await), "");
@@ -60,8 +72,10 @@ async fn a_platform_administrator_signs_in_by_himself() {
     assert!(app.sign_in.add_operator("r2@example.test", "Robin", "password".into()).await.is_err());
     assert_eq!(sign_in(&app, "wrong").await.err().as_deref(), Some("WRONG_CREDENTIALS"));
     // He is no user of a tenant, and a user is no platform administrator.
-    let login = "mutation($e: String!, $p: String!) { login(input: { email: $e, password: $p }) { userErrors { code } } }";
-    let as_user = app.anonymous().run_with(login, json!({ "e": "root@example.test", "p": "an operators long secret" })).await;
+    let login =
+        "mutation($e: String!, $p: String!) { login(input: { email: $e, password: $p }) { userErrors { code } } }";
+    let as_user =
+        app.anonymous().run_with(login, json!({ "e": "root@example.test", "p": "an operators long secret" })).await;
     assert_eq!(code(&as_user), "WRONG_CREDENTIALS");
     let as_operator = "mutation($p: String!) { platformLogin(input: { email: \"admin@acme.test\", password: $p }) { userErrors { code } } }";
     assert_eq!(code(&app.anonymous().run_with(as_operator, json!({ "p": PASSWORD })).await), "WRONG_CREDENTIALS");
@@ -69,10 +83,25 @@ async fn a_platform_administrator_signs_in_by_himself() {
     assert_eq!(code(&root.run(query).await), "");
     assert_eq!(code(&root.run("mutation { platformLogout { sessionId } }").await), "");
     assert_eq!(code(&root.run(query).await), "UNAUTHENTICATED", "at the next request");
-    assert_eq!(code(&change(&root, "createTenant", json!({ "name": "X", "slug": "xyz", "adminEmail": "a@b.co" })).await), "UNAUTHENTICATED");
-    let log = sign_in(&app, "an operators long secret").await.unwrap().run("{ platform { events(first: 5) { nodes { action administratorId } } } }").await;
-    let log: Vec<&str> = log["data"]["platform"]["events"]["nodes"].as_array().unwrap().iter().map(|it| it["action"].as_str().unwrap()).collect();
-    assert_eq!(log, ["sessions.login", "sessions.logout", "sessions.login_failed", "sessions.login_failed", "sessions.login"]);
+    assert_eq!(
+        code(&change(&root, "createTenant", json!({ "name": "X", "slug": "xyz", "adminEmail": "a@b.co" })).await),
+        "UNAUTHENTICATED"
+    );
+    let log = sign_in(&app, "an operators long secret")
+        .await
+        .unwrap()
+        .run("{ platform { events(first: 5) { nodes { action administratorId } } } }")
+        .await;
+    let log: Vec<&str> = log["data"]["platform"]["events"]["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["action"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        log,
+        ["sessions.login", "sessions.logout", "sessions.login_failed", "sessions.login_failed", "sessions.login"]
+    );
     // Guessing is throttled.
     let mut codes = Vec::new();
     for _ in 0..12 {
@@ -89,11 +118,24 @@ async fn tenants_are_listed_filtered_and_paged() {
         app.tenant_on_plan(slug, if slug == "acme" { "team" } else { "free" }).await;
     }
     let list = async |arguments: &str| {
-        let answer = root.run(&format!("{{ platform {{ tenants{arguments} {{ nodes {{ slug }} pageInfo {{ endCursor hasNextPage }} }} }} }}")).await;
+        let answer = root
+            .run(&format!(
+                "{{ platform {{ tenants{arguments} {{ nodes {{ slug }} pageInfo {{ endCursor hasNextPage }} }} }} }}"
+            ))
+            .await;
         assert_eq!(code(&answer), "", "{answer}");
         let page = &answer["data"]["platform"]["tenants"];
-        let slugs = page["nodes"].as_array().unwrap().iter().map(|it| it["slug"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
-        (slugs, page["pageInfo"]["endCursor"].as_str().unwrap_or_default().to_owned(), page["pageInfo"]["hasNextPage"] == true)
+        let slugs = page["nodes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it["slug"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>();
+        (
+            slugs,
+            page["pageInfo"]["endCursor"].as_str().unwrap_or_default().to_owned(),
+            page["pageInfo"]["hasNextPage"] == true,
+        )
     };
     assert_eq!(list("").await.0, ["initech", "globex", "acme"]);
     assert_eq!(list("(orderBy: NAME_ASC)").await.0, ["acme", "globex", "initech"]);
@@ -105,7 +147,9 @@ async fn tenants_are_listed_filtered_and_paged() {
         assert_eq!(list(&format!("(first: 2, orderBy: {order}, after: \"{cursor}\")")).await.0, ["initech"]);
         assert_eq!(list(&format!("(last: 2, orderBy: {order})")).await.0, ["globex", "initech"]);
     }
-    let statistics = root.run("{ platform { statistics { byStatus { status tenants } byPlan { plan tenants } newInThirtyDays } } }").await;
+    let statistics = root
+        .run("{ platform { statistics { byStatus { status tenants } byPlan { plan tenants } newInThirtyDays } } }")
+        .await;
     assert_eq!(
         statistics["data"]["platform"]["statistics"],
         json!({ "byStatus": [{ "status": "ACTIVE", "tenants": 3 }], "newInThirtyDays": 3,
@@ -120,15 +164,25 @@ async fn a_tenant_is_made_with_an_invitation() {
     let new = json!({ "name": "Initech", "slug": "initech", "adminEmail": "Bill@Initech.test", "plan": "team", "timeZone": "Europe/Berlin", "currency": "EUR" });
     let made = change(&root, "createTenant", new.clone()).await;
     let tenant = &made["data"]["createTenant"]["tenant"];
-    assert_eq!((&tenant["slug"], &tenant["status"], &tenant["plan"]), (&json!("initech"), &json!("ACTIVE"), &json!("team")), "{made}");
+    assert_eq!(
+        (&tenant["slug"], &tenant["status"], &tenant["plan"]),
+        (&json!("initech"), &json!("ACTIVE"), &json!("team")),
+        "{made}"
+    );
     assert_eq!(code(&change(&root, "createTenant", new).await), "SLUG_TAKEN");
-    let bad = change(&root, "createTenant", json!({ "name": "X", "slug": "other", "adminEmail": "a@b.co", "plan": "none" })).await;
+    let bad =
+        change(&root, "createTenant", json!({ "name": "X", "slug": "other", "adminEmail": "a@b.co", "plan": "none" }))
+            .await;
     assert_eq!(code(&bad), "INVALID");
     let token = app.mail_to("bill@initech.test").await.token();
     let accept = "mutation($t: String!) { acceptInvitation(input: { token: $t, name: \"Bill\", password: \"nine quiet lamps\" }) {
         session { accessToken } user { role tenant { slug } } userErrors { code } } }";
     let answer = app.anonymous().run_with(accept, json!({ "t": token })).await;
-    assert_eq!(answer["data"]["acceptInvitation"]["user"], json!({ "role": "ADMIN", "tenant": { "slug": "initech" } }), "{answer}");
+    assert_eq!(
+        answer["data"]["acceptInvitation"]["user"],
+        json!({ "role": "ADMIN", "tenant": { "slug": "initech" } }),
+        "{answer}"
+    );
     let admin = app.bearer(answer["data"]["acceptInvitation"]["session"]["accessToken"].as_str());
     assert_eq!(admin.run("{ verifyAuditChain { intact } }").await["data"]["verifyAuditChain"]["intact"], true);
 }
@@ -155,33 +209,48 @@ async fn a_tenant_is_suspended_deleted_restored_and_erased() {
     assert_eq!(code(&change(&root, "restoreTenant", id(&acme)).await), "INVALID_TRANSITION");
 
     let deleted = change(&root, "deleteTenant", id(&acme)).await;
-    let erase_after: Timestamp = deleted["data"]["deleteTenant"]["tenant"]["eraseAfter"].as_str().unwrap_or_else(|| panic!("{deleted}")).parse().unwrap();
+    let erase_after: Timestamp = deleted["data"]["deleteTenant"]["tenant"]["eraseAfter"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{deleted}"))
+        .parse()
+        .unwrap();
     assert_eq!(erase_after.duration_since(app.clock.now()), SignedDuration::from_hours(30 * 24));
     assert_eq!(code(&acme.user.run(viewer).await), "UNAUTHENTICATED");
     app.worker().tidy().await; // nothing is due
     assert_eq!(code(&change(&root, "restoreTenant", id(&acme)).await), "");
     assert_eq!(code(&acme.user.run(viewer).await), "");
     let log = acme.admin.run("{ verifyAuditChain { intact } auditEvents(first: 4) { nodes { action actorRole changes { field after } } } }").await;
-    let actions: Vec<&str> = log["data"]["auditEvents"]["nodes"].as_array().unwrap().iter().map(|it| it["action"].as_str().unwrap()).collect();
+    let actions: Vec<&str> = log["data"]["auditEvents"]["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["action"].as_str().unwrap())
+        .collect();
     assert_eq!(actions, ["tenants.restore", "tenants.delete", "tenants.activate", "tenants.suspend"], "{log}");
     assert!(log.to_string().contains("root@example.test") && log.to_string().contains("unpaid"), "{log}");
     assert_eq!(log["data"]["verifyAuditChain"]["intact"], true);
 
     change(&root, "deleteTenant", id(&acme)).await;
     for schema in ["shared.tenant_state", "directory.tenants"] {
-        app.by_hand(&format!("update {schema} set erase_after = now() - interval '1 second' where state = 'DELETED'")).await;
+        app.by_hand(&format!("update {schema} set erase_after = now() - interval '1 second' where state = 'DELETED'"))
+            .await;
     }
     let of = |tenant: &TestTenant| tenant.id.0.to_string();
     let tables = app.truth("select format('%I.%I', schemaname, tablename) from pg_tables where schemaname in ('shared', 'directory') and tablename <> 'platform_events'").await;
     app.worker().tidy().await;
     app.worker().tidy().await; // done again it changes nothing
     for table in &tables {
-        let left = app.truth(&format!("select to_jsonb(t)::text from {table} t where to_jsonb(t)::text like '%{}%'", of(&acme))).await;
+        let left = app
+            .truth(&format!("select to_jsonb(t)::text from {table} t where to_jsonb(t)::text like '%{}%'", of(&acme)))
+            .await;
         assert_eq!(left, Vec::<String>::new(), "{table}");
     }
     assert_eq!(code(&change(&root, "restoreTenant", id(&acme)).await), "NOT_FOUND");
     assert_eq!(code(&globex.user.run(viewer).await), "");
-    assert_eq!(globex.user.run("{ bookings { nodes { id } } }").await["data"]["bookings"]["nodes"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        globex.user.run("{ bookings { nodes { id } } }").await["data"]["bookings"]["nodes"].as_array().unwrap().len(),
+        1
+    );
     assert!(app.truth("select action from directory.platform_events").await.contains(&"tenants.erase".to_owned()));
 }
 
@@ -204,7 +273,13 @@ async fn plans_features_and_settings_are_changed_for_a_tenant() {
     assert_eq!(code(&root.run_with(set, feature("Bad Key", json!(true))).await), "INVALID");
     assert_eq!(code(&acme.admin.run_with(set, feature("webhooks", json!(true))).await), "FORBIDDEN");
     let on = root.run_with(set, feature("webhooks", json!(true))).await;
-    assert!(on["data"]["setFeature"]["features"].as_array().unwrap().contains(&json!({ "key": "webhooks", "enabled": true, "overridden": true, "expiresAt": null })), "{on}");
+    assert!(
+        on["data"]["setFeature"]["features"]
+            .as_array()
+            .unwrap()
+            .contains(&json!({ "key": "webhooks", "enabled": true, "overridden": true, "expiresAt": null })),
+        "{on}"
+    );
     root.run_with(set, feature("branding", json!(false))).await;
     let asked = "{ tenant { a: feature(key: \"webhooks\") b: feature(key: \"branding\") } }";
     assert_eq!(acme.user.run(asked).await["data"]["tenant"], json!({ "a": true, "b": false }));
@@ -216,16 +291,25 @@ async fn plans_features_and_settings_are_changed_for_a_tenant() {
     assert_eq!(acme.user.run(asked).await["data"]["tenant"], json!({ "a": true, "b": true }));
     app.clock.advance(SignedDuration::from_hours(1));
     assert_eq!(acme.user.run(asked).await["data"]["tenant"], json!({ "a": false, "b": true }));
-    let seen = root.run_with("query($id: ID!) { platform { features(tenantId: $id) { key } tenant(id: $id) { slug } } }", id(&acme)).await;
+    let seen = root
+        .run_with(
+            "query($id: ID!) { platform { features(tenantId: $id) { key } tenant(id: $id) { slug } } }",
+            id(&acme),
+        )
+        .await;
     assert_eq!(seen["data"]["platform"]["tenant"]["slug"], "acme", "{seen}");
     assert_eq!(seen["data"]["platform"]["features"], json!([{ "key": "branding" }, { "key": "reminders" }]));
 
-    let updated = change(&root, "updateTenantAsPlatform", json!({ "id": acme.id.to_string(), "name": "Acme Ltd" })).await;
+    let updated =
+        change(&root, "updateTenantAsPlatform", json!({ "id": acme.id.to_string(), "name": "Acme Ltd" })).await;
     assert_eq!(updated["data"]["updateTenantAsPlatform"]["tenant"]["name"], "Acme Ltd", "{updated}");
     assert_eq!(acme.user.run("{ tenant { name } }").await["data"]["tenant"]["name"], "Acme Ltd");
     let nobody = tenantry::ids::TenantId(uuid::Uuid::now_v7()).to_string();
-    for (field, input) in [("activateTenant", json!({ "id": nobody })), ("updateTenantAsPlatform", json!({ "id": nobody, "name": "X" })),
-        ("changeTenantPlan", json!({ "id": nobody, "plan": "team" }))] {
+    for (field, input) in [
+        ("activateTenant", json!({ "id": nobody })),
+        ("updateTenantAsPlatform", json!({ "id": nobody, "name": "X" })),
+        ("changeTenantPlan", json!({ "id": nobody, "plan": "team" })),
+    ] {
         assert_eq!(code(&change(&root, field, input).await), "NOT_FOUND", "{field}");
     }
 }
@@ -251,7 +335,9 @@ async fn acting_as_a_user_is_short_logged_and_limited() {
     assert_eq!(actor.run("{ viewer { email } }").await["data"]["viewer"]["email"], "admin@acme.test");
     let user = acme.user.id.to_string();
     for refused in [
-        format!("changePassword(input: {{ currentPassword: \"{PASSWORD}\", newPassword: \"nine quiet lamps\" }}) {{ userErrors {{ code }} }}"),
+        format!(
+            "changePassword(input: {{ currentPassword: \"{PASSWORD}\", newPassword: \"nine quiet lamps\" }}) {{ userErrors {{ code }} }}"
+        ),
         "inviteUser(input: { email: \"a@b.co\", role: ADMIN }) { userErrors { code } }".into(),
         format!("updateUserRole(input: {{ id: \"{user}\", role: ADMIN }}) {{ userErrors {{ code }} }}"),
         format!("deactivateUser(input: {{ id: \"{user}\" }}) {{ userErrors {{ code }} }}"),
@@ -263,9 +349,14 @@ async fn acting_as_a_user_is_short_logged_and_limited() {
     actor.create_service(json!({ "name": "Made for them" })).await;
     let log = acme.admin.run("{ sessions { impersonated current } auditEvents(first: 30, filter: { from: \"2020-01-01T00:00:00Z\" }) { nodes { action impersonator actor { email } changes { field after } } } }").await;
     let nodes = log["data"]["auditEvents"]["nodes"].as_array().unwrap_or_else(|| panic!("{log}"));
-    let of = |action: &str| nodes.iter().find(|it| it["action"] == action).unwrap_or_else(|| panic!("{action} in {log}"));
+    let of =
+        |action: &str| nodes.iter().find(|it| it["action"] == action).unwrap_or_else(|| panic!("{action} in {log}"));
     for action in ["sessions.impersonate", "services.create", "access.refused"] {
-        assert_eq!(nodes.iter().filter(|it| it["action"] == action && it["impersonator"] == "root@example.test").count() > 0, true, "{action} {log}");
+        assert_eq!(
+            nodes.iter().filter(|it| it["action"] == action && it["impersonator"] == "root@example.test").count() > 0,
+            true,
+            "{action} {log}"
+        );
     }
     assert!(of("sessions.impersonate")["changes"].to_string().contains("ticket 42"));
     assert!(log["data"]["sessions"].as_array().unwrap().contains(&json!({ "impersonated": true, "current": false })));

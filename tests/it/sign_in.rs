@@ -565,3 +565,99 @@ async fn everybody_sees_and_ends_his_own_sessions() {
     assert_eq!(phone.run(list).await["data"]["sessions"].as_array().unwrap().len(), 1);
     assert_eq!(code(&acme.other.run("{ viewer { id } }").await), "");
 }
+
+/// Two hundred attackers' addresses keep an account's bucket empty; its owner comes in from where he was before, and what
+/// was counted survives a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_is_not_locked_out_of_where_he_was_before() {
+    let (app, _) = start().await;
+    let from = |address: String| tenantry::auth::Origin { address: Some(address), ..crate::support::origin() };
+    let attempt = |password: &str| tenantry::auth::Login {
+        email: "user@acme.test".into(),
+        password: password.into(),
+        tenant: None,
+    };
+    let home = from("192.0.2.7".into());
+    app.sign_in.login(attempt(PASSWORD), &home).await.unwrap();
+    let mut refused = false;
+    for at in 0..200 {
+        let outcome = app.sign_in.login(attempt("wrong"), &from(format!("198.51.100.{at}"))).await;
+        refused |= matches!(outcome, Err(tenantry::auth::SignInError::TooManyAttempts(_)));
+    }
+    assert!(refused, "the account's bucket is empty");
+    // One more process on the same database: a restart forgets nothing.
+    let again = TestApp::on(app.database.clone(), Options::default()).await;
+    for app in [&app, &again] {
+        let stranger = app.sign_in.login(attempt(PASSWORD), &from("203.0.113.9".into())).await;
+        assert!(matches!(stranger, Err(tenantry::auth::SignInError::TooManyAttempts(_))), "{stranger:?}");
+        assert!(app.sign_in.login(attempt(PASSWORD), &home).await.is_ok());
+    }
+    // Home is not boundless either.
+    let mut codes = Vec::new();
+    for _ in 0..12 {
+        codes.push(
+            app.sign_in
+                .login(attempt("wrong"), &home)
+                .await
+                .is_err_and(|it| matches!(it, tenantry::auth::SignInError::TooManyAttempts(_))),
+        );
+    }
+    assert!(codes.contains(&true));
+}
+
+/// A request in cookie mode, with these cookies.
+async fn in_cookie_mode(app: &TestApp, query: &str, cookies: &str, says_so: bool) -> (Vec<String>, Value) {
+    let mut request =
+        axum::http::Request::post("/graphql").header("content-type", "application/json").header("cookie", cookies);
+    if says_so {
+        request = request.header("tenantry-session", "cookie");
+    }
+    let (response, body) = app.send(request.body(json!({ "query": query }).to_string().into()).unwrap()).await;
+    let set = response.headers().get_all("set-cookie").iter().map(|it| it.to_str().unwrap().to_owned()).collect();
+    (set, serde_json::from_slice(&body).unwrap())
+}
+
+fn cookies(set: &[String]) -> String {
+    set.iter().map(|it| it.split(';').next().unwrap()).collect::<Vec<_>>().join("; ")
+}
+
+/// Browsers keep the tokens in cookies that no script reads; without the header a cookie is nothing, so no other site can
+/// use it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browsers_session_lives_in_cookies() {
+    let (app, _) = start().await;
+    let sign_in = format!(
+        "mutation {{ login(input: {{ email: \"user@acme.test\", password: \"{PASSWORD}\" }}) {{ session {{ accessToken refreshToken accessTokenExpiresAt }} user {{ email }} userErrors {{ code }} }} }}"
+    );
+    let (set, answer) = in_cookie_mode(&app, &sign_in, "", true).await;
+    let session = &answer["data"]["login"]["session"];
+    assert_eq!((&session["accessToken"], &session["refreshToken"]), (&json!(""), &json!("")), "{answer}");
+    assert_eq!(set.len(), 2);
+    for line in &set {
+        for part in ["__Host-tenantry_", "; Path=/", "; Secure", "; HttpOnly", "; SameSite=Lax", "; Max-Age="] {
+            assert!(line.contains(part), "{line}");
+        }
+        assert!(!line.contains("Domain"), "{line}");
+    }
+    let jar = cookies(&set);
+    let viewer = "{ viewer { email } }";
+    assert_eq!(in_cookie_mode(&app, viewer, &jar, true).await.1["data"]["viewer"]["email"], "user@acme.test");
+    // What a form or a picture of another site could send.
+    assert_eq!(in_cookie_mode(&app, viewer, &jar, false).await.1["data"]["viewer"], json!(null));
+    let logout = "mutation { logout { sessionId userErrors { code } } }";
+    assert_eq!(code(&in_cookie_mode(&app, logout, &jar, false).await.1), "UNAUTHENTICATED");
+
+    let refresh =
+        "mutation { refreshSession(input: { refreshToken: \"\" }) { session { accessToken } userErrors { code } } }";
+    assert_eq!(code(&in_cookie_mode(&app, refresh, &jar, false).await.1), "TOKEN_INVALID");
+    let (set, answer) = in_cookie_mode(&app, refresh, &jar, true).await;
+    assert_eq!((code(&answer), set.len()), ("", 2), "{answer}");
+    let jar = cookies(&set);
+    let (set, answer) = in_cookie_mode(&app, logout, &jar, true).await;
+    assert_eq!((code(&answer), set.len()), ("", 2), "{answer}");
+    assert!(set.iter().all(|it| it.contains("Max-Age=0")), "{set:?}");
+    assert_eq!(code(&in_cookie_mode(&app, viewer, &jar, true).await.1), "UNAUTHENTICATED");
+    // The bearer's header outweighs a cookie, and a failed sign-in sets none.
+    let wrong = "mutation { login(input: { email: \"user@acme.test\", password: \"wrong\" }) { userErrors { code } } }";
+    assert_eq!(in_cookie_mode(&app, wrong, "", true).await.0, Vec::<String>::new());
+}

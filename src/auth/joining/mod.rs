@@ -534,11 +534,7 @@ pub async fn invited_email(tx: &ScopedTx, id: InvitationId, now: Timestamp) -> R
 ///
 /// # Errors
 /// When a statement fails.
-pub async fn registered(
-    tx: &ScopedTx,
-    id: uuid::Uuid,
-    now: Timestamp,
-) -> Result<Option<(String, bool)>, DbError> {
+pub async fn registered(tx: &ScopedTx, id: uuid::Uuid, now: Timestamp) -> Result<Option<(String, bool)>, DbError> {
     let Some(found) = queries::registration(tx, id, now).await? else { return Ok(None) };
     let is_user = queries::is_user(tx, &found.email).await?;
     Ok(Some((found.email, is_user)))
