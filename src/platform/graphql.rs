@@ -116,6 +116,7 @@ pub struct Platform;
 #[Object]
 impl Platform {
     /// Every tenant of the deployment.
+    #[allow(clippy::too_many_arguments, reason = "the arguments of a list")]
     #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn tenants(
         &self,

@@ -2,8 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
+    io::Write,
     os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -14,7 +13,6 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::{Pid, User, geteuid},
 };
-use serde_json::{Value, json};
 
 use crate::support::server::{START_LIMIT, Server, folder, program, quiet};
 
@@ -388,8 +386,8 @@ fn an_operator_is_added_from_the_command_line() {
     server.run(forgot, None);
     let begin = Instant::now();
     let mail = loop {
-        let files = fs::read_dir(data_dir.join("mail")).into_iter().flatten().flatten().map(|it| it.path());
-        if let Some(file) = files.filter(|it| it.extension().is_some_and(|it| it == "eml")).next() {
+        let mut files = fs::read_dir(data_dir.join("mail")).into_iter().flatten().flatten().map(|it| it.path());
+        if let Some(file) = files.find(|it| it.extension().is_some_and(|it| it == "eml")) {
             break fs::read(file).unwrap();
         }
         assert!(begin.elapsed() < START_LIMIT);
