@@ -52,7 +52,7 @@ pub struct Settings {
     /// the folder mail of the data folder. Required to serve in production
     #[arg(long, env = "SMTP_URL", global = true, hide_env_values = true)]
     pub smtp_url: Option<String>,
-    /// Address that mail comes from [default: no-reply@localhost]
+    /// Address that mail comes from; no-reply@localhost unless said
     #[arg(long, env = "MAIL_FROM", global = true, hide_env_values = true)]
     pub mail_from: Option<String>,
     /// Page that links in mail lead to, with the token behind # [default: /account of this server]. Required to serve in
