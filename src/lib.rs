@@ -4,11 +4,11 @@
 //!
 //! - Floors: [`db`] (pools, scopes, transactions, migrations), [`auth`] (actors, tokens, passwords, sessions),
 //!   [`graphql`] (roots, context, errors, paging, loaders), [`http`] (routes, limits, GraphQL over them).
-//! - Features, each calling only those before it: [`audit`], [`tenants`], [`usage`], [`users`], [`services`],
-//!   [`bookings`], [`billing`]. In each, `mod.rs` has the types and rules, `queries.rs` every statement, `graphql.rs` the
+//! - Features, each calling only those before it: [`audit`], [`outbox`], [`tenants`], [`usage`], [`users`],
+//!   [`invitations`], [`services`], [`bookings`], [`billing`], [`platform`]. In each, `mod.rs` has the types and rules, `queries.rs` every statement, `graphql.rs` the
 //!   resolvers, `loaders.rs` the batching look-ups.
-//! - Around them: [`cli`], [`config`], [`telemetry`], [`embedded`] (the private PostgreSQL of a first run), [`seed`] (demo
-//!   data), and the small vocabulary that all share: [`clock`], [`ids`], [`money`], [`paging`].
+//! - Around them: [`worker`] (background work), [`mail`], [`cli`], [`config`], [`telemetry`], [`embedded`] (the private
+//!   PostgreSQL of a first run), [`seed`] (demo data), [`fault`] (kills in tests), and the small vocabulary that all share: [`clock`], [`ids`], [`money`], [`paging`].
 
 pub mod db;
 

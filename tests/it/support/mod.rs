@@ -48,6 +48,8 @@ pub struct Options {
     pub limits: SignInLimits,
     /// How long a request may take.
     pub deadline: Duration,
+    /// What hashing a password costs.
+    pub cost: PasswordCost,
 }
 
 impl Default for Options {
@@ -58,6 +60,7 @@ impl Default for Options {
             wait: Duration::from_secs(60),
             limits: SignInLimits::default(),
             deadline: Duration::from_secs(120),
+            cost: CHEAP,
         }
     }
 }
@@ -123,7 +126,7 @@ impl TestApp {
     pub async fn on(database: Arc<TestDatabase>, options: Options) -> Self {
         let pool = PoolSettings { max_connections: options.connections, wait: options.wait };
         let gate = Gate::try_new(&database.url(options.role).await, pool).unwrap();
-        let passwords = Passwords::with_gate(CHEAP, 2, 1000).unwrap();
+        let passwords = Passwords::with_gate(options.cost, 2, 1000).unwrap();
         let tokens = Arc::new(Tokens::try_new(SIGNING_KEY, &[], TokenSettings::default()).unwrap());
         let sign_in =
             Arc::new(SignIn::new(gate.clone(), passwords.clone(), tokens.clone(), options.limits, Clock::system()));
