@@ -3,7 +3,7 @@
 //! A handler of our own over `schema.execute`, because the stock one runs mutations sent by GET or by forms, which other
 //! sites can send, and forwards raw errors.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_graphql::{
     ErrorExtensionValues, PathSegment, Request, Response as GraphQLResponse, ServerError, Value, Variables,
@@ -15,7 +15,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tracing::Instrument;
 
 use super::{
@@ -104,9 +104,12 @@ pub async fn get(
 
 async fn run(app: App, origin: Origin, headers: &HeaderMap, mut request: Request, may_mutate: bool) -> Response {
     let reply = Reply::new(headers, &origin);
+    if request.query.trim().is_empty() {
+        return reply.refuse(StatusCode::BAD_REQUEST, "The request has no query.");
+    }
     let operation = match inspect(&mut request) {
         Ok(operation) => operation,
-        Err(errors) => return reply.answer(GraphQLResponse::from_errors(errors), StatusCode::BAD_REQUEST),
+        Err(errors) => return reply.answer(GraphQLResponse::from_errors(errors), Outcome::Refused),
     };
     if operation == OperationType::Mutation && !may_mutate {
         let mut response = reply.refuse(StatusCode::METHOD_NOT_ALLOWED, "Send mutations by POST.");
@@ -137,7 +140,7 @@ async fn run(app: App, origin: Origin, headers: &HeaderMap, mut request: Request
     };
     // Refused by validation: nothing was executed.
     let executed = !(response.data == Value::Null && response.errors.iter().all(|it| it.path.is_empty()));
-    let mut answer = reply.answer(response, if executed { StatusCode::OK } else { StatusCode::BAD_REQUEST });
+    let mut answer = reply.answer(response, if executed { Outcome::Executed } else { Outcome::Refused });
     for line in change.iter().flat_map(cookies::write) {
         answer.headers_mut().append(header::SET_COOKIE, line);
     }
@@ -149,9 +152,6 @@ async fn run(app: App, origin: Origin, headers: &HeaderMap, mut request: Request
 /// Parses the document, and finds what makes no sense whatever the schema says.
 fn inspect(request: &mut Request) -> Result<OperationType, Vec<ServerError>> {
     let refused = |code: &str, message: &str| vec![error_with_code(code, message)];
-    if request.query.trim().is_empty() {
-        return Err(refused("BAD_USER_INPUT", "The request has no query."));
-    }
     let mut document =
         parse_query(&request.query).map_err(|error| refused("GRAPHQL_PARSE_FAILED", &shorten(&error.to_string())))?;
     // First of all: whatever walks the document from here on walks as much as this.
@@ -278,24 +278,32 @@ impl Reply {
 
     fn refuse(&self, status: StatusCode, message: &str) -> Response {
         let error = error_with_code("BAD_USER_INPUT", &shorten(message));
-        self.answer(GraphQLResponse::from_errors(vec![error]), status)
+        self.answer(GraphQLResponse::from_errors(vec![error]), Outcome::Unreadable(status))
     }
 
-    fn answer(&self, mut response: GraphQLResponse, mut status: StatusCode) -> Response {
+    fn answer(&self, mut response: GraphQLResponse, outcome: Outcome) -> Response {
         response.errors.truncate(MAX_ERRORS);
         for error in &mut response.errors {
             classify(error);
             error.extensions.get_or_insert_default().set("requestId", self.request_id.as_str());
         }
-        // The older media type says 200 for whatever reached GraphQL, and clients of it rely on that.
-        if self.media_type != GRAPHQL_RESPONSE && status == StatusCode::BAD_REQUEST && !is_unreadable(&response) {
-            status = StatusCode::OK;
-        }
+        let status = match outcome {
+            Outcome::Executed => StatusCode::OK,
+            Outcome::Refused if self.media_type == GRAPHQL_RESPONSE => StatusCode::BAD_REQUEST,
+            // The older media type says 200 for whatever reached GraphQL, and clients of it rely on that.
+            Outcome::Refused => StatusCode::OK,
+            Outcome::Unreadable(status) => status,
+        };
         let retry_after = response.errors.iter().find_map(|it| match it.extensions.as_ref()?.get("retryAfter") {
             Some(Value::Number(seconds)) => seconds.as_i64(),
             _ => None,
         });
-        let body = serde_json::to_vec(&response).unwrap_or_default();
+        let body = Body {
+            data: matches!(outcome, Outcome::Executed).then_some(&response.data),
+            errors: &response.errors,
+            extensions: &response.extensions,
+        };
+        let body = serde_json::to_vec(&body).unwrap_or_default();
         let headers = [(header::CONTENT_TYPE, self.media_type.to_owned()), (REQUEST_ID, self.request_id.clone())];
         let mut answer = (status, headers, body).into_response();
         if let Some(seconds) = retry_after {
@@ -305,9 +313,26 @@ impl Reply {
     }
 }
 
-/// Whether the request itself could not be read, as against a document that was refused.
-fn is_unreadable(response: &GraphQLResponse) -> bool {
-    response.errors.iter().any(|error| code_of(error) == Some("BAD_USER_INPUT") && error.path.is_empty())
+/// How far a request came.
+#[derive(Clone, Copy)]
+enum Outcome {
+    /// It is no GraphQL request.
+    Unreadable(StatusCode),
+    /// Its document or variables were refused, so nothing was executed.
+    Refused,
+    /// Its fields were asked.
+    Executed,
+}
+
+/// A response as it is written: without `data` where nothing was executed (GraphQL specification, section 7.1).
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a Value>,
+    #[serde(skip_serializing_if = "<[ServerError]>::is_empty")]
+    errors: &'a [ServerError],
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    extensions: &'a BTreeMap<String, Value>,
 }
 
 fn code_of(error: &ServerError) -> Option<&str> {
