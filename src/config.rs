@@ -1,10 +1,13 @@
 //! Every environment variable, parsed once. Each is a command line flag too; `.env` is read before.
 
-use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, path::PathBuf, str::FromStr};
 
 use clap::Args;
 
-use crate::db::{PoolSettings, is_database_url, url_password};
+use crate::{
+    db::{PoolSettings, is_database_url, url_password},
+    graphql::{Limits, RateSettings},
+};
 
 /// What stands in the environment, as text: all of it is checked together by [`Config::try_from`].
 #[derive(Args, Clone, Debug, Default)]
@@ -25,6 +28,10 @@ pub struct Settings {
     /// Most connections to the tenant store, 1 to 1000 [default: 8]
     #[arg(long, env = "DATABASE_POOL_SIZE", global = true, hide_env_values = true)]
     pub database_pool_size: Option<String>,
+    /// Most connections to the tenant store for one tenant, so that a flood of one leaves some for the others [default: three
+    /// quarters of DATABASE_POOL_SIZE]
+    #[arg(long, env = "DATABASE_TENANT_CONNECTIONS", global = true, hide_env_values = true)]
+    pub database_tenant_connections: Option<String>,
     /// Folder of the private PostgreSQL and of development's signing key [default: .tenantry]
     #[arg(long, env = "TENANTRY_DATA_DIR", global = true, hide_env_values = true)]
     pub tenantry_data_dir: Option<String>,
@@ -59,6 +66,45 @@ pub struct Settings {
     /// production
     #[arg(long, env = "ACCOUNT_URL", global = true, hide_env_values = true)]
     pub account_url: Option<String>,
+    /// Most bytes of a request's body [default: 1048576]
+    #[arg(long, env = "MAX_BODY_BYTES", global = true, hide_env_values = true)]
+    pub max_body_bytes: Option<String>,
+    /// Most tokens of a document [default: 10000]
+    #[arg(long, env = "GRAPHQL_MAX_TOKENS", global = true, hide_env_values = true)]
+    pub graphql_max_tokens: Option<String>,
+    /// Most levels of a document [default: 15]
+    #[arg(long, env = "GRAPHQL_MAX_DEPTH", global = true, hide_env_values = true)]
+    pub graphql_max_depth: Option<String>,
+    /// Most aliases of a document [default: 200]
+    #[arg(long, env = "GRAPHQL_MAX_ALIASES", global = true, hide_env_values = true)]
+    pub graphql_max_aliases: Option<String>,
+    /// Most fields of an operation's root [default: 100]
+    #[arg(long, env = "GRAPHQL_MAX_ROOT_FIELDS", global = true, hide_env_values = true)]
+    pub graphql_max_root_fields: Option<String>,
+    /// Most directives of one field [default: 10]
+    #[arg(long, env = "GRAPHQL_MAX_DIRECTIVES", global = true, hide_env_values = true)]
+    pub graphql_max_directives: Option<String>,
+    /// Most fields of a document once its fragments are spread [default: 5000]
+    #[arg(long, env = "GRAPHQL_MAX_SELECTIONS", global = true, hide_env_values = true)]
+    pub graphql_max_selections: Option<String>,
+    /// Most cost of a document [default: 20000]
+    #[arg(long, env = "GRAPHQL_MAX_COST", global = true, hide_env_values = true)]
+    pub graphql_max_cost: Option<String>,
+    /// Most errors of a response [default: 20]
+    #[arg(long, env = "GRAPHQL_MAX_ERRORS", global = true, hide_env_values = true)]
+    pub graphql_max_errors: Option<String>,
+    /// Cost that a user may ask for in a minute [default: 120000]
+    #[arg(long, env = "RATE_USER", global = true, hide_env_values = true)]
+    pub rate_user: Option<String>,
+    /// Cost that an address may ask for in a minute without being signed in [default: 60000]
+    #[arg(long, env = "RATE_ADDRESS", global = true, hide_env_values = true)]
+    pub rate_address: Option<String>,
+    /// Cost that a tenant may ask for in a minute, where its plan says nothing [default: 6000000]
+    #[arg(long, env = "RATE_TENANT", global = true, hide_env_values = true)]
+    pub rate_tenant: Option<String>,
+    /// Whether clients may ask for the schema, on or off [default: on, in production off]
+    #[arg(long, env = "GRAPHQL_INTROSPECTION", global = true, hide_env_values = true)]
+    pub graphql_introspection: Option<String>,
     /// Where a test has the process killed; nothing in a release build
     #[arg(long, env = "TENANTRY_FAULT", global = true, hide = true, hide_env_values = true)]
     pub tenantry_fault: Option<String>,
@@ -124,6 +170,12 @@ pub struct Config {
     pub mail_from: String,
     /// Where links in mail lead; `None` takes this server's own page.
     pub account_url: Option<String>,
+    /// How large a request may be.
+    pub limits: Limits,
+    /// How much one may use.
+    pub rates: RateSettings,
+    /// Whether clients may ask for the schema.
+    pub introspects: bool,
     /// Where a test has the process killed.
     pub fault: Option<String>,
 }
@@ -189,6 +241,14 @@ impl TryFrom<Settings> for Config {
             "a number from 1 to 1000",
             |it| (1..=1000).contains(it),
         );
+        let sizes = PoolSettings::of_size(pool_size);
+        let tenant_connections = checks.parse(
+            "DATABASE_TENANT_CONNECTIONS",
+            given(settings.database_tenant_connections),
+            sizes.each_tenant,
+            "a number from 1 to 1000",
+            |it| (1..=1000).contains(it),
+        );
         let environment = match given(settings.tenantry_env).as_deref() {
             None | Some("development") => Environment::Development,
             Some("production") => Environment::Production,
@@ -215,6 +275,97 @@ impl TryFrom<Settings> for Config {
                 crate::auth::Tokens::is_public_key(it)
             });
         }
+        let (mut limits, mut rates) = (Limits::default(), RateSettings::default());
+        limits.body_bytes = checks.parse(
+            "MAX_BODY_BYTES",
+            given(settings.max_body_bytes),
+            limits.body_bytes,
+            "a number from 1024 to 100000000",
+            |it| (1024..=100_000_000).contains(it),
+        );
+        limits.tokens = checks.parse(
+            "GRAPHQL_MAX_TOKENS",
+            given(settings.graphql_max_tokens),
+            limits.tokens,
+            "a number from 10 to 1000000",
+            |it| (10..=1_000_000).contains(it),
+        );
+        limits.depth = checks.parse(
+            "GRAPHQL_MAX_DEPTH",
+            given(settings.graphql_max_depth),
+            limits.depth,
+            "a number from 3 to 30",
+            |it| (3..=30).contains(it),
+        );
+        limits.aliases = checks.parse(
+            "GRAPHQL_MAX_ALIASES",
+            given(settings.graphql_max_aliases),
+            limits.aliases,
+            "a number from 0 to 100000",
+            |it| (0..=100_000).contains(it),
+        );
+        limits.root_fields = checks.parse(
+            "GRAPHQL_MAX_ROOT_FIELDS",
+            given(settings.graphql_max_root_fields),
+            limits.root_fields,
+            "a number from 1 to 100000",
+            |it| (1..=100_000).contains(it),
+        );
+        limits.directives = checks.parse(
+            "GRAPHQL_MAX_DIRECTIVES",
+            given(settings.graphql_max_directives),
+            limits.directives,
+            "a number from 0 to 1000",
+            |it| (0..=1000).contains(it),
+        );
+        limits.selections = checks.parse(
+            "GRAPHQL_MAX_SELECTIONS",
+            given(settings.graphql_max_selections),
+            limits.selections,
+            "a number from 1 to 1000000",
+            |it| (1..=1_000_000).contains(it),
+        );
+        limits.cost = checks.parse(
+            "GRAPHQL_MAX_COST",
+            given(settings.graphql_max_cost),
+            limits.cost,
+            "a number from 100 to 10000000",
+            |it| (100..=10_000_000).contains(it),
+        );
+        limits.errors = checks.parse(
+            "GRAPHQL_MAX_ERRORS",
+            given(settings.graphql_max_errors),
+            limits.errors,
+            "a number from 1 to 1000",
+            |it| (1..=1000).contains(it),
+        );
+        rates.user =
+            checks.parse("RATE_USER", given(settings.rate_user), rates.user, "a number from 100 to 4000000000", |it| {
+                (100..=4_000_000_000).contains(it)
+            });
+        rates.address = checks.parse(
+            "RATE_ADDRESS",
+            given(settings.rate_address),
+            rates.address,
+            "a number from 100 to 4000000000",
+            |it| (100..=4_000_000_000).contains(it),
+        );
+        rates.tenant = checks.parse(
+            "RATE_TENANT",
+            given(settings.rate_tenant),
+            rates.tenant,
+            "a number from 100 to 4000000000",
+            |it| (100..=4_000_000_000).contains(it),
+        );
+        let introspects = match given(settings.graphql_introspection).as_deref() {
+            None => environment == Environment::Development,
+            Some("on") => true,
+            Some("off") => false,
+            Some(other) => {
+                checks.0.push(format!("GRAPHQL_INTROSPECTION is {other:?}, expected on or off"));
+                false
+            }
+        };
         let smtp_url = given(settings.smtp_url);
         checks.secret("SMTP_URL", smtp_url.as_ref(), "smtp://… or smtps://…", crate::mail::is_smtp_url);
         let mail_from = given(settings.mail_from).unwrap_or_else(|| "no-reply@localhost".into());
@@ -249,7 +400,7 @@ impl TryFrom<Settings> for Config {
             host,
             port,
             database: app.map_or(Database::Private, |app| Database::Given { app, owner }),
-            pool: PoolSettings { max_connections: pool_size, wait: Duration::from_secs(5) },
+            pool: PoolSettings { each_tenant: tenant_connections.min(pool_size), ..sizes },
             data_dir: given(settings.tenantry_data_dir).map_or_else(|| ".tenantry".into(), PathBuf::from),
             pg_bin: given(settings.tenantry_pg_bin).map(PathBuf::from),
             environment,
@@ -260,6 +411,9 @@ impl TryFrom<Settings> for Config {
             smtp_url,
             mail_from,
             account_url,
+            limits,
+            rates,
+            introspects,
             fault: given(settings.tenantry_fault),
         })
     }

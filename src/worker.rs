@@ -3,10 +3,18 @@
 //! Any number of processes work side by side: whoever takes an effect has a lease on it, and one that was not carried out
 //! is taken again. A tenant gets few effects carried out at a time, and then waits until every other had its turn.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
-use tokio::{sync::watch, task::JoinHandle, time::Instant};
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+    time::Instant,
+};
 
 use crate::{
     auth::{SignIn, SignInError},
@@ -23,8 +31,9 @@ use crate::{
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
 /// How often what was left half-done is settled, and what has expired erased.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
-/// How many effects of a tenant are carried out before it is another's turn.
-const TURN: i64 = 5;
+/// How many effects of a tenant are carried out before it is another's turn: few enough that all are done, each in its
+/// longest time, before the first one's lease ends.
+const TURN: i64 = 3;
 /// How many tenants are worked for at the same time.
 const AT_ONCE: usize = 4;
 /// How many tenants one statement asks about.
@@ -59,6 +68,41 @@ impl From<MailError> for Failure {
     }
 }
 
+/// Tenants that wait for a turn, in their order, each once; and those that have one.
+#[derive(Default)]
+struct Line {
+    waiting: VecDeque<TenantId>,
+    known: HashSet<TenantId>,
+    served: HashSet<TenantId>,
+    /// Rang while they had their turn, so something may have come after it.
+    again: HashSet<TenantId>,
+}
+
+impl Line {
+    fn join(&mut self, tenant: TenantId) {
+        if self.served.contains(&tenant) {
+            self.again.insert(tenant);
+        } else if self.known.insert(tenant) {
+            self.waiting.push_back(tenant);
+        }
+    }
+
+    fn next(&mut self) -> Option<TenantId> {
+        let tenant = self.waiting.pop_front()?;
+        self.known.remove(&tenant);
+        self.served.insert(tenant);
+        Some(tenant)
+    }
+
+    /// Its turn is over.
+    fn leave(&mut self, tenant: TenantId, more: bool) {
+        self.served.remove(&tenant);
+        if self.again.remove(&tenant) || more {
+            self.join(tenant);
+        }
+    }
+}
+
 /// Carries background work out.
 #[derive(Clone)]
 pub struct Worker {
@@ -74,52 +118,62 @@ impl Worker {
         Self { gate, sign_in, mailer, clock }
     }
 
-    /// Works until it is told to stop. What it is at then is finished.
+    /// Works until it is told to stop. What it is at then is finished: at most one effect of each tenant that has its turn.
     pub fn start(self, stop: watch::Receiver<Option<String>>) -> JoinHandle<()> {
         tokio::spawn(async move {
-            let mut told = stop.clone();
-            tokio::select! {
-                biased;
-                _ = told.wait_for(Option::is_some) => {}
-                () = self.run(stop) => {}
-            }
+            // Each by itself, so that none waits for another.
+            tokio::join!(self.serve_tenants(stop.clone()), self.serve_requests(stop.clone()), self.keep_tidy(stop));
         })
     }
 
-    async fn run(&self, stop: watch::Receiver<Option<String>>) {
-        let (mut next_sweep, mut next_tidy) = (Instant::now(), Instant::now());
+    async fn serve_requests(&self, mut stop: watch::Receiver<Option<String>>) {
         loop {
-            let now = Instant::now();
-            if now >= next_tidy {
-                self.tidy().await;
-                next_tidy = now + TIDY_EVERY;
-            }
-            let mut waiting = VecDeque::new();
-            if now >= next_sweep {
-                waiting = self.sweep().await;
-                next_sweep = now + SWEEP_EVERY;
-            } else if let Ok(rung) = tokio::time::timeout_at(next_sweep, self.gate.wakeups().heard()).await {
-                if rung.contains(&None) {
-                    self.look_into_requests().await;
-                }
-                waiting.extend(rung.into_iter().flatten());
-            }
-            // Each tenant a turn, several at a time; who has more comes again behind all others.
-            while !waiting.is_empty() && stop.borrow().is_none() {
-                let turn: Vec<TenantId> = waiting.drain(..waiting.len().min(AT_ONCE)).collect();
-                // On tasks of their own: a stop must not cut an effect off half-way.
-                let turns: Vec<_> = turn
-                    .into_iter()
-                    .map(|tenant| {
-                        let worker = self.clone();
-                        tokio::spawn(async move { worker.turn(tenant).await.then_some(tenant) })
-                    })
-                    .collect();
-                for turn in turns {
-                    waiting.extend(turn.await.ok().flatten());
-                }
+            self.look_into_requests().await;
+            tokio::select! {
+                _ = stop.wait_for(Option::is_some) => return,
+                () = self.gate.wakeups().directory() => {}
+                () = tokio::time::sleep(SWEEP_EVERY) => {}
             }
         }
+    }
+
+    async fn keep_tidy(&self, mut stop: watch::Receiver<Option<String>>) {
+        loop {
+            self.tidy().await;
+            tokio::select! {
+                _ = stop.wait_for(Option::is_some) => return,
+                () = tokio::time::sleep(TIDY_EVERY) => {}
+            }
+        }
+    }
+
+    /// Every tenant that has something due gets a turn, some at a time; who has more comes again behind all others.
+    async fn serve_tenants(&self, mut stop: watch::Receiver<Option<String>>) {
+        let (mut waiting, mut next_sweep) = (Line::default(), Instant::now());
+        let mut turns: JoinSet<(TenantId, bool)> = JoinSet::new();
+        while stop.borrow().is_none() {
+            if Instant::now() >= next_sweep {
+                self.sweep().await.into_iter().for_each(|it| waiting.join(it));
+                next_sweep = Instant::now() + SWEEP_EVERY;
+            }
+            while turns.len() < AT_ONCE
+                && let Some(tenant) = waiting.next()
+            {
+                let (worker, stop) = (self.clone(), stop.clone());
+                turns.spawn(async move { (tenant, worker.turn(tenant, &stop).await) });
+            }
+            tokio::select! {
+                _ = stop.wait_for(Option::is_some) => {}
+                Some(turn) = turns.join_next() => {
+                    if let Ok((tenant, more)) = turn {
+                        waiting.leave(tenant, more);
+                    }
+                }
+                rung = self.gate.wakeups().tenants() => rung.into_iter().for_each(|it| waiting.join(it)),
+                () = tokio::time::sleep_until(next_sweep) => {}
+            }
+        }
+        while turns.join_next().await.is_some() {}
     }
 
     /// Carries out everything that is due now, and returns how often something was tried. For tests and the command line.
@@ -131,8 +185,9 @@ impl Worker {
             if waiting.is_empty() && !looked {
                 return turns;
             }
+            let (_running, never) = watch::channel(None);
             for tenant in waiting {
-                self.turn(tenant).await;
+                self.turn(tenant, &never).await;
                 turns += 1;
             }
         }
@@ -145,6 +200,11 @@ impl Worker {
             Ok(count) => tracing::info!(count, "tenants whose making did not end were settled"),
             Err(error) => tracing::warn!(?error, "tenants that were begun cannot be settled"),
         }
+        match platform::copy_wanted(&self.gate, self.clock.now()).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "changes of tenants were copied to the directory"),
+            Err(error) => tracing::warn!(%error, "changes of tenants cannot be copied to the directory"),
+        }
         match platform::erase_expired(&self.gate, self.clock.now()).await {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "deleted tenants were erased"),
@@ -154,7 +214,6 @@ impl Worker {
 
     /// Everybody who has something due.
     async fn sweep(&self) -> VecDeque<TenantId> {
-        self.look_into_requests().await;
         let found = async {
             let tenants = platform::served_tenants(&self.gate).await?;
             let mut due = VecDeque::new();
@@ -187,7 +246,7 @@ impl Worker {
     }
 
     /// Carries some effects of a tenant out; returns whether there may be more.
-    async fn turn(&self, tenant: TenantId) -> bool {
+    async fn turn(&self, tenant: TenantId, stop: &watch::Receiver<Option<String>>) -> bool {
         let now = self.clock.now();
         let taken = async {
             let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
@@ -206,6 +265,9 @@ impl Worker {
         fault::point("outbox.taken");
         let more = i64::try_from(taken.len()).is_ok_and(|count| count == TURN);
         for it in taken {
+            if stop.borrow().is_some() {
+                return false; // Its lease ends, and somebody else takes it.
+            }
             let outcome = self.carry_out(tenant, &it, now).await;
             if let Err(error) = self.note(tenant, &it, outcome).await {
                 // Its lease ends, and it is done again: at least once.
@@ -242,7 +304,10 @@ impl Worker {
 
     async fn carry_out(&self, tenant: TenantId, taken: &Taken, now: Timestamp) -> Result<(), Failure> {
         match taken.effect {
-            Some(Effect::SyncTenant) => Ok(platform::sync(&self.gate, tenant, now).await?),
+            Some(Effect::SyncTenant) => {
+                // Somebody of the platform may be in the middle of a change: what he wants copied stays wanted.
+                Ok(platform::sync(&self.gate, tenant, Timestamp::UNIX_EPOCH).await?)
+            }
             Some(Effect::ForgetLogin { user }) => Ok(self.sign_in.forget(tenant, crate::ids::UserId(user)).await?),
             Some(ref mail) => {
                 let letter = self.sign_in.write_mail(tenant, taken.id, mail, now, &self.mailer).await?;

@@ -6,6 +6,9 @@ alter table tenant_state add constraint tenant_state_state_check
 alter table tenant_state add column features jsonb not null default '[]' check (jsonb_typeof(features) = 'array');
 alter table tenant_state add column suspended_reason text check (length(suspended_reason) between 1 and 500);
 alter table tenant_state add column erase_after timestamptz;
+alter table tenant_state no force row level security;
+update tenant_state set erase_after = now() + interval '30 days' where state = 'DELETED';
+alter table tenant_state force row level security;
 alter table tenant_state add constraint tenant_state_erase_after_check check ((erase_after is not null) = (state = 'DELETED'));
 comment on column tenant_state.state is 'CREATING: without its first administrator yet, and nobody may enter. DELETED: can be restored until erase_after.';
 comment on column tenant_state.features is 'Keys of the features that the plan switches on, copied when the plan was taken.';

@@ -58,6 +58,9 @@ grant execute on function append_audit_events(uuid, jsonb) to tenantry_app, tena
 -- What was logged before the chain is its beginning. (The owner is bound by forced row-level security, hence the opening.)
 alter table audit_events no force row level security;
 alter table audit_heads no force row level security;
+-- Names cannot be erased once they are in the chain, so those of before are left out of it.
+update audit_events set changes = changes || '{"name": {"from": "[not kept]", "to": "[not kept]"}}'
+ where action = 'users.update' and changes ? 'name';
 do $$
 declare
   v_event  record;

@@ -29,6 +29,10 @@ create policy sessions_delete on sessions for delete to tenantry_app
 grant delete on sessions to tenantry_app;
 -- And what he wrote. Staff change a booking's status; only an administrator its notes, by erasing them.
 grant update (notes) on bookings to tenantry_app;
+create policy booking_transitions_update on booking_transitions for update to tenantry_app
+  using (tenant_id = current_tenant_id() and current_app_role() = 'ADMIN')
+  with check (tenant_id = current_tenant_id() and current_app_role() = 'ADMIN');
+grant update (reason) on booking_transitions to tenantry_app;
 
 alter table sessions drop constraint sessions_end_reason_check;
 alter table sessions add constraint sessions_end_reason_check

@@ -326,16 +326,17 @@ pub async fn verify_chain(caller: &Caller<'_>) -> Result<Verification, AuditErro
     if !caller.is_at_least(Role::Admin) {
         return Err(AuditError::Forbidden);
     }
+    // The end first: what others append meanwhile is no part of it.
+    let head = queries::head(caller.tx).await?;
     let (mut events, mut last, mut broken) = (0, queries::Link::start(), Vec::new());
     loop {
-        let part = queries::verify_part(caller.tx, &last).await?;
+        let part = queries::verify_part(caller.tx, &last, &head).await?;
         let Some(end) = part.end else { break };
         events += part.events;
         broken.extend(part.broken);
         last = end;
     }
     broken.truncate(MAX_BROKEN);
-    let head = queries::head(caller.tx).await?;
     let mut entries = queries::by_ids(caller.tx, &broken).await?;
     let changed_values = queries::changed_personal_values(caller.tx).await?;
     if !changed_values.is_empty() {

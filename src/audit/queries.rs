@@ -213,14 +213,14 @@ pub struct Part {
     pub end: Option<Link>,
 }
 
-/// Looks through the events past this place. Each is compared with the hash that stands at the one before, so one that was
+/// Looks through the events past this place, up to the chain's end. Each is compared with the hash that stands at the one before, so one that was
 /// changed is named and those after it are not.
-pub async fn verify_part(tx: &ScopedTx, past: &Link) -> Result<Part, DbError> {
+pub async fn verify_part(tx: &ScopedTx, past: &Link, head: &Link) -> Result<Part, DbError> {
     let rows = tx
         .query(
             "-- audit.verify_part
             with part as (
-              select * from audit_events where tenant_id = $1 and seq > $2 order by seq limit $4
+              select * from audit_events where tenant_id = $1 and seq > $2 and seq <= $5 order by seq limit $4
             ), linked as (
               select part.*, coalesce(lag(seq) over (order by seq), $2) as previous_seq,
                      coalesce(lag(hash) over (order by seq), $3) as previous_hash
@@ -231,7 +231,7 @@ pub async fn verify_part(tx: &ScopedTx, past: &Link) -> Result<Part, DbError> {
                      or hash <> audit_event_hash(previous_hash, seq, id, at, actor_id, actor_role, impersonator, action,
                                                  object_type, object_id, changes, request_id, address)), '{}')
               from linked",
-            &[&tx.tenant(), &past.seq, &past.hash, &PART],
+            &[&tx.tenant(), &past.seq, &past.hash, &PART, &head.seq],
         )
         .await?;
     let Some(row) = rows.first() else { return Err(DbError::Corrupt("an aggregate without a row".into())) };

@@ -30,7 +30,7 @@ use crate::{
 pub use joining::{Acceptance, Registration, SignUp, TenantDraft};
 pub use passwords::{PasswordCost, Passwords, PasswordsError};
 pub use sign_in::{Login, NewUser, SignIn, SignInError, SignedIn, normalise_email};
-pub use throttle::SignInLimits;
+pub use throttle::{SignInLimits, network};
 pub use tokens::{KeyError, TokenSettings, Tokens};
 
 /// What a person of a tenant may do.

@@ -14,6 +14,14 @@ pub struct LoginEntry {
     pub tenant: TenantId,
     pub user: UserId,
     pub slug: String,
+    /// Whether the mailbox was shown to be the user's.
+    pub verified: bool,
+}
+
+/// Those that count: of the named tenant, or, where none is named, those whose mailbox was shown to be the user's. So
+/// what a stranger began with somebody's e-mail changes nothing for its owner.
+pub fn retain_named(entries: &mut Vec<LoginEntry>, slug: Option<&str>) {
+    entries.retain(|it| slug.map_or(it.verified, |slug| it.slug == slug));
 }
 
 /// What deciding about a sign-in takes.
@@ -28,14 +36,15 @@ pub async fn logins_of(tx: &ScopedTx, email: &str) -> Result<Vec<LoginEntry>, Db
     let rows = tx
         .query(
             "-- auth.logins_of
-            select l.tenant_id, l.user_id, t.slug
+            select l.tenant_id, l.user_id, t.slug, l.verified
               from logins l join tenants t on t.id = l.tenant_id
              where l.email = $1 and t.state not in ('CREATING', 'DELETED')
              order by l.tenant_id",
             &[&email],
         )
         .await?;
-    Ok(rows.iter().map(|row| LoginEntry { tenant: row.get(0), user: row.get(1), slug: row.get(2) }).collect())
+    let read = |row: &Row| LoginEntry { tenant: row.get(0), user: row.get(1), slug: row.get(2), verified: row.get(3) };
+    Ok(rows.iter().map(read).collect())
 }
 
 /// Directory: takes one attempt from a bucket; `false` when it is empty. GCRA in one statement: the row holds the
@@ -235,11 +244,11 @@ pub async fn live_session(
 }
 
 /// Directory: makes the e-mail a login of the scope's tenant and returns whose. An earlier claim stands.
-pub async fn claim_login(tx: &ScopedTx, email: &str, user: UserId) -> Result<UserId, DbError> {
+pub async fn claim_login(tx: &ScopedTx, email: &str, user: UserId, verified: bool) -> Result<UserId, DbError> {
     tx.execute(
         "-- auth.claim_login
-        insert into logins (email, tenant_id, user_id) values ($2, $1, $3) on conflict do nothing",
-        &[&tx.tenant(), &email, &user],
+        insert into logins (email, tenant_id, user_id, verified) values ($2, $1, $3, $4) on conflict do nothing",
+        &[&tx.tenant(), &email, &user, &verified],
     )
     .await?;
     let row = tx
@@ -395,6 +404,29 @@ pub async fn delete_traces(tx: &ScopedTx, user: UserId) -> Result<(), DbError> {
         &[&tx.tenant(), &user],
     )
     .await
+}
+
+/// Directory: the mailbox was shown to be the user's.
+pub async fn verify_login(directory: &ScopedTx, user: UserId) -> Result<(), DbError> {
+    directory
+        .execute(
+            "-- auth.verify_login
+            update logins set verified = true where tenant_id = $1 and user_id = $2 and not verified",
+            &[&directory.tenant(), &user],
+        )
+        .await
+}
+
+/// Directory: the e-mail of a user's login.
+pub async fn email_of_login(directory: &ScopedTx, user: UserId) -> Result<Option<String>, DbError> {
+    let row = directory
+        .query_opt(
+            "-- auth.email_of_login
+            select email from logins where tenant_id = $1 and user_id = $2",
+            &[&directory.tenant(), &user],
+        )
+        .await?;
+    Ok(row.map(|row| row.get(0)))
 }
 
 /// Directory: the user cannot sign in any more, and his e-mail is free.

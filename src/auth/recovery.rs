@@ -17,6 +17,9 @@ use crate::{
     users::UserStatus,
 };
 
+/// How often a request is looked into before it is given up: half an hour.
+const MAX_ATTEMPTS: i32 = 30;
+
 impl SignIn {
     /// Notes that somebody asked for a new password in the name of this e-mail. Known or not, it is the same work:
     /// background work looks the e-mail up.
@@ -71,7 +74,20 @@ impl SignIn {
         outbox::enqueue(&tx, &Effect::MailPasswordChanged { user: account.user.id.0 }, now).await?;
         let event = audit::Event::of_sign_in(account.user.id, "users.reset_password", "user", Some(account.user.id.0));
         audit::record_as(&tx, event, now, origin).await?;
+        outbox::enqueue(&tx, &Effect::VerifyLogin { user: account.user.id.0 }, now).await?;
         tx.commit().await?;
+        drop(tx);
+        self.verify_login(token.tenant, account.user.id).await
+    }
+
+    /// Notes in the directory that a mailbox is its user's. Done again it changes nothing.
+    ///
+    /// # Errors
+    /// When a statement fails.
+    pub async fn verify_login(&self, tenant: TenantId, user: UserId) -> Result<(), SignInError> {
+        let directory = self.gate.directory(Scope::authenticator(tenant), Access::Write);
+        queries::verify_login(&directory, user).await?;
+        directory.commit().await?;
         Ok(())
     }
 
@@ -109,8 +125,10 @@ impl SignIn {
         queries::verify_email(&tx, user, now).await?;
         let event = audit::Event::of_sign_in(user, "users.verify_email", "user", Some(user.0));
         audit::record_as(&tx, event, now, origin).await?;
+        outbox::enqueue(&tx, &Effect::VerifyLogin { user: user.0 }, now).await?;
         tx.commit().await?;
-        Ok(())
+        drop(tx);
+        self.verify_login(token.tenant, user).await
     }
 
     /// Looks into what was asked for in the name of an e-mail, and returns whether there was anything. For background
@@ -124,17 +142,11 @@ impl SignIn {
         directory.commit().await?;
         drop(directory);
         for request in &taken {
-            let directory = self.gate.directory(Scope::directory_authenticator(), Access::Read);
-            let mut entries = queries::logins_of(&directory, &request.email).await?;
-            directory.end_read();
-            drop(directory);
-            if let Some(slug) = &request.tenant {
-                entries.retain(|entry| &entry.slug == slug);
-            }
-            for entry in entries {
-                match self.answer(request, entry.tenant, entry.user).await {
-                    Ok(()) | Err(DbError::TenantNotHere) => {}
-                    Err(error) => return Err(error.into()),
+            // One that fails holds nothing up: its lease ends, and it is looked into again.
+            if let Err(error) = self.look_into(request).await {
+                tracing::warn!(?error, attempt = request.attempt, "a request could not be looked into");
+                if request.attempt < MAX_ATTEMPTS {
+                    continue;
                 }
             }
             let directory = self.gate.directory(Scope::directory_authenticator(), Access::Write);
@@ -142,6 +154,22 @@ impl SignIn {
             directory.commit().await?;
         }
         Ok(!taken.is_empty())
+    }
+
+    async fn look_into(&self, request: &requests::Taken) -> Result<(), SignInError> {
+        let directory = self.gate.directory(Scope::directory_authenticator(), Access::Read);
+        let mut entries = queries::logins_of(&directory, &request.email).await?;
+        directory.end_read();
+        drop(directory);
+        queries::retain_named(&mut entries, request.tenant.as_deref());
+        let mut outcome = Ok(());
+        for entry in entries {
+            match self.answer(request, entry.tenant, entry.user).await {
+                Ok(()) | Err(DbError::TenantNotHere) => {}
+                Err(error) => outcome = Err(error.into()),
+            }
+        }
+        outcome
     }
 
     async fn answer(&self, request: &requests::Taken, tenant: TenantId, user: UserId) -> Result<(), DbError> {
@@ -174,9 +202,16 @@ impl SignIn {
     /// When a statement fails; then it is tried again later.
     pub async fn forget(&self, tenant: TenantId, user: UserId) -> Result<(), SignInError> {
         let now = self.clock.now();
+        let directory = self.gate.directory(Scope::authenticator(tenant), Access::Read);
+        let email = queries::email_of_login(&directory, user).await?;
+        directory.end_read();
+        drop(directory);
         let tx = self.gate.tenant(Scope::authenticator(tenant), Access::Write);
         queries::delete_traces(&tx, user).await?;
         links::remove(&tx, &[user.0], now).await?;
+        if let Some(email) = email {
+            super::joining::forget_registrations(&tx, &email).await?;
+        }
         tx.commit().await?;
         drop(tx);
         let directory = self.gate.directory(Scope::authenticator(tenant), Access::Write);

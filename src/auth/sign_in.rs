@@ -22,6 +22,8 @@ use crate::{
 pub const REFRESH_GRACE: SignedDuration = SignedDuration::from_secs(10);
 /// Longest password that is hashed, in characters.
 pub const MAX_PASSWORD_LENGTH: usize = 256;
+/// Logins of one e-mail that are looked at.
+const MAX_LOOK_UPS: usize = 3;
 /// Longest e-mail that is looked up, in bytes (RFC 5321).
 const MAX_EMAIL_BYTES: usize = 320;
 
@@ -135,15 +137,21 @@ impl SignIn {
             return Err(SignInError::WrongCredentials);
         }
         let mut entries = self.count_and_look_up(&email, origin).await?;
-        if let Some(slug) = &login.tenant {
-            entries.retain(|entry| &entry.slug == slug);
+        queries::retain_named(&mut entries, login.tenant.as_deref());
+        if entries.is_empty() {
+            // The tenant that is not there: the same statements, and no account.
+            let (tenant, user) = (TenantId(uuid::Uuid::nil()), UserId(uuid::Uuid::nil()));
+            entries.push(queries::LoginEntry { tenant, user, slug: String::new(), verified: false });
         }
         let ambiguous = entries.len() > 1;
-        let account = match entries.first() {
-            Some(entry) => self.account(entry.tenant, entry.user).await?.map(|account| (entry.tenant, account)),
-            // The tenant that is not there: the same statements, and no account.
-            None => self.account(TenantId(uuid::Uuid::nil()), UserId(uuid::Uuid::nil())).await?.and(None),
-        };
+        let mut account = None;
+        // The first that has one: a login can be left of an attempt to join that did not end.
+        for entry in entries.iter().take(MAX_LOOK_UPS) {
+            account = self.account(entry.tenant, entry.user).await?.map(|account| (entry.tenant, account));
+            if account.is_some() {
+                break;
+            }
+        }
         let hash = account.as_ref().map(|(_, account)| account.password_hash.clone());
         let verified = self.passwords.verify(login.password.clone(), hash).await?;
         let Some((tenant, account)) =

@@ -34,8 +34,10 @@ pub struct SignInLimits {
     pub account: Bucket,
     /// One address, whatever the account.
     pub address: Bucket,
-    /// Mails to one e-mail that somebody asked for who is not signed in.
+    /// Requests of one address that have mail sent to one e-mail.
     pub mail: Bucket,
+    /// Mails to one e-mail that somebody asked for who is not signed in, from anywhere.
+    pub delivery: Bucket,
     /// Tokens and new accounts that one address tries.
     pub joining: Bucket,
 }
@@ -47,6 +49,7 @@ impl Default for SignInLimits {
             account: Bucket { burst: 100, interval: SignedDuration::from_secs(2) },
             address: Bucket { burst: 100, interval: SignedDuration::from_secs(2) },
             mail: Bucket { burst: 5, interval: SignedDuration::from_mins(5) },
+            delivery: Bucket { burst: 20, interval: SignedDuration::from_mins(1) },
             joining: Bucket { burst: 50, interval: SignedDuration::from_secs(10) },
         }
     }
@@ -92,9 +95,20 @@ pub(super) async fn count_mail(
     let network = address.map_or_else(|| "unknown".to_owned(), network);
     let mut buckets = vec![(key(&["joining", &network]), limits.joining)];
     if !email.is_empty() {
-        buckets.push((key(&["mail", email]), limits.mail));
+        // By address too: nobody is kept from it by what somebody else asks for in his name.
+        buckets.push((key(&["mail", email, &network]), limits.mail));
     }
     take_all(tx, &buckets, now).await
+}
+
+/// Counts one mail to this e-mail that somebody asked for who was not signed in; `false` when it is to be left unsent.
+pub(super) async fn count_delivery(
+    tx: &ScopedTx,
+    limits: &SignInLimits,
+    email: &str,
+    now: Timestamp,
+) -> Result<bool, DbError> {
+    Ok(take_all(tx, &[(key(&["delivery", email]), limits.delivery)], now).await?.is_ok())
 }
 
 async fn take_all(
@@ -114,7 +128,7 @@ async fn take_all(
 }
 
 /// What one holder of addresses can be expected to hold: an IPv4 address, or the /64 of an IPv6 one.
-fn network(address: &str) -> String {
+pub fn network(address: &str) -> String {
     match address.parse() {
         Ok(IpAddr::V6(v6)) => match v6.to_ipv4_mapped() {
             Some(v4) => v4.to_string(),

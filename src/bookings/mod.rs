@@ -8,7 +8,6 @@ mod status;
 use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
-use serde_json::json;
 use uuid::Uuid;
 
 pub use status::BookingStatus;
@@ -308,10 +307,11 @@ pub async fn set_status(
     }
     let booking = queries::update_status(tx, &before, to, now).await?.ok_or(BookingError::Stale)?;
     let step = Transition { from: Some(before.status), to, actor: Some(caller.viewer.user), reason, at: now };
-    let changes = Changes::default().field("status", before.status.as_str(), to.as_str()).field(
+    let changes = Changes::default().field("status", before.status.as_str(), to.as_str()).personal(
+        booking.customer.0,
         "reason",
-        serde_json::Value::Null,
-        json!(step.reason),
+        None,
+        step.reason.as_deref(),
     );
     let (written, event) = futures_util::join!(
         queries::insert_transition(tx, &booking, &step),

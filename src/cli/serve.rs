@@ -22,6 +22,9 @@ const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 /// How long open requests may go on once the server was told to stop.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long background work may go on once the server was told to stop: a little longer than a mail may take.
+const WORKER_LIMIT: Duration = Duration::from_secs(crate::mail::SEND_LIMIT.as_secs() + 5);
+
 /// Serves until Ctrl-C or SIGTERM, then lets open requests finish.
 pub async fn serve(config: &Config) -> Result<(), CliError> {
     let started = std::time::Instant::now();
@@ -78,7 +81,9 @@ async fn serve_on(
     let (mailer, mail_goes_to) = mailer(config, address)?;
     let (stop, mut stopping) = watch::channel(None::<String>);
     let app = router(AppParts {
-        schema: graphql::schema(),
+        schema: graphql::schema(config.limits, config.introspects),
+        limits: config.limits,
+        rates: Arc::new(graphql::Rates::new(config.rates, gate.clone())),
         gate: gate.clone(),
         sign_in: sign_in.clone(),
         tokens,
@@ -108,8 +113,10 @@ async fn serve_on(
     if tokio::time::timeout(DRAIN_LIMIT, serving).await.is_err() {
         eprintln!("Some requests did not end in {} s and were cut off.", DRAIN_LIMIT.as_secs());
     }
-    // What it is at is finished: a mail takes half a minute at most.
-    let _ = tokio::time::timeout(DRAIN_LIMIT, worker).await;
+    // What it is at is finished, or a mail would be sent twice.
+    if tokio::time::timeout(WORKER_LIMIT, worker).await.is_err() {
+        eprintln!("Background work did not end in {} s and was cut off.", WORKER_LIMIT.as_secs());
+    }
     gate.close();
     if reason.starts_with("PostgreSQL") { Err(reason.into()) } else { Ok(()) }
 }

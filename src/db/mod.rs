@@ -9,6 +9,7 @@ mod pools;
 pub mod roles;
 mod safety;
 mod scope;
+mod shares;
 mod sql_types;
 mod tx;
 mod wakeups;

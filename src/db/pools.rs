@@ -9,20 +9,30 @@ use std::{
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio_postgres::{Config, NoTls};
 
-use super::{Access, DbError, Scope, ScopedTx, migrations, wakeups::Wakeups};
+use super::{Access, DbError, Scope, ScopedTx, migrations, shares::Shares, wakeups::Wakeups};
 
 /// How large the pools are and how long they wait.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolSettings {
     /// Most connections to the tenant store; the directory gets a quarter as many, at least one.
     pub max_connections: usize,
+    /// Most connections to the tenant store for one tenant.
+    pub each_tenant: usize,
     /// How long a request waits for a connection before it is answered `UNAVAILABLE`.
     pub wait: Duration,
 }
 
 impl Default for PoolSettings {
     fn default() -> Self {
-        Self { max_connections: 8, wait: Duration::from_secs(5) }
+        Self::of_size(8)
+    }
+}
+
+impl PoolSettings {
+    /// Of this size: three quarters of it are the most for one tenant, and five seconds the longest wait.
+    pub fn of_size(max_connections: usize) -> Self {
+        let each_tenant = (max_connections * 3 / 4).max(1);
+        Self { max_connections, each_tenant, wait: Duration::from_secs(5) }
     }
 }
 
@@ -45,6 +55,7 @@ pub struct Gate {
     shared: Pool,
     stats: Arc<Stats>,
     wakeups: Arc<Wakeups>,
+    shares: Arc<Shares>,
 }
 
 impl Gate {
@@ -60,17 +71,19 @@ impl Gate {
             shared: pool(config, migrations::SHARED_SCHEMA, settings.max_connections, settings.wait)?,
             stats: Arc::default(),
             wakeups: Arc::default(),
+            shares: Arc::new(Shares::new(settings.each_tenant, settings.wait)),
         })
     }
 
     /// A transaction in the tenant's store. Costs nothing until its first statement.
     pub fn tenant(&self, scope: Scope, access: Access) -> ScopedTx {
-        ScopedTx::new(self.shared.clone(), self.stats.clone(), self.wakeups.clone(), scope, access)
+        let shares = Some(self.shares.clone());
+        ScopedTx::new(self.shared.clone(), shares, self.stats.clone(), self.wakeups.clone(), scope, access)
     }
 
     /// A transaction in the directory. Costs nothing until its first statement.
     pub fn directory(&self, scope: Scope, access: Access) -> ScopedTx {
-        ScopedTx::new(self.directory.clone(), self.stats.clone(), self.wakeups.clone(), scope, access)
+        ScopedTx::new(self.directory.clone(), None, self.stats.clone(), self.wakeups.clone(), scope, access)
     }
 
     /// What the transactions did so far.

@@ -21,7 +21,12 @@ use tokio::sync::OnceCell;
 use tokio_postgres::{NoTls, Row, error::SqlState, types::ToSql};
 use tracing::{Instrument, debug_span, warn};
 
-use super::{DbError, Stats, scope::Scope, wakeups::Wakeups};
+use super::{
+    DbError, Stats,
+    scope::Scope,
+    shares::{Place, Shares},
+    wakeups::Wakeups,
+};
 use crate::ids::TenantId;
 
 /// A bind parameter.
@@ -52,6 +57,8 @@ pub enum Access {
 /// One transaction under one [`Scope`]; see the module's description.
 pub struct ScopedTx {
     pool: Pool,
+    /// Each tenant's share of the pool; the directory has none.
+    shares: Option<Arc<Shares>>,
     stats: Arc<Stats>,
     scope: Scope,
     access: Access,
@@ -84,12 +91,22 @@ struct Live {
     /// Answers of `begin` and `enter`, taken with the first statement's. When something failed they know the cause.
     opening: Shared<BoxFuture<'static, Result<(), DbError>>>,
     in_flight: AtomicUsize,
+    /// In the tenant's share, for as long as the connection is not back in the pool.
+    place: Option<Place>,
 }
 
 impl ScopedTx {
-    pub(super) fn new(pool: Pool, stats: Arc<Stats>, wakeups: Arc<Wakeups>, scope: Scope, access: Access) -> Self {
+    pub(super) fn new(
+        pool: Pool,
+        shares: Option<Arc<Shares>>,
+        stats: Arc<Stats>,
+        wakeups: Arc<Wakeups>,
+        scope: Scope,
+        access: Access,
+    ) -> Self {
         Self {
             pool,
+            shares,
             stats,
             scope,
             access,
@@ -214,6 +231,10 @@ impl ScopedTx {
     }
 
     async fn open(&self) -> Result<Live, DbError> {
+        let place = match (&self.shares, self.scope.tenant) {
+            (Some(shares), Some(tenant)) => Some(shares.place(tenant).await?),
+            _ => None,
+        };
         let client = Arc::new(self.pool.get().await?);
         let enter = client.prepare_cached(ENTER).await?;
         // From here to the return nothing is awaited, so no cancellation can leave a begun transaction without its guard.
@@ -223,7 +244,7 @@ impl ScopedTx {
             write_now(client.batch_execute("savepoint field"));
         }
         self.stats.transactions.fetch_add(1, Ordering::Relaxed);
-        Ok(Live { client, opening, in_flight: AtomicUsize::new(0) })
+        Ok(Live { client, opening, in_flight: AtomicUsize::new(0), place })
     }
 
     fn begun(&self) -> Option<&Live> {
@@ -399,7 +420,7 @@ impl Drop for ScopedTx {
         if self.ended.load(Ordering::Relaxed) {
             return;
         }
-        let Some(Ok(Live { client, opening, .. })) = self.live.take() else { return };
+        let Some(Ok(Live { client, opening, place, .. })) = self.live.take() else { return };
         drop(opening);
         write_now(client.batch_execute("rollback"));
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
@@ -408,6 +429,7 @@ impl Drop for ScopedTx {
         };
         self.stats.abandoned.fetch_add(1, Ordering::Relaxed);
         runtime.spawn(async move {
+            let _place = place;
             // A second rollback is answered after the first, and so after every statement before it.
             let drained = tokio::time::timeout(DRAIN_GRACE, client.batch_execute("rollback")).await;
             if matches!(drained, Ok(Ok(()))) {

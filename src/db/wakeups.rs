@@ -11,32 +11,43 @@ use tokio::sync::Notify;
 
 use crate::ids::TenantId;
 
-/// A set of tenants (or the directory, as `None`) and a bell.
+/// A set of tenants, and a bell for them and one for the directory.
 #[derive(Debug, Default)]
 pub struct Wakeups {
-    waiting: Mutex<HashSet<Option<TenantId>>>,
-    bell: Notify,
+    tenants: Mutex<HashSet<TenantId>>,
+    of_tenants: Notify,
+    of_directory: Notify,
 }
 
 impl Wakeups {
     /// Rings for this tenant's store, or for the directory.
     pub fn ring(&self, tenant: Option<TenantId>) {
-        self.lock().insert(tenant);
-        self.bell.notify_one();
-    }
-
-    /// Waits until somebody rang, and returns for whom.
-    pub async fn heard(&self) -> Vec<Option<TenantId>> {
-        loop {
-            let waiting: Vec<_> = self.lock().drain().collect();
-            if !waiting.is_empty() {
-                return waiting;
+        match tenant {
+            Some(tenant) => {
+                self.lock().insert(tenant);
+                self.of_tenants.notify_one();
             }
-            self.bell.notified().await;
+            None => self.of_directory.notify_one(),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashSet<Option<TenantId>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits until somebody rang for tenants, and returns which.
+    pub async fn tenants(&self) -> Vec<TenantId> {
+        loop {
+            let rung: Vec<_> = self.lock().drain().collect();
+            if !rung.is_empty() {
+                return rung;
+            }
+            self.of_tenants.notified().await;
+        }
+    }
+
+    /// Waits until somebody rang for the directory.
+    pub async fn directory(&self) {
+        self.of_directory.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<TenantId>> {
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,7 @@
 //! What a resolver finds in its context: the request's one transaction, its loaders, and who asks.
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
@@ -10,7 +11,12 @@ use std::{
 
 use async_graphql::Context;
 
-use super::{ApiError, Code, Meaning, UserError, batching::LoadQueue, loaders::Loaders};
+use super::{
+    ApiError, Code, Meaning, UserError,
+    batching::LoadQueue,
+    loaders::Loaders,
+    rates::{Charged, Rates},
+};
 use crate::{
     audit,
     auth::{Actor, Caller, Origin, SessionCookies, SignIn, Viewer},
@@ -32,6 +38,8 @@ pub struct RequestContext {
     /// Work in the scope of a session that the running mutation field has just begun; it ends with the field.
     adopted: Mutex<Option<Arc<Work>>>,
     directory: OnceLock<ScopedTx>,
+    /// What one may use.
+    rates: Arc<Rates>,
     /// In cookie mode: the refresh token that the request brought, and what becomes of the cookies.
     cookies: Option<Cookies>,
 }
@@ -66,6 +74,7 @@ impl RequestContext {
         clock: Clock,
         origin: Origin,
         queue: LoadQueue,
+        rates: Arc<Rates>,
     ) -> Self {
         Self {
             gate,
@@ -78,6 +87,7 @@ impl RequestContext {
             own: Mutex::default(),
             adopted: Mutex::default(),
             directory: OnceLock::new(),
+            rates,
             cookies: None,
         }
     }
@@ -102,6 +112,14 @@ impl RequestContext {
     /// What becomes of the cookies.
     pub fn cookies(&self) -> Option<SessionCookies> {
         lock(&self.cookies.as_ref()?.change).clone()
+    }
+
+    /// Takes the cost of the document from whoever sent it.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED`.
+    pub(super) async fn charge(&self, cost: usize) -> Result<Charged, ApiError> {
+        self.rates.charge(&self.actor, self.origin.address.as_deref(), cost).await
     }
 
     /// Who sent the request.
@@ -208,12 +226,12 @@ impl RequestContext {
 
     /// Ends the request's transactions. For a mutation it returns once the commit was acknowledged.
     ///
-    /// `refused` are the fields that the caller's role was refused: the audit log tells of each, in the mutation's own
+    /// `refused` are the fields that the caller's role was refused, with how often: the audit log tells of each, in the mutation's own
     /// transaction, or after a query in one of its own.
     ///
     /// # Errors
     /// When the commit failed, or it is not known whether it did: the response must say so instead of what it had to say.
-    pub async fn finish(&self, refused: &[String]) -> Result<(), DbError> {
+    pub async fn finish(&self, refused: &BTreeMap<String, usize>) -> Result<(), DbError> {
         if let Some(directory) = self.directory.get() {
             directory.end_read();
         }
@@ -239,9 +257,11 @@ impl Work {
     }
 
     /// Tells the audit log of fields that the caller's role was refused.
-    async fn note_refusals(&self, fields: &[String]) -> Result<(), DbError> {
-        for field in fields {
-            let changes = audit::Changes::default().field("field", serde_json::Value::Null, field.as_str());
+    async fn note_refusals(&self, fields: &BTreeMap<String, usize>) -> Result<(), DbError> {
+        for (field, count) in fields {
+            let nothing = || serde_json::Value::Null;
+            let changes =
+                audit::Changes::default().field("field", nothing(), field.as_str()).field("times", nothing(), *count);
             audit::record(&self.caller(), "access.refused", "field", None, changes).await?;
         }
         Ok(())

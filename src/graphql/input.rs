@@ -71,6 +71,59 @@ fn expanded<'a>(
     sizes.map(|size| size.saturating_add(1)).fold(0, usize::saturating_add)
 }
 
+/// How many aliases a document has, each fragment counted once.
+pub fn count_aliases(document: &ExecutableDocument) -> usize {
+    fn within(selections: &SelectionSet) -> usize {
+        let counts = selections.items.iter().map(|selection| match &selection.node {
+            Selection::Field(field) => usize::from(field.node.alias.is_some()) + within(&field.node.selection_set.node),
+            Selection::InlineFragment(fragment) => within(&fragment.node.selection_set.node),
+            Selection::FragmentSpread(_) => 0,
+        });
+        counts.sum()
+    }
+    let operations = document.operations.iter().map(|(_, it)| within(&it.node.selection_set.node));
+    let fragments = document.fragments.values().map(|it| within(&it.node.selection_set.node));
+    operations.chain(fragments).sum()
+}
+
+/// How many fields the widest operation's root has, its fragments spread. Only for a document whose
+/// [`expanded_size`] is known to be small.
+pub fn most_root_fields(document: &ExecutableDocument) -> usize {
+    fn within(selections: &SelectionSet, document: &ExecutableDocument) -> usize {
+        let counts = selections.items.iter().map(|selection| match &selection.node {
+            Selection::Field(_) => 1,
+            Selection::InlineFragment(fragment) => within(&fragment.node.selection_set.node, document),
+            Selection::FragmentSpread(spread) => {
+                let fragment = document.fragments.get(&spread.node.fragment_name.node);
+                fragment.map_or(0, |it| within(&it.node.selection_set.node, document))
+            }
+        });
+        counts.sum()
+    }
+    let operations = document.operations.iter().map(|(_, it)| within(&it.node.selection_set.node, document));
+    operations.max().unwrap_or(0)
+}
+
+/// The name of the root field that a response's key stands for, in the operation that ran.
+pub fn root_field_of<'a>(document: &'a ExecutableDocument, operation: Option<&str>, key: &str) -> Option<&'a str> {
+    fn within<'a>(selections: &'a SelectionSet, document: &'a ExecutableDocument, key: &str) -> Option<&'a str> {
+        selections.items.iter().find_map(|selection| match &selection.node {
+            Selection::Field(field) => (field.node.response_key().node == key).then(|| field.node.name.node.as_str()),
+            Selection::InlineFragment(fragment) => within(&fragment.node.selection_set.node, document, key),
+            Selection::FragmentSpread(spread) => {
+                let fragment = document.fragments.get(&spread.node.fragment_name.node)?;
+                within(&fragment.node.selection_set.node, document, key)
+            }
+        })
+    }
+    let mut operations = document.operations.iter();
+    let (_, ran) = match operation {
+        Some(wanted) => operations.find(|(name, _)| name.is_some_and(|it| it.as_str() == wanted))?,
+        None => operations.next()?,
+    };
+    within(&ran.node.selection_set.node, document, key)
+}
+
 /// Takes out of a document what variables would fill that the request does not send: the specification reads an omitted
 /// variable as an omitted argument or field (section 6.4.1). async-graphql does so only when it executes, and skips the
 /// validation of the whole argument until then.

@@ -5,12 +5,15 @@
 pub mod batching;
 pub mod completion;
 mod context;
+mod cost;
 mod error;
 pub mod input;
+mod limits;
 mod loaders;
 mod mutation_root;
 mod node;
 mod paging;
+mod rates;
 mod scalars;
 
 use async_graphql::{EmptySubscription, ID, MergedObject, Schema, connection::Connection};
@@ -18,7 +21,9 @@ use async_graphql::{EmptySubscription, ID, MergedObject, Schema, connection::Con
 pub use context::{ContextExt, RequestContext, Work};
 pub(crate) use error::payload;
 pub use error::{ApiError, Code, INTERNAL_MESSAGE, Meaning, UserError, UserErrorCode, is_refusal_by_role};
+pub use limits::Limits;
 pub use paging::{Cursor, PageArgs, connection, page_cost};
+pub use rates::{RateSettings, Rates};
 pub use scalars::{CurrencyCode, DateTime, Decimal, Money, MoneyInput, TimeZoneName, filter_interval, parse_id};
 
 use crate::{
@@ -65,27 +70,21 @@ pub struct Mutation(
 /// The schema as it is executed.
 pub type ApiSchema = Schema<Query, InSavepoints<Mutation>, EmptySubscription>;
 
-/// Depth of a document past which it is refused: three times the deepest that a person would write.
-const MAX_DEPTH: usize = 15;
-/// Cost past which a document is refused. A field costs 1, in a list as often as the list may have rows; one that runs a
-/// statement of its own costs [`STATEMENT_COST`] more, and one that changes
-/// something [`MUTATION_COST`].
-const MAX_COMPLEXITY: usize = 20_000;
 /// What a field costs that runs a statement of its own.
 pub const STATEMENT_COST: usize = 20;
 /// What a field costs that changes something: so a document has room for some twenty.
 pub const MUTATION_COST: usize = 1_000;
 /// What an attempt to sign in costs: less, because each counts in buckets of its own.
 pub const SIGN_IN_COST: usize = 100;
-/// Directives of one field past which a document is refused.
-const MAX_DIRECTIVES: usize = 10;
-
 /// The schema. It holds no data: what a request needs travels with the request.
-pub fn schema() -> ApiSchema {
-    Schema::build(Query::default(), InSavepoints(Mutation::default()), EmptySubscription)
-        .limit_depth(MAX_DEPTH)
-        .limit_complexity(MAX_COMPLEXITY)
-        .limit_directives(MAX_DIRECTIVES)
+///
+/// With `introspects` clients may ask for the schema itself.
+pub fn schema(limits: Limits, introspects: bool) -> ApiSchema {
+    let builder = Schema::build(Query::default(), InSavepoints(Mutation::default()), EmptySubscription)
+        .limit_depth(limits.depth)
+        .limit_complexity(limits.cost)
+        .limit_directives(limits.directives)
+        .extension(cost::Metering)
         .disable_suggestions()
         .override_output_type_description::<ID>(
             "A TypeID: a prefix that tells the type, and a UUIDv7. Treat it as opaque.",
@@ -96,12 +95,12 @@ pub fn schema() -> ApiSchema {
         .override_output_type_description::<Connection<Cursor, PlatformEvent>>("A page of the platform's log.")
         .override_output_type_description::<Connection<Cursor, PlatformTenant>>("A page of tenants.")
         .override_output_type_description::<Connection<Cursor, Service>>("A page of services.")
-        .override_output_type_description::<Connection<Cursor, User>>("A page of users.")
-        .finish()
+        .override_output_type_description::<Connection<Cursor, User>>("A page of users.");
+    if introspects { builder.finish() } else { builder.disable_introspection().finish() }
 }
 
 /// The schema in the schema definition language, sorted, as it is committed in `schema.graphql`.
 pub fn sdl() -> String {
     let options = async_graphql::SDLExportOptions::new().sorted_fields().sorted_arguments().sorted_enum_items();
-    schema().sdl_with_options(options)
+    schema(Limits::default(), true).sdl_with_options(options)
 }

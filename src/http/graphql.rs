@@ -7,7 +7,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_graphql::{
     ErrorExtensionValues, PathSegment, Request, Response as GraphQLResponse, ServerError, Value, Variables,
-    parser::{parse_query, types::OperationType},
+    parser::{
+        parse_query,
+        types::{ExecutableDocument, OperationType},
+    },
 };
 use axum::{
     body::Bytes,
@@ -26,7 +29,7 @@ use crate::{
     auth::{Actor, Origin, SessionCookies},
     db::{Access, DbError},
     graphql::{
-        ApiError, Code, INTERNAL_MESSAGE, RequestContext,
+        ApiError, Code, INTERNAL_MESSAGE, Limits, RequestContext,
         batching::{LoadQueue, drive},
         completion, input, is_refusal_by_role,
     },
@@ -34,12 +37,8 @@ use crate::{
 
 /// What a refused request may be told at most, in characters: an answer never echoes a large document.
 const MAX_MESSAGE: usize = 400;
-/// Most selections of a document, its fragments spread.
-const MAX_SELECTIONS: usize = 5_000;
-/// Most refusals of one request that the audit log tells of.
-const MAX_NOTED_REFUSALS: usize = 5;
-/// Most errors in a response.
-const MAX_ERRORS: usize = 20;
+/// Most bytes of the errors of a document that was refused, whatever was sent.
+const MAX_REFUSAL_BYTES: usize = 3_000;
 const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
 
 /// `POST /graphql`.
@@ -49,7 +48,7 @@ pub async fn post(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let reply = Reply::new(&headers, &origin);
+    let reply = Reply::new(&headers, &origin, &app.limits);
     // Every content type that a form can send would let other sites' pages send requests in our users' name.
     if !is_json(&headers) {
         return reply.refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send the content type application/json.");
@@ -57,7 +56,8 @@ pub async fn post(
     let body = match body {
         Ok(body) => body,
         Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            return reply.refuse(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than a mebibyte.");
+            let message = format!("The body is larger than {} bytes.", app.limits.body_bytes);
+            return reply.refuse(StatusCode::PAYLOAD_TOO_LARGE, &message);
         }
         Err(_) => return reply.refuse(StatusCode::BAD_REQUEST, "The body could not be read."),
     };
@@ -88,7 +88,7 @@ pub async fn get(
     headers: HeaderMap,
     parameters: Result<Query<GetParameters>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
-    let reply = Reply::new(&headers, &origin);
+    let reply = Reply::new(&headers, &origin, &app.limits);
     let Ok(Query(parameters)) = parameters else {
         return reply.refuse(StatusCode::BAD_REQUEST, "The query string could not be read.");
     };
@@ -103,11 +103,15 @@ pub async fn get(
 }
 
 async fn run(app: App, origin: Origin, headers: &HeaderMap, mut request: Request, may_mutate: bool) -> Response {
-    let reply = Reply::new(headers, &origin);
+    let reply = Reply::new(headers, &origin, &app.limits);
     if request.query.trim().is_empty() {
         return reply.refuse(StatusCode::BAD_REQUEST, "The request has no query.");
     }
-    let operation = match inspect(&mut request) {
+    if let Some(message) = app.limits.refuse_text(&request.query) {
+        let error = error_with_code("GRAPHQL_VALIDATION_FAILED", &message);
+        return reply.answer(GraphQLResponse::from_errors(vec![error]), Outcome::Refused);
+    }
+    let operation = match inspect(&app.limits, &mut request) {
         Ok(operation) => operation,
         Err(errors) => return reply.answer(GraphQLResponse::from_errors(errors), Outcome::Refused),
     };
@@ -150,13 +154,12 @@ async fn run(app: App, origin: Origin, headers: &HeaderMap, mut request: Request
 }
 
 /// Parses the document, and finds what makes no sense whatever the schema says.
-fn inspect(request: &mut Request) -> Result<OperationType, Vec<ServerError>> {
+fn inspect(limits: &Limits, request: &mut Request) -> Result<OperationType, Vec<ServerError>> {
     let refused = |code: &str, message: &str| vec![error_with_code(code, message)];
     let mut document =
         parse_query(&request.query).map_err(|error| refused("GRAPHQL_PARSE_FAILED", &shorten(&error.to_string())))?;
-    // First of all: whatever walks the document from here on walks as much as this.
-    if input::expanded_size(&document) > MAX_SELECTIONS {
-        return Err(refused("GRAPHQL_VALIDATION_FAILED", "The document is too large once its fragments are spread."));
+    if let Some(message) = limits.refuse_document(&document) {
+        return Err(refused("GRAPHQL_VALIDATION_FAILED", &message));
     }
     if let Some((path, message)) = input::find_unfit(&document, &request.variables) {
         return Err(vec![bad_variable(path, message)]);
@@ -196,6 +199,7 @@ async fn execute(
         app.clock.clone(),
         origin,
         queue.clone(),
+        app.rates.clone(),
     );
     if let Some(brought) = cookies {
         context.use_cookies(brought.refresh);
@@ -211,10 +215,10 @@ async fn answer(app: &App, context: &Arc<RequestContext>, mut request: Request, 
     let Ok(mut response) = tokio::time::timeout(app.deadline, execution).await else {
         return GraphQLResponse::from_errors(vec![server_error(DbError::Timeout.into())]);
     };
+    let refused = refused_fields(&response, document.as_ref(), operation.as_deref());
     if let Some(document) = document.filter(|_| response.data != Value::Null) {
         completion::complete(&mut response, &document, operation.as_deref());
     }
-    let refused = refused_fields(&response);
     let finished = tokio::time::timeout(app.deadline, context.finish(&refused)).await;
     match finished.unwrap_or_else(|_| Err(DbError::CommitUnknown("no answer in time".into()))) {
         Ok(()) => response,
@@ -223,18 +227,19 @@ async fn answer(app: &App, context: &Arc<RequestContext>, mut request: Request, 
     }
 }
 
-/// Root fields that the caller's role was refused, for the audit log; a few of them.
-fn refused_fields(response: &GraphQLResponse) -> Vec<String> {
-    let refused = response.errors.iter().filter(|it| is_refusal_by_role(it));
-    let mut fields: Vec<String> = refused
-        .filter_map(|it| match it.path.first()? {
-            PathSegment::Field(name) => Some(name.clone()),
-            PathSegment::Index(_) => None,
-        })
-        .collect();
-    fields.dedup();
-    fields.truncate(MAX_NOTED_REFUSALS);
-    fields
+/// Root fields that the caller's role was refused, by the names that the schema gives them, with how often.
+fn refused_fields(
+    response: &GraphQLResponse,
+    document: Option<&ExecutableDocument>,
+    operation: Option<&str>,
+) -> BTreeMap<String, usize> {
+    let mut refused = BTreeMap::new();
+    for error in response.errors.iter().filter(|it| is_refusal_by_role(it)) {
+        let Some(PathSegment::Field(key)) = error.path.first() else { continue };
+        let name = document.and_then(|it| input::root_field_of(it, operation, key)).unwrap_or(key);
+        *refused.entry(name.to_owned()).or_default() += 1;
+    }
+    refused
 }
 
 /// Who asks, and who acts as him: by the header, or by the cookie of a request in cookie mode.
@@ -267,13 +272,14 @@ fn is_json(headers: &HeaderMap) -> bool {
 struct Reply {
     media_type: &'static str,
     request_id: String,
+    max_errors: usize,
 }
 
 impl Reply {
-    fn new(headers: &HeaderMap, origin: &Origin) -> Self {
+    fn new(headers: &HeaderMap, origin: &Origin, limits: &Limits) -> Self {
         let accept = headers.get(header::ACCEPT).and_then(|it| it.to_str().ok()).unwrap_or_default();
         let media_type = if accept.contains(GRAPHQL_RESPONSE) { GRAPHQL_RESPONSE } else { "application/json" };
-        Self { media_type, request_id: origin.request_id.to_string() }
+        Self { media_type, request_id: origin.request_id.to_string(), max_errors: limits.errors }
     }
 
     fn refuse(&self, status: StatusCode, message: &str) -> Response {
@@ -282,10 +288,17 @@ impl Reply {
     }
 
     fn answer(&self, mut response: GraphQLResponse, outcome: Outcome) -> Response {
-        response.errors.truncate(MAX_ERRORS);
+        response.errors.truncate(self.max_errors);
         for error in &mut response.errors {
             classify(error);
             error.extensions.get_or_insert_default().set("requestId", self.request_id.as_str());
+        }
+        if !matches!(outcome, Outcome::Executed) {
+            let mut bytes = 0;
+            response.errors.retain(|it| {
+                bytes += serde_json::to_vec(it).map_or(usize::MAX / 2, |it| it.len());
+                bytes <= MAX_REFUSAL_BYTES
+            });
         }
         let status = match outcome {
             Outcome::Executed => StatusCode::OK,

@@ -20,11 +20,9 @@ use crate::{
     auth::{Origin, SignIn, Tokens},
     clock::Clock,
     db::Gate,
-    graphql::ApiSchema,
+    graphql::{ApiSchema, Limits, Rates},
 };
 
-/// Largest body of a request, in bytes.
-pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// The header in which a response names its request.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest `User-Agent` that is kept, in characters.
@@ -48,6 +46,10 @@ pub struct AppParts {
     pub clock: Clock,
     /// How long a request may take altogether.
     pub deadline: Duration,
+    /// How large a request may be.
+    pub limits: Limits,
+    /// How much one may use.
+    pub rates: Arc<Rates>,
 }
 
 impl std::ops::Deref for App {
@@ -71,7 +73,7 @@ pub fn router(parts: AppParts) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/.well-known/jwks.json", get(jwks))
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(DefaultBodyLimit::max(parts.limits.body_bytes))
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(header(header::REFERRER_POLICY, "no-referrer"))
         .layer(header(header::X_FRAME_OPTIONS, "DENY"))

@@ -118,6 +118,11 @@ impl From<InvitationError> for Meaning {
         match error {
             InvitationError::Forbidden => Self::Refuse(ApiError::forbidden()),
             InvitationError::Impersonated => Self::Refuse(ApiError::impersonated()),
+            InvitationError::Unconfirmed => mend(
+                UserErrorCode::Invalid,
+                "",
+                "Confirm your own e-mail first: requestEmailVerification sends a link.",
+            ),
             InvitationError::InvalidEmail => mend(UserErrorCode::Invalid, "email", "This is no e-mail address."),
             InvitationError::EmailTaken => {
                 mend(UserErrorCode::EmailTaken, "email", "Somebody with this e-mail is a user already.")
@@ -162,6 +167,7 @@ pub struct InvitationMutation;
 impl InvitationMutation {
     /// Asks somebody by mail to join the tenant, within 7 days. Administrators only. Who is invited again gets a new link,
     /// and the older one is out of force. `EMAIL_TAKEN` where the person is a user with as much to say already.
+    /// Who invites has confirmed his own e-mail before.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn invite_user(&self, ctx: &Context<'_>, input: InviteUserInput) -> Result<InviteUserPayload, ApiError> {
         let work = ctx.work()?;

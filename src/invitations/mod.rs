@@ -18,6 +18,7 @@ use crate::{
     outbox::{self, Effect},
     paging::{Page, Slice},
     usage::{self, Meter, Period},
+    users,
 };
 
 /// Longest e-mail, in bytes (RFC 5321).
@@ -78,6 +79,8 @@ pub enum InvitationError {
     Forbidden,
     /// Whoever acts as somebody else cannot invite.
     Impersonated,
+    /// Who invites has not confirmed his own e-mail.
+    Unconfirmed,
     /// This is no e-mail.
     InvalidEmail,
     /// Somebody with this e-mail can sign in already, in this role or a higher one.
@@ -118,6 +121,7 @@ pub async fn list(
 /// `EmailTaken` where he is a user who may do as much already.
 pub async fn invite(caller: &Caller<'_>, email: &str, role: Role) -> Result<Invitation, InvitationError> {
     refuse_others(caller)?;
+    refuse_unconfirmed(caller).await?;
     let email = normalise_email(email);
     if email.len() > MAX_EMAIL_BYTES || !mail::is_address(&email) {
         return Err(InvitationError::InvalidEmail);
@@ -156,6 +160,7 @@ pub async fn invite(caller: &Caller<'_>, email: &str, role: Role) -> Result<Invi
 /// `NotFound` where none is pending.
 pub async fn resend(caller: &Caller<'_>, id: InvitationId) -> Result<Invitation, InvitationError> {
     refuse_others(caller)?;
+    refuse_unconfirmed(caller).await?;
     let now = caller.clock.now();
     let found = queries::prolong(caller.tx, id, now + INVITATION_LIFE).await?.ok_or(InvitationError::NotFound)?;
     send(caller, &found, now).await?;
@@ -173,6 +178,13 @@ pub async fn revoke(caller: &Caller<'_>, id: InvitationId) -> Result<Invitation,
     let changes = Changes::default().field("status", "PENDING", "REVOKED");
     audit::record(caller, "invitations.revoke", "invitation", Some(id.0), changes).await?;
     Ok(found)
+}
+
+/// Whoever has mail sent to others has shown that he reads his own.
+async fn refuse_unconfirmed(caller: &Caller<'_>) -> Result<(), InvitationError> {
+    let id = caller.viewer.user;
+    let inviter = users::by_ids(caller.tx, &[id]).await?.remove(&id);
+    if inviter.is_some_and(|it| it.email_verified_at.is_some()) { Ok(()) } else { Err(InvitationError::Unconfirmed) }
 }
 
 fn refuse_others(caller: &Caller<'_>) -> Result<(), InvitationError> {

@@ -17,7 +17,7 @@ use uuid::Uuid;
 pub use letters::{Letter, Subject};
 
 /// How long the mail server may take for one mail.
-const SEND_LIMIT: Duration = Duration::from_secs(30);
+pub const SEND_LIMIT: Duration = Duration::from_secs(30);
 
 /// Why a mail was not sent.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -82,10 +82,15 @@ impl Mailer {
     pub async fn send(&self, id: Uuid, written_at: Timestamp, letter: &Letter) -> Result<(), MailError> {
         let message = self.message(id, written_at, letter)?;
         match &self.transport {
-            Transport::Smtp(smtp) => match smtp.send(message).await {
-                Ok(_) => Ok(()),
-                Err(error) if error.is_permanent() => Err(MailError::Hopeless(error.to_string())),
-                Err(error) => Err(MailError::Later(error.to_string())),
+            Transport::Smtp(smtp) => match tokio::time::timeout(SEND_LIMIT, smtp.send(message)).await {
+                Err(_) => Err(MailError::Later("no answer in time".into())),
+                Ok(sent) => match sent {
+                    Ok(_) => Ok(()),
+                    // A refusal for good. It may be of ours and not of the recipient's making (a greeting, a wrong password),
+                    // so whoever carries this out does not believe it at once.
+                    Err(error) if error.is_permanent() => Err(MailError::Hopeless(error.to_string())),
+                    Err(error) => Err(MailError::Later(error.to_string())),
+                },
             },
             Transport::Folder(folder) => {
                 let (path, beside) = (folder.join(format!("{id}.eml")), folder.join(format!("{id}.new")));
@@ -139,6 +144,15 @@ impl header::Header for AutoSubmitted {
     }
 }
 
+/// Whether a name holds what a mail program would turn into a link: names stand in mail to strangers.
+pub fn looks_like_link(name: &str) -> bool {
+    name.contains("://")
+        || name.split_whitespace().any(|word| {
+            let (host, path) = word.split_once('/').unwrap_or((word, ""));
+            word.to_lowercase().starts_with("www.") || (!path.is_empty() && host.trim_matches('.').contains('.'))
+        })
+}
+
 /// Whether mail can be sent to this (RFC 5321, with Unicode names as in RFC 6531).
 pub fn is_address(text: &str) -> bool {
     Address::from_str(text).is_ok()
@@ -190,6 +204,16 @@ mod tests {
         assert!(html.contains("&#60;b&#62;Ü&#60;/b&#62;") && !html.contains("<b>Ü"), "{html}");
         assert!(html.contains("#112233") && html.contains("https://acme.test/l.png") && html.contains("lang=\"nl\""));
         assert!(text.contains("<b>Ü</b>") && text.contains("https://acme.test/a#b=c"), "{text}");
+    }
+
+    #[test]
+    fn names_are_no_links() {
+        for link in ["see https://evil.test", "evil.example/prize", "www.evil.example", "You won, see a.b/c now"] {
+            assert!(looks_like_link(link), "{link}");
+        }
+        for name in ["Acme Ltd.", "Salon A/B", "Dr. No", "24/7 Fitness", "St. John's", "www"] {
+            assert!(!looks_like_link(name), "{name}");
+        }
     }
 
     #[test]

@@ -15,6 +15,8 @@ use crate::{
 pub const LEASE: SignedDuration = SignedDuration::from_secs(120);
 /// Attempts after which an effect is given up: with the delays between them, some two days.
 pub const MAX_ATTEMPTS: i32 = 17;
+/// Attempts after which an effect is given up that looks hopeless: within three minutes.
+pub const HOPELESS_ATTEMPTS: i32 = 4;
 /// Delay after the first failure; each further one doubles it.
 const FIRST_DELAY: SignedDuration = SignedDuration::from_secs(15);
 /// Longest delay.
@@ -57,6 +59,18 @@ pub enum Effect {
     /// The directory copies what the tenant's own store says: name, status, plan.
     #[serde(rename = "directory.sync_tenant")]
     SyncTenant,
+    /// The directory notes that a mailbox is its user's.
+    #[serde(rename = "directory.verify_login")]
+    VerifyLogin {
+        /// Whose.
+        user: Uuid,
+    },
+    /// A registration that nobody confirmed is removed.
+    #[serde(rename = "registrations.expire")]
+    ExpireRegistration {
+        /// Which.
+        registration: Uuid,
+    },
     /// The directory forgets a person who was erased.
     #[serde(rename = "directory.forget_login")]
     ForgetLogin {
@@ -110,9 +124,17 @@ pub async fn enqueue(tx: &ScopedTx, effect: &Effect, now: Timestamp) -> Result<U
 /// # Errors
 /// When the statement fails.
 pub async fn enqueue_as(tx: &ScopedTx, id: Uuid, effect: &Effect, now: Timestamp) -> Result<(), DbError> {
-    queries::insert(tx, id, effect, now).await?;
+    queries::insert(tx, id, effect, now, now).await?;
     tx.wake_on_commit();
     Ok(())
+}
+
+/// Writes an effect that is not to happen before an instant.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn enqueue_at(tx: &ScopedTx, effect: &Effect, at: Timestamp, now: Timestamp) -> Result<(), DbError> {
+    queries::insert(tx, uuid_v7(now), effect, now, at).await
 }
 
 /// Takes up to `limit` effects that are due, oldest first; whoever else looks at the same time gets others. They are due
@@ -132,8 +154,8 @@ pub async fn done(tx: &ScopedTx, id: Uuid) -> Result<(), DbError> {
     queries::delete(tx, id).await
 }
 
-/// The effect failed: it is tried again later, or given up where that is `hopeless` or was tried often enough. Returns
-/// whether it was given up.
+/// The effect failed: it is tried again later, or given up where it was tried often enough; soon where it looks
+/// `hopeless`, since whoever says so may be wrong for a moment. Returns whether it was given up.
 ///
 /// # Errors
 /// When the statement fails.
@@ -144,7 +166,7 @@ pub async fn failed(
     hopeless: bool,
     now: Timestamp,
 ) -> Result<bool, DbError> {
-    let dead = hopeless || taken.attempt >= MAX_ATTEMPTS;
+    let dead = taken.attempt >= if hopeless { HOPELESS_ATTEMPTS } else { MAX_ATTEMPTS };
     let error: String = error.chars().filter(|it| *it != '\0').take(2000).collect();
     queries::note_failure(tx, taken.id, &error, now + delay(taken.attempt), dead.then_some(now)).await?;
     Ok(dead)

@@ -11,14 +11,20 @@ use crate::{
 };
 
 /// Adds an effect, unless its id is there.
-pub async fn insert(tx: &ScopedTx, id: Uuid, effect: &Effect, now: Timestamp) -> Result<(), DbError> {
+pub async fn insert(
+    tx: &ScopedTx,
+    id: Uuid,
+    effect: &Effect,
+    now: Timestamp,
+    available_at: Timestamp,
+) -> Result<(), DbError> {
     let effect = serde_json::to_value(effect).map_err(|error| DbError::Corrupt(error.to_string()))?;
     let (kind, payload) = (effect["kind"].as_str(), effect.get("payload").cloned().unwrap_or_else(|| json!({})));
     tx.execute(
         "-- outbox.insert
         insert into outbox (tenant_id, id, kind, payload, created_at, available_at)
-        values ($1, $2, $3, $4, $5, $5) on conflict do nothing",
-        &[&tx.tenant(), &id, &kind, &payload, &now],
+        values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
+        &[&tx.tenant(), &id, &kind, &payload, &now, &available_at],
     )
     .await
 }

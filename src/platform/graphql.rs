@@ -305,6 +305,15 @@ pub struct UpdateTenantAsPlatformInput {
     booking_rules: Option<BookingRulesInput>,
 }
 
+/// Whom to invite to administer a tenant that nobody administers.
+#[derive(InputObject)]
+pub struct InviteAdministratorInput {
+    /// Which tenant.
+    id: ID,
+    /// To whom the mail goes.
+    email: String,
+}
+
 /// A tenant to be suspended.
 #[derive(InputObject)]
 pub struct SuspendTenantInput {
@@ -403,6 +412,13 @@ payload!(
     }
 );
 payload!(
+    /// The outcome of `inviteAdministrator`.
+    InviteAdministratorPayload {
+        /// The tenant.
+        tenant: PlatformTenant
+    }
+);
+payload!(
     /// The outcome of `updateTenantAsPlatform`.
     UpdateTenantAsPlatformPayload {
         /// The tenant.
@@ -465,6 +481,9 @@ impl From<PlatformError> for Meaning {
         match error {
             PlatformError::NotFound => mend(UserErrorCode::NotFound, "id", "There is no such tenant."),
             PlatformError::PlanNotFound => mend(UserErrorCode::NotFound, "plan", "There is no such plan."),
+            PlatformError::HasAdministrator => {
+                mend(UserErrorCode::InUse, "id", "The tenant has an administrator, who can invite by himself.")
+            }
             PlatformError::InvalidTransition(status) => mend(
                 UserErrorCode::InvalidTransition,
                 "id",
@@ -543,6 +562,21 @@ impl PlatformMutation {
         };
         let made = operator.create(request.sign_in()?, draft).await;
         Ok(tenant(&operator, made).await?.into())
+    }
+
+    /// Invites somebody to administer a tenant that nobody administers: whose first administrator did not accept, or is
+    /// gone. `IN_USE` where there is one who can sign in.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    async fn invite_administrator(
+        &self,
+        ctx: &Context<'_>,
+        input: InviteAdministratorInput,
+    ) -> Result<InviteAdministratorPayload, ApiError> {
+        let request = ctx.request();
+        let operator = request.operator()?;
+        let id = parse_id(&input.id, "input.id")?;
+        let invited = operator.invite_administrator(request.sign_in()?, id, &input.email).await;
+        Ok(tenant(&operator, invited).await?.into())
     }
 
     /// Changes a tenant's settings, as its own administrator can.

@@ -1,8 +1,8 @@
 //! The operator's side: every tenant of the deployment, seen and kept by platform administrators.
 //!
-//! What a tenant is stands in its own store; the directory has a copy for lists. So a change is made in the store, with an
-//! event in the tenant's own audit log, and copied to the directory right after; should that be interrupted, an effect in
-//! the tenant's outbox copies it later.
+//! What a tenant is stands in its own store; the directory has a copy for lists. So the directory first notes that a copy
+//! will be wanted, then the change is made in the store, with an event in the tenant's own audit log, and copied right
+//! after. Should that be interrupted, background work finds the note and copies.
 
 pub mod graphql;
 mod queries;
@@ -18,12 +18,14 @@ use crate::{
     auth::{Origin, PlatformViewer, SignIn, SignInError, TenantDraft, operators},
     clock::Clock,
     db::{Access, DbError, Gate, Scope, ScopedTx},
+    fault,
     ids::{AdministratorId, PlanId, TenantId},
-    outbox::{self, Effect},
     paging::{Page, Slice},
     tenants::{self, Isolation, SettingsError, SettingsPatch, Tenant, TenantStatus, features::Feature},
 };
 
+/// How long whoever changes a tenant has to copy the change, before background work does: longer than any request.
+const COPY_LIMIT: SignedDuration = SignedDuration::from_secs(60);
 /// How long a deleted tenant can be restored.
 pub const RESTORE_LIFE: SignedDuration = SignedDuration::from_hours(30 * 24);
 
@@ -118,6 +120,8 @@ pub enum PlatformError {
     NotFound,
     /// There is no such plan.
     PlanNotFound,
+    /// The tenant has an administrator, who invites by himself.
+    HasAdministrator,
     /// A tenant in this status is not brought into that one.
     InvalidTransition(TenantStatus),
     /// A value is out of its bounds: which field, and what it has to be.
@@ -237,9 +241,10 @@ impl Operator<'_> {
     /// # Errors
     /// What [`SignIn::create_tenant`] says.
     pub async fn create(&self, sign_in: &SignIn, draft: TenantDraft) -> Result<Listed, PlatformError> {
+        self.refuse_ended().await?;
         let details = json!({ "slug": draft.slug });
-        self.note("tenants.create", None, &details).await?;
         let id = sign_in.create_tenant(draft, self.viewer.administrator, self.origin).await?;
+        self.note("tenants.create", Some(id), &details).await?;
         self.tenant(id).await?.ok_or(PlatformError::NotFound)
     }
 
@@ -306,9 +311,8 @@ impl Operator<'_> {
         action: &'static str,
         to: impl FnOnce(Tenant, Timestamp) -> Result<Tenant, PlatformError>,
     ) -> Result<Listed, PlatformError> {
-        self.note(action, Some(id), &json!({})).await?;
         let now = self.clock.now();
-        let (store, before) = self.enter(id).await?;
+        let (store, before) = self.enter(id, now).await?;
         let after = to(before.clone(), now)?;
         tenants::set_state(&store, &after, now).await?;
         let changes = Changes::default()
@@ -323,9 +327,8 @@ impl Operator<'_> {
     /// # Errors
     /// `NotFound`, and what settings say.
     pub async fn update(&self, id: TenantId, patch: SettingsPatch) -> Result<Listed, PlatformError> {
-        self.note("tenants.update", Some(id), &json!({})).await?;
         let now = self.clock.now();
-        let (store, _) = self.enter(id).await?;
+        let (store, _) = self.enter(id, now).await?;
         let (_, changes) = tenants::settings::apply(&store, patch, now).await?;
         self.finish(store, "tenants.update", changes, now).await
     }
@@ -335,7 +338,6 @@ impl Operator<'_> {
     /// # Errors
     /// `NotFound`, `PlanNotFound`.
     pub async fn change_plan(&self, id: TenantId, plan: &str) -> Result<Listed, PlatformError> {
-        self.note("tenants.change_plan", Some(id), &json!({ "plan": plan })).await?;
         let now = self.clock.now();
         let directory = self.directory();
         let plans = queries::plans(&directory).await?;
@@ -343,7 +345,7 @@ impl Operator<'_> {
         drop(directory);
         let key = |id: PlanId| plans.iter().find(|it| it.id == id).map(|it| it.key.clone());
         let new = plans.iter().find(|it| it.key == plan).ok_or(PlatformError::PlanNotFound)?;
-        let (store, before) = self.enter(id).await?;
+        let (store, before) = self.enter(id, now).await?;
         tenants::set_plan(&store, new.id, &new.limits, &new.features, now).await?;
         let changes = Changes::default().field("plan", json!(key(before.plan)), new.key.clone());
         self.finish(store, "tenants.change_plan", changes, now).await
@@ -369,8 +371,7 @@ impl Operator<'_> {
         if expires_at.is_some_and(|it| it <= now) {
             return Err(PlatformError::Invalid("expiresAt", "It must be in the future."));
         }
-        self.note("tenants.set_feature", Some(id), &json!({ "key": key, "enabled": enabled })).await?;
-        let (store, _) = self.enter(id).await?;
+        let (store, _) = self.enter(id, now).await?;
         let before = tenants::features::is_enabled(&store, key, now).await?;
         tenants::set_feature(&store, key, enabled.map(|it| (it, expires_at)), now).await?;
         let features = tenants::features::all(&store, now).await?;
@@ -384,16 +385,51 @@ impl Operator<'_> {
         Ok(features)
     }
 
-    /// Directory: looks at his session, and notes what he is about to do.
+    /// Invites somebody to administer a tenant that has no administrator who can sign in.
+    ///
+    /// # Errors
+    /// `NotFound`, `HasAdministrator`, `Invalid`.
+    pub async fn invite_administrator(
+        &self,
+        sign_in: &SignIn,
+        id: TenantId,
+        email: &str,
+    ) -> Result<Listed, PlatformError> {
+        self.tenant(id).await?.ok_or(PlatformError::NotFound)?;
+        if !sign_in.invite_administrator(id, email, self.viewer, self.origin).await? {
+            return Err(PlatformError::HasAdministrator);
+        }
+        self.note("tenants.invite_administrator", Some(id), &json!({})).await?;
+        self.tenant(id).await?.ok_or(PlatformError::NotFound)
+    }
+
+    /// Directory: looks at his session.
+    async fn refuse_ended(&self) -> Result<(), DbError> {
+        let directory = self.directory();
+        queries::plans(&directory).await?;
+        directory.end_read();
+        Ok(())
+    }
+
+    /// Directory: notes what he did.
     async fn note(&self, action: &'static str, tenant: Option<TenantId>, details: &Value) -> Result<(), DbError> {
         let directory = self.gate.directory(self.viewer.scope(tenant), Access::Write);
         operators::note(&directory, self.viewer, action, tenant, details, self.origin, self.clock.now()).await?;
         directory.commit().await
     }
 
-    /// The tenant's store, with the tenant as it is.
-    async fn enter(&self, id: TenantId) -> Result<(ScopedTx, Tenant), PlatformError> {
+    /// The tenant's store, with the tenant as it is; nobody else of the platform changes it meanwhile. The directory has
+    /// looked at his session, and knows that a copy will be wanted.
+    async fn enter(&self, id: TenantId, now: Timestamp) -> Result<(ScopedTx, Tenant), PlatformError> {
+        let directory = self.gate.directory(self.viewer.scope(Some(id)), Access::Write);
+        let known = queries::want_copy(&directory, now).await?;
+        directory.commit().await?;
+        drop(directory);
+        if !known {
+            return Err(PlatformError::NotFound);
+        }
         let store = self.gate.tenant(self.viewer.scope(Some(id)), Access::Write);
+        tenants::lock(&store).await?;
         let tenant = tenants::find(&store).await?.ok_or(PlatformError::NotFound)?;
         Ok((store, tenant))
     }
@@ -410,10 +446,12 @@ impl Operator<'_> {
         let changes = changes.field("platform_administrator", Value::Null, self.viewer.email.to_string());
         let event = audit::Event::of_platform(Some(self.viewer.administrator.0), action, Some(id.0));
         audit::record_as(&store, event.with(changes), now, self.origin).await?;
-        outbox::enqueue(&store, &Effect::SyncTenant, now).await?;
+        fault::point("platform.uncommitted");
         store.commit().await?;
         drop(store);
+        fault::point("platform.committed");
         sync(self.gate, id, now).await?;
+        self.note(action, Some(id), &json!({})).await?;
         self.tenant(id).await?.ok_or(PlatformError::NotFound)
     }
 }
@@ -436,19 +474,39 @@ pub async fn plan_keys(directory: &ScopedTx) -> Result<HashMap<PlanId, String>, 
     Ok(queries::plans(directory).await?.into_iter().map(|it| (it.id, it.key)).collect())
 }
 
-/// Copies what a tenant's own store says to the directory. Done again it changes nothing.
+/// Copies what a tenant's own store says to the directory. Done again it changes nothing, and an older copy never
+/// replaces a newer one.
 ///
 /// # Errors
 /// When a statement fails.
-pub async fn sync(gate: &Gate, id: TenantId, now: Timestamp) -> Result<(), DbError> {
+pub async fn sync(gate: &Gate, id: TenantId, wanted_before: Timestamp) -> Result<(), DbError> {
     let store = gate.tenant(Scope::platform(Some(id)), Access::Read);
     let tenant = tenants::find(&store).await?;
     store.end_read();
     drop(store);
     let Some(tenant) = tenant else { return Ok(()) };
     let directory = gate.directory(Scope::worker(id), Access::Write);
-    queries::copy(&directory, &tenant, now).await?;
+    queries::copy(&directory, &tenant).await?;
+    queries::copied(&directory, wanted_before).await?;
     directory.commit().await
+}
+
+/// Copies every tenant whose change was not copied in time, because whoever made it was interrupted. Returns how many.
+///
+/// # Errors
+/// When a statement fails; then the rest is copied by the next call.
+pub async fn copy_wanted(gate: &Gate, now: Timestamp) -> Result<usize, DbError> {
+    let before = now - COPY_LIMIT;
+    let directory = gate.directory(Scope::platform(None), Access::Read);
+    let wanted = queries::wanted(&directory, before).await?;
+    directory.end_read();
+    drop(directory);
+    for id in &wanted {
+        if let Err(error) = sync(gate, *id, before).await {
+            tracing::warn!(%error, tenant.id = %id, "a change of a tenant cannot be copied to the directory");
+        }
+    }
+    Ok(wanted.len())
 }
 
 /// Every tenant that may have background work.
@@ -472,18 +530,26 @@ pub async fn erase_expired(gate: &Gate, now: Timestamp) -> Result<usize, DbError
     directory.end_read();
     drop(directory);
     for id in &expired {
-        let store = gate.tenant(Scope::platform(Some(*id)), Access::Write);
-        tenants::erase(&store).await?;
-        // Restored, or not erased for another reason: the directory keeps it.
-        let is_gone = tenants::find(&store).await?.is_none();
-        store.commit().await?;
-        drop(store);
-        if is_gone {
-            let directory = gate.directory(Scope::platform(Some(*id)), Access::Write);
-            queries::delete(&directory).await?;
-            operators::note_work(&directory, "tenants.erase", *id, now).await?;
-            directory.commit().await?;
+        // One that cannot be erased now holds none of the others up.
+        if let Err(error) = erase(gate, *id, now).await {
+            tracing::warn!(%error, tenant.id = %id, "a deleted tenant cannot be erased");
         }
     }
     Ok(expired.len())
+}
+
+async fn erase(gate: &Gate, id: TenantId, now: Timestamp) -> Result<(), DbError> {
+    let store = gate.tenant(Scope::platform(Some(id)), Access::Write);
+    tenants::erase(&store).await?;
+    // Restored, or not erased for another reason: the directory keeps it.
+    let is_gone = tenants::find(&store).await?.is_none();
+    store.commit().await?;
+    drop(store);
+    if is_gone {
+        let directory = gate.directory(Scope::platform(Some(id)), Access::Write);
+        queries::delete(&directory).await?;
+        operators::note_work(&directory, "tenants.erase", id, now).await?;
+        directory.commit().await?;
+    }
+    Ok(())
 }

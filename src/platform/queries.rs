@@ -194,13 +194,13 @@ pub async fn plans(directory: &ScopedTx) -> Result<Vec<Plan>, DbError> {
     Ok(rows.iter().map(read).collect())
 }
 
-/// Copies what the tenant's own store says.
-pub async fn copy(directory: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result<(), DbError> {
+/// Copies what the tenant's own store says, unless something newer was copied.
+pub async fn copy(directory: &ScopedTx, tenant: &Tenant) -> Result<(), DbError> {
     directory
         .execute(
             "-- platform.copy
             update tenants set name = $2, state = $3, plan_id = $4, suspended_reason = $5, erase_after = $6, changed_at = $7
-             where id = $1 and state <> 'CREATING'",
+             where id = $1 and state <> 'CREATING' and (changed_at is null or changed_at <= $7)",
             &[
                 &directory.tenant(),
                 &tenant.name,
@@ -208,10 +208,45 @@ pub async fn copy(directory: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Resu
                 &tenant.plan,
                 &tenant.suspended_reason,
                 &tenant.erase_after,
-                &now,
+                &tenant.updated_at,
             ],
         )
         .await
+}
+
+/// Notes that a copy of the scope's tenant will be wanted; `false` when there is no such tenant.
+pub async fn want_copy(directory: &ScopedTx, now: Timestamp) -> Result<bool, DbError> {
+    let row = directory
+        .query_opt(
+            "-- platform.want_copy
+            update tenants set sync_wanted_at = $2 where id = $1 and state <> 'CREATING' returning true",
+            &[&directory.tenant(), &now],
+        )
+        .await?;
+    Ok(row.is_some())
+}
+
+/// What was wanted up to this instant was copied.
+pub async fn copied(directory: &ScopedTx, wanted_before: Timestamp) -> Result<(), DbError> {
+    directory
+        .execute(
+            "-- platform.copied
+            update tenants set sync_wanted_at = null where id = $1 and sync_wanted_at <= $2",
+            &[&directory.tenant(), &wanted_before],
+        )
+        .await
+}
+
+/// Tenants of which a copy was wanted before this instant.
+pub async fn wanted(directory: &ScopedTx, before: Timestamp) -> Result<Vec<TenantId>, DbError> {
+    let rows = directory
+        .query(
+            "-- platform.wanted
+            select id from tenants where sync_wanted_at <= $1 order by sync_wanted_at limit 100",
+            &[&before],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 /// Tenants that may have background work.

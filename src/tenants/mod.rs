@@ -56,6 +56,8 @@ pub struct Tenant {
     pub erase_after: Option<Timestamp>,
     /// When it was made.
     pub created_at: Timestamp,
+    /// When anything of this was changed last.
+    pub updated_at: Timestamp,
 }
 
 /// Whether a tenant is served.
@@ -160,6 +162,14 @@ pub async fn current(tx: &ScopedTx) -> Result<Tenant, DbError> {
     queries::current(tx).await
 }
 
+/// Directory: how much the scope's tenant may ask of the API in a minute, by its plan; `None` where the plan says nothing.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn api_cost(directory: &ScopedTx) -> Result<Option<i64>, DbError> {
+    queries::api_cost(directory).await
+}
+
 /// Directory: registers a tenant and returns its id. One whose slug is taken stays as it is, and its id is returned.
 ///
 /// # Errors
@@ -228,6 +238,14 @@ pub async fn set_feature(
         Some((enabled, expires_at)) => queries::upsert_override(tx, key, enabled, expires_at, now).await,
         None => queries::delete_override(tx, key).await,
     }
+}
+
+/// Store: lets nobody else change the tenant until the transaction ends.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn lock(tx: &ScopedTx) -> Result<(), DbError> {
+    queries::lock_settings(tx).await
 }
 
 /// Store: the tenant of the scope, if the store holds it.

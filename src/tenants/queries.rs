@@ -24,7 +24,8 @@ pub async fn find(tx: &ScopedTx) -> Result<Option<Tenant>, DbError> {
                    coalesce(s.time_zone, t.time_zone), coalesce(s.currency, t.currency), t.plan_id, t.limits,
                    t.created_at, t.features, coalesce(s.locale, 'en'), s.logo_url, s.primary_color, s.accent_color,
                    coalesce(s.open_registration, false), s.min_notice_minutes, s.max_ahead_days,
-                   s.cancel_notice_minutes, t.suspended_reason, t.erase_after
+                   s.cancel_notice_minutes, t.suspended_reason, t.erase_after,
+                   greatest(t.updated_at, s.updated_at)
               from tenant_state t left join tenant_settings s on s.tenant_id = t.tenant_id
              where t.tenant_id = $1",
             &[&tx.tenant()],
@@ -63,8 +64,21 @@ fn read_tenant(row: &Row) -> Result<Tenant, DbError> {
         },
         suspended_reason: row.get(19),
         erase_after: row.get(20),
+        updated_at: row.get(21),
         created_at: row.get(9),
     })
+}
+
+/// Directory: the limit of the plan.
+pub async fn api_cost(directory: &ScopedTx) -> Result<Option<i64>, DbError> {
+    let row = directory
+        .query_opt(
+            "-- tenants.api_cost
+            select (p.limits ->> 'api_cost')::bigint from tenants t join plans p on p.id = t.plan_id where t.id = $1",
+            &[&directory.tenant()],
+        )
+        .await?;
+    Ok(row.and_then(|row| row.get(0)))
 }
 
 /// Directory: adds a tenant unless its slug is taken, and returns the id of whoever has the slug.

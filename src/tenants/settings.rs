@@ -212,7 +212,10 @@ impl SettingsPatch {
 /// A tenant's name without space around; `None` when it is empty or too long.
 pub fn checked_name(name: &str) -> Option<String> {
     let name = name.trim();
-    let fits = !name.is_empty() && name.chars().count() <= MAX_NAME && !name.chars().any(char::is_control);
+    let fits = !name.is_empty()
+        && name.chars().count() <= MAX_NAME
+        && !name.chars().any(char::is_control)
+        && !crate::mail::looks_like_link(name);
     fits.then(|| name.to_owned())
 }
 

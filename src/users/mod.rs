@@ -178,8 +178,45 @@ pub async fn rename(caller: &Caller<'_>, id: UserId, name: Option<&str>) -> Resu
 /// A person's name without space around; `None` when it is empty, too long or of more than a line.
 pub fn checked_name(name: &str) -> Option<String> {
     let name = name.trim();
-    let fits = !name.is_empty() && name.chars().count() <= MAX_NAME && !name.chars().any(char::is_control);
+    let fits = !name.is_empty()
+        && name.chars().count() <= MAX_NAME
+        && !name.chars().any(char::is_control)
+        && !crate::mail::looks_like_link(name);
     fits.then(|| name.to_owned())
+}
+
+/// Lets nobody else change roles and statuses until the transaction ends.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn lock_roles(tx: &ScopedTx) -> Result<(), DbError> {
+    queries::lock_administrators(tx).await
+}
+
+/// How many administrators can sign in.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn count_administrators(tx: &ScopedTx) -> Result<i64, DbError> {
+    queries::count_administrators(tx).await
+}
+
+/// Takes pending invitations of this e-mail back.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn revoke_invitations(tx: &ScopedTx, email: &str, now: Timestamp) -> Result<(), DbError> {
+    queries::revoke_invitations(tx, email, now).await
+}
+
+/// Whether the plan allows one more user now. Who joins asks again, by [`take_place`].
+///
+/// # Errors
+/// When a statement fails.
+pub async fn has_place(tx: &ScopedTx) -> Result<bool, DbError> {
+    let (active, tenant) = futures_util::join!(queries::count_active(tx), tenants::current(tx));
+    let active = active?;
+    Ok(tenant?.limits.of("users").is_none_or(|most| active < most))
 }
 
 /// Makes room for one more user who can sign in; `false` when the plan allows none.
@@ -190,9 +227,7 @@ pub fn checked_name(name: &str) -> Option<String> {
 /// When a statement fails.
 pub async fn take_place(tx: &ScopedTx) -> Result<bool, DbError> {
     queries::lock_places(tx).await?;
-    let (active, tenant) = futures_util::join!(queries::count_active(tx), tenants::current(tx));
-    let active = active?;
-    Ok(tenant?.limits.of("users").is_none_or(|most| active < most))
+    has_place(tx).await
 }
 
 /// Erases a person: name, e-mail, notes of his bookings, what the audit log knows of him, and how he signs in. What he
@@ -239,6 +274,10 @@ pub async fn set_role(caller: &Caller<'_>, id: UserId, role: Role) -> Result<Use
     }
     refuse_last_administrator(caller.tx, &before).await?;
     let user = queries::update_role(caller.tx, id, role, caller.clock.now()).await?.ok_or(UserError::NotFound)?;
+    if role < before.role {
+        // What he was asked to be before does not raise him again.
+        queries::revoke_invitations(caller.tx, &before.email, caller.clock.now()).await?;
+    }
     let changes = Changes::default().field("role", before.role.as_str(), role.as_str());
     audit::record(caller, "users.set_role", "user", Some(id.0), changes).await?;
     Ok(user)
@@ -262,6 +301,10 @@ pub async fn set_status(caller: &Caller<'_>, id: UserId, status: UserStatus) -> 
     }
     refuse_last_administrator(caller.tx, &before).await?;
     let user = queries::update_status(caller.tx, id, status, caller.clock.now()).await?.ok_or(UserError::NotFound)?;
+    if status == UserStatus::Deactivated {
+        // Nor does an older invitation have him back.
+        queries::revoke_invitations(caller.tx, &before.email, caller.clock.now()).await?;
+    }
     let changes = Changes::default().field("status", before.status.as_str(), status.as_str());
     audit::record(caller, "users.set_status", "user", Some(id.0), changes).await?;
     Ok(user)

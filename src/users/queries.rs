@@ -199,13 +199,31 @@ pub async fn erase_invitations(
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Removes what the person wrote into bookings.
+/// Removes what the person wrote into bookings, and what was written about his.
 pub async fn erase_notes(tx: &ScopedTx, customer: UserId, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- users.erase_notes
         update bookings set notes = null, updated_at = $3
          where tenant_id = $1 and customer_id = $2 and notes is not null",
         &[&tx.tenant(), &customer, &now],
+    )
+    .await?;
+    tx.execute(
+        "-- users.erase_reasons
+        update booking_transitions set reason = null
+         where tenant_id = $1 and customer_id = $2 and reason is not null",
+        &[&tx.tenant(), &customer],
+    )
+    .await
+}
+
+/// Takes pending invitations of this e-mail back.
+pub async fn revoke_invitations(tx: &ScopedTx, email: &str, now: Timestamp) -> Result<(), DbError> {
+    tx.execute(
+        "-- users.revoke_invitations
+        update invitations set status = 'REVOKED', settled_at = $3
+         where tenant_id = $1 and email = $2 and status = 'PENDING'",
+        &[&tx.tenant(), &email, &now],
     )
     .await
 }

@@ -91,6 +91,7 @@ async fn fields_come_in_the_order_of_the_document() {
             .insert("authorization", format!("Bearer {}", acme.user.token.as_ref().unwrap()).parse().unwrap());
         let (_, body) = app.send(request).await;
         let text = String::from_utf8(body).unwrap();
+        let text = text.split(",\"extensions\":").next().unwrap().to_owned();
         let keys: Vec<&str> = key.captures_iter(&text).map(|it| it.get(1).unwrap().as_str()).collect();
         let expected = "data z nodes name id viewer tenant name slug email bookings nodes id name role a plans key key key bookings nodes service name id customer email name status";
         assert_eq!(keys.join(" "), expected, "{text}");
@@ -196,13 +197,19 @@ async fn large_deep_and_wide_documents_are_refused_in_a_small_answer() {
         ),
         ("endless", "{ ...A } fragment A on Query { ...B } fragment B on Query { ...A }".into()),
         ("multiplied", "{ bookings(first: 100) { nodes { customer { bookings(first: 100) { nodes { customer { bookings(last: 100) { nodes { id } } } } } } } } }".into()),
+        ("aliases", format!("{{ {} }}", (0..20_000).map(|n| format!("a{n}: __typename ")).collect::<String>())),
+        ("many directives", format!("{{ plans {} {{ key }} }}", "@skip(if: false) ".repeat(20_000))),
+        ("the same", format!("{{ {} }}", "__typename ".repeat(50_000))),
+        ("deepest", "{a".repeat(100_000)),
+        ("texts", "\"".repeat(100_000)),
+        ("fat", format!("{{ {} }}", "💣".repeat(50_000))),
         ("wide", format!("{{ {} }}", (0..5_000).map(|n| format!("a{n}: plans {{ key }} ")).collect::<String>())),
         ("unknown", format!("{{ {} }}", (0..5_000).map(|n| format!("unknown{n} ")).collect::<String>())),
         ("directives", format!("{{ plans {} {{ key }} }}", "@skip(if: false) ".repeat(2_000))),
     ];
     for (name, document) in documents {
         let (response, body) = app.send(post(JSON, json!({ "query": document }).to_string())).await;
-        assert!(body.len() < 8_192, "{name}: {} bytes", body.len());
+        assert!(body.len() < 4_096, "{name}: {} bytes", body.len());
         let answer: Value = serde_json::from_slice(&body).unwrap();
         assert!(
             code(&answer).starts_with("GRAPHQL_"),

@@ -227,7 +227,7 @@ impl Argument {
         self.parent == "Platform"
             || ["updateTenantAsPlatform", "suspendTenant", "activateTenant", "deleteTenant", "restoreTenant"]
                 .contains(&field)
-            || ["changeTenantPlan", "setFeature", "impersonate"].contains(&field)
+            || ["changeTenantPlan", "setFeature", "impersonate", "inviteAdministrator"].contains(&field)
     }
 
     /// Runs the field with this id in the place, and something sensible wherever else something is required.

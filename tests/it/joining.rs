@@ -24,6 +24,12 @@ async fn call(person: &Person, field: &str, input: Value) -> Value {
     person.run_with(&query, json!({ "input": input })).await
 }
 
+async fn login_to(app: &TestApp, tenant: &str, email: &str, password: &str) -> Value {
+    let query = format!("mutation($input: LoginInput!) {{ login(input: $input) {{ {SESSION} }} }}");
+    let input = json!({ "email": email, "password": password, "tenant": tenant });
+    app.anonymous().run_with(&query, json!({ "input": input })).await
+}
+
 async fn login(app: &TestApp, email: &str, password: &str) -> Value {
     let query = format!("mutation($input: LoginInput!) {{ login(input: $input) {{ {SESSION} }} }}");
     app.anonymous().run_with(&query, json!({ "input": { "email": email, "password": password } })).await
@@ -58,6 +64,11 @@ async fn a_business_signs_up_and_confirms_its_mailbox() {
     assert_eq!(tenant["data"]["tenant"]["timeZone"], "America/Chicago");
     assert_eq!(tenant["data"]["tenant"]["status"], "ACTIVE");
     assert_eq!(tenant["data"]["billing"]["plan"]["key"], "free");
+
+    // Until the mailbox is his, the e-mail counts in this tenant alone; and nobody has mail sent in its name.
+    assert_eq!(code(&login(&app, "bill@initech.test", "seven printers and a bat").await), "WRONG_CREDENTIALS");
+    assert_eq!(code(&login_to(&app, "initech", "bill@initech.test", "seven printers and a bat").await), "");
+    assert_eq!(code(&call(&admin, "inviteUser", json!({ "email": "a@b.co", "role": "USER" })).await), "INVALID");
 
     let mail = app.mail_to("bill@initech.test").await;
     assert_eq!(mail.from, "Initech");
@@ -125,11 +136,14 @@ async fn what_was_begun_is_finished_or_abandoned() {
     let app = TestApp::start().await;
     call(&app.anonymous(), "signUp", sign_up("whole")).await;
     app.by_hand("update directory.tenants set state = 'CREATING'").await; // as if the last step had not come
-    assert_eq!(code(&login(&app, "bill@initech.test", "seven printers and a bat").await), "WRONG_CREDENTIALS");
+    assert_eq!(
+        code(&login_to(&app, "whole", "bill@initech.test", "seven printers and a bat").await),
+        "WRONG_CREDENTIALS"
+    );
     assert_eq!(app.sign_in.finish_or_abandon().await.unwrap(), 0, "it has a minute");
     app.by_hand("update directory.tenants set created_at = created_at - interval '2 minutes'").await;
     assert_eq!(app.sign_in.finish_or_abandon().await.unwrap(), 1);
-    assert_eq!(code(&login(&app, "bill@initech.test", "seven printers and a bat").await), "");
+    assert_eq!(code(&login_to(&app, "whole", "bill@initech.test", "seven printers and a bat").await), "");
 
     // One that is in the directory alone, and one that is in the store without an administrator.
     app.by_hand(
@@ -552,7 +566,10 @@ async fn an_erased_person_leaves_only_a_pseudonym() {
     )
     .await;
     call(&app.anonymous(), "requestPasswordReset", json!({ "email": "vera@example.test" })).await;
+    open(&acme).await;
+    call(&app.anonymous(), "registerUser", registration("vera@example.test")).await;
     app.mails().await;
+    acme.staff.set_status(json!({ "id": booking, "status": "CANCELLED", "reason": "Vera is ill" })).await;
 
     for person in [&acme.staff, &vera] {
         assert_eq!(code(&call(person, "deleteUser", json!({ "id": id })).await), "FORBIDDEN");
@@ -692,4 +709,80 @@ async fn features_come_with_the_plan() {
         team.user.run(query).await["data"]["tenant"],
         json!({ "branding": true, "nonsense": false, "features": features })
     );
+}
+
+/// Who signs up with somebody else's e-mail learns nothing of him, and changes nothing for him.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strangers_sign_up_touches_nobody() {
+    let app = TestApp::start().await;
+    app.tenant("acme").await;
+    let mut outcomes = Vec::new();
+    for (slug, email) in [("evil-one", "user@acme.test"), ("evil-two", "nobody@acme.test")] {
+        let mut input = sign_up(slug);
+        input["email"] = email.into();
+        assert_eq!(code(&call(&app.anonymous(), "signUp", input).await), "");
+        let without = login(&app, email, "seven printers and a bat").await;
+        let with = login_to(&app, slug, email, "seven printers and a bat").await;
+        outcomes.push((code(&without).to_owned(), code(&with).to_owned()));
+    }
+    assert_eq!(outcomes[0], outcomes[1], "known and unknown alike");
+    assert_eq!(code(&login(&app, "user@acme.test", PASSWORD).await), "", "the owner signs in as ever");
+    // Nor does the stranger's log tell of the owner.
+    login(&app, "user@acme.test", "mistyped").await;
+    call(&app.anonymous(), "requestPasswordReset", json!({ "email": "user@acme.test" })).await;
+    let mails = app.mails().await;
+    assert!(mails.iter().all(|it| it.from != "Initech" || it.subject.starts_with("Confirm")), "{mails:#?}");
+    let told = app.truth("select t.slug, e.action from shared.audit_events e join shared.tenant_state t using (tenant_id) where e.action in ('sessions.login_failed', 'users.request_password_reset') and t.slug like 'evil%'").await;
+    assert_eq!(told, Vec::<String>::new());
+}
+
+/// Who was let go or demoted does not come back by an older invitation; who is invited again comes as what he is invited.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_invitation_raises_nobody_again() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let token = invited(&app, &acme.admin, "user@acme.test", "STAFF").await;
+    assert_eq!(code(&call(&acme.admin, "deactivateUser", json!({ "id": acme.user.id.to_string() })).await), "");
+    assert_eq!(code(&call_accept(&app, &token, "X").await), "TOKEN_INVALID");
+    let token = invited(&app, &acme.admin, "staff@acme.test", "ADMIN").await;
+    assert_eq!(
+        code(&call(&acme.admin, "updateUserRole", json!({ "id": acme.staff.id.to_string(), "role": "USER" })).await),
+        ""
+    );
+    assert_eq!(code(&call_accept(&app, &token, "X").await), "TOKEN_INVALID");
+    app.by_hand("update shared.users set role = 'ADMIN', status = 'DEACTIVATED' where email = 'other@acme.test'").await;
+    let token = invited(&app, &acme.admin, "other@acme.test", "USER").await;
+    let back = call_accept(&app, &token, "X").await;
+    assert_eq!(back["data"]["acceptInvitation"]["user"]["role"], "USER", "{back}");
+    let log = acme
+        .admin
+        .run("{ auditEvents(filter: { action: \"invitations.accept\" }) { nodes { changes { field before after } } } }")
+        .await;
+    assert_eq!(
+        log["data"]["auditEvents"]["nodes"][0]["changes"],
+        json!([{ "field": "role", "before": "\"ADMIN\"", "after": "\"USER\"" }, { "field": "status", "before": "\"DEACTIVATED\"", "after": "\"ACTIVE\"" }]),
+        "{log}"
+    );
+}
+
+/// Whom a full tenant refused keeps signing in elsewhere without naming the tenant.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_joining_leaves_no_trace_in_the_directory() {
+    let app = TestApp::start().await;
+    let (acme, globex) = (app.tenant_on_plan("acme", "free").await, app.tenant("globex").await);
+    let token = invited(&app, &acme.admin, "user@globex.test", "USER").await;
+    assert_eq!(code(&call_accept(&app, &token, "X").await), "QUOTA_EXCEEDED");
+    assert_eq!(app.truth("select count(*) from directory.logins where email = 'user@globex.test'").await, ["1"]);
+    // Even where one was left by a crash.
+    app.by_hand(&format!(
+        "insert into directory.logins values ('other@globex.test', '{}', gen_random_uuid())",
+        acme.id.0
+    ))
+    .await;
+    for email in ["user@globex.test", "other@globex.test"] {
+        let answer = login(&app, email, PASSWORD).await;
+        assert!(["", "INVALID"].contains(&code(&answer)), "{answer}");
+    }
+    assert_eq!(code(&login(&app, "user@globex.test", PASSWORD).await), "");
+    let _ = globex;
 }

@@ -7,6 +7,7 @@ mod audit;
 mod bad_input;
 mod bookings;
 mod catalogue;
+mod edge;
 mod embedded;
 mod first_run;
 mod http;

@@ -187,6 +187,40 @@ async fn a_tenant_is_made_with_an_invitation() {
     assert_eq!(admin.run("{ verifyAuditChain { intact } }").await["data"]["verifyAuditChain"]["intact"], true);
 }
 
+/// A tenant whose first administrator never came gets another invitation, and one that has an administrator none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_without_an_administrator_is_invited_anew() {
+    let app = TestApp::start().await;
+    let root = operator(&app).await;
+    let made = change(
+        &root,
+        "createTenant",
+        json!({ "name": "Initech", "slug": "initech", "adminEmail": "typo@initech.test" }),
+    )
+    .await;
+    let id = made["data"]["createTenant"]["tenant"]["id"].clone();
+    let first = app.mail_to("typo@initech.test").await.token();
+    assert_eq!(code(&change(&root, "inviteAdministrator", json!({ "id": id, "email": "x" })).await), "INVALID");
+    assert_eq!(
+        code(&change(&root, "inviteAdministrator", json!({ "id": id, "email": "bill@initech.test" })).await),
+        ""
+    );
+    let second = app.mail_to("bill@initech.test").await.token();
+    let accept = async |token: &str| {
+        let query = "mutation($t: String!) { acceptInvitation(input: { token: $t, name: \"Bill\", password: \"nine quiet lamps\" }) { user { role } userErrors { code } } }";
+        app.anonymous().run_with(query, json!({ "t": token })).await
+    };
+    assert_eq!(accept(&second).await["data"]["acceptInvitation"]["user"]["role"], "ADMIN");
+    assert_eq!(
+        code(&change(&root, "inviteAdministrator", json!({ "id": id, "email": "c@initech.test" })).await),
+        "IN_USE"
+    );
+    let _ = first;
+    // What was refused is not in the log as done.
+    let log = root.run("{ platform { events(first: 10) { nodes { action } } } }").await;
+    assert_eq!(log.to_string().matches("tenants.invite_administrator").count(), 1, "{log}");
+}
+
 /// Suspended at the next request, with a reason; active again; deleted, restored, deleted and erased, to the last row.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_is_suspended_deleted_restored_and_erased() {

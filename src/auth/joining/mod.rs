@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::{
-    NewUser, Origin, Role, SignIn, SignInError, SignedIn,
+    NewUser, Origin, PlatformViewer, Role, SignIn, SignInError, SignedIn,
     links::{self, Purpose},
     normalise_email, queries as accounts,
     recovery::known,
@@ -116,14 +116,13 @@ impl SignIn {
             return Err(SignInError::WeakPassword("password", why));
         }
         let slug = checked_slug(&new.slug)?;
-        self.count_address(origin).await?;
+        self.count_mail_to(&user.email, origin).await?;
         let hash = self.passwords.hash(user.password.clone()).await?;
         let now = self.clock.now();
         let tenant = self.new_tenant(slug, name, new.time_zone, new.currency, FIRST_PLAN, now).await?;
-        let first = First::Joins { user: UserId::generate(now), new: &user, hash: &hash };
-        self.create(&tenant, &first, now, origin).await?;
-        let account = self.account(tenant.id, self.login_owner(tenant.id, &user.email).await?).await?;
-        let account = account.ok_or(SignInError::Db(DbError::TenantNotHere))?;
+        let id = UserId::generate(now);
+        self.create(&tenant, &First::Joins { user: id, new: &user, hash: &hash }, now, origin).await?;
+        let account = self.account(tenant.id, id).await?.ok_or(SignInError::Db(DbError::TenantNotHere))?;
         self.begin_session(tenant.id, account.user, None, origin).await
     }
 
@@ -145,6 +144,41 @@ impl SignIn {
         let tenant = self.new_tenant(slug, name, draft.time_zone, draft.currency, &draft.plan, now).await?;
         self.create(&tenant, &First::IsInvited { email: &email, by }, now, origin).await?;
         Ok(tenant.id)
+    }
+
+    /// Invites somebody to administer a tenant, for the platform; `false` when it has an administrator who can sign in. An
+    /// older invitation of the same e-mail is out of force.
+    ///
+    /// # Errors
+    /// `Invalid` for what is no e-mail.
+    pub async fn invite_administrator(
+        &self,
+        tenant: TenantId,
+        email: &str,
+        by: &PlatformViewer,
+        origin: &Origin,
+    ) -> Result<bool, SignInError> {
+        let email = checked_email(email, "email")?;
+        let now = self.clock.now();
+        let tx = self.gate.tenant(Scope::authenticator(tenant), Access::Write);
+        users::lock_roles(&tx).await?;
+        if users::count_administrators(&tx).await? > 0 {
+            tx.rollback();
+            return Ok(false);
+        }
+        users::revoke_invitations(&tx, &email, now).await?;
+        let invitation = InvitationId::generate(now);
+        queries::insert_invitation(&tx, invitation, &email, Role::Admin, now, now + INVITATION_LIFE).await?;
+        outbox::enqueue(&tx, &Effect::MailInvitation { invitation: invitation.0 }, now).await?;
+        let facts = Changes::default()
+            .personal(invitation.0, "email", None, Some(&email))
+            .field("role", Value::Null, Role::Admin.as_str())
+            .field("platform_administrator", Value::Null, by.email.to_string());
+        let id = UserId(by.administrator.0);
+        let event = audit::Event::of_sign_in(id, "invitations.create", "invitation", Some(invitation.0));
+        audit::record_as(&tx, event.with(facts), now, origin).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     async fn new_tenant(
@@ -188,7 +222,7 @@ impl SignIn {
             return Err(SignInError::SlugTaken);
         }
         if let First::Joins { user, new, .. } = first {
-            accounts::claim_login(&directory, &new.email, *user).await?;
+            accounts::claim_login(&directory, &new.email, *user, false).await?;
         }
         directory.commit().await?;
         drop(directory);
@@ -264,7 +298,17 @@ impl SignIn {
         directory.end_read();
         drop(directory);
         for tenant in &begun {
-            let store = self.gate.tenant(Scope::platform(Some(*tenant)), Access::Write);
+            // One that cannot be settled now holds none of the others up.
+            if let Err(error) = self.settle_begun(*tenant, now).await {
+                tracing::warn!(?error, tenant.id = %tenant, "a tenant that was begun cannot be settled");
+            }
+        }
+        Ok(begun.len())
+    }
+
+    async fn settle_begun(&self, tenant: TenantId, now: Timestamp) -> Result<(), SignInError> {
+        {
+            let store = self.gate.tenant(Scope::platform(Some(tenant)), Access::Write);
             let is_whole = match tenants::find(&store).await? {
                 Some(it) if it.status == TenantStatus::Creating => {
                     let gone = tenants::Tenant {
@@ -281,7 +325,7 @@ impl SignIn {
             };
             store.commit().await?;
             drop(store);
-            let directory = self.gate.directory(Scope::platform(Some(*tenant)), Access::Write);
+            let directory = self.gate.directory(Scope::platform(Some(tenant)), Access::Write);
             if is_whole {
                 queries::activate_tenant(&directory, now).await?;
             } else {
@@ -290,7 +334,7 @@ impl SignIn {
             }
             directory.commit().await?;
         }
-        Ok(begun.len())
+        Ok(())
     }
 
     /// Notes that a customer wants to join a tenant with open registration. Whether his e-mail is known there is looked
@@ -316,10 +360,10 @@ impl SignIn {
         let id = uuid_v7(now);
         let tx = self.gate.tenant(Scope::authenticator(tenant), Access::Write);
         queries::insert_registration(&tx, id, &user, &hash, now, now + REGISTRATION_LIFE).await?;
-        queries::delete_expired_registrations(&tx, now).await?;
+        outbox::enqueue_at(&tx, &Effect::ExpireRegistration { registration: id }, now + REGISTRATION_LIFE, now).await?;
         outbox::enqueue(&tx, &Effect::MailRegistration { registration: id }, now).await?;
-        let facts = Changes::default().personal(id, "email", None, Some(&user.email));
-        let event = audit::Event::of_work("users.register", "registration", Some(id)).with(facts);
+        // Without the e-mail: whose it is was not shown, and nobody could ever ask that it be erased.
+        let event = audit::Event::of_work("users.register", "registration", Some(id));
         audit::record_as(&tx, event, now, origin).await?;
         tx.commit().await?;
         Ok(())
@@ -334,6 +378,17 @@ impl SignIn {
             Some(_) => Err(SignInError::NotOpen),
             None => Err(SignInError::TenantUnknown),
         }
+    }
+
+    /// Removes a registration that was not confirmed in time. For background work.
+    ///
+    /// # Errors
+    /// When the statement fails; then it is tried again later.
+    pub async fn expire_registration(&self, tenant: TenantId, id: uuid::Uuid) -> Result<(), SignInError> {
+        let tx = self.gate.tenant(Scope::authenticator(tenant), Access::Write);
+        queries::delete_registration(&tx, id).await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Makes a registration a user and begins his session. The password is asked for again: whoever reads the mailbox but
@@ -351,8 +406,12 @@ impl SignIn {
         self.count_address(origin).await?;
         let read = self.gate.tenant(Scope::authenticator(token.tenant), Access::Read);
         let found = known(registration_of(&read, &token, self.clock.now()).await)?.ok_or(SignInError::TokenInvalid)?;
+        let has_place = users::has_place(&read).await?;
         read.end_read();
         drop(read);
+        if !has_place {
+            return Err(SignInError::QuotaExceeded);
+        }
         self.count_and_look_up(&found.email, origin).await?;
         if !self.passwords.verify(password, Some(found.password_hash.clone())).await? {
             return Err(SignInError::WrongCredentials);
@@ -392,8 +451,14 @@ impl SignIn {
         self.count_address(origin).await?;
         let read = self.gate.tenant(Scope::authenticator(token.tenant), Access::Read);
         let found = known(invitation_of(&read, &token, self.clock.now()).await)?.ok_or(SignInError::TokenInvalid)?;
+        // Before anything is claimed; it is looked at again where it counts.
+        let is_there = queries::is_user(&read, &found.email).await?;
+        let has_place = is_there || users::has_place(&read).await?;
         read.end_read();
         drop(read);
+        if !has_place {
+            return Err(SignInError::QuotaExceeded);
+        }
         let user = new_user(&found.email, &new.name, found.role, new.password)?;
         if let Some(why) = strength::weakness(&user.password, &[&user.email, &user.name]) {
             return Err(SignInError::WeakPassword("password", why));
@@ -410,9 +475,9 @@ impl SignIn {
             {
                 return Err(SignInError::TokenInvalid);
             }
-            self.join_by_invitation(&tx, id, &user, &hash, now).await?;
+            let facts = self.join_by_invitation(&tx, id, &user, &hash, now).await?;
             let event = audit::Event::of_sign_in(id, "invitations.accept", "invitation", Some(found.id.0));
-            audit::record_as(&tx, event.with(facts_of(id, &user.email, user.role)), now, origin).await?;
+            audit::record_as(&tx, event.with(facts), now, origin).await?;
             Ok(())
         };
         fault::point("accept.uncommitted");
@@ -422,6 +487,8 @@ impl SignIn {
         self.session_of(token.tenant, id, origin).await
     }
 
+    /// Makes the invited person a user, or gives the user that he is the invited role: one who is active keeps his own where
+    /// it allows more, one who was let go is had back as what he was invited as. Returns what changed.
     async fn join_by_invitation(
         &self,
         tx: &ScopedTx,
@@ -429,26 +496,34 @@ impl SignIn {
         user: &NewUser,
         hash: &str,
         now: Timestamp,
-    ) -> Result<(), SignInError> {
+    ) -> Result<Changes, SignInError> {
+        // Nobody changes roles meanwhile.
+        users::lock_roles(tx).await?;
         let existing = users::by_ids(tx, &[id]).await?.remove(&id);
         if existing.as_ref().is_none_or(|it| it.status != UserStatus::Active) && !users::take_place(tx).await? {
             return Err(SignInError::QuotaExceeded);
         }
-        match existing {
-            None => {
-                accounts::insert_user(tx, id, &user.email, &user.name, user.role, Some(now), now).await?;
-                accounts::insert_credential(tx, id, hash, now).await?;
-            }
+        let Some(before) = existing else {
+            accounts::insert_user(tx, id, &user.email, &user.name, user.role, Some(now), now).await?;
+            accounts::insert_credential(tx, id, hash, now).await?;
+            return Ok(facts_of(id, &user.email, user.role));
+        };
+        let role = match before.status {
+            UserStatus::Active => before.role.max(user.role),
+            UserStatus::Deactivated => user.role,
             // His login is about to be forgotten; then the e-mail is free.
-            Some(it) if it.status == UserStatus::Erased => {
+            UserStatus::Erased => {
                 return Err(DbError::Contention("the e-mail's former owner is being erased".into()).into());
             }
-            Some(it) => {
-                accounts::take_back(tx, id, it.role.max(user.role), now).await?;
-                accounts::verify_email(tx, id, now).await?;
-            }
-        }
-        Ok(())
+        };
+        accounts::take_back(tx, id, role, now).await?;
+        accounts::verify_email(tx, id, now).await?;
+        outbox::enqueue(tx, &Effect::VerifyLogin { user: id.0 }, now).await?;
+        Ok(Changes::default().field("role", before.role.as_str(), role.as_str()).field(
+            "status",
+            before.status.as_str(),
+            UserStatus::Active.as_str(),
+        ))
     }
 
     /// Makes a user with a password, with no question asked: for demo data and tests. Done again after a crash, it
@@ -475,7 +550,7 @@ impl SignIn {
     /// join that did not end.
     async fn claim(&self, tenant: TenantId, email: &str, now: Timestamp) -> Result<UserId, DbError> {
         let directory = self.gate.directory(Scope::authenticator(tenant), Access::Write);
-        let user = accounts::claim_login(&directory, email, UserId::generate(now)).await?;
+        let user = accounts::claim_login(&directory, email, UserId::generate(now), true).await?;
         directory.commit().await?;
         Ok(user)
     }
@@ -520,6 +595,14 @@ async fn invitation_of(
         Some(id) => queries::invitation(tx, InvitationId(id), now).await,
         None => Ok(None),
     }
+}
+
+/// Removes every registration with this e-mail.
+///
+/// # Errors
+/// When the statement fails.
+pub(super) async fn forget_registrations(tx: &ScopedTx, email: &str) -> Result<(), DbError> {
+    queries::delete_registrations(tx, email).await
 }
 
 /// For background work that writes mails: to whom an invitation goes, while it is pending.

@@ -236,14 +236,12 @@ pub async fn delete_registrations(tx: &ScopedTx, email: &str) -> Result<(), DbEr
     .await
 }
 
-/// Removes some registrations that were never confirmed.
-pub async fn delete_expired_registrations(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
+/// Removes a registration that was not confirmed in time.
+pub async fn delete_registration(tx: &ScopedTx, id: Uuid) -> Result<(), DbError> {
     tx.execute(
-        "-- joining.delete_expired_registrations
-        delete from registrations
-         where tenant_id = $1 and id in (
-           select id from registrations where tenant_id = $1 and expires_at < $2 limit 20)",
-        &[&tx.tenant(), &now],
+        "-- joining.delete_registration
+        delete from registrations where tenant_id = $1 and id = $2",
+        &[&tx.tenant(), &id],
     )
     .await
 }

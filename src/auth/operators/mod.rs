@@ -74,8 +74,9 @@ impl SignIn {
         let verified = self.passwords.verify(password, found.as_ref().map(|it| it.password_hash.clone())).await?;
 
         let directory = self.gate.directory(Scope::directory_authenticator(), Access::Write);
+        let whose = found.as_ref().map(|it| it.id);
         let Some(found) = found.filter(|_| verified) else {
-            queries::insert_event(&directory, None, "sessions.login_failed", None, &json!({}), origin, now).await?;
+            queries::insert_event(&directory, whose, "sessions.login_failed", None, &json!({}), origin, now).await?;
             directory.commit().await?;
             return Err(SignInError::WrongCredentials);
         };
@@ -154,17 +155,21 @@ impl SignIn {
     ) -> Result<Impersonation, SignInError> {
         let reason = checked_reason(reason)?;
         let now = self.clock.now();
-        let directory = self.gate.directory(viewer.scope(Some(tenant)), Access::Write);
-        let details = json!({ "reason": reason });
-        note(&directory, viewer, "tenants.impersonate", Some(tenant), &details, origin, now).await?;
-        directory.commit().await?;
-        drop(directory);
+        let looking = self.gate.directory(viewer.scope(None), Access::Read);
+        queries::session_lives(&looking).await?;
+        looking.end_read();
+        drop(looking);
         let user = self.login_owner(tenant, email).await?;
         let account = self.account(tenant, user).await?.filter(|it| it.user.status == UserStatus::Active);
         let account = account.ok_or(SignInError::WrongCredentials)?;
         if account.tenant_suspended {
             return Err(SignInError::TenantSuspended);
         }
+        let directory = self.gate.directory(viewer.scope(Some(tenant)), Access::Write);
+        let details = json!({ "reason": reason });
+        note(&directory, viewer, "tenants.impersonate", Some(tenant), &details, origin, now).await?;
+        directory.commit().await?;
+        drop(directory);
         let session = SessionId::generate(now);
         let expires_at = now + IMPERSONATION_LIFE;
         let tx = self.gate.tenant(Scope::authenticator(tenant), Access::Write);

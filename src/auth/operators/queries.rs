@@ -47,6 +47,17 @@ pub async fn insert(
         .await
 }
 
+/// Nothing but that the transaction was entered, which looks at the session.
+pub async fn session_lives(directory: &ScopedTx) -> Result<(), DbError> {
+    directory
+        .execute(
+            "-- operators.session_lives
+            select 1",
+            &[],
+        )
+        .await
+}
+
 /// Begins a session.
 pub async fn insert_session(
     directory: &ScopedTx,

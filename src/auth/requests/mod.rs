@@ -43,6 +43,8 @@ pub struct Taken {
     /// The slug, where one was named.
     pub tenant: Option<String>,
     pub created_at: Timestamp,
+    /// Which attempt this is, from 1.
+    pub attempt: i32,
     request: Option<Uuid>,
     address: Option<String>,
 }

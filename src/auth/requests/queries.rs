@@ -39,7 +39,7 @@ pub async fn take(directory: &ScopedTx, limit: i64, now: Timestamp, until: Times
             update account_requests set available_at = $3, attempts = attempts + 1
              where id in (select id from account_requests where available_at <= $2
                            order by available_at, id limit $1 for update skip locked)
-            returning id, kind, email, tenant_slug, created_at, request_id, address",
+            returning id, kind, email, tenant_slug, created_at, request_id, address, attempts",
             &[&limit, &now, &until],
         )
         .await?;
@@ -60,6 +60,7 @@ fn read(row: &Row) -> Result<Taken, DbError> {
         created_at: row.get(4),
         request: row.get(5),
         address: row.get(6),
+        attempt: row.get(7),
     })
 }
 

@@ -20,7 +20,7 @@ use tenantry::{
     billing,
     clock::Clock,
     db::{Access, Gate, PoolSettings, Scope, roles},
-    graphql,
+    graphql::{self, Limits, RateSettings, Rates},
     http::{AppParts, router},
     ids::{TenantId, UserId},
     mail::{MailSettings, Mailer},
@@ -50,6 +50,12 @@ pub struct Options {
     pub deadline: Duration,
     /// What hashing a password costs.
     pub cost: PasswordCost,
+    /// How large a request may be.
+    pub request: Limits,
+    /// How much one may use.
+    pub rates: RateSettings,
+    /// Whether clients may ask for the schema.
+    pub introspects: bool,
 }
 
 impl Default for Options {
@@ -61,6 +67,10 @@ impl Default for Options {
             limits: SignInLimits::default(),
             deadline: Duration::from_secs(120),
             cost: CHEAP,
+            request: Limits::default(),
+            // A test of something else is not to be slowed down.
+            rates: RateSettings { user: 1_000_000_000, address: 1_000_000_000, tenant: 1_000_000_000 },
+            introspects: true,
         }
     }
 }
@@ -124,7 +134,7 @@ impl TestApp {
 
     /// One more app on the same database, as a second process would be.
     pub async fn on(database: Arc<TestDatabase>, options: Options) -> Self {
-        let pool = PoolSettings { max_connections: options.connections, wait: options.wait };
+        let pool = PoolSettings { wait: options.wait, ..PoolSettings::of_size(options.connections) };
         let gate = Gate::try_new(&database.url(options.role).await, pool).unwrap();
         let passwords = Passwords::with_gate(options.cost, 2, 1000).unwrap();
         let tokens = Arc::new(Tokens::try_new(SIGNING_KEY, &[], TokenSettings::default()).unwrap());
@@ -132,7 +142,9 @@ impl TestApp {
             Arc::new(SignIn::new(gate.clone(), passwords.clone(), tokens.clone(), options.limits, Clock::system()));
         let clock = Clock::standing_at(now_in_whole_hours());
         let router = router(AppParts {
-            schema: graphql::schema(),
+            schema: graphql::schema(options.request, options.introspects),
+            limits: options.request,
+            rates: Arc::new(Rates::new(options.rates, gate.clone())),
             gate: gate.clone(),
             sign_in: sign_in.clone(),
             tokens: tokens.clone(),
@@ -333,8 +345,10 @@ impl Person {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         let (response, body) = self.app.send(request.body(Body::from(body)).unwrap()).await;
-        let body =
+        let mut body: Value =
             serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&body)));
+        // What it cost is looked at by tests of that alone.
+        body.as_object_mut().unwrap().remove("extensions");
         (response.status(), body)
     }
 

@@ -1,7 +1,7 @@
 """A mail server for the tests: accepts what comes, appends it to a file as lines of JSON, and prints its port.
 
 Who is written to says what happens: `refuse@` is refused for good, `later@` for now, and a mail to `once@` is accepted but
-the connection is cut before the answer, the first time it comes.
+the connection is cut before the answer, the first time it comes; one to `slow@` is answered after two seconds.
 """
 
 import asyncio
@@ -30,6 +30,8 @@ class Handler:
             line = {"to": envelope.rcpt_tos, "raw": base64.b64encode(envelope.original_content).decode("ascii")}
             out.write(json.dumps(line) + "\n")
         for address in envelope.rcpt_tos:
+            if address.startswith("slow@"):
+                await asyncio.sleep(2)
             if address.startswith("once@") and address not in self.cut:
                 self.cut.add(address)
                 server.transport.abort()

@@ -1,0 +1,121 @@
+//! How large a request may be. Every number is a setting; see `config.rs`.
+
+use async_graphql::parser::types::ExecutableDocument;
+
+use super::input;
+
+/// The limits of one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of a body.
+    pub body_bytes: usize,
+    /// Tokens of a document.
+    pub tokens: usize,
+    /// Levels of a document.
+    pub depth: usize,
+    /// Aliases of a document.
+    pub aliases: usize,
+    /// Fields of an operation's root, its fragments spread.
+    pub root_fields: usize,
+    /// Directives of one field.
+    pub directives: usize,
+    /// Selections of a document, its fragments spread.
+    pub selections: usize,
+    /// Cost of a document. A field costs 1, in a list as often as the list may have rows; one that runs a statement of its
+    /// own or changes something costs more.
+    pub cost: usize,
+    /// Errors of a response.
+    pub errors: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 1024 * 1024,
+            tokens: 10_000,
+            // Three times the deepest that a person would write.
+            depth: 15,
+            aliases: 200,
+            root_fields: 100,
+            directives: 10,
+            selections: 5_000,
+            cost: 20_000,
+            errors: 20,
+        }
+    }
+}
+
+impl Limits {
+    /// What is too large about a document's text, before it is parsed: what a parser does with it takes time and memory.
+    pub fn refuse_text(&self, query: &str) -> Option<String> {
+        let tokens = apollo_parser::Lexer::new(query).filter(|it| it.as_ref().is_ok_and(|it| !is_ignored(it.kind())));
+        (tokens.take(self.tokens + 1).count() > self.tokens)
+            .then(|| format!("The document has more than {} tokens.", self.tokens))
+    }
+
+    /// What is too large about a document, before anything walks it whole.
+    pub fn refuse_document(&self, document: &ExecutableDocument) -> Option<String> {
+        // First of all: whatever walks the document from here on walks as much as this.
+        if input::expanded_size(document) > self.selections {
+            return Some(format!(
+                "The document has more than {} fields once its fragments are spread.",
+                self.selections
+            ));
+        }
+        if input::count_aliases(document) > self.aliases {
+            return Some(format!("The document has more than {} aliases.", self.aliases));
+        }
+        if input::most_root_fields(document) > self.root_fields {
+            return Some(format!("An operation of the document has more than {} fields.", self.root_fields));
+        }
+        None
+    }
+}
+
+/// Whether the specification counts it as no token (section 2.1.7).
+fn is_ignored(kind: apollo_parser::TokenKind) -> bool {
+    use apollo_parser::TokenKind::{Comma, Comment, Eof, Whitespace};
+    matches!(kind, Whitespace | Comment | Comma | Eof)
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::parser::parse_query;
+
+    use super::*;
+
+    const SMALL: Limits = Limits {
+        body_bytes: 1,
+        tokens: 6,
+        depth: 1,
+        aliases: 2,
+        root_fields: 2,
+        directives: 1,
+        selections: 4,
+        cost: 1,
+        errors: 1,
+    };
+
+    #[test]
+    fn tokens_are_counted_as_the_specification_does() {
+        assert_eq!(SMALL.refuse_text("{ a b, c d } # e f g"), None);
+        assert!(SMALL.refuse_text("{ a b c d e }").is_some());
+        assert_eq!(SMALL.refuse_text("{ a: \"c d e f g h i\""), None, "a text is one token");
+        assert!(SMALL.refuse_text(&"{".repeat(100_000)).is_some());
+        assert!(SMALL.refuse_text(&"!".repeat(7)).is_some());
+        assert_eq!(SMALL.refuse_text(&" ,\n".repeat(100_000)), None, "what is no token costs a parser nothing");
+    }
+
+    #[test]
+    fn aliases_and_root_fields_are_counted_through_fragments() {
+        let refused = |query: &str| SMALL.refuse_document(&parse_query(query).unwrap()).unwrap_or_default();
+        assert_eq!(refused("{ x: a y: b }"), "");
+        assert!(refused("{ a { x: a y: b z: c } }").contains("aliases"));
+        assert!(refused("{ ...F x: a } fragment F on Query { y: b z: c }").contains("aliases"));
+        assert!(refused("{ a b c }").contains("An operation"));
+        assert!(refused("{ ...F } fragment F on Query { a b c }").contains("An operation"));
+        assert!(refused("{ ... on Query { a b } c }").contains("An operation"));
+        assert_eq!(refused("{ a b }"), "");
+        assert!(refused("{ a { b c d e } }").contains("fragments are spread"));
+    }
+}

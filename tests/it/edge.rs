@@ -1,0 +1,199 @@
+//! What stands between the internet and the schema: limits from both sides, budgets, each tenant's share.
+
+use std::time::Duration;
+
+use axum::{body::Body, http::Request};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use tenantry::graphql::{Limits, RateSettings};
+
+use crate::support::{Options, Person, TestApp, code};
+
+/// Each limit lets its number pass and refuses one more.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_limit_holds_from_both_sides() {
+    let aliases =
+        |count: usize| format!("{{ plans {{ {} }} }}", (0..count).map(|n| format!("a{n}: key ")).collect::<String>());
+    let roots = |count: usize| format!("{{ {} }}", (0..count).map(|_| "__typename ").collect::<String>());
+    let deep = |levels: usize| {
+        format!(
+            "{{ {} {} }}",
+            "viewer { bookings(first: 1) { nodes { customer { bookings(first: 1) { nodes { id } } } } } }"
+                .split_at(0)
+                .1,
+            "__typename ".repeat(levels)
+        )
+    };
+    let directives = |text: &str| format!("{{ plans {text} {{ key }} }}");
+    let tokens = |count: usize| format!("{{ __typename {} }}", "__typename ".repeat(count - 3));
+    let cases: Vec<(Limits, String, String)> = vec![
+        (Limits { aliases: 3, ..Limits::default() }, aliases(3), aliases(4)),
+        (Limits { root_fields: 3, ..Limits::default() }, roots(3), roots(4)),
+        (
+            Limits { directives: 1, ..Limits::default() },
+            directives("@skip(if: false)"),
+            directives("@skip(if: false) @include(if: true)"),
+        ),
+        (Limits { tokens: 8, ..Limits::default() }, tokens(8), tokens(9)),
+        (Limits { selections: 8, ..Limits::default() }, deep(1), deep(2)),
+        (Limits { depth: 2, ..Limits::default() }, "{ plans { key } }".into(), "{ plans { price { amount } } }".into()),
+    ];
+    for (limits, fits, too_large) in cases {
+        let app = TestApp::start_with(Options { request: limits, ..Options::default() }).await;
+        let fits_answer = app.anonymous().run(&fits).await;
+        assert!(!code(&fits_answer).starts_with("GRAPHQL_"), "{fits}: {fits_answer}");
+        assert_eq!(code(&app.anonymous().run(&too_large).await), "GRAPHQL_VALIDATION_FAILED", "{too_large}");
+    }
+    let app = TestApp::start().await;
+    let cost_of = async |app: &TestApp| {
+        respond(&app.anonymous(), "{ plans { key name } }").await.1["extensions"]["cost"]["requested"].as_u64()
+    };
+    let cost = usize::try_from(cost_of(&app).await.unwrap()).unwrap();
+    for (most, fits) in [(cost, true), (cost - 1, false)] {
+        let app =
+            TestApp::start_with(Options { request: Limits { cost: most, ..Limits::default() }, ..Options::default() })
+                .await;
+        assert_eq!(cost_of(&app).await.is_some(), fits, "{most}");
+    }
+    let app = TestApp::start_with(Options {
+        request: Limits { body_bytes: 200, errors: 2, ..Limits::default() },
+        ..Options::default()
+    })
+    .await;
+    let errors = app.anonymous().run("{ a: viewer { x } b: nope c: nope d: nope }").await;
+    assert_eq!(errors["errors"].as_array().unwrap().len(), 2, "{errors}");
+    let large = app
+        .send(
+            Request::post("/graphql")
+                .header("content-type", "application/json")
+                .body(Body::from(" ".repeat(201)))
+                .unwrap(),
+        )
+        .await;
+    assert_eq!(large.0.status(), 413);
+    // A body without a length is counted as it comes.
+    let chunks = futures_util::stream::iter((0..50).map(|_| Ok::<_, std::io::Error>("          ")));
+    let chunked =
+        Request::post("/graphql").header("content-type", "application/json").body(Body::from_stream(chunks)).unwrap();
+    assert_eq!(app.send(chunked).await.0.status(), 413);
+}
+
+async fn respond(person: &Person, query: &str) -> (Option<u64>, Value) {
+    let mut request = Request::post("/graphql").header("content-type", "application/json");
+    if let Some(token) = &person.token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let (response, body) = person.app.send(request.body(json!({ "query": query }).to_string().into()).unwrap()).await;
+    let wait = response.headers().get("retry-after").map(|it| it.to_str().unwrap().parse().unwrap());
+    (wait, serde_json::from_slice(&body).unwrap())
+}
+
+/// A user's budget is his own, and his tenant's is the plan's: whoever spends his leaves the others' alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn budgets_are_spent_by_cost() {
+    let rates = RateSettings { user: 2_000, address: 300, tenant: 1_000_000 };
+    let app = TestApp::start_with(Options { rates, ..Options::default() }).await;
+    let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
+    let query = "{ bookings(first: 100) { nodes { id status } } }";
+    let (_, first) = respond(&acme.user, query).await;
+    let cost = &first["extensions"]["cost"];
+    let (requested, remaining) = (cost["requested"].as_u64().unwrap(), cost["remaining"].as_u64().unwrap());
+    assert_eq!((cost["budget"].as_u64(), requested + remaining), (Some(2_000), 2_000), "{first}");
+    let mut refused = None;
+    for _ in 0..20 {
+        let (wait, answer) = respond(&acme.user, query).await;
+        if code(&answer) == "RATE_LIMITED" {
+            refused = Some((wait, answer));
+            break;
+        }
+    }
+    let (wait, answer) = refused.expect("a refusal");
+    assert!(wait.is_some_and(|it| it >= 1), "{answer}");
+    assert_eq!(answer.get("data"), None, "nothing was executed");
+    assert_eq!(code(&acme.other.run(query).await), "", "another user's budget is his own");
+    assert_eq!(code(&globex.user.run(query).await), "");
+    // Nobody signed in: the address's.
+    let mut codes = Vec::new();
+    for _ in 0..20 {
+        codes.push(code(&app.anonymous().run("{ plans { key name features } }").await).to_owned());
+    }
+    assert!(codes.contains(&"RATE_LIMITED".to_owned()) && codes[0].is_empty(), "{codes:?}");
+    assert_eq!(code(&acme.other.run("{ viewer { id } }").await), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenants_budget_is_its_plans() {
+    let app = TestApp::start_with(Options {
+        rates: RateSettings { user: 1_000_000, address: 1_000_000, tenant: 1_000_000 },
+        ..Options::default()
+    })
+    .await;
+    app.by_hand("alter table directory.plans no force row level security; update directory.plans set limits = limits || '{\"api_cost\": 3000}' where key = 'free'; alter table directory.plans force row level security").await;
+    let (acme, globex) = (app.tenant_on_plan("acme", "free").await, app.tenant("globex").await);
+    // Each of its people has spent nothing to speak of; all together they have.
+    let query = "{ bookings(first: 100) { nodes { id status notes } } }";
+    let mut codes = Vec::new();
+    for at in 0..16 {
+        let person = [&acme.user, &acme.other, &acme.staff, &acme.admin][at % 4];
+        codes.push(code(&person.run(query).await).to_owned());
+    }
+    assert!(codes.contains(&"RATE_LIMITED".to_owned()) && codes[0].is_empty(), "{codes:?}");
+    assert_eq!(code(&globex.user.run(query).await), "");
+}
+
+/// One tenant's requests wait for a lock and hold all that it may; the other's go through as ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_one_tenant_leaves_connections_for_the_others() {
+    let app =
+        TestApp::start_with(Options { connections: 4, wait: Duration::from_millis(500), ..Options::default() }).await;
+    let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
+    let lock = app.database.connect("postgres").await;
+    lock.batch_execute(&format!("begin; select * from shared.users where tenant_id = '{}' for update", acme.id.0))
+        .await
+        .unwrap();
+    let rename = "mutation($id: ID!) { updateUser(input: { id: $id, name: \"X\" }) { userErrors { code } } }";
+    let flood: Vec<_> = (0..20)
+        .map(|_| {
+            let (person, id) = (acme.user.clone(), acme.user.id.to_string());
+            tokio::spawn(async move { code(&person.run_with(rename, json!({ "id": id })).await).to_owned() })
+        })
+        .collect();
+    while app
+        .truth(
+            "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%users.update_name%'",
+        )
+        .await[0]
+        .parse::<u32>()
+        .unwrap()
+        < 3
+    {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for _ in 0..5 {
+        let answers = join_all((0..4).map(|_| globex.user.run("{ viewer { id } services { nodes { id } } }"))).await;
+        assert!(answers.iter().all(|it| code(it).is_empty()), "{answers:?}");
+    }
+    assert_eq!(code(&acme.other.run("{ viewer { id } }").await), "UNAVAILABLE", "its own share is exhausted");
+    lock.batch_execute("rollback").await.unwrap();
+    let mut codes = Vec::new();
+    for it in flood {
+        codes.push(it.await.unwrap());
+    }
+    assert_eq!(
+        codes.iter().filter(|it| it.is_empty()).count() + codes.iter().filter(|it| *it == "UNAVAILABLE").count(),
+        20,
+        "{codes:?}"
+    );
+    assert_eq!(code(&acme.other.run("{ viewer { id } }").await), "");
+}
+
+/// In production nobody reads the schema off the server, unless that is switched on.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_schema_is_shown_only_where_that_is_on() {
+    let app = TestApp::start_with(Options { introspects: false, ..Options::default() }).await;
+    for query in ["{ __schema { types { name } } }", "{ __type(name: \"User\") { name } }"] {
+        let answer = app.anonymous().run(query).await;
+        assert!(!answer.to_string().contains("Connection") && !answer.to_string().contains("\"User\""), "{answer}");
+    }
+    assert_eq!(app.anonymous().run("{ __typename plans { key } }").await["data"]["__typename"], "Query");
+}
