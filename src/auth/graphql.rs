@@ -332,8 +332,8 @@ impl AuthMutation {
         answer(ctx, request.sign_in()?.refresh(token, request.origin()).await)
     }
 
-    /// Creates a tenant and its first administrator, who is signed in at once. `SLUG_TAKEN` where another tenant has the
-    /// slug. In a document with other mutations it stands before them.
+    /// Creates a tenant and its first administrator, who is signed in at once. A mail has the link for `verifyEmail`; until
+    /// then `login` needs the tenant's slug, and nobody can be invited. `SLUG_TAKEN` where another tenant has the slug. In a document with other mutations it stands before them.
     #[graphql(complexity = "SIGN_IN_COST + child_complexity")]
     async fn sign_up(&self, ctx: &Context<'_>, input: SignUpInput) -> Result<LoginPayload, ApiError> {
         let request = ctx.request();

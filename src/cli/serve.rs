@@ -107,10 +107,14 @@ async fn serve_on(
     let reason = tokio::select! {
         biased;
         told = stopping.wait_for(Option::is_some) => told.ok().and_then(|it| it.clone()).unwrap_or_default(),
-        ended = &mut serving => return Err(format!("the server ended by itself: {ended:?}").into()),
+        // With nothing to drain it can have been told and have ended between these two looks.
+        ended = &mut serving => match stop.borrow().clone() {
+            Some(reason) => reason,
+            None => return Err(format!("the server ended by itself: {ended:?}").into()),
+        },
     };
     eprintln!("Stopping: {reason}.");
-    if tokio::time::timeout(DRAIN_LIMIT, serving).await.is_err() {
+    if !serving.is_finished() && tokio::time::timeout(DRAIN_LIMIT, &mut serving).await.is_err() {
         eprintln!("Some requests did not end in {} s and were cut off.", DRAIN_LIMIT.as_secs());
     }
     // What it is at is finished, or a mail would be sent twice.

@@ -64,7 +64,7 @@ impl Server {
             banner.push_str(&line);
         }
         // Whatever it says later is read, so that it never waits for a reader.
-        std::thread::spawn(move || std::io::copy(&mut errors, &mut std::io::sink()));
+        std::thread::spawn(move || std::io::copy(&mut errors, &mut std::io::stderr()));
         let address = banner.split("http://").nth(1).and_then(|it| it.split([' ', '\n']).next()).unwrap().to_owned();
         Self { child, address, banner }
     }
