@@ -10,7 +10,7 @@ use crate::{
     config::{Config, Database, Environment},
     db::{Gate, migrations, refuse_unsafe},
     embedded::EmbeddedError,
-    graphql,
+    graphql::{self, Services},
     http::{AppParts, router},
     mail::{MailSettings, Mailer},
     seed,
@@ -80,15 +80,18 @@ async fn serve_on(
     let address = listener.local_addr()?;
     let (mailer, mail_goes_to) = mailer(config, address)?;
     let (stop, mut stopping) = watch::channel(None::<String>);
-    let app = router(AppParts {
-        schema: graphql::schema(config.limits, config.introspects),
-        limits: config.limits,
-        rates: Arc::new(graphql::Rates::new(config.rates, gate.clone())),
+    let services = Services {
         gate: gate.clone(),
         sign_in: sign_in.clone(),
-        tokens,
         clock: Clock::system(),
+        rates: Arc::new(graphql::Rates::new(config.rates, gate.clone())),
+    };
+    let app = router(AppParts {
+        schema: graphql::schema(config.limits, config.introspects),
+        services,
+        tokens,
         deadline: REQUEST_DEADLINE,
+        limits: config.limits,
     })
     .into_make_service_with_connect_info::<SocketAddr>();
     let worker = Worker::new(gate.clone(), sign_in, Arc::new(mailer), Clock::system()).start(stopping.clone());

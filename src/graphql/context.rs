@@ -24,13 +24,24 @@ use crate::{
     db::{Access, DbError, Gate, Scope, ScopedTx},
 };
 
+/// What requests share.
+#[derive(Clone)]
+pub struct Services {
+    /// Opens transactions.
+    pub gate: Gate,
+    /// The sign-in path.
+    pub sign_in: Arc<SignIn>,
+    /// What time it is for the rules.
+    pub clock: Clock,
+    /// What one may use.
+    pub rates: Arc<Rates>,
+}
+
 /// Everything of one request. Made by the HTTP floor, ended by it with [`finish`](Self::finish).
 pub struct RequestContext {
-    gate: Gate,
-    sign_in: Arc<SignIn>,
+    services: Services,
     actor: Actor,
     access: Access,
-    clock: Clock,
     origin: Origin,
     queue: LoadQueue,
     /// Work in the caller's own scope, from the first field on that needs it.
@@ -38,8 +49,6 @@ pub struct RequestContext {
     /// Work in the scope of a session that the running mutation field has just begun; it ends with the field.
     adopted: Mutex<Option<Arc<Work>>>,
     directory: OnceLock<ScopedTx>,
-    /// What one may use.
-    rates: Arc<Rates>,
     /// In cookie mode: the refresh token that the request brought, and what becomes of the cookies.
     cookies: Option<Cookies>,
 }
@@ -66,28 +75,16 @@ pub struct Work {
 
 impl RequestContext {
     /// Nothing is opened yet: a request that touches no data takes no connection.
-    pub fn new(
-        gate: Gate,
-        sign_in: Arc<SignIn>,
-        actor: Actor,
-        access: Access,
-        clock: Clock,
-        origin: Origin,
-        queue: LoadQueue,
-        rates: Arc<Rates>,
-    ) -> Self {
+    pub fn new(services: Services, actor: Actor, access: Access, origin: Origin, queue: LoadQueue) -> Self {
         Self {
-            gate,
-            sign_in,
+            services,
             actor,
             access,
-            clock,
             origin,
             queue,
             own: Mutex::default(),
             adopted: Mutex::default(),
             directory: OnceLock::new(),
-            rates,
             cookies: None,
         }
     }
@@ -119,7 +116,7 @@ impl RequestContext {
     /// # Errors
     /// `RATE_LIMITED`.
     pub(super) async fn charge(&self, cost: usize) -> Result<Charged, ApiError> {
-        self.rates.charge(&self.actor, self.origin.address.as_deref(), cost).await
+        self.services.rates.charge(&self.actor, self.origin.address.as_deref(), cost).await
     }
 
     /// Who sent the request.
@@ -134,17 +131,17 @@ impl RequestContext {
 
     /// Opens transactions that are not the caller's own: a platform administrator's.
     pub fn gate(&self) -> &Gate {
-        &self.gate
+        &self.services.gate
     }
 
     /// What time it is for tokens and sessions, which follow the machine's clock.
     pub fn sign_in_clock(&self) -> &Clock {
-        self.sign_in.clock()
+        self.services.sign_in.clock()
     }
 
     /// What time it is for the rules.
     pub fn clock(&self) -> &Clock {
-        &self.clock
+        &self.services.clock
     }
 
     /// The sign-in path, which opens transactions of its own and hashes between them.
@@ -158,7 +155,7 @@ impl RequestContext {
             let message = "Sign in first: not after another change in the same document.";
             return Err(ApiError::refused(Code::BadUserInput, message));
         }
-        Ok(&self.sign_in)
+        Ok(&self.services.sign_in)
     }
 
     /// The caller's transaction and loaders.
@@ -174,12 +171,12 @@ impl RequestContext {
     }
 
     fn open(&self, viewer: Viewer, access: Access) -> Work {
-        self.around(Arc::new(self.gate.tenant(viewer.scope(), access)), viewer)
+        self.around(Arc::new(self.services.gate.tenant(viewer.scope(), access)), viewer)
     }
 
     fn around(&self, tx: Arc<ScopedTx>, viewer: Viewer) -> Work {
         let loaders = Loaders::new(&tx, &self.queue);
-        let (clock, origin) = (self.clock.clone(), self.origin.clone());
+        let (clock, origin) = (self.services.clock.clone(), self.origin.clone());
         Work { tx, loaders, viewer, clock, origin, undo: AtomicBool::new(false) }
     }
 
@@ -191,7 +188,7 @@ impl RequestContext {
 
     /// The directory, as anybody may read it.
     pub fn directory(&self) -> &ScopedTx {
-        self.directory.get_or_init(|| self.gate.directory(Scope::directory_public(), Access::Read))
+        self.directory.get_or_init(|| self.services.gate.directory(Scope::directory_public(), Access::Read))
     }
 
     /// Runs one root field of a mutation: what it did stays or goes as a whole, whatever the fields before and after do.

@@ -18,7 +18,7 @@ mod scalars;
 
 use async_graphql::{EmptySubscription, ID, MergedObject, Schema, connection::Connection};
 
-pub use context::{ContextExt, RequestContext, Work};
+pub use context::{ContextExt, RequestContext, Services, Work};
 pub(crate) use error::payload;
 pub use error::{ApiError, Code, INTERNAL_MESSAGE, Meaning, UserError, UserErrorCode, is_refusal_by_role};
 pub use limits::Limits;

@@ -101,10 +101,10 @@ struct Exporter {
 impl Exporter {
     /// Whether the caller may; and the log itself tells of it.
     async fn begin(&self) -> Result<(), Refusal> {
-        let tx = self.app.gate.tenant(self.viewer.scope(), Access::Write);
-        let caller = Caller { tx: &tx, viewer: self.viewer, clock: &self.app.clock, origin: &self.origin };
+        let tx = self.app.services.gate.tenant(self.viewer.scope(), Access::Write);
+        let caller = Caller { tx: &tx, viewer: self.viewer, clock: &self.app.services.clock, origin: &self.origin };
         let may = caller.is_at_least(Role::Admin);
-        let has = tenants::features::is_enabled(&tx, FEATURE, self.app.clock.now()).await?;
+        let has = tenants::features::is_enabled(&tx, FEATURE, self.app.services.clock.now()).await?;
         let action = if may && has { "audit.export" } else { "access.refused" };
         audit::record(&caller, action, "audit_log", None, audit::Changes::default()).await?;
         tx.commit().await?;
@@ -116,8 +116,8 @@ impl Exporter {
     }
 
     async fn part(&self, past: i64) -> Result<Vec<Entry>, AuditError> {
-        let tx = Arc::new(self.app.gate.tenant(self.viewer.scope(), Access::Read));
-        let caller = Caller { tx: &tx, viewer: self.viewer, clock: &self.app.clock, origin: &self.origin };
+        let tx = Arc::new(self.app.services.gate.tenant(self.viewer.scope(), Access::Read));
+        let caller = Caller { tx: &tx, viewer: self.viewer, clock: &self.app.services.clock, origin: &self.origin };
         let part = audit::part(&caller, past, PART).await?;
         tx.end_read();
         Ok(part)

@@ -191,16 +191,7 @@ async fn execute(
     request: Request,
 ) -> (GraphQLResponse, Option<SessionCookies>) {
     let queue = LoadQueue::default();
-    let mut context = RequestContext::new(
-        app.gate.clone(),
-        app.sign_in.clone(),
-        actor,
-        access,
-        app.clock.clone(),
-        origin,
-        queue.clone(),
-        app.rates.clone(),
-    );
+    let mut context = RequestContext::new(app.services.clone(), actor, access, origin, queue.clone());
     if let Some(brought) = cookies {
         context.use_cookies(brought.refresh);
     }

@@ -17,10 +17,8 @@ use axum::{
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::{
-    auth::{Origin, SignIn, Tokens},
-    clock::Clock,
-    db::Gate,
-    graphql::{ApiSchema, Limits, Rates},
+    auth::{Origin, Tokens},
+    graphql::{ApiSchema, Limits, Services},
 };
 
 /// The header in which a response names its request.
@@ -36,20 +34,14 @@ pub struct App(Arc<AppParts>);
 pub struct AppParts {
     /// The executable schema.
     pub schema: ApiSchema,
-    /// Opens transactions.
-    pub gate: Gate,
-    /// The sign-in path.
-    pub sign_in: Arc<SignIn>,
+    /// What requests share.
+    pub services: Services,
     /// Verifies access tokens.
     pub tokens: Arc<Tokens>,
-    /// What time it is for the rules.
-    pub clock: Clock,
     /// How long a request may take altogether.
     pub deadline: Duration,
     /// How large a request may be.
     pub limits: Limits,
-    /// How much one may use.
-    pub rates: Arc<Rates>,
 }
 
 impl std::ops::Deref for App {
@@ -87,7 +79,7 @@ async fn healthz() -> &'static str {
 
 /// Requests can be served: the database answers.
 async fn readyz(State(app): State<App>) -> Response {
-    match app.gate.ping().await {
+    match app.services.gate.ping().await {
         Ok(()) => "ready\n".into_response(),
         Err(error) => {
             tracing::warn!(%error, "not ready");

@@ -20,7 +20,7 @@ use tenantry::{
     billing,
     clock::Clock,
     db::{Access, Gate, PoolSettings, Scope, roles},
-    graphql::{self, Limits, RateSettings, Rates},
+    graphql::{self, Limits, RateSettings, Rates, Services},
     http::{AppParts, router},
     ids::{TenantId, UserId},
     mail::{MailSettings, Mailer},
@@ -141,15 +141,18 @@ impl TestApp {
         let sign_in =
             Arc::new(SignIn::new(gate.clone(), passwords.clone(), tokens.clone(), options.limits, Clock::system()));
         let clock = Clock::standing_at(now_in_whole_hours());
-        let router = router(AppParts {
-            schema: graphql::schema(options.request, options.introspects),
-            limits: options.request,
-            rates: Arc::new(Rates::new(options.rates, gate.clone())),
+        let services = Services {
             gate: gate.clone(),
             sign_in: sign_in.clone(),
-            tokens: tokens.clone(),
             clock: clock.clone(),
+            rates: Arc::new(Rates::new(options.rates, gate.clone())),
+        };
+        let router = router(AppParts {
+            schema: graphql::schema(options.request, options.introspects),
+            services,
+            tokens: tokens.clone(),
             deadline: options.deadline,
+            limits: options.request,
         });
         let mail = Arc::new(tempfile::tempdir().unwrap());
         Self { router, gate, sign_in, tokens, passwords, clock, database, mail }
