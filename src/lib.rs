@@ -4,7 +4,7 @@
 //!
 //! - Floors: [`db`] (pools, scopes, transactions, migrations), [`auth`] (actors, tokens, passwords, sessions),
 //!   [`graphql`] (roots, context, errors, paging, loaders), [`http`] (routes, limits, GraphQL over them).
-//! - Features, each calling only those before it: [`audit`], [`outbox`], [`tenants`], [`usage`], [`users`],
+//! - Features, each calling only those before it: [`audit`], [`outbox`], [`idempotency`], [`tenants`], [`usage`], [`users`],
 //!   [`invitations`], [`services`], [`bookings`], [`billing`], [`platform`]. In each, `mod.rs` has the types and rules, `queries.rs` every statement, `graphql.rs` the
 //!   resolvers, `loaders.rs` the batching look-ups.
 //! - Around them: [`worker`] (background work), [`mail`], [`cli`], [`config`], [`telemetry`], [`embedded`] (the private
@@ -19,6 +19,7 @@ pub mod http;
 pub mod audit;
 pub mod billing;
 pub mod bookings;
+pub mod idempotency;
 pub mod invitations;
 pub mod outbox;
 pub mod platform;

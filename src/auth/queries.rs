@@ -390,7 +390,7 @@ pub async fn take_back(tx: &ScopedTx, user: UserId, role: Role, now: Timestamp) 
     .await
 }
 
-/// Removes what proves who a user is, and where he signed in from.
+/// Removes what proves who a user is, where he signed in from, and what he was answered.
 pub async fn delete_traces(tx: &ScopedTx, user: UserId) -> Result<(), DbError> {
     tx.execute(
         "-- auth.delete_credential
@@ -401,6 +401,12 @@ pub async fn delete_traces(tx: &ScopedTx, user: UserId) -> Result<(), DbError> {
     tx.execute(
         "-- auth.delete_sessions
         delete from sessions where tenant_id = $1 and user_id = $2",
+        &[&tx.tenant(), &user],
+    )
+    .await?;
+    tx.execute(
+        "-- auth.delete_answers
+        delete from idempotency_keys where tenant_id = $1 and user_id = $2",
         &[&tx.tenant(), &user],
     )
     .await

@@ -22,6 +22,7 @@ use crate::{
     auth::{Actor, Caller, Origin, SessionCookies, SignIn, Viewer},
     clock::Clock,
     db::{Access, DbError, Gate, Scope, ScopedTx},
+    idempotency::{self, Named, Standing},
 };
 
 /// What requests share.
@@ -219,6 +220,28 @@ impl RequestContext {
             }
         }
         Ok(result)
+    }
+
+    /// Takes the key of a mutation that its sender named, in the mutation's own transaction. `None` where nobody of a tenant
+    /// is signed in: a key belongs to a user.
+    ///
+    /// # Errors
+    /// When a statement fails, or the session has ended.
+    pub async fn begin_named(&self, named: &Named) -> Result<Option<Standing>, DbError> {
+        let Ok(work) = self.work() else { return Ok(None) };
+        idempotency::begin(&work.caller(), named).await.map(Some)
+    }
+
+    /// Keeps the answer of a named mutation with what it did, or frees the key where it did nothing.
+    ///
+    /// # Errors
+    /// When a statement fails.
+    pub async fn end_named(&self, named: &Named, answer: Option<&str>) -> Result<(), DbError> {
+        let Ok(work) = self.work() else { return Ok(()) };
+        match answer {
+            Some(answer) => idempotency::keep(&work.caller(), named, answer).await,
+            None => idempotency::forget(&work.caller(), named).await,
+        }
     }
 
     /// Ends the request's transactions. For a mutation it returns once the commit was acknowledged.

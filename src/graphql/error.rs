@@ -21,6 +21,8 @@ pub enum Code {
     BadUserInput,
     /// Too fast: try again after the given time.
     RateLimited,
+    /// The idempotency key was used for another request.
+    IdempotencyConflict,
     /// No capacity now: try again.
     Unavailable,
     /// It took too long.
@@ -37,6 +39,7 @@ impl Code {
             Self::Forbidden => "FORBIDDEN",
             Self::BadUserInput => "BAD_USER_INPUT",
             Self::RateLimited => "RATE_LIMITED",
+            Self::IdempotencyConflict => "IDEMPOTENCY_CONFLICT",
             Self::Unavailable => "UNAVAILABLE",
             Self::Timeout => "TIMEOUT",
             Self::Internal => "INTERNAL",
@@ -96,7 +99,8 @@ impl ApiError {
         }
     }
 
-    pub(super) fn refused(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
+    /// With this code, and nothing more to say.
+    pub fn refused(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         Self::Refused { code, message: message.into(), field: None, retry_after: None }
     }
 }

@@ -15,7 +15,7 @@ use async_graphql::{
 use axum::{
     body::Bytes,
     extract::{Query, State, rejection::BytesRejection},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -33,12 +33,15 @@ use crate::{
         batching::{LoadQueue, drive},
         completion, input, is_refusal_by_role,
     },
+    idempotency::{Named, Standing},
 };
 
 /// What a refused request may be told at most, in characters: an answer never echoes a large document.
 const MAX_MESSAGE: usize = 400;
 /// Most bytes of the errors of a document that was refused, whatever was sent.
 const MAX_REFUSAL_BYTES: usize = 3_000;
+/// Says that an answer was given before, to a request with the same key.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
 
 /// `POST /graphql`.
@@ -120,6 +123,14 @@ async fn run(app: App, origin: Origin, headers: &HeaderMap, mut request: Request
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
         return response;
     }
+    let named = match named(headers, &request).filter(|_| operation == OperationType::Mutation) {
+        None => None,
+        Some(Some(named)) => Some(named),
+        Some(None) => {
+            let message = "Idempotency-Key: must be 1 to 255 visible ASCII characters.";
+            return reply.refuse(StatusCode::BAD_REQUEST, message);
+        }
+    };
     let cookies = cookies::read(headers);
     let (actor, impersonator) = actor(&app, headers, cookies.as_ref());
     let origin = Origin { impersonator, ..origin };
@@ -134,17 +145,21 @@ async fn run(app: App, origin: Origin, headers: &HeaderMap, mut request: Request
     }
     let access = if operation == OperationType::Mutation { Access::Write } else { Access::Read };
     // On a task of its own: a client that hangs up drops this handler, but not a transaction between two statements.
-    let task = tokio::spawn(execute(app, origin, actor, cookies, access, request).instrument(span.clone()));
-    let (response, change) = match task.await {
-        Ok(response) => response,
+    let task = tokio::spawn(execute(app, origin, actor, cookies, access, named, request).instrument(span.clone()));
+    let (answer, change) = match task.await {
+        Ok(answered) => answered,
         Err(panic) => {
             span.in_scope(|| tracing::error!(cause = %panic, "a resolver panicked"));
-            (GraphQLResponse::from_errors(vec![internal()]), None)
+            (Answer::Fresh(GraphQLResponse::from_errors(vec![internal()])), None)
         }
     };
-    // Refused by validation: nothing was executed.
-    let executed = !(response.data == Value::Null && response.errors.iter().all(|it| it.path.is_empty()));
-    let mut answer = reply.answer(response, if executed { Outcome::Executed } else { Outcome::Refused });
+    let mut answer = match answer {
+        Answer::Replayed(body) => reply.replay(body),
+        Answer::Fresh(response) => {
+            let outcome = if is_executed(&response) { Outcome::Executed } else { Outcome::Refused };
+            reply.answer(response, outcome)
+        }
+    };
     for line in change.iter().flat_map(cookies::write) {
         answer.headers_mut().append(header::SET_COOKIE, line);
     }
@@ -188,34 +203,118 @@ async fn execute(
     actor: Actor,
     cookies: Option<Brought>,
     access: Access,
+    named: Option<Named>,
     request: Request,
-) -> (GraphQLResponse, Option<SessionCookies>) {
+) -> (Answer, Option<SessionCookies>) {
     let queue = LoadQueue::default();
     let mut context = RequestContext::new(app.services.clone(), actor, access, origin, queue.clone());
     if let Some(brought) = cookies {
         context.use_cookies(brought.refresh);
     }
     let context = Arc::new(context);
-    let response = answer(&app, &context, request, queue).await;
-    (response, context.cookies())
+    let answer = match named {
+        Some(named) => answer_once(&app, &context, &named, request, queue).await,
+        None => Answer::Fresh(match resolve(&app, &context, request, queue).await {
+            Ok((response, refused)) => finish(&app, &context, response, &refused).await,
+            Err(too_late) => too_late,
+        }),
+    };
+    (answer, context.cookies())
 }
 
-async fn answer(app: &App, context: &Arc<RequestContext>, mut request: Request, queue: LoadQueue) -> GraphQLResponse {
+/// What is sent.
+enum Answer {
+    /// Of this request.
+    Fresh(GraphQLResponse),
+    /// Of the first request with the same key: its body as it was.
+    Replayed(String),
+}
+
+/// Codes of errors after which the same request may succeed.
+const RETRYABLE: [&str; 5] = ["UNAUTHENTICATED", "RATE_LIMITED", "UNAVAILABLE", "TIMEOUT", "INTERNAL"];
+
+/// Carries a named mutation out unless it was already, and keeps its answer in its own transaction.
+async fn answer_once(
+    app: &App,
+    context: &Arc<RequestContext>,
+    named: &Named,
+    request: Request,
+    queue: LoadQueue,
+) -> Answer {
+    let refused = |error: ApiError| Answer::Fresh(GraphQLResponse::from_errors(vec![server_error(error)]));
+    let begun = tokio::time::timeout(app.deadline, context.begin_named(named)).await;
+    let is_named = match begun.unwrap_or(Err(DbError::Timeout)) {
+        Ok(None) => false, // Nobody of a tenant is signed in.
+        Ok(Some(Standing::First)) => true,
+        Ok(Some(Standing::Answered(body))) => return Answer::Replayed(body),
+        Ok(Some(Standing::Conflict)) => {
+            let message = "This Idempotency-Key was used for another request.";
+            return refused(ApiError::refused(Code::IdempotencyConflict, message));
+        }
+        Err(error) => return refused(error.into()),
+    };
+    let (mut response, refusals) = match resolve(app, context, request, queue).await {
+        Ok(resolved) => resolved,
+        Err(too_late) => return Answer::Fresh(too_late),
+    };
+    if is_named {
+        polish(&mut response, &context.origin().request_id.to_string(), app.limits.errors);
+        // What may be tried again is not the last word, unless something was done beside it.
+        let did_something = matches!(&response.data, Value::Object(fields) if !fields.is_empty());
+        let may_succeed = response.errors.iter().any(|it| code_of(it).is_some_and(|it| RETRYABLE.contains(&it)));
+        let is_final = did_something || is_executed(&response) && !may_succeed;
+        let body = is_final.then(|| String::from_utf8_lossy(&write(&response, true)).into_owned());
+        if let Err(error) = context.end_named(named, body.as_deref()).await {
+            return refused(error.into());
+        }
+    }
+    Answer::Fresh(finish(app, context, response, &refusals).await)
+}
+
+/// Asks the fields. `Err` is the answer where time ran out: what was begun is undone by being dropped.
+async fn resolve(
+    app: &App,
+    context: &Arc<RequestContext>,
+    mut request: Request,
+    queue: LoadQueue,
+) -> Result<(GraphQLResponse, BTreeMap<String, usize>), GraphQLResponse> {
     let (document, operation) = (request.parsed_query().ok().cloned(), request.operation_name.clone());
     let execution = drive(app.schema.execute(request.data(context.clone())), queue);
     let Ok(mut response) = tokio::time::timeout(app.deadline, execution).await else {
-        return GraphQLResponse::from_errors(vec![server_error(DbError::Timeout.into())]);
+        return Err(GraphQLResponse::from_errors(vec![server_error(DbError::Timeout.into())]));
     };
     let refused = refused_fields(&response, document.as_ref(), operation.as_deref());
     if let Some(document) = document.filter(|_| response.data != Value::Null) {
         completion::complete(&mut response, &document, operation.as_deref());
     }
-    let finished = tokio::time::timeout(app.deadline, context.finish(&refused)).await;
+    Ok((response, refused))
+}
+
+/// Commits what was done, and only then says so.
+async fn finish(
+    app: &App,
+    context: &RequestContext,
+    response: GraphQLResponse,
+    refused: &BTreeMap<String, usize>,
+) -> GraphQLResponse {
+    let finished = tokio::time::timeout(app.deadline, context.finish(refused)).await;
     match finished.unwrap_or_else(|_| Err(DbError::CommitUnknown("no answer in time".into()))) {
         Ok(()) => response,
         // Whatever the response says was done is not known to be.
         Err(error) => GraphQLResponse::from_errors(vec![server_error(error.into())]),
     }
+}
+
+/// The key that a request was named with, if it was; `Some(None)` for one that can be none.
+fn named(headers: &HeaderMap, request: &Request) -> Option<Option<Named>> {
+    let key = headers.get("idempotency-key")?;
+    let content = serde_json::to_vec(&(&request.query, &request.operation_name, &request.variables)).ok()?;
+    Some(key.to_str().ok().and_then(|key| Named::new(key, &content)))
+}
+
+/// Whether any field was asked, as against a document that validation refused.
+fn is_executed(response: &GraphQLResponse) -> bool {
+    !(response.data == Value::Null && response.errors.iter().all(|it| it.path.is_empty()))
 }
 
 /// Root fields that the caller's role was refused, by the names that the schema gives them, with how often.
@@ -279,11 +378,7 @@ impl Reply {
     }
 
     fn answer(&self, mut response: GraphQLResponse, outcome: Outcome) -> Response {
-        response.errors.truncate(self.max_errors);
-        for error in &mut response.errors {
-            classify(error);
-            error.extensions.get_or_insert_default().set("requestId", self.request_id.as_str());
-        }
+        polish(&mut response, &self.request_id, self.max_errors);
         if !matches!(outcome, Outcome::Executed) {
             let mut bytes = 0;
             response.errors.retain(|it| {
@@ -302,12 +397,7 @@ impl Reply {
             Some(Value::Number(seconds)) => seconds.as_i64(),
             _ => None,
         });
-        let body = Body {
-            data: matches!(outcome, Outcome::Executed).then_some(&response.data),
-            errors: &response.errors,
-            extensions: &response.extensions,
-        };
-        let body = serde_json::to_vec(&body).unwrap_or_default();
+        let body = write(&response, matches!(outcome, Outcome::Executed));
         let headers = [(header::CONTENT_TYPE, self.media_type.to_owned()), (REQUEST_ID, self.request_id.clone())];
         let mut answer = (status, headers, body).into_response();
         if let Some(seconds) = retry_after {
@@ -315,6 +405,30 @@ impl Reply {
         }
         answer
     }
+
+    /// What the first request with the same key was answered.
+    fn replay(&self, body: String) -> Response {
+        let headers = [
+            (header::CONTENT_TYPE, self.media_type.to_owned()),
+            (REQUEST_ID, self.request_id.clone()),
+            (REPLAYED, "true".to_owned()),
+        ];
+        (StatusCode::OK, headers, body).into_response()
+    }
+}
+
+/// Gives every error its code and the request's id, and takes away those that are too many.
+fn polish(response: &mut GraphQLResponse, request_id: &str, max_errors: usize) {
+    response.errors.truncate(max_errors);
+    for error in &mut response.errors {
+        classify(error);
+        error.extensions.get_or_insert_default().set("requestId", request_id);
+    }
+}
+
+fn write(response: &GraphQLResponse, with_data: bool) -> Vec<u8> {
+    let (errors, extensions) = (&response.errors, &response.extensions);
+    serde_json::to_vec(&Body { data: with_data.then_some(&response.data), errors, extensions }).unwrap_or_default()
 }
 
 /// How far a request came.

@@ -6,8 +6,19 @@ use std::{
 };
 
 /// Features in order: each may call those before it, by their `mod.rs`.
-const FEATURES: [&str; 10] =
-    ["audit", "outbox", "tenants", "usage", "users", "invitations", "services", "bookings", "billing", "platform"];
+const FEATURES: [&str; 11] = [
+    "audit",
+    "outbox",
+    "idempotency",
+    "tenants",
+    "usage",
+    "users",
+    "invitations",
+    "services",
+    "bookings",
+    "billing",
+    "platform",
+];
 
 struct Source {
     /// Below `src`, such as `bookings/queries.rs`.

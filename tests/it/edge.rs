@@ -197,3 +197,98 @@ async fn the_schema_is_shown_only_where_that_is_on() {
     }
     assert_eq!(app.anonymous().run("{ __typename plans { key } }").await["data"]["__typename"], "Query");
 }
+
+/// Sends a mutation with a key, and returns status, whether the answer was given before, and the body as it is.
+async fn named(person: &Person, key: &str, query: &str) -> (u16, bool, String) {
+    let request = Request::post("/graphql")
+        .header("content-type", "application/json")
+        .header("authorization", format!("Bearer {}", person.token.as_deref().unwrap_or_default()))
+        .header("idempotency-key", key)
+        .body(json!({ "query": query }).to_string().into())
+        .unwrap();
+    let (response, body) = person.app.send(request).await;
+    let replayed = response.headers().contains_key("idempotency-replayed");
+    (response.status().as_u16(), replayed, String::from_utf8(body).unwrap())
+}
+
+fn code_of(body: &str) -> String {
+    code(&serde_json::from_str(body).unwrap()).to_owned()
+}
+
+/// Sent again, a mutation gives its first answer, byte for byte, and does nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_named_mutation_is_done_once() {
+    let app = TestApp::start().await;
+    let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
+    let create = |name: &str| {
+        format!(
+            "mutation {{ createService(input: {{ name: \"{name}\", durationMinutes: 30, price: {{ amount: \"1\", currency: \"EUR\" }} }}) {{ service {{ id name }} userErrors {{ code }} }} }}"
+        )
+    };
+    let services = async || app.truth("select count(*) from shared.services where name like 'Once%'").await[0].clone();
+    let first = named(&acme.admin, "k1", &create("Once")).await;
+    assert_eq!((first.0, first.1, code_of(&first.2).as_str()), (200, false, ""), "{}", first.2);
+    let again = named(&acme.admin, "k1", &create("Once")).await;
+    assert_eq!((again.1, &again.2), (true, &first.2));
+    assert_eq!(services().await, "1");
+    assert_eq!(code_of(&named(&acme.admin, "k1", &create("Another")).await.2), "IDEMPOTENCY_CONFLICT");
+    // A refusal that the caller can mend is an answer too, and stays it.
+    let taken = named(&acme.admin, "k2", &create("Once")).await;
+    assert_eq!(code_of(&taken.2), "NAME_TAKEN");
+    assert_eq!(named(&acme.admin, "k2", &create("Once")).await.2, taken.2);
+    // The key is each user's own, in each tenant.
+    assert_eq!(code_of(&named(&acme.staff, "k1", &create("Once")).await.2), "FORBIDDEN");
+    assert!(!named(&globex.admin, "k1", &create("Once in another")).await.1);
+    assert_eq!(services().await, "2");
+    // What was not carried out is not kept: a document that was refused, and a session that has ended.
+    let refused = named(&acme.admin, "k3", "mutation { nonsense }").await;
+    assert_eq!(code_of(&refused.2), "GRAPHQL_VALIDATION_FAILED");
+    assert!(!named(&acme.admin, "k3", &create("Once more")).await.1);
+    for bad in ["a b", &"x".repeat(256)] {
+        assert_eq!(named(&acme.admin, bad, &create("Once never")).await.0, 400, "{bad}");
+    }
+    // Queries need none, and sign-in takes none.
+    assert_eq!(code_of(&named(&acme.admin, "k1", "{ viewer { id } }").await.2), "");
+    // After a day it is forgotten.
+    app.clock.advance(jiff::SignedDuration::from_hours(25));
+    let late = named(&acme.admin, "k1", &create("Once again")).await;
+    assert_eq!((late.1, code_of(&late.2).as_str()), (false, ""));
+    assert_eq!(app.truth("select count(*) from shared.idempotency_keys where answer is null").await, ["0"]);
+}
+
+/// Eight at once under one name: one is done, the others wait and get its answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn named_mutations_at_once_are_done_once() {
+    let app = TestApp::start_with(Options { connections: 12, ..Options::default() }).await;
+    let acme = app.tenant("acme").await;
+    for round in 0..5 {
+        let book = format!(
+            "mutation {{ createBooking(input: {{ serviceId: \"{}\", startsAt: \"{}\" }}) {{ booking {{ id }} userErrors {{ code }} }} }}",
+            acme.service,
+            acme.in_days(3 + round)
+        );
+        let key = format!("round-{round}");
+        let answers = join_all((0..8).map(|_| named(&acme.user, &key, &book))).await;
+        assert_eq!(answers.iter().filter(|it| !it.1).count(), 1, "{answers:?}");
+        assert!(answers.iter().all(|it| it.2 == answers[0].2), "{answers:?}");
+        assert_eq!(code_of(&answers[0].2), "", "{answers:?}");
+    }
+    assert_eq!(app.truth("select count(*) from shared.bookings").await, ["5"]);
+}
+
+/// A fault of ours is not kept: the same request may succeed later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_is_no_answer_to_keep() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let rename = format!(
+        "mutation {{ updateUser(input: {{ id: \"{}\", name: \"New\" }}) {{ user {{ name }} userErrors {{ code }} }} }}",
+        acme.user.id
+    );
+    app.by_hand("alter table shared.users rename column updated_at to touched_at").await;
+    assert_eq!(code_of(&named(&acme.user, "k", &rename).await.2), "INTERNAL");
+    app.by_hand("alter table shared.users rename column touched_at to updated_at").await;
+    let then = named(&acme.user, "k", &rename).await;
+    assert_eq!((then.1, code_of(&then.2).as_str()), (false, ""), "{}", then.2);
+    assert!(named(&acme.user, "k", &rename).await.1);
+}

@@ -73,6 +73,8 @@ impl Fixture {
              insert into shared.one_time_links (tenant_id, id, purpose, subject_id, created_at, expires_at)
              select tenant_id, gen_random_uuid(), 'INVITATION', gen_random_uuid(), now(), now() from shared.tenant_state, unnest(array['A', 'B']);
              insert into shared.one_time_link_tokens select tenant_id, sha256(id::text::bytea), id from shared.one_time_links;
+             insert into shared.idempotency_keys (tenant_id, user_id, key, fingerprint, expires_at)
+             select tenant_id, id, 'key', sha256('x'), now() from shared.users;
              insert into directory.platform_events (id, at, administrator_id, action)
              select gen_random_uuid(), now(), null, 'test.event' from generate_series(1, 2);
              insert into directory.account_requests (id, kind, email, created_at, available_at)
