@@ -1,6 +1,6 @@
 //! `tenantry serve`: from nothing to a served API, and back.
 
-use std::{future::IntoFuture, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, signal::unix::SignalKind, sync::watch};
 
@@ -11,7 +11,7 @@ use crate::{
     db::{Gate, migrations, refuse_unsafe},
     embedded::EmbeddedError,
     graphql::{self, Services},
-    http::{AppParts, router},
+    http::{self, AppParts, Patience, router},
     mail::{MailSettings, Mailer},
     seed,
     worker::Worker,
@@ -19,8 +19,6 @@ use crate::{
 
 /// How long a request may take altogether.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
-/// How long open requests may go on once the server was told to stop.
-const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long background work may go on once the server was told to stop: a little longer than a mail may take.
 const WORKER_LIMIT: Duration = Duration::from_secs(crate::mail::SEND_LIMIT.as_secs() + 5);
@@ -92,21 +90,19 @@ async fn serve_on(
         tokens,
         deadline: REQUEST_DEADLINE,
         limits: config.limits,
-    })
-    .into_make_service_with_connect_info::<SocketAddr>();
+        body_patience: http::BODY_PATIENCE,
+    });
     let worker = Worker::new(gate.clone(), sign_in, Arc::new(mailer), Clock::system()).start(stopping.clone());
     tokio::spawn(watch_signals(stop.clone()));
     if let Some(ended) = ended {
         watch_cluster(ended, stop.clone());
     }
-    let mut told = stopping.clone();
-    let server = axum::serve(listener, app).with_graceful_shutdown(async move {
-        let _ = told.wait_for(Option::is_some).await;
-    });
+    raise_file_limit();
+    let patience = Patience::default();
     print_banner(address, has_demo_data, &mail_goes_to, started.elapsed());
 
+    let mut serving = tokio::spawn(http::serve(listener, app, patience, stopping.clone()));
     // It ends only when it was told to, and then once open requests have finished.
-    let mut serving = tokio::spawn(server.into_future());
     let reason = tokio::select! {
         biased;
         told = stopping.wait_for(Option::is_some) => told.ok().and_then(|it| it.clone()).unwrap_or_default(),
@@ -117,8 +113,10 @@ async fn serve_on(
         },
     };
     eprintln!("Stopping: {reason}.");
-    if !serving.is_finished() && tokio::time::timeout(DRAIN_LIMIT, &mut serving).await.is_err() {
-        eprintln!("Some requests did not end in {} s and were cut off.", DRAIN_LIMIT.as_secs());
+    if !serving.is_finished()
+        && let Ok(cut_off @ 1..) = serving.await
+    {
+        eprintln!("{cut_off} connections did not end in {} s and were cut off.", patience.drain.as_secs());
     }
     // What it is at is finished, or a mail would be sent twice.
     if tokio::time::timeout(WORKER_LIMIT, worker).await.is_err() {
@@ -143,6 +141,16 @@ async fn watch_signals(stop: watch::Sender<Option<String>>) {
     // Whoever asks twice does not want to wait.
     if tokio::signal::ctrl_c().await.is_ok() {
         std::process::exit(130);
+    }
+}
+
+/// As many files as the system lets this process have: every connection is one.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::debug!(%error, "the limit of open files stays as it is");
     }
 }
 

@@ -4,6 +4,7 @@ mod cookies;
 mod export;
 mod graphql;
 mod pages;
+mod server;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -14,7 +15,9 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::{set_header::SetResponseHeaderLayer, timeout::RequestBodyTimeoutLayer};
+
+pub use server::{Patience, serve};
 
 use crate::{
     auth::{Origin, Tokens},
@@ -42,7 +45,12 @@ pub struct AppParts {
     pub deadline: Duration,
     /// How large a request may be.
     pub limits: Limits,
+    /// How long a body may pause.
+    pub body_patience: Duration,
 }
+
+/// How long a body may pause, unless said.
+pub const BODY_PATIENCE: Duration = Duration::from_secs(10);
 
 impl std::ops::Deref for App {
     type Target = AppParts;
@@ -65,6 +73,7 @@ pub fn router(parts: AppParts) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/.well-known/jwks.json", get(jwks))
+        .layer(RequestBodyTimeoutLayer::new(parts.body_patience))
         .layer(DefaultBodyLimit::max(parts.limits.body_bytes))
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(header(header::REFERRER_POLICY, "no-referrer"))

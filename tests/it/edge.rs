@@ -5,7 +5,10 @@ use std::time::Duration;
 use axum::{body::Body, http::Request};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tenantry::graphql::{Limits, RateSettings};
+use tenantry::{
+    graphql::{Limits, RateSettings},
+    http::{self, Patience},
+};
 
 use crate::support::{Options, Person, TestApp, code};
 
@@ -291,4 +294,106 @@ async fn a_fault_is_no_answer_to_keep() {
     let then = named(&acme.user, "k", &rename).await;
     assert_eq!((then.1, code_of(&then.2).as_str()), (false, ""), "{}", then.2);
     assert!(named(&acme.user, "k", &rename).await.1);
+}
+
+/// The app behind a socket of its own.
+async fn listening(
+    app: &TestApp,
+    patience: Patience,
+) -> (std::net::SocketAddr, tokio::sync::watch::Sender<Option<String>>, tokio::task::JoinHandle<usize>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopping) = tokio::sync::watch::channel(None);
+    (address, stop, tokio::spawn(http::serve(listener, app.router.clone(), patience, stopping)))
+}
+
+/// Sends this, and returns whatever comes until the other side closes.
+async fn exchange(address: std::net::SocketAddr, text: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    // Closed with a reset is closed too.
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+const WHOLE: &str = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+
+/// Half a header, half a body, a connection that is kept and not used: each is ended, and others are served meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_clients_are_ended_and_others_served() {
+    let app = TestApp::start_with(Options { body_patience: Duration::from_millis(300), ..Options::default() }).await;
+    let patience = Patience { header: Duration::from_millis(300), ..Patience::default() };
+    let (address, _stop, _serving) = listening(&app, patience).await;
+    let half_open: Vec<_> = (0..1_000)
+        .map(|_| tokio::spawn(async move { exchange(address, "GET /healthz HTTP/1.1\r\nHo").await }))
+        .collect();
+    for _ in 0..20 {
+        assert!(exchange(address, WHOLE).await.starts_with("HTTP/1.1 200"));
+    }
+    for it in half_open {
+        let answer = it.await.unwrap();
+        assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    let half_body =
+        "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"query\"";
+    let answer = exchange(address, half_body).await;
+    assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+    let kept = exchange(address, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(kept.starts_with("HTTP/1.1 200"), "{kept}");
+}
+
+/// Past the number of connections one is closed at once, and served again when there is room.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_have_a_number() {
+    let app = TestApp::start().await;
+    let (address, _stop, _serving) = listening(&app, Patience { connections: 2, ..Patience::default() }).await;
+    let held = [
+        tokio::net::TcpStream::connect(address).await.unwrap(),
+        tokio::net::TcpStream::connect(address).await.unwrap(),
+    ];
+    // Both are accepted before the third, in the order in which they came.
+    assert_eq!(exchange(address, WHOLE).await, "");
+    drop(held);
+    let begin = std::time::Instant::now();
+    while !exchange(address, WHOLE).await.starts_with("HTTP/1.1 200") {
+        assert!(begin.elapsed() < Duration::from_secs(60));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Told to stop, it lets what is under way finish, ends what only waits, and takes nothing new.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_lets_requests_finish() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let (address, stop, serving) = listening(&app, Patience::default()).await;
+    let idle = tokio::spawn(async move { exchange(address, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await });
+    let lock = app.database.connect("postgres").await;
+    lock.batch_execute("begin; select * from shared.users for update").await.unwrap();
+    let body = json!({ "query": format!("mutation {{ updateUser(input: {{ id: \"{}\", name: \"Late\" }}) {{ user {{ name }} }} }}", acme.user.id) }).to_string();
+    let request = format!(
+        "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\r\n{body}",
+        acme.user.token.as_deref().unwrap(),
+        body.len()
+    );
+    let under_way = tokio::spawn(async move { exchange(address, &request).await });
+    while app
+        .truth(
+            "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%users.update_name%'",
+        )
+        .await[0]
+        == "0"
+    {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    stop.send_replace(Some("the test says so".into()));
+    assert!(idle.await.unwrap().starts_with("HTTP/1.1 200"));
+    assert!(!under_way.is_finished());
+    lock.batch_execute("rollback").await.unwrap();
+    let answer = under_way.await.unwrap();
+    assert!(answer.contains("\"name\":\"Late\""), "{answer}");
+    assert_eq!(serving.await.unwrap(), 0);
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }

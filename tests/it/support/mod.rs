@@ -21,7 +21,7 @@ use tenantry::{
     clock::Clock,
     db::{Access, Gate, PoolSettings, Scope, roles},
     graphql::{self, Limits, RateSettings, Rates, Services},
-    http::{AppParts, router},
+    http::{self, AppParts, router},
     ids::{TenantId, UserId},
     mail::{MailSettings, Mailer},
     tenants::{self, NewTenant},
@@ -56,6 +56,8 @@ pub struct Options {
     pub rates: RateSettings,
     /// Whether clients may ask for the schema.
     pub introspects: bool,
+    /// How long a body may pause.
+    pub body_patience: Duration,
 }
 
 impl Default for Options {
@@ -71,6 +73,7 @@ impl Default for Options {
             // A test of something else is not to be slowed down.
             rates: RateSettings { user: 1_000_000_000, address: 1_000_000_000, tenant: 1_000_000_000 },
             introspects: true,
+            body_patience: http::BODY_PATIENCE,
         }
     }
 }
@@ -153,6 +156,7 @@ impl TestApp {
             tokens: tokens.clone(),
             deadline: options.deadline,
             limits: options.request,
+            body_patience: options.body_patience,
         });
         let mail = Arc::new(tempfile::tempdir().unwrap());
         Self { router, gate, sign_in, tokens, passwords, clock, database, mail }
