@@ -212,6 +212,7 @@ pub struct UserQuery;
 impl UserQuery {
     /// The signed-in user. Null for an anonymous caller.
     async fn viewer(&self, ctx: &Context<'_>) -> Result<Option<User>, ApiError> {
+        crate::fault::point("resolver.viewer");
         if matches!(ctx.request().actor(), crate::auth::Actor::Anonymous) {
             return Ok(None);
         }

@@ -397,3 +397,32 @@ async fn a_stop_lets_requests_finish() {
     assert_eq!(serving.await.unwrap(), 0);
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }
+
+/// A resolver that panics takes nothing down with it, and tells the client nothing but the request's id.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_is_masked_and_the_process_lives() {
+    use crate::support::{TestDatabase, server};
+    let database = std::sync::Arc::new(TestDatabase::create().await);
+    let app = TestApp::on(database.clone(), Options::default()).await;
+    let acme = app.tenant("acme").await;
+    let (url, owner) = (database.url("tenantry_app").await, database.url("tenantry_owner").await);
+    let folder = server::folder();
+    let environment =
+        [("DATABASE_URL", url.as_str()), ("DATABASE_OWNER_URL", &owner), ("TENANTRY_FAULT", "panic:resolver.viewer")];
+    let server = server::Server::start_with(server::program(), folder.path(), &environment);
+    let sign_in = format!(
+        "mutation {{ login(input: {{ email: \"{}\", password: \"{}\" }}) {{ session {{ accessToken }} }} }}",
+        acme.user.email,
+        crate::support::PASSWORD
+    );
+    let answer = server.run(&sign_in, None);
+    let token = answer["data"]["login"]["session"]["accessToken"].as_str().unwrap_or_else(|| panic!("{answer}"));
+    for _ in 0..20 {
+        let answer = server.run("{ services { nodes { id } } viewer { id } }", Some(token));
+        assert_eq!(code(&answer), "INTERNAL", "{answer}");
+        assert!(answer["errors"][0]["extensions"]["requestId"].is_string());
+        assert!(!answer.to_string().contains("panic") && !answer.to_string().contains("TENANTRY"), "{answer}");
+    }
+    let answer = server.run("{ services { nodes { name } } }", Some(token));
+    assert_eq!(answer["data"]["services"]["nodes"][0]["name"], "Haircut", "{answer}");
+}
