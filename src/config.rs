@@ -105,6 +105,9 @@ pub struct Settings {
     /// Whether clients may ask for the schema, on or off [default: on, in production off]
     #[arg(long, env = "GRAPHQL_INTROSPECTION", global = true, hide_env_values = true)]
     pub graphql_introspection: Option<String>,
+    /// Port of /metrics alone; without it they are at /metrics of the API in development, and nowhere in production
+    #[arg(long, env = "METRICS_PORT", global = true, hide_env_values = true)]
+    pub metrics_port: Option<String>,
     /// Where a test has the process killed; nothing in a release build
     #[arg(long, env = "TENANTRY_FAULT", global = true, hide = true, hide_env_values = true)]
     pub tenantry_fault: Option<String>,
@@ -170,6 +173,8 @@ pub struct Config {
     pub mail_from: String,
     /// Where links in mail lead; `None` takes this server's own page.
     pub account_url: Option<String>,
+    /// Port of `/metrics` alone.
+    pub metrics_port: Option<u16>,
     /// How large a request may be.
     pub limits: Limits,
     /// How much one may use.
@@ -234,6 +239,8 @@ impl TryFrom<Settings> for Config {
 
         let host = given(settings.host).unwrap_or_else(|| "127.0.0.1".into());
         let port = checks.parse("PORT", given(settings.port), 8080, "a number from 0 to 65535", |_| true);
+        let metrics_port = given(settings.metrics_port)
+            .map(|text| checks.parse("METRICS_PORT", Some(text), 0, "a number from 0 to 65535", |_| true));
         let pool_size = checks.parse(
             "DATABASE_POOL_SIZE",
             given(settings.database_pool_size),
@@ -411,6 +418,7 @@ impl TryFrom<Settings> for Config {
             smtp_url,
             mail_from,
             account_url,
+            metrics_port,
             limits,
             rates,
             introspects,

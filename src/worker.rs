@@ -24,7 +24,7 @@ use crate::{
     ids::TenantId,
     mail::{MailError, Mailer},
     outbox::{self, Effect, Taken},
-    platform,
+    platform, telemetry,
 };
 
 /// How often everything is looked through for work that nobody rang for: of another process, or due by now.
@@ -153,7 +153,9 @@ impl Worker {
         let mut turns: JoinSet<(TenantId, bool)> = JoinSet::new();
         while stop.borrow().is_none() {
             if Instant::now() >= next_sweep {
-                self.sweep().await.into_iter().for_each(|it| waiting.join(it));
+                let due = self.sweep().await;
+                telemetry::note_due_tenants(due.len());
+                due.into_iter().for_each(|it| waiting.join(it));
                 next_sweep = Instant::now() + SWEEP_EVERY;
             }
             while turns.len() < AT_ONCE
@@ -282,13 +284,17 @@ impl Worker {
         let now = self.clock.now();
         let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
         match outcome {
-            Ok(()) => outbox::done(&tx, taken.id).await?,
+            Ok(()) => {
+                outbox::done(&tx, taken.id).await?;
+                telemetry::count_effect("done");
+            }
             Err(failure) => {
                 let (why, hopeless) = match &failure {
                     Failure::Hopeless(why) => (why, true),
                     Failure::Later(why) => (why, false),
                 };
                 let dead = outbox::failed(&tx, taken, why, hopeless, now).await?;
+                telemetry::count_effect(if dead { "given_up" } else { "failed" });
                 let (id, attempt) = (taken.id, taken.attempt);
                 if dead {
                     tracing::error!(%id, tenant.id = %tenant, attempt, "background work was given up: see `tenantry outbox list`");

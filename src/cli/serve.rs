@@ -13,7 +13,7 @@ use crate::{
     graphql::{self, Services},
     http::{self, AppParts, Patience, router},
     mail::{MailSettings, Mailer},
-    seed,
+    seed, telemetry,
     worker::Worker,
 };
 
@@ -26,6 +26,7 @@ const WORKER_LIMIT: Duration = Duration::from_secs(crate::mail::SEND_LIMIT.as_se
 /// Serves until Ctrl-C or SIGTERM, then lets open requests finish.
 pub async fn serve(config: &Config) -> Result<(), CliError> {
     let started = std::time::Instant::now();
+    telemetry::start_metrics();
     let mut connected = match config.database {
         // Serving twice from one folder is a mistake, so the second is refused instead of joining in.
         Database::Private => Connected::start_private(config).await.map_err(explain)?,
@@ -69,12 +70,7 @@ async fn serve_on(
         return Err("the database holds demo users, whose password everybody knows: refused in production".into());
     }
 
-    let listener = TcpListener::bind((config.host.as_str(), config.port)).await.map_err(|error| {
-        format!(
-            "cannot listen on {}:{}: {error}. Set PORT to another port, or to 0 for a free one",
-            config.host, config.port
-        )
-    })?;
+    let listener = listen(&config.host, config.port, "PORT").await?;
     let address = listener.local_addr()?;
     let (mailer, mail_goes_to) = mailer(config, address)?;
     let (stop, mut stopping) = watch::channel(None::<String>);
@@ -91,6 +87,7 @@ async fn serve_on(
         deadline: REQUEST_DEADLINE,
         limits: config.limits,
         body_patience: http::BODY_PATIENCE,
+        shows_metrics: config.metrics_port.is_none() && config.environment == Environment::Development,
     });
     let worker = Worker::new(gate.clone(), sign_in, Arc::new(mailer), Clock::system()).start(stopping.clone());
     tokio::spawn(watch_signals(stop.clone()));
@@ -98,8 +95,14 @@ async fn serve_on(
         watch_cluster(ended, stop.clone());
     }
     raise_file_limit();
+    let mut metrics_at = None;
+    if let Some(port) = config.metrics_port {
+        let listener = listen(&config.host, port, "METRICS_PORT").await?;
+        metrics_at = Some(listener.local_addr()?);
+        tokio::spawn(http::serve(listener, http::metrics_router(gate.clone()), Patience::default(), stopping.clone()));
+    }
     let patience = Patience::default();
-    print_banner(address, has_demo_data, &mail_goes_to, started.elapsed());
+    print_banner(address, metrics_at, has_demo_data, &mail_goes_to, started.elapsed());
 
     let mut serving = tokio::spawn(http::serve(listener, app, patience, stopping.clone()));
     // It ends only when it was told to, and then once open requests have finished.
@@ -124,6 +127,13 @@ async fn serve_on(
     }
     gate.close();
     if reason.starts_with("PostgreSQL") { Err(reason.into()) } else { Ok(()) }
+}
+
+async fn listen(host: &str, port: u16, setting: &str) -> Result<TcpListener, CliError> {
+    let bound = TcpListener::bind((host, port)).await;
+    bound.map_err(|error| {
+        format!("cannot listen on {host}:{port}: {error}. Set {setting} to another port, or to 0 for a free one").into()
+    })
 }
 
 async fn watch_signals(stop: watch::Sender<Option<String>>) {
@@ -189,11 +199,20 @@ fn mailer(config: &Config, address: SocketAddr) -> Result<(Mailer, String), CliE
     Ok((Mailer::try_new(&settings, &config.mail_from, config.account_url.as_deref().unwrap_or(&own_page))?, told))
 }
 
-fn print_banner(address: SocketAddr, has_demo_data: bool, mail_goes_to: &str, took: Duration) {
+fn print_banner(
+    address: SocketAddr,
+    metrics_at: Option<SocketAddr>,
+    has_demo_data: bool,
+    mail_goes_to: &str,
+    took: Duration,
+) {
     println!();
     println!("Tenantry serves at http://{address} (ready in {:.1} s)", took.as_secs_f64());
     println!("  GraphiQL   http://{address}/graphiql");
     println!("  GraphQL    http://{address}/graphql");
+    if let Some(metrics_at) = metrics_at {
+        println!("  Metrics    http://{metrics_at}/metrics");
+    }
     println!("  Mail       {mail_goes_to}");
     if has_demo_data {
         println!("  Demo logins, all with the password {}:", seed::DEMO_PASSWORD);

@@ -15,7 +15,7 @@ mod tx;
 mod wakeups;
 
 pub use error::DbError;
-pub use pools::{Gate, PoolSettings, Stats, is_database_url, url_password};
+pub use pools::{Gate, PoolSettings, PoolStatus, Stats, is_database_url, url_password};
 pub use safety::{UnsafeDatabase, refuse_unsafe};
 pub use scope::{Scope, ScopeRole};
 pub use tokio_postgres::Row;

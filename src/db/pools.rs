@@ -47,6 +47,17 @@ pub struct Stats {
     pub abandoned: AtomicU64,
 }
 
+/// How a pool stands.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolStatus {
+    /// Connections.
+    pub open: usize,
+    /// Those that nobody holds.
+    pub idle: usize,
+    /// Those who wait for one.
+    pub waiting: usize,
+}
+
 /// Opens scoped transactions and does nothing else: what is handed up instead of a pool.
 #[derive(Clone)]
 pub struct Gate {
@@ -94,6 +105,15 @@ impl Gate {
     /// Who has background work to do, as the commits of this process tell.
     pub fn wakeups(&self) -> &Wakeups {
         &self.wakeups
+    }
+
+    /// How the pools stand: directory and store.
+    pub fn pools(&self) -> [(&'static str, PoolStatus); 2] {
+        let status = |pool: &Pool| {
+            let status = pool.status();
+            PoolStatus { open: status.size, idle: status.available, waiting: status.waiting }
+        };
+        [("directory", status(&self.directory)), ("store", status(&self.shared))]
     }
 
     /// Whether the database answers.

@@ -23,7 +23,7 @@ use crate::{
     auth::{Actor, network},
     db::{Access, DbError, Gate, Scope},
     ids::TenantId,
-    tenants,
+    telemetry, tenants,
 };
 
 /// What a budget of a tenant is counted in: parts of its own limit, so that one limiter serves all plans.
@@ -93,17 +93,17 @@ impl Rates {
         let cost = u32::try_from(cost.max(1)).unwrap_or(u32::MAX);
         match actor {
             Actor::Person(viewer) => {
-                let own = take(&self.users, &viewer.user.0, cost, self.settings.user)?;
+                let own = take("user", &self.users, &viewer.user.0, cost, self.settings.user)?;
                 let limit = self.limit_of(viewer.tenant).await?;
                 let parts = u64::from(cost) * u64::from(PARTS) / u64::from(limit.max(1));
                 let parts = u32::try_from(parts.max(1)).unwrap_or(u32::MAX);
-                take(&self.tenants, &viewer.tenant.0, parts, PARTS)?;
+                take("tenant", &self.tenants, &viewer.tenant.0, parts, PARTS)?;
                 Ok(own)
             }
-            Actor::Platform(viewer) => take(&self.users, &viewer.administrator.0, cost, self.settings.user),
+            Actor::Platform(viewer) => take("user", &self.users, &viewer.administrator.0, cost, self.settings.user),
             Actor::Anonymous | Actor::Unverified => {
                 let address = address.map_or_else(|| "unknown".to_owned(), network);
-                take(&self.addresses, &address, cost, self.settings.address)
+                take("address", &self.addresses, &address, cost, self.settings.address)
             }
         }
     }
@@ -138,6 +138,7 @@ fn limiter<K: Clone + Eq + std::hash::Hash>(per_minute: u32) -> Limiter<K> {
 }
 
 fn take<K: Clone + Eq + std::hash::Hash>(
+    whose: &'static str,
     limiter: &Limiter<K>,
     key: &K,
     cost: u32,
@@ -147,11 +148,14 @@ fn take<K: Clone + Eq + std::hash::Hash>(
         // Whoever has his whole budget again needs no memory.
         limiter.retain_recent();
     }
-    let refused = |seconds: i64| ApiError::Refused {
-        code: Code::RateLimited,
-        message: "Too fast: this costs more than is left of the budget. Try again later, or ask for less.".into(),
-        field: None,
-        retry_after: Some(seconds.max(1)),
+    let refused = |seconds: i64| {
+        telemetry::count_rate_limited(whose);
+        ApiError::Refused {
+            code: Code::RateLimited,
+            message: "Too fast: this costs more than is left of the budget. Try again later, or ask for less.".into(),
+            field: None,
+            retry_after: Some(seconds.max(1)),
+        }
     };
     match limiter.check_key_n(key, NonZeroU32::new(cost).unwrap_or(NonZeroU32::MIN)) {
         Ok(Ok(state)) => Ok(Charged { budget, remaining: state.remaining_burst_capacity() }),

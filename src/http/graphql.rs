@@ -3,7 +3,7 @@
 //! A handler of our own over `schema.execute`, because the stock one runs mutations sent by GET or by forms, which other
 //! sites can send, and forwards raw errors.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use async_graphql::{
     ErrorExtensionValues, PathSegment, Request, Response as GraphQLResponse, ServerError, Value, Variables,
@@ -34,6 +34,7 @@ use crate::{
         completion, input, is_refusal_by_role,
     },
     idempotency::{Named, Standing},
+    telemetry,
 };
 
 /// What a refused request may be told at most, in characters: an answer never echoes a large document.
@@ -106,7 +107,7 @@ pub async fn get(
 }
 
 async fn run(app: App, origin: Origin, headers: &HeaderMap, mut request: Request, may_mutate: bool) -> Response {
-    let reply = Reply::new(headers, &origin, &app.limits);
+    let (begun, reply) = (Instant::now(), Reply::new(headers, &origin, &app.limits));
     if request.query.trim().is_empty() {
         return reply.refuse(StatusCode::BAD_REQUEST, "The request has no query.");
     }
@@ -153,11 +154,14 @@ async fn run(app: App, origin: Origin, headers: &HeaderMap, mut request: Request
             (Answer::Fresh(GraphQLResponse::from_errors(vec![internal()])), None)
         }
     };
+    let kind = if operation == OperationType::Mutation { "mutation" } else { "query" };
     let mut answer = match answer {
         Answer::Replayed(body) => reply.replay(body),
         Answer::Fresh(response) => {
             let outcome = if is_executed(&response) { Outcome::Executed } else { Outcome::Refused };
-            reply.answer(response, outcome)
+            let (answer, code) = reply.answer_with_code(response, outcome);
+            telemetry::count_request(kind, &code, begun.elapsed());
+            answer
         }
     };
     for line in change.iter().flat_map(cookies::write) {
@@ -377,7 +381,12 @@ impl Reply {
         self.answer(GraphQLResponse::from_errors(vec![error]), Outcome::Unreadable(status))
     }
 
-    fn answer(&self, mut response: GraphQLResponse, outcome: Outcome) -> Response {
+    fn answer(&self, response: GraphQLResponse, outcome: Outcome) -> Response {
+        self.answer_with_code(response, outcome).0
+    }
+
+    /// The answer, and the code of its first error, or `OK`.
+    fn answer_with_code(&self, mut response: GraphQLResponse, outcome: Outcome) -> (Response, String) {
         polish(&mut response, &self.request_id, self.max_errors);
         if !matches!(outcome, Outcome::Executed) {
             let mut bytes = 0;
@@ -397,13 +406,14 @@ impl Reply {
             Some(Value::Number(seconds)) => seconds.as_i64(),
             _ => None,
         });
+        let code = response.errors.first().map_or("OK", |it| code_of(it).unwrap_or("INTERNAL")).to_owned();
         let body = write(&response, matches!(outcome, Outcome::Executed));
         let headers = [(header::CONTENT_TYPE, self.media_type.to_owned()), (REQUEST_ID, self.request_id.clone())];
         let mut answer = (status, headers, body).into_response();
         if let Some(seconds) = retry_after {
             answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        answer
+        (answer, code)
     }
 
     /// What the first request with the same key was answered.

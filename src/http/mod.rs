@@ -22,6 +22,7 @@ pub use server::{Patience, serve};
 use crate::{
     auth::{Origin, Tokens},
     graphql::{ApiSchema, Limits, Services},
+    telemetry,
 };
 
 /// The header in which a response names its request.
@@ -47,6 +48,8 @@ pub struct AppParts {
     pub limits: Limits,
     /// How long a body may pause.
     pub body_patience: Duration,
+    /// Whether `/metrics` is here, and not on a port of its own.
+    pub shows_metrics: bool,
 }
 
 /// How long a body may pause, unless said.
@@ -62,6 +65,7 @@ impl std::ops::Deref for App {
 
 /// The whole server, without a socket: tests call it directly.
 pub fn router(parts: AppParts) -> Router {
+    let shows_metrics = parts.shows_metrics;
     let header = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
     Router::new()
         .route("/graphql", get(graphql::get).post(graphql::post))
@@ -73,12 +77,28 @@ pub fn router(parts: AppParts) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/.well-known/jwks.json", get(jwks))
+        .merge(if shows_metrics { Router::new().route("/metrics", get(metrics)) } else { Router::new() })
         .layer(RequestBodyTimeoutLayer::new(parts.body_patience))
         .layer(DefaultBodyLimit::max(parts.limits.body_bytes))
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(header(header::REFERRER_POLICY, "no-referrer"))
         .layer(header(header::X_FRAME_OPTIONS, "DENY"))
         .with_state(App(Arc::new(parts)))
+}
+
+/// What was counted, for Prometheus.
+async fn metrics(State(app): State<App>) -> impl IntoResponse {
+    let gate = &app.services.gate;
+    let text = telemetry::render_metrics(gate.stats(), gate.pools());
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)
+}
+
+/// Only `/metrics`, for a port of its own.
+pub fn metrics_router(gate: crate::db::Gate) -> Router {
+    let answer = move || async move {
+        ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], telemetry::render_metrics(gate.stats(), gate.pools()))
+    };
+    Router::new().route("/metrics", get(answer))
 }
 
 /// The process lives.

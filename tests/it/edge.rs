@@ -426,3 +426,30 @@ async fn a_panic_is_masked_and_the_process_lives() {
     let answer = server.run("{ services { nodes { name } } }", Some(token));
     assert_eq!(answer["data"]["services"]["nodes"][0]["name"], "Haircut", "{answer}");
 }
+
+/// Requests by operation and code, latencies, pools, transactions: as Prometheus reads them.
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_tell_what_happened() {
+    tenantry::telemetry::start_metrics();
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    acme.user.run("{ viewer { id } }").await;
+    acme.user.run("{ users { nodes { id } } }").await;
+    acme.booking(3).await;
+    let (response, body) = app.send(Request::get("/metrics").body(Body::empty()).unwrap()).await;
+    assert_eq!(response.status(), 200);
+    let text = String::from_utf8(body).unwrap();
+    for expected in [
+        "tenantry_requests_total{operation=\"query\",code=\"OK\"}",
+        "tenantry_requests_total{operation=\"query\",code=\"FORBIDDEN\"}",
+        "tenantry_requests_total{operation=\"mutation\",code=\"OK\"}",
+        "tenantry_request_seconds_bucket{operation=\"query\",le=\"0.05\"}",
+        "tenantry_pool_connections{pool=\"store\",state=\"open\"}",
+        "tenantry_pool_waiting{pool=\"directory\"}",
+        "tenantry_transactions_total",
+        "tenantry_statements_total",
+    ] {
+        assert!(text.contains(expected), "{expected} is not in\n{text}");
+    }
+    assert!(!text.contains("acme") && !text.contains("usr_"), "nothing of anybody's");
+}

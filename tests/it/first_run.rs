@@ -403,3 +403,17 @@ fn an_operator_is_added_from_the_command_line() {
     );
     assert_eq!(server.run(&reset, None)["data"]["resetPassword"]["reset"], true);
 }
+
+/// On a port of their own, metrics are not on the API's.
+#[test]
+fn metrics_have_a_port_of_their_own() {
+    let folder = folder();
+    let mut server = Server::start_with(program(), &folder.path().join(".tenantry"), &[("METRICS_PORT", "0")]);
+    server.run("{ plans { key } }", None);
+    assert!(server.get("/metrics").contains("404 Not Found"));
+    let api = std::mem::take(&mut server.address);
+    server.address = server.banner.split("Metrics    http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
+    let metrics = server.get("/metrics");
+    assert!(metrics.contains("tenantry_requests_total{operation=\"query\",code=\"OK\"} 1"), "{metrics}");
+    assert!(server.get("/graphql").contains("404 Not Found") && !api.is_empty());
+}

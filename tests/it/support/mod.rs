@@ -157,6 +157,7 @@ impl TestApp {
             deadline: options.deadline,
             limits: options.request,
             body_patience: options.body_patience,
+            shows_metrics: true,
         });
         let mail = Arc::new(tempfile::tempdir().unwrap());
         Self { router, gate, sign_in, tokens, passwords, clock, database, mail }
