@@ -5,10 +5,12 @@
 
 use std::{
     collections::{HashSet, VecDeque},
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use tokio::{
     sync::watch,
@@ -21,7 +23,7 @@ use crate::{
     clock::Clock,
     db::{Access, DbError, Gate, Scope},
     fault,
-    ids::TenantId,
+    ids::{TenantId, UserId},
     mail::{MailError, Mailer},
     outbox::{self, Effect, Taken},
     platform, telemetry,
@@ -31,6 +33,8 @@ use crate::{
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
 /// How often what was left half-done is settled, and what has expired erased.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
+/// How often what has expired is removed.
+const PURGE_EVERY: Duration = Duration::from_secs(3_600);
 /// How many effects of a tenant are carried out before it is another's turn: few enough that all are done, each in its
 /// longest time, before the first one's lease ends.
 const TURN: i64 = 3;
@@ -138,8 +142,13 @@ impl Worker {
     }
 
     async fn keep_tidy(&self, mut stop: watch::Receiver<Option<String>>) {
+        let mut next_purge = Instant::now();
         loop {
             self.tidy().await;
+            if Instant::now() >= next_purge {
+                self.purge().await;
+                next_purge = Instant::now() + PURGE_EVERY;
+            }
             tokio::select! {
                 _ = stop.wait_for(Option::is_some) => return,
                 () = tokio::time::sleep(TIDY_EVERY) => {}
@@ -162,7 +171,11 @@ impl Worker {
                 && let Some(tenant) = waiting.next()
             {
                 let (worker, stop) = (self.clone(), stop.clone());
-                turns.spawn(async move { (tenant, worker.turn(tenant, &stop).await) });
+                turns.spawn(async move {
+                    // A panic ends this turn, and not the tenant's place in the line.
+                    let turn = AssertUnwindSafe(worker.turn(tenant, &stop)).catch_unwind().await;
+                    (tenant, turn.unwrap_or(false))
+                });
             }
             tokio::select! {
                 _ = stop.wait_for(Option::is_some) => {}
@@ -214,6 +227,16 @@ impl Worker {
         }
     }
 
+    /// Removes answers that were kept long enough, of every tenant.
+    pub async fn purge(&self) {
+        let tenants = platform::served_tenants(&self.gate).await.unwrap_or_default();
+        for tenant in tenants {
+            if let Err(error) = self.sign_in.purge(tenant, self.clock.now()).await {
+                tracing::warn!(?error, tenant.id = %tenant, "what has expired cannot be removed");
+            }
+        }
+    }
+
     /// Everybody who has something due.
     async fn sweep(&self) -> VecDeque<TenantId> {
         let found = async {
@@ -222,7 +245,10 @@ impl Worker {
             for part in tenants.chunks(SWEEP_PART) {
                 // In the scope of the platform, which sees nothing itself; the function looks at each as its worker.
                 let tx = self.gate.tenant(Scope::platform(part.first().copied()), Access::Read);
-                due.extend(outbox::with_due_effects(&tx, part, self.clock.now()).await?);
+                match outbox::with_due_effects(&tx, part, self.clock.now()).await {
+                    Ok(found) => due.extend(found),
+                    Err(error) => tracing::warn!(%error, "cannot look for background work of some tenants"),
+                }
                 tx.end_read();
             }
             Ok::<_, DbError>(due)
@@ -309,13 +335,24 @@ impl Worker {
     }
 
     async fn carry_out(&self, tenant: TenantId, taken: &Taken, now: Timestamp) -> Result<(), Failure> {
-        match taken.effect {
-            Some(Effect::SyncTenant) => {
+        let Some(effect) = &taken.effect else {
+            return Err(Failure::Later("this version does not know what is to be done".into()));
+        };
+        match effect {
+            Effect::SyncTenant => {
                 // Somebody of the platform may be in the middle of a change: what he wants copied stays wanted.
                 Ok(platform::sync(&self.gate, tenant, Timestamp::UNIX_EPOCH).await?)
             }
-            Some(Effect::ForgetLogin { user }) => Ok(self.sign_in.forget(tenant, crate::ids::UserId(user)).await?),
-            Some(ref mail) => {
+            Effect::ForgetLogin { user } => Ok(self.sign_in.forget(tenant, UserId(*user)).await?),
+            Effect::VerifyLogin { user } => Ok(self.sign_in.verify_login(tenant, UserId(*user)).await?),
+            Effect::ExpireRegistration { registration } => {
+                Ok(self.sign_in.expire_registration(tenant, *registration).await?)
+            }
+            mail @ (Effect::MailPasswordReset { .. }
+            | Effect::MailPasswordChanged { .. }
+            | Effect::MailEmailVerification { .. }
+            | Effect::MailInvitation { .. }
+            | Effect::MailRegistration { .. }) => {
                 let letter = self.sign_in.write_mail(tenant, taken.id, mail, now, &self.mailer).await?;
                 let Some(letter) = letter else {
                     return Ok(()); // Not worth sending any more.
@@ -325,7 +362,6 @@ impl Worker {
                 fault::point("outbox.sent");
                 Ok(())
             }
-            None => Err(Failure::Later("this version does not know what is to be done".into())),
         }
     }
 }

@@ -6,7 +6,6 @@ use uuid::Uuid;
 use super::{
     SignIn, SignInError, joining,
     links::{self, Purpose},
-    throttle,
     tokens::LinkToken,
 };
 use crate::{
@@ -84,20 +83,6 @@ impl SignIn {
         };
         let tenant = tenants::current(&tx).await?;
         tx.commit().await?;
-        drop(tx);
-        let by_anybody = matches!(
-            effect,
-            Effect::MailPasswordReset { .. } | Effect::MailRegistration { .. } | Effect::MailEmailVerification { .. }
-        );
-        if let Some((to, _)) = addressed.as_ref().filter(|_| by_anybody) {
-            let directory = self.gate.directory(Scope::directory_authenticator(), Access::Write);
-            let may = throttle::count_delivery(&directory, &self.limits, to, now).await?;
-            directory.commit().await?;
-            if !may {
-                tracing::warn!(%id, "a mail was left unsent: too many to one mailbox");
-                return Ok(None);
-            }
-        }
         Ok(addressed.map(|(to, subject)| Letter {
             to,
             tenant_name: tenant.name,

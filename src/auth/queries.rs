@@ -390,7 +390,7 @@ pub async fn take_back(tx: &ScopedTx, user: UserId, role: Role, now: Timestamp) 
     .await
 }
 
-/// Removes what proves who a user is, where he signed in from, and what he was answered.
+/// Removes what proves who a user is, where he signed in from, and every answer that was kept: anybody's may tell of him.
 pub async fn delete_traces(tx: &ScopedTx, user: UserId) -> Result<(), DbError> {
     tx.execute(
         "-- auth.delete_credential
@@ -406,8 +406,18 @@ pub async fn delete_traces(tx: &ScopedTx, user: UserId) -> Result<(), DbError> {
     .await?;
     tx.execute(
         "-- auth.delete_answers
-        delete from idempotency_keys where tenant_id = $1 and user_id = $2",
-        &[&tx.tenant(), &user],
+        delete from idempotency_keys where tenant_id = $1",
+        &[&tx.tenant()],
+    )
+    .await
+}
+
+/// Removes answers that were kept until this instant.
+pub async fn delete_expired_answers(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
+    tx.execute(
+        "-- auth.delete_expired_answers
+        delete from idempotency_keys where tenant_id = $1 and expires_at <= $2",
+        &[&tx.tenant(), &now],
     )
     .await
 }

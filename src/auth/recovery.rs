@@ -35,8 +35,8 @@ impl SignIn {
         let email = normalise_email(email);
         let now = self.clock.now();
         let directory = self.gate.directory(Scope::directory_authenticator(), Access::Write);
-        let account = format!("password reset of {email}");
-        let counted = throttle::count(&directory, &self.limits, &account, origin.address.as_deref(), now).await?;
+        let (about, address) = (format!("password reset of {email}"), origin.address.as_deref());
+        let counted = throttle::count_mail(&directory, &self.limits, &about, address, now).await?;
         if counted.is_ok() && super::sign_in::is_plausible_email(&email) {
             requests::insert(&directory, requests::Kind::PasswordReset, &email, tenant, origin, now).await?;
         }
@@ -194,6 +194,17 @@ impl SignIn {
         let event = audit::Event::of_sign_in(account.user.id, action, "user", Some(user.0));
         audit::record_as(&tx, event, request.created_at, &request.origin()).await?;
         tx.commit().await
+    }
+
+    /// Removes answers that were kept long enough. For background work.
+    ///
+    /// # Errors
+    /// When the statement fails; then they are removed later.
+    pub async fn purge(&self, tenant: TenantId, now: Timestamp) -> Result<(), SignInError> {
+        let tx = self.gate.tenant(Scope::authenticator(tenant), Access::Write);
+        queries::delete_expired_answers(&tx, now).await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Removes what proves who an erased person was, and forgets his login. For background work.

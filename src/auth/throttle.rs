@@ -36,8 +36,6 @@ pub struct SignInLimits {
     pub address: Bucket,
     /// Requests of one address that have mail sent to one e-mail.
     pub mail: Bucket,
-    /// Mails to one e-mail that somebody asked for who is not signed in, from anywhere.
-    pub delivery: Bucket,
     /// Tokens and new accounts that one address tries.
     pub joining: Bucket,
 }
@@ -49,7 +47,6 @@ impl Default for SignInLimits {
             account: Bucket { burst: 100, interval: SignedDuration::from_secs(2) },
             address: Bucket { burst: 100, interval: SignedDuration::from_secs(2) },
             mail: Bucket { burst: 5, interval: SignedDuration::from_mins(5) },
-            delivery: Bucket { burst: 20, interval: SignedDuration::from_mins(1) },
             joining: Bucket { burst: 50, interval: SignedDuration::from_secs(10) },
         }
     }
@@ -99,16 +96,6 @@ pub(super) async fn count_mail(
         buckets.push((key(&["mail", email, &network]), limits.mail));
     }
     take_all(tx, &buckets, now).await
-}
-
-/// Counts one mail to this e-mail that somebody asked for who was not signed in; `false` when it is to be left unsent.
-pub(super) async fn count_delivery(
-    tx: &ScopedTx,
-    limits: &SignInLimits,
-    email: &str,
-    now: Timestamp,
-) -> Result<bool, DbError> {
-    Ok(take_all(tx, &[(key(&["delivery", email]), limits.delivery)], now).await?.is_ok())
 }
 
 async fn take_all(

@@ -94,10 +94,18 @@ impl Billing {
     /// What the tenant has subscribed to.
     #[graphql(complexity = "STATEMENT_COST + child_complexity")]
     async fn plan(&self, ctx: &Context<'_>) -> Result<Plan, ApiError> {
-        let plans = super::plans(ctx.request().directory()).await?;
+        let plans = plans_on_offer(ctx).await?;
         let plan = plans.into_iter().find(|it| it.id == self.plan_id);
         plan.map(Plan::from).ok_or_else(|| ApiError::Internal(format!("there is no plan {}", self.plan_id)))
     }
+}
+
+/// In a transaction of its own, ended at once: nobody holds the directory while he waits for something else.
+async fn plans_on_offer(ctx: &Context<'_>) -> Result<Vec<super::Plan>, ApiError> {
+    let directory = ctx.request().directory();
+    let plans = super::plans(&directory).await?;
+    directory.end_read();
+    Ok(plans)
 }
 
 impl From<Error> for Meaning {
@@ -126,6 +134,6 @@ impl BillingQuery {
     /// The plans on offer, with prices, limits and features. Public.
     #[graphql(complexity = "STATEMENT_COST + child_complexity")]
     async fn plans(&self, ctx: &Context<'_>) -> Result<Vec<Plan>, ApiError> {
-        Ok(super::plans(ctx.request().directory()).await?.into_iter().map(Plan::from).collect())
+        Ok(plans_on_offer(ctx).await?.into_iter().map(Plan::from).collect())
     }
 }

@@ -20,6 +20,11 @@ pub enum ScopeRole {
 }
 
 impl ScopeRole {
+    /// Whether it is that of somebody of a tenant.
+    pub fn is_person(self) -> bool {
+        matches!(self, Self::Admin | Self::Staff | Self::User)
+    }
+
     /// As `enter` and the policies spell it.
     pub fn as_str(self) -> &'static str {
         match self {

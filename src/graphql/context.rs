@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     future::Future,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -49,7 +49,6 @@ pub struct RequestContext {
     own: Mutex<Option<Arc<Work>>>,
     /// Work in the scope of a session that the running mutation field has just begun; it ends with the field.
     adopted: Mutex<Option<Arc<Work>>>,
-    directory: OnceLock<ScopedTx>,
     /// In cookie mode: the refresh token that the request brought, and what becomes of the cookies.
     cookies: Option<Cookies>,
 }
@@ -77,17 +76,7 @@ pub struct Work {
 impl RequestContext {
     /// Nothing is opened yet: a request that touches no data takes no connection.
     pub fn new(services: Services, actor: Actor, access: Access, origin: Origin, queue: LoadQueue) -> Self {
-        Self {
-            services,
-            actor,
-            access,
-            origin,
-            queue,
-            own: Mutex::default(),
-            adopted: Mutex::default(),
-            directory: OnceLock::new(),
-            cookies: None,
-        }
+        Self { services, actor, access, origin, queue, own: Mutex::default(), adopted: Mutex::default(), cookies: None }
     }
 
     /// Puts the request in cookie mode, with the refresh token that its cookie brought.
@@ -116,7 +105,7 @@ impl RequestContext {
     ///
     /// # Errors
     /// `RATE_LIMITED`.
-    pub(super) async fn charge(&self, cost: usize) -> Result<Charged, ApiError> {
+    pub async fn charge(&self, cost: usize) -> Result<Charged, ApiError> {
         self.services.rates.charge(&self.actor, self.origin.address.as_deref(), cost).await
     }
 
@@ -187,9 +176,9 @@ impl RequestContext {
         *lock(&self.adopted) = Some(Arc::new(work));
     }
 
-    /// The directory, as anybody may read it.
-    pub fn directory(&self) -> &ScopedTx {
-        self.directory.get_or_init(|| self.services.gate.directory(Scope::directory_public(), Access::Read))
+    /// A transaction in the directory, as anybody may read it. To be ended as soon as it is read.
+    pub fn directory(&self) -> ScopedTx {
+        self.services.gate.directory(Scope::directory_public(), Access::Read)
     }
 
     /// Runs one root field of a mutation: what it did stays or goes as a whole, whatever the fields before and after do.
@@ -252,9 +241,6 @@ impl RequestContext {
     /// # Errors
     /// When the commit failed, or it is not known whether it did: the response must say so instead of what it had to say.
     pub async fn finish(&self, refused: &BTreeMap<String, usize>) -> Result<(), DbError> {
-        if let Some(directory) = self.directory.get() {
-            directory.end_read();
-        }
         let own = lock(&self.own).take();
         if let Some(work) = own.as_ref().filter(|_| self.access == Access::Read) {
             work.tx.end_read();

@@ -86,6 +86,27 @@ pub fn count_aliases(document: &ExecutableDocument) -> usize {
     operations.chain(fragments).sum()
 }
 
+/// The names of every field of every operation's root, its fragments spread. Only for a document whose
+/// [`expanded_size`] is known to be small.
+pub fn root_fields(document: &ExecutableDocument) -> Vec<&str> {
+    fn within<'a>(selections: &'a SelectionSet, document: &'a ExecutableDocument, found: &mut Vec<&'a str>) {
+        for selection in &selections.items {
+            match &selection.node {
+                Selection::Field(field) => found.push(field.node.name.node.as_str()),
+                Selection::InlineFragment(fragment) => within(&fragment.node.selection_set.node, document, found),
+                Selection::FragmentSpread(spread) => {
+                    if let Some(fragment) = document.fragments.get(&spread.node.fragment_name.node) {
+                        within(&fragment.node.selection_set.node, document, found);
+                    }
+                }
+            }
+        }
+    }
+    let mut found = Vec::new();
+    document.operations.iter().for_each(|(_, it)| within(&it.node.selection_set.node, document, &mut found));
+    found
+}
+
 /// How many fields the widest operation's root has, its fragments spread. Only for a document whose
 /// [`expanded_size`] is known to be small.
 pub fn most_root_fields(document: &ExecutableDocument) -> usize {

@@ -23,7 +23,7 @@ pub(crate) use error::payload;
 pub use error::{ApiError, Code, INTERNAL_MESSAGE, Meaning, UserError, UserErrorCode, is_refusal_by_role};
 pub use limits::Limits;
 pub use paging::{Cursor, PageArgs, connection, page_cost};
-pub use rates::{RateSettings, Rates};
+pub use rates::{Charged, RateSettings, Rates};
 pub use scalars::{CurrencyCode, DateTime, Decimal, Money, MoneyInput, TimeZoneName, filter_interval, parse_id};
 
 use crate::{
@@ -74,6 +74,8 @@ pub type ApiSchema = Schema<Query, InSavepoints<Mutation>, EmptySubscription>;
 pub const STATEMENT_COST: usize = 20;
 /// What a field costs that changes something: so a document has room for some twenty.
 pub const MUTATION_COST: usize = 1_000;
+/// What a key of an idempotent request costs, before it is known whether the request is carried out.
+pub const KEY_COST: usize = 50;
 /// What an attempt to sign in costs: less, because each counts in buckets of its own.
 pub const SIGN_IN_COST: usize = 100;
 /// The schema. It holds no data: what a request needs travels with the request.

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use super::{ApiError, Code};
 use crate::{
-    auth::{Actor, network},
+    auth::{Actor, Role, network},
     db::{Access, DbError, Gate, Scope},
     ids::TenantId,
     telemetry, tenants,
@@ -28,6 +28,8 @@ use crate::{
 
 /// What a budget of a tenant is counted in: parts of its own limit, so that one limiter serves all plans.
 const PARTS: u32 = 1_000_000;
+/// The part of a tenant's budget that one user can spend at most: a quarter.
+const USERS_PART: u32 = 4;
 /// How long a plan's limit is remembered.
 const PLAN_LIFE: Duration = Duration::from_secs(60);
 /// How many keys a limiter remembers before those with a full budget are forgotten.
@@ -93,12 +95,18 @@ impl Rates {
         let cost = u32::try_from(cost.max(1)).unwrap_or(u32::MAX);
         match actor {
             Actor::Person(viewer) => {
-                let own = take("user", &self.users, &viewer.user.0, cost, self.settings.user)?;
                 let limit = self.limit_of(viewer.tenant).await?;
-                let parts = u64::from(cost) * u64::from(PARTS) / u64::from(limit.max(1));
-                let parts = u32::try_from(parts.max(1)).unwrap_or(u32::MAX);
-                take("tenant", &self.tenants, &viewer.tenant.0, parts, PARTS)?;
-                Ok(own)
+                // Nobody alone can empty what is all of the tenant's.
+                let budget = self.settings.user.min(limit / USERS_PART).max(1);
+                let of_user = scaled(cost, self.settings.user, budget);
+                let own = take("user", &self.users, &viewer.user.0, of_user, self.settings.user)?;
+                let remaining = u64::from(own.remaining) * u64::from(budget) / u64::from(self.settings.user.max(1));
+                let of_tenant = take("tenant", &self.tenants, &viewer.tenant.0, scaled(cost, PARTS, limit), PARTS);
+                // Its customers together must not keep a tenant's own people from their work.
+                if viewer.role == Role::User {
+                    of_tenant?;
+                }
+                Ok(Charged { budget, remaining: u32::try_from(remaining).unwrap_or(budget) })
             }
             Actor::Platform(viewer) => take("user", &self.users, &viewer.administrator.0, cost, self.settings.user),
             Actor::Anonymous | Actor::Unverified => {
@@ -130,6 +138,12 @@ impl Rates {
     fn lock_plans(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, (u32, Instant)>> {
         self.plans.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A cost in units of which there are `units` where the budget is `budget`.
+fn scaled(cost: u32, units: u32, budget: u32) -> u32 {
+    let scaled = u64::from(cost) * u64::from(units) / u64::from(budget.max(1));
+    u32::try_from(scaled.max(1)).unwrap_or(u32::MAX)
 }
 
 fn limiter<K: Clone + Eq + std::hash::Hash>(per_minute: u32) -> Limiter<K> {

@@ -29,7 +29,7 @@ use crate::{
     auth::{Actor, Origin, SessionCookies},
     db::{Access, DbError},
     graphql::{
-        ApiError, Code, INTERNAL_MESSAGE, Limits, RequestContext,
+        ApiError, Code, INTERNAL_MESSAGE, KEY_COST, Limits, RequestContext,
         batching::{LoadQueue, drive},
         completion, input, is_refusal_by_role,
     },
@@ -124,16 +124,13 @@ async fn run(app: App, origin: Origin, headers: &HeaderMap, mut request: Request
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
         return response;
     }
-    let named = match named(headers, &request).filter(|_| operation == OperationType::Mutation) {
-        None => None,
-        Some(Some(named)) => Some(named),
-        Some(None) => {
-            let message = "Idempotency-Key: must be 1 to 255 visible ASCII characters.";
-            return reply.refuse(StatusCode::BAD_REQUEST, message);
-        }
-    };
     let cookies = cookies::read(headers);
     let (actor, impersonator) = actor(&app, headers, cookies.as_ref());
+    let named = match named(headers, &mut request, &actor).filter(|_| operation == OperationType::Mutation) {
+        None => None,
+        Some(Ok(named)) => Some(named),
+        Some(Err(message)) => return reply.refuse(StatusCode::BAD_REQUEST, message),
+    };
     let origin = Origin { impersonator, ..origin };
     let span = tracing::info_span!(
         "request",
@@ -235,7 +232,7 @@ enum Answer {
 }
 
 /// Codes of errors after which the same request may succeed.
-const RETRYABLE: [&str; 5] = ["UNAUTHENTICATED", "RATE_LIMITED", "UNAVAILABLE", "TIMEOUT", "INTERNAL"];
+const RETRYABLE: [&str; 6] = ["UNAUTHENTICATED", "FORBIDDEN", "RATE_LIMITED", "UNAVAILABLE", "TIMEOUT", "INTERNAL"];
 
 /// Carries a named mutation out unless it was already, and keeps its answer in its own transaction.
 async fn answer_once(
@@ -246,6 +243,10 @@ async fn answer_once(
     queue: LoadQueue,
 ) -> Answer {
     let refused = |error: ApiError| Answer::Fresh(GraphQLResponse::from_errors(vec![server_error(error)]));
+    // Looking a key up is work of its own, whatever becomes of the request.
+    if let Err(error) = context.charge(KEY_COST).await {
+        return refused(error);
+    }
     let begun = tokio::time::timeout(app.deadline, context.begin_named(named)).await;
     let is_named = match begun.unwrap_or(Err(DbError::Timeout)) {
         Ok(None) => false, // Nobody of a tenant is signed in.
@@ -309,11 +310,36 @@ async fn finish(
     }
 }
 
-/// The key that a request was named with, if it was; `Some(None)` for one that can be none.
-fn named(headers: &HeaderMap, request: &Request) -> Option<Option<Named>> {
+/// Mutations of the sign-in path: they open transactions of their own, so no answer can be kept with what they did.
+const TAKE_NO_KEY: [&str; 11] = [
+    "login",
+    "refreshSession",
+    "signUp",
+    "registerUser",
+    "confirmRegistration",
+    "acceptInvitation",
+    "requestPasswordReset",
+    "resetPassword",
+    "changePassword",
+    "requestEmailVerification",
+    "verifyEmail",
+];
+
+/// The key that a request was named with, if it was; or why it can be none. The same key in another role, or by somebody
+/// who acts as the user, is another request.
+fn named(headers: &HeaderMap, request: &mut Request, actor: &Actor) -> Option<Result<Named, &'static str>> {
     let key = headers.get("idempotency-key")?;
-    let content = serde_json::to_vec(&(&request.query, &request.operation_name, &request.variables)).ok()?;
-    Some(key.to_str().ok().and_then(|key| Named::new(key, &content)))
+    let fields = request.parsed_query().map(input::root_fields).unwrap_or_default();
+    if fields.iter().any(|it| TAKE_NO_KEY.contains(it)) {
+        return Some(Err("Idempotency-Key: mutations of signing in take none."));
+    }
+    let by = match actor {
+        Actor::Person(viewer) => (viewer.role.as_str(), viewer.impersonated),
+        Actor::Anonymous | Actor::Unverified | Actor::Platform(_) => ("", false),
+    };
+    let content = serde_json::to_vec(&(&request.query, &request.operation_name, &request.variables, by)).ok()?;
+    let named = key.to_str().ok().and_then(|key| Named::new(key, &content));
+    Some(named.ok_or("Idempotency-Key: must be 1 to 255 visible ASCII characters."))
 }
 
 /// Whether any field was asked, as against a document that validation refused.
