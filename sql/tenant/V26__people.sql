@@ -2,6 +2,10 @@
 
 alter table users add column email_verified_at timestamptz;
 comment on column users.email_verified_at is 'When the person showed that the mailbox is his; null before.';
+-- Whoever is there already was made by an operator, who knew him.
+alter table users no force row level security;
+update users set email_verified_at = created_at;
+alter table users force row level security;
 alter table users drop constraint users_status_check;
 alter table users add constraint users_status_check check (status in ('ACTIVE', 'DEACTIVATED', 'ERASED'));
 comment on column users.status is 'DEACTIVATED: cannot sign in, and every session is refused; bookings stay. ERASED: the same for ever, and the name and e-mail are a pseudonym.';
