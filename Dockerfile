@@ -12,6 +12,8 @@ RUN npm run build
 FROM rust:1.95-bookworm AS server
 WORKDIR /build
 COPY Cargo.toml Cargo.lock build.rs ./
+# Cargo wants every target that its manifest names to be there.
+COPY benches benches
 COPY src src
 COPY sql sql
 COPY --from=web /web/pages web/pages
