@@ -7,7 +7,7 @@ use crate::{
     auth::SessionCookies,
     graphql::{
         ApiError, Code, ContextExt, CurrencyCode, DateTime, MUTATION_COST, Meaning, SIGN_IN_COST, STATEMENT_COST,
-        TimeZoneName, UserError, UserErrorCode, Work, parse_id, payload,
+        TimeZoneName, UserError, UserErrorCode, Work, parse_id, payload, settled,
     },
     ids::SessionId,
     money::Currency,
@@ -333,7 +333,8 @@ impl AuthMutation {
     }
 
     /// Creates a tenant and its first administrator, who is signed in at once. A mail has the link for `verifyEmail`; until
-    /// then `login` needs the tenant's slug, and nobody can be invited. `SLUG_TAKEN` where another tenant has the slug. In a document with other mutations it stands before them.
+    /// then `login` needs the tenant's slug, and nobody can be invited. `SLUG_TAKEN` where another tenant has the slug. In a
+    /// document with other mutations it stands before them.
     #[graphql(complexity = "SIGN_IN_COST + child_complexity")]
     async fn sign_up(&self, ctx: &Context<'_>, input: SignUpInput) -> Result<LoginPayload, ApiError> {
         let request = ctx.request();
@@ -356,11 +357,8 @@ impl AuthMutation {
         let request = ctx.request();
         let (tenant, email, name, password) = (input.tenant, input.email, input.name, input.password);
         let new = Registration { tenant, email, name, password };
-        match request.sign_in()?.register(new, request.origin()).await.map_err(Meaning::from) {
-            Ok(()) => Ok(LoginPayload { session: None, user: None, user_errors: vec![] }),
-            Err(Meaning::Mend(error)) => Ok(LoginPayload { session: None, user: None, user_errors: vec![error] }),
-            Err(Meaning::Refuse(error)) => Err(error),
-        }
+        let asked = settled(request.sign_in()?.register(new, request.origin()).await)?;
+        Ok(LoginPayload { session: None, user: None, user_errors: asked.err().into_iter().collect() })
     }
 
     /// Makes a registration an account, and signs in. The password of `registerUser` is asked for again, so that nobody
@@ -400,7 +398,7 @@ impl AuthMutation {
         let request = ctx.request();
         let asked =
             request.sign_in()?.request_password_reset(&input.email, input.tenant.as_deref(), request.origin()).await;
-        Ok(payload_of(asked.map(|()| true))?.into())
+        Ok(settled(asked.map(|()| true))?.into())
     }
 
     /// Chooses a new password by a mailed token, which is good once, and ends every session of the user.
@@ -412,7 +410,7 @@ impl AuthMutation {
     ) -> Result<ResetPasswordPayload, ApiError> {
         let request = ctx.request();
         let reset = request.sign_in()?.reset_password(&input.token, input.new_password, request.origin()).await;
-        Ok(payload_of(reset.map(|()| true))?.into())
+        Ok(settled(reset.map(|()| true))?.into())
     }
 
     /// Has a mail sent by which the caller shows that the mailbox is his.
@@ -421,7 +419,7 @@ impl AuthMutation {
         let request = ctx.request();
         let Actor::Person(viewer) = request.actor() else { return Err(ApiError::unauthenticated()) };
         let asked = request.sign_in()?.request_email_verification(viewer, request.origin()).await;
-        Ok(payload_of(asked)?.into())
+        Ok(settled(asked)?.into())
     }
 
     /// Confirms an e-mail by a mailed token, which is good once.
@@ -429,7 +427,7 @@ impl AuthMutation {
     async fn verify_email(&self, ctx: &Context<'_>, input: VerifyEmailInput) -> Result<VerifyEmailPayload, ApiError> {
         let request = ctx.request();
         let verified = request.sign_in()?.verify_email(&input.token, request.origin()).await;
-        Ok(payload_of(verified.map(|()| true))?.into())
+        Ok(settled(verified.map(|()| true))?.into())
     }
 
     /// Ends the caller's session: its tokens are refused from the next request on.
@@ -495,16 +493,6 @@ impl AuthMutation {
 /// Whoever acts as somebody else ends only the session in which he does.
 fn refuse_impersonator(work: &Work) -> Result<(), ApiError> {
     if work.viewer.impersonated { Err(ApiError::impersonated()) } else { Ok(()) }
-}
-
-/// What the caller can mend stays a value. Sign-in has ended its own transactions; nothing of the request's has to be
-/// undone.
-fn payload_of<T>(result: Result<T, SignInError>) -> Result<Result<T, UserError>, ApiError> {
-    match result.map_err(Meaning::from) {
-        Ok(value) => Ok(Ok(value)),
-        Err(Meaning::Mend(error)) => Ok(Err(error)),
-        Err(Meaning::Refuse(error)) => Err(error),
-    }
 }
 
 fn answer(ctx: &Context<'_>, result: Result<SignedIn, SignInError>) -> Result<LoginPayload, ApiError> {

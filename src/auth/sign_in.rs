@@ -248,7 +248,7 @@ impl SignIn {
         let now = self.clock.now();
         let session = SessionId::generate(now);
         let ends = now + self.tokens.settings.session_life;
-        let refresh = self.tokens.first_refresh_token(tenant);
+        let refresh = RefreshToken::generate(tenant);
         let tx = self.gate.tenant(Scope::authenticator(tenant), Access::Write);
         queries::insert_session(&tx, session, user.id, now, ends, None, origin).await?;
         if let Some((verified, new)) = &rehashed {

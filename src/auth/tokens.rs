@@ -318,14 +318,6 @@ impl Tokens {
         &self.jwks
     }
 
-    /// A refresh token that begins a family.
-    ///
-    /// # Panics
-    /// When the operating system has no randomness, without which nothing here is safe.
-    pub fn first_refresh_token(&self, tenant: TenantId) -> RefreshToken {
-        RefreshToken::generate(tenant)
-    }
-
     /// The token that follows this one. Always the same, so that a client whose answer was lost gets it again; it cannot
     /// be told without the signing key.
     pub fn successor(&self, token: &RefreshToken) -> RefreshToken {

@@ -14,6 +14,7 @@ use async_graphql::Context;
 use super::{
     ApiError, Code, Meaning, UserError,
     batching::LoadQueue,
+    error::settled,
     loaders::Loaders,
     rates::{Charged, Rates},
 };
@@ -279,14 +280,11 @@ impl Work {
     /// # Errors
     /// What the caller cannot mend.
     pub fn settle<T, E: Into<Meaning>>(&self, result: Result<T, E>) -> Result<Result<T, UserError>, ApiError> {
-        match result.map_err(Into::into) {
-            Ok(value) => Ok(Ok(value)),
-            Err(Meaning::Mend(error)) => {
-                self.undo.store(true, Ordering::Relaxed);
-                Ok(Err(error))
-            }
-            Err(Meaning::Refuse(error)) => Err(error),
+        let settled = settled(result)?;
+        if settled.is_err() {
+            self.undo.store(true, Ordering::Relaxed);
         }
+        Ok(settled)
     }
 }
 

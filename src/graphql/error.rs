@@ -237,6 +237,18 @@ pub enum Meaning {
     Refuse(ApiError),
 }
 
+/// A rule's result as a payload's: what the caller can mend stays a value.
+///
+/// # Errors
+/// What the caller cannot mend.
+pub fn settled<T, E: Into<Meaning>>(result: Result<T, E>) -> Result<Result<T, UserError>, ApiError> {
+    match result.map_err(Into::into) {
+        Ok(value) => Ok(Ok(value)),
+        Err(Meaning::Mend(error)) => Ok(Err(error)),
+        Err(Meaning::Refuse(error)) => Err(error),
+    }
+}
+
 impl From<DbError> for Meaning {
     fn from(error: DbError) -> Self {
         Self::Refuse(error.into())

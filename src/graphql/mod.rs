@@ -20,7 +20,7 @@ use async_graphql::{EmptySubscription, ID, MergedObject, Schema, connection::Con
 
 pub use context::{ContextExt, RequestContext, Services, Work};
 pub(crate) use error::payload;
-pub use error::{ApiError, Code, INTERNAL_MESSAGE, Meaning, UserError, UserErrorCode, is_refusal_by_role};
+pub use error::{ApiError, Code, INTERNAL_MESSAGE, Meaning, UserError, UserErrorCode, is_refusal_by_role, settled};
 pub use limits::Limits;
 pub use paging::{Cursor, PageArgs, connection, page_cost};
 pub use rates::{Charged, RateSettings, Rates};

@@ -7,7 +7,7 @@ use crate::{
     auth::{Actor, SignInError, TenantDraft},
     graphql::{
         ApiError, ContextExt, CurrencyCode, Cursor, DateTime, MUTATION_COST, Meaning, PageArgs, SIGN_IN_COST,
-        STATEMENT_COST, TimeZoneName, UserError, UserErrorCode, connection, page_cost, parse_id, payload,
+        STATEMENT_COST, TimeZoneName, UserError, UserErrorCode, connection, page_cost, parse_id, payload, settled,
     },
     ids::TenantId,
     tenants::graphql::{BookingRulesInput, BrandingInput, Feature, Isolation, Locale, TenantStatus, UpdateTenantInput},
@@ -711,15 +711,6 @@ async fn tenant(
         Ok(listed) => Ok(view(listed, &plan_keys(operator).await?)),
         Err(error) => Err(error),
     })
-}
-
-/// What the caller can mend stays a value. An operator's transactions are his own; nothing of the request's is undone.
-fn settled<T, E: Into<Meaning>>(result: Result<T, E>) -> Result<Result<T, UserError>, ApiError> {
-    match result.map_err(Into::into) {
-        Ok(value) => Ok(Ok(value)),
-        Err(Meaning::Mend(error)) => Ok(Err(error)),
-        Err(Meaning::Refuse(error)) => Err(error),
-    }
 }
 
 impl<'a> crate::graphql::RequestContext {

@@ -406,7 +406,7 @@ impl Operator<'_> {
     /// Directory: looks at his session.
     async fn refuse_ended(&self) -> Result<(), DbError> {
         let directory = self.directory();
-        queries::plans(&directory).await?;
+        operators::refuse_ended(&directory).await?;
         directory.end_read();
         Ok(())
     }

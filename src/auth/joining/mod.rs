@@ -307,33 +307,28 @@ impl SignIn {
     }
 
     async fn settle_begun(&self, tenant: TenantId, now: Timestamp) -> Result<(), SignInError> {
-        {
-            let store = self.gate.tenant(Scope::platform(Some(tenant)), Access::Write);
-            let is_whole = match tenants::find(&store).await? {
-                Some(it) if it.status == TenantStatus::Creating => {
-                    let gone = tenants::Tenant {
-                        status: TenantStatus::Deleted,
-                        erase_after: Some(now + TOMBSTONE_LIFE),
-                        ..it
-                    };
-                    tenants::set_state(&store, &gone, now).await?;
-                    false
-                }
-                Some(it) => it.status != TenantStatus::Deleted,
-                // Stands in the way of whoever may still be at it.
-                None => !queries::insert_tombstone(&store, now + TOMBSTONE_LIFE, now).await?,
-            };
-            store.commit().await?;
-            drop(store);
-            let directory = self.gate.directory(Scope::platform(Some(tenant)), Access::Write);
-            if is_whole {
-                queries::activate_tenant(&directory, now).await?;
-            } else {
-                queries::delete_logins(&directory).await?;
-                queries::abandon_tenant(&directory, now + TOMBSTONE_LIFE, now).await?;
+        let store = self.gate.tenant(Scope::platform(Some(tenant)), Access::Write);
+        let is_whole = match tenants::find(&store).await? {
+            Some(it) if it.status == TenantStatus::Creating => {
+                let gone =
+                    tenants::Tenant { status: TenantStatus::Deleted, erase_after: Some(now + TOMBSTONE_LIFE), ..it };
+                tenants::set_state(&store, &gone, now).await?;
+                false
             }
-            directory.commit().await?;
+            Some(it) => it.status != TenantStatus::Deleted,
+            // Stands in the way of whoever may still be at it.
+            None => !queries::insert_tombstone(&store, now + TOMBSTONE_LIFE, now).await?,
+        };
+        store.commit().await?;
+        drop(store);
+        let directory = self.gate.directory(Scope::platform(Some(tenant)), Access::Write);
+        if is_whole {
+            queries::activate_tenant(&directory, now).await?;
+        } else {
+            queries::delete_logins(&directory).await?;
+            queries::abandon_tenant(&directory, now + TOMBSTONE_LIFE, now).await?;
         }
+        directory.commit().await?;
         Ok(())
     }
 

@@ -156,7 +156,7 @@ impl SignIn {
         let reason = checked_reason(reason)?;
         let now = self.clock.now();
         let looking = self.gate.directory(viewer.scope(None), Access::Read);
-        queries::session_lives(&looking).await?;
+        refuse_ended(&looking).await?;
         looking.end_read();
         drop(looking);
         let user = self.login_owner(tenant, email).await?;
@@ -198,6 +198,14 @@ pub fn checked_reason(reason: &str) -> Result<&str, SignInError> {
         return Err(SignInError::Invalid("reason", "A reason has 1 to 500 characters."));
     }
     Ok(reason)
+}
+
+/// Directory: nothing but that the transaction was entered, which looks at the platform administrator's session.
+///
+/// # Errors
+/// When his session has ended.
+pub async fn refuse_ended(directory: &ScopedTx) -> Result<(), DbError> {
+    queries::session_lives(directory).await
 }
 
 /// Directory: notes what a platform administrator does.
