@@ -90,7 +90,7 @@ impl Cli {
             return Ok(());
         }
         let config = Config::try_from(self.settings)?;
-        telemetry::start(config.environment);
+        let _tracing = telemetry::start(config.environment, config.collector.as_deref())?;
         if let Some(point) = &config.fault {
             crate::fault::set(point);
         }

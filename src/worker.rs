@@ -293,6 +293,7 @@ impl Worker {
         fault::point("outbox.taken");
         let more = i64::try_from(taken.len()).is_ok_and(|count| count == TURN);
         for it in taken {
+            telemetry::note_lag(now.duration_since(it.due_at).as_secs_f64());
             if stop.borrow().is_some() {
                 return false; // Its lease ends, and somebody else takes it.
             }

@@ -31,7 +31,7 @@ pub use joining::{Acceptance, Registration, SignUp, TenantDraft};
 pub use passwords::{PasswordCost, Passwords, PasswordsError};
 pub use sign_in::{Login, NewUser, SignIn, SignInError, SignedIn, normalise_email};
 pub use throttle::{SignInLimits, network};
-pub use tokens::{KeyError, TokenSettings, Tokens};
+pub use tokens::{KeyError, TokenSettings, Tokens, Verified};
 
 /// What a person of a tenant may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -197,6 +197,39 @@ pub async fn log_out(caller: &Caller<'_>) -> Result<bool, DbError> {
 /// When the statement fails.
 pub async fn is_login(directory: &ScopedTx, email: &str) -> Result<bool, DbError> {
     Ok(!queries::logins_of(directory, email).await?.is_empty())
+}
+
+/// Why somebody who was let in may not stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fall {
+    /// The session has ended, or its user is gone.
+    SessionEnded,
+    /// The user has another role now.
+    RoleChanged(Role),
+    /// The tenant is suspended.
+    TenantSuspended,
+    /// The tenant is not served here any more.
+    TenantGone,
+}
+
+/// Those of these people who may not stay, by their place in the list. What `enter` would find, for many at once.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn fallen(tx: &ScopedTx, people: &[Viewer]) -> Result<Vec<(usize, Fall)>, DbError> {
+    let fallen = queries::fallen_sessions(tx, people).await?;
+    fallen
+        .into_iter()
+        .map(|(place, reason, role)| {
+            let fall = match (reason.as_str(), role) {
+                ("TN001", _) => Fall::TenantGone,
+                ("TN003", _) => Fall::TenantSuspended,
+                ("TN005", Some(role)) => Fall::RoleChanged(role.parse()?),
+                _ => Fall::SessionEnded,
+            };
+            Ok((place, fall))
+        })
+        .collect()
 }
 
 /// One sign-in of the caller that still lives.

@@ -3,9 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::{LiveSession, Origin, Role};
+use super::{LiveSession, Origin, Role, Viewer};
 use crate::{
-    db::{DbError, Param, Row, ScopedTx},
+    db::{Change, DbError, Param, Row, ScopedTx},
     ids::{SessionId, TenantId, UserId},
 };
 
@@ -376,7 +376,9 @@ pub async fn verify_email(tx: &ScopedTx, user: UserId, now: Timestamp) -> Result
          where tenant_id = $1 and id = $2",
         &[&tx.tenant(), &user, &now],
     )
-    .await
+    .await?;
+    tx.announce(Change::User { id: user.0 });
+    Ok(())
 }
 
 /// Has a user back who was invited again, in this role.
@@ -454,4 +456,22 @@ pub async fn delete_login(directory: &ScopedTx, user: UserId) -> Result<(), DbEr
             &[&directory.tenant(), &user],
         )
         .await
+}
+
+/// Those of these people who may not stay: by their place, with the reason and the role that they have now. In the scope
+/// of the platform, which sees nothing itself: the function looks at each in the scope of his tenant.
+pub async fn fallen_sessions(tx: &ScopedTx, people: &[Viewer]) -> Result<Vec<(usize, String, Option<String>)>, DbError> {
+    let tenants: Vec<Uuid> = people.iter().map(|it| it.tenant.0).collect();
+    let users: Vec<Uuid> = people.iter().map(|it| it.user.0).collect();
+    let sessions: Vec<Uuid> = people.iter().map(|it| it.session.0).collect();
+    let roles: Vec<&str> = people.iter().map(|it| it.role.as_str()).collect();
+    let rows = tx
+        .query(
+            "-- sessions.fallen (each with tenant_id = $1 of its own)
+            select place, reason, present_role from fallen_sessions($1, $2, $3, $4)",
+            &[&tenants, &users, &sessions, &roles],
+        )
+        .await?;
+    let place = |row: &Row| usize::try_from(row.get::<_, i32>(0) - 1).unwrap_or_default();
+    Ok(rows.iter().map(|row| (place(row), row.get(1), row.get(2))).collect())
 }

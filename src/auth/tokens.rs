@@ -88,6 +88,17 @@ struct Claims {
     exp: i64,
 }
 
+/// What a token says that is ours and in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// Whom it is about.
+    pub actor: Actor,
+    /// E-mail of the platform administrator who acts as him, if one does.
+    pub impersonator: Option<String>,
+    /// When it is in force no more.
+    pub expires: Timestamp,
+}
+
 /// The claim `act`.
 #[derive(Debug, Serialize, Deserialize)]
 struct ActingParty {
@@ -285,8 +296,8 @@ impl Tokens {
         }
     }
 
-    /// Whom a token is about, and who acts as him; `None` when it is not one of ours, has expired, or is not valid yet.
-    pub fn verify(&self, token: &str) -> Option<(Actor, Option<String>)> {
+    /// What a token says; `None` when it is not one of ours, has expired, or is not valid yet.
+    pub fn verify(&self, token: &str) -> Option<Verified> {
         let header = jsonwebtoken::decode_header(token).ok()?;
         let key = self.verifying.get(header.kid.as_deref()?)?;
         let claims = jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok()?.claims;
@@ -305,7 +316,8 @@ impl Tokens {
             }
             None => return None,
         };
-        Some((actor, claims.act.map(|it| it.sub)))
+        let expires = Timestamp::from_second(claims.exp).ok()?;
+        Some(Verified { actor, impersonator: claims.act.map(|it| it.sub), expires })
     }
 
     /// Whether this is an Ed25519 public key in PEM format.

@@ -4,6 +4,7 @@ pub mod graphql;
 pub mod loaders;
 mod queries;
 mod status;
+pub mod subscriptions;
 
 use std::collections::HashMap;
 
@@ -15,7 +16,7 @@ pub use status::BookingStatus;
 use crate::{
     audit::{self, Changes},
     auth::{Caller, Role},
-    db::{DbError, ScopedTx},
+    db::{Change, DbError, ScopedTx},
     ids::{BookingId, ServiceId, UserId},
     money::Money,
     paging::{Page, Slice},
@@ -72,6 +73,19 @@ pub struct Transition {
     pub reason: Option<String>,
     /// When.
     pub at: Timestamp,
+}
+
+/// A booking that was changed lately.
+#[derive(Clone, Copy, Debug)]
+pub struct Changed {
+    /// Which.
+    pub id: BookingId,
+    /// Of which service.
+    pub service: ServiceId,
+    /// For whom.
+    pub customer: UserId,
+    /// As it is now.
+    pub version: i32,
 }
 
 /// A booking to be made.
@@ -231,6 +245,7 @@ pub async fn book(caller: &Caller<'_>, new: NewBooking) -> Result<Booking, Booki
     );
     step?;
     event?;
+    tx.announce(booking.change());
     Ok(booking)
 }
 
@@ -319,6 +334,7 @@ pub async fn set_status(
     );
     written?;
     event?;
+    tx.announce(booking.change());
     Ok(booking)
 }
 
@@ -361,12 +377,28 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingI
     queries::by_ids(tx, ids).await
 }
 
+/// Bookings that the scope may see and that were changed at this instant or later, latest first: ids, for whom and of
+/// which service, and versions. At most 1,000.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn changed_since(tx: &ScopedTx, since: Timestamp) -> Result<Vec<Changed>, DbError> {
+    queries::changed_since(tx, since).await
+}
+
 /// The history of each of these bookings, first step first.
 ///
 /// # Errors
 /// When the statement fails.
 pub async fn histories(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Vec<Transition>>, DbError> {
     queries::histories(tx, ids).await
+}
+
+impl Booking {
+    /// What whoever watches is told.
+    fn change(&self) -> Change {
+        Change::Booking { id: self.id.0, service: self.service.0, customer: self.customer.0 }
+    }
 }
 
 impl BookingOrder {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::{Booking, BookingFilter, BookingKey, BookingOrder, BookingStatus, Transition};
+use super::{Booking, BookingFilter, Changed, BookingKey, BookingOrder, BookingStatus, Transition};
 use crate::{
     db::{DbError, Row, ScopedTx},
     ids::{BookingId, UserId, uuid_v7},
@@ -298,4 +298,20 @@ pub async fn of_customers(
 
 fn status_names(filter: &BookingFilter) -> Option<Vec<&'static str>> {
     filter.statuses.as_ref().map(|statuses| statuses.iter().map(|it| it.as_str()).collect())
+}
+
+/// The latest 1,000 that were changed at this instant or later.
+pub async fn changed_since(tx: &ScopedTx, since: Timestamp) -> Result<Vec<Changed>, DbError> {
+    let rows = tx
+        .query(
+            "-- bookings.changed_since
+            select id, service_id, customer_id, version from bookings
+             where tenant_id = $1 and updated_at >= $2
+             order by updated_at desc
+             limit 1000",
+            &[&tx.tenant(), &since],
+        )
+        .await?;
+    let read = |row: &Row| Changed { id: row.get(0), service: row.get(1), customer: row.get(2), version: row.get(3) };
+    Ok(rows.iter().map(read).collect())
 }

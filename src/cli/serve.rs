@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, signal::unix::SignalKind, sync::watch};
+use tokio_util::task::TaskTracker;
 
 use super::{CliError, Connected, sign_in, tokens};
 use crate::{
@@ -11,14 +12,11 @@ use crate::{
     db::{Gate, migrations, refuse_unsafe},
     embedded::EmbeddedError,
     graphql::{self, Services},
-    http::{self, AppParts, Patience, router},
+    http::{self, AppParts, Documents, Readiness, Sockets, router},
     mail::{MailSettings, Mailer},
     seed, telemetry,
     worker::Worker,
 };
-
-/// How long a request may take altogether.
-const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 
 /// How long background work may go on once the server was told to stop: a little longer than a mail may take.
 const WORKER_LIMIT: Duration = Duration::from_secs(crate::mail::SEND_LIMIT.as_secs() + 5);
@@ -79,18 +77,33 @@ async fn serve_on(
         sign_in: sign_in.clone(),
         clock: Clock::system(),
         rates: Arc::new(graphql::Rates::new(config.rates, gate.clone())),
+        look_every: graphql::LOOK_EVERY,
     };
+    let documents = match &config.trusted_documents {
+        Some(manifest) => Documents::try_trusted(manifest)?,
+        None => Documents::any(),
+    };
+    let sockets = Sockets::new(config.sockets.clone(), gate.clone());
+    let readiness = Arc::new(Readiness::new(&connected.app_url));
     let app = router(AppParts {
         schema: graphql::schema(config.limits, config.introspects),
         services,
         tokens,
-        deadline: REQUEST_DEADLINE,
+        deadline: config.request_limit,
         limits: config.limits,
-        body_patience: http::BODY_PATIENCE,
+        body_patience: config.body_patience,
         shows_metrics: config.metrics_port.is_none() && config.environment == Environment::Development,
+        documents,
+        sockets: sockets.clone(),
+        origins: config.origins.clone(),
+        proxies: config.proxies.clone(),
+        readiness: readiness.clone(),
+        stopping: stopping.clone(),
     });
     let worker = Worker::new(gate.clone(), sign_in, Arc::new(mailer), Clock::system()).start(stopping.clone());
-    tokio::spawn(watch_signals(stop.clone()));
+    let (carrier, url, until) = (gate.clone(), connected.app_url.clone(), stopping.clone());
+    tokio::spawn(async move { carrier.changes().carry(&url, until).await });
+    tokio::spawn(watch_signals(stop.clone(), readiness, config.stop_delay));
     if let Some(ended) = ended {
         watch_cluster(ended, stop.clone());
     }
@@ -99,12 +112,12 @@ async fn serve_on(
     if let Some(port) = config.metrics_port {
         let listener = listen(&config.host, port, "METRICS_PORT").await?;
         metrics_at = Some(listener.local_addr()?);
-        tokio::spawn(http::serve(listener, http::metrics_router(gate.clone()), Patience::default(), stopping.clone()));
+        tokio::spawn(http::serve(listener, http::metrics_router(gate.clone()), config.patience, TaskTracker::new(), stopping.clone()));
     }
-    let patience = Patience::default();
+    let patience = config.patience;
     print_banner(address, metrics_at, has_demo_data, &mail_goes_to, started.elapsed());
 
-    let mut serving = tokio::spawn(http::serve(listener, app, patience, stopping.clone()));
+    let mut serving = tokio::spawn(http::serve(listener, app, patience, sockets.tasks.clone(), stopping.clone()));
     // It ends only when it was told to, and then once open requests have finished.
     let reason = tokio::select! {
         biased;
@@ -136,7 +149,7 @@ async fn listen(host: &str, port: u16, setting: &str) -> Result<TcpListener, Cli
     })
 }
 
-async fn watch_signals(stop: watch::Sender<Option<String>>) {
+async fn watch_signals(stop: watch::Sender<Option<String>>, readiness: Arc<Readiness>, delay: Duration) {
     let terminated = async {
         match tokio::signal::unix::signal(SignalKind::terminate()) {
             Ok(mut signal) => drop(signal.recv().await),
@@ -147,10 +160,19 @@ async fn watch_signals(stop: watch::Sender<Option<String>>) {
         _ = tokio::signal::ctrl_c() => "Ctrl-C",
         () = terminated => "SIGTERM",
     };
-    stop.send_replace(Some(reason.to_owned()));
+    // First whoever sends requests here is told to go elsewhere, then nothing new is taken.
+    readiness.leave();
+    let stopped = async {
+        tokio::time::sleep(delay).await;
+        stop.send_replace(Some(reason.to_owned()));
+        std::future::pending().await
+    };
     // Whoever asks twice does not want to wait.
-    if tokio::signal::ctrl_c().await.is_ok() {
-        std::process::exit(130);
+    tokio::select! {
+        () = stopped => {}
+        asked = tokio::signal::ctrl_c() => if asked.is_ok() {
+            std::process::exit(130);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Features see [`ScopedTx`] and nothing below it. Whoever starts work (a request, a job, the command line) opens one
 //! through the [`Gate`]; the pools themselves never leave this module.
 
+mod changes;
 mod error;
 pub mod migrations;
 mod pools;
@@ -14,9 +15,10 @@ mod sql_types;
 mod tx;
 mod wakeups;
 
+pub use changes::{Change, Changes};
 pub use error::DbError;
 pub use pools::{Gate, PoolSettings, PoolStatus, Stats, is_database_url, url_password};
-pub use safety::{UnsafeDatabase, refuse_unsafe};
+pub use safety::{UnsafeDatabase, find_unsafe, refuse_unsafe};
 pub use scope::{Scope, ScopeRole};
 pub use tokio_postgres::Row;
 pub use tx::{Access, Param, ScopedTx};

@@ -9,7 +9,10 @@ use std::{
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio_postgres::{Config, NoTls};
 
-use super::{Access, DbError, Scope, ScopedTx, migrations, shares::Shares, wakeups::Wakeups};
+use super::{Access, DbError, Scope, ScopedTx, changes::Changes, migrations, shares::Shares, wakeups::Wakeups};
+
+/// How long after a statement's time its answer may come: past that the server is silent, not slow.
+const SILENCE: Duration = Duration::from_secs(3);
 
 /// How large the pools are and how long they wait.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +23,8 @@ pub struct PoolSettings {
     pub each_tenant: usize,
     /// How long a request waits for a connection before it is answered `UNAVAILABLE`.
     pub wait: Duration,
+    /// How long a statement may run before the server cancels it.
+    pub statement: Duration,
 }
 
 impl Default for PoolSettings {
@@ -29,10 +34,12 @@ impl Default for PoolSettings {
 }
 
 impl PoolSettings {
-    /// Of this size: three quarters of it are the most for one tenant, and five seconds the longest wait.
+    /// Of this size: three quarters of it are the most for one tenant, five seconds the longest wait, ten those of a
+    /// statement.
     pub fn of_size(max_connections: usize) -> Self {
         let each_tenant = (max_connections * 3 / 4).max(1);
-        Self { max_connections, each_tenant, wait: Duration::from_secs(5) }
+        let (wait, statement) = (Duration::from_secs(5), Duration::from_secs(10));
+        Self { max_connections, each_tenant, wait, statement }
     }
 }
 
@@ -66,6 +73,9 @@ pub struct Gate {
     shared: Pool,
     stats: Arc<Stats>,
     wakeups: Arc<Wakeups>,
+    changes: Arc<Changes>,
+    /// How long a statement waits for its answer.
+    patience: Duration,
     shares: Arc<Shares>,
 }
 
@@ -78,10 +88,12 @@ impl Gate {
         let config = Config::from_str(database_url).map_err(DbError::from)?;
         let directory_size = (settings.max_connections / 4).max(1);
         Ok(Self {
-            directory: pool(config.clone(), migrations::DIRECTORY_SCHEMA, directory_size, settings.wait)?,
-            shared: pool(config, migrations::SHARED_SCHEMA, settings.max_connections, settings.wait)?,
+            directory: pool(config.clone(), migrations::DIRECTORY_SCHEMA, directory_size, settings)?,
+            shared: pool(config, migrations::SHARED_SCHEMA, settings.max_connections, settings)?,
+            patience: settings.statement + SILENCE,
             stats: Arc::default(),
             wakeups: Arc::default(),
+            changes: Arc::default(),
             shares: Arc::new(Shares::new(settings.each_tenant, settings.wait)),
         })
     }
@@ -89,12 +101,17 @@ impl Gate {
     /// A transaction in the tenant's store. Costs nothing until its first statement.
     pub fn tenant(&self, scope: Scope, access: Access) -> ScopedTx {
         let shares = Some(self.shares.clone());
-        ScopedTx::new(self.shared.clone(), shares, self.stats.clone(), self.wakeups.clone(), scope, access)
+        ScopedTx::new(self.shared.clone(), shares, self.stats.clone(), self.bells(), self.patience, scope, access)
     }
 
     /// A transaction in the directory. Costs nothing until its first statement.
     pub fn directory(&self, scope: Scope, access: Access) -> ScopedTx {
-        ScopedTx::new(self.directory.clone(), None, self.stats.clone(), self.wakeups.clone(), scope, access)
+        ScopedTx::new(self.directory.clone(), None, self.stats.clone(), self.bells(), self.patience, scope, access)
+    }
+
+    /// Whom a commit tells.
+    fn bells(&self) -> (Arc<Wakeups>, Arc<Changes>) {
+        (self.wakeups.clone(), self.changes.clone())
     }
 
     /// What the transactions did so far.
@@ -105,6 +122,11 @@ impl Gate {
     /// Who has background work to do, as the commits of this process tell.
     pub fn wakeups(&self) -> &Wakeups {
         &self.wakeups
+    }
+
+    /// What changes, as the commits of all processes tell.
+    pub fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     /// How the pools stand: directory and store.
@@ -134,7 +156,8 @@ impl Gate {
     }
 }
 
-fn pool(mut config: Config, schema: &'static str, size: usize, wait: Duration) -> Result<Pool, DbError> {
+fn pool(mut config: Config, schema: &'static str, size: usize, settings: PoolSettings) -> Result<Pool, DbError> {
+    let PoolSettings { wait, statement, .. } = settings;
     config.application_name("tenantry").connect_timeout(wait);
     // `Fast` runs no SQL at check-out: `ScopedTx` never lets a connection back that is not clean.
     let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
@@ -142,6 +165,7 @@ fn pool(mut config: Config, schema: &'static str, size: usize, wait: Duration) -
         migrations::DIRECTORY_SCHEMA => "set search_path = directory, pg_temp",
         _ => "set search_path = shared, pg_temp",
     };
+    let timeout = statement.as_millis().to_string();
     Pool::builder(manager)
         .max_size(size)
         .runtime(Runtime::Tokio1)
@@ -150,7 +174,12 @@ fn pool(mut config: Config, schema: &'static str, size: usize, wait: Duration) -
         .recycle_timeout(Some(wait))
         // Names in SQL are unqualified; the pool says whose tables they are, with temporary ones last.
         .post_create(Hook::async_fn(move |client, _| {
-            Box::pin(async move { client.batch_execute(search_path).await.map_err(HookError::Backend) })
+            let timeout = timeout.clone();
+            Box::pin(async move {
+                client.batch_execute(search_path).await.map_err(HookError::Backend)?;
+                let set = "select set_config('statement_timeout', $1, false)";
+                client.query(set, &[&timeout]).await.map(drop).map_err(HookError::Backend)
+            })
         }))
         .build()
         .map_err(|error| DbError::Unavailable(error.to_string()))

@@ -48,6 +48,24 @@ select 'the table ' || t.name || ' has no forced row-level security' from tables
 /// # Errors
 /// [`UnsafeDatabase`], with every finding at once.
 pub async fn refuse_unsafe(database_url: &str) -> Result<(), UnsafeDatabase> {
+    let version = find_unsafe(database_url).await?;
+    if let Some(safe) = safer_minor(version) {
+        tracing::warn!(
+            "PostgreSQL {}.{} has known row-level security bugs that {}.{} fixes; please update it",
+            version / 10_000,
+            version % 10_000,
+            safe / 10_000,
+            safe % 10_000
+        );
+    }
+    Ok(())
+}
+
+/// The same without a word on old minors: returns the server's version number.
+///
+/// # Errors
+/// As [`refuse_unsafe`].
+pub async fn find_unsafe(database_url: &str) -> Result<i32, UnsafeDatabase> {
     let (client, connection) = Config::from_str(database_url)?.connect(NoTls).await?;
     let connection = tokio::spawn(connection);
     let schemas = [migrations::DIRECTORY_SCHEMA, migrations::SHARED_SCHEMA];
@@ -75,16 +93,7 @@ pub async fn refuse_unsafe(database_url: &str) -> Result<(), UnsafeDatabase> {
             return Err(UnsafeDatabase::OutOfDate(format!("{schema} is at {version}, this program needs {newest}")));
         }
     }
-    if let Some(safe) = safer_minor(version) {
-        tracing::warn!(
-            "PostgreSQL {}.{} has known row-level security bugs that {}.{} fixes; please update it",
-            version / 10_000,
-            version % 10_000,
-            safe / 10_000,
-            safe % 10_000
-        );
-    }
-    Ok(())
+    Ok(version)
 }
 
 /// The minor to update to, when this one has known row-level security bugs.

@@ -22,7 +22,8 @@ use tokio_postgres::{NoTls, Row, error::SqlState, types::ToSql};
 use tracing::{Instrument, debug_span, warn};
 
 use super::{
-    DbError, Stats,
+    Change, DbError, Stats,
+    changes::Changes,
     scope::Scope,
     shares::{Place, Shares},
     wakeups::Wakeups,
@@ -70,19 +71,39 @@ pub struct ScopedTx {
     /// Whether `open` shall set a savepoint right after `enter`.
     savepoint_wanted: AtomicBool,
     /// Audit events, appended to the tenant's chain right before the commit.
-    events: Mutex<Events>,
+    events: Mutex<Pending<serde_json::Value>>,
+    /// What is told to whoever watches, right after the commit.
+    changed: Mutex<Pending<Change>>,
+    changes: Arc<Changes>,
+    /// How long a statement waits for its answer before the server counts as silent.
+    patience: Mutex<Duration>,
     wakeups: Arc<Wakeups>,
     /// Whether the commit leaves background work behind.
     leaves_work: AtomicBool,
     ended: AtomicBool,
 }
 
-/// Audit events of a transaction, in their order.
-#[derive(Default)]
-struct Events {
-    all: Vec<serde_json::Value>,
+/// What waits for a transaction's commit, in its order.
+struct Pending<T> {
+    all: Vec<T>,
     /// How many there were at the savepoint.
     before_field: usize,
+}
+
+impl<T> Default for Pending<T> {
+    fn default() -> Self {
+        Self { all: Vec::new(), before_field: 0 }
+    }
+}
+
+impl<T> Pending<T> {
+    fn start_field(&mut self) {
+        self.before_field = self.all.len();
+    }
+
+    fn undo_field(&mut self) {
+        self.all.truncate(self.before_field);
+    }
 }
 
 /// What exists once the transaction has begun.
@@ -100,7 +121,8 @@ impl ScopedTx {
         pool: Pool,
         shares: Option<Arc<Shares>>,
         stats: Arc<Stats>,
-        wakeups: Arc<Wakeups>,
+        (wakeups, changes): (Arc<Wakeups>, Arc<Changes>),
+        patience: Duration,
         scope: Scope,
         access: Access,
     ) -> Self {
@@ -115,6 +137,9 @@ impl ScopedTx {
             cause: Mutex::new(None),
             savepoint_wanted: AtomicBool::new(false),
             events: Mutex::default(),
+            changed: Mutex::default(),
+            changes,
+            patience: Mutex::new(patience),
             wakeups,
             leaves_work: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -169,7 +194,12 @@ impl ScopedTx {
         };
         // Together with `begin` and `enter`, whose answers come first: the connection holds back everything behind an
         // answer that nobody takes.
-        let (opening, answer) = futures_util::join!(live.opening.clone(), answer);
+        let patience = *lock(&self.patience);
+        let answers = async { futures_util::join!(live.opening.clone(), answer) };
+        let Ok((opening, answer)) = tokio::time::timeout(patience, answers).await else {
+            // The server cancels what is slow, so this one does not answer at all. `statement` is dropped: abandoned.
+            return Err(DbError::Unavailable("the database does not answer".into()));
+        };
         statement.answered();
         let error = match answer {
             Ok(rows) => return Ok(rows),
@@ -182,7 +212,7 @@ impl ScopedTx {
             return Err(self.cause(error).await);
         }
         let error = DbError::from(error);
-        self.lock_cause().get_or_insert_with(|| error.clone());
+        lock(&self.cause).get_or_insert_with(|| error.clone());
         Err(error)
     }
 
@@ -190,7 +220,7 @@ impl ScopedTx {
     /// came before this one's, but its future may be polled after it.
     async fn cause(&self, aborted: tokio_postgres::Error) -> DbError {
         for _ in 0..CAUSE_TURNS {
-            if let Some(cause) = &*self.lock_cause() {
+            if let Some(cause) = &*lock(&self.cause) {
                 return cause.clone();
             }
             tokio::task::yield_now().await;
@@ -198,18 +228,21 @@ impl ScopedTx {
         aborted.into() // Whoever knew was dropped.
     }
 
-    fn lock_cause(&self) -> MutexGuard<'_, Option<DbError>> {
-        self.cause.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 
     /// Adds an audit event, which is appended to the tenant's chain when this commits. `append_audit_events` in
     /// `sql/tenant` says what its fields are.
     pub fn log(&self, event: serde_json::Value) {
-        self.lock_events().all.push(event);
+        lock(&self.events).all.push(event);
     }
 
-    fn lock_events(&self) -> MutexGuard<'_, Events> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Has whoever watches the tenant told of this once it has committed.
+    pub fn announce(&self, change: Change) {
+        lock(&self.changed).all.push(change);
+    }
+
+    /// Lets its statements run for this long, where the server was told so too.
+    pub fn allow_time(&self, time: Duration) {
+        *lock(&self.patience) = time;
     }
 
     /// Has background work begin once this has committed.
@@ -257,10 +290,8 @@ impl ScopedTx {
     /// there is never more than one.
     pub fn start_field(&self) {
         self.savepoint_wanted.store(true, Ordering::Relaxed);
-        {
-            let mut events = self.lock_events();
-            events.before_field = events.all.len();
-        }
+        lock(&self.events).start_field();
+        lock(&self.changed).start_field();
         if let Some(live) = self.begun() {
             write_now(live.client.batch_execute("savepoint field"));
         }
@@ -272,9 +303,8 @@ impl ScopedTx {
         self.savepoint_wanted.store(false, Ordering::Relaxed);
         let marked = self.marked.load(Ordering::Relaxed);
         if !keep || marked {
-            let mut events = self.lock_events();
-            let before = events.before_field;
-            events.all.truncate(before);
+            lock(&self.events).undo_field();
+            lock(&self.changed).undo_field();
         }
         let Some(live) = self.begun() else { return Ok(keep && !marked) };
         if keep && !marked {
@@ -286,7 +316,7 @@ impl ScopedTx {
         }
         live.client.batch_execute("rollback to savepoint field; release savepoint field").await?;
         self.marked.store(false, Ordering::Relaxed);
-        *self.lock_cause() = None;
+        *lock(&self.cause) = None;
         Ok(false)
     }
 
@@ -295,7 +325,7 @@ impl ScopedTx {
     /// Fails with the cause, or [`DbError::NotCommitted`], when a statement failed: then everything was rolled back. Fails
     /// with [`DbError::CommitUnknown`] when the server's answer did not come.
     pub async fn commit(&self) -> Result<(), DbError> {
-        let events = std::mem::take(&mut self.lock_events().all);
+        let events = std::mem::take(&mut lock(&self.events).all);
         if !events.is_empty() && !self.marked.load(Ordering::Relaxed) {
             self.live().await?; // It may be that nothing but an event is to be written.
         }
@@ -306,7 +336,7 @@ impl ScopedTx {
             if live.opening.clone().await.is_err() {
                 return Ok(());
             }
-            return Err(self.lock_cause().take().unwrap_or(DbError::NotCommitted));
+            return Err(lock(&self.cause).take().unwrap_or(DbError::NotCommitted));
         }
         let unknown = |error: tokio_postgres::Error| match DbError::from(error) {
             // No answer, or one of a server that goes down: it may have been written before.
@@ -338,6 +368,9 @@ impl ScopedTx {
         live.opening.clone().await?;
         if self.leaves_work.load(Ordering::Relaxed) {
             self.wakeups.ring(self.scope.tenant);
+        }
+        if let Some(tenant) = self.scope.tenant {
+            self.changes.tell(tenant, std::mem::take(&mut lock(&self.changed).all));
         }
         Ok(())
     }
@@ -384,6 +417,11 @@ async fn begin(
 /// holds the future.
 fn write_now<T>(request: impl Future<Output = T>) {
     let _ = request.now_or_never();
+}
+
+/// No code under these locks can panic half-way.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn statement_name(sql: &'static str) -> &'static str {

@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use async_graphql::Context;
@@ -17,10 +18,11 @@ use super::{
     error::settled,
     loaders::Loaders,
     rates::{Charged, Rates},
+    watching::Watch,
 };
 use crate::{
     audit,
-    auth::{Actor, Caller, Origin, SessionCookies, SignIn, Viewer},
+    auth::{self, Actor, Caller, Fall, Origin, SessionCookies, SignIn, Viewer},
     clock::Clock,
     db::{Access, DbError, Gate, Scope, ScopedTx},
     idempotency::{self, Named, Standing},
@@ -37,6 +39,8 @@ pub struct Services {
     pub clock: Clock,
     /// What one may use.
     pub rates: Arc<Rates>,
+    /// How often whoever watches looks by himself, because a hint may have been lost.
+    pub look_every: Duration,
 }
 
 /// Everything of one request. Made by the HTTP floor, ended by it with [`finish`](Self::finish).
@@ -115,6 +119,14 @@ impl RequestContext {
         &self.actor
     }
 
+    /// Who of a tenant sent the request.
+    pub fn viewer(&self) -> Option<Viewer> {
+        match self.actor {
+            Actor::Person(viewer) => Some(viewer),
+            Actor::Anonymous | Actor::Unverified | Actor::Platform(_) => None,
+        }
+    }
+
     /// Where the request came from.
     pub fn origin(&self) -> &Origin {
         &self.origin
@@ -175,6 +187,36 @@ impl RequestContext {
     pub fn adopt(&self, viewer: Viewer) {
         let work = self.open(viewer, Access::Read);
         *lock(&self.adopted) = Some(Arc::new(work));
+    }
+
+    /// What changes in the caller's tenant, from now on. For subscriptions.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` when nobody is signed in.
+    pub fn watch(&self) -> Result<Watch, ApiError> {
+        let Actor::Person(viewer) = self.actor else { return Err(ApiError::unauthenticated()) };
+        Ok(Watch::new(self.services.gate.changes().watch(viewer.tenant), self.services.look_every))
+    }
+
+    /// Ends what an event of a subscription opened: the next one reads in a transaction of its own, through `enter`.
+    pub fn end_event(&self) {
+        for work in [lock(&self.own).take(), lock(&self.adopted).take()].into_iter().flatten() {
+            work.tx.end_read();
+        }
+    }
+
+    /// Where the caller has another role by now, and nothing else has changed, lets one event be read in that role.
+    ///
+    /// # Errors
+    /// When it cannot be found out.
+    pub async fn follow_role(&self) -> Result<bool, DbError> {
+        let Actor::Person(viewer) = self.actor else { return Ok(false) };
+        let tx = self.services.gate.tenant(Scope::platform(Some(viewer.tenant)), Access::Read);
+        let fallen = auth::fallen(&tx, &[viewer]).await?;
+        tx.end_read();
+        let Some((_, Fall::RoleChanged(role))) = fallen.first() else { return Ok(false) };
+        self.adopt(Viewer { role: *role, ..viewer });
+        Ok(true)
     }
 
     /// A transaction in the directory, as anybody may read it. To be ended as soon as it is read.

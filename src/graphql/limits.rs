@@ -26,6 +26,8 @@ pub struct Limits {
     pub cost: usize,
     /// Errors of a response.
     pub errors: usize,
+    /// Requests of a batch; fewer than two is none.
+    pub batch: usize,
 }
 
 impl Default for Limits {
@@ -41,6 +43,7 @@ impl Default for Limits {
             selections: 5_000,
             cost: 20_000,
             errors: 20,
+            batch: 0,
         }
     }
 }
@@ -94,6 +97,7 @@ mod tests {
         selections: 4,
         cost: 1,
         errors: 1,
+        batch: 0,
     };
 
     #[test]

@@ -1,17 +1,33 @@
 //! The loaders of one transaction. Never shared with another: a process-wide loader would be a cross-tenant leak.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, hash::Hash, sync::Arc, time::Duration};
 
-use async_graphql::dataloader::{DataLoader, HashMapCache};
+use async_graphql::dataloader::{DataLoader, HashMapCache, Loader};
 
 use super::batching::LoadQueue;
 use crate::{
-    bookings::loaders::BookingLoader, db::ScopedTx, services::loaders::ServiceLoader, tenants::loaders::TenantLoader,
+    bookings::loaders::BookingLoader, db::ScopedTx, services::loaders::ServiceLoader, telemetry, tenants::loaders::TenantLoader,
     users::loaders::UserLoader,
 };
 
 /// A loader with the cache of its request.
-pub type Cached<L> = DataLoader<L, HashMapCache>;
+pub type Cached<L> = DataLoader<Counted<L>, HashMapCache>;
+
+/// A loader whose batches are counted.
+pub struct Counted<L> {
+    loader: L,
+    name: &'static str,
+}
+
+impl<K: Clone + Eq + Hash + Send + Sync + 'static, L: Loader<K>> Loader<K> for Counted<L> {
+    type Value = L::Value;
+    type Error = L::Error;
+
+    async fn load(&self, keys: &[K]) -> Result<HashMap<K, L::Value>, L::Error> {
+        telemetry::note_batch(self.name, keys.len());
+        self.loader.load(keys).await
+    }
+}
 
 /// Every loader, around one transaction.
 pub struct Loaders {
@@ -29,18 +45,18 @@ impl Loaders {
     /// Empty caches; batches run when the queue's request is idle.
     pub fn new(tx: &Arc<ScopedTx>, queue: &LoadQueue) -> Self {
         Self {
-            tenants: cached(TenantLoader(tx.clone()), queue),
-            users: cached(UserLoader(tx.clone()), queue),
-            services: cached(ServiceLoader(tx.clone()), queue),
-            bookings: cached(BookingLoader(tx.clone()), queue),
+            tenants: cached("tenants", TenantLoader(tx.clone()), queue),
+            users: cached("users", UserLoader(tx.clone()), queue),
+            services: cached("services", ServiceLoader(tx.clone()), queue),
+            bookings: cached("bookings", BookingLoader(tx.clone()), queue),
         }
     }
 }
 
-fn cached<L>(loader: L, queue: &LoadQueue) -> Cached<L> {
+fn cached<L>(name: &'static str, loader: L, queue: &LoadQueue) -> Cached<L> {
     let queue = queue.clone();
     // The queue decides when a batch is complete, so there is neither a delay nor a size that would cut one short.
-    DataLoader::with_cache(loader, move |batch| queue.push(batch), HashMapCache::default())
+    DataLoader::with_cache(Counted { loader, name }, move |batch| queue.push(batch), HashMapCache::default())
         .delay(Duration::ZERO)
         .max_batch_size(usize::MAX)
 }

@@ -15,8 +15,9 @@ mod node;
 mod paging;
 mod rates;
 mod scalars;
+mod watching;
 
-use async_graphql::{EmptySubscription, ID, MergedObject, Schema, connection::Connection};
+use async_graphql::{ID, MergedObject, MergedSubscription, Schema, connection::Connection};
 
 pub use context::{ContextExt, RequestContext, Services, Work};
 pub(crate) use error::payload;
@@ -25,17 +26,20 @@ pub use limits::Limits;
 pub use paging::{Cursor, PageArgs, connection, page_cost};
 pub use rates::{Charged, RateSettings, Rates};
 pub use scalars::{CurrencyCode, DateTime, Decimal, Money, MoneyInput, TimeZoneName, filter_interval, parse_id};
+pub use watching::{LOOK_EVERY, Told, Watch, is_passing};
 
 use crate::{
     audit::graphql::{AuditEvent, AuditQuery},
     auth::graphql::{AuthMutation, AuthQuery},
     billing::graphql::BillingQuery,
     bookings::graphql::{Booking, BookingMutation, BookingQuery},
+    bookings::subscriptions::BookingSubscription,
     invitations::graphql::{Invitation, InvitationMutation, InvitationQuery},
     platform::graphql::{PlatformEvent, PlatformMutation, PlatformQuery, PlatformTenant},
     services::graphql::{Service, ServiceMutation, ServiceQuery},
     tenants::graphql::{TenantMutation, TenantQuery},
     users::graphql::{User, UserMutation, UserQuery},
+    users::subscriptions::UserSubscription,
 };
 use mutation_root::InSavepoints;
 use node::NodeQuery;
@@ -67,8 +71,12 @@ pub struct Mutation(
     PlatformMutation,
 );
 
+/// What can be watched, over a WebSocket.
+#[derive(MergedSubscription, Default)]
+pub struct Subscription(BookingSubscription, UserSubscription);
+
 /// The schema as it is executed.
-pub type ApiSchema = Schema<Query, InSavepoints<Mutation>, EmptySubscription>;
+pub type ApiSchema = Schema<Query, InSavepoints<Mutation>, Subscription>;
 
 /// What a field costs that runs a statement of its own.
 pub const STATEMENT_COST: usize = 20;
@@ -82,7 +90,7 @@ pub const SIGN_IN_COST: usize = 100;
 ///
 /// With `introspects` clients may ask for the schema itself.
 pub fn schema(limits: Limits, introspects: bool) -> ApiSchema {
-    let builder = Schema::build(Query::default(), InSavepoints(Mutation::default()), EmptySubscription)
+    let builder = Schema::build(Query::default(), InSavepoints(Mutation::default()), Subscription::default())
         .limit_depth(limits.depth)
         .limit_complexity(limits.cost)
         .limit_directives(limits.directives)

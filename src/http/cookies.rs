@@ -28,6 +28,15 @@ pub fn read(headers: &HeaderMap) -> Option<Brought> {
     if !wanted {
         return None;
     }
+    Some(all(headers))
+}
+
+/// The access token of the cookie, whether the request is in cookie mode or not.
+pub fn access(headers: &HeaderMap) -> Option<String> {
+    all(headers).access
+}
+
+fn all(headers: &HeaderMap) -> Brought {
     let mut brought = Brought::default();
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|it| it.to_str().ok());
     for (name, value) in lines.flat_map(|it| it.split(';')).filter_map(|it| it.trim().split_once('=')) {
@@ -37,7 +46,7 @@ pub fn read(headers: &HeaderMap) -> Option<Brought> {
             _ => {}
         }
     }
-    Some(brought)
+    brought
 }
 
 /// The headers that set, or take away, a session's cookies.

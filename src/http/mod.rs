@@ -3,7 +3,10 @@
 mod cookies;
 mod export;
 mod graphql;
+mod origins;
 mod pages;
+mod proxies;
+mod readiness;
 mod server;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -15,9 +18,17 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use tokio::sync::watch;
 use tower_http::{set_header::SetResponseHeaderLayer, timeout::RequestBodyTimeoutLayer};
 
-pub use server::{Patience, serve};
+pub use self::{
+    graphql::{Documents, ManifestError, SocketSettings, Sockets},
+    origins::Origins,
+    proxies::Proxies,
+    readiness::Readiness,
+    server::{Patience, serve},
+};
+pub(crate) use server::ConnectionPlace;
 
 use crate::{
     auth::{Origin, Tokens},
@@ -50,6 +61,18 @@ pub struct AppParts {
     pub body_patience: Duration,
     /// Whether `/metrics` is here, and not on a port of its own.
     pub shows_metrics: bool,
+    /// Which documents may run.
+    pub documents: Documents,
+    /// Who has a socket open.
+    pub sockets: Arc<Sockets>,
+    /// Other sites whose pages may talk to the API.
+    pub origins: Origins,
+    /// Whose word on a client's address counts.
+    pub proxies: Proxies,
+    /// Whether requests can be served.
+    pub readiness: Arc<Readiness>,
+    /// Told when the server stops.
+    pub stopping: watch::Receiver<Option<String>>,
 }
 
 /// How long a body may pause, unless said.
@@ -67,10 +90,14 @@ impl std::ops::Deref for App {
 pub fn router(parts: AppParts) -> Router {
     let shows_metrics = parts.shows_metrics;
     let header = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
-    Router::new()
+    let cors = parts.origins.layer();
+    let api = Router::new()
         .route("/graphql", get(graphql::get).post(graphql::post))
         .route("/audit-events.csv", get(export::csv))
         .route("/audit-events.jsonl", get(export::json_lines))
+        .layer(cors);
+    Router::new()
+        .merge(api)
         .route("/account", get(pages::account))
         .route("/graphiql", get(pages::explorer))
         .route("/", get(pages::root))
@@ -106,14 +133,11 @@ async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Requests can be served: the database answers.
+/// Requests can be served: the server is not about to stop, the database answers, is up to date, and protects the tenants.
 async fn readyz(State(app): State<App>) -> Response {
-    match app.services.gate.ping().await {
+    match app.readiness.check(&app.services.gate).await {
         Ok(()) => "ready\n".into_response(),
-        Err(error) => {
-            tracing::warn!(%error, "not ready");
-            (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response()
-        }
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
     }
 }
 
@@ -125,11 +149,12 @@ async fn jwks(State(app): State<App>) -> impl IntoResponse {
 /// Names a request and notes where it came from.
 struct RequestOrigin(Origin);
 
-impl<S: Sync> FromRequestParts<S> for RequestOrigin {
+impl FromRequestParts<App> for RequestOrigin {
     type Rejection = std::convert::Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|it| it.0.ip().to_string());
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|it| it.0.ip());
+        let address = peer.map(|peer| app.proxies.client(peer, &parts.headers).to_string());
         let user_agent = parts.headers.get(header::USER_AGENT).and_then(|it| it.to_str().ok());
         Ok(Self(Origin {
             request_id: uuid::Uuid::now_v7(),

@@ -2,18 +2,20 @@
 //!
 //! `axum::serve` waits for ever for the rest of a header, and has no limit of connections; hence hyper's own loop here.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use axum::{Router, extract::ConnectInfo};
-use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
+use axum::{
+    Router,
+    extract::{ConnectInfo, FromRequestParts},
+    http::request::Parts,
 };
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
+use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
 /// How long a listener that has no file handle left waits before it tries again.
@@ -24,7 +26,7 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 pub struct Patience {
     /// For a whole header, and so for the next request on a connection that is kept.
     pub header: Duration,
-    /// For open requests, once the server was told to stop.
+    /// For open requests and sockets, once the server was told to stop.
     pub drain: Duration,
     /// Connections at once; what comes then is closed at once.
     pub connections: usize,
@@ -36,14 +38,27 @@ impl Default for Patience {
     }
 }
 
-/// Serves until it is told to stop, then lets open requests finish. Returns how many connections were cut off.
+/// A connection's place in their number. Whoever takes the connection over, as a socket does, keeps it.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectionPlace(#[expect(dead_code, reason = "held, not read")] Option<Arc<OwnedSemaphorePermit>>);
+
+impl<S: Sync> FromRequestParts<S> for ConnectionPlace {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
+    }
+}
+
+/// Serves until it is told to stop, then lets open requests and `sockets` finish. Returns how many were cut off.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     patience: Patience,
+    sockets: TaskTracker,
     mut stop: watch::Receiver<Option<String>>,
 ) -> usize {
-    let (places, graceful) = (Arc::new(Semaphore::new(patience.connections)), GracefulShutdown::new());
+    let (places, connections) = (Arc::new(Semaphore::new(patience.connections)), TaskTracker::new());
     let mut protocol = http1::Builder::new();
     protocol.timer(TokioTimer::new()).header_read_timeout(patience.header);
     loop {
@@ -62,21 +77,38 @@ pub async fn serve(
             }
         };
         let Ok(place) = places.clone().try_acquire_owned() else { continue };
-        let connection = protocol.serve_connection(TokioIo::new(prepared(stream)), answering(router.clone(), peer));
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            let _place = place;
+        let place = ConnectionPlace(Some(Arc::new(place)));
+        let service = answering(router.clone(), peer, place.clone());
+        let connection = protocol.serve_connection(TokioIo::new(prepared(stream)), service).with_upgrades();
+        let mut stop = stop.clone();
+        connections.spawn(async move {
+            let (_place, mut connection, mut is_told) = (place, pin!(connection), false);
+            let ended = loop {
+                tokio::select! {
+                    ended = connection.as_mut() => break ended,
+                    _ = stop.wait_for(Option::is_some), if !is_told => {
+                        is_told = true;
+                        connection.as_mut().graceful_shutdown();
+                    }
+                }
+            };
             // A client that went away, or was too slow.
-            if let Err(error) = connection.await {
+            if let Err(error) = ended {
                 tracing::debug!(%error, "a connection ended");
             }
         });
     }
     drop(listener); // Whoever comes now is refused by the system.
-    let open = graceful.count();
-    match tokio::time::timeout(patience.drain, graceful.shutdown()).await {
+    connections.close();
+    sockets.close();
+    // Connections first: one of them may just be becoming a socket.
+    let drained = async {
+        connections.wait().await;
+        sockets.wait().await;
+    };
+    match tokio::time::timeout(patience.drain, drained).await {
         Ok(()) => 0,
-        Err(_) => open,
+        Err(_) => connections.len() + sockets.len(),
     }
 }
 
@@ -90,6 +122,7 @@ fn prepared(stream: TcpStream) -> TcpStream {
 fn answering(
     router: Router,
     peer: SocketAddr,
+    place: ConnectionPlace,
 ) -> impl hyper::service::Service<
     Request<Incoming>,
     Response = axum::response::Response,
@@ -98,6 +131,7 @@ fn answering(
 > {
     service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(place.clone());
         router.clone().call(request)
     })
 }

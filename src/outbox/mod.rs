@@ -90,6 +90,8 @@ pub struct Taken {
     pub created_at: Timestamp,
     /// Which attempt this is, from 1.
     pub attempt: i32,
+    /// Since when it could have been carried out.
+    pub due_at: Timestamp,
 }
 
 /// An effect that was given up.

@@ -34,12 +34,13 @@ pub async fn take(tx: &ScopedTx, limit: i64, now: Timestamp) -> Result<Vec<Taken
     let rows = tx
         .query(
             "-- outbox.take
+            with due as materialized (
+              select id, available_at from outbox
+               where tenant_id = $1 and available_at <= $2 and dead_at is null
+               order by available_at, id limit $4 for update skip locked)
             update outbox o set available_at = $3, attempts = attempts + 1
-             where o.tenant_id = $1 and o.id in (
-               select id from outbox
-                where tenant_id = $1 and available_at <= $2 and dead_at is null
-                order by available_at, id limit $4 for update skip locked)
-            returning o.id, o.kind, o.payload, o.created_at, o.attempts",
+              from due where o.tenant_id = $1 and o.id = due.id
+            returning o.id, o.kind, o.payload, o.created_at, o.attempts, due.available_at",
             &[&tx.tenant(), &now, &(now + LEASE), &limit],
         )
         .await?;
@@ -53,7 +54,7 @@ fn read_taken(row: &Row) -> Taken {
     let bare = payload.as_object().is_some_and(serde_json::Map::is_empty);
     let tagged = if bare { json!({ "kind": kind }) } else { json!({ "kind": kind, "payload": payload }) };
     let effect = serde_json::from_value(tagged).ok();
-    Taken { id: row.get(0), effect, created_at: row.get(3), attempt: row.get(4) }
+    Taken { id: row.get(0), effect, created_at: row.get(3), attempt: row.get(4), due_at: row.get(5) }
 }
 
 /// Takes out what is done.

@@ -1,7 +1,8 @@
 //! Every statement on tenants. `directory` where it says so; the rest runs in the tenant's store.
 
-use jiff::{Timestamp, tz::TimeZone};
+use std::time::Duration;
 
+use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;
 
 use super::{BookingRules, Branding, Isolation, Limits, NewTenant, Tenant, TenantStatus, features::Override};
@@ -171,6 +172,7 @@ pub async fn update_plan(
 
 /// Everything of the tenant goes with its row. Takes as long as it takes.
 pub async fn erase(tx: &ScopedTx) -> Result<bool, DbError> {
+    tx.allow_time(Duration::from_secs(3_600));
     tx.execute(
         "-- tenants.allow_time (tenant_id = $1 is that of the next statement)
         select set_config('statement_timeout', '1h', true)",

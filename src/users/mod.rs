@@ -3,6 +3,7 @@
 pub mod graphql;
 pub mod loaders;
 mod queries;
+pub mod subscriptions;
 
 use std::collections::HashMap;
 
@@ -13,7 +14,7 @@ pub use crate::auth::Role;
 use crate::{
     audit::{self, Changes},
     auth::Caller,
-    db::{DbError, Row, ScopedTx},
+    db::{Change, DbError, Row, ScopedTx},
     ids::UserId,
     outbox::{self, Effect},
     paging::{Page, Slice},
@@ -24,7 +25,7 @@ use crate::{
 pub const MAX_NAME: usize = 200;
 
 /// A user, as his tenant knows him.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     /// Within the tenant.
     pub id: UserId,
@@ -172,6 +173,7 @@ pub async fn rename(caller: &Caller<'_>, id: UserId, name: Option<&str>) -> Resu
     let user = queries::update_name(caller.tx, id, name, now).await?.ok_or(UserError::NotFound)?;
     let changes = Changes::default().personal(id.0, "name", Some(&before.name), Some(&user.name));
     audit::record(caller, "users.update", "user", Some(id.0), changes).await?;
+    caller.tx.announce(Change::User { id: id.0 });
     Ok(user)
 }
 
@@ -253,6 +255,7 @@ pub async fn erase(caller: &Caller<'_>, id: UserId) -> Result<User, UserError> {
     outbox::enqueue(tx, &Effect::ForgetLogin { user: id.0 }, now).await?;
     let changes = Changes::default().field("status", before.status.as_str(), user.status.as_str());
     audit::record(caller, "users.erase", "user", Some(id.0), changes).await?;
+    tx.announce(Change::User { id: id.0 });
     Ok(user)
 }
 
@@ -280,6 +283,7 @@ pub async fn set_role(caller: &Caller<'_>, id: UserId, role: Role) -> Result<Use
     }
     let changes = Changes::default().field("role", before.role.as_str(), role.as_str());
     audit::record(caller, "users.set_role", "user", Some(id.0), changes).await?;
+    caller.tx.announce(Change::User { id: id.0 });
     Ok(user)
 }
 
@@ -307,6 +311,7 @@ pub async fn set_status(caller: &Caller<'_>, id: UserId, status: UserStatus) -> 
     }
     let changes = Changes::default().field("status", before.status.as_str(), status.as_str());
     audit::record(caller, "users.set_status", "user", Some(id.0), changes).await?;
+    caller.tx.announce(Change::User { id: id.0 });
     Ok(user)
 }
 

@@ -354,7 +354,7 @@ async fn listening(
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopping) = tokio::sync::watch::channel(None);
-    (address, stop, tokio::spawn(http::serve(listener, app.router.clone(), patience, stopping)))
+    (address, stop, tokio::spawn(http::serve(listener, app.router.clone(), patience, app.sockets.tasks.clone(), stopping)))
 }
 
 /// Sends this, and returns whatever comes until the other side closes.

@@ -22,5 +22,6 @@ mod policy_matrix;
 mod schema;
 mod services;
 mod sign_in;
+mod sockets;
 mod support;
 mod transactions;

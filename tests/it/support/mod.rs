@@ -21,7 +21,7 @@ use tenantry::{
     clock::Clock,
     db::{Access, Gate, PoolSettings, Scope, roles},
     graphql::{self, Limits, RateSettings, Rates, Services},
-    http::{self, AppParts, router},
+    http::{self, AppParts, Documents, Origins, Proxies, Readiness, SocketSettings, Sockets, router},
     ids::{TenantId, UserId},
     mail::{MailSettings, Mailer},
     tenants::{self, NewTenant},
@@ -58,6 +58,18 @@ pub struct Options {
     pub introspects: bool,
     /// How long a body may pause.
     pub body_patience: Duration,
+    /// What sockets may do.
+    pub sockets: SocketSettings,
+    /// How often whoever watches looks by himself.
+    pub look_every: Duration,
+    /// Which documents may run.
+    pub documents: Documents,
+    /// Other sites whose pages may use the API.
+    pub origins: &'static str,
+    /// Whose word on a client's address counts.
+    pub proxies: &'static str,
+    /// How long a statement may take.
+    pub statement: Duration,
 }
 
 impl Default for Options {
@@ -74,6 +86,12 @@ impl Default for Options {
             rates: RateSettings { user: 1_000_000_000, address: 1_000_000_000, tenant: 1_000_000_000 },
             introspects: true,
             body_patience: http::BODY_PATIENCE,
+            sockets: SocketSettings::default(),
+            look_every: graphql::LOOK_EVERY,
+            documents: Documents::any(),
+            origins: "",
+            proxies: "",
+            statement: PoolSettings::default().statement,
         }
     }
 }
@@ -89,6 +107,10 @@ pub struct TestApp {
     /// What time it is for the rules: stands still until a test moves it.
     pub clock: Clock,
     pub database: Arc<TestDatabase>,
+    /// Tells open sockets that the server stops.
+    pub stop: tokio::sync::watch::Sender<Option<String>>,
+    pub sockets: Arc<Sockets>,
+    pub readiness: Arc<Readiness>,
     /// Where its mail goes.
     mail: Arc<tempfile::TempDir>,
 }
@@ -137,8 +159,13 @@ impl TestApp {
 
     /// One more app on the same database, as a second process would be.
     pub async fn on(database: Arc<TestDatabase>, options: Options) -> Self {
-        let pool = PoolSettings { wait: options.wait, ..PoolSettings::of_size(options.connections) };
-        let gate = Gate::try_new(&database.url(options.role).await, pool).unwrap();
+        let pool = PoolSettings {
+            wait: options.wait,
+            statement: options.statement,
+            ..PoolSettings::of_size(options.connections)
+        };
+        let url = database.url(options.role).await;
+        let gate = Gate::try_new(&url, pool).unwrap();
         let passwords = Passwords::with_gate(options.cost, 2, 1000).unwrap();
         let tokens = Arc::new(Tokens::try_new(SIGNING_KEY, &[], TokenSettings::default()).unwrap());
         let sign_in =
@@ -149,7 +176,11 @@ impl TestApp {
             sign_in: sign_in.clone(),
             clock: clock.clone(),
             rates: Arc::new(Rates::new(options.rates, gate.clone())),
+            look_every: options.look_every,
         };
+        let (stop, stopping) = tokio::sync::watch::channel(None);
+        let sockets = Sockets::new(options.sockets, gate.clone());
+        let readiness = Arc::new(Readiness::new(&url));
         let router = router(AppParts {
             schema: graphql::schema(options.request, options.introspects),
             services,
@@ -158,9 +189,15 @@ impl TestApp {
             limits: options.request,
             body_patience: options.body_patience,
             shows_metrics: true,
+            documents: options.documents,
+            sockets: sockets.clone(),
+            origins: Origins::try_new(options.origins).unwrap(),
+            proxies: Proxies::try_new(options.proxies).unwrap(),
+            readiness: readiness.clone(),
+            stopping,
         });
         let mail = Arc::new(tempfile::tempdir().unwrap());
-        Self { router, gate, sign_in, tokens, passwords, clock, database, mail }
+        Self { router, gate, sign_in, tokens, passwords, clock, database, stop, sockets, readiness, mail }
     }
 
     /// Carries background work out, by the clock of this app.

@@ -1,0 +1,435 @@
+//! Every environment variable, parsed once. Each is a command line flag too; `.env` is read before.
+
+mod settings;
+
+use std::{
+    fmt::{self, Display},
+    ops::RangeInclusive,
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
+
+use crate::{
+    db::{PoolSettings, is_database_url, url_password},
+    graphql::{Limits, RateSettings},
+    http::{BODY_PATIENCE, Origins, Patience, Proxies, SocketSettings},
+};
+
+pub use settings::Settings;
+
+/// Where it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Environment {
+    /// On somebody's machine: demo data, a key made on the spot.
+    Development,
+    /// For real.
+    Production,
+}
+
+/// Which PostgreSQL is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Database {
+    /// A private one in the data folder.
+    Private,
+    /// One that somebody else runs.
+    Given {
+        /// As the app's role.
+        app: String,
+        /// As the owner, where it is known.
+        owner: Option<String>,
+    },
+}
+
+/// The checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Address to listen on.
+    pub host: String,
+    /// Port to listen on.
+    pub port: u16,
+    /// Which PostgreSQL.
+    pub database: Database,
+    /// Sizes and waits of the pools.
+    pub pool: PoolSettings,
+    /// For the private PostgreSQL and the key.
+    pub data_dir: PathBuf,
+    /// Where `postgres` is, if it was said.
+    pub pg_bin: Option<PathBuf>,
+    /// Where it runs.
+    pub environment: Environment,
+    /// Signs access tokens; `None` takes the data folder's.
+    pub jwt_private_key: Option<String>,
+    /// Still accepted.
+    pub jwt_retired_public_keys: Vec<String>,
+    /// Claim `iss`.
+    pub jwt_issuer: String,
+    /// Claim `aud`.
+    pub jwt_audience: String,
+    /// Where mail goes; `None` takes the data folder.
+    pub smtp_url: Option<String>,
+    /// Whom mail comes from.
+    pub mail_from: String,
+    /// Where links in mail lead; `None` takes this server's own page.
+    pub account_url: Option<String>,
+    /// Port of `/metrics` alone.
+    pub metrics_port: Option<u16>,
+    /// How large a request may be.
+    pub limits: Limits,
+    /// How much one may use.
+    pub rates: RateSettings,
+    /// Whether clients may ask for the schema.
+    pub introspects: bool,
+    /// The manifest of trusted documents.
+    pub trusted_documents: Option<PathBuf>,
+    /// Other sites whose pages may use the API.
+    pub origins: Origins,
+    /// Whose word on a client's address counts.
+    pub proxies: Proxies,
+    /// How patient the server is with connections.
+    pub patience: Patience,
+    /// How long a body may pause.
+    pub body_patience: Duration,
+    /// How long a request may take altogether.
+    pub request_limit: Duration,
+    /// How long it is told to whoever asks that the server is about to stop, before it does.
+    pub stop_delay: Duration,
+    /// What sockets may do.
+    pub sockets: SocketSettings,
+    /// Where traces go.
+    pub collector: Option<String>,
+    /// Where a test has the process killed.
+    pub fault: Option<String>,
+}
+
+/// Everything that is wrong with the configuration, one line each.
+#[derive(Debug)]
+pub struct InvalidConfig(pub Vec<String>);
+
+impl std::error::Error for InvalidConfig {}
+
+impl fmt::Display for InvalidConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration is not usable:")?;
+        self.0.iter().try_for_each(|line| write!(f, "\n  - {line}"))
+    }
+}
+
+/// `NAME=` in a .env file means that it is not set.
+fn given(text: Option<String>) -> Option<String> {
+    text.filter(|it| !it.trim().is_empty())
+}
+
+/// Collects what is wrong, so that all of it is told at once.
+#[derive(Default)]
+struct Checks(Vec<String>);
+
+impl Checks {
+    /// A number of these, or the default where nothing is set.
+    fn number<T: FromStr + PartialOrd + Display>(
+        &mut self,
+        name: &str,
+        text: Option<String>,
+        default: T,
+        range: RangeInclusive<T>,
+    ) -> T {
+        let Some(text) = given(text) else { return default };
+        match text.trim().parse::<T>() {
+            Ok(value) if range.contains(&value) => value,
+            _ => {
+                self.0.push(format!("{name} is {text:?}, expected a number from {} to {}", range.start(), range.end()));
+                default
+            }
+        }
+    }
+
+    /// Whole seconds.
+    fn seconds(&mut self, name: &str, text: Option<String>, default: Duration, range: RangeInclusive<u64>) -> Duration {
+        Duration::from_secs(self.number(name, text, default.as_secs(), range))
+    }
+
+    fn switch(&mut self, name: &str, text: Option<String>, default: bool) -> bool {
+        match given(text).as_deref() {
+            None => default,
+            Some("on") => true,
+            Some("off") => false,
+            Some(other) => {
+                self.0.push(format!("{name} is {other:?}, expected on or off"));
+                default
+            }
+        }
+    }
+
+    /// A list with commas, or nothing.
+    fn list<T: Default>(
+        &mut self,
+        name: &str,
+        text: Option<String>,
+        expected: &str,
+        read: fn(&str) -> Result<T, String>,
+    ) -> T {
+        read(&given(text).unwrap_or_default()).unwrap_or_else(|part| {
+            self.0.push(format!("{name} holds {part:?}, expected {expected}"));
+            T::default()
+        })
+    }
+
+    /// Secrets are named, never shown.
+    fn secret(&mut self, name: &str, text: Option<&String>, expected: &str, fits: impl Fn(&str) -> bool) {
+        if text.is_some_and(|text| !fits(text)) {
+            self.0.push(format!("{name} is not usable, expected {expected}"));
+        }
+    }
+}
+
+impl TryFrom<Settings> for Config {
+    type Error = InvalidConfig;
+
+    fn try_from(settings: Settings) -> Result<Self, InvalidConfig> {
+        let mut checks = Checks::default();
+
+        let host = given(settings.host).unwrap_or_else(|| "127.0.0.1".into());
+        let port = checks.number("PORT", settings.port, 8080, 0..=u16::MAX);
+        let metrics_port = given(settings.metrics_port)
+            .map(|text| checks.number("METRICS_PORT", Some(text), 0, 0..=u16::MAX));
+        let usual = PoolSettings::default();
+        let pool_size =
+            checks.number("DATABASE_POOL_SIZE", settings.database_pool_size, usual.max_connections, 1..=1000);
+        let sizes = PoolSettings::of_size(pool_size);
+        let each_tenant = checks.number(
+            "DATABASE_TENANT_CONNECTIONS",
+            settings.database_tenant_connections,
+            sizes.each_tenant,
+            1..=1000,
+        );
+        let statement = checks.seconds("STATEMENT_TIMEOUT", settings.statement_timeout, usual.statement, 1..=600);
+        let pool = PoolSettings { each_tenant: each_tenant.min(pool_size), statement, ..sizes };
+        let environment = match given(settings.tenantry_env).as_deref() {
+            None | Some("development") => Environment::Development,
+            Some("production") => Environment::Production,
+            Some(other) => {
+                checks.0.push(format!("TENANTRY_ENV is {other:?}, expected development or production"));
+                Environment::Development
+            }
+        };
+        let (app, owner) = (given(settings.database_url), given(settings.database_owner_url));
+        let url = "a PostgreSQL URL such as postgresql://user:password@host:5432/tenantry";
+        checks.secret("DATABASE_URL", app.as_ref(), url, is_database_url);
+        checks.secret("DATABASE_OWNER_URL", owner.as_ref(), url, is_database_url);
+        if app.is_none() && owner.is_some() {
+            checks.0.push("DATABASE_OWNER_URL is set without DATABASE_URL, expected both or neither".into());
+        }
+        let private_key = given(settings.jwt_private_key).map(|it| it.replace("\\n", "\n"));
+        let pem = "an Ed25519 private key in PEM format (openssl genpkey -algorithm ed25519)";
+        checks.secret("JWT_PRIVATE_KEY", private_key.as_ref(), pem, |it| {
+            crate::auth::Tokens::try_new(it, &[], Default::default()).is_ok()
+        });
+        let retired = split_pems(&given(settings.jwt_retired_public_keys).unwrap_or_default().replace("\\n", "\n"));
+        for key in &retired {
+            checks.secret("JWT_RETIRED_PUBLIC_KEYS", Some(key), "Ed25519 public keys in PEM format", |it| {
+                crate::auth::Tokens::is_public_key(it)
+            });
+        }
+        let usual = Limits::default();
+        let limits = Limits {
+            body_bytes: checks.number("MAX_BODY_BYTES", settings.max_body_bytes, usual.body_bytes, 1024..=100_000_000),
+            tokens: checks.number("GRAPHQL_MAX_TOKENS", settings.graphql_max_tokens, usual.tokens, 10..=1_000_000),
+            depth: checks.number("GRAPHQL_MAX_DEPTH", settings.graphql_max_depth, usual.depth, 3..=30),
+            aliases: checks.number("GRAPHQL_MAX_ALIASES", settings.graphql_max_aliases, usual.aliases, 0..=100_000),
+            root_fields: checks.number(
+                "GRAPHQL_MAX_ROOT_FIELDS",
+                settings.graphql_max_root_fields,
+                usual.root_fields,
+                1..=100_000,
+            ),
+            directives: checks.number(
+                "GRAPHQL_MAX_DIRECTIVES",
+                settings.graphql_max_directives,
+                usual.directives,
+                0..=1000,
+            ),
+            selections: checks.number(
+                "GRAPHQL_MAX_SELECTIONS",
+                settings.graphql_max_selections,
+                usual.selections,
+                1..=1_000_000,
+            ),
+            cost: checks.number("GRAPHQL_MAX_COST", settings.graphql_max_cost, usual.cost, 100..=10_000_000),
+            errors: checks.number("GRAPHQL_MAX_ERRORS", settings.graphql_max_errors, usual.errors, 1..=1000),
+            batch: checks.number("GRAPHQL_MAX_BATCH", settings.graphql_max_batch, usual.batch, 0..=100),
+        };
+        let (usual, most) = (RateSettings::default(), 4_000_000_000);
+        let rates = RateSettings {
+            user: checks.number("RATE_USER", settings.rate_user, usual.user, 100..=most),
+            address: checks.number("RATE_ADDRESS", settings.rate_address, usual.address, 100..=most),
+            tenant: checks.number("RATE_TENANT", settings.rate_tenant, usual.tenant, 100..=most),
+        };
+        let is_development = environment == Environment::Development;
+        let introspects = checks.switch("GRAPHQL_INTROSPECTION", settings.graphql_introspection, is_development);
+        let usual = Patience::default();
+        let patience = Patience {
+            header: checks.seconds("HEADER_TIMEOUT", settings.header_timeout, usual.header, 1..=600),
+            drain: checks.seconds("DRAIN_TIMEOUT", settings.drain_timeout, usual.drain, 1..=600),
+            connections: checks.number("MAX_CONNECTIONS", settings.max_connections, usual.connections, 1..=1_000_000),
+        };
+        let body_patience = checks.seconds("BODY_TIMEOUT", settings.body_timeout, BODY_PATIENCE, 1..=600);
+        let request_limit =
+            checks.seconds("REQUEST_TIMEOUT", settings.request_timeout, Duration::from_secs(30), 1..=600);
+        let usual_delay = Duration::from_secs(if is_development { 0 } else { 5 });
+        let stop_delay = checks.seconds("STOP_DELAY", settings.stop_delay, usual_delay, 0..=300);
+        let usual = SocketSettings::default();
+        let sockets = SocketSettings {
+            each_user: checks.number("SOCKETS_PER_USER", settings.sockets_per_user, usual.each_user, 1..=10_000),
+            operations: checks.number(
+                "OPERATIONS_PER_SOCKET",
+                settings.operations_per_socket,
+                usual.operations,
+                1..=10_000,
+            ),
+            message_bytes: checks.number(
+                "SOCKET_MESSAGE_BYTES",
+                settings.socket_message_bytes,
+                usual.message_bytes,
+                1024..=100_000_000,
+            ),
+            mutations: checks.switch("SOCKET_MUTATIONS", settings.socket_mutations, usual.mutations),
+            ..usual
+        };
+        let origin = "origins such as https://app.example.com, each named whole";
+        let origins = checks.list("CORS_ORIGINS", settings.cors_origins, origin, Origins::try_new);
+        let network = "addresses or networks such as 10.0.0.0/8";
+        let proxies = checks.list("TRUSTED_PROXIES", settings.trusted_proxies, network, Proxies::try_new);
+        let collector = given(settings.otel_exporter_otlp_endpoint);
+        if let Some(url) = collector.as_ref().filter(|it| !it.starts_with("http://")) {
+            checks.0.push(format!("OTEL_EXPORTER_OTLP_ENDPOINT is {url:?}, expected http://…: a collector near by"));
+        }
+        let smtp_url = given(settings.smtp_url);
+        checks.secret("SMTP_URL", smtp_url.as_ref(), "smtp://… or smtps://…", crate::mail::is_smtp_url);
+        let mail_from = given(settings.mail_from).unwrap_or_else(|| "no-reply@localhost".into());
+        if !crate::mail::is_address(&mail_from) {
+            checks.0.push(format!("MAIL_FROM is {mail_from:?}, expected an e-mail address"));
+        }
+        let account_url = given(settings.account_url);
+        if let Some(url) = account_url.as_ref().filter(|it| !it.starts_with("http://") && !it.starts_with("https://")) {
+            checks.0.push(format!("ACCOUNT_URL is {url:?}, expected http://… or https://…"));
+        }
+        checks.secret("STRIPE_SECRET_KEY", given(settings.stripe_secret_key).as_ref(), "sk_… or rk_…", |it| {
+            it.starts_with("sk_") || it.starts_with("rk_")
+        });
+        checks.secret("STRIPE_WEBHOOK_SECRET", given(settings.stripe_webhook_secret).as_ref(), "whsec_…", |it| {
+            it.starts_with("whsec_")
+        });
+        if environment == Environment::Production {
+            if app.is_none() {
+                checks.0.push("DATABASE_URL is missing, expected a PostgreSQL URL in production".into());
+            }
+            if private_key.is_none() {
+                checks.0.push(format!("JWT_PRIVATE_KEY is missing, expected {pem} in production"));
+            }
+            checks.secret("DATABASE_URL", app.as_ref(), "a password of at least 12 characters in production", |it| {
+                strong_password(it)
+            });
+        }
+        if !checks.0.is_empty() {
+            return Err(InvalidConfig(checks.0));
+        }
+        Ok(Self {
+            host,
+            port,
+            database: app.map_or(Database::Private, |app| Database::Given { app, owner }),
+            pool,
+            data_dir: given(settings.tenantry_data_dir).map_or_else(|| ".tenantry".into(), PathBuf::from),
+            pg_bin: given(settings.tenantry_pg_bin).map(PathBuf::from),
+            environment,
+            jwt_private_key: private_key,
+            jwt_retired_public_keys: retired,
+            jwt_issuer: given(settings.jwt_issuer).unwrap_or_else(|| "tenantry".into()),
+            jwt_audience: given(settings.jwt_audience).unwrap_or_else(|| "tenantry-api".into()),
+            smtp_url,
+            mail_from,
+            account_url,
+            metrics_port,
+            limits,
+            rates,
+            introspects,
+            trusted_documents: given(settings.trusted_documents).map(PathBuf::from),
+            origins,
+            proxies,
+            patience,
+            body_patience,
+            request_limit,
+            stop_delay,
+            sockets,
+            collector,
+            fault: given(settings.tenantry_fault),
+        })
+    }
+}
+
+/// A password in the URL must not be one that can be guessed. Without one the server knows its client some other way
+/// (a socket's peer, a certificate).
+fn strong_password(url: &str) -> bool {
+    url_password(url).is_none_or(|it| it.len() >= 12)
+}
+
+fn split_pems(text: &str) -> Vec<String> {
+    const END: &str = "-----END PUBLIC KEY-----";
+    let mut keys: Vec<String> =
+        text.split_inclusive(END).map(|it| it.trim().to_owned()).filter(|it| !it.is_empty()).collect();
+    keys.dedup();
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_has_a_default() {
+        let config = Config::try_from(Settings::default()).unwrap();
+        assert_eq!((config.host.as_str(), config.port), ("127.0.0.1", 8080));
+        assert_eq!(config.database, Database::Private);
+        assert_eq!(config.data_dir, PathBuf::from(".tenantry"));
+    }
+
+    #[test]
+    fn all_mistakes_are_named_at_once_and_no_secret_is_shown() {
+        let settings = Settings {
+            port: Some("eighty".into()),
+            database_pool_size: Some("0".into()),
+            database_url: Some("mysql://root:hunter2@host/x".into()),
+            tenantry_env: Some("staging".into()),
+            jwt_private_key: Some("s3cret".into()),
+            smtp_url: Some("http://mail".into()),
+            ..Settings::default()
+        };
+        let message = Config::try_from(settings).unwrap_err().to_string();
+        for name in ["PORT", "DATABASE_POOL_SIZE", "DATABASE_URL", "TENANTRY_ENV", "JWT_PRIVATE_KEY", "SMTP_URL"] {
+            assert!(message.contains(name), "{name} is missing in: {message}");
+        }
+        assert!(!message.contains("hunter2") && !message.contains("s3cret"), "{message}");
+    }
+
+    #[test]
+    fn production_needs_its_secrets() {
+        let settings = Settings { tenantry_env: Some("production".into()), ..Settings::default() };
+        let message = Config::try_from(settings).unwrap_err().to_string();
+        assert!(
+            message.contains("DATABASE_URL is missing") && message.contains("JWT_PRIVATE_KEY is missing"),
+            "{message}"
+        );
+
+        let weak = Settings {
+            tenantry_env: Some("production".into()),
+            database_url: Some("postgresql://tenantry_app:short@db/tenantry".into()),
+            ..Settings::default()
+        };
+        assert!(Config::try_from(weak).unwrap_err().to_string().contains("at least 12 characters"));
+    }
+
+    #[test]
+    fn an_empty_variable_is_one_that_is_not_set() {
+        let settings = Settings { port: Some(String::new()), database_url: Some(" ".into()), ..Settings::default() };
+        assert_eq!(Config::try_from(settings).unwrap().port, 8080);
+    }
+}

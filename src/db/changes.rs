@@ -1,0 +1,200 @@
+//! What changed, told to whoever watches: within this process at once, to others by `notify`.
+//!
+//! A hint only, sent after the commit: a `notify` inside the transaction would have all commits of the database wait for
+//! each other. A hint can be lost with its process or its connection, so whoever watches looks by himself as well, and
+//! reads what he is told of in a transaction of his own.
+
+use std::{
+    collections::HashMap,
+    str::FromStr,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
+use uuid::Uuid;
+
+use super::DbError;
+use crate::ids::TenantId;
+
+/// How many hints wait for one who is slow; past that he looks for himself.
+const KEPT: usize = 256;
+/// How many hints wait for the connection to the database.
+const OUTGOING: usize = 4_096;
+/// How many hints leave in one statement.
+const AT_ONCE: usize = 200;
+/// How long a lost connection waits before it is made again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+const LISTEN: &str = "-- db.listen
+    listen tenantry_changes";
+const NOTIFY: &str = "-- db.notify
+    select pg_notify('tenantry_changes', hint) from unnest($1::text[]) hint";
+
+/// What changed in a tenant. Ids alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// A booking was made, or is not as it was.
+    Booking {
+        /// Which.
+        id: Uuid,
+        /// Of which service.
+        service: Uuid,
+        /// For whom.
+        customer: Uuid,
+    },
+    /// A user is not as he was.
+    User {
+        /// Who.
+        id: Uuid,
+    },
+    /// Something that nobody could tell: look.
+    Unknown,
+}
+
+/// A hint on its way to other processes.
+#[derive(Serialize, Deserialize)]
+struct Hint {
+    /// The process that it comes from, which knows already.
+    from: Uuid,
+    tenant: Uuid,
+    change: Change,
+}
+
+/// Who watches which tenant, and what is to be told to other processes.
+#[derive(Debug)]
+pub struct Changes {
+    process: Uuid,
+    watched: Mutex<HashMap<TenantId, broadcast::Sender<Change>>>,
+    outgoing: mpsc::Sender<String>,
+    /// Taken by whoever carries hints between processes.
+    carried: Mutex<Option<mpsc::Receiver<String>>>,
+}
+
+impl Default for Changes {
+    fn default() -> Self {
+        let (outgoing, carried) = mpsc::channel(OUTGOING);
+        Self {
+            process: Uuid::now_v7(),
+            watched: Mutex::default(),
+            outgoing,
+            carried: Mutex::new(Some(carried)),
+        }
+    }
+}
+
+impl Changes {
+    /// Everything that is told of this tenant from now on.
+    pub fn watch(&self, tenant: TenantId) -> broadcast::Receiver<Change> {
+        lock(&self.watched).entry(tenant).or_insert_with(|| broadcast::channel(KEPT).0).subscribe()
+    }
+
+    /// Tells this process and, through the database, every other.
+    pub(super) fn tell(&self, tenant: TenantId, changes: Vec<Change>) {
+        for change in changes {
+            self.tell_here(tenant, change);
+            let hint = Hint { from: self.process, tenant: tenant.0, change };
+            if let Ok(hint) = serde_json::to_string(&hint) {
+                let _ = self.outgoing.try_send(hint); // Where there is no room, others will look.
+            }
+        }
+    }
+
+    fn tell_here(&self, tenant: TenantId, change: Change) {
+        let mut watched = lock(&self.watched);
+        if watched.get(&tenant).is_some_and(|it| it.send(change).is_err()) {
+            watched.remove(&tenant); // Nobody watches any more.
+        }
+    }
+
+    /// Hints may have been lost: everybody is to look.
+    fn tell_all_to_look(&self) {
+        lock(&self.watched).retain(|_, it| it.send(Change::Unknown).is_ok());
+    }
+
+    /// Carries hints between this process and others, on a connection of its own, until it is told to stop.
+    pub async fn carry(&self, database_url: &str, mut stop: watch::Receiver<Option<String>>) {
+        let Some(mut outgoing) = lock(&self.carried).take() else { return };
+        loop {
+            tokio::select! {
+                _ = stop.wait_for(Option::is_some) => return,
+                lost = self.carry_until_lost(database_url, &mut outgoing) => {
+                    if let Err(error) = lost {
+                        tracing::warn!(%error, "cannot hear of changes that other processes make; trying again");
+                    }
+                }
+            }
+            tokio::select! {
+                _ = stop.wait_for(Option::is_some) => return,
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+        }
+    }
+
+    async fn carry_until_lost(&self, url: &str, outgoing: &mut mpsc::Receiver<String>) -> Result<(), DbError> {
+        let mut config = Config::from_str(url)?;
+        config.application_name("tenantry changes").connect_timeout(Duration::from_secs(5));
+        let (client, mut connection) = config.connect(NoTls).await?;
+        let (heard, mut incoming) = mpsc::channel(OUTGOING);
+        let _driven = AbortOnDrop(tokio::spawn(async move {
+            let mut messages = stream::poll_fn(move |cx| connection.poll_message(cx));
+            while let Some(Ok(message)) = messages.next().await {
+                if let AsyncMessage::Notification(note) = message
+                    && heard.send(note.payload().to_owned()).await.is_err()
+                {
+                    return;
+                }
+            }
+        }));
+        client.batch_execute(LISTEN).await?;
+        self.tell_all_to_look();
+        loop {
+            tokio::select! {
+                hint = incoming.recv() => match hint {
+                    Some(hint) => self.hear(&hint),
+                    None => return Err(DbError::Unavailable("the connection was lost".into())),
+                },
+                Some(first) = outgoing.recv() => notify(&client, first, outgoing).await?,
+            }
+        }
+    }
+
+    fn hear(&self, hint: &str) {
+        match serde_json::from_str::<Hint>(hint) {
+            Ok(hint) if hint.from == self.process => {}
+            Ok(hint) => self.tell_here(TenantId(hint.tenant), hint.change),
+            // Of another version: something changed, whatever it was.
+            Err(_) => self.tell_all_to_look(),
+        }
+    }
+}
+
+async fn notify(client: &Client, first: String, more: &mut mpsc::Receiver<String>) -> Result<(), DbError> {
+    let mut hints = vec![first];
+    while hints.len() < AT_ONCE
+        && let Ok(hint) = more.try_recv()
+    {
+        hints.push(hint);
+    }
+    client.execute(NOTIFY, &[&hints]).await?;
+    Ok(())
+}
+
+/// A task that ends with whoever started it.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// No code under these locks can panic half-way.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+

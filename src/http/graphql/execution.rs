@@ -1,0 +1,400 @@
+//! From a request to its response: read, looked at, run on a task of its own, committed.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use async_graphql::{
+    PathSegment, Request, Response as GraphQLResponse, ServerError, Value, Variables,
+    parser::{
+        parse_query,
+        types::{ExecutableDocument, OperationType, Selection},
+    },
+};
+use axum::http::HeaderMap;
+use futures_util::{StreamExt, stream::BoxStream};
+use serde::Deserialize;
+use tracing::Instrument;
+
+use super::{
+    documents::Wanted,
+    errors::{
+        bad_variable, code_of, error_with_code, first_code, internal, is_executed, polish, server_error, shorten, write,
+    },
+};
+use crate::{
+    auth::{Actor, Origin, SessionCookies},
+    db::{Access, DbError},
+    graphql::{
+        ApiError, Code, KEY_COST, Limits, RequestContext,
+        batching::{LoadQueue, drive},
+        completion, input, is_refusal_by_role,
+    },
+    http::{App, cookies::Brought},
+    idempotency::{Named, Standing},
+    telemetry,
+};
+
+/// What a client asks for, over HTTP or a WebSocket.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Asked {
+    /// The document itself.
+    pub query: Option<String>,
+    /// Its name in the manifest of trusted documents.
+    pub document_id: Option<String>,
+    /// Which of its operations.
+    pub operation_name: Option<String>,
+    /// Values for it.
+    pub variables: Option<Variables>,
+    /// Such as `persistedQuery`.
+    pub extensions: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+impl Asked {
+    /// Whether it says in any way which document is meant.
+    pub fn names_a_document(&self) -> bool {
+        let has_text = self.query.as_ref().is_some_and(|it| !it.trim().is_empty());
+        has_text || self.document_id.is_some() || self.extensions.as_ref().is_some_and(|it| it.contains_key("persistedQuery"))
+    }
+}
+
+/// A request that was read and may run.
+pub struct Prepared {
+    /// With its document, parsed.
+    pub request: Request,
+    /// What it does.
+    pub kind: OperationType,
+}
+
+/// Finds the document, parses it, and finds what makes no sense whatever the schema says.
+///
+/// # Errors
+/// Why it is refused.
+pub fn prepare(app: &App, actor: &Actor, asked: Asked) -> Result<Prepared, Vec<ServerError>> {
+    let tenant = match actor {
+        Actor::Person(viewer) => Some(viewer.tenant),
+        Actor::Anonymous | Actor::Unverified | Actor::Platform(_) => None,
+    };
+    let wanted = Wanted::read(&asked)?;
+    let text = app.documents.find(tenant, wanted, &asked)?;
+    if let Some(message) = app.limits.refuse_text(&text) {
+        return Err(vec![error_with_code("GRAPHQL_VALIDATION_FAILED", &message)]);
+    }
+    let mut request = Request::new(text).variables(asked.variables.unwrap_or_default());
+    request.operation_name = asked.operation_name;
+    let kind = inspect(&app.limits, &mut request)?;
+    app.documents.remember(tenant, wanted, &request.query);
+    Ok(Prepared { request, kind })
+}
+
+fn inspect(limits: &Limits, request: &mut Request) -> Result<OperationType, Vec<ServerError>> {
+    let refused = |code: &str, message: &str| vec![error_with_code(code, message)];
+    let mut document =
+        parse_query(&request.query).map_err(|error| refused("GRAPHQL_PARSE_FAILED", &shorten(&error.to_string())))?;
+    if let Some(message) = limits.refuse_document(&document) {
+        return Err(refused("GRAPHQL_VALIDATION_FAILED", &message));
+    }
+    if let Some((path, message)) = input::find_unfit(&document, &request.variables) {
+        return Err(vec![bad_variable(path, message)]);
+    }
+    let mut operations = document.operations.iter();
+    let operation = match &request.operation_name {
+        Some(wanted) => operations.find(|(name, _)| name.is_some_and(|it| it.as_str() == wanted)),
+        None => operations.next().filter(|_| operations.next().is_none()),
+    };
+    let Some((_, operation)) = operation else {
+        return Err(refused("GRAPHQL_VALIDATION_FAILED", "Say by operationName which operation to run."));
+    };
+    // Before anything runs: a mutation must not stop half-way for want of a variable.
+    if let Some(name) = input::find_missing(&operation.node, &request.variables) {
+        return Err(vec![bad_variable(name, "the document needs this variable")]);
+    }
+    let kind = operation.node.ty;
+    // The specification allows one field (section 5.2.3.1), and an event is read in a transaction of its own.
+    let selections = &operation.node.selection_set.node.items;
+    if kind == OperationType::Subscription && !matches!(selections.as_slice(), [it] if matches!(it.node, Selection::Field(_))) {
+        return Err(refused("GRAPHQL_VALIDATION_FAILED", "A subscription has one field at its root, and no fragment."));
+    }
+    input::drop_omitted(&mut document, &request.variables);
+    request.set_parsed_query(document);
+    Ok(kind)
+}
+
+/// Whose request it is, and what came with it.
+pub struct Sender {
+    /// Who asks.
+    pub actor: Actor,
+    /// From where, and who acts as him.
+    pub origin: Origin,
+    /// The trace that it is a part of, in W3C's format.
+    pub trace: HeaderMap,
+    /// In cookie mode.
+    pub cookies: Option<Brought>,
+    /// The name of a mutation that is to be done once.
+    pub named: Option<Named>,
+}
+
+/// Runs a query or a mutation, on a task of its own: a client that hangs up drops whoever waits, but not a transaction
+/// between two statements.
+pub async fn run(app: &App, sender: Sender, mut prepared: Prepared) -> (Answer, Option<SessionCookies>) {
+    let begun = Instant::now();
+    let Sender { actor, origin, trace, cookies, named } = sender;
+    let span = span(&origin, &actor, &prepared.request);
+    telemetry::join_trace(&span, &trace);
+    let access = if prepared.kind == OperationType::Mutation { Access::Write } else { Access::Read };
+    let kind = if access == Access::Write { "mutation" } else { "query" };
+    let field = root_field(&mut prepared.request);
+    let work = execute(app.clone(), origin, actor, cookies, access, named, prepared.request);
+    let task = tokio::spawn(work.instrument(span.clone()));
+    let answered = match task.await {
+        Ok(answered) => answered,
+        Err(panic) => {
+            span.in_scope(|| tracing::error!(cause = %panic, "a resolver panicked"));
+            (Answer::Fresh(GraphQLResponse::from_errors(vec![internal()])), None)
+        }
+    };
+    let (field, code) = match &answered.0 {
+        Answer::Replayed(_) => (field, "REPLAYED".to_owned()),
+        Answer::Fresh(response) => (field.filter(|_| is_executed(response)), code_to_count(response)),
+    };
+    span.in_scope(|| note(kind, field.as_deref(), &code, begun.elapsed()));
+    answered
+}
+
+/// The events of a subscription, each read in a transaction of its own.
+pub struct Events {
+    stream: BoxStream<'static, GraphQLResponse>,
+    context: Arc<RequestContext>,
+    queue: LoadQueue,
+    document: Option<ExecutableDocument>,
+    operation: Option<String>,
+    /// What every log line of it says.
+    pub span: tracing::Span,
+}
+
+/// Begins a subscription: nothing runs before the first event is asked for.
+pub fn subscribe(app: &App, sender: Sender, prepared: Prepared) -> Events {
+    let Sender { actor, origin, trace, .. } = sender;
+    let span = span(&origin, &actor, &prepared.request);
+    telemetry::join_trace(&span, &trace);
+    let queue = LoadQueue::default();
+    let context = RequestContext::new(app.services.clone(), actor, Access::Read, origin, queue.clone());
+    let context = Arc::new(context);
+    let mut request = prepared.request;
+    let (document, operation) = (request.parsed_query().ok().cloned(), request.operation_name.clone());
+    let stream = app.schema.execute_stream(request.data(context.clone()));
+    Events { stream, context, queue, document, operation, span }
+}
+
+impl Events {
+    /// The next event, or `None` when there is no more.
+    pub async fn next(&mut self) -> Option<GraphQLResponse> {
+        let mut response = drive(self.stream.next(), self.queue.clone()).await?;
+        self.context.end_event();
+        if let Some(document) = self.document.as_ref().filter(|_| response.data != Value::Null) {
+            completion::complete(&mut response, document, self.operation.as_deref());
+        }
+        Some(response)
+    }
+}
+
+/// A line in the log and a count in the metrics.
+pub fn note(kind: &'static str, field: Option<&str>, code: &str, took: Duration) {
+    telemetry::count_request(kind, field, code, took);
+    tracing::info!(target: "tenantry::access", kind, code, duration_ms = took.as_secs_f64() * 1_000.0, "answered");
+}
+
+/// The code of a response's first error, as it will be told.
+pub fn code_to_count(response: &GraphQLResponse) -> String {
+    let mut first = GraphQLResponse::from_errors(response.errors.iter().take(1).cloned().collect());
+    polish(&mut first, "", 1);
+    first_code(&first).to_owned()
+}
+
+/// What every log line of the request says.
+pub fn span(origin: &Origin, actor: &Actor, request: &Request) -> tracing::Span {
+    let operation: String = request.operation_name.as_deref().unwrap_or("anonymous").chars().take(100).collect();
+    let span = tracing::info_span!(
+        "request",
+        request.id = %origin.request_id,
+        tenant.id = tracing::field::Empty,
+        trace.id = tracing::field::Empty,
+        operation,
+    );
+    if let Actor::Person(viewer) = actor {
+        span.record("tenant.id", tracing::field::display(viewer.tenant));
+    }
+    span
+}
+
+/// The one field of the root, as the document names it.
+fn root_field(request: &mut Request) -> Option<String> {
+    let document = request.parsed_query().ok()?;
+    match input::root_fields(document).as_slice() {
+        [field] => Some((*field).to_owned()),
+        _ => None,
+    }
+}
+
+async fn execute(
+    app: App,
+    origin: Origin,
+    actor: Actor,
+    cookies: Option<Brought>,
+    access: Access,
+    named: Option<Named>,
+    request: Request,
+) -> (Answer, Option<SessionCookies>) {
+    let queue = LoadQueue::default();
+    let mut context = RequestContext::new(app.services.clone(), actor, access, origin, queue.clone());
+    if let Some(brought) = cookies {
+        context.use_cookies(brought.refresh);
+    }
+    let context = Arc::new(context);
+    let answer = match named {
+        Some(named) => answer_once(&app, &context, &named, request, queue).await,
+        None => Answer::Fresh(match resolve(&app, &context, request, queue).await {
+            Ok((response, refused)) => finish(&app, &context, response, &refused).await,
+            Err(too_late) => too_late,
+        }),
+    };
+    (answer, context.cookies())
+}
+
+/// What is sent.
+pub enum Answer {
+    /// Of this request.
+    Fresh(GraphQLResponse),
+    /// Of the first request with the same key: its body as it was.
+    Replayed(String),
+}
+
+/// Codes of errors after which the same request may succeed.
+const RETRYABLE: [&str; 6] = ["UNAUTHENTICATED", "FORBIDDEN", "RATE_LIMITED", "UNAVAILABLE", "TIMEOUT", "INTERNAL"];
+
+/// Carries a named mutation out unless it was already, and keeps its answer in its own transaction.
+async fn answer_once(
+    app: &App,
+    context: &Arc<RequestContext>,
+    named: &Named,
+    request: Request,
+    queue: LoadQueue,
+) -> Answer {
+    let refused = |error: ApiError| Answer::Fresh(GraphQLResponse::from_errors(vec![server_error(error)]));
+    // Looking a key up is work of its own, whatever becomes of the request.
+    if let Err(error) = context.charge(KEY_COST).await {
+        return refused(error);
+    }
+    let begun = tokio::time::timeout(app.deadline, context.begin_named(named)).await;
+    let is_named = match begun.unwrap_or(Err(DbError::Timeout)) {
+        Ok(None) => false, // Nobody of a tenant is signed in.
+        Ok(Some(Standing::First)) => true,
+        Ok(Some(Standing::Answered(body))) => return Answer::Replayed(body),
+        Ok(Some(Standing::Conflict)) => {
+            let message = "This Idempotency-Key was used for another request.";
+            return refused(ApiError::refused(Code::IdempotencyConflict, message));
+        }
+        Err(error) => return refused(error.into()),
+    };
+    let (mut response, refusals) = match resolve(app, context, request, queue).await {
+        Ok(resolved) => resolved,
+        Err(too_late) => return Answer::Fresh(too_late),
+    };
+    if is_named {
+        polish(&mut response, &context.origin().request_id.to_string(), app.limits.errors);
+        // What may be tried again is not the last word, unless something was done beside it.
+        let did_something = matches!(&response.data, Value::Object(fields) if !fields.is_empty());
+        let may_succeed = response.errors.iter().any(|it| code_of(it).is_some_and(|it| RETRYABLE.contains(&it)));
+        let is_final = did_something || is_executed(&response) && !may_succeed;
+        let body = is_final.then(|| String::from_utf8_lossy(&write(&response, true)).into_owned());
+        if let Err(error) = context.end_named(named, body.as_deref()).await {
+            return refused(error.into());
+        }
+    }
+    Answer::Fresh(finish(app, context, response, &refusals).await)
+}
+
+/// Asks the fields. `Err` is the answer where time ran out: what was begun is undone by being dropped.
+async fn resolve(
+    app: &App,
+    context: &Arc<RequestContext>,
+    mut request: Request,
+    queue: LoadQueue,
+) -> Result<(GraphQLResponse, BTreeMap<String, usize>), GraphQLResponse> {
+    let (document, operation) = (request.parsed_query().ok().cloned(), request.operation_name.clone());
+    let execution = drive(app.schema.execute(request.data(context.clone())), queue);
+    let Ok(mut response) = tokio::time::timeout(app.deadline, execution).await else {
+        return Err(GraphQLResponse::from_errors(vec![server_error(DbError::Timeout.into())]));
+    };
+    let refused = refused_fields(&response, document.as_ref(), operation.as_deref());
+    if let Some(document) = document.filter(|_| response.data != Value::Null) {
+        completion::complete(&mut response, &document, operation.as_deref());
+    }
+    Ok((response, refused))
+}
+
+/// Commits what was done, and only then says so.
+async fn finish(
+    app: &App,
+    context: &RequestContext,
+    response: GraphQLResponse,
+    refused: &BTreeMap<String, usize>,
+) -> GraphQLResponse {
+    let finished = tokio::time::timeout(app.deadline, context.finish(refused)).await;
+    match finished.unwrap_or_else(|_| Err(DbError::CommitUnknown("no answer in time".into()))) {
+        Ok(()) => response,
+        // Whatever the response says was done is not known to be.
+        Err(error) => GraphQLResponse::from_errors(vec![server_error(error.into())]),
+    }
+}
+
+/// Mutations of the sign-in path: they open transactions of their own, so no answer can be kept with what they did.
+const TAKE_NO_KEY: [&str; 11] = [
+    "login",
+    "refreshSession",
+    "signUp",
+    "registerUser",
+    "confirmRegistration",
+    "acceptInvitation",
+    "requestPasswordReset",
+    "resetPassword",
+    "changePassword",
+    "requestEmailVerification",
+    "verifyEmail",
+];
+
+/// The key that a request was named with, if it was; or why it can be none. The same key in another role, or by somebody
+/// who acts as the user, is another request.
+pub fn named(headers: &HeaderMap, request: &mut Request, actor: &Actor) -> Option<Result<Named, &'static str>> {
+    let key = headers.get("idempotency-key")?;
+    let fields = request.parsed_query().map(input::root_fields).unwrap_or_default();
+    if fields.iter().any(|it| TAKE_NO_KEY.contains(it)) {
+        return Some(Err("Idempotency-Key: mutations of signing in take none."));
+    }
+    let by = match actor {
+        Actor::Person(viewer) => (viewer.role.as_str(), viewer.impersonated),
+        Actor::Anonymous | Actor::Unverified | Actor::Platform(_) => ("", false),
+    };
+    let content = serde_json::to_vec(&(&request.query, &request.operation_name, &request.variables, by)).ok()?;
+    let named = key.to_str().ok().and_then(|key| Named::new(key, &content));
+    Some(named.ok_or("Idempotency-Key: must be 1 to 255 visible ASCII characters."))
+}
+
+/// Root fields that the caller's role was refused, by the names that the schema gives them, with how often.
+fn refused_fields(
+    response: &GraphQLResponse,
+    document: Option<&ExecutableDocument>,
+    operation: Option<&str>,
+) -> BTreeMap<String, usize> {
+    let mut refused = BTreeMap::new();
+    for error in response.errors.iter().filter(|it| is_refusal_by_role(it)) {
+        let Some(PathSegment::Field(key)) = error.path.first() else { continue };
+        let name = document.and_then(|it| input::root_field_of(it, operation, key)).unwrap_or(key);
+        *refused.entry(name.to_owned()).or_default() += 1;
+    }
+    refused
+}
+

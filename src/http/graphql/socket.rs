@@ -1,0 +1,447 @@
+//! One WebSocket, by the protocol graphql-transport-ws: subscriptions, queries, and mutations where that is on.
+//!
+//! Each operation has a task of its own, which waits while the client does not take what it has: nothing is kept for slow
+//! readers, and whoever reads nothing for a while is dropped.
+
+use std::{collections::HashMap, future::pending, panic::AssertUnwindSafe, time::Duration};
+
+use async_graphql::{ServerError, parser::types::OperationType};
+use axum::{
+    extract::ws::{Message, WebSocket, WebSocketUpgrade},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use futures_util::FutureExt;
+use jiff::Timestamp;
+use serde_json::value::{RawValue, to_raw_value};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
+
+use super::{
+    bearer,
+    errors::{cut, error_with_code, internal, is_executed, polish, write},
+    execution::{self, Answer, Asked, Prepared, Sender, prepare},
+    protocol::{Close, Parameters, SUBPROTOCOL, Said, Say},
+    sockets::SocketPlace,
+    trace_of,
+};
+use crate::{
+    auth::{Actor, Fall, Origin, Verified, Viewer},
+    http::{App, ConnectionPlace, cookies, origins},
+    telemetry,
+};
+
+/// Messages that wait to be sent; past that, operations wait.
+const WAITING: usize = 16;
+/// How long a close may take on both sides.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+/// How long a last event may be on its way after the role changed.
+const LAST_EVENT: Duration = Duration::from_millis(200);
+/// Codes that may mean that the caller may not stay.
+const DOUBTFUL: [&str; 2] = ["UNAUTHENTICATED", "FORBIDDEN"];
+/// How long an operation that was refused so waits for the socket to be closed.
+const DOUBT: Duration = Duration::from_secs(2);
+
+/// Begins a socket, unless a page of another site asks for it.
+pub fn open(
+    app: App,
+    origin: Origin,
+    place: ConnectionPlace,
+    headers: &HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    if !origins::is_own_or_allowed(headers, &app.origins) {
+        return (StatusCode::FORBIDDEN, "This origin may not open a socket.\n").into_response();
+    }
+    let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|it| it.to_str().ok());
+    let speaks = offered.flat_map(|it| it.split(',')).any(|it| it.trim() == SUBPROTOCOL);
+    let most = app.sockets.settings.message_bytes;
+    let (stopping, tasks) = (app.stopping.clone(), app.sockets.tasks.clone());
+    let brought = Brought {
+        header: headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok()).map(str::to_owned),
+        // A cookie comes with any page's socket; that the origin is ours was seen above.
+        cookie: headers.contains_key(header::ORIGIN).then(|| cookies::access(headers)).flatten(),
+    };
+    let connection = Connection { app, origin, trace: trace_of(headers), brought, stopping };
+    upgrade.protocols([SUBPROTOCOL]).max_message_size(most).max_frame_size(most).on_upgrade(move |mut socket| {
+        tasks.track_future(async move {
+            let _place = place;
+            let close = match speaks {
+                true => connection.serve(&mut socket).await,
+                false => Close::WrongProtocol,
+            };
+            telemetry::count_socket_closed(close.code());
+            if close != Close::ByClient {
+                end(&mut socket, &close).await;
+            }
+        })
+    })
+}
+
+/// Says why, and gives the client a moment to answer.
+async fn end(socket: &mut WebSocket, close: &Close) {
+    let goodbye = async {
+        if socket.send(close.message()).await.is_ok() {
+            while let Some(Ok(_)) = socket.recv().await {}
+        }
+    };
+    let _ = timeout(CLOSE_LIMIT, goodbye).await;
+}
+
+/// What the request that began a socket brought to say whose it is.
+struct Brought {
+    header: Option<String>,
+    cookie: Option<String>,
+}
+
+struct Connection {
+    app: App,
+    origin: Origin,
+    trace: HeaderMap,
+    brought: Brought,
+    stopping: watch::Receiver<Option<String>>,
+}
+
+/// Who was let in.
+struct Admitted {
+    viewer: Viewer,
+    impersonator: Option<String>,
+    expires: Timestamp,
+    place: SocketPlace,
+    /// Why he is to leave, and when.
+    leaves: Option<(Close, Instant)>,
+}
+
+/// An operation that goes on.
+struct Operation {
+    /// Its number, because an id can be used again.
+    number: u64,
+    _task: AbortOnDropHandle<()>,
+}
+
+enum Event {
+    Heard(Said),
+    Nothing,
+    Sent(u64, Say),
+    Silence,
+}
+
+impl Connection {
+    /// Until it is to be closed.
+    async fn serve(mut self, socket: &mut WebSocket) -> Close {
+        match self.admit(socket).await {
+            Ok(admitted) => self.converse(socket, admitted).await.unwrap_or_else(|close| close),
+            Err(close) => close,
+        }
+    }
+
+    /// Waits for `connection_init`.
+    async fn admit(&mut self, socket: &mut WebSocket) -> Result<Admitted, Close> {
+        let deadline = sleep(self.app.sockets.settings.init);
+        tokio::pin!(deadline);
+        loop {
+            let said = tokio::select! {
+                biased;
+                () = told_to_stop(&mut self.stopping) => return Err(Close::GoingAway),
+                () = &mut deadline => return Err(Close::InitTimeout),
+                said = hear(socket) => said?,
+            };
+            match said {
+                None | Some(Said::Pong {}) => {}
+                Some(Said::Ping { .. }) => self.say(socket, Say::Pong).await?,
+                Some(Said::Subscribe { .. } | Said::Complete { .. }) => return Err(Close::Unauthorized),
+                Some(Said::ConnectionInit { payload }) => {
+                    let admitted = self.let_in(payload.unwrap_or_default())?;
+                    self.say(socket, Say::ConnectionAck).await?;
+                    return Ok(admitted);
+                }
+            }
+        }
+    }
+
+    fn let_in(&self, parameters: Parameters) -> Result<Admitted, Close> {
+        let uses_cookie = parameters.session.as_deref().is_some_and(|it| it.eq_ignore_ascii_case("cookie"));
+        let header = parameters.authorization.as_deref().or(self.brought.header.as_deref());
+        let token = match header {
+            Some(header) => bearer(header),
+            None => self.brought.cookie.as_deref().filter(|_| uses_cookie),
+        };
+        let verified = token.and_then(|it| self.app.tokens.verify(it)).ok_or(Close::Forbidden)?;
+        let Verified { actor: Actor::Person(viewer), impersonator, expires } = verified else {
+            return Err(Close::Forbidden); // An operator has nothing to watch.
+        };
+        let place = self.app.sockets.enter(viewer).ok_or(Close::TooMany)?;
+        Ok(Admitted { viewer, impersonator, expires, place, leaves: None })
+    }
+
+    async fn converse(&mut self, socket: &mut WebSocket, mut admitted: Admitted) -> Result<Close, Close> {
+        let settings = self.app.sockets.settings.clone();
+        let (out, mut outgoing) = mpsc::channel::<(u64, Say)>(WAITING);
+        let mut operations: HashMap<String, Operation> = HashMap::new();
+        let (mut next_number, mut heard_at) = (0, Instant::now());
+        let mut ping = tokio::time::interval_at(Instant::now() + settings.ping_every, settings.ping_every);
+        loop {
+            let event = tokio::select! {
+                biased;
+                close = must_end(&mut self.stopping, &mut admitted) => return Err(close),
+                sent = outgoing.recv() => sent.map_or(Event::Nothing, |(number, say)| Event::Sent(number, say)),
+                said = hear(socket) => {
+                    heard_at = Instant::now();
+                    said?.map_or(Event::Nothing, Event::Heard)
+                }
+                _ = ping.tick() => Event::Silence,
+            };
+            match event {
+                Event::Nothing => {}
+                Event::Heard(Said::ConnectionInit { .. }) => return Err(Close::TooManyInits),
+                Event::Heard(Said::Pong {}) => {}
+                Event::Heard(Said::Ping { payload }) => {
+                    if let Some(token) = payload.and_then(|it| it.authorization) {
+                        self.prolong(&mut admitted, &token)?;
+                    }
+                    self.say_while(socket, Say::Pong, &mut admitted).await?;
+                }
+                Event::Heard(Said::Subscribe { id, payload }) => {
+                    if operations.contains_key(&id) {
+                        return Err(Close::AlreadyExists(id));
+                    }
+                    if operations.len() >= settings.operations {
+                        let message = format!("One socket has at most {} operations at once.", settings.operations);
+                        let say = refusal(id, vec![error_with_code("RATE_LIMITED", &message)]);
+                        self.say_while(socket, say, &mut admitted).await?;
+                        continue;
+                    }
+                    next_number += 1;
+                    let task = self.operation(next_number, id.clone(), payload, &admitted, out.clone());
+                    let task = AbortOnDropHandle::new(tokio::spawn(task));
+                    operations.insert(id, Operation { number: next_number, _task: task });
+                }
+                Event::Heard(Said::Complete { id }) => drop(operations.remove(&id)),
+                Event::Sent(number, say) => {
+                    let id = say.id().unwrap_or_default();
+                    if operations.get(id).is_none_or(|it| it.number != number) {
+                        continue; // Of an operation that the client has ended.
+                    }
+                    if say.is_last() {
+                        operations.remove(id);
+                    }
+                    self.say_while(socket, say, &mut admitted).await?;
+                }
+                Event::Silence if heard_at.elapsed() > settings.ping_every * 3 => return Err(Close::TooSlow),
+                Event::Silence => self.send_while(socket, Message::Ping(Default::default()), &mut admitted).await?,
+            }
+        }
+    }
+
+    /// A fresh token of the same sign-in lets the socket stay.
+    fn prolong(&self, admitted: &mut Admitted, header: &str) -> Result<(), Close> {
+        let verified = bearer(header).and_then(|it| self.app.tokens.verify(it)).ok_or(Close::Forbidden)?;
+        if verified.actor != Actor::Person(admitted.viewer) || verified.impersonator != admitted.impersonator {
+            return Err(Close::Forbidden);
+        }
+        admitted.expires = admitted.expires.max(verified.expires);
+        Ok(())
+    }
+
+    async fn say(&self, socket: &mut WebSocket, say: Say) -> Result<(), Close> {
+        match timeout(self.app.sockets.settings.send, socket.send(say.message())).await {
+            Ok(sent) => sent.map_err(|_| Close::ByClient),
+            Err(_) => Err(Close::TooSlow),
+        }
+    }
+
+    async fn say_while(&mut self, socket: &mut WebSocket, say: Say, admitted: &mut Admitted) -> Result<(), Close> {
+        self.send_while(socket, say.message(), admitted).await
+    }
+
+    /// Sends, unless the client does not take it, or may not stay.
+    async fn send_while(
+        &mut self,
+        socket: &mut WebSocket,
+        message: Message,
+        admitted: &mut Admitted,
+    ) -> Result<(), Close> {
+        let limit = self.app.sockets.settings.send;
+        tokio::select! {
+            sent = timeout(limit, socket.send(message)) => match sent {
+                Ok(sent) => sent.map_err(|_| Close::ByClient),
+                Err(_) => Err(Close::TooSlow),
+            },
+            close = must_end(&mut self.stopping, admitted) => Err(close),
+        }
+    }
+
+    /// The task of one operation, to its last message.
+    fn operation(
+        &self,
+        number: u64,
+        id: String,
+        asked: Asked,
+        admitted: &Admitted,
+        out: mpsc::Sender<(u64, Say)>,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let (app, trace) = (self.app.clone(), self.trace.clone());
+        let request_id = uuid::Uuid::now_v7();
+        let origin = Origin { request_id, impersonator: admitted.impersonator.clone(), ..self.origin.clone() };
+        let sender =
+            Sender { actor: Actor::Person(admitted.viewer), origin, trace, cookies: None, named: None };
+        let counted = CountedOperation::begin();
+        async move {
+            let _counted = counted;
+            let speaker = Speaker { number, id, out, request_id: request_id.to_string(), max_errors: app.limits.errors };
+            let done = AssertUnwindSafe(operate(&app, sender, asked, &speaker)).catch_unwind().await;
+            if done.is_err() {
+                tracing::error!(request.id = %request_id, "a resolver panicked");
+                speaker.refuse(vec![internal()]).await;
+            }
+        }
+    }
+}
+
+/// One operation less goes on when it is dropped, however it ended.
+struct CountedOperation;
+
+impl CountedOperation {
+    fn begin() -> Self {
+        telemetry::note_operations(1.0);
+        Self
+    }
+}
+
+impl Drop for CountedOperation {
+    fn drop(&mut self) {
+        telemetry::note_operations(-1.0);
+    }
+}
+
+async fn operate(app: &App, sender: Sender, asked: Asked, speaker: &Speaker) {
+    let prepared = match prepare(app, &sender.actor, asked) {
+        Ok(prepared) => prepared,
+        Err(errors) => return speaker.refuse(errors).await,
+    };
+    match prepared.kind {
+        OperationType::Subscription => subscribe(app, sender, prepared, speaker).await,
+        OperationType::Mutation if !app.sockets.settings.mutations => {
+            let message = "Send mutations by POST: this socket takes queries and subscriptions.";
+            speaker.refuse(vec![error_with_code("GRAPHQL_VALIDATION_FAILED", message)]).await;
+        }
+        OperationType::Query | OperationType::Mutation => {
+            if let (Answer::Fresh(response), _) = execution::run(app, sender, prepared).await {
+                if speaker.tell(response).await {
+                    speaker.complete().await;
+                }
+            }
+        }
+    }
+}
+
+async fn subscribe(app: &App, sender: Sender, prepared: Prepared, speaker: &Speaker) {
+    let mut events = execution::subscribe(app, sender, prepared);
+    let span = events.span.clone();
+    let mut is_first = true;
+    while let Some(response) = events.next().instrument(span.clone()).await {
+        let code = execution::code_to_count(&response);
+        telemetry::count_event(&code);
+        if DOUBTFUL.contains(&code.as_str()) {
+            app.sockets.ask_now();
+            sleep(DOUBT).await; // If it is so, the socket is closed meanwhile, and this ends with it.
+        }
+        if std::mem::take(&mut is_first) && response.data == async_graphql::Value::Null {
+            return speaker.refuse(response.errors).await;
+        }
+        if !speaker.tell(response).await {
+            return;
+        }
+    }
+    speaker.complete().await;
+}
+
+/// Says what becomes of one operation.
+struct Speaker {
+    number: u64,
+    id: String,
+    out: mpsc::Sender<(u64, Say)>,
+    request_id: String,
+    max_errors: usize,
+}
+
+impl Speaker {
+    /// A result; `false` when that was the last that is to be said.
+    async fn tell(&self, mut response: async_graphql::Response) -> bool {
+        if !is_executed(&response) {
+            self.refuse(response.errors).await;
+            return false;
+        }
+        polish(&mut response, &self.request_id, self.max_errors);
+        let payload = String::from_utf8(write(&response, true)).ok().and_then(|it| RawValue::from_string(it).ok());
+        let Some(payload) = payload else { return false };
+        self.out.send((self.number, Say::Next { id: self.id.clone(), payload })).await.is_ok()
+    }
+
+    async fn refuse(&self, errors: Vec<ServerError>) {
+        let mut response = async_graphql::Response::from_errors(errors);
+        polish(&mut response, &self.request_id, self.max_errors);
+        cut(&mut response);
+        let _ = self.out.send((self.number, refusal(self.id.clone(), response.errors))).await;
+    }
+
+    async fn complete(&self) {
+        let _ = self.out.send((self.number, Say::Complete { id: self.id.clone() })).await;
+    }
+}
+
+fn refusal(id: String, errors: Vec<ServerError>) -> Say {
+    let payload = to_raw_value(&errors).unwrap_or_else(|_| RawValue::NULL.to_owned());
+    Say::Error { id, payload }
+}
+
+/// The next message of the client; `None` for one that says nothing.
+async fn hear(socket: &mut WebSocket) -> Result<Option<Said>, Close> {
+    match socket.recv().await {
+        Some(Ok(Message::Text(text))) => match serde_json::from_str(&text) {
+            Ok(said) => Ok(Some(said)),
+            Err(_) => Err(Close::BadRequest("Invalid message".into())),
+        },
+        Some(Ok(Message::Binary(_))) => Err(Close::BadRequest("Messages are texts".into())),
+        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
+        Some(Ok(Message::Close(_))) | None => Err(Close::ByClient),
+        Some(Err(error)) => {
+            let is_big = matches!(error.into_inner().downcast_ref(), Some(tungstenite::Error::Capacity(_)));
+            Err(if is_big { Close::TooBig } else { Close::ByClient })
+        }
+    }
+}
+
+/// Until the server stops, the token is in force no more, or its user may not stay.
+async fn must_end(stopping: &mut watch::Receiver<Option<String>>, admitted: &mut Admitted) -> Close {
+    let left = admitted.expires.duration_since(Timestamp::now());
+    let expiry = Instant::now() + Duration::try_from(left).unwrap_or_default();
+    let (place, leaves) = (&mut admitted.place, &mut admitted.leaves);
+    let fallen = async {
+        if leaves.is_none() {
+            let fall = place.fallen.wait_for(Option::is_some).await.ok().and_then(|it| *it);
+            let Some(fall) = fall else { return pending().await };
+            let grace = if matches!(fall, Fall::RoleChanged(_)) { LAST_EVENT } else { Duration::ZERO };
+            *leaves = Some((fall.into(), Instant::now() + grace));
+        }
+        let Some((close, at)) = leaves.clone() else { return pending().await };
+        sleep_until(at).await;
+        close
+    };
+    tokio::select! {
+        () = told_to_stop(stopping) => Close::GoingAway,
+        () = sleep_until(expiry) => Close::TokenExpired,
+        close = fallen => close,
+    }
+}
+
+async fn told_to_stop(stopping: &mut watch::Receiver<Option<String>>) {
+    if stopping.wait_for(Option::is_some).await.is_err() {
+        pending::<()>().await; // Nobody is left who could stop it.
+    }
+}
+

@@ -1,0 +1,181 @@
+//! Who has a socket open, how many he may have, and whether he may stay.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::{Notify, watch};
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    auth::{self, Fall, Viewer},
+    db::{Access, Gate, Scope},
+    telemetry,
+};
+
+/// How often it is asked whether people may stay: twice, with the answer, within a second.
+const ASK_EVERY: Duration = Duration::from_millis(400);
+/// How many people one statement asks about.
+const PART: usize = 2_000;
+
+/// What sockets may do.
+#[derive(Clone, Debug)]
+pub struct SocketSettings {
+    /// Sockets of one user.
+    pub each_user: usize,
+    /// Operations at once on one socket.
+    pub operations: usize,
+    /// Bytes of a message.
+    pub message_bytes: usize,
+    /// Whether mutations may be sent.
+    pub mutations: bool,
+    /// How long a client may take to say who he is.
+    pub init: Duration,
+    /// How long a client may take to read a message.
+    pub send: Duration,
+    /// How often a silent client is asked whether it is there.
+    pub ping_every: Duration,
+}
+
+impl Default for SocketSettings {
+    fn default() -> Self {
+        Self {
+            each_user: 20,
+            operations: 50,
+            message_bytes: 64 * 1024,
+            mutations: false,
+            init: Duration::from_secs(5),
+            send: Duration::from_secs(10),
+            ping_every: Duration::from_secs(15),
+        }
+    }
+}
+
+/// Every open socket of this process.
+pub struct Sockets {
+    /// What they may do.
+    pub settings: SocketSettings,
+    /// Every socket's task.
+    pub tasks: TaskTracker,
+    gate: Gate,
+    table: Mutex<Table>,
+    next: AtomicU64,
+    ask_now: Notify,
+}
+
+#[derive(Default)]
+struct Table {
+    open: HashMap<u64, Open>,
+    /// Whether a task asks for them.
+    is_asked: bool,
+}
+
+struct Open {
+    viewer: Viewer,
+    fallen: watch::Sender<Option<Fall>>,
+}
+
+/// A place among the open sockets, until it is dropped.
+pub struct SocketPlace {
+    sockets: Arc<Sockets>,
+    number: u64,
+    /// Told when its user may not stay.
+    pub fallen: watch::Receiver<Option<Fall>>,
+}
+
+impl Sockets {
+    /// Nobody is there.
+    pub fn new(settings: SocketSettings, gate: Gate) -> Arc<Self> {
+        Arc::new(Self {
+            settings,
+            tasks: TaskTracker::new(),
+            gate,
+            table: Mutex::default(),
+            next: AtomicU64::new(0),
+            ask_now: Notify::new(),
+        })
+    }
+
+    /// A place for one more socket of this user; `None` when he has as many as he may.
+    pub fn enter(self: &Arc<Self>, viewer: Viewer) -> Option<SocketPlace> {
+        let mut table = self.lock();
+        if table.open.values().filter(|it| is_same_user(&it.viewer, &viewer)).count() >= self.settings.each_user {
+            return None;
+        }
+        let (fallen, receiver) = watch::channel(None);
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        table.open.insert(number, Open { viewer, fallen });
+        telemetry::note_sockets(table.open.len());
+        if !std::mem::replace(&mut table.is_asked, true) {
+            tokio::spawn(self.clone().keep_asking());
+        }
+        Some(SocketPlace { sockets: self.clone(), number, fallen: receiver })
+    }
+
+    /// Somebody was refused what he was allowed before: asks at once.
+    pub fn ask_now(&self) {
+        self.ask_now.notify_one();
+    }
+
+    /// As long as anybody is there.
+    async fn keep_asking(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(ASK_EVERY) => {}
+                () = self.ask_now.notified() => {}
+            }
+            let mut people: Vec<(u64, Viewer)> = {
+                let mut table = self.lock();
+                if table.open.is_empty() {
+                    table.is_asked = false;
+                    return;
+                }
+                table.open.iter().map(|(number, it)| (*number, it.viewer)).collect()
+            };
+            // Neighbours of one tenant are looked at in one scope.
+            people.sort_by_key(|(_, viewer)| viewer.tenant);
+            for part in people.chunks(PART) {
+                self.ask(part).await;
+            }
+        }
+    }
+
+    async fn ask(&self, people: &[(u64, Viewer)]) {
+        let viewers: Vec<Viewer> = people.iter().map(|(_, viewer)| *viewer).collect();
+        let tx = self.gate.tenant(Scope::platform(viewers.first().map(|it| it.tenant)), Access::Read);
+        match auth::fallen(&tx, &viewers).await {
+            Ok(fallen) => {
+                let table = self.lock();
+                for (place, fall) in fallen {
+                    if let Some(it) = people.get(place).and_then(|(number, _)| table.open.get(number)) {
+                        it.fallen.send_replace(Some(fall));
+                    }
+                }
+            }
+            // Nothing is read without the database either, so nobody learns what he may not.
+            Err(error) => tracing::warn!(%error, "cannot ask whether people with open sockets may stay"),
+        }
+        tx.end_read();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_same_user(one: &Viewer, other: &Viewer) -> bool {
+    (one.tenant, one.user) == (other.tenant, other.user)
+}
+
+impl Drop for SocketPlace {
+    fn drop(&mut self) {
+        let mut table = self.sockets.lock();
+        table.open.remove(&self.number);
+        telemetry::note_sockets(table.open.len());
+    }
+}

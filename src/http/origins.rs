@@ -1,0 +1,92 @@
+//! Which sites' pages may talk to the API from a browser.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+/// How long a browser may remember that it may ask.
+const MAX_AGE: Duration = Duration::from_secs(600);
+/// Headers that a page may send.
+const ASKED: [&str; 6] =
+    ["authorization", "content-type", "idempotency-key", "tenantry-session", "traceparent", "tracestate"];
+/// Headers of an answer that a page may read.
+const ANSWERED: [&str; 3] = ["x-request-id", "retry-after", "idempotency-replayed"];
+
+/// Origins of other sites that are trusted, such as `https://app.example.com`.
+#[derive(Clone, Debug, Default)]
+pub struct Origins(Vec<HeaderValue>);
+
+impl Origins {
+    /// From a list with commas; the part that is no origin, where there is one. Never `*`: every origin is named.
+    ///
+    /// # Errors
+    /// The part.
+    pub fn try_new(list: &str) -> Result<Self, String> {
+        let parts = list.split(',').map(str::trim).filter(|it| !it.is_empty());
+        let read = |part: &str| {
+            let is_origin = part.split_once("://").is_some_and(|(scheme, rest)| {
+                matches!(scheme, "http" | "https") && !rest.is_empty() && !rest.contains(['/', '*', '@', '?', '#', ' '])
+            });
+            HeaderValue::from_str(part).ok().filter(|_| is_origin).ok_or_else(|| part.to_owned())
+        };
+        parts.map(read).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// What tells browsers so (the CORS protocol of the Fetch standard).
+    pub fn layer(&self) -> CorsLayer {
+        let names = |names: &[&'static str]| names.iter().map(|it| HeaderName::from_static(it)).collect::<Vec<_>>();
+        CorsLayer::new()
+            .allow_origin(AllowOrigin::list(self.0.clone()))
+            .allow_methods([Method::GET, Method::POST])
+            .allow_headers(names(&ASKED))
+            .expose_headers(names(&ANSWERED))
+            .allow_credentials(true)
+            .max_age(MAX_AGE)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Whether a socket may be opened: by no browser, by a page of this server, or by one that is trusted. Browsers let any
+/// page open one, and say only where it is from.
+pub fn is_own_or_allowed(headers: &HeaderMap, allowed: &Origins) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return true };
+    let authority = origin.to_str().ok().and_then(|it| it.split_once("://")).map(|(_, authority)| authority);
+    let host = headers.get(header::HOST).and_then(|it| it.to_str().ok());
+    let is_own = authority.zip(host).is_some_and(|(one, other)| one.eq_ignore_ascii_case(other));
+    is_own || allowed.0.contains(origin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_named_whole() {
+        assert!(Origins::try_new("https://app.example.com, http://localhost:3000").is_ok());
+        for bad in ["*", "app.example.com", "https://app.example.com/", "https://*.example.com", "ftp://x", "null"] {
+            assert_eq!(Origins::try_new(bad).unwrap_err(), bad);
+        }
+    }
+
+    #[test]
+    fn a_socket_is_for_pages_of_ours() {
+        let allowed = Origins::try_new("https://app.example.com").unwrap();
+        let may = |origin: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static("api.example.com:8443"));
+            if let Some(origin) = origin {
+                headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
+            }
+            is_own_or_allowed(&headers, &allowed)
+        };
+        assert!(may(None) && may(Some("https://api.example.com:8443")) && may(Some("https://app.example.com")));
+        for foreign in ["null", "https://evil.example", "https://api.example.com", "https://app.example.com.evil", ""] {
+            assert!(!may(Some(foreign)), "{foreign}");
+        }
+    }
+}

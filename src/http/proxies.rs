@@ -1,0 +1,72 @@
+//! Where a request came from, through proxies that are known.
+
+use std::net::IpAddr;
+
+use axum::http::HeaderMap;
+use ipnet::IpNet;
+
+/// Networks of the proxies whose word counts.
+#[derive(Clone, Debug, Default)]
+pub struct Proxies(Vec<IpNet>);
+
+impl Proxies {
+    /// From a list of addresses and networks with commas; the part that is neither, where there is one.
+    ///
+    /// # Errors
+    /// The part.
+    pub fn try_new(list: &str) -> Result<Self, String> {
+        let parts = list.split(',').map(str::trim).filter(|it| !it.is_empty());
+        let read = |part: &str| {
+            let net = part.parse::<IpNet>().or_else(|_| part.parse::<IpAddr>().map(IpNet::from));
+            net.map_err(|_| part.to_owned())
+        };
+        parts.map(read).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The client's address: the last in `X-Forwarded-For` that is no proxy of ours, as long as each that tells of it is
+    /// one. What a client writes there himself stands further left, and counts for nothing.
+    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let lines: Vec<_> = headers.get_all("x-forwarded-for").iter().filter_map(|it| it.to_str().ok()).collect();
+        let mut hops = lines.iter().rev().flat_map(|line| line.rsplit(',')).map(|it| read_hop(it.trim()));
+        let mut client = peer.to_canonical();
+        while self.0.iter().any(|it| it.contains(&client)) {
+            match hops.next() {
+                Some(Some(hop)) => client = hop.to_canonical(),
+                Some(None) | None => break,
+            }
+        }
+        client
+    }
+}
+
+/// An address, with or without a port.
+fn read_hop(hop: &str) -> Option<IpAddr> {
+    let bare = hop.strip_prefix('[').and_then(|it| it.split_once(']')).map_or(hop, |(address, _)| address);
+    bare.parse().ok().or_else(|| hop.parse::<std::net::SocketAddr>().ok().map(|it| it.ip()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_known_proxies_are_believed() {
+        let client = |proxies: &str, peer: &str, forwarded: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for line in forwarded {
+                headers.append("x-forwarded-for", line.parse().unwrap());
+            }
+            Proxies::try_new(proxies).unwrap().client(peer.parse().unwrap(), &headers).to_string()
+        };
+        assert_eq!(client("", "10.0.0.1", &["1.2.3.4"]), "10.0.0.1", "nobody is believed by default");
+        assert_eq!(client("10.0.0.0/8", "10.0.0.1", &["1.2.3.4"]), "1.2.3.4");
+        assert_eq!(client("10.0.0.0/8", "9.9.9.9", &["1.2.3.4"]), "9.9.9.9", "a stranger's word");
+        assert_eq!(client("10.0.0.0/8", "10.0.0.1", &["6.6.6.6, 1.2.3.4, 10.0.0.2"]), "1.2.3.4", "the last that is none");
+        assert_eq!(client("10.0.0.0/8", "10.0.0.1", &["6.6.6.6", "1.2.3.4"]), "1.2.3.4", "several lines");
+        assert_eq!(client("10.0.0.0/8", "10.0.0.1", &["6.6.6.6, nonsense"]), "10.0.0.1");
+        assert_eq!(client("10.0.0.0/8", "10.0.0.1", &[]), "10.0.0.1");
+        assert_eq!(client("::1, 10.0.0.1", "::ffff:10.0.0.1", &["[2001:db8::1]:443"]), "2001:db8::1");
+        assert_eq!(client("127.0.0.1", "127.0.0.1", &["1.2.3.4:5678"]), "1.2.3.4");
+        assert_eq!(Proxies::try_new("10.0.0.0/8, x").unwrap_err(), "x");
+    }
+}

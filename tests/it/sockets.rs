@@ -1,0 +1,526 @@
+//! Subscriptions over graphql-transport-ws: whose events they are, how they end, and what a socket may not do.
+
+use std::{net::SocketAddr, time::Duration};
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tenantry::{
+    auth::{Role, TokenSettings, Tokens},
+    http::{self, Patience, SocketSettings},
+};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{Message, client::IntoClientRequest},
+};
+
+use crate::support::{Options, Person, SIGNING_KEY, TestApp, code};
+
+/// The app behind a socket of its own, until it is told to stop.
+async fn served(app: &TestApp) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (router, tasks, stopping) = (app.router.clone(), app.sockets.tasks.clone(), app.stop.subscribe());
+    tokio::spawn(http::serve(listener, router, Patience::default(), tasks, stopping));
+    address
+}
+
+/// A client that speaks for itself.
+struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+/// What came next.
+#[derive(Debug, PartialEq)]
+enum Came {
+    Message(Value),
+    Closed(u16, String),
+    Gone,
+}
+
+impl Came {
+    fn code(&self) -> u16 {
+        match self {
+            Self::Closed(code, _) => *code,
+            other => panic!("not closed: {other:?}"),
+        }
+    }
+
+    fn kind(&self) -> &str {
+        match self {
+            Self::Message(message) => message["type"].as_str().unwrap(),
+            other => panic!("no message: {other:?}"),
+        }
+    }
+
+    fn value(&self) -> &Value {
+        match self {
+            Self::Message(message) => message,
+            other => panic!("no message: {other:?}"),
+        }
+    }
+}
+
+impl Client {
+    async fn connect(address: SocketAddr) -> Self {
+        Self::connect_with(address, &[("sec-websocket-protocol", "graphql-transport-ws")]).await.unwrap()
+    }
+
+    async fn connect_with(
+        address: SocketAddr,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, tokio_tungstenite::tungstenite::Error> {
+        let mut request = format!("ws://{address}/graphql").into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        Ok(Self(connect_async(request).await?.0))
+    }
+
+    /// Let in as this person.
+    async fn of(address: SocketAddr, person: &Person) -> Self {
+        let mut client = Self::connect(address).await;
+        client.init(person.token.as_deref().unwrap()).await;
+        assert_eq!(client.next().await.kind(), "connection_ack");
+        client
+    }
+
+    async fn init(&mut self, token: &str) {
+        self.say(json!({ "type": "connection_init", "payload": { "authorization": format!("Bearer {token}") } })).await;
+    }
+
+    async fn say(&mut self, message: Value) {
+        self.send(Message::text(message.to_string())).await;
+    }
+
+    async fn send(&mut self, message: Message) {
+        // What the server has closed is seen by `next`.
+        let _ = self.0.send(message).await;
+    }
+
+    async fn subscribe(&mut self, id: &str, query: &str) {
+        self.say(json!({ "type": "subscribe", "id": id, "payload": { "query": query } })).await;
+    }
+
+    async fn next(&mut self) -> Came {
+        loop {
+            let next = tokio::time::timeout(Duration::from_secs(60), self.0.next()).await.expect("something");
+            return match next {
+                Some(Ok(Message::Text(text))) => Came::Message(serde_json::from_str(&text).unwrap()),
+                Some(Ok(Message::Close(Some(frame)))) => Came::Closed(frame.code.into(), frame.reason.to_string()),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
+                _ => Came::Gone,
+            };
+        }
+    }
+
+    /// Nothing comes for a while in which it would have.
+    async fn hears_nothing(&mut self) {
+        let heard = tokio::time::timeout(Duration::from_millis(300), self.0.next()).await;
+        assert!(heard.is_err(), "{heard:?}");
+    }
+
+    /// Waits until the server watches: an answer to a query that was sent after the subscriptions.
+    async fn is_subscribed(&mut self) {
+        self.subscribe("probe", "{ viewer { bookings(first: 1) { nodes { id } } } }").await;
+        assert_eq!(self.next().await.kind(), "next");
+        assert_eq!(self.next().await.kind(), "complete");
+        // An operation's own task begins at once, but not before its message was read.
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+}
+
+const BOOKINGS: &str = "subscription { bookingChanged { kind booking { id status customer { name } service { name } } } }";
+
+/// Everybody hears of what he may read, and of nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_for_those_who_may_read_them() {
+    let app = TestApp::start().await;
+    let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
+    let address = served(&app).await;
+    let mut staff = Client::of(address, &acme.staff).await;
+    let mut user = Client::of(address, &acme.user).await;
+    let mut other = Client::of(address, &acme.other).await;
+    let mut foreign = Client::of(address, &globex.admin).await;
+    for client in [&mut staff, &mut user, &mut other, &mut foreign] {
+        client.subscribe("b", BOOKINGS).await;
+        client.is_subscribed().await;
+    }
+    // What asks for another's by an id, hears of nothing either.
+    let query = format!("subscription {{ bookingChanged(customerId: \"{}\") {{ kind }} }}", acme.user.id);
+    foreign.subscribe("theirs", &query).await;
+    foreign.is_subscribed().await;
+
+    let id = acme.booking(3).await;
+    for client in [&mut staff, &mut user] {
+        let came = client.next().await;
+        let change = &came.value()["payload"]["data"]["bookingChanged"];
+        assert_eq!((change["kind"].as_str(), &change["booking"]["id"]), (Some("CREATED"), &json!(id)), "{came:?}");
+        assert_eq!(change["booking"]["customer"]["name"], "user of acme");
+        assert_eq!(change["booking"]["service"]["name"], "Haircut");
+    }
+    assert_eq!(code(&acme.staff.set_status(json!({ "id": id, "status": "CANCELLED" })).await), "");
+    for client in [&mut staff, &mut user] {
+        let came = client.next().await;
+        let change = &came.value()["payload"]["data"]["bookingChanged"];
+        assert_eq!((change["kind"].as_str(), change["booking"]["status"].as_str()), (Some("UPDATED"), Some("CANCELLED")));
+    }
+    // Undone is unheard: the second field of the document is refused, and the first one's savepoint stays.
+    assert_eq!(code(&acme.user.book(&acme.service, acme.in_days(-3)).await), "TOO_SOON");
+    for client in [&mut staff, &mut user, &mut other, &mut foreign] {
+        client.hears_nothing().await;
+    }
+    // It was isolation, not silence.
+    let own = acme.other.book(&acme.service, acme.in_days(5)).await;
+    assert_eq!(code(&own), "");
+    assert_eq!(other.next().await.value()["payload"]["data"]["bookingChanged"]["kind"], "CREATED");
+    user.hears_nothing().await;
+}
+
+/// A filter narrows; an end is an end; an id can be used again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_is_narrowed_and_ended() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let address = served(&app).await;
+    let massage = acme.admin.create_service(json!({ "name": "Massage" })).await;
+    let mut staff = Client::of(address, &acme.staff).await;
+    staff.subscribe("1", &format!("subscription {{ bookingChanged(serviceId: \"{massage}\") {{ kind }} }}")).await;
+    staff.is_subscribed().await;
+    acme.booking(3).await;
+    staff.hears_nothing().await;
+    assert_eq!(code(&acme.user.book(&massage, acme.in_days(4)).await), "");
+    assert_eq!(staff.next().await.value()["id"], "1");
+    staff.say(json!({ "type": "complete", "id": "1" })).await;
+    staff.is_subscribed().await;
+    assert_eq!(code(&acme.user.book(&massage, acme.in_days(5)).await), "");
+    staff.hears_nothing().await;
+    staff.subscribe("1", "{ viewer { name } }").await;
+    assert_eq!(staff.next().await.value()["payload"]["data"]["viewer"]["name"], "staff of acme");
+    assert_eq!(staff.next().await.kind(), "complete");
+    // What no field can make sense of is refused, and the socket stays.
+    for bad in [
+        "subscription { bookingChanged(serviceId: \"nonsense\") { kind } }",
+        "subscription { bookingChanged { kind } viewerChanged { id } }",
+        "subscription { ...F } fragment F on Subscription { viewerChanged { id } }",
+        "subscription { nonsense }",
+        "subscription {",
+        "mutation { logout { userErrors { code } } }",
+    ] {
+        staff.subscribe("bad", bad).await;
+        let came = staff.next().await;
+        assert_eq!(came.kind(), "error", "{bad}: {came:?}");
+        let code = came.value()["payload"][0]["extensions"]["code"].as_str().unwrap_or_default();
+        assert!(code == "BAD_USER_INPUT" || code.starts_with("GRAPHQL_"), "{bad}: {came:?}");
+    }
+    assert_eq!(code(&acme.staff.run("{ viewer { id } }").await), "", "nobody was signed out");
+}
+
+/// The protocol's table: what is not as it should be closes the socket, with the code that says what.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_closes_by_the_protocol() {
+    let sockets = SocketSettings { init: Duration::from_millis(500), message_bytes: 4096, ..SocketSettings::default() };
+    let app = TestApp::start_with(Options { sockets, origins: "https://app.example.com", ..Options::default() }).await;
+    let acme = app.tenant("acme").await;
+    let address = served(&app).await;
+
+    let mut silent = Client::connect(address).await;
+    assert_eq!(silent.next().await, Came::Closed(4408, "Connection initialisation timeout".into()));
+    let mut early = Client::connect(address).await;
+    early.subscribe("1", "{ viewer { id } }").await;
+    assert_eq!(early.next().await, Came::Closed(4401, "Unauthorized".into()));
+    for garbage in [Message::text("garbage ".repeat(200)), Message::text("{}"), Message::binary(vec![0, 1, 2])] {
+        let mut client = Client::connect(address).await;
+        client.send(garbage).await;
+        assert_eq!(client.next().await.code(), 4400);
+    }
+    let operator = Tokens::try_new(SIGNING_KEY, &[], TokenSettings::default()).unwrap();
+    let expired = operator.issue(&acme.user.viewer, jiff::Timestamp::now() - jiff::SignedDuration::from_hours(1)).unwrap().0;
+    for token in ["nonsense", expired.as_str(), ""] {
+        let mut client = Client::connect(address).await;
+        client.init(token).await;
+        assert_eq!(client.next().await, Came::Closed(4403, "Forbidden".into()), "{token}");
+    }
+    let mut nobody = Client::connect(address).await;
+    nobody.say(json!({ "type": "connection_init" })).await;
+    assert_eq!(nobody.next().await.code(), 4403);
+
+    let mut twice = Client::of(address, &acme.user).await;
+    twice.init(acme.user.token.as_deref().unwrap()).await;
+    assert_eq!(twice.next().await, Came::Closed(4429, "Too many initialisation requests".into()));
+    let mut same = Client::of(address, &acme.user).await;
+    same.subscribe("1", BOOKINGS).await;
+    same.subscribe("1", BOOKINGS).await;
+    assert_eq!(same.next().await, Came::Closed(4409, "Subscriber for 1 already exists".into()));
+    let mut long = Client::of(address, &acme.user).await;
+    let id = "é".repeat(400);
+    long.subscribe(&id, BOOKINGS).await;
+    long.subscribe(&id, BOOKINGS).await;
+    assert_eq!(long.next().await.code(), 4409, "a reason that no frame could hold is cut");
+    let mut big = Client::of(address, &acme.user).await;
+    big.say(json!({ "type": "ping", "payload": { "x": "x".repeat(5_000) } })).await;
+    assert_eq!(big.next().await.code(), 1009);
+    let mut wrong = Client::connect_with(address, &[]).await.unwrap();
+    assert_eq!(wrong.next().await, Came::Closed(4406, "Subprotocol not acceptable".into()));
+    // Pings are answered, before and after.
+    let mut alive = Client::connect(address).await;
+    alive.say(json!({ "type": "ping" })).await;
+    assert_eq!(alive.next().await.kind(), "pong");
+    alive.init(acme.user.token.as_deref().unwrap()).await;
+    assert_eq!(alive.next().await.kind(), "connection_ack");
+    alive.say(json!({ "type": "ping", "payload": { "any": 1 } })).await;
+    assert_eq!(alive.next().await.kind(), "pong");
+
+    // A page of another site opens none.
+    let own = format!("http://{address}");
+    for (origin, may) in
+        [("https://evil.example", false), ("null", false), (own.as_str(), true), ("https://app.example.com", true)]
+    {
+        let headers = [("sec-websocket-protocol", "graphql-transport-ws"), ("origin", origin)];
+        assert_eq!(Client::connect_with(address, &headers).await.is_ok(), may, "{origin}");
+    }
+}
+
+/// The cookie of a session opens a socket for a page of ours that says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cookie_is_for_pages_of_ours() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let address = served(&app).await;
+    let cookie = format!("__Host-tenantry_access={}", acme.user.token.as_deref().unwrap());
+    let own = format!("http://{address}");
+    let wants = json!({ "type": "connection_init", "payload": { "tenantry-session": "cookie" } });
+    let protocol = ("sec-websocket-protocol", "graphql-transport-ws");
+    let with_origin = [protocol, ("cookie", cookie.as_str()), ("origin", own.as_str())];
+    let mut client = Client::connect_with(address, &with_origin).await.unwrap();
+    client.say(wants.clone()).await;
+    assert_eq!(client.next().await.kind(), "connection_ack");
+    let mut unasked = Client::connect_with(address, &with_origin).await.unwrap();
+    unasked.say(json!({ "type": "connection_init" })).await;
+    assert_eq!(unasked.next().await.code(), 4403);
+    let mut unknown = Client::connect_with(address, &with_origin[..2]).await.unwrap();
+    unknown.say(wants).await;
+    assert_eq!(unknown.next().await.code(), 4403);
+}
+
+/// Whatever takes a session, a role or a tenant away closes its sockets, in words that a client can act on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_with_what_allowed_it() {
+    let app = TestApp::start().await;
+    let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
+    let address = served(&app).await;
+    let watching = async |person: &Person| {
+        let mut client = Client::of(address, person).await;
+        client.subscribe("b", BOOKINGS).await;
+        client.is_subscribed().await;
+        client
+    };
+    // The session ends.
+    let mut left = watching(&acme.user).await;
+    let mut stays = watching(&acme.other).await;
+    assert_eq!(code(&acme.user.run("mutation { logout { userErrors { code } } }").await), "");
+    assert_eq!(left.next().await, Came::Closed(4401, "Session ended".into()));
+    // The user is deactivated.
+    let mut gone = watching(&acme.other).await;
+    let deactivate = format!("mutation {{ deactivateUser(input: {{ id: \"{}\" }}) {{ userErrors {{ code }} }} }}", acme.other.id);
+    assert_eq!(code(&acme.admin.run(&deactivate).await), "");
+    assert_eq!(gone.next().await, Came::Closed(4401, "Session ended".into()));
+    assert_eq!(stays.next().await, Came::Closed(4401, "Session ended".into()));
+    // The user is demoted: told of it last of all.
+    let mut demoted = Client::of(address, &acme.staff).await;
+    demoted.subscribe("me", "subscription { viewerChanged { role tenant { name } } }").await;
+    assert_eq!(demoted.next().await.value()["payload"]["data"]["viewerChanged"]["role"], "STAFF");
+    let demote = format!(
+        "mutation {{ updateUserRole(input: {{ id: \"{}\", role: USER }}) {{ userErrors {{ code }} }} }}",
+        acme.staff.id
+    );
+    assert_eq!(code(&acme.admin.run(&demote).await), "");
+    let came = demoted.next().await;
+    assert_eq!(came.value()["payload"]["data"]["viewerChanged"], json!({ "role": "USER", "tenant": { "name": "ACME" } }));
+    assert_eq!(demoted.next().await.kind(), "complete");
+    assert_eq!(demoted.next().await, Came::Closed(4403, "Role changed".into()));
+    // The tenant is suspended; another one is not.
+    let (mut suspended, mut unharmed) = (watching(&acme.admin).await, watching(&globex.admin).await);
+    app.by_hand(&format!("update shared.tenant_state set state = 'SUSPENDED' where tenant_id = '{}'", acme.id.0)).await;
+    assert_eq!(suspended.next().await, Came::Closed(4403, "Tenant suspended".into()));
+    let mut late = Client::connect(address).await;
+    late.init(acme.admin.token.as_deref().unwrap()).await;
+    let came = late.next().await; // The token is in force; whether it counts is asked at once.
+    assert!(came.kind() == "connection_ack" && late.next().await.code() == 4403, "{came:?}");
+    globex.booking(3).await;
+    assert_eq!(unharmed.next().await.kind(), "next");
+}
+
+/// A token that runs out closes the socket, unless a fresh one of the same sign-in came before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_runs_out_unless_it_is_prolonged() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let address = served(&app).await;
+    let short = TokenSettings { access_life: jiff::SignedDuration::from_secs(2), ..TokenSettings::default() };
+    let short = Tokens::try_new(SIGNING_KEY, &[], short).unwrap();
+    let token = |person: &Person| short.issue(&person.viewer, jiff::Timestamp::now()).unwrap().0;
+    let (mut runs_out, mut prolonged) = (Client::connect(address).await, Client::connect(address).await);
+    for client in [&mut runs_out, &mut prolonged] {
+        client.init(&token(&acme.user)).await;
+        assert_eq!(client.next().await.kind(), "connection_ack");
+    }
+    let fresh = |token: &str| json!({ "type": "ping", "payload": { "authorization": format!("Bearer {token}") } });
+    prolonged.say(fresh(acme.user.token.as_deref().unwrap())).await;
+    assert_eq!(prolonged.next().await.kind(), "pong");
+    assert_eq!(runs_out.next().await, Came::Closed(4403, "Token expired".into()));
+    prolonged.subscribe("1", "{ viewer { name } }").await;
+    assert_eq!(prolonged.next().await.kind(), "next");
+    assert_eq!(prolonged.next().await.kind(), "complete");
+    // Somebody else's, or of another sign-in, does not.
+    let again = app.sign_in.trusted_session(acme.id, &acme.user.email).await.unwrap();
+    let again = app.tokens.issue(&again, jiff::Timestamp::now()).unwrap().0;
+    for foreign in [acme.other.token.as_deref().unwrap(), &again, "nonsense"] {
+        let mut client = Client::of(address, &acme.user).await;
+        client.say(fresh(foreign)).await;
+        assert_eq!(client.next().await, Came::Closed(4403, "Forbidden".into()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sockets_and_operations_have_a_number() {
+    let sockets = SocketSettings { each_user: 2, operations: 3, mutations: true, ..SocketSettings::default() };
+    let app = TestApp::start_with(Options { sockets, ..Options::default() }).await;
+    let acme = app.tenant("acme").await;
+    let address = served(&app).await;
+    let mut first = Client::of(address, &acme.user).await;
+    let second = Client::of(address, &acme.user).await;
+    let mut third = Client::connect(address).await;
+    third.init(acme.user.token.as_deref().unwrap()).await;
+    assert_eq!(third.next().await, Came::Closed(1013, "Too many sockets".into()));
+    let _others = Client::of(address, &acme.other).await;
+    drop(second);
+    let begin = std::time::Instant::now();
+    loop {
+        let mut again = Client::connect(address).await;
+        again.init(acme.user.token.as_deref().unwrap()).await;
+        if matches!(again.next().await, Came::Message(_)) {
+            break;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(60), "its place is not given back");
+    }
+    for id in ["1", "2", "3"] {
+        first.subscribe(id, BOOKINGS).await;
+    }
+    first.subscribe("4", BOOKINGS).await;
+    let came = first.next().await;
+    assert_eq!((came.kind(), &came.value()["payload"][0]["extensions"]["code"]), ("error", &json!("RATE_LIMITED")));
+    first.say(json!({ "type": "complete", "id": "1" })).await;
+    // Where that is on, mutations are taken too.
+    let rename = format!("mutation {{ updateUser(input: {{ id: \"{}\", name: \"Renamed\" }}) {{ user {{ name }} }} }}", acme.user.id);
+    first.subscribe("5", &rename).await;
+    assert_eq!(first.next().await.value()["payload"]["data"]["updateUser"]["user"]["name"], "Renamed");
+}
+
+/// Another process makes the change: told by the database, or found by looking where nothing is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_other_processes_are_heard_of() {
+    for told in [true, false] {
+        let app = TestApp::start_with(Options {
+            look_every: if told { Duration::from_secs(3600) } else { Duration::from_millis(200) },
+            ..Options::default()
+        })
+        .await;
+        let acme = app.tenant("acme").await;
+        let other = TestApp::on(app.database.clone(), Options::default()).await;
+        other.clock.advance(app.clock.now().duration_since(other.clock.now()));
+        if told {
+            for app in [&app, &other] {
+                let (gate, stopping) = (app.gate.clone(), app.stop.subscribe());
+                let url = app.database.url("tenantry_app").await;
+                tokio::spawn(async move { gate.changes().carry(&url, stopping).await });
+            }
+            let listening = "select count(*) from pg_stat_activity where application_name = 'tenantry changes' and state = 'idle' and query like '%listen%' and datname = current_database()";
+            while app.truth(listening).await != ["2"] {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+        let address = served(&app).await;
+        let mut client = Client::of(address, &acme.user).await;
+        client.subscribe("b", BOOKINGS).await;
+        client.is_subscribed().await;
+        let there = Person { app: other.clone(), ..acme.user.clone() };
+        assert_eq!(code(&there.book(&acme.service, acme.in_days(6)).await), "");
+        let came = client.next().await;
+        assert_eq!(came.value()["payload"]["data"]["bookingChanged"]["kind"], "CREATED", "told: {told}");
+        client.hears_nothing().await; // Once, however often it is seen.
+        if told {
+            // The connection is lost, and made again: what was missed meanwhile is looked for.
+            app.by_hand("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'tenantry changes' and datname = current_database()").await;
+            assert_eq!(code(&there.book(&acme.service, acme.in_days(7)).await), "");
+            assert_eq!(client.next().await.kind(), "next");
+        }
+        for app in [&app, &other] {
+            app.stop.send_replace(Some("the test ends".into()));
+        }
+    }
+}
+
+/// A client that reads nothing is dropped, and keeps nobody else from anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_reader_is_dropped() {
+    let sockets = SocketSettings { send: Duration::from_millis(500), operations: 200, ..SocketSettings::default() };
+    let app = TestApp::start_with(Options { sockets, ..Options::default() }).await;
+    let acme = app.tenant("acme").await;
+    let address = served(&app).await;
+    let mut slow = Client::of(address, &acme.admin).await;
+    // Answers of some 60 KB each, which fill whatever lies between, and nobody reads them.
+    let fat = format!("{{ services(first: 100) {{ nodes {{ {} }} }} }}", (0..60).map(|n| format!("a{n}: description ")).collect::<String>());
+    for at in 0..10 {
+        acme.admin.create_service(json!({ "name": format!("S{at}"), "description": "x".repeat(1_500) })).await;
+    }
+    for at in 0..150 {
+        slow.subscribe(&at.to_string(), &fat).await;
+    }
+    let begin = std::time::Instant::now();
+    while !app.sockets.tasks.is_empty() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "it is not dropped");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(code(&acme.user.run("{ viewer { id } }").await), "");
+    }
+}
+
+/// Told to stop, it says so to open sockets, and is done once they are closed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_closes_sockets_too() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (router, tasks, stopping) = (app.router.clone(), app.sockets.tasks.clone(), app.stop.subscribe());
+    let serving = tokio::spawn(http::serve(listener, router, Patience::default(), tasks, stopping));
+    let mut client = Client::of(address, &acme.user).await;
+    client.subscribe("b", BOOKINGS).await;
+    client.is_subscribed().await;
+    let mut unborn = Client::connect(address).await;
+    app.stop.send_replace(Some("the test says so".into()));
+    assert_eq!(client.next().await, Came::Closed(1001, "Going away".into()));
+    assert_eq!(unborn.next().await.code(), 1001);
+    drop((client, unborn));
+    assert_eq!(serving.await.unwrap(), 0, "nothing was cut off");
+}
+
+/// The own user: as he is, and as he changes.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_viewer_is_told_of_himself() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let address = served(&app).await;
+    let mut client = Client::of(address, &acme.user).await;
+    client.subscribe("me", "subscription { viewerChanged { name role status } }").await;
+    let name = |came: &Came| came.value()["payload"]["data"]["viewerChanged"]["name"].as_str().unwrap().to_owned();
+    assert_eq!(name(&client.next().await), "user of acme");
+    for (person, to) in [(&acme.other, "Not him"), (&acme.user, "Himself")] {
+        let rename = format!("mutation {{ updateUser(input: {{ id: \"{}\", name: \"{to}\" }}) {{ userErrors {{ code }} }} }}", person.id);
+        assert_eq!(code(&person.run(&rename).await), "");
+    }
+    assert_eq!(name(&client.next().await), "Himself");
+    let by_admin = format!("mutation {{ updateUser(input: {{ id: \"{}\", name: \"By the admin\" }}) {{ userErrors {{ code }} }} }}", acme.user.id);
+    assert_eq!(code(&acme.admin.run(&by_admin).await), "");
+    assert_eq!(name(&client.next().await), "By the admin");
+    assert_eq!(acme.user.viewer.role, Role::User);
+    client.hears_nothing().await;
+}
