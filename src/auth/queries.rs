@@ -460,7 +460,10 @@ pub async fn delete_login(directory: &ScopedTx, user: UserId) -> Result<(), DbEr
 
 /// Those of these people who may not stay: by their place, with the reason and the role that they have now. In the scope
 /// of the platform, which sees nothing itself: the function looks at each in the scope of his tenant.
-pub async fn fallen_sessions(tx: &ScopedTx, people: &[Viewer]) -> Result<Vec<(usize, String, Option<String>)>, DbError> {
+pub async fn fallen_sessions(
+    tx: &ScopedTx,
+    people: &[Viewer],
+) -> Result<Vec<(usize, String, Option<String>)>, DbError> {
     let tenants: Vec<Uuid> = people.iter().map(|it| it.tenant.0).collect();
     let users: Vec<Uuid> = people.iter().map(|it| it.user.0).collect();
     let sessions: Vec<Uuid> = people.iter().map(|it| it.session.0).collect();

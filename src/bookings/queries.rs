@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::{Booking, BookingFilter, Changed, BookingKey, BookingOrder, BookingStatus, Transition};
+use super::{Booking, BookingFilter, BookingKey, BookingOrder, BookingStatus, Changed, Transition};
 use crate::{
     db::{DbError, Row, ScopedTx},
     ids::{BookingId, UserId, uuid_v7},

@@ -112,7 +112,13 @@ async fn serve_on(
     if let Some(port) = config.metrics_port {
         let listener = listen(&config.host, port, "METRICS_PORT").await?;
         metrics_at = Some(listener.local_addr()?);
-        tokio::spawn(http::serve(listener, http::metrics_router(gate.clone()), config.patience, TaskTracker::new(), stopping.clone()));
+        tokio::spawn(http::serve(
+            listener,
+            http::metrics_router(gate.clone()),
+            config.patience,
+            TaskTracker::new(),
+            stopping.clone(),
+        ));
     }
     let patience = config.patience;
     print_banner(address, metrics_at, has_demo_data, &mail_goes_to, started.elapsed());

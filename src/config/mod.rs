@@ -190,8 +190,8 @@ impl TryFrom<Settings> for Config {
 
         let host = given(settings.host).unwrap_or_else(|| "127.0.0.1".into());
         let port = checks.number("PORT", settings.port, 8080, 0..=u16::MAX);
-        let metrics_port = given(settings.metrics_port)
-            .map(|text| checks.number("METRICS_PORT", Some(text), 0, 0..=u16::MAX));
+        let metrics_port =
+            given(settings.metrics_port).map(|text| checks.number("METRICS_PORT", Some(text), 0, 0..=u16::MAX));
         let usual = PoolSettings::default();
         let pool_size =
             checks.number("DATABASE_POOL_SIZE", settings.database_pool_size, usual.max_connections, 1..=1000);

@@ -78,12 +78,7 @@ pub struct Changes {
 impl Default for Changes {
     fn default() -> Self {
         let (outgoing, carried) = mpsc::channel(OUTGOING);
-        Self {
-            process: Uuid::now_v7(),
-            watched: Mutex::default(),
-            outgoing,
-            carried: Mutex::new(Some(carried)),
-        }
+        Self { process: Uuid::now_v7(), watched: Mutex::default(), outgoing, carried: Mutex::new(Some(carried)) }
     }
 }
 
@@ -197,4 +192,3 @@ impl Drop for AbortOnDrop {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-

@@ -228,7 +228,6 @@ impl ScopedTx {
         aborted.into() // Whoever knew was dropped.
     }
 
-
     /// Adds an audit event, which is appended to the tenant's chain when this commits. `append_audit_events` in
     /// `sql/tenant` says what its fields are.
     pub fn log(&self, event: serde_json::Value) {

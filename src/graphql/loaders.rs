@@ -6,8 +6,8 @@ use async_graphql::dataloader::{DataLoader, HashMapCache, Loader};
 
 use super::batching::LoadQueue;
 use crate::{
-    bookings::loaders::BookingLoader, db::ScopedTx, services::loaders::ServiceLoader, telemetry, tenants::loaders::TenantLoader,
-    users::loaders::UserLoader,
+    bookings::loaders::BookingLoader, db::ScopedTx, services::loaders::ServiceLoader, telemetry,
+    tenants::loaders::TenantLoader, users::loaders::UserLoader,
 };
 
 /// A loader with the cache of its request.

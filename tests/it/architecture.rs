@@ -154,8 +154,8 @@ fn each_library_stays_on_its_floor() {
 #[test]
 fn rules_know_neither_sql_nor_graphql() {
     let broken = breaking(|source| {
-        let is_rule =
-            source.feature().is_some() && !matches!(source.role(), "queries.rs" | "graphql.rs" | "loaders.rs" | "subscriptions.rs");
+        let is_rule = source.feature().is_some()
+            && !matches!(source.role(), "queries.rs" | "graphql.rs" | "loaders.rs" | "subscriptions.rs");
         let paths = source.crate_paths();
         let graphql = paths.iter().filter(|path| is_rule && path.starts_with("graphql")).cloned();
         let sql =

@@ -354,7 +354,11 @@ async fn listening(
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopping) = tokio::sync::watch::channel(None);
-    (address, stop, tokio::spawn(http::serve(listener, app.router.clone(), patience, app.sockets.tasks.clone(), stopping)))
+    (
+        address,
+        stop,
+        tokio::spawn(http::serve(listener, app.router.clone(), patience, app.sockets.tasks.clone(), stopping)),
+    )
 }
 
 /// Sends this, and returns whatever comes until the other side closes.
@@ -486,13 +490,24 @@ async fn metrics_tell_what_happened() {
     acme.user.run("{ viewer { id } }").await;
     acme.user.run("{ users { nodes { id } } }").await;
     acme.booking(3).await;
+    acme.user.run("{").await;
+    acme.user.run("{ bookings { nodes { service { name } } } }").await;
+    let renamed =
+        acme.admin.run("mutation { updateTenant(input: { name: \"Renamed\" }) { userErrors { code } } }").await;
+    assert_eq!(code(&renamed), "");
+    app.worker().run_until_idle().await;
+    drop(app.sockets.enter(acme.user.viewer));
     let (response, body) = app.send(Request::get("/metrics").body(Body::empty()).unwrap()).await;
     assert_eq!(response.status(), 200);
     let text = String::from_utf8(body).unwrap();
     for expected in [
-        "tenantry_requests_total{operation=\"query\",code=\"OK\"}",
-        "tenantry_requests_total{operation=\"query\",code=\"FORBIDDEN\"}",
-        "tenantry_requests_total{operation=\"mutation\",code=\"OK\"}",
+        "tenantry_requests_total{operation=\"query\",field=\"viewer\",code=\"OK\"}",
+        "tenantry_requests_total{operation=\"query\",field=\"users\",code=\"FORBIDDEN\"}",
+        "tenantry_requests_total{operation=\"mutation\",field=\"createBooking\",code=\"OK\"}",
+        "tenantry_requests_total{operation=\"refused\",field=\"none\",code=\"GRAPHQL_PARSE_FAILED\"}",
+        "tenantry_loader_batch_keys_bucket{loader=\"services\",le=\"1\"}",
+        "tenantry_outbox_lag_seconds_bucket",
+        "tenantry_sockets 0",
         "tenantry_request_seconds_bucket{operation=\"query\",le=\"0.05\"}",
         "tenantry_pool_connections{pool=\"store\",state=\"open\"}",
         "tenantry_pool_waiting{pool=\"directory\"}",
@@ -501,5 +516,86 @@ async fn metrics_tell_what_happened() {
     ] {
         assert!(text.contains(expected), "{expected} is not in\n{text}");
     }
-    assert!(!text.contains("acme") && !text.contains("usr_"), "nothing of anybody's");
+    assert!(
+        !text.to_lowercase().contains("acme") && !text.contains("Renamed") && !text.contains("usr_"),
+        "nothing of anybody's"
+    );
+}
+
+/// Pages of sites that are named may ask, by the CORS protocol; of no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn other_sites_ask_only_where_they_are_named() {
+    let app = TestApp::start_with(Options { origins: "https://app.example.com", ..Options::default() }).await;
+    let preflight = async |app: &TestApp, origin: &str| {
+        let request = Request::options("/graphql")
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "authorization,content-type,idempotency-key,tenantry-session");
+        app.send(request.body(Body::empty()).unwrap()).await.0
+    };
+    let allowed = preflight(&app, "https://app.example.com").await;
+    assert_eq!(allowed.headers()["access-control-allow-origin"], "https://app.example.com");
+    assert_eq!(allowed.headers()["access-control-allow-credentials"], "true");
+    let names = allowed.headers()["access-control-allow-headers"].to_str().unwrap().to_owned();
+    assert!(
+        ["authorization", "content-type", "idempotency-key", "tenantry-session"].iter().all(|it| names.contains(it))
+    );
+    for foreign in ["https://evil.example", "null", "http://app.example.com"] {
+        let answer = preflight(&app, foreign).await;
+        assert!(!answer.headers().contains_key("access-control-allow-origin"), "{foreign}");
+    }
+    let by_default = TestApp::start().await;
+    assert!(
+        !preflight(&by_default, "https://app.example.com").await.headers().contains_key("access-control-allow-origin")
+    );
+    let ask = Request::post("/graphql")
+        .header("origin", "https://app.example.com")
+        .header("content-type", "application/json")
+        .body(json!({ "query": "{ plans { key } }" }).to_string().into())
+        .unwrap();
+    let (answer, _) = app.send(ask).await;
+    assert_eq!(answer.headers()["access-control-allow-origin"], "https://app.example.com");
+    assert!(answer.headers()["access-control-expose-headers"].to_str().unwrap().contains("x-request-id"));
+}
+
+/// A client's word on his address counts for nothing; a known proxy's does, in budgets and in the audit log.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_known_proxies_tell_of_addresses() {
+    let rates = RateSettings { user: 1_000_000, address: 300, tenant: 1_000_000 };
+    for (proxies, believed) in [("", false), ("127.0.0.0/8", true)] {
+        let app = TestApp::start_with(Options { proxies, rates, ..Options::default() }).await;
+        let acme = app.tenant("acme").await;
+        let (address, _stop, _serving) = listening(&app, Patience::default()).await;
+        let send = async |forwarded: &str, query: &str| {
+            let body = json!({ "query": query }).to_string();
+            exchange(address, &format!(
+                "POST /graphql HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {forwarded}\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            )).await
+        };
+        let mut spent = String::new();
+        for _ in 0..100 {
+            spent = send("203.0.113.1", "{ plans { key name features } }").await;
+            if spent.contains("RATE_LIMITED") {
+                break;
+            }
+        }
+        assert!(spent.contains("RATE_LIMITED"), "{spent}");
+        let another = send("203.0.113.2", "{ plans { key } }").await;
+        assert_eq!(!another.contains("RATE_LIMITED"), believed, "{another}");
+        let invented = send("198.51.100.7, 203.0.113.1", "{ plans { key } }").await;
+        assert!(invented.contains("RATE_LIMITED"), "what a client writes himself stands further left: {invented}");
+        if believed {
+            let login = format!(
+                "mutation {{ login(input: {{ email: \"{}\", password: \"{}\" }}) {{ session {{ accessToken }} }} }}",
+                acme.user.email,
+                crate::support::PASSWORD
+            );
+            assert!(send("203.0.113.3", &login).await.contains("accessToken"));
+            assert_eq!(
+                app.truth("select distinct address from shared.sessions where address like '203%'").await,
+                ["203.0.113.3"]
+            );
+        }
+    }
 }

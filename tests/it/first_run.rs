@@ -414,6 +414,9 @@ fn metrics_have_a_port_of_their_own() {
     let api = std::mem::take(&mut server.address);
     server.address = server.banner.split("Metrics    http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
     let metrics = server.get("/metrics");
-    assert!(metrics.contains("tenantry_requests_total{operation=\"query\",code=\"OK\"} 1"), "{metrics}");
+    assert!(
+        metrics.contains("tenantry_requests_total{operation=\"query\",field=\"plans\",code=\"OK\"} 1"),
+        "{metrics}"
+    );
     assert!(server.get("/graphql").contains("404 Not Found") && !api.is_empty());
 }

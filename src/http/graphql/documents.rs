@@ -80,7 +80,8 @@ impl Wanted {
         let Some(named) = asked.extensions.as_ref().and_then(|it| it.get("persistedQuery")) else {
             return Ok(Self::Unnamed);
         };
-        let bad = |field: &str, message: &str| vec![bad_variable(format!("extensions.persistedQuery.{field}"), message)];
+        let bad =
+            |field: &str, message: &str| vec![bad_variable(format!("extensions.persistedQuery.{field}"), message)];
         if named.get("version").and_then(serde_json::Value::as_i64) != Some(1) {
             return Err(bad("version", "must be 1"));
         }
@@ -114,12 +115,7 @@ impl Documents {
     ///
     /// # Errors
     /// When it is not known, or not trusted.
-    pub fn find(
-        &self,
-        tenant: Option<TenantId>,
-        wanted: Wanted,
-        asked: &Asked,
-    ) -> Result<String, Vec<ServerError>> {
+    pub fn find(&self, tenant: Option<TenantId>, wanted: Wanted, asked: &Asked) -> Result<String, Vec<ServerError>> {
         match self {
             Self::Trusted(documents) => {
                 let hash = match wanted {
@@ -145,7 +141,8 @@ impl Documents {
                 (_, Some(text)) => Ok(text.to_owned()),
                 (Wanted::Hashed(hash), None) => {
                     // In the words that clients of automatic persisted queries wait for.
-                    let unknown = || vec![error_with_code("GRAPHQL_PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound")];
+                    let unknown =
+                        || vec![error_with_code("GRAPHQL_PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound")];
                     known.get(&(tenant, hash)).map(|it| it.to_string()).ok_or_else(unknown)
                 }
                 (Wanted::Unnamed, None) => Ok(String::new()),

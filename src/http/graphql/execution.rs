@@ -57,7 +57,9 @@ impl Asked {
     /// Whether it says in any way which document is meant.
     pub fn names_a_document(&self) -> bool {
         let has_text = self.query.as_ref().is_some_and(|it| !it.trim().is_empty());
-        has_text || self.document_id.is_some() || self.extensions.as_ref().is_some_and(|it| it.contains_key("persistedQuery"))
+        has_text
+            || self.document_id.is_some()
+            || self.extensions.as_ref().is_some_and(|it| it.contains_key("persistedQuery"))
     }
 }
 
@@ -115,7 +117,9 @@ fn inspect(limits: &Limits, request: &mut Request) -> Result<OperationType, Vec<
     let kind = operation.node.ty;
     // The specification allows one field (section 5.2.3.1), and an event is read in a transaction of its own.
     let selections = &operation.node.selection_set.node.items;
-    if kind == OperationType::Subscription && !matches!(selections.as_slice(), [it] if matches!(it.node, Selection::Field(_))) {
+    if kind == OperationType::Subscription
+        && !matches!(selections.as_slice(), [it] if matches!(it.node, Selection::Field(_)))
+    {
         return Err(refused("GRAPHQL_VALIDATION_FAILED", "A subscription has one field at its root, and no fragment."));
     }
     input::drop_omitted(&mut document, &request.variables);
@@ -397,4 +401,3 @@ fn refused_fields(
     }
     refused
 }
-

@@ -10,6 +10,8 @@ mod protocol;
 mod socket;
 mod sockets;
 
+use std::time::Instant;
+
 use async_graphql::{Response as GraphQLResponse, Value, parser::types::OperationType};
 use axum::{
     body::{Bytes, to_bytes},
@@ -157,7 +159,7 @@ fn json<T: serde::de::DeserializeOwned>(text: Option<String>) -> Result<Option<T
 }
 
 async fn run(app: &App, origin: Origin, headers: &HeaderMap, asked: Asked, may_mutate: bool) -> Response {
-    let reply = Reply::new(headers, &origin, &app.limits);
+    let (begun, reply) = (Instant::now(), Reply::new(headers, &origin, &app.limits));
     if !asked.names_a_document() {
         return reply.refuse(StatusCode::BAD_REQUEST, "The request has no query.");
     }
@@ -165,7 +167,11 @@ async fn run(app: &App, origin: Origin, headers: &HeaderMap, asked: Asked, may_m
     let (actor, impersonator) = actor(app, headers, cookies.as_ref());
     let mut prepared = match prepare(app, &actor, asked) {
         Ok(prepared) => prepared,
-        Err(errors) => return reply.answer(GraphQLResponse::from_errors(errors), Outcome::Refused),
+        Err(errors) => {
+            let response = GraphQLResponse::from_errors(errors);
+            execution::note("refused", None, &execution::code_to_count(&response), begun.elapsed());
+            return reply.answer(response, Outcome::Refused);
+        }
     };
     if prepared.kind == OperationType::Mutation && !may_mutate {
         let mut response = reply.refuse(StatusCode::METHOD_NOT_ALLOWED, "Send mutations by POST.");
@@ -182,8 +188,7 @@ async fn run(app: &App, origin: Origin, headers: &HeaderMap, asked: Asked, may_m
         Some(Ok(named)) => Some(named),
         Some(Err(message)) => return reply.refuse(StatusCode::BAD_REQUEST, message),
     };
-    let sender =
-        Sender { actor, origin: Origin { impersonator, ..origin }, trace: trace_of(headers), cookies, named };
+    let sender = Sender { actor, origin: Origin { impersonator, ..origin }, trace: trace_of(headers), cookies, named };
     let (answer, change) = execution::run(app, sender, prepared).await;
     let mut answer = match answer {
         Answer::Replayed(body) => reply.replay(body),
@@ -303,4 +308,3 @@ enum Outcome {
     /// Its fields were asked.
     Executed,
 }
-

@@ -287,12 +287,12 @@ impl Connection {
         let (app, trace) = (self.app.clone(), self.trace.clone());
         let request_id = uuid::Uuid::now_v7();
         let origin = Origin { request_id, impersonator: admitted.impersonator.clone(), ..self.origin.clone() };
-        let sender =
-            Sender { actor: Actor::Person(admitted.viewer), origin, trace, cookies: None, named: None };
+        let sender = Sender { actor: Actor::Person(admitted.viewer), origin, trace, cookies: None, named: None };
         let counted = CountedOperation::begin();
         async move {
             let _counted = counted;
-            let speaker = Speaker { number, id, out, request_id: request_id.to_string(), max_errors: app.limits.errors };
+            let speaker =
+                Speaker { number, id, out, request_id: request_id.to_string(), max_errors: app.limits.errors };
             let done = AssertUnwindSafe(operate(&app, sender, asked, &speaker)).catch_unwind().await;
             if done.is_err() {
                 tracing::error!(request.id = %request_id, "a resolver panicked");
@@ -330,10 +330,10 @@ async fn operate(app: &App, sender: Sender, asked: Asked, speaker: &Speaker) {
             speaker.refuse(vec![error_with_code("GRAPHQL_VALIDATION_FAILED", message)]).await;
         }
         OperationType::Query | OperationType::Mutation => {
-            if let (Answer::Fresh(response), _) = execution::run(app, sender, prepared).await {
-                if speaker.tell(response).await {
-                    speaker.complete().await;
-                }
+            if let (Answer::Fresh(response), _) = execution::run(app, sender, prepared).await
+                && speaker.tell(response).await
+            {
+                speaker.complete().await;
             }
         }
     }
@@ -444,4 +444,3 @@ async fn told_to_stop(stopping: &mut watch::Receiver<Option<String>>) {
         pending::<()>().await; // Nobody is left who could stop it.
     }
 }
-

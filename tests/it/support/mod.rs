@@ -91,7 +91,8 @@ impl Default for Options {
             documents: Documents::any(),
             origins: "",
             proxies: "",
-            statement: PoolSettings::default().statement,
+            // What a test waits for is never time, unless it says so.
+            statement: Duration::from_secs(120),
         }
     }
 }
@@ -248,6 +249,11 @@ impl TestApp {
         TestTenant { app: self.clone(), id, slug: slug.into(), admin, staff, user, other, service }
     }
 
+    /// A tenant with nothing in it.
+    pub async fn bare(&self, slug: &str) -> TenantId {
+        self.bare_tenant(slug, "business").await
+    }
+
     async fn bare_tenant(&self, slug: &str, plan: &str) -> TenantId {
         let now = Timestamp::now();
         let public = self.gate.directory(Scope::directory_public(), Access::Read);
@@ -372,6 +378,12 @@ pub struct Person {
 }
 
 impl Person {
+    /// What a person of `TestApp::tenant` is called.
+    pub fn name(&self) -> String {
+        let (local_part, domain) = self.email.split_once('@').unwrap();
+        format!("{local_part} of {}", domain.trim_end_matches(".test"))
+    }
+
     /// Runs a document and returns the whole response.
     pub async fn run(&self, query: &str) -> Value {
         self.run_with(query, json!({})).await

@@ -1,0 +1,174 @@
+//! Documents by name: trusted ones of a manifest, persisted queries; and batches.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::{body::Body, http::Request};
+use serde_json::{Value, json};
+use tenantry::{
+    graphql::Limits,
+    http::{Documents, ManifestError},
+};
+
+use crate::support::{Options, Person, TestApp, code};
+
+/// Sends a body as it is, with the person's token; the status too.
+async fn post(person: &Person, body: &Value) -> (u16, Value) {
+    let mut request = Request::post("/graphql").header("content-type", "application/json");
+    if let Some(token) = &person.token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let (response, body) = person.app.send(request.body(Body::from(body.to_string())).unwrap()).await;
+    (response.status().as_u16(), serde_json::from_slice(&body).unwrap())
+}
+
+fn hash(text: &str) -> String {
+    digest(&SHA256, text.as_bytes()).as_ref().iter().map(|it| format!("{it:02x}")).collect()
+}
+
+fn persisted(text: &str) -> Value {
+    json!({ "persistedQuery": { "version": 1, "sha256Hash": hash(text) } })
+}
+
+/// With a manifest, whatever is not in it is not run, however it is sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_trusted_documents_are_run() {
+    let (viewer, rename) = (
+        "query Me { viewer { name } }",
+        "mutation Rename($id: ID!, $name: String!) { updateUser(input: { id: $id, name: $name }) { user { name } } }",
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = folder.path().join("persisted-documents.json");
+    // As graphql-codegen writes it: by whatever hash it was told to use.
+    std::fs::write(&manifest, json!({ hash(viewer): viewer, "rename-1": rename }).to_string()).unwrap();
+    let documents = Documents::try_trusted(&manifest).unwrap();
+    let app = TestApp::start_with(Options { documents, ..Options::default() }).await;
+    let id = app.bare("acme").await;
+    let user = app.person(id, "user", "acme", tenantry::auth::Role::User).await;
+    for refused in [
+        json!({ "query": "{ viewer { name } }" }),
+        json!({ "query": viewer }),
+        json!({ "query": "{ __schema { types { name } } }" }),
+        json!({ "documentId": "unknown" }),
+        json!({ "documentId": "unknown", "query": viewer }),
+        json!({ "query": "{ plans { key } }", "extensions": persisted("{ plans { key } }") }),
+        json!({ "extensions": persisted("{ plans { key } }") }),
+    ] {
+        let answer = post(&user, &refused).await.1;
+        assert_eq!(code(&answer), "GRAPHQL_PERSISTED_QUERY_NOT_FOUND", "{refused}: {answer}");
+        assert_eq!(answer.get("data"), None);
+    }
+    for trusted in [
+        json!({ "documentId": hash(viewer) }),
+        json!({ "documentId": format!("sha256:{}", hash(viewer)) }),
+        json!({ "extensions": persisted(viewer) }),
+        // What is sent beside the id counts for nothing.
+        json!({ "documentId": hash(viewer), "query": "{ plans { key } }" }),
+    ] {
+        let answer = post(&user, &trusted).await.1;
+        assert_eq!(answer["data"]["viewer"]["name"], "user of acme", "{trusted}: {answer}");
+    }
+    let variables = json!({ "id": user.id.to_string(), "name": "Renamed" });
+    let answer = post(&user, &json!({ "documentId": "rename-1", "variables": variables })).await.1;
+    assert_eq!(answer["data"]["updateUser"]["user"]["name"], "Renamed", "{answer}");
+    // By GET too: queries alone.
+    let get = async |id: &str| {
+        let uri = format!("/graphql?documentId={id}&variables=%7B%22id%22%3A%22x%22%2C%22name%22%3A%22y%22%7D");
+        let (response, body) = app.send(Request::get(uri).body(Body::empty()).unwrap()).await;
+        (response.status().as_u16(), String::from_utf8(body).unwrap())
+    };
+    assert_eq!(get(&hash(viewer)).await.0, 200);
+    assert_eq!(get("rename-1").await.0, 405);
+    assert!(get("unknown").await.1.contains("GRAPHQL_PERSISTED_QUERY_NOT_FOUND"));
+
+    for (wrong, text) in [("no object", "[]"), ("no text", "{\"a\": 1}"), ("no document", "{\"a\": \"query {\"}")] {
+        std::fs::write(&manifest, text).unwrap();
+        assert!(Documents::try_trusted(&manifest).is_err(), "{wrong}");
+    }
+    assert!(matches!(Documents::try_trusted(&folder.path().join("none")), Err(ManifestError::File(..))));
+}
+
+/// What was sent with its hash is found by it, by people of the same tenant alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_is_remembered_for_its_tenant() {
+    let app = TestApp::start().await;
+    let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
+    let text = "{ viewer { name role } }";
+    let by_hash = json!({ "extensions": persisted(text) });
+    let unknown = post(&acme.user, &by_hash).await.1;
+    assert_eq!(code(&unknown), "GRAPHQL_PERSISTED_QUERY_NOT_FOUND");
+    assert_eq!(unknown["errors"][0]["message"], "PersistedQueryNotFound", "what clients wait for");
+    // A hash of something else is not believed.
+    let forged = post(&acme.user, &json!({ "query": "{ plans { key } }", "extensions": persisted(text) })).await.1;
+    assert_eq!(
+        (code(&forged), &forged["errors"][0]["extensions"]["field"]),
+        ("BAD_USER_INPUT", &json!("extensions.persistedQuery.sha256Hash"))
+    );
+    assert_eq!(code(&post(&acme.user, &by_hash).await.1), "GRAPHQL_PERSISTED_QUERY_NOT_FOUND");
+    assert_eq!(code(&post(&acme.user, &json!({ "query": text, "extensions": persisted(text) })).await.1), "");
+    for person in [&acme.user, &acme.admin] {
+        assert_eq!(post(person, &by_hash).await.1["data"]["viewer"]["name"], person.name(), "known by now");
+    }
+    for stranger in [&globex.user, &app.anonymous()] {
+        assert_eq!(
+            code(&post(stranger, &by_hash).await.1),
+            "GRAPHQL_PERSISTED_QUERY_NOT_FOUND",
+            "nobody else can tell"
+        );
+    }
+    for bad in [
+        json!({ "persistedQuery": { "version": 2, "sha256Hash": hash(text) } }),
+        json!({ "persistedQuery": { "version": 1, "sha256Hash": "zz" } }),
+        json!({ "persistedQuery": { "version": 1 } }),
+        json!({ "persistedQuery": "é".repeat(32) }),
+    ] {
+        assert_eq!(code(&post(&acme.user, &json!({ "extensions": bad })).await.1), "BAD_USER_INPUT", "{bad}");
+    }
+    assert_eq!(
+        code(&post(&acme.user, &json!({ "documentId": "x", "query": text })).await.1),
+        "GRAPHQL_PERSISTED_QUERY_NOT_FOUND"
+    );
+    // What does not parse is not remembered.
+    let broken = "{ viewer {";
+    assert_eq!(
+        code(&post(&acme.user, &json!({ "query": broken, "extensions": persisted(broken) })).await.1),
+        "GRAPHQL_PARSE_FAILED"
+    );
+    assert_eq!(
+        code(&post(&acme.user, &json!({ "extensions": persisted(broken) })).await.1),
+        "GRAPHQL_PERSISTED_QUERY_NOT_FOUND"
+    );
+}
+
+/// Off by default; where they are on, each request stands for itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_are_off_or_small() {
+    let off = TestApp::start().await;
+    let batch = json!([{ "query": "{ plans { key } }" }]);
+    let (status, answer) = post(&off.anonymous(), &batch).await;
+    assert_eq!((status, code(&answer)), (400, "BAD_USER_INPUT"), "{answer}");
+
+    let app =
+        TestApp::start_with(Options { request: Limits { batch: 3, ..Limits::default() }, ..Options::default() }).await;
+    let acme = app.tenant("acme").await;
+    let rename = |name: &str| {
+        let query =
+            "mutation($id: ID!, $name: String!) { updateUser(input: { id: $id, name: $name }) { user { name } } }";
+        json!({ "query": query, "variables": { "id": acme.user.id.to_string(), "name": name } })
+    };
+    let three = json!([rename("First"), { "query": "{ nonsense }" }, { "query": "{ viewer { name } }" }]);
+    let (status, answer) = post(&acme.user, &three).await;
+    assert_eq!(status, 200);
+    assert_eq!(answer[0]["data"]["updateUser"]["user"]["name"], "First", "{answer}");
+    assert_eq!(code(&answer[1]), "GRAPHQL_VALIDATION_FAILED");
+    assert_eq!(answer[2]["data"]["viewer"]["name"], "First", "one after the other");
+    let ids: std::collections::HashSet<_> = answer
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|it| it["errors"][0]["extensions"]["requestId"].as_str())
+        .collect();
+    assert_eq!(ids.len(), 1);
+    for refused in [json!([]), json!([rename("1"), rename("2"), rename("3"), rename("4")]), json!([1])] {
+        assert_eq!(post(&acme.user, &refused).await.0, 400, "{refused}");
+    }
+    assert_eq!(acme.user.run("{ viewer { name } }").await["data"]["viewer"]["name"], "First", "nothing of it was run");
+}
