@@ -21,6 +21,7 @@ mod outages;
 mod people;
 mod platform;
 mod policy_matrix;
+mod production;
 mod schema;
 mod services;
 mod sign_in;

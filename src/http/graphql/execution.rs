@@ -107,7 +107,7 @@ fn inspect(limits: &Limits, request: &mut Request) -> Result<OperationType, Vec<
         Some(wanted) => operations.find(|(name, _)| name.is_some_and(|it| it.as_str() == wanted)),
         None => operations.next().filter(|_| operations.next().is_none()),
     };
-    let Some((_, operation)) = operation else {
+    let Some((name, operation)) = operation else {
         return Err(refused("GRAPHQL_VALIDATION_FAILED", "Say by operationName which operation to run."));
     };
     // Before anything runs: a mutation must not stop half-way for want of a variable.
@@ -115,6 +115,7 @@ fn inspect(limits: &Limits, request: &mut Request) -> Result<OperationType, Vec<
         return Err(vec![bad_variable(name, "the document needs this variable")]);
     }
     let kind = operation.node.ty;
+    request.operation_name = name.map(|it| it.to_string()); // For the log, where nobody had to say it.
     // The specification allows one field (section 5.2.3.1), and an event is read in a transaction of its own.
     let selections = &operation.node.selection_set.node.items;
     if kind == OperationType::Subscription
