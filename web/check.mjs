@@ -100,11 +100,27 @@ try {
   await page.waitForLoadState('networkidle');
   await shot('3-after');
 
+  // A subscription: the first event is the caller himself.
+  const watched = 'subscription Watch {\n  viewerChanged {\n    email\n    status\n  }\n}\n';
+  await page.evaluate(([selector, text]) => {
+    const editor = document.querySelector(selector);
+    if (editor.CodeMirror) editor.CodeMirror.setValue(text);
+    else { editor.value = text; editor.dispatchEvent(new Event('input', { bubbles: true })); }
+  }, [ready, watched]);
+  await page.waitForTimeout(1_000); // GraphiQL looks at what was typed a moment later.
+  await page.locator(run).click();
+  await page.locator(response).filter({ hasText: 'ACTIVE' }).waitFor().catch(async () => {
+    const text = await page.locator(response).innerText().catch(() => '(no response pane)');
+    throw new Error(`the subscription shows nothing: ${text.slice(0, 400)}`);
+  });
+  await shot('4-subscribed');
+  await page.locator(run).click();
+
   await bar.getByRole('button', { name: 'Sign out' }).click();
   await bar.and(page.locator('[data-signed-in="false"]')).waitFor();
   await page.waitForLoadState('networkidle');
-  await shot('4-signed-out');
-  if (!problems.length) console.log(`ok: ${kind} page at ${target} signed in, answered ${JSON.stringify(options.expect)}, signed out`);
+  await shot('5-signed-out');
+  if (!problems.length) console.log(`ok: ${kind} page at ${target} signed in, answered ${JSON.stringify(options.expect)}, subscribed, signed out`);
 } catch (error) {
   problems.push(error.message);
 } finally {

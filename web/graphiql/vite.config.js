@@ -31,5 +31,5 @@ export default defineConfig({
     license: { fileName: 'licenses.md' },
   },
   // `npm run dev` against a running Tenantry.
-  server: { proxy: { '/graphql': process.env.TENANTRY_URL ?? 'http://localhost:8080' } },
+  server: { proxy: { '/graphql': { target: process.env.TENANTRY_URL ?? 'http://localhost:8080', ws: true } } },
 });

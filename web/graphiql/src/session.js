@@ -1,3 +1,5 @@
+import { createClient } from 'graphql-ws';
+
 // The caller's session: who is signed in, and the access token that every request carries.
 // Kept in sessionStorage, so it is gone with the tab. `../../pages/explorer.html` holds a shorter copy.
 
@@ -57,6 +59,7 @@ export async function signOut() {
 
 /** GraphiQL's fetcher: one POST, with the token and the headers of the headers editor. */
 export async function fetcher(params, options) {
+  if (subscribes(params, options)) return socket.iterate(params);
   try {
     await refreshIfNeeded();
     const { result } = await post(params, session?.accessToken, options?.headers);
@@ -65,6 +68,21 @@ export async function fetcher(params, options) {
     // Not thrown: GraphiQL would print the stack as well.
     return { errors: [{ message: error.message }] };
   }
+}
+
+/** One socket for all subscriptions, opened with the first and closed after the last. */
+const socket = createClient({
+  url: new URL(ENDPOINT, location.href.replace(/^http/, 'ws')).href,
+  connectionParams: async () => {
+    await refreshIfNeeded();
+    return session ? { authorization: `Bearer ${session.accessToken}` } : {};
+  },
+});
+
+function subscribes({ operationName }, options) {
+  const operations = options?.documentAST?.definitions.filter((it) => it.kind === 'OperationDefinition') ?? [];
+  const chosen = operations.find((it) => it.name?.value === operationName) ?? operations[0];
+  return chosen?.operation === 'subscription';
 }
 
 async function refreshIfNeeded() {
