@@ -124,6 +124,7 @@ impl Changes {
     }
 
     async fn read(&mut self, id: BookingId) -> Result<Option<BookingChange>, DbError> {
+        self.request.pay_for_event().await;
         let Ok(work) = self.request.work() else { return Err(DbError::SessionEnded) };
         let Some(booking) = super::by_ids(&work.tx, &[id]).await?.remove(&id) else { return Ok(None) };
         if !self.concerns(booking.service, booking.customer) || self.is_told(id, booking.version) {
@@ -136,6 +137,7 @@ impl Changes {
 
     /// What changed lately, whoever told of it.
     async fn look(&mut self) -> Result<(), DbError> {
+        self.request.pay_for_event().await;
         let changed = self.changed_lately().await?;
         self.seen.retain(|_, (_, told_at)| told_at.elapsed() < REMEMBERED);
         for it in changed.into_iter().rev() {

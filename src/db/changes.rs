@@ -22,6 +22,8 @@ use crate::ids::TenantId;
 
 /// How many hints wait for one who is slow; past that he looks for himself.
 const KEPT: usize = 256;
+/// How many tenants are remembered before those that nobody watches are forgotten.
+const MANY: usize = 1_024;
 /// How many hints wait for the connection to the database.
 const OUTGOING: usize = 4_096;
 /// How many hints leave in one statement.
@@ -85,7 +87,11 @@ impl Default for Changes {
 impl Changes {
     /// Everything that is told of this tenant from now on.
     pub fn watch(&self, tenant: TenantId) -> broadcast::Receiver<Change> {
-        lock(&self.watched).entry(tenant).or_insert_with(|| broadcast::channel(KEPT).0).subscribe()
+        let mut watched = lock(&self.watched);
+        if watched.len() >= MANY {
+            watched.retain(|_, it| it.receiver_count() > 0);
+        }
+        watched.entry(tenant).or_insert_with(|| broadcast::channel(KEPT).0).subscribe()
     }
 
     /// Tells this process and, through the database, every other.

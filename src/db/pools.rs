@@ -71,6 +71,8 @@ pub struct Gate {
     directory: Pool,
     /// Every tenant's store, as long as all are placed in shared tables.
     shared: Pool,
+    /// One connection to the tenant store that no flood takes: for asking whether people may stay.
+    asking: Pool,
     stats: Arc<Stats>,
     wakeups: Arc<Wakeups>,
     changes: Arc<Changes>,
@@ -88,6 +90,7 @@ impl Gate {
         let config = Config::from_str(database_url).map_err(DbError::from)?;
         let directory_size = (settings.max_connections / 4).max(1);
         Ok(Self {
+            asking: pool(config.clone(), migrations::SHARED_SCHEMA, 1, settings)?,
             directory: pool(config.clone(), migrations::DIRECTORY_SCHEMA, directory_size, settings)?,
             shared: pool(config, migrations::SHARED_SCHEMA, settings.max_connections, settings)?,
             patience: settings.statement + SILENCE,
@@ -102,6 +105,13 @@ impl Gate {
     pub fn tenant(&self, scope: Scope, access: Access) -> ScopedTx {
         let shares = Some(self.shares.clone());
         ScopedTx::new(self.shared.clone(), shares, self.stats.clone(), self.bells(), self.patience, scope, access)
+    }
+
+    /// A transaction of the platform in the tenant store, on a connection of its own: whoever has lost his right to be there
+    /// is found however busy the others are.
+    pub fn asking(&self) -> ScopedTx {
+        let (stats, scope) = (self.stats.clone(), Scope::platform(None));
+        ScopedTx::new(self.asking.clone(), None, stats, self.bells(), self.patience, scope, Access::Read)
     }
 
     /// A transaction in the directory. Costs nothing until its first statement.
@@ -153,6 +163,7 @@ impl Gate {
     pub fn close(&self) {
         self.directory.close();
         self.shared.close();
+        self.asking.close();
     }
 }
 

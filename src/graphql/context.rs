@@ -5,7 +5,7 @@ use std::{
     future::Future,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -54,6 +54,8 @@ pub struct RequestContext {
     own: Mutex<Option<Arc<Work>>>,
     /// Work in the scope of a session that the running mutation field has just begun; it ends with the field.
     adopted: Mutex<Option<Arc<Work>>>,
+    /// What an event of a subscription costs.
+    event_cost: AtomicUsize,
     /// In cookie mode: the refresh token that the request brought, and what becomes of the cookies.
     cookies: Option<Cookies>,
 }
@@ -81,7 +83,17 @@ pub struct Work {
 impl RequestContext {
     /// Nothing is opened yet: a request that touches no data takes no connection.
     pub fn new(services: Services, actor: Actor, access: Access, origin: Origin, queue: LoadQueue) -> Self {
-        Self { services, actor, access, origin, queue, own: Mutex::default(), adopted: Mutex::default(), cookies: None }
+        Self {
+            services,
+            actor,
+            access,
+            origin,
+            queue,
+            own: Mutex::default(),
+            adopted: Mutex::default(),
+            event_cost: AtomicUsize::new(0),
+            cookies: None,
+        }
     }
 
     /// Puts the request in cookie mode, with the refresh token that its cookie brought.
@@ -111,6 +123,7 @@ impl RequestContext {
     /// # Errors
     /// `RATE_LIMITED`.
     pub async fn charge(&self, cost: usize) -> Result<Charged, ApiError> {
+        self.event_cost.store(cost, Ordering::Relaxed);
         self.services.rates.charge(&self.actor, self.origin.address.as_deref(), cost).await
     }
 
@@ -198,6 +211,19 @@ impl RequestContext {
         Ok(Watch::new(self.services.gate.changes().watch(viewer.tenant), self.services.look_every))
     }
 
+    /// Takes the cost of one more event of a subscription, as much as its document's, and waits for it where the budget is
+    /// empty: an event late is better than none.
+    pub async fn pay_for_event(&self) {
+        let cost = self.event_cost.load(Ordering::Relaxed);
+        while let Err(refused) = self.charge(cost).await {
+            let wait = match refused {
+                ApiError::Refused { retry_after: Some(seconds), .. } => u64::try_from(seconds).unwrap_or(1),
+                ApiError::Refused { .. } | ApiError::Internal(_) => 1,
+            };
+            tokio::time::sleep(Duration::from_secs(wait.clamp(1, 60))).await;
+        }
+    }
+
     /// Ends what an event of a subscription opened: the next one reads in a transaction of its own, through `enter`.
     pub fn end_event(&self) {
         for work in [lock(&self.own).take(), lock(&self.adopted).take()].into_iter().flatten() {
@@ -211,7 +237,7 @@ impl RequestContext {
     /// When it cannot be found out.
     pub async fn follow_role(&self) -> Result<bool, DbError> {
         let Actor::Person(viewer) = self.actor else { return Ok(false) };
-        let tx = self.services.gate.tenant(Scope::platform(Some(viewer.tenant)), Access::Read);
+        let tx = self.services.gate.asking();
         let fallen = auth::fallen(&tx, &[viewer]).await?;
         tx.end_read();
         let Some((_, Fall::RoleChanged(role))) = fallen.first() else { return Ok(false) };

@@ -1,4 +1,4 @@
-//! How large a request may be. Every number is a setting; see `config.rs`.
+//! How large a request may be. Every number is a setting; see `config`.
 
 use async_graphql::parser::types::ExecutableDocument;
 

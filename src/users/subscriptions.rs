@@ -71,12 +71,18 @@ impl Own {
                 Err(error) => return Err(error),
             }
             self.request.end_event();
-            loop {
-                match self.watch.next().await {
-                    Told::Of(Change::Booking { .. }) => {}
-                    Told::Of(Change::User { id }) if id != self.id.0 => {}
-                    Told::Of(_) | Told::Look => break,
-                }
+            self.wait().await;
+            self.request.pay_for_event().await;
+        }
+    }
+
+    /// Until he may have changed.
+    async fn wait(&mut self) {
+        loop {
+            match self.watch.next().await {
+                Told::Of(Change::Booking { .. }) => {}
+                Told::Of(Change::User { id }) if id != self.id.0 => {}
+                Told::Of(_) | Told::Look => return,
             }
         }
     }

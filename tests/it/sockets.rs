@@ -553,3 +553,67 @@ async fn the_viewer_is_told_of_himself() {
     assert_eq!(acme.user.viewer.role, Role::User);
     client.hears_nothing().await;
 }
+
+/// However busy all connections are: whoever may not stay is found.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_does_not_keep_anybody_in() {
+    let app = TestApp::start_with(Options { connections: 1, ..Options::default() }).await;
+    let acme = app.tenant("acme").await;
+    let address = served(&app).await;
+    let mut client = Client::of(address, &acme.user).await;
+    let lock = app.database.connect("postgres").await;
+    lock.batch_execute("begin; select * from shared.users for update").await.unwrap();
+    let rename = format!(
+        "mutation {{ updateUser(input: {{ id: \"{}\", name: \"N\" }}) {{ userErrors {{ code }} }} }}",
+        acme.other.id
+    );
+    let other = acme.other.clone();
+    let held = tokio::spawn(async move { code(&other.run(&rename).await).to_owned() });
+    let waits =
+        "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%users.update_name%'";
+    while app.truth(waits).await != ["1"] {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    app.by_hand("update shared.sessions set ended_at = now(), end_reason = 'LOGOUT'").await;
+    assert_eq!(client.next().await, Came::Closed(4401, "Session ended".into()));
+    assert!(!held.is_finished(), "the only connection is held all the while");
+    lock.batch_execute("rollback").await.unwrap();
+    held.await.unwrap();
+}
+
+/// Events come out of the user's budget: late where it is empty, and not lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_paid_for() {
+    let rates = tenantry::graphql::RateSettings { user: 1_500, address: 1_000_000, tenant: 1_000_000 };
+    let look_every = Duration::from_millis(500);
+    let app = TestApp::start_with(Options { rates, look_every, ..Options::default() }).await;
+    let acme = app.tenant("acme").await;
+    let address = served(&app).await;
+    let remaining = async || {
+        let body = json!({ "query": "{ __typename }" }).to_string();
+        let request = axum::http::Request::post("/graphql")
+            .header("content-type", "application/json")
+            .header("authorization", format!("Bearer {}", acme.staff.token.as_deref().unwrap()))
+            .body(body.into())
+            .unwrap();
+        let answer: Value = serde_json::from_slice(&app.send(request).await.1).unwrap();
+        answer["extensions"]["cost"]["remaining"].as_u64().unwrap_or_else(|| panic!("{answer}"))
+    };
+    let mut staff = Client::of(address, &acme.staff).await;
+    staff.subscribe("b", BOOKINGS).await;
+    staff.is_subscribed().await;
+    let before = remaining().await;
+    // Made where nobody's budget is small.
+    let other = TestApp::on(app.database.clone(), Options::default()).await;
+    other.clock.advance(app.clock.now().duration_since(other.clock.now()));
+    let there = Person { app: other, ..acme.user.clone() };
+    for days in 3..33 {
+        assert_eq!(code(&there.book(&acme.service, acme.in_days(days)).await), "");
+    }
+    for _ in 0..30 {
+        assert_eq!(staff.next().await.kind(), "next");
+    }
+    // It fills again by 25 a second, and thirty events cost as much as half a minute brings back.
+    let after = remaining().await;
+    assert!(after < before, "{before} {after}");
+}

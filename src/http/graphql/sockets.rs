@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     auth::{self, Fall, Viewer},
-    db::{Access, Gate, Scope},
+    db::Gate,
     telemetry,
 };
 
@@ -147,7 +147,7 @@ impl Sockets {
 
     async fn ask(&self, people: &[(u64, Viewer)]) {
         let viewers: Vec<Viewer> = people.iter().map(|(_, viewer)| *viewer).collect();
-        let tx = self.gate.tenant(Scope::platform(viewers.first().map(|it| it.tenant)), Access::Read);
+        let tx = self.gate.asking();
         match auth::fallen(&tx, &viewers).await {
             Ok(fallen) => {
                 let table = self.lock();
