@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-/// What stands in the environment, as text: all of it is checked together by [`Config::try_from`].
+/// What stands in the environment, as text: all of it is checked together by [`Config::try_from`](super::Config::try_from).
 #[derive(Args, Clone, Debug, Default)]
 pub struct Settings {
     /// Address to listen on [default: 127.0.0.1]
@@ -107,7 +107,7 @@ pub struct Settings {
     /// Manifest of trusted documents, as graphql-codegen writes it: with it, no other document is run
     #[arg(long, env = "TRUSTED_DOCUMENTS", global = true, hide_env_values = true)]
     pub trusted_documents: Option<String>,
-    /// Origins of other sites whose pages may use the API from a browser, with commas, e.g. https://app.example.com
+    /// Origins of other sites whose pages may use the API from a browser, with commas, e.g. `https://app.example.com`
     #[arg(long, env = "CORS_ORIGINS", global = true, hide_env_values = true)]
     pub cors_origins: Option<String>,
     /// Addresses or networks of proxies whose X-Forwarded-For is believed, with commas, e.g. 10.0.0.0/8
@@ -146,7 +146,7 @@ pub struct Settings {
     /// Whether mutations may be sent over a socket, on or off [default: off]
     #[arg(long, env = "SOCKET_MUTATIONS", global = true, hide_env_values = true)]
     pub socket_mutations: Option<String>,
-    /// Collector of traces (OTLP over HTTP), e.g. http://localhost:4318
+    /// Collector of traces (OTLP over HTTP), e.g. `http://localhost:4318`
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", global = true, hide_env_values = true)]
     pub otel_exporter_otlp_endpoint: Option<String>,
     /// Where a test has the process killed; nothing in a release build

@@ -101,15 +101,17 @@ impl Client {
     }
 
     async fn next(&mut self) -> Came {
-        loop {
-            let next = tokio::time::timeout(Duration::from_secs(60), self.0.next()).await.expect("something");
-            return match next {
-                Some(Ok(Message::Text(text))) => Came::Message(serde_json::from_str(&text).unwrap()),
-                Some(Ok(Message::Close(Some(frame)))) => Came::Closed(frame.code.into(), frame.reason.to_string()),
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-                _ => Came::Gone,
-            };
-        }
+        let next = async {
+            loop {
+                return match self.0.next().await {
+                    Some(Ok(Message::Text(text))) => Came::Message(serde_json::from_str(&text).unwrap()),
+                    Some(Ok(Message::Close(Some(frame)))) => Came::Closed(frame.code.into(), frame.reason.to_string()),
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
+                    _ => Came::Gone,
+                };
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), next).await.expect("something")
     }
 
     /// Nothing comes for a while in which it would have.
