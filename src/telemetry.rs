@@ -161,7 +161,7 @@ pub fn note_lag(seconds: f64) {
     histogram!("tenantry_outbox_lag_seconds").record(seconds.max(0.0));
 }
 
-/// A document was more than was left of a budget. `whose` is `user`, `tenant` or `address`.
+/// A document was more than was left of a budget. `whose` is `user`, `customers`, `tenant` or `address`.
 pub fn count_rate_limited(whose: &'static str) {
     counter!("tenantry_rate_limited_total", "budget" => whose).increment(1);
 }

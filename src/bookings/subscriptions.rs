@@ -3,12 +3,12 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use async_graphql::{Context, Enum, ID, SimpleObject, Subscription};
 use futures_util::stream::{self, BoxStream, StreamExt};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::graphql::Booking;
 use crate::{
@@ -56,9 +56,10 @@ impl BookingSubscription {
             watch: request.watch()?,
             service: service_id.map(|id| parse_id(&id, "serviceId")).transpose()?,
             customer: customer_id.map(|id| parse_id(&id, "customerId")).transpose()?,
-            request,
             seen: HashMap::new(),
+            looked_at: request.clock().now(),
             waiting: VecDeque::new(),
+            request,
         };
         changes.note_what_was_before().await?;
         Ok(stream::unfold(Some(changes), |changes| async move {
@@ -72,11 +73,8 @@ impl BookingSubscription {
     }
 }
 
-/// How far back a look goes: further than a request can take between its clock and its commit, and than two looks are
-/// apart.
+/// How far a look goes back behind the one before: further than a request can take between its clock and its commit.
 const LOOK_BACK: SignedDuration = SignedDuration::from_secs(90);
-/// How long it is remembered what was told.
-const REMEMBERED: Duration = Duration::from_secs(300);
 /// How long a passing failure is waited out.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -87,7 +85,9 @@ struct Changes {
     service: Option<ServiceId>,
     customer: Option<UserId>,
     /// Versions that were told, or were there before.
-    seen: HashMap<BookingId, (i32, Instant)>,
+    seen: HashMap<BookingId, (i32, Timestamp)>,
+    /// Until when all that changed was looked at.
+    looked_at: Timestamp,
     /// To be read, each once.
     waiting: VecDeque<BookingId>,
 }
@@ -130,7 +130,7 @@ impl Changes {
         if !self.concerns(booking.service, booking.customer) || self.is_told(id, booking.version) {
             return Ok(None);
         }
-        self.seen.insert(id, (booking.version, Instant::now()));
+        self.seen.insert(id, (booking.version, self.request.clock().now()));
         let kind = if booking.version == 1 { ChangeKind::Created } else { ChangeKind::Updated };
         Ok(Some(BookingChange { kind, booking: booking.into() }))
     }
@@ -139,28 +139,34 @@ impl Changes {
     async fn look(&mut self) -> Result<(), DbError> {
         self.request.pay_for_event().await;
         let changed = self.changed_lately().await?;
-        self.seen.retain(|_, (_, told_at)| told_at.elapsed() < REMEMBERED);
         for it in changed.into_iter().rev() {
             if !self.is_told(it.id, it.version) {
                 self.note(it.id, it.service, it.customer);
             }
         }
+        // What the next look can find again is remembered, and no more.
+        let forgotten = self.looked_at - LOOK_BACK - LOOK_BACK;
+        self.seen.retain(|_, (_, told_at)| *told_at > forgotten);
         Ok(())
     }
 
     /// What changed lately, but before anybody watched, is not told.
     async fn note_what_was_before(&mut self) -> Result<(), DbError> {
         for it in self.changed_lately().await? {
-            self.seen.insert(it.id, (it.version, Instant::now()));
+            self.seen.insert(it.id, (it.version, self.looked_at));
         }
         Ok(())
     }
 
-    async fn changed_lately(&self) -> Result<Vec<super::Changed>, DbError> {
+    /// Since the last look that was answered, however long ago that is.
+    async fn changed_lately(&mut self) -> Result<Vec<super::Changed>, DbError> {
         let Ok(work) = self.request.work() else { return Err(DbError::SessionEnded) };
-        let changed = super::changed_since(&work.tx, self.request.clock().now() - LOOK_BACK).await;
+        let now = self.request.clock().now();
+        let changed = super::changed_since(&work.tx, self.looked_at - LOOK_BACK).await;
         self.request.end_event();
-        changed
+        let changed = changed?;
+        self.looked_at = now;
+        Ok(changed)
     }
 
     fn note(&mut self, id: BookingId, service: ServiceId, customer: UserId) {

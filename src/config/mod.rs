@@ -257,6 +257,12 @@ impl TryFrom<Settings> for Config {
             cost: checks.number("GRAPHQL_MAX_COST", settings.graphql_max_cost, usual.cost, 100..=10_000_000),
             errors: checks.number("GRAPHQL_MAX_ERRORS", settings.graphql_max_errors, usual.errors, 1..=1000),
             batch: checks.number("GRAPHQL_MAX_BATCH", settings.graphql_max_batch, usual.batch, 0..=100),
+            answer_bytes: checks.number(
+                "MAX_ANSWER_BYTES",
+                settings.max_answer_bytes,
+                usual.answer_bytes,
+                65_536..=1_000_000_000,
+            ),
         };
         let (usual, most) = (RateSettings::default(), 4_000_000_000);
         let rates = RateSettings {
@@ -269,6 +275,7 @@ impl TryFrom<Settings> for Config {
         let usual = Patience::default();
         let patience = Patience {
             header: checks.seconds("HEADER_TIMEOUT", settings.header_timeout, usual.header, 1..=600),
+            write: checks.seconds("WRITE_TIMEOUT", settings.write_timeout, usual.write, 1..=600),
             drain: checks.seconds("DRAIN_TIMEOUT", settings.drain_timeout, usual.drain, 1..=600),
             connections: checks.number("MAX_CONNECTIONS", settings.max_connections, usual.connections, 1..=1_000_000),
         };

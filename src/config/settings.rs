@@ -101,6 +101,9 @@ pub struct Settings {
     /// Port of /metrics alone; without it they are at /metrics of the API in development, and nowhere in production
     #[arg(long, env = "METRICS_PORT", global = true, hide_env_values = true)]
     pub metrics_port: Option<String>,
+    /// Most bytes of an answer [default: 8388608]
+    #[arg(long, env = "MAX_ANSWER_BYTES", global = true, hide_env_values = true)]
+    pub max_answer_bytes: Option<String>,
     /// Most requests of a batch; without it batches are off
     #[arg(long, env = "GRAPHQL_MAX_BATCH", global = true, hide_env_values = true)]
     pub graphql_max_batch: Option<String>,
@@ -125,6 +128,9 @@ pub struct Settings {
     /// Seconds for a whole header, and for the next request on a connection that is kept [default: 30]
     #[arg(long, env = "HEADER_TIMEOUT", global = true, hide_env_values = true)]
     pub header_timeout: Option<String>,
+    /// Seconds that a client may take nothing of what is sent to it [default: 30]
+    #[arg(long, env = "WRITE_TIMEOUT", global = true, hide_env_values = true)]
+    pub write_timeout: Option<String>,
     /// Seconds that a body may pause [default: 10]
     #[arg(long, env = "BODY_TIMEOUT", global = true, hide_env_values = true)]
     pub body_timeout: Option<String>,

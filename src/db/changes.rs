@@ -14,7 +14,7 @@ use std::{
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, mpsc, watch};
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
+use tokio_postgres::{AsyncMessage, Config, NoTls};
 use uuid::Uuid;
 
 use super::DbError;
@@ -28,6 +28,8 @@ const MANY: usize = 1_024;
 const OUTGOING: usize = 4_096;
 /// How many hints leave in one statement.
 const AT_ONCE: usize = 200;
+/// How long the database may take to answer on the connection that carries hints.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// How long a lost connection waits before it is made again.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -138,29 +140,37 @@ impl Changes {
 
     async fn carry_until_lost(&self, url: &str, outgoing: &mut mpsc::Receiver<String>) -> Result<(), DbError> {
         let mut config = Config::from_str(url)?;
-        config.application_name("tenantry changes").connect_timeout(Duration::from_secs(5));
+        config.application_name("tenantry changes").connect_timeout(ANSWER_LIMIT);
         let (client, mut connection) = config.connect(NoTls).await?;
-        let (heard, mut incoming) = mpsc::channel(OUTGOING);
-        let _driven = AbortOnDrop(tokio::spawn(async move {
+        let lost = || DbError::Unavailable("the connection was lost".into());
+        // Whatever is heard is passed on at once, so that the connection never waits for anybody: an answer to what this
+        // side says comes by the same way.
+        let hearing = async {
             let mut messages = stream::poll_fn(move |cx| connection.poll_message(cx));
             while let Some(Ok(message)) = messages.next().await {
-                if let AsyncMessage::Notification(note) = message
-                    && heard.send(note.payload().to_owned()).await.is_err()
-                {
-                    return;
+                if let AsyncMessage::Notification(note) = message {
+                    self.hear(note.payload());
                 }
             }
-        }));
-        client.batch_execute(LISTEN).await?;
-        self.tell_all_to_look();
-        loop {
-            tokio::select! {
-                hint = incoming.recv() => match hint {
-                    Some(hint) => self.hear(&hint),
-                    None => return Err(DbError::Unavailable("the connection was lost".into())),
-                },
-                Some(first) = outgoing.recv() => notify(&client, first, outgoing).await?,
+            Err(lost())
+        };
+        let saying = async {
+            in_time(client.batch_execute(LISTEN)).await?;
+            self.tell_all_to_look();
+            while let Some(first) = outgoing.recv().await {
+                let mut hints = vec![first];
+                while hints.len() < AT_ONCE
+                    && let Ok(hint) = outgoing.try_recv()
+                {
+                    hints.push(hint);
+                }
+                in_time(client.execute(NOTIFY, &[&hints])).await?;
             }
+            Err(lost())
+        };
+        tokio::select! {
+            ended = hearing => ended,
+            ended = saying => ended,
         }
     }
 
@@ -174,23 +184,10 @@ impl Changes {
     }
 }
 
-async fn notify(client: &Client, first: String, more: &mut mpsc::Receiver<String>) -> Result<(), DbError> {
-    let mut hints = vec![first];
-    while hints.len() < AT_ONCE
-        && let Ok(hint) = more.try_recv()
-    {
-        hints.push(hint);
-    }
-    client.execute(NOTIFY, &[&hints]).await?;
-    Ok(())
-}
-
-/// A task that ends with whoever started it.
-struct AbortOnDrop(tokio::task::JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
+async fn in_time<T>(answer: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, DbError> {
+    match tokio::time::timeout(ANSWER_LIMIT, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(DbError::Unavailable("the database does not answer".into())),
     }
 }
 

@@ -41,6 +41,8 @@ const APPEND_AUDIT_EVENTS: &str = "-- db.append_audit_events
 
 /// How long a dropped transaction's statement may go on before it is cancelled.
 const DRAIN_GRACE: Duration = Duration::from_millis(100);
+/// How many may wait for each connection of a pool; whoever comes then is told at once to come again.
+const WAITING_EACH: usize = 128;
 /// How many turns of the scheduler a statement waits for a concurrent one to tell why both failed.
 const CAUSE_TURNS: usize = 32;
 /// How long the cancel itself may take.
@@ -269,6 +271,10 @@ impl ScopedTx {
             (Some(shares), Some(tenant)) if self.scope.role.is_person() => Some(shares.place(tenant).await?),
             _ => None,
         };
+        let status = self.pool.status();
+        if status.waiting > status.max_size * WAITING_EACH {
+            return Err(DbError::Unavailable("too many wait for a connection".into()));
+        }
         let client = Arc::new(self.pool.get().await?);
         let enter = client.prepare_cached(ENTER).await?;
         // From here to the return nothing is awaited, so no cancellation can leave a begun transaction without its guard.

@@ -13,7 +13,7 @@ use std::{
 use async_graphql::Context;
 
 use super::{
-    ApiError, Code, Meaning, UserError,
+    ApiError, Code, INTROSPECTION_COST, Meaning, UserError,
     batching::LoadQueue,
     error::settled,
     loaders::Loaders,
@@ -54,6 +54,8 @@ pub struct RequestContext {
     own: Mutex<Option<Arc<Work>>>,
     /// Work in the scope of a session that the running mutation field has just begun; it ends with the field.
     adopted: Mutex<Option<Arc<Work>>>,
+    /// What reading the schema itself costs beside the rest.
+    introspection_cost: usize,
     /// What an event of a subscription costs.
     event_cost: AtomicUsize,
     /// In cookie mode: the refresh token that the request brought, and what becomes of the cookies.
@@ -91,9 +93,20 @@ impl RequestContext {
             queue,
             own: Mutex::default(),
             adopted: Mutex::default(),
+            introspection_cost: 0,
             event_cost: AtomicUsize::new(0),
             cookies: None,
         }
+    }
+
+    /// The document asks for so many fields of the schema itself.
+    pub fn use_introspection(&mut self, fields: usize) {
+        self.introspection_cost = fields * INTROSPECTION_COST;
+    }
+
+    /// What reading the schema itself costs beside the rest.
+    pub fn introspection_cost(&self) -> usize {
+        self.introspection_cost
     }
 
     /// Puts the request in cookie mode, with the refresh token that its cookie brought.
@@ -130,6 +143,11 @@ impl RequestContext {
     /// Who sent the request.
     pub fn actor(&self) -> &Actor {
         &self.actor
+    }
+
+    /// Whether it is a mutation.
+    pub fn may_write(&self) -> bool {
+        self.access == Access::Write
     }
 
     /// Who of a tenant sent the request.

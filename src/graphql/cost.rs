@@ -9,7 +9,7 @@ use async_graphql::{
     value,
 };
 
-use super::{RequestContext, rates::Charged};
+use super::{RequestContext, error::nowhere, rates::Charged};
 
 /// What a document cost, and what is left.
 #[derive(Clone, Copy)]
@@ -53,10 +53,9 @@ impl Extension for Meter {
     ) -> Result<ValidationResult, Vec<ServerError>> {
         let valid = next.run(ctx).await?;
         if let Ok(request) = ctx.data::<Arc<RequestContext>>() {
-            let refused = |error| vec![async_graphql::Error::from(error).into_server_error(Default::default())];
-            let charged = request.charge(valid.complexity).await.map_err(refused)?;
-            *self.bill.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(Bill { requested: valid.complexity, charged });
+            let cost = valid.complexity + request.introspection_cost();
+            let charged = request.charge(cost).await.map_err(|error| vec![nowhere(error)])?;
+            *self.bill.lock().unwrap_or_else(PoisonError::into_inner) = Some(Bill { requested: cost, charged });
         }
         Ok(valid)
     }

@@ -160,6 +160,13 @@ impl From<ApiError> for async_graphql::Error {
     }
 }
 
+/// A refusal of the whole request: of no place in its document.
+pub fn nowhere(error: ApiError) -> async_graphql::ServerError {
+    let mut error = async_graphql::Error::from(error).into_server_error(async_graphql::Pos::default());
+    error.locations.clear();
+    error
+}
+
 const FORBIDDEN_MESSAGE: &str = "Your role does not allow this.";
 const IMPERSONATED_MESSAGE: &str = "Whoever acts as somebody else cannot change who may sign in, or do what.";
 

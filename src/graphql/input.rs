@@ -81,9 +81,93 @@ pub fn count_aliases(document: &ExecutableDocument) -> usize {
         });
         counts.sum()
     }
-    let operations = document.operations.iter().map(|(_, it)| within(&it.node.selection_set.node));
-    let fragments = document.fragments.values().map(|it| within(&it.node.selection_set.node));
-    operations.chain(fragments).sum()
+    selection_sets(document).map(within).sum()
+}
+
+/// The longest alias of a document, in bytes.
+pub fn longest_alias(document: &ExecutableDocument) -> usize {
+    fn within(selections: &SelectionSet) -> usize {
+        let lengths = selections.items.iter().map(|selection| match &selection.node {
+            Selection::Field(field) => {
+                let own = field.node.alias.as_ref().map_or(0, |it| it.node.len());
+                own.max(within(&field.node.selection_set.node))
+            }
+            Selection::InlineFragment(fragment) => within(&fragment.node.selection_set.node),
+            Selection::FragmentSpread(_) => 0,
+        });
+        lengths.max().unwrap_or(0)
+    }
+    selection_sets(document).map(within).max().unwrap_or(0)
+}
+
+/// Fields of introspection whose lists lead to lists again.
+const INTROSPECTED_LISTS: [&str; 4] = ["fields", "inputFields", "interfaces", "possibleTypes"];
+
+/// How many lists of the schema a document asks for within each other, its fragments spread. Only for a document whose
+/// [`expanded_size`] is known to be small.
+pub fn deepest_introspection(document: &ExecutableDocument) -> usize {
+    walk_introspection(document, |below| {
+        fn lists(selections: &SelectionSet, document: &ExecutableDocument) -> usize {
+            let depths = selections.items.iter().map(|selection| match &selection.node {
+                Selection::Field(field) => {
+                    let own = INTROSPECTED_LISTS.contains(&field.node.name.node.as_str());
+                    usize::from(own) + lists(&field.node.selection_set.node, document)
+                }
+                Selection::InlineFragment(fragment) => lists(&fragment.node.selection_set.node, document),
+                Selection::FragmentSpread(spread) => {
+                    let fragment = document.fragments.get(&spread.node.fragment_name.node);
+                    fragment.map_or(0, |it| lists(&it.node.selection_set.node, document))
+                }
+            });
+            depths.max().unwrap_or(0)
+        }
+        lists(below, document)
+    })
+    .into_iter()
+    .max()
+    .unwrap_or(0)
+}
+
+/// How many fields of the schema itself a document asks for. Only for a document whose [`expanded_size`] is known to be
+/// small.
+pub fn introspected_fields(document: &ExecutableDocument) -> usize {
+    fn count(selections: &SelectionSet, document: &ExecutableDocument) -> usize {
+        let counts = selections.items.iter().map(|selection| match &selection.node {
+            Selection::Field(field) => 1 + count(&field.node.selection_set.node, document),
+            Selection::InlineFragment(fragment) => count(&fragment.node.selection_set.node, document),
+            Selection::FragmentSpread(spread) => {
+                let fragment = document.fragments.get(&spread.node.fragment_name.node);
+                fragment.map_or(0, |it| count(&it.node.selection_set.node, document))
+            }
+        });
+        counts.sum()
+    }
+    walk_introspection(document, |below| count(below, document)).into_iter().sum()
+}
+
+/// What stands below each `__schema` and `__type`.
+fn walk_introspection<T>(document: &ExecutableDocument, mut look: impl FnMut(&SelectionSet) -> T) -> Vec<T> {
+    fn within<T>(selections: &SelectionSet, look: &mut impl FnMut(&SelectionSet) -> T, found: &mut Vec<T>) {
+        for selection in &selections.items {
+            match &selection.node {
+                Selection::Field(field) if matches!(field.node.name.node.as_str(), "__schema" | "__type") => {
+                    found.push(look(&field.node.selection_set.node));
+                }
+                Selection::Field(field) => within(&field.node.selection_set.node, look, found),
+                Selection::InlineFragment(fragment) => within(&fragment.node.selection_set.node, look, found),
+                Selection::FragmentSpread(_) => {} // Every fragment is looked at where it is defined.
+            }
+        }
+    }
+    let mut found = Vec::new();
+    selection_sets(document).for_each(|it| within(it, &mut look, &mut found));
+    found
+}
+
+/// The selections of every operation and fragment.
+fn selection_sets(document: &ExecutableDocument) -> impl Iterator<Item = &SelectionSet> {
+    let operations = document.operations.iter().map(|(_, it)| &it.node.selection_set.node);
+    operations.chain(document.fragments.values().map(|it| &it.node.selection_set.node))
 }
 
 /// The names of every field of every operation's root, its fragments spread. Only for a document whose

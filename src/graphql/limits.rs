@@ -2,7 +2,7 @@
 
 use async_graphql::parser::types::ExecutableDocument;
 
-use super::input;
+use super::{INTROSPECTION_COST, input};
 
 /// The limits of one request.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +28,8 @@ pub struct Limits {
     pub errors: usize,
     /// Requests of a batch; fewer than two is none.
     pub batch: usize,
+    /// Bytes of an answer.
+    pub answer_bytes: usize,
 }
 
 impl Default for Limits {
@@ -44,9 +46,15 @@ impl Default for Limits {
             cost: 20_000,
             errors: 20,
             batch: 0,
+            answer_bytes: 8 * 1024 * 1024,
         }
     }
 }
+
+/// Longest alias, in bytes: an answer repeats it for each row.
+const MAX_ALIAS: usize = 128;
+/// Most lists of the schema within each other: types of fields of types know no end (as graphql-js has it).
+const MAX_INTROSPECTED_LISTS: usize = 2;
 
 impl Limits {
     /// What is too large about a document's text, before it is parsed: what a parser does with it takes time and memory.
@@ -67,6 +75,15 @@ impl Limits {
         }
         if input::count_aliases(document) > self.aliases {
             return Some(format!("The document has more than {} aliases.", self.aliases));
+        }
+        if input::longest_alias(document) > MAX_ALIAS {
+            return Some(format!("An alias has more than {MAX_ALIAS} bytes."));
+        }
+        if input::deepest_introspection(document) > MAX_INTROSPECTED_LISTS {
+            return Some(format!("More than {MAX_INTROSPECTED_LISTS} lists of the schema are within each other."));
+        }
+        if input::introspected_fields(document) * INTROSPECTION_COST > self.cost {
+            return Some(format!("The document asks for more of the schema than a cost of {} allows.", self.cost));
         }
         if input::most_root_fields(document) > self.root_fields {
             return Some(format!("An operation of the document has more than {} fields.", self.root_fields));
@@ -98,6 +115,7 @@ mod tests {
         cost: 1,
         errors: 1,
         batch: 0,
+        answer_bytes: 1,
     };
 
     #[test]

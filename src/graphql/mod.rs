@@ -21,7 +21,9 @@ use async_graphql::{ID, MergedObject, MergedSubscription, Schema, connection::Co
 
 pub use context::{ContextExt, RequestContext, Services, Work};
 pub(crate) use error::payload;
-pub use error::{ApiError, Code, INTERNAL_MESSAGE, Meaning, UserError, UserErrorCode, is_refusal_by_role, settled};
+pub use error::{
+    ApiError, Code, INTERNAL_MESSAGE, Meaning, UserError, UserErrorCode, is_refusal_by_role, nowhere, settled,
+};
 pub use limits::Limits;
 pub use paging::{Cursor, PageArgs, connection, page_cost};
 pub use rates::{Charged, RateSettings, Rates};
@@ -84,6 +86,8 @@ pub const STATEMENT_COST: usize = 20;
 pub const MUTATION_COST: usize = 1_000;
 /// What a key of an idempotent request costs, before it is known whether the request is carried out.
 pub const KEY_COST: usize = 50;
+/// What a field of the schema itself costs: there are many of each.
+pub const INTROSPECTION_COST: usize = 50;
 /// What an attempt to sign in costs: less, because each counts in buckets of its own.
 pub const SIGN_IN_COST: usize = 100;
 /// The schema. It holds no data: what a request needs travels with the request.

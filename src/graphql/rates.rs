@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    hash::Hash as _,
     num::NonZeroU32,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
@@ -28,12 +29,18 @@ use crate::{
 
 /// What a budget of a tenant is counted in: parts of its own limit, so that one limiter serves all plans.
 const PARTS: u32 = 1_000_000;
+/// What a tenant's customers can spend of it together: three quarters, so that its own people can go on.
+const CUSTOMERS_PARTS: u32 = PARTS / 4 * 3;
 /// The part of a tenant's budget that one user can spend at most: a quarter.
 const USERS_PART: u32 = 4;
 /// How long a plan's limit is remembered.
 const PLAN_LIFE: Duration = Duration::from_secs(60);
-/// How many keys a limiter remembers before those with a full budget are forgotten.
-const MANY: usize = 20_000;
+/// How many budgets of a kind are remembered.
+const MANY: usize = 50_000;
+/// How many budgets those share who come when so many are remembered.
+const SHARED: u64 = 4_096;
+/// How often those who have their whole budget again are forgotten, at most.
+const TIDY_EVERY: Duration = Duration::from_secs(1);
 
 /// Budgets a minute, all of it at once or spread.
 #[derive(Clone, Copy, Debug)]
@@ -63,12 +70,71 @@ pub struct Charged {
 
 type Limiter<K> = RateLimiter<K, DefaultKeyedStateStore<K>, DefaultClock, StateInformationMiddleware>;
 
+/// What a budget is kept for.
+trait Key: Clone + Eq + std::hash::Hash {
+    /// One of few keys, which all share where there are too many to remember.
+    fn shared(number: u64) -> Self;
+}
+
+impl Key for Uuid {
+    fn shared(number: u64) -> Self {
+        Self::from_u64_pair(0, number)
+    }
+}
+
+impl Key for String {
+    fn shared(number: u64) -> Self {
+        format!("shared {number}")
+    }
+}
+
+/// Budgets of one kind, of so many keys at most.
+struct Budgets<K: Key> {
+    limiter: Limiter<K>,
+    most: usize,
+    tidied_at: Mutex<Instant>,
+}
+
+impl<K: Key> Budgets<K> {
+    fn new(per_minute: u32, most: usize) -> Self {
+        let quota = Quota::per_minute(NonZeroU32::new(per_minute).unwrap_or(NonZeroU32::MIN));
+        Self { limiter: RateLimiter::keyed(quota).with_middleware(), most, tidied_at: Mutex::new(Instant::now()) }
+    }
+
+    /// The key itself, or, where there are too many, one that it shares with others.
+    fn place(&self, key: &K) -> K {
+        if self.limiter.len() < self.most {
+            return key.clone();
+        }
+        let is_due = {
+            let mut tidied_at = self.tidied_at.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_due = tidied_at.elapsed() > TIDY_EVERY;
+            if is_due {
+                *tidied_at = Instant::now();
+            }
+            is_due
+        };
+        if is_due {
+            // Whoever has his whole budget again needs no memory.
+            self.limiter.retain_recent();
+        }
+        if self.limiter.len() < self.most {
+            return key.clone();
+        }
+        let mut hasher = std::hash::DefaultHasher::new();
+        key.hash(&mut hasher);
+        K::shared(std::hash::Hasher::finish(&hasher) % SHARED)
+    }
+}
+
 /// The budgets of this process.
 pub struct Rates {
     settings: RateSettings,
-    users: Limiter<Uuid>,
-    tenants: Limiter<Uuid>,
-    addresses: Limiter<String>,
+    users: Budgets<Uuid>,
+    tenants: Budgets<Uuid>,
+    /// Of each tenant's customers together.
+    customers: Budgets<Uuid>,
+    addresses: Budgets<String>,
     plans: Mutex<HashMap<TenantId, (u32, Instant)>>,
     gate: Gate,
 }
@@ -78,9 +144,10 @@ impl Rates {
     pub fn new(settings: RateSettings, gate: Gate) -> Self {
         Self {
             settings,
-            users: limiter(settings.user),
-            tenants: limiter(PARTS),
-            addresses: limiter(settings.address),
+            users: Budgets::new(settings.user, MANY),
+            tenants: Budgets::new(PARTS, MANY),
+            customers: Budgets::new(CUSTOMERS_PARTS, MANY),
+            addresses: Budgets::new(settings.address, MANY),
             plans: Mutex::default(),
             gate,
         }
@@ -101,11 +168,12 @@ impl Rates {
                 let of_user = scaled(cost, self.settings.user, budget);
                 let own = take("user", &self.users, &viewer.user.0, of_user, self.settings.user)?;
                 let remaining = u64::from(own.remaining) * u64::from(budget) / u64::from(self.settings.user.max(1));
-                let of_tenant = take("tenant", &self.tenants, &viewer.tenant.0, scaled(cost, PARTS, limit), PARTS);
+                let of_tenant = scaled(cost, PARTS, limit);
                 // Its customers together must not keep a tenant's own people from their work.
                 if viewer.role == Role::User {
-                    of_tenant?;
+                    take("customers", &self.customers, &viewer.tenant.0, of_tenant, CUSTOMERS_PARTS)?;
                 }
+                take("tenant", &self.tenants, &viewer.tenant.0, of_tenant, PARTS)?;
                 Ok(Charged { budget, remaining: u32::try_from(remaining).unwrap_or(budget) })
             }
             Actor::Platform(viewer) => take("user", &self.users, &viewer.administrator.0, cost, self.settings.user),
@@ -118,14 +186,24 @@ impl Rates {
 
     /// The limit of the tenant's plan, looked up once a minute.
     async fn limit_of(&self, tenant: TenantId) -> Result<u32, DbError> {
-        if let Some((limit, read_at)) = self.lock_plans().get(&tenant)
-            && read_at.elapsed() < PLAN_LIFE
-        {
-            return Ok(*limit);
+        if let Some((limit, read_at)) = self.lock_plans().get_mut(&tenant) {
+            if read_at.elapsed() < PLAN_LIFE {
+                return Ok(*limit);
+            }
+            // Whoever comes while it is looked up goes by what it was, and so does everybody where it cannot be.
+            *read_at = Instant::now();
         }
         let directory = self.gate.directory(Scope::authenticator(tenant), Access::Read);
-        let limit = tenants::api_cost(&directory).await?;
+        let looked_up = tenants::api_cost(&directory).await;
         directory.end_read();
+        let limit = match (looked_up, self.lock_plans().get(&tenant)) {
+            (Ok(limit), _) => limit,
+            (Err(error), Some((was, _))) => {
+                tracing::warn!(%error, "a tenant's plan cannot be looked up: it counts as it was");
+                return Ok(*was);
+            }
+            (Err(error), None) => return Err(error),
+        };
         let limit = limit.and_then(|it| u32::try_from(it).ok()).unwrap_or(self.settings.tenant);
         let mut plans = self.lock_plans();
         if plans.len() >= MANY {
@@ -142,26 +220,17 @@ impl Rates {
 
 /// A cost in units of which there are `units` where the budget is `budget`.
 fn scaled(cost: u32, units: u32, budget: u32) -> u32 {
-    let scaled = u64::from(cost) * u64::from(units) / u64::from(budget.max(1));
+    let scaled = (u64::from(cost) * u64::from(units)).div_ceil(u64::from(budget.max(1)));
     u32::try_from(scaled.max(1)).unwrap_or(u32::MAX)
 }
 
-fn limiter<K: Clone + Eq + std::hash::Hash>(per_minute: u32) -> Limiter<K> {
-    let quota = Quota::per_minute(NonZeroU32::new(per_minute).unwrap_or(NonZeroU32::MIN));
-    RateLimiter::keyed(quota).with_middleware()
-}
-
-fn take<K: Clone + Eq + std::hash::Hash>(
+fn take<K: Key>(
     whose: &'static str,
-    limiter: &Limiter<K>,
+    budgets: &Budgets<K>,
     key: &K,
     cost: u32,
     budget: u32,
 ) -> Result<Charged, ApiError> {
-    if limiter.len() > MANY {
-        // Whoever has his whole budget again needs no memory.
-        limiter.retain_recent();
-    }
     let refused = |seconds: i64| {
         telemetry::count_rate_limited(whose);
         ApiError::Refused {
@@ -171,12 +240,30 @@ fn take<K: Clone + Eq + std::hash::Hash>(
             retry_after: Some(seconds.max(1)),
         }
     };
-    match limiter.check_key_n(key, NonZeroU32::new(cost).unwrap_or(NonZeroU32::MIN)) {
+    match budgets.limiter.check_key_n(&budgets.place(key), NonZeroU32::new(cost).unwrap_or(NonZeroU32::MIN)) {
         Ok(Ok(state)) => Ok(Charged { budget, remaining: state.remaining_burst_capacity() }),
         Ok(Err(until)) => {
             let wait = until.wait_time_from(DefaultClock::default().now());
             Err(refused(i64::try_from(wait.as_secs() + 1).unwrap_or(60)))
         }
         Err(_) => Err(refused(60)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_addresses_takes_no_memory_without_end() {
+        let budgets = Budgets::<String>::new(1_000, 100);
+        for number in 0..20_000 {
+            let _ = take("address", &budgets, &format!("2001:db8:{number:x}"), 10, 1_000);
+        }
+        assert!(budgets.limiter.len() <= 100 + SHARED as usize, "{}", budgets.limiter.len());
+        // Those who share a budget are still limited.
+        let taken =
+            (0..1_000).filter(|_| take("address", &budgets, &"2001:db8:ffff".to_owned(), 100, 1_000).is_ok()).count();
+        assert!(taken <= 10, "{taken}");
     }
 }

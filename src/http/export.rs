@@ -15,6 +15,7 @@ use crate::{
     audit::{self, AuditError, Entry},
     auth::{Actor, Caller, Origin, Role, Viewer},
     db::{Access, DbError},
+    graphql::{ApiError, MUTATION_COST},
     tenants,
 };
 
@@ -52,11 +53,15 @@ async fn export(
     let mut response = match actor {
         Actor::Person(viewer) => {
             let exporter = Exporter { app, viewer, origin: Origin { impersonator, ..origin }, format };
-            match exporter.begin().await {
+            match exporter.pay_and_begin().await {
                 Ok(()) => exporter.respond(),
                 Err(Refusal::Unauthenticated) => refused(StatusCode::UNAUTHORIZED, "Sign in first.\n"),
                 Err(Refusal::Forbidden) => refused(StatusCode::FORBIDDEN, "Only administrators export the log.\n"),
                 Err(Refusal::NoFeature) => refused(StatusCode::FORBIDDEN, "The plan does not have audit_export.\n"),
+                Err(Refusal::TooFast(seconds)) => {
+                    let wait = [(header::RETRY_AFTER, HeaderValue::from(seconds))];
+                    (StatusCode::TOO_MANY_REQUESTS, wait, "Too fast: try again later.\n").into_response()
+                }
                 Err(Refusal::Db(error)) => {
                     tracing::error!(%error, "the audit log cannot be exported");
                     refused(StatusCode::SERVICE_UNAVAILABLE, "The service is busy. Try again shortly.\n")
@@ -78,6 +83,8 @@ enum Refusal {
     Unauthenticated,
     Forbidden,
     NoFeature,
+    /// Seconds to wait.
+    TooFast(i64),
     Db(DbError),
 }
 
@@ -99,6 +106,16 @@ struct Exporter {
 }
 
 impl Exporter {
+    /// Out of the same budgets as everything else, before anything is written.
+    async fn pay_and_begin(&self) -> Result<(), Refusal> {
+        let (actor, address) = (Actor::Person(self.viewer), self.origin.address.as_deref());
+        match self.app.services.rates.charge(&actor, address, MUTATION_COST).await {
+            Ok(_) => self.begin().await,
+            Err(ApiError::Refused { retry_after, .. }) => Err(Refusal::TooFast(retry_after.unwrap_or(1))),
+            Err(ApiError::Internal(cause)) => Err(Refusal::Db(DbError::Other(cause))),
+        }
+    }
+
     /// Whether the caller may; and the log itself tells of it.
     async fn begin(&self) -> Result<(), Refusal> {
         let tx = self.app.services.gate.tenant(self.viewer.scope(), Access::Write);

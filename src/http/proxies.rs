@@ -26,8 +26,12 @@ impl Proxies {
     /// The client's address: the last in `X-Forwarded-For` that is no proxy of ours, as long as each that tells of it is
     /// one. What a client writes there himself stands further left, and counts for nothing.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        let lines: Vec<_> = headers.get_all("x-forwarded-for").iter().filter_map(|it| it.to_str().ok()).collect();
-        let mut hops = lines.iter().rev().flat_map(|line| line.rsplit(',')).map(|it| read_hop(it.trim()));
+        // As bytes: a line that is no text must not let the one before it speak in its place.
+        let lines = headers.get_all("x-forwarded-for").iter().rev();
+        let mut hops = lines.flat_map(|line| line.as_bytes().rsplit(|it| *it == b',')).map(|hop| {
+            let hop = std::str::from_utf8(hop).ok()?;
+            read_hop(hop.trim())
+        });
         let mut client = peer.to_canonical();
         while self.0.iter().any(|it| it.contains(&client)) {
             match hops.next() {
@@ -68,6 +72,11 @@ mod tests {
         );
         assert_eq!(client("10.0.0.0/8", "10.0.0.1", &["6.6.6.6", "1.2.3.4"]), "1.2.3.4", "several lines");
         assert_eq!(client("10.0.0.0/8", "10.0.0.1", &["6.6.6.6, nonsense"]), "10.0.0.1");
+        let mut headers = HeaderMap::new();
+        headers.append("x-forwarded-for", "9.9.9.9".parse().unwrap());
+        headers.append("x-forwarded-for", axum::http::HeaderValue::from_bytes(b"\xff, 5.6.7.8").unwrap());
+        let proxies = Proxies::try_new("10.0.0.1").unwrap();
+        assert_eq!(proxies.client("10.0.0.1".parse().unwrap(), &headers).to_string(), "5.6.7.8");
         assert_eq!(client("10.0.0.0/8", "10.0.0.1", &[]), "10.0.0.1");
         assert_eq!(client("::1, 10.0.0.1", "::ffff:10.0.0.1", &["[2001:db8::1]:443"]), "2001:db8::1");
         assert_eq!(client("127.0.0.1", "127.0.0.1", &["1.2.3.4:5678"]), "1.2.3.4");

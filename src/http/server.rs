@@ -15,6 +15,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
@@ -26,6 +27,8 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 pub struct Patience {
     /// For a whole header, and so for the next request on a connection that is kept.
     pub header: Duration,
+    /// For a client to take anything of what is sent to it.
+    pub write: Duration,
     /// For open requests and sockets, once the server was told to stop.
     pub drain: Duration,
     /// Connections at once; what comes then is closed at once.
@@ -34,7 +37,8 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { header: Duration::from_secs(30), drain: Duration::from_secs(10), connections: 4_096 }
+        let (header, write) = (Duration::from_secs(30), Duration::from_secs(30));
+        Self { header, write, drain: Duration::from_secs(10), connections: 4_096 }
     }
 }
 
@@ -79,7 +83,8 @@ pub async fn serve(
         let Ok(place) = places.clone().try_acquire_owned() else { continue };
         let place = ConnectionPlace(Some(Arc::new(place)));
         let service = answering(router.clone(), peer, place.clone());
-        let connection = protocol.serve_connection(TokioIo::new(prepared(stream)), service).with_upgrades();
+        let stream = Box::pin(prepared(stream, patience.write));
+        let connection = protocol.serve_connection(TokioIo::new(stream), service).with_upgrades();
         let mut stop = stop.clone();
         connections.spawn(async move {
             let (_place, mut connection, mut is_told) = (place, pin!(connection), false);
@@ -112,9 +117,11 @@ pub async fn serve(
     }
 }
 
-fn prepared(stream: TcpStream) -> TcpStream {
+fn prepared(stream: TcpStream, write: Duration) -> TimeoutStream<TcpStream> {
     // Answers are small and whole: waiting to fill a packet only delays them.
     let _ = stream.set_nodelay(true);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(write));
     stream
 }
 

@@ -599,3 +599,152 @@ async fn only_known_proxies_tell_of_addresses() {
         }
     }
 }
+
+/// What little is asked must not make much of an answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_has_a_size() {
+    let limits = Limits { answer_bytes: 20_000, ..Limits::default() };
+    let app = TestApp::start_with(Options { request: limits, ..Options::default() }).await;
+    let acme = app.tenant("acme").await;
+    let long = format!("{{ plans {{ {}: key }} }}", "a".repeat(129));
+    assert_eq!(code(&app.anonymous().run(&long).await), "GRAPHQL_VALIDATION_FAILED");
+    assert_eq!(code(&app.anonymous().run(&long.replacen('a', "", 2).replace("plns", "plans")).await), "");
+    // Types of fields of types know no end.
+    let mut below = "name".to_owned();
+    for _ in 0..3 {
+        below = format!("fields {{ type {{ {below} }} }}");
+    }
+    let hidden = "{ ...A } fragment A on Query { __schema { types { ...B } } } fragment B on __Type";
+    for deep in [format!("{{ __schema {{ types {{ {below} }} }} }}"), format!("{hidden} {{ {below} }}")] {
+        assert_eq!(code(&app.anonymous().run(&deep).await), "GRAPHQL_VALIDATION_FAILED", "{deep}");
+    }
+    let many =
+        format!("{{ __schema {{ types {{ {} }} }} }}", (0..190).map(|n| format!("a{n}: name ")).collect::<String>());
+    let (_, answer) = respond(&app.anonymous(), &many).await;
+    assert_eq!(code(&answer), "BAD_USER_INPUT", "{answer}");
+    assert!(answer.to_string().len() < 1_000);
+    // A mutation whose outcome could not be told is not made.
+    let name = "x".repeat(190);
+    let fat = format!(
+        "mutation {{ updateUser(input: {{ id: \"{}\", name: \"{name}\" }}) {{ user {{ {} }} }} }}",
+        acme.user.id,
+        (0..190).map(|n| format!("a{n}: name ")).collect::<String>()
+    );
+    assert_eq!(code(&acme.user.run(&fat).await), "BAD_USER_INPUT");
+    assert_eq!(acme.user.run("{ viewer { name } }").await["data"]["viewer"]["name"], "user of acme");
+    // Reading the schema costs, and the usual way of it does not cost too much.
+    let (_, schema) = respond(&app.anonymous(), "{ __schema { queryType { name } } }").await;
+    assert_eq!(schema["extensions"]["cost"]["requested"].as_u64(), Some(2 * 50 + 3), "{schema}");
+}
+
+/// However long what is wrong: an error is told, with its code and the request's id.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_always_says_why() {
+    let app = TestApp::start().await;
+    let long = "x".repeat(4_000);
+    let bodies = [
+        json!({ "query": "{ __typename }", "variables": { long.as_str(): "\u{0}" } }),
+        json!({ "query": format!("query(${long}: String!) {{ __typename }}") }),
+        json!({ "query": format!("query($a: String!) {{ __type(name: $a) {{ {long} }} }}"), "variables": { "a": "b" } }),
+        json!({ "query": format!("{{ {} }}", "nope ".repeat(90)) }),
+    ];
+    for body in bodies {
+        let request =
+            Request::post("/graphql").header("content-type", "application/json").body(body.to_string().into()).unwrap();
+        let (_, bytes) = app.send(request).await;
+        let answer: Value = serde_json::from_slice(&bytes).unwrap();
+        assert!(!code(&answer).is_empty() && bytes.len() < 4_096, "{answer}");
+        assert!(answer["errors"][0]["extensions"]["requestId"].is_string(), "{answer}");
+    }
+    // Refused as a whole, it is of no place in the document.
+    let limited = TestApp::start_with(Options {
+        rates: RateSettings { address: 100, ..RateSettings::default() },
+        ..Options::default()
+    })
+    .await;
+    let mut refused = Value::Null;
+    for _ in 0..10 {
+        refused = limited.anonymous().run("{ plans { key name features } }").await;
+    }
+    assert_eq!(code(&refused), "RATE_LIMITED");
+    assert_eq!(refused["errors"][0].get("locations").filter(|it| **it != json!([])), None, "{refused}");
+}
+
+/// The export of the audit log comes out of the same budgets, before it writes anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn exports_come_out_of_the_budget() {
+    let rates = RateSettings { user: 3_000, address: 1_000_000, tenant: 1_000_000 };
+    let app = TestApp::start_with(Options { rates, ..Options::default() }).await;
+    let acme = app.tenant("acme").await;
+    let events = async || app.truth("select count(*) from shared.audit_events").await[0].parse::<u32>().unwrap();
+    let before = events().await;
+    let mut statuses = Vec::new();
+    for _ in 0..20 {
+        let request = Request::get("/audit-events.csv")
+            .header("authorization", format!("Bearer {}", acme.user.token.as_deref().unwrap()));
+        let (response, _) = app.send(request.body(Body::empty()).unwrap()).await;
+        statuses.push((response.status().as_u16(), response.headers().contains_key("retry-after")));
+    }
+    assert_eq!((statuses[0], statuses[19]), ((403, false), (429, true)), "{statuses:?}");
+    let written = events().await - before;
+    assert!((1..=4).contains(&written), "{written}");
+}
+
+/// A key that would not be kept is refused, not ignored.
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_mutations_take_no_key() {
+    let app = TestApp::start().await;
+    let viewer = tenantry::auth::PlatformViewer {
+        administrator: tenantry::ids::AdministratorId(uuid::Uuid::now_v7()),
+        session: tenantry::ids::SessionId(uuid::Uuid::now_v7()),
+        email: "root@tenantry.test".into(),
+    };
+    let now = jiff::Timestamp::now();
+    let token = app.tokens.issue_for_platform(&viewer, now + jiff::SignedDuration::from_mins(5), now).unwrap();
+    let operator = app.bearer(Some(&token));
+    let (status, replayed, body) = named(&operator, "k", "mutation { setFeature(input: { tenantId: \"tnt_01h455vb4pex5vsknk084sn02q\", key: \"x\", enabled: true }) { userErrors { code } } }").await;
+    assert_eq!((status, replayed), (400, false), "{body}");
+    assert!(body.contains("Idempotency-Key"), "{body}");
+}
+
+/// A client that takes nothing of its answers is dropped, as is one whose body never ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_take_or_give_nothing_are_dropped() {
+    use tokio::io::AsyncWriteExt;
+    let app = TestApp::start_with(Options { deadline: Duration::from_secs(2), ..Options::default() }).await;
+    let patience = Patience { write: Duration::from_millis(500), ..Patience::default() };
+    let (address, stop, serving) = listening(&app, patience).await;
+    // Pages that nobody reads, more than what lies between can hold.
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (reading, mut writing) = stream.into_split();
+    let asked = tokio::spawn(async move {
+        for _ in 0..2_000 {
+            if writing.write_all(b"GET /graphiql HTTP/1.1\r\nHost: x\r\n\r\n").await.is_err() {
+                return;
+            }
+        }
+    });
+    // A byte now and then, for ever.
+    let mut dripping = tokio::net::TcpStream::connect(address).await.unwrap();
+    dripping
+        .write_all(
+            b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n",
+        )
+        .await
+        .unwrap();
+    let (mut reader, mut writer) = dripping.into_split();
+    tokio::spawn(async move {
+        while writer.write_all(b" ").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    });
+    let mut answer = vec![0; 200];
+    let count = tokio::io::AsyncReadExt::read(&mut reader, &mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer[..count]).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    drop(reader);
+    tokio::time::timeout(Duration::from_secs(60), asked).await.expect("it is dropped").unwrap();
+    stop.send_replace(Some("the test ends".into()));
+    assert_eq!(serving.await.unwrap(), 0, "nobody is left");
+    drop(reading);
+}

@@ -275,6 +275,13 @@ async fn a_socket_closes_by_the_protocol() {
     assert_eq!(big.next().await.code(), 1009);
     let mut wrong = Client::connect_with(address, &[]).await.unwrap();
     assert_eq!(wrong.next().await, Came::Closed(4406, "Subprotocol not acceptable".into()));
+    let mut nameless = Client::of(address, &acme.user).await;
+    nameless.subscribe("", BOOKINGS).await;
+    assert_eq!(nameless.next().await.code(), 4400);
+    // What the client closes is closed on this side too.
+    let mut closing = Client::of(address, &acme.user).await;
+    closing.0.close(None).await.unwrap();
+    assert!(matches!(closing.0.next().await, Some(Ok(Message::Close(_))) | None), "the close is answered");
     // Pings are answered, before and after.
     let mut alive = Client::connect(address).await;
     alive.say(json!({ "type": "ping" })).await;
@@ -618,4 +625,43 @@ async fn events_are_paid_for() {
     // It fills again by 25 a second, and thirty events cost as much as half a minute brings back.
     let after = remaining().await;
     assert!(after < before, "{before} {after}");
+}
+
+/// A burst of hints, more than any buffer holds, stops nothing: neither hearing nor telling.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_of_hints_stops_nothing() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let other =
+        TestApp::on(app.database.clone(), Options { look_every: Duration::from_secs(3600), ..Options::default() })
+            .await;
+    other.clock.advance(app.clock.now().duration_since(other.clock.now()));
+    for app in [&app, &other] {
+        let (gate, stopping) = (app.gate.clone(), app.stop.subscribe());
+        let url = app.database.url("tenantry_app").await;
+        tokio::spawn(async move { gate.changes().carry(&url, stopping).await });
+    }
+    let listening = "select count(*) from pg_stat_activity where application_name = 'tenantry changes' and query like '%listen%' and datname = current_database()";
+    while app.truth(listening).await != ["2"] {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let address = served(&other).await;
+    let mut client = Client::of(address, &acme.user).await;
+    client.subscribe("b", BOOKINGS).await;
+    client.is_subscribed().await;
+    let burst = app.database.connect("tenantry_app").await;
+    let telling = tokio::spawn(async move {
+        burst.batch_execute("select pg_notify('tenantry_changes', 'noise ' || n || repeat('x', 200)) from generate_series(1, 50000) n").await
+    });
+    for days in 3..13 {
+        assert_eq!(code(&acme.user.book(&acme.service, acme.in_days(days)).await), "");
+    }
+    telling.await.unwrap().unwrap();
+    assert_eq!(code(&acme.user.book(&acme.service, acme.in_days(20)).await), "");
+    for _ in 0..11 {
+        assert_eq!(client.next().await.kind(), "next");
+    }
+    for app in [&app, &other] {
+        app.stop.send_replace(Some("the test ends".into()));
+    }
 }

@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 use async_graphql::{ErrorExtensionValues, PathSegment, Response, ServerError, Value};
 use serde::Serialize;
 
-use crate::graphql::{ApiError, Code, INTERNAL_MESSAGE};
+use crate::graphql::{Code, INTERNAL_MESSAGE};
 
 /// What a refused request may be told at most, in characters: an answer never echoes a large document.
 const MAX_MESSAGE: usize = 400;
+/// Longest path of an argument or variable that is told, in characters.
+const MAX_FIELD: usize = 200;
+/// Most places in the document that an error tells of.
+const MAX_LOCATIONS: usize = 10;
 /// Most bytes of the errors of a document that was refused, whatever was sent.
 const MAX_REFUSAL_BYTES: usize = 3_000;
 
@@ -19,10 +23,11 @@ pub fn is_executed(response: &Response) -> bool {
 
 /// Takes away the errors of a refused document that are too much to say.
 pub fn cut(response: &mut Response) {
-    let mut bytes = 0;
+    let (mut bytes, mut is_first) = (0, true);
     response.errors.retain(|it| {
         bytes += serde_json::to_vec(it).map_or(usize::MAX / 2, |it| it.len());
-        bytes <= MAX_REFUSAL_BYTES
+        // What every error holds is short, so that the first one fits.
+        std::mem::take(&mut is_first) || bytes <= MAX_REFUSAL_BYTES
     });
 }
 
@@ -35,15 +40,44 @@ pub fn first_code(response: &Response) -> &str {
 pub fn polish(response: &mut Response, request_id: &str, max_errors: usize) {
     response.errors.truncate(max_errors);
     for error in &mut response.errors {
+        error.locations.truncate(MAX_LOCATIONS);
         classify(error);
         error.extensions.get_or_insert_default().set("requestId", request_id);
     }
 }
 
-/// The response as it is sent.
-pub fn write(response: &Response, with_data: bool) -> Vec<u8> {
+/// The response as it is sent; `None` when it has more bytes than an answer may have.
+pub fn write(response: &Response, with_data: bool, most: usize) -> Option<Vec<u8>> {
     let (errors, extensions) = (&response.errors, &response.extensions);
-    serde_json::to_vec(&Body { data: with_data.then_some(&response.data), errors, extensions }).unwrap_or_default()
+    let mut bounded = Bounded { bytes: Vec::new(), most };
+    let body = Body { data: with_data.then_some(&response.data), errors, extensions };
+    serde_json::to_writer(&mut bounded, &body).ok()?;
+    Some(bounded.bytes)
+}
+
+/// In place of an answer that would be too long.
+pub fn too_long(most: usize) -> ServerError {
+    error_with_code("BAD_USER_INPUT", &format!("The answer would have more than {most} bytes: ask for less."))
+}
+
+/// Takes so many bytes and no more.
+struct Bounded {
+    bytes: Vec<u8>,
+    most: usize,
+}
+
+impl std::io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.bytes.len() + bytes.len() > self.most {
+            return Err(std::io::Error::other("too long"));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A response as it is written: without `data` where nothing was executed (GraphQL specification, section 7.1).
@@ -102,7 +136,7 @@ fn classify(error: &mut ServerError) {
                 PathSegment::Index(at) => at.to_string(),
             })
             .collect();
-        extensions.set("field", path.join("."));
+        extensions.set("field", path.join(".").chars().take(MAX_FIELD).collect::<String>());
     }
 }
 
@@ -117,14 +151,10 @@ pub fn error_with_code(code: &str, message: &str) -> ServerError {
 
 /// A variable or argument that no field could make sense of.
 pub fn bad_variable(field: String, message: &str) -> ServerError {
+    let field: String = field.chars().take(MAX_FIELD).collect();
     let mut error = error_with_code("BAD_USER_INPUT", &format!("{field}: {message}"));
     error.extensions.get_or_insert_default().set("field", field);
     error
-}
-
-/// A refusal of the whole request.
-pub fn server_error(error: ApiError) -> ServerError {
-    async_graphql::Error::from(error).into_server_error(async_graphql::Pos::default())
 }
 
 /// All that is told of a fault of ours.

@@ -16,12 +16,13 @@ use async_graphql::{
 use axum::http::HeaderMap;
 use futures_util::{StreamExt, stream::BoxStream};
 use serde::Deserialize;
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 
 use super::{
     documents::Wanted,
     errors::{
-        bad_variable, code_of, error_with_code, first_code, internal, is_executed, polish, server_error, shorten, write,
+        bad_variable, code_of, error_with_code, first_code, internal, is_executed, polish, shorten, too_long, write,
     },
 };
 use crate::{
@@ -30,7 +31,7 @@ use crate::{
     graphql::{
         ApiError, Code, KEY_COST, Limits, RequestContext,
         batching::{LoadQueue, drive},
-        completion, input, is_refusal_by_role,
+        completion, input, is_refusal_by_role, nowhere,
     },
     http::{App, cookies::Brought},
     idempotency::{Named, Standing},
@@ -140,33 +141,41 @@ pub struct Sender {
     pub cookies: Option<Brought>,
     /// The name of a mutation that is to be done once.
     pub named: Option<Named>,
+    /// A place among what its sender has running, kept until it is done, whoever still waits for it.
+    pub slot: Option<OwnedSemaphorePermit>,
 }
 
 /// Runs a query or a mutation, on a task of its own: a client that hangs up drops whoever waits, but not a transaction
 /// between two statements.
 pub async fn run(app: &App, sender: Sender, mut prepared: Prepared) -> (Answer, Option<SessionCookies>) {
     let begun = Instant::now();
-    let Sender { actor, origin, trace, cookies, named } = sender;
+    let Sender { actor, origin, trace, cookies, named, slot } = sender;
     let span = span(&origin, &actor, &prepared.request);
     telemetry::join_trace(&span, &trace);
     let access = if prepared.kind == OperationType::Mutation { Access::Write } else { Access::Read };
     let kind = if access == Access::Write { "mutation" } else { "query" };
     let field = root_field(&mut prepared.request);
-    let work = execute(app.clone(), origin, actor, cookies, access, named, prepared.request);
-    let task = tokio::spawn(work.instrument(span.clone()));
-    let answered = match task.await {
+    let (app, noted_in) = (app.clone(), span.clone());
+    let work = async move {
+        let answered = execute(app, origin, actor, cookies, access, named, prepared.request).await;
+        let (field, code) = match &answered.0 {
+            Answer::Replayed(_) => (field, "REPLAYED".to_owned()),
+            Answer::Fresh(response) => (field.filter(|_| is_executed(response)), code_to_count(response)),
+        };
+        note(kind, field.as_deref(), &code, begun.elapsed());
+        drop(slot);
+        answered
+    };
+    match tokio::spawn(work.instrument(span)).await {
         Ok(answered) => answered,
         Err(panic) => {
-            span.in_scope(|| tracing::error!(cause = %panic, "a resolver panicked"));
+            noted_in.in_scope(|| {
+                tracing::error!(cause = %panic, "a resolver panicked");
+                note(kind, None, Code::Internal.as_str(), begun.elapsed());
+            });
             (Answer::Fresh(GraphQLResponse::from_errors(vec![internal()])), None)
         }
-    };
-    let (field, code) = match &answered.0 {
-        Answer::Replayed(_) => (field, "REPLAYED".to_owned()),
-        Answer::Fresh(response) => (field.filter(|_| is_executed(response)), code_to_count(response)),
-    };
-    span.in_scope(|| note(kind, field.as_deref(), &code, begun.elapsed()));
-    answered
+    }
 }
 
 /// The events of a subscription, each read in a transaction of its own.
@@ -178,11 +187,12 @@ pub struct Events {
     operation: Option<String>,
     /// What every log line of it says.
     pub span: tracing::Span,
+    _slot: Option<OwnedSemaphorePermit>,
 }
 
 /// Begins a subscription: nothing runs before the first event is asked for.
 pub fn subscribe(app: &App, sender: Sender, prepared: Prepared) -> Events {
-    let Sender { actor, origin, trace, .. } = sender;
+    let Sender { actor, origin, trace, slot, .. } = sender;
     let span = span(&origin, &actor, &prepared.request);
     telemetry::join_trace(&span, &trace);
     let queue = LoadQueue::default();
@@ -191,7 +201,7 @@ pub fn subscribe(app: &App, sender: Sender, prepared: Prepared) -> Events {
     let mut request = prepared.request;
     let (document, operation) = (request.parsed_query().ok().cloned(), request.operation_name.clone());
     let stream = app.schema.execute_stream(request.data(context.clone()));
-    Events { stream, context, queue, document, operation, span }
+    Events { stream, context, queue, document, operation, span, _slot: slot }
 }
 
 impl Events {
@@ -255,6 +265,8 @@ async fn execute(
 ) -> (Answer, Option<SessionCookies>) {
     let queue = LoadQueue::default();
     let mut context = RequestContext::new(app.services.clone(), actor, access, origin, queue.clone());
+    let mut request = request;
+    context.use_introspection(request.parsed_query().map_or(0, input::introspected_fields));
     if let Some(brought) = cookies {
         context.use_cookies(brought.refresh);
     }
@@ -288,7 +300,7 @@ async fn answer_once(
     request: Request,
     queue: LoadQueue,
 ) -> Answer {
-    let refused = |error: ApiError| Answer::Fresh(GraphQLResponse::from_errors(vec![server_error(error)]));
+    let refused = |error: ApiError| Answer::Fresh(GraphQLResponse::from_errors(vec![nowhere(error)]));
     // Looking a key up is work of its own, whatever becomes of the request.
     if let Err(error) = context.charge(KEY_COST).await {
         return refused(error);
@@ -314,7 +326,8 @@ async fn answer_once(
         let did_something = matches!(&response.data, Value::Object(fields) if !fields.is_empty());
         let may_succeed = response.errors.iter().any(|it| code_of(it).is_some_and(|it| RETRYABLE.contains(&it)));
         let is_final = did_something || is_executed(&response) && !may_succeed;
-        let body = is_final.then(|| String::from_utf8_lossy(&write(&response, true)).into_owned());
+        let body = is_final.then(|| write(&response, true, app.limits.answer_bytes)).flatten();
+        let body = body.map(|it| String::from_utf8_lossy(&it).into_owned());
         if let Err(error) = context.end_named(named, body.as_deref()).await {
             return refused(error.into());
         }
@@ -332,8 +345,12 @@ async fn resolve(
     let (document, operation) = (request.parsed_query().ok().cloned(), request.operation_name.clone());
     let execution = drive(app.schema.execute(request.data(context.clone())), queue);
     let Ok(mut response) = tokio::time::timeout(app.deadline, execution).await else {
-        return Err(GraphQLResponse::from_errors(vec![server_error(DbError::Timeout.into())]));
+        return Err(GraphQLResponse::from_errors(vec![nowhere(DbError::Timeout.into())]));
     };
+    // Before the commit: what cannot be told must not be done.
+    if context.may_write() && write(&response, true, app.limits.answer_bytes).is_none() {
+        return Err(GraphQLResponse::from_errors(vec![too_long(app.limits.answer_bytes)]));
+    }
     let refused = refused_fields(&response, document.as_ref(), operation.as_deref());
     if let Some(document) = document.filter(|_| response.data != Value::Null) {
         completion::complete(&mut response, &document, operation.as_deref());
@@ -352,7 +369,7 @@ async fn finish(
     match finished.unwrap_or_else(|_| Err(DbError::CommitUnknown("no answer in time".into()))) {
         Ok(()) => response,
         // Whatever the response says was done is not known to be.
-        Err(error) => GraphQLResponse::from_errors(vec![server_error(error.into())]),
+        Err(error) => GraphQLResponse::from_errors(vec![nowhere(error.into())]),
     }
 }
 
@@ -381,7 +398,9 @@ pub fn named(headers: &HeaderMap, request: &mut Request, actor: &Actor) -> Optio
     }
     let by = match actor {
         Actor::Person(viewer) => (viewer.role.as_str(), viewer.impersonated),
-        Actor::Anonymous | Actor::Unverified | Actor::Platform(_) => ("", false),
+        // A key is of a tenant and its user. To take it and not keep it would be worse than to say so.
+        Actor::Platform(_) => return Some(Err("Idempotency-Key: mutations of platform administrators take none.")),
+        Actor::Anonymous | Actor::Unverified => ("", false),
     };
     let content = serde_json::to_vec(&(&request.query, &request.operation_name, &request.variables, by)).ok()?;
     let named = key.to_str().ok().and_then(|key| Named::new(key, &content));

@@ -16,8 +16,8 @@ use async_graphql::{Response as GraphQLResponse, Value, parser::types::Operation
 use axum::{
     body::{Bytes, to_bytes},
     extract::{
-        Query, State,
-        rejection::{BytesRejection, QueryRejection},
+        FromRequest, Query, Request, State,
+        rejection::QueryRejection,
         ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
     },
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
@@ -26,7 +26,7 @@ use axum::{
 use serde::Deserialize;
 
 use self::{
-    errors::{cut, error_with_code, is_executed, polish, shorten, write},
+    errors::{cut, error_with_code, is_executed, polish, shorten, too_long, write},
     execution::{Answer, Asked, Sender, named, prepare},
 };
 use super::{
@@ -35,7 +35,8 @@ use super::{
 };
 use crate::{
     auth::{Actor, Origin},
-    graphql::Limits,
+    db::DbError,
+    graphql::{Code, Limits, nowhere},
 };
 
 pub use documents::{Documents, ManifestError};
@@ -52,7 +53,7 @@ pub async fn post(
     State(app): State<App>,
     RequestOrigin(origin): RequestOrigin,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: WholeBody,
 ) -> Response {
     let reply = Reply::new(&headers, &origin, &app.limits);
     // Every content type that a form can send would let other sites' pages send requests in our users' name.
@@ -60,12 +61,17 @@ pub async fn post(
         return reply.refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send the content type application/json.");
     }
     let body = match body {
-        Ok(body) => body,
-        Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+        WholeBody::Read(body) => body,
+        WholeBody::TooLarge => {
             let message = format!("The body is larger than {} bytes.", app.limits.body_bytes);
             return reply.refuse(StatusCode::PAYLOAD_TOO_LARGE, &message);
         }
-        Err(_) => return reply.refuse(StatusCode::BAD_REQUEST, "The body could not be read."),
+        WholeBody::TooSlow => {
+            let error = error_with_code(Code::Timeout.as_str(), "The body did not come in time.");
+            let response = GraphQLResponse::from_errors(vec![error]);
+            return reply.answer(response, Outcome::Unreadable(StatusCode::REQUEST_TIMEOUT));
+        }
+        WholeBody::Broken => return reply.refuse(StatusCode::BAD_REQUEST, "The body could not be read."),
     };
     if body.trim_ascii_start().first() == Some(&b'[') {
         return run_batch(app, origin, &headers, &body).await;
@@ -79,9 +85,48 @@ pub async fn post(
     }
 }
 
+/// A body, read to its end.
+pub enum WholeBody {
+    /// Here it is.
+    Read(Bytes),
+    /// More bytes than a body may have.
+    TooLarge,
+    /// It paused for too long, or took longer than a whole request may.
+    TooSlow,
+    /// The client went away, or sent something that is none.
+    Broken,
+}
+
+impl FromRequest<App> for WholeBody {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Self::Rejection> {
+        let read = tokio::time::timeout(app.deadline, Bytes::from_request(request, app)).await;
+        Ok(match read {
+            Err(_) => Self::TooSlow,
+            Ok(Ok(bytes)) => Self::Read(bytes),
+            Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge,
+            Ok(Err(rejection)) if is_pause(&rejection) => Self::TooSlow,
+            Ok(Err(_)) => Self::Broken,
+        })
+    }
+}
+
+/// Whether it was given up because nothing came any more.
+fn is_pause(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<tower_http::timeout::TimeoutError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// One request after the other, each with a transaction of its own, where batches are allowed at all.
 async fn run_batch(app: App, origin: Origin, headers: &HeaderMap, body: &[u8]) -> Response {
-    let (reply, most) = (Reply::new(headers, &origin, &app.limits), app.limits.batch);
+    let (begun, reply, most) = (Instant::now(), Reply::new(headers, &origin, &app.limits), app.limits.batch);
     let refused = |message: &str| reply.refuse(StatusCode::BAD_REQUEST, message);
     if most < 2 {
         return refused("Batches are off: send one request at a time.");
@@ -98,13 +143,21 @@ async fn run_batch(app: App, origin: Origin, headers: &HeaderMap, body: &[u8]) -
     }
     let (mut bodies, mut answer) = (Vec::new(), HeaderMap::new());
     for asked in batch {
+        if begun.elapsed() > app.deadline {
+            let error = nowhere(DbError::Timeout.into());
+            bodies
+                .push(write(&GraphQLResponse::from_errors(vec![error]), false, usize::MAX).unwrap_or_default().into());
+            continue;
+        }
         let origin = Origin { request_id: uuid::Uuid::now_v7(), ..origin.clone() };
         let (parts, body) = run(&app, origin, headers, asked, true).await.into_parts();
         bodies.push(to_bytes(body, usize::MAX).await.unwrap_or_default());
-        for name in [header::SET_COOKIE, header::RETRY_AFTER] {
-            for value in parts.headers.get_all(&name) {
-                answer.append(name.clone(), value.clone());
-            }
+        for value in parts.headers.get_all(header::SET_COOKIE) {
+            answer.append(header::SET_COOKIE, value.clone());
+        }
+        let wait = |headers: &HeaderMap| headers.get(header::RETRY_AFTER)?.to_str().ok()?.parse::<u64>().ok();
+        if let Some(longest) = wait(&parts.headers).max(wait(&answer)) {
+            answer.insert(header::RETRY_AFTER, HeaderValue::from(longest));
         }
     }
     answer.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -188,7 +241,14 @@ async fn run(app: &App, origin: Origin, headers: &HeaderMap, asked: Asked, may_m
         Some(Ok(named)) => Some(named),
         Some(Err(message)) => return reply.refuse(StatusCode::BAD_REQUEST, message),
     };
-    let sender = Sender { actor, origin: Origin { impersonator, ..origin }, trace: trace_of(headers), cookies, named };
+    let sender = Sender {
+        actor,
+        origin: Origin { impersonator, ..origin },
+        trace: trace_of(headers),
+        cookies,
+        named,
+        slot: None,
+    };
     let (answer, change) = execution::run(app, sender, prepared).await;
     let mut answer = match answer {
         Answer::Replayed(body) => reply.replay(body),
@@ -248,13 +308,19 @@ struct Reply {
     media_type: &'static str,
     request_id: String,
     max_errors: usize,
+    answer_bytes: usize,
 }
 
 impl Reply {
     fn new(headers: &HeaderMap, origin: &Origin, limits: &Limits) -> Self {
         let accept = headers.get(header::ACCEPT).and_then(|it| it.to_str().ok()).unwrap_or_default();
         let media_type = if accept.contains(GRAPHQL_RESPONSE) { GRAPHQL_RESPONSE } else { "application/json" };
-        Self { media_type, request_id: origin.request_id.to_string(), max_errors: limits.errors }
+        Self {
+            media_type,
+            request_id: origin.request_id.to_string(),
+            max_errors: limits.errors,
+            answer_bytes: limits.answer_bytes,
+        }
     }
 
     fn refuse(&self, status: StatusCode, message: &str) -> Response {
@@ -278,7 +344,11 @@ impl Reply {
             Some(Value::Number(seconds)) => seconds.as_i64(),
             _ => None,
         });
-        let body = write(&response, matches!(outcome, Outcome::Executed));
+        let body = write(&response, matches!(outcome, Outcome::Executed), self.answer_bytes).unwrap_or_else(|| {
+            let mut instead = GraphQLResponse::from_errors(vec![too_long(self.answer_bytes)]);
+            polish(&mut instead, &self.request_id, 1);
+            write(&instead, false, usize::MAX).unwrap_or_default()
+        });
         let headers = [(header::CONTENT_TYPE, self.media_type.to_owned()), (REQUEST_ID, self.request_id.clone())];
         let mut answer = (status, headers, body).into_response();
         if let Some(seconds) = retry_after {

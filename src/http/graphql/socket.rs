@@ -3,7 +3,7 @@
 //! Each operation has a task of its own, which waits while the client does not take what it has: nothing is kept for slow
 //! readers, and whoever reads nothing for a while is dropped.
 
-use std::{collections::HashMap, future::pending, panic::AssertUnwindSafe, time::Duration};
+use std::{collections::HashMap, future::pending, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_graphql::{ServerError, parser::types::OperationType};
 use axum::{
@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 use jiff::Timestamp;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -23,7 +23,7 @@ use tracing::Instrument;
 
 use super::{
     bearer,
-    errors::{cut, error_with_code, internal, is_executed, polish, write},
+    errors::{cut, error_with_code, internal, is_executed, polish, too_long, write},
     execution::{self, Answer, Asked, Prepared, Sender, prepare},
     protocol::{Close, Parameters, SUBPROTOCOL, Said, Say},
     sockets::SocketPlace,
@@ -75,9 +75,7 @@ pub fn open(
                 false => Close::WrongProtocol,
             };
             telemetry::count_socket_closed(close.code());
-            if close != Close::ByClient {
-                end(&mut socket, &close).await;
-            }
+            end(&mut socket, &close).await;
         })
     })
 }
@@ -85,7 +83,8 @@ pub fn open(
 /// Says why, and gives the client a moment to answer.
 async fn end(socket: &mut WebSocket, close: &Close) {
     let goodbye = async {
-        if socket.send(close.message()).await.is_ok() {
+        // What the client closed is answered by reading on.
+        if *close == Close::ByClient || socket.send(close.message()).await.is_ok() {
             while let Some(Ok(_)) = socket.recv().await {}
         }
     };
@@ -151,9 +150,9 @@ impl Connection {
                 said = hear(socket) => said?,
             };
             match said {
-                None | Some(Said::Pong {}) => {}
+                None | Some(Said::Pong {} | Said::Complete { .. }) => {}
                 Some(Said::Ping { .. }) => self.say(socket, Say::Pong).await?,
-                Some(Said::Subscribe { .. } | Said::Complete { .. }) => return Err(Close::Unauthorized),
+                Some(Said::Subscribe { .. }) => return Err(Close::Unauthorized),
                 Some(Said::ConnectionInit { payload }) => {
                     let admitted = self.let_in(payload.unwrap_or_default())?;
                     self.say(socket, Say::ConnectionAck).await?;
@@ -182,6 +181,7 @@ impl Connection {
         let settings = self.app.sockets.settings.clone();
         let (out, mut outgoing) = mpsc::channel::<(u64, Say)>(WAITING);
         let mut operations: HashMap<String, Operation> = HashMap::new();
+        let slots = Arc::new(Semaphore::new(settings.operations));
         let (mut next_number, mut heard_at) = (0, Instant::now());
         let mut ping = tokio::time::interval_at(Instant::now() + settings.ping_every, settings.ping_every);
         loop {
@@ -206,17 +206,23 @@ impl Connection {
                     self.say_while(socket, Say::Pong, &mut admitted).await?;
                 }
                 Event::Heard(Said::Subscribe { id, payload }) => {
+                    if id.is_empty() {
+                        return Err(Close::BadRequest("An operation needs an id".into()));
+                    }
                     if operations.contains_key(&id) {
                         return Err(Close::AlreadyExists(id));
                     }
-                    if operations.len() >= settings.operations {
+                    // What goes on after the client has ended it counts as well.
+                    let Ok(slot) = slots.clone().try_acquire_owned() else {
                         let message = format!("One socket has at most {} operations at once.", settings.operations);
-                        let say = refusal(id, vec![error_with_code("RATE_LIMITED", &message)]);
-                        self.say_while(socket, say, &mut admitted).await?;
+                        let mut refused =
+                            async_graphql::Response::from_errors(vec![error_with_code("RATE_LIMITED", &message)]);
+                        polish(&mut refused, &uuid::Uuid::now_v7().to_string(), 1);
+                        self.say_while(socket, refusal(id, refused.errors), &mut admitted).await?;
                         continue;
-                    }
+                    };
                     next_number += 1;
-                    let task = self.operation(next_number, id.clone(), payload, &admitted, out.clone());
+                    let task = self.operation(next_number, id.clone(), payload, &admitted, (out.clone(), slot));
                     let task = AbortOnDropHandle::new(tokio::spawn(task));
                     operations.insert(id, Operation { number: next_number, _task: task });
                 }
@@ -282,17 +288,24 @@ impl Connection {
         id: String,
         asked: Asked,
         admitted: &Admitted,
-        out: mpsc::Sender<(u64, Say)>,
+        (out, slot): (mpsc::Sender<(u64, Say)>, OwnedSemaphorePermit),
     ) -> impl Future<Output = ()> + Send + 'static {
         let (app, trace) = (self.app.clone(), self.trace.clone());
         let request_id = uuid::Uuid::now_v7();
         let origin = Origin { request_id, impersonator: admitted.impersonator.clone(), ..self.origin.clone() };
-        let sender = Sender { actor: Actor::Person(admitted.viewer), origin, trace, cookies: None, named: None };
+        let actor = Actor::Person(admitted.viewer);
+        let sender = Sender { actor, origin, trace, cookies: None, named: None, slot: Some(slot) };
         let counted = CountedOperation::begin();
         async move {
             let _counted = counted;
-            let speaker =
-                Speaker { number, id, out, request_id: request_id.to_string(), max_errors: app.limits.errors };
+            let speaker = Speaker {
+                number,
+                id,
+                out,
+                request_id: request_id.to_string(),
+                max_errors: app.limits.errors,
+                answer_bytes: app.limits.answer_bytes,
+            };
             let done = AssertUnwindSafe(operate(&app, sender, asked, &speaker)).catch_unwind().await;
             if done.is_err() {
                 tracing::error!(request.id = %request_id, "a resolver panicked");
@@ -367,6 +380,7 @@ struct Speaker {
     out: mpsc::Sender<(u64, Say)>,
     request_id: String,
     max_errors: usize,
+    answer_bytes: usize,
 }
 
 impl Speaker {
@@ -377,7 +391,11 @@ impl Speaker {
             return false;
         }
         polish(&mut response, &self.request_id, self.max_errors);
-        let payload = String::from_utf8(write(&response, true)).ok().and_then(|it| RawValue::from_string(it).ok());
+        let Some(body) = write(&response, true, self.answer_bytes) else {
+            self.refuse(vec![too_long(self.answer_bytes)]).await;
+            return false;
+        };
+        let payload = String::from_utf8(body).ok().and_then(|it| RawValue::from_string(it).ok());
         let Some(payload) = payload else { return false };
         self.out.send((self.number, Say::Next { id: self.id.clone(), payload })).await.is_ok()
     }
