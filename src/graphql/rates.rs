@@ -5,7 +5,6 @@
 
 use std::{
     collections::HashMap,
-    hash::Hash as _,
     num::NonZeroU32,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
