@@ -65,6 +65,8 @@ id_type!(/// A sign-in.
     SessionId, "ses");
 id_type!(/// A service that can be booked.
     ServiceId, "svc");
+id_type!(/// Staff, a room or equipment.
+    ResourceId, "res");
 id_type!(/// A booking.
     BookingId, "bkg");
 id_type!(/// An invitation to join a tenant.

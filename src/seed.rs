@@ -252,6 +252,7 @@ impl DemoService {
             capacity: self.capacity,
             requires_confirmation: self.requires_confirmation,
             active: true,
+            rules: Default::default(),
         }
     }
 }
@@ -275,6 +276,7 @@ async fn add_bookings(
         service: service.id,
         starts_at,
         customer: Some(customer),
+        resource: None,
         notes: None,
     };
     for (index, service) in services.iter().enumerate() {

@@ -4,7 +4,7 @@ use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, Simpl
 
 use super::{
     BookingError as Error, BookingFilter, NewBooking, Transition,
-    loaders::{HistoryOf, PageOf},
+    loaders::{HistoryOf, PageOf, ResourcesOf},
 };
 use crate::{
     graphql::{
@@ -12,6 +12,7 @@ use crate::{
         UserErrorCode, connection, filter_interval, page_cost, parse_id, payload,
     },
     ids::{BookingId, ServiceId, UserId},
+    resources::graphql::Resource,
     services::graphql::Service,
     users::graphql::User,
 };
@@ -106,6 +107,14 @@ impl Booking {
         user.map(User::from).ok_or_else(|| ApiError::Internal(format!("{:?} has no customer", self.key.0)))
     }
 
+    /// Who and what it holds, or held to its end. Empty where its service needs none.
+    async fn resources(&self, ctx: &Context<'_>) -> Result<Vec<Resource>, ApiError> {
+        let work = ctx.work()?;
+        let ids = work.loaders.bookings.load_one(ResourcesOf(self.key.0)).await?.unwrap_or_default();
+        let found = work.loaders.resources.load_many(ids.iter().copied()).await?;
+        Ok(ids.iter().filter_map(|id| found.get(id).cloned().map(Resource::from)).collect())
+    }
+
     /// What happened to it, first step first.
     async fn history(&self, ctx: &Context<'_>) -> Result<Vec<BookingTransition>, ApiError> {
         let steps = ctx.work()?.loaders.bookings.load_one(HistoryOf(self.key.0)).await?;
@@ -125,6 +134,10 @@ pub struct BookingTransition {
     pub at: DateTime,
     /// Why, if it was said.
     pub reason: Option<String>,
+    /// When it was to start before this step moved it. Null for a step that moved nothing.
+    pub moved_from: Option<DateTime>,
+    /// When it was to start after this step moved it. Null for a step that moved nothing.
+    pub moved_to: Option<DateTime>,
     #[graphql(skip)]
     actor: Option<UserId>,
 }
@@ -136,6 +149,8 @@ impl From<Transition> for BookingTransition {
             to_status: step.to.into(),
             at: DateTime(step.at),
             reason: step.reason,
+            moved_from: step.moved.map(|it| DateTime(it.0)),
+            moved_to: step.moved.map(|it| DateTime(it.1)),
             actor: step.actor,
         }
     }
@@ -160,6 +175,8 @@ pub struct BookingFilterInput {
     service_id: Option<ID>,
     /// Only of this customer.
     customer_id: Option<ID>,
+    /// Only those that hold this resource.
+    resource_id: Option<ID>,
     /// Only those that start at this instant or later.
     from: Option<DateTime>,
     /// Only those that start before this instant.
@@ -173,6 +190,7 @@ impl BookingFilterInput {
             statuses: self.status.map(|it| it.into_iter().map(Into::into).collect()),
             service: self.service_id.map(|id| parse_id(&id, "filter.serviceId")).transpose()?,
             customer: self.customer_id.map(|id| parse_id(&id, "filter.customerId")).transpose()?,
+            resource: self.resource_id.map(|id| parse_id(&id, "filter.resourceId")).transpose()?,
             from,
             to,
         })
@@ -188,6 +206,9 @@ pub struct CreateBookingInput {
     starts_at: DateTime,
     /// For whom, when staff book for somebody else; without it the caller is the customer.
     customer_id: Option<ID>,
+    /// Which resource, among those that can serve it; without it whichever is free: the highest priority, and among equals
+    /// the one booked for the least time that day.
+    resource_id: Option<ID>,
     /// At most 2,000 characters.
     notes: Option<String>,
 }
@@ -203,6 +224,17 @@ pub struct UpdateBookingStatusInput {
     version: Option<i32>,
     /// At most 500 characters, kept in the history.
     reason: Option<String>,
+}
+
+/// A booking to be moved.
+#[derive(InputObject)]
+pub struct RescheduleBookingInput {
+    /// Which booking.
+    id: ID,
+    /// When it is to start. It stays as long as it was.
+    starts_at: DateTime,
+    /// The version that the caller has read: `STALE` when it is not the present one.
+    version: Option<i32>,
 }
 
 /// A booking to be called off.
@@ -225,6 +257,13 @@ payload!(
     /// The outcome of `updateBookingStatus`.
     UpdateBookingStatusPayload {
         /// The booking as changed.
+        booking: Booking
+    }
+);
+payload!(
+    /// The outcome of `rescheduleBooking`.
+    RescheduleBookingPayload {
+        /// The booking as moved.
         booking: Booking
     }
 );
@@ -255,6 +294,15 @@ impl From<Error> for Meaning {
             Error::PastWindow(days) => mend(Code::TooFar, "startsAt", &format!("One can book {days} days ahead.")),
             Error::TooLateToCancel(minutes) => {
                 mend(Code::TooSoon, "", &format!("One can cancel until {minutes} minutes before: ask the staff."))
+            }
+            Error::TooLateToMove(minutes) => {
+                mend(Code::TooSoon, "", &format!("One can move it until {minutes} minutes before: ask the staff."))
+            }
+            Error::NotMovable(status) => {
+                mend(Code::InvalidTransition, "", &format!("A booking that is {} cannot be moved.", status.as_str()))
+            }
+            Error::ResourceNotFound => {
+                mend(Code::NotFound, "resourceId", "There is no such resource that can serve this.")
             }
             Error::SlotTaken => mend(Code::SlotTaken, "startsAt", "Another booking holds this time."),
             Error::TooLong(field, most) => mend(Code::Invalid, field, &format!("At most {most} characters.")),
@@ -351,6 +399,7 @@ impl BookingMutation {
             service: parse_id(&input.service_id, "input.serviceId")?,
             starts_at: input.starts_at.0,
             customer: input.customer_id.map(|id| parse_id(&id, "input.customerId")).transpose()?,
+            resource: input.resource_id.map(|id| parse_id(&id, "input.resourceId")).transpose()?,
             notes: input.notes,
         };
         Ok(work.settle(super::book(&work.caller(), new).await.map(Booking::from))?.into())
@@ -367,6 +416,19 @@ impl BookingMutation {
         let work = ctx.work()?;
         let id = parse_id(&input.id, "input.id")?;
         let moved = super::set_status(&work.caller(), id, input.status.into(), input.version, input.reason).await;
+        Ok(work.settle(moved.map(Booking::from))?.into())
+    }
+
+    /// Moves a booking to another time. Where that cannot be had (`SLOT_TAKEN`, `TOO_SOON`, `TOO_FAR`), the old one stays.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    async fn reschedule_booking(
+        &self,
+        ctx: &Context<'_>,
+        input: RescheduleBookingInput,
+    ) -> Result<RescheduleBookingPayload, ApiError> {
+        let work = ctx.work()?;
+        let id = parse_id(&input.id, "input.id")?;
+        let moved = super::reschedule(&work.caller(), id, input.starts_at.0, input.version).await;
         Ok(work.settle(moved.map(Booking::from))?.into())
     }
 

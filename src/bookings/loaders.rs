@@ -1,4 +1,4 @@
-//! Bookings by id, their histories, and pages of customers' bookings: each in one statement a level.
+//! Bookings by id, their histories and resources, and pages of customers' bookings: each in one statement a level.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -7,7 +7,7 @@ use async_graphql::dataloader::Loader;
 use super::{Booking, BookingFilter, BookingKey, Transition};
 use crate::{
     db::{DbError, ScopedTx},
-    ids::{BookingId, UserId},
+    ids::{BookingId, ResourceId, UserId},
     paging::{Page, Slice},
 };
 
@@ -17,6 +17,10 @@ pub struct BookingLoader(pub Arc<ScopedTx>);
 /// Asks for the history of a booking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HistoryOf(pub BookingId);
+
+/// Asks for the resources of a booking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ResourcesOf(pub BookingId);
 
 /// Asks for a page of a customer's bookings.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -46,6 +50,17 @@ impl Loader<HistoryOf> for BookingLoader {
         let ids: Vec<BookingId> = keys.iter().map(|key| key.0).collect();
         let histories = super::histories(&self.0, &ids).await?;
         Ok(histories.into_iter().map(|(id, steps)| (HistoryOf(id), steps)).collect())
+    }
+}
+
+impl Loader<ResourcesOf> for BookingLoader {
+    type Value = Vec<ResourceId>;
+    type Error = DbError;
+
+    async fn load(&self, keys: &[ResourcesOf]) -> Result<HashMap<ResourcesOf, Vec<ResourceId>>, DbError> {
+        let ids: Vec<BookingId> = keys.iter().map(|key| key.0).collect();
+        let resources = super::resources_of(&self.0, &ids).await?;
+        Ok(resources.into_iter().map(|(id, resources)| (ResourcesOf(id), resources)).collect())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Bookings: made, moved through their states, never removed.
 
+mod claims;
 pub mod graphql;
 pub mod loaders;
 mod queries;
@@ -17,11 +18,11 @@ use crate::{
     audit::{self, Changes},
     auth::{Caller, Role},
     db::{Change, DbError, ScopedTx},
-    ids::{BookingId, ServiceId, UserId},
+    ids::{BookingId, ResourceId, ServiceId, UserId},
     money::Money,
     paging::{Page, Slice},
-    services,
-    tenants::{self, BookingRules},
+    services::{self, Service},
+    tenants::{self, Tenant},
     usage::{self, Meter, Period},
     users::{self, UserStatus},
 };
@@ -73,6 +74,20 @@ pub struct Transition {
     pub reason: Option<String>,
     /// When.
     pub at: Timestamp,
+    /// From when to when it was moved, if it was.
+    pub moved: Option<(Timestamp, Timestamp)>,
+}
+
+impl Transition {
+    fn new(
+        from: Option<BookingStatus>,
+        to: BookingStatus,
+        caller: &Caller<'_>,
+        reason: Option<String>,
+        at: Timestamp,
+    ) -> Self {
+        Self { from, to, actor: Some(caller.viewer.user), reason, at, moved: None }
+    }
 }
 
 /// A booking that was changed lately.
@@ -97,6 +112,8 @@ pub struct NewBooking {
     pub starts_at: Timestamp,
     /// For whom; `None` for the caller.
     pub customer: Option<UserId>,
+    /// Which resource, among those that can serve it; `None` takes whichever is free.
+    pub resource: Option<ResourceId>,
     /// For staff.
     pub notes: Option<String>,
 }
@@ -127,6 +144,8 @@ pub struct BookingFilter {
     pub service: Option<ServiceId>,
     /// Only of this customer.
     pub customer: Option<UserId>,
+    /// Only those that hold this resource.
+    pub resource: Option<ResourceId>,
     /// Only those that start at this instant or later.
     pub from: Option<Timestamp>,
     /// Only those that start before this instant.
@@ -158,6 +177,12 @@ pub enum BookingError {
     PastWindow(i32),
     /// The tenant wants customers to cancel so many minutes ahead.
     TooLateToCancel(i32),
+    /// The tenant wants customers to move bookings so many minutes ahead.
+    TooLateToMove(i32),
+    /// A booking in this status cannot be moved.
+    NotMovable(BookingStatus),
+    /// There is no such resource, or none that can serve this.
+    ResourceNotFound,
     /// Every seat is taken at that time.
     SlotTaken,
     /// The notes or the reason are too long: which.
@@ -180,9 +205,8 @@ impl From<DbError> for BookingError {
 
 /// Makes a booking.
 ///
-/// Whether the slot is free is decided by the exclusion constraint alone. The tenant's counter is locked first, in every
-/// booking, so that documents which book several services in different orders wait for each other in turn and never in a
-/// ring.
+/// Whether the slot is free is decided by its claims' exclusion constraint alone. The tenant's counter is locked first, in
+/// every booking, so that documents which book several services in different orders wait for each other in turn.
 ///
 /// # Errors
 /// See [`BookingError`]; nothing is written then.
@@ -204,15 +228,8 @@ pub async fn book(caller: &Caller<'_>, new: NewBooking) -> Result<Booking, Booki
         .remove(&customer)
         .filter(|it| it.status == UserStatus::Active)
         .ok_or(BookingError::CustomerNotFound)?;
-    if new.starts_at <= now {
-        return Err(BookingError::InThePast);
-    }
-    if new.starts_at > now + MAX_AHEAD {
-        return Err(BookingError::TooFar);
-    }
-    if !caller.is_at_least(Role::Staff) {
-        keep_rules(&tenant.booking_rules, new.starts_at, now)?;
-    }
+    let slot = Slot::of(&service, new.starts_at);
+    validate_slot(caller, &service, &tenant, &slot, now)?;
 
     let month = Period::month_of(now, &tenant.time_zone);
     if !usage::count_one(tx, Meter::Bookings, month, tenant.limits.of(Meter::Bookings.as_str())).await? {
@@ -222,8 +239,8 @@ pub async fn book(caller: &Caller<'_>, new: NewBooking) -> Result<Booking, Booki
         id: BookingId::generate(now),
         service: service.id,
         customer,
-        starts_at: new.starts_at,
-        ends_at: new.starts_at + SignedDuration::from_mins(i64::from(service.duration_minutes)),
+        starts_at: slot.starts_at,
+        ends_at: slot.ends_at,
         time_zone: tenant.time_zone,
         status: if service.requires_confirmation { BookingStatus::Pending } else { BookingStatus::Confirmed },
         price: service.price,
@@ -231,9 +248,16 @@ pub async fn book(caller: &Caller<'_>, new: NewBooking) -> Result<Booking, Booki
         version: 1,
         created_at: now,
     };
-    take_seat(tx, &booking, service.capacity).await?;
-    let first_step =
-        Transition { from: None, to: booking.status, actor: Some(caller.viewer.user), reason: None, at: now };
+    match queries::insert(tx, &booking).await {
+        Ok(true) => {}
+        Ok(false) => return Err(BookingError::ServiceNotFound), // Deleted or switched off since it was read.
+        Err(error) if error.violates("bookings_tenant_id_service_id_fkey") => {
+            return Err(BookingError::ServiceNotFound);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    claims::take(tx, &booking, &service, &slot, new.resource).await?;
+    let first_step = Transition::new(None, booking.status, caller, None, now);
     let facts = Changes::default()
         .field("status", serde_json::Value::Null, booking.status.as_str())
         .field("service", serde_json::Value::Null, booking.service.to_string())
@@ -249,34 +273,128 @@ pub async fn book(caller: &Caller<'_>, new: NewBooking) -> Result<Booking, Booki
     Ok(booking)
 }
 
-/// What the tenant asks of customers.
-fn keep_rules(rules: &BookingRules, starts_at: Timestamp, now: Timestamp) -> Result<(), BookingError> {
-    if starts_at < now + SignedDuration::from_mins(i64::from(rules.min_notice_minutes)) {
-        return Err(BookingError::NoticeTooShort(rules.min_notice_minutes));
+/// The time of a booking, and the time for which it holds its resources.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot {
+    /// The first instant of it.
+    pub starts_at: Timestamp,
+    /// The first instant after it.
+    pub ends_at: Timestamp,
+    /// The first instant for which resources are held.
+    pub blocked_from: Timestamp,
+    /// The first instant after that.
+    pub blocked_to: Timestamp,
+}
+
+impl Slot {
+    /// Of a service, from this instant on.
+    fn of(service: &Service, starts_at: Timestamp) -> Self {
+        let minutes = |minutes: i32| SignedDuration::from_mins(i64::from(minutes));
+        let ends_at = starts_at + minutes(service.duration_minutes);
+        Self {
+            starts_at,
+            ends_at,
+            blocked_from: starts_at - minutes(service.rules.buffer_before_minutes),
+            blocked_to: ends_at + minutes(service.rules.buffer_after_minutes),
+        }
     }
-    if starts_at > now + SignedDuration::from_hours(24 * i64::from(rules.max_ahead_days)) {
-        return Err(BookingError::PastWindow(rules.max_ahead_days));
+}
+
+/// Whether the rules of the service and its tenant allow a booking at this time: what everything asks that makes or moves
+/// one. What is taken is for the claims to say.
+///
+/// Staff may book whenever they like, as long as it is neither over nor out of reach.
+fn validate_slot(
+    caller: &Caller<'_>,
+    service: &Service,
+    tenant: &Tenant,
+    slot: &Slot,
+    now: Timestamp,
+) -> Result<(), BookingError> {
+    if slot.starts_at <= now {
+        return Err(BookingError::InThePast);
+    }
+    if slot.starts_at > now + MAX_AHEAD {
+        return Err(BookingError::TooFar);
+    }
+    if caller.is_at_least(Role::Staff) {
+        return Ok(());
+    }
+    let notice = service.rules.min_notice_minutes.unwrap_or(tenant.booking_rules.min_notice_minutes);
+    if slot.starts_at < now + SignedDuration::from_mins(i64::from(notice)) {
+        return Err(BookingError::NoticeTooShort(notice));
+    }
+    let days = service.rules.max_ahead_days.unwrap_or(tenant.booking_rules.max_ahead_days);
+    if slot.starts_at > now + SignedDuration::from_hours(24 * i64::from(days)) {
+        return Err(BookingError::PastWindow(days));
     }
     Ok(())
 }
 
-/// Takes the first free seat. One attempt for each seat: a customer cannot see which seats others hold, so only the
-/// constraint can tell.
-async fn take_seat(tx: &ScopedTx, booking: &Booking, capacity: i32) -> Result<(), BookingError> {
-    for seat in 0..i16::try_from(capacity).unwrap_or(i16::MAX) {
-        match queries::insert(tx, booking, seat).await {
-            Ok(true) => return Ok(()),
-            Ok(false) => {}
-            // Deleted since it was read.
-            Err(error) if error.violates("bookings_tenant_id_service_id_fkey") => {
-                return Err(BookingError::ServiceNotFound);
-            }
-            Err(error) => return Err(error.into()),
+/// Moves a booking to another time, and returns it as it then is. Where the new time cannot be had, the old one stays.
+///
+/// It keeps its resources as long as they are free then, and takes others where they are not. A customer's booking of a
+/// service that wants to be confirmed waits for that again.
+///
+/// # Errors
+/// See [`BookingError`]; nothing is written then.
+pub async fn reschedule(
+    caller: &Caller<'_>,
+    id: BookingId,
+    starts_at: Timestamp,
+    version: Option<i32>,
+) -> Result<Booking, BookingError> {
+    let (tx, now) = (caller.tx, caller.clock.now());
+    let before = queries::by_ids(tx, &[id]).await?.remove(&id).ok_or(BookingError::NotFound)?;
+    if version.is_some_and(|version| version != before.version) {
+        return Err(BookingError::Stale);
+    }
+    if !matches!(before.status, BookingStatus::Pending | BookingStatus::Confirmed) {
+        return Err(BookingError::NotMovable(before.status));
+    }
+    let (service_ids, is_staff) = ([before.service], caller.is_at_least(Role::Staff));
+    let (services, tenant) = futures_util::join!(services::by_ids(tx, &service_ids), tenants::current(tx));
+    let (mut services, tenant) = (services?, tenant?);
+    let service = services.remove(&before.service).filter(|it| it.active).ok_or(BookingError::ServiceNotFound)?;
+    if !is_staff {
+        if before.starts_at <= now {
+            return Err(BookingError::HasBegun);
+        }
+        let rules = &service.rules;
+        let cancelling = rules.cancel_notice_minutes.unwrap_or(tenant.booking_rules.cancel_notice_minutes);
+        let notice = rules.reschedule_notice_minutes.unwrap_or(cancelling);
+        if before.starts_at < now + SignedDuration::from_mins(i64::from(notice)) {
+            return Err(BookingError::TooLateToMove(notice));
         }
     }
-    // Every seat is taken, or the service went away meanwhile.
-    let service = services::by_ids(tx, &[booking.service]).await?.remove(&booking.service);
-    Err(if service.is_some_and(|it| it.active) { BookingError::SlotTaken } else { BookingError::ServiceNotFound })
+    // As long as it was agreed, whatever the service takes by now.
+    let agreed = before.ends_at.duration_since(before.starts_at);
+    let mut slot = Slot::of(&service, starts_at);
+    let longer = (starts_at + agreed).duration_since(slot.ends_at);
+    slot.ends_at += longer;
+    slot.blocked_to += longer;
+    validate_slot(caller, &service, &tenant, &slot, now)?;
+    let status = if service.requires_confirmation && !is_staff { BookingStatus::Pending } else { before.status };
+    if !queries::update_time(tx, &before, &slot, &tenant.time_zone, status, now).await? {
+        return Err(BookingError::Stale);
+    }
+    let booking = queries::by_ids(tx, &[id]).await?.remove(&id).ok_or(BookingError::NotFound)?;
+    claims::move_to(tx, &booking, &service, &slot).await?;
+    let step = Transition {
+        moved: Some((before.starts_at, booking.starts_at)),
+        ..Transition::new(Some(before.status), booking.status, caller, None, now)
+    };
+    let changes = Changes::default()
+        .field("starts_at", before.starts_at.to_string(), booking.starts_at.to_string())
+        .field("status", before.status.as_str(), booking.status.as_str());
+    let (written, event) = futures_util::join!(
+        queries::insert_transition(tx, &booking, &step),
+        audit::record(caller, "bookings.reschedule", "booking", Some(id.0), changes)
+    );
+    written?;
+    event?;
+    tx.announce(booking.change());
+    Ok(booking)
 }
 
 /// Moves a booking to another status, and returns it as it then is.
@@ -312,7 +430,12 @@ pub async fn set_status(
         return Err(BookingError::HasBegun);
     }
     if !is_staff {
-        let notice = tenants::current(tx).await?.booking_rules.cancel_notice_minutes;
+        let own = services::by_ids(tx, &[before.service]).await?.remove(&before.service);
+        let own = own.and_then(|it| it.rules.cancel_notice_minutes);
+        let notice = match own {
+            Some(notice) => notice,
+            None => tenants::current(tx).await?.booking_rules.cancel_notice_minutes,
+        };
         if before.starts_at < now + SignedDuration::from_mins(i64::from(notice)) {
             return Err(BookingError::TooLateToCancel(notice));
         }
@@ -321,7 +444,10 @@ pub async fn set_status(
         return Err(BookingError::NotYet);
     }
     let booking = queries::update_status(tx, &before, to, now).await?.ok_or(BookingError::Stale)?;
-    let step = Transition { from: Some(before.status), to, actor: Some(caller.viewer.user), reason, at: now };
+    if !to.holds_time() {
+        claims::let_go(tx, id).await?;
+    }
+    let step = Transition::new(Some(before.status), to, caller, reason, now);
     let changes = Changes::default().field("status", before.status.as_str(), to.as_str()).personal(
         booking.customer.0,
         "reason",
@@ -384,6 +510,14 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingI
 /// When the statement fails.
 pub async fn changed_since(tx: &ScopedTx, since: Timestamp) -> Result<Vec<Changed>, DbError> {
     queries::changed_since(tx, since).await
+}
+
+/// The resources that each of these bookings holds, or held to its end.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn resources_of(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Vec<ResourceId>>, DbError> {
+    queries::resources_of(tx, ids).await
 }
 
 /// The history of each of these bookings, first step first.

@@ -6,11 +6,15 @@
 use std::collections::HashMap;
 
 use jiff::{Timestamp, tz::TimeZone};
+use uuid::Uuid;
 
-use super::{Booking, BookingFilter, BookingKey, BookingOrder, BookingStatus, Changed, Transition};
+use super::{
+    Booking, BookingFilter, BookingKey, BookingOrder, BookingStatus, Changed, Slot, Transition,
+    claims::{Claim, Held},
+};
 use crate::{
     db::{DbError, Row, ScopedTx},
-    ids::{BookingId, UserId, uuid_v7},
+    ids::{BookingId, ResourceId, UserId, uuid_v7},
     money::Money,
     paging::Page,
 };
@@ -41,29 +45,23 @@ impl Booking {
     }
 }
 
-/// Inserts a booking, or returns `false` when another one holds the seat at that time, or the service has it no more.
-///
-/// The overlap must not raise: an error would abort the transaction that every other resolver uses. And `on conflict`
-/// never waits for another booking while holding its own row (it inserts speculatively), so contention cannot end in a
-/// deadlock, as it can with a plain insert: no lock has to be taken before.
-pub async fn insert(tx: &ScopedTx, booking: &Booking, seat: i16) -> Result<bool, DbError> {
+/// Inserts a booking, or returns `false` when the service cannot be booked any more. What it holds are its claims.
+pub async fn insert(tx: &ScopedTx, booking: &Booking) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
             "-- bookings.insert
             insert into bookings
-              (tenant_id, id, service_id, customer_id, seat, starts_at, ends_at, time_zone, status, price_minor, currency,
+              (tenant_id, id, service_id, customer_id, starts_at, ends_at, time_zone, status, price_minor, currency,
                notes, created_at, updated_at)
-            select $1, $2::uuid, s.id, $4::uuid, $5::smallint, $6::timestamptz, $7::timestamptz, $8::text, $9::text,
-                   $10::bigint, $11::text, $12::text, $13::timestamptz, $13
-              from services s where s.tenant_id = $1 and s.id = $3 and s.active and s.capacity > $5
-            on conflict do nothing
+            select $1, $2::uuid, s.id, $4::uuid, $5::timestamptz, $6::timestamptz, $7::text, $8::text, $9::bigint,
+                   $10::text, $11::text, $12::timestamptz, $12
+              from services s where s.tenant_id = $1 and s.id = $3 and s.active
             returning true",
             &[
                 &tx.tenant(),
                 &booking.id,
                 &booking.service,
                 &booking.customer,
-                &seat,
                 &booking.starts_at,
                 &booking.ends_at,
                 &booking.time_zone.iana_name().unwrap_or("UTC"),
@@ -76,6 +74,125 @@ pub async fn insert(tx: &ScopedTx, booking: &Booking, seat: i16) -> Result<bool,
         )
         .await?;
     Ok(row.is_some())
+}
+
+/// Lets one transaction at a time claim any of these, in the order of their ids, until it ends.
+pub async fn lock_claimable(tx: &ScopedTx, ids: &[Uuid]) -> Result<(), DbError> {
+    tx.execute(
+        "-- bookings.lock_claimable
+        select pg_advisory_xact_lock(hashtextextended('claims of ' || $1::uuid::text || it.id::text, 0))
+          from (select id from unnest($2::uuid[]) as it (id) order by id) it",
+        &[&tx.tenant(), &ids],
+    )
+    .await
+}
+
+/// What is held of these in a time, by whomever.
+pub async fn held(tx: &ScopedTx, ids: &[Uuid], from: Timestamp, to: Timestamp) -> Result<Vec<Held>, DbError> {
+    let rows = tx
+        .query(
+            "-- bookings.held (tenant_id = $1)
+            select claimed_id, lane, blocked_from, blocked_to from claimed_times($1, $2, $3, $4)",
+            &[&tx.tenant(), &ids, &from, &to],
+        )
+        .await?;
+    let read = |row: &Row| Held { claimed: row.get(0), lane: row.get(1), from: row.get(2), to: row.get(3) };
+    Ok(rows.iter().map(read).collect())
+}
+
+/// Claims all of this, or returns `false` when something else holds a part of it.
+///
+/// The overlap must not raise: an error would abort the transaction that every other resolver uses. And `on conflict`
+/// inserts speculatively, so that it waits for nobody while holding a row of its own.
+pub async fn insert_claims(tx: &ScopedTx, booking: &Booking, slot: &Slot, claims: &[Claim]) -> Result<bool, DbError> {
+    let ids: Vec<Uuid> = claims.iter().map(|_| uuid_v7(slot.starts_at)).collect();
+    let parts = claims.iter().map(|it| match it {
+        Claim::Resource(id) => (Some(id.0), 0),
+        Claim::Seat(lane) => (None, *lane),
+    });
+    let (resources, lanes): (Vec<Option<Uuid>>, Vec<i16>) = parts.unzip();
+    let rows = tx
+        .query(
+            "-- bookings.insert_claims
+            insert into booking_claims
+              (tenant_id, id, booking_id, customer_id, resource_id, service_id, lane, blocked_from, blocked_to)
+            select $1, c.id, $2::uuid, $3::uuid, c.resource_id, case when c.resource_id is null then $4::uuid end, c.lane,
+                   $5::timestamptz, $6::timestamptz
+              from unnest($7::uuid[], $8::uuid[], $9::smallint[]) as c (id, resource_id, lane)
+            on conflict do nothing
+            returning true",
+            &[
+                &tx.tenant(),
+                &booking.id,
+                &booking.customer,
+                &booking.service,
+                &slot.blocked_from,
+                &slot.blocked_to,
+                &ids,
+                &resources,
+                &lanes,
+            ],
+        )
+        .await?;
+    Ok(rows.len() == claims.len())
+}
+
+/// Lets go what a booking holds.
+pub async fn let_go(tx: &ScopedTx, booking: BookingId) -> Result<(), DbError> {
+    tx.execute(
+        "-- bookings.let_go
+        update booking_claims set active = false where tenant_id = $1 and booking_id = $2 and active",
+        &[&tx.tenant(), &booking],
+    )
+    .await
+}
+
+/// The resources of each booking: those that it holds, or held last.
+pub async fn resources_of(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Vec<ResourceId>>, DbError> {
+    let rows = tx
+        .query(
+            "-- bookings.resources_of
+            select distinct on (c.booking_id, r.kind) c.booking_id, c.resource_id
+              from booking_claims c join resources r on r.tenant_id = c.tenant_id and r.id = c.resource_id
+             where c.tenant_id = $1 and c.booking_id = any ($2)
+             order by c.booking_id, r.kind, c.active desc, c.id desc",
+            &[&tx.tenant(), &ids],
+        )
+        .await?;
+    let mut resources: HashMap<BookingId, Vec<ResourceId>> = HashMap::new();
+    for row in &rows {
+        resources.entry(row.get(0)).or_default().push(row.get(1));
+    }
+    Ok(resources)
+}
+
+/// Moves a booking that is still as it was read; `false` when it is not, or may not be changed.
+pub async fn update_time(
+    tx: &ScopedTx,
+    before: &Booking,
+    slot: &Slot,
+    zone: &TimeZone,
+    status: BookingStatus,
+    now: Timestamp,
+) -> Result<bool, DbError> {
+    let row = tx
+        .query_one(
+            "-- bookings.update_time (tenant_id = $1)
+            select move_booking($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            &[
+                &tx.tenant(),
+                &before.id,
+                &before.version,
+                &before.status.as_str(),
+                &slot.starts_at,
+                &slot.ends_at,
+                &zone.iana_name().unwrap_or("UTC"),
+                &status.as_str(),
+                &now,
+            ],
+        )
+        .await?;
+    Ok(row.get(0))
 }
 
 /// Changes the status of a booking that is still as it was read; `None` when it is not, or may not be changed.
@@ -105,8 +222,8 @@ pub async fn insert_transition(tx: &ScopedTx, booking: &Booking, step: &Transiti
     tx.execute(
         "-- bookings.insert_transition
         insert into booking_transitions
-          (tenant_id, id, booking_id, customer_id, from_status, to_status, actor_id, reason, at)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+          (tenant_id, id, booking_id, customer_id, from_status, to_status, actor_id, reason, at, moved_from, moved_to)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         &[
             &tx.tenant(),
             &uuid_v7(step.at),
@@ -117,6 +234,8 @@ pub async fn insert_transition(tx: &ScopedTx, booking: &Booking, step: &Transiti
             &step.actor,
             &step.reason,
             &step.at,
+            &step.moved.map(|it| it.0),
+            &step.moved.map(|it| it.1),
         ],
     )
     .await
@@ -143,7 +262,7 @@ pub async fn histories(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<Booki
     let rows = tx
         .query(
             "-- bookings.histories
-            select booking_id, from_status, to_status, actor_id, reason, at
+            select booking_id, from_status, to_status, actor_id, reason, at, moved_from, moved_to
               from booking_transitions
              where tenant_id = $1 and booking_id = any ($2)
              order by booking_id, at, id",
@@ -158,12 +277,13 @@ pub async fn histories(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<Booki
             actor: row.get(3),
             reason: row.get(4),
             at: row.get(5),
+            moved: row.get::<_, Option<Timestamp>>(6).zip(row.get(7)),
         });
     }
     Ok(histories)
 }
 
-/// Which rows of `bookings b` a filter and two bounds leave. `$2` to `$10`.
+/// Which rows of `bookings b` a filter and two bounds leave. `$2` to `$10`, and `$12`.
 macro_rules! where_filter {
     ($key:literal) => {
         concat!(
@@ -173,6 +293,9 @@ macro_rules! where_filter {
                and ($4::uuid is null or b.customer_id = $4)
                and ($5::timestamptz is null or b.starts_at >= $5)
                and ($6::timestamptz is null or b.starts_at < $6)
+               and ($12::uuid is null or exists (
+                 select from booking_claims c
+                  where c.tenant_id = $1 and c.booking_id = b.id and c.resource_id = $12 and c.active))
                and ($7::timestamptz is null or (b.",
             $key,
             ", b.id) > ($7, $8::uuid))
@@ -235,6 +358,7 @@ pub async fn list(
                 &upper_key,
                 &upper_id,
                 &page.fetch(),
+                &filter.resource,
             ],
         )
         .await?;
@@ -247,7 +371,7 @@ macro_rules! of_customers_sql {
             "-- bookings.of_customers
             select ",
             columns!(),
-            " from unnest($12::uuid[]) as c (id)
+            " from unnest($13::uuid[]) as c (id)
               cross join lateral (
                 select * from bookings b where b.customer_id = c.id and",
             where_filter!("starts_at"),
@@ -289,6 +413,7 @@ pub async fn of_customers(
                 &before,
                 &before_id,
                 &page.fetch(),
+                &filter.resource,
                 &customers,
             ],
         )

@@ -52,6 +52,11 @@ impl BookingStatus {
         }
     }
 
+    /// Whether a booking that stands here keeps its time from others.
+    pub fn holds_time(self) -> bool {
+        !matches!(self, Self::Cancelled | Self::Rejected | Self::Expired)
+    }
+
     /// Whether a booking can go from here to there. The last five are ends.
     pub fn leads_to(self, to: Self) -> bool {
         match self {

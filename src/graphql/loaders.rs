@@ -6,8 +6,8 @@ use async_graphql::dataloader::{DataLoader, HashMapCache, Loader};
 
 use super::batching::LoadQueue;
 use crate::{
-    bookings::loaders::BookingLoader, db::ScopedTx, services::loaders::ServiceLoader, telemetry,
-    tenants::loaders::TenantLoader, users::loaders::UserLoader,
+    bookings::loaders::BookingLoader, db::ScopedTx, resources::loaders::ResourceLoader,
+    services::loaders::ServiceLoader, telemetry, tenants::loaders::TenantLoader, users::loaders::UserLoader,
 };
 
 /// A loader with the cache of its request.
@@ -35,7 +35,9 @@ pub struct Loaders {
     pub tenants: Cached<TenantLoader>,
     /// Users by id.
     pub users: Cached<UserLoader>,
-    /// Services by id.
+    /// Resources by id.
+    pub resources: Cached<ResourceLoader>,
+    /// Services by id, and the resources of each.
     pub services: Cached<ServiceLoader>,
     /// Bookings by id, histories, and pages of customers' bookings.
     pub bookings: Cached<BookingLoader>,
@@ -47,6 +49,7 @@ impl Loaders {
         Self {
             tenants: cached("tenants", TenantLoader(tx.clone()), queue),
             users: cached("users", UserLoader(tx.clone()), queue),
+            resources: cached("resources", ResourceLoader(tx.clone()), queue),
             services: cached("services", ServiceLoader(tx.clone()), queue),
             bookings: cached("bookings", BookingLoader(tx.clone()), queue),
         }

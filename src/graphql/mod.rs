@@ -38,6 +38,7 @@ use crate::{
     bookings::subscriptions::BookingSubscription,
     invitations::graphql::{Invitation, InvitationMutation, InvitationQuery},
     platform::graphql::{PlatformEvent, PlatformMutation, PlatformQuery, PlatformTenant},
+    resources::graphql::{Resource, ResourceMutation, ResourceQuery},
     services::graphql::{Service, ServiceMutation, ServiceQuery},
     tenants::graphql::{TenantMutation, TenantQuery},
     users::graphql::{User, UserMutation, UserQuery},
@@ -55,6 +56,7 @@ pub struct Query(
     TenantQuery,
     UserQuery,
     InvitationQuery,
+    ResourceQuery,
     ServiceQuery,
     BookingQuery,
     BillingQuery,
@@ -68,6 +70,7 @@ pub struct Mutation(
     TenantMutation,
     UserMutation,
     InvitationMutation,
+    ResourceMutation,
     ServiceMutation,
     BookingMutation,
     PlatformMutation,
@@ -108,6 +111,7 @@ pub fn schema(limits: Limits, introspects: bool) -> ApiSchema {
         .override_output_type_description::<Connection<Cursor, Invitation>>("A page of invitations.")
         .override_output_type_description::<Connection<Cursor, PlatformEvent>>("A page of the platform's log.")
         .override_output_type_description::<Connection<Cursor, PlatformTenant>>("A page of tenants.")
+        .override_output_type_description::<Connection<Cursor, Resource>>("A page of resources.")
         .override_output_type_description::<Connection<Cursor, Service>>("A page of services.")
         .override_output_type_description::<Connection<Cursor, User>>("A page of users.");
     if introspects { builder.finish() } else { builder.disable_introspection().finish() }

@@ -5,7 +5,8 @@ use async_graphql::{Context, ID, Interface, Object};
 use super::{ApiError, ContextExt, STATEMENT_COST};
 use crate::{
     bookings::graphql::Booking,
-    ids::{BookingId, ServiceId, TenantId, UserId},
+    ids::{BookingId, ResourceId, ServiceId, TenantId, UserId},
+    resources::graphql::Resource,
     services::graphql::Service,
     tenants::graphql::Tenant,
     users::graphql::User,
@@ -23,6 +24,8 @@ pub enum Node {
     Tenant(Tenant),
     /// A user.
     User(User),
+    /// A resource.
+    Resource(Resource),
     /// A service.
     Service(Service),
     /// A booking.
@@ -60,6 +63,8 @@ async fn find(ctx: &Context<'_>, id: &ID, argument: &'static str) -> Result<Opti
     let work = ctx.work()?;
     if let Ok(id) = id.parse::<BookingId>() {
         Ok(crate::bookings::graphql::find(ctx, id).await?.map(Node::Booking))
+    } else if let Ok(id) = id.parse::<ResourceId>() {
+        Ok(crate::resources::graphql::find(ctx, id).await?.map(Node::Resource))
     } else if let Ok(id) = id.parse::<ServiceId>() {
         Ok(crate::services::graphql::find(ctx, id).await?.map(Node::Service))
     } else if let Ok(id) = id.parse::<UserId>() {
@@ -67,6 +72,6 @@ async fn find(ctx: &Context<'_>, id: &ID, argument: &'static str) -> Result<Opti
     } else if let Ok(id) = id.parse::<TenantId>() {
         Ok(work.loaders.tenants.load_one(id).await?.map(|it| Node::Tenant(it.into())))
     } else {
-        Err(ApiError::bad_input(argument, "must be an id of a tenant, user, service or booking"))
+        Err(ApiError::bad_input(argument, "must be an id of a tenant, user, resource, service or booking"))
     }
 }

@@ -1,8 +1,10 @@
 //! Services in the API.
 
-use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject, connection::Connection};
+use async_graphql::{
+    ComplexObject, Context, ID, InputObject, MaybeUndefined, Object, SimpleObject, connection::Connection,
+};
 
-use super::{Deleted, Draft, Patch, ServiceError as Error, ServiceFilter};
+use super::{Deleted, Draft, Patch, Rules, RulesPatch, ServiceError as Error, ServiceFilter, loaders::LinksOf};
 use crate::{
     auth::Role,
     graphql::{
@@ -10,10 +12,12 @@ use crate::{
         connection, page_cost, parse_id, payload,
     },
     ids::ServiceId,
+    resources::graphql::Resource,
 };
 
 /// Something that can be booked.
 #[derive(Clone, SimpleObject)]
+#[graphql(complex)]
 pub struct Service {
     /// TypeID with the prefix `svc`.
     pub id: ID,
@@ -31,6 +35,31 @@ pub struct Service {
     pub requires_confirmation: bool,
     /// Whether it can be booked. Customers see inactive services only through their own bookings.
     pub active: bool,
+    /// Minutes before its start for which a booking holds its resources.
+    pub buffer_before_minutes: i32,
+    /// Minutes after its end for which a booking holds its resources.
+    pub buffer_after_minutes: i32,
+    /// Minutes before its start until which a customer can book. Null: as the tenant says.
+    pub min_notice_minutes: Option<i32>,
+    /// Days ahead that a customer can book. Null: as the tenant says.
+    pub max_ahead_days: Option<i32>,
+    /// Minutes before its start until which a customer can cancel. Null: as the tenant says.
+    pub cancel_notice_minutes: Option<i32>,
+    /// Minutes before its start until which a customer can move a booking. Null: as for cancelling.
+    pub reschedule_notice_minutes: Option<i32>,
+    #[graphql(skip)]
+    key: ServiceId,
+}
+
+#[ComplexObject]
+impl Service {
+    /// Who and what can serve it, those taken first in front: a booking takes one of each kind. Empty where it needs none.
+    async fn resources(&self, ctx: &Context<'_>) -> Result<Vec<Resource>, ApiError> {
+        let work = ctx.work()?;
+        let links = work.loaders.services.load_one(LinksOf(self.key)).await?.unwrap_or_default();
+        let found = work.loaders.resources.load_many(links.iter().map(|it| it.resource)).await?;
+        Ok(links.iter().filter_map(|it| found.get(&it.resource).cloned().map(Resource::from)).collect())
+    }
 }
 
 impl From<super::Service> for Service {
@@ -44,6 +73,13 @@ impl From<super::Service> for Service {
             capacity: service.capacity,
             requires_confirmation: service.requires_confirmation,
             active: service.active,
+            buffer_before_minutes: service.rules.buffer_before_minutes,
+            buffer_after_minutes: service.rules.buffer_after_minutes,
+            min_notice_minutes: service.rules.min_notice_minutes,
+            max_ahead_days: service.rules.max_ahead_days,
+            cancel_notice_minutes: service.rules.cancel_notice_minutes,
+            reschedule_notice_minutes: service.rules.reschedule_notice_minutes,
+            key: service.id,
         }
     }
 }
@@ -75,6 +111,20 @@ pub struct CreateServiceInput {
     /// Whether a booking waits as `PENDING` until staff confirm it.
     #[graphql(default = false)]
     requires_confirmation: bool,
+    /// Minutes before its start for which a booking holds its resources, at most 1,440.
+    #[graphql(default = 0)]
+    buffer_before_minutes: i32,
+    /// Minutes after its end for which a booking holds its resources, at most 1,440.
+    #[graphql(default = 0)]
+    buffer_after_minutes: i32,
+    /// Minutes before its start until which a customer can book, at most 525,600; the tenant's rule where it is left out.
+    min_notice_minutes: Option<i32>,
+    /// Days ahead that a customer can book, 1 to 732; the tenant's rule where it is left out.
+    max_ahead_days: Option<i32>,
+    /// Minutes before its start until which a customer can cancel, at most 525,600; the tenant's rule where it is left out.
+    cancel_notice_minutes: Option<i32>,
+    /// Minutes before its start until which a customer can move a booking; as for cancelling where it is left out.
+    reschedule_notice_minutes: Option<i32>,
 }
 
 /// What to change of a service. Fields that are left out stay as they are.
@@ -96,6 +146,37 @@ pub struct UpdateServiceInput {
     requires_confirmation: Option<bool>,
     /// Whether it can be booked.
     active: Option<bool>,
+    /// Minutes before its start for which a booking holds its resources, at most 1,440. Bookings that stand keep theirs.
+    buffer_before_minutes: Option<i32>,
+    /// Minutes after its end for which a booking holds its resources, at most 1,440. Bookings that stand keep theirs.
+    buffer_after_minutes: Option<i32>,
+    /// Minutes before its start until which a customer can book, at most 525,600; null takes the tenant's rule.
+    min_notice_minutes: MaybeUndefined<i32>,
+    /// Days ahead that a customer can book, 1 to 732; null takes the tenant's rule.
+    max_ahead_days: MaybeUndefined<i32>,
+    /// Minutes before its start until which a customer can cancel, at most 525,600; null takes the tenant's rule.
+    cancel_notice_minutes: MaybeUndefined<i32>,
+    /// Minutes before its start until which a customer can move a booking; null: as for cancelling.
+    reschedule_notice_minutes: MaybeUndefined<i32>,
+}
+
+/// A resource that can serve a service.
+#[derive(InputObject)]
+pub struct ServiceResourceInput {
+    /// Which resource.
+    resource_id: ID,
+    /// Taken first where it is higher, 0 to 100; among equals the least loaded.
+    #[graphql(default = 0)]
+    priority: i32,
+}
+
+/// Which resources can serve a service.
+#[derive(InputObject)]
+pub struct SetServiceResourcesInput {
+    /// Which service.
+    service_id: ID,
+    /// All of them, at most 100. A booking takes one of each kind; none means that the service needs none.
+    resources: Vec<ServiceResourceInput>,
 }
 
 /// Which service to delete.
@@ -116,6 +197,14 @@ payload!(
     /// The outcome of `updateService`.
     UpdateServicePayload {
         /// The service as changed.
+        service: Service
+    }
+);
+
+payload!(
+    /// The outcome of `setServiceResources`.
+    SetServiceResourcesPayload {
+        /// The service.
         service: Service
     }
 );
@@ -143,8 +232,23 @@ impl From<Error> for Meaning {
             Error::SeatsInUse => {
                 mend(UserErrorCode::InUse, "capacity", "Bookings to come hold more seats than that: move them first.")
             }
+            Error::ResourceNotFound(place) => {
+                mend(UserErrorCode::NotFound, &format!("resources.{place}.resourceId"), "There is no such resource.")
+            }
+            Error::SeatsAndResources => {
+                mend(UserErrorCode::Invalid, "", "A service with resources has a capacity of 1: each is there once.")
+            }
             Error::Db(error) => error.into(),
         }
+    }
+}
+
+/// A field that may be left out, or taken away.
+fn patched<T>(field: MaybeUndefined<T>) -> Option<Option<T>> {
+    match field {
+        MaybeUndefined::Undefined => None,
+        MaybeUndefined::Null => Some(None),
+        MaybeUndefined::Value(value) => Some(Some(value)),
     }
 }
 
@@ -215,6 +319,14 @@ impl ServiceMutation {
             capacity: input.capacity,
             requires_confirmation: input.requires_confirmation,
             active: true,
+            rules: Rules {
+                buffer_before_minutes: input.buffer_before_minutes,
+                buffer_after_minutes: input.buffer_after_minutes,
+                min_notice_minutes: input.min_notice_minutes,
+                max_ahead_days: input.max_ahead_days,
+                cancel_notice_minutes: input.cancel_notice_minutes,
+                reschedule_notice_minutes: input.reschedule_notice_minutes,
+            },
         };
         Ok(work.settle(super::create(&work.caller(), draft).await.map(Service::from))?.into())
     }
@@ -231,17 +343,38 @@ impl ServiceMutation {
         let patch = Patch {
             price: input.price.map(|price| price.read("input.price")).transpose()?,
             name: input.name,
-            description: match input.description {
-                MaybeUndefined::Undefined => None,
-                MaybeUndefined::Null => Some(None),
-                MaybeUndefined::Value(text) => Some(Some(text)),
-            },
+            description: patched(input.description),
             duration_minutes: input.duration_minutes,
             capacity: input.capacity,
             requires_confirmation: input.requires_confirmation,
             active: input.active,
+            rules: RulesPatch {
+                buffer_before_minutes: input.buffer_before_minutes,
+                buffer_after_minutes: input.buffer_after_minutes,
+                min_notice_minutes: patched(input.min_notice_minutes),
+                max_ahead_days: patched(input.max_ahead_days),
+                cancel_notice_minutes: patched(input.cancel_notice_minutes),
+                reschedule_notice_minutes: patched(input.reschedule_notice_minutes),
+            },
         };
         Ok(work.settle(super::update(&work.caller(), id, patch).await.map(Service::from))?.into())
+    }
+
+    /// Says which resources can serve a service, in place of those that could. Bookings that stand keep theirs.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    async fn set_service_resources(
+        &self,
+        ctx: &Context<'_>,
+        input: SetServiceResourcesInput,
+    ) -> Result<SetServiceResourcesPayload, ApiError> {
+        let work = ctx.work()?;
+        let id = parse_id(&input.service_id, "input.serviceId")?;
+        let read = |it: &ServiceResourceInput| {
+            let resource = parse_id(&it.resource_id, "input.resources.resourceId")?;
+            Ok::<_, ApiError>((resource, i16::try_from(it.priority).unwrap_or(-1)))
+        };
+        let resources = input.resources.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        Ok(work.settle(super::set_resources(&work.caller(), id, &resources).await.map(Service::from))?.into())
     }
 
     /// Deletes a service that was never booked. One with bookings is deactivated instead, which is reported as `IN_USE`.

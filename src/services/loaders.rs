@@ -1,10 +1,10 @@
-//! Services by id, in one statement a level.
+//! Services by id, and the resources of each: in one statement a level.
 
 use std::{collections::HashMap, sync::Arc};
 
 use async_graphql::dataloader::Loader;
 
-use super::Service;
+use super::{Link, Service};
 use crate::{
     db::{DbError, ScopedTx},
     ids::ServiceId,
@@ -19,5 +19,20 @@ impl Loader<ServiceId> for ServiceLoader {
 
     async fn load(&self, ids: &[ServiceId]) -> Result<HashMap<ServiceId, Service>, DbError> {
         super::by_ids(&self.0, ids).await
+    }
+}
+
+/// Asks for the resources that can serve a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LinksOf(pub ServiceId);
+
+impl Loader<LinksOf> for ServiceLoader {
+    type Value = Vec<Link>;
+    type Error = DbError;
+
+    async fn load(&self, keys: &[LinksOf]) -> Result<HashMap<LinksOf, Vec<Link>>, DbError> {
+        let ids: Vec<ServiceId> = keys.iter().map(|key| key.0).collect();
+        let links = super::links(&self.0, &ids).await?;
+        Ok(links.into_iter().map(|(id, links)| (LinksOf(id), links)).collect())
     }
 }

@@ -14,9 +14,10 @@ use crate::{
     audit::{self, Changes},
     auth::{Caller, Role},
     db::{DbError, Row, ScopedTx},
-    ids::ServiceId,
+    ids::{ResourceId, ServiceId},
     money::{Currency, Money},
     paging::{Page, Slice},
+    resources::{self, ResourceKind},
     tenants,
 };
 
@@ -28,6 +29,15 @@ pub const MAX_DESCRIPTION: usize = 5_000;
 pub const MAX_DURATION_MINUTES: i32 = 1_440;
 /// Most seats.
 pub const MAX_CAPACITY: i32 = 100;
+
+/// Longest buffer: one day.
+pub const MAX_BUFFER_MINUTES: i32 = 1_440;
+/// Longest notice: a year.
+pub const MAX_NOTICE_MINUTES: i32 = 525_600;
+/// Furthest ahead: two years.
+pub const MAX_AHEAD_DAYS: i32 = 732;
+/// Most resources of a service.
+pub const MAX_LINKS: usize = 100;
 
 /// Something that can be booked.
 #[derive(Clone, Debug)]
@@ -48,8 +58,40 @@ pub struct Service {
     pub requires_confirmation: bool,
     /// Whether it can be booked.
     pub active: bool,
+    /// What it asks for beside its duration.
+    pub rules: Rules,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+/// What a service asks for beside its duration. `None` takes the tenant's rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Minutes before its start for which a booking holds its resources.
+    pub buffer_before_minutes: i32,
+    /// Minutes after its end for which a booking holds its resources.
+    pub buffer_after_minutes: i32,
+    /// Minutes before its start until which a customer can book.
+    pub min_notice_minutes: Option<i32>,
+    /// Days ahead that a customer can book.
+    pub max_ahead_days: Option<i32>,
+    /// Minutes before its start until which a customer can cancel.
+    pub cancel_notice_minutes: Option<i32>,
+    /// Minutes before its start until which a customer can move it; `None`: as for cancelling.
+    pub reschedule_notice_minutes: Option<i32>,
+}
+
+/// A resource that can serve a service.
+#[derive(Clone, Copy, Debug)]
+pub struct Link {
+    /// Which.
+    pub resource: ResourceId,
+    /// What it is.
+    pub kind: ResourceKind,
+    /// Taken first where it is higher.
+    pub priority: i16,
+    /// Whether it can be booked.
+    pub active: bool,
 }
 
 impl Service {
@@ -64,6 +106,14 @@ impl Service {
             requires_confirmation: row.get(7),
             active: row.get(8),
             created_at: row.get(9),
+            rules: Rules {
+                buffer_before_minutes: row.get(10),
+                buffer_after_minutes: row.get(11),
+                min_notice_minutes: row.get(12),
+                max_ahead_days: row.get(13),
+                cancel_notice_minutes: row.get(14),
+                reschedule_notice_minutes: row.get(15),
+            },
         })
     }
 }
@@ -85,6 +135,8 @@ pub struct Draft {
     pub requires_confirmation: bool,
     /// Whether it can be booked.
     pub active: bool,
+    /// What it asks for beside its duration.
+    pub rules: Rules,
 }
 
 /// What to change of a service. `None` leaves it as it is.
@@ -104,6 +156,38 @@ pub struct Patch {
     pub requires_confirmation: Option<bool>,
     /// See [`Draft`].
     pub active: Option<bool>,
+    /// See [`Draft`].
+    pub rules: RulesPatch,
+}
+
+/// What to change of a service's rules. `None` leaves it as it is, `Some(None)` takes the tenant's rule.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RulesPatch {
+    /// See [`Rules`].
+    pub buffer_before_minutes: Option<i32>,
+    /// See [`Rules`].
+    pub buffer_after_minutes: Option<i32>,
+    /// See [`Rules`].
+    pub min_notice_minutes: Option<Option<i32>>,
+    /// See [`Rules`].
+    pub max_ahead_days: Option<Option<i32>>,
+    /// See [`Rules`].
+    pub cancel_notice_minutes: Option<Option<i32>>,
+    /// See [`Rules`].
+    pub reschedule_notice_minutes: Option<Option<i32>>,
+}
+
+impl RulesPatch {
+    fn of(self, before: Rules) -> Rules {
+        Rules {
+            buffer_before_minutes: self.buffer_before_minutes.unwrap_or(before.buffer_before_minutes),
+            buffer_after_minutes: self.buffer_after_minutes.unwrap_or(before.buffer_after_minutes),
+            min_notice_minutes: self.min_notice_minutes.unwrap_or(before.min_notice_minutes),
+            max_ahead_days: self.max_ahead_days.unwrap_or(before.max_ahead_days),
+            cancel_notice_minutes: self.cancel_notice_minutes.unwrap_or(before.cancel_notice_minutes),
+            reschedule_notice_minutes: self.reschedule_notice_minutes.unwrap_or(before.reschedule_notice_minutes),
+        }
+    }
 }
 
 /// Sort key of the list of services: name, then id.
@@ -133,6 +217,10 @@ pub enum ServiceError {
     QuotaExceeded,
     /// Bookings to come hold seats that would not be there any more.
     SeatsInUse,
+    /// There is no such resource: which of those given.
+    ResourceNotFound(usize),
+    /// A service of several seats takes no resources: they are there once.
+    SeatsAndResources,
     /// A statement failed.
     Db(DbError),
 }
@@ -208,12 +296,16 @@ pub async fn update(caller: &Caller<'_>, id: ServiceId, patch: Patch) -> Result<
         capacity: patch.capacity.unwrap_or(before.capacity),
         requires_confirmation: patch.requires_confirmation.unwrap_or(before.requires_confirmation),
         active: patch.active.unwrap_or(before.active),
+        rules: patch.rules.of(before.rules),
     }
     .checked(tenant.currency)?;
     if draft.active && !before.active {
         reserve_place(caller.tx, &tenant).await?;
     }
     let now = caller.clock.now();
+    if draft.capacity > 1 && queries::links(caller.tx, &[id]).await?.contains_key(&id) {
+        return Err(ServiceError::SeatsAndResources);
+    }
     if draft.capacity < before.capacity && queries::has_bookings_beyond(caller.tx, id, draft.capacity, now).await? {
         return Err(ServiceError::SeatsInUse);
     }
@@ -246,6 +338,55 @@ pub async fn delete(caller: &Caller<'_>, id: ServiceId) -> Result<Deleted, Servi
     Ok(Deleted::Deactivated(service))
 }
 
+/// Which resources can serve a service, in place of those that could: one of each kind among them is taken by a booking.
+/// Bookings that stand keep theirs.
+///
+/// # Errors
+/// See [`ServiceError`].
+pub async fn set_resources(
+    caller: &Caller<'_>,
+    id: ServiceId,
+    wanted: &[(ResourceId, i16)],
+) -> Result<Service, ServiceError> {
+    if !caller.is_at_least(Role::Admin) {
+        return Err(ServiceError::Forbidden);
+    }
+    if wanted.len() > MAX_LINKS {
+        return Err(ServiceError::Invalid("resources", format!("A service has at most {MAX_LINKS} resources.")));
+    }
+    if wanted.iter().any(|(_, priority)| !(0..=100).contains(priority)) {
+        return Err(ServiceError::Invalid("resources", "A priority is 0 to 100.".into()));
+    }
+    let service = queries::lock(caller.tx, id).await?.ok_or(ServiceError::NotFound)?;
+    if service.capacity > 1 && !wanted.is_empty() {
+        return Err(ServiceError::SeatsAndResources);
+    }
+    let ids: Vec<ResourceId> = wanted.iter().map(|(id, _)| *id).collect();
+    let known = resources::by_ids(caller.tx, &ids).await?;
+    if let Some(place) = ids.iter().position(|id| !known.contains_key(id)) {
+        return Err(ServiceError::ResourceNotFound(place));
+    }
+    let names = |ids: &mut dyn Iterator<Item = ResourceId>| json!(ids.map(|it| it.to_string()).collect::<Vec<_>>());
+    let before = queries::links(caller.tx, &[id]).await?.remove(&id).unwrap_or_default();
+    queries::delete_links(caller.tx, id).await?;
+    queries::insert_links(caller.tx, id, wanted).await?;
+    let changes = Changes::default().field(
+        "resources",
+        names(&mut before.iter().map(|it| it.resource)),
+        names(&mut ids.iter().copied()),
+    );
+    audit::record(caller, "services.set_resources", "service", Some(id.0), changes).await?;
+    Ok(service)
+}
+
+/// The resources that can serve each of these services: those of higher priority first.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn links(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId, Vec<Link>>, DbError> {
+    queries::links(tx, ids).await
+}
+
 /// How many services are active.
 ///
 /// # Errors
@@ -275,6 +416,7 @@ impl From<Service> for Draft {
             capacity: service.capacity,
             requires_confirmation: service.requires_confirmation,
             active: service.active,
+            rules: service.rules,
         }
     }
 }
@@ -302,6 +444,26 @@ impl Draft {
         if !(1..=MAX_CAPACITY).contains(&self.capacity) {
             return invalid("capacity", format!("A service has 1 to {MAX_CAPACITY} seats."));
         }
+        let rules = &self.rules;
+        for (field, minutes) in
+            [("bufferBeforeMinutes", rules.buffer_before_minutes), ("bufferAfterMinutes", rules.buffer_after_minutes)]
+        {
+            if !(0..=MAX_BUFFER_MINUTES).contains(&minutes) {
+                return invalid(field, format!("A buffer has 0 to {MAX_BUFFER_MINUTES} minutes."));
+            }
+        }
+        for (field, minutes) in [
+            ("minNoticeMinutes", rules.min_notice_minutes),
+            ("cancelNoticeMinutes", rules.cancel_notice_minutes),
+            ("rescheduleNoticeMinutes", rules.reschedule_notice_minutes),
+        ] {
+            if minutes.is_some_and(|it| !(0..=MAX_NOTICE_MINUTES).contains(&it)) {
+                return invalid(field, format!("A notice has 0 to {MAX_NOTICE_MINUTES} minutes."));
+            }
+        }
+        if rules.max_ahead_days.is_some_and(|it| !(1..=MAX_AHEAD_DAYS).contains(&it)) {
+            return invalid("maxAheadDays", format!("One can book 1 to {MAX_AHEAD_DAYS} days ahead."));
+        }
         Ok(self)
     }
 }
@@ -316,6 +478,12 @@ fn changes(before: Option<&Service>, after: &Service) -> Changes {
             ("capacity", json!(it.capacity)),
             ("requires_confirmation", json!(it.requires_confirmation)),
             ("active", json!(it.active)),
+            ("buffer_before_minutes", json!(it.rules.buffer_before_minutes)),
+            ("buffer_after_minutes", json!(it.rules.buffer_after_minutes)),
+            ("min_notice_minutes", json!(it.rules.min_notice_minutes)),
+            ("max_ahead_days", json!(it.rules.max_ahead_days)),
+            ("cancel_notice_minutes", json!(it.rules.cancel_notice_minutes)),
+            ("reschedule_notice_minutes", json!(it.rules.reschedule_notice_minutes)),
         ]
     };
     let old = before.map(facts);

@@ -4,16 +4,18 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::{Draft, Service, ServiceKey};
+use super::{Draft, Link, Service, ServiceKey};
 use crate::{
     db::{DbError, ScopedTx},
-    ids::ServiceId,
+    ids::{ResourceId, ServiceId},
     paging::Page,
 };
 
 macro_rules! columns {
     () => {
-        "id, name, description, duration_minutes, price_minor, currency, capacity, requires_confirmation, active, created_at"
+        "id, name, description, duration_minutes, price_minor, currency, capacity, requires_confirmation, active, created_at,
+            buffer_before_minutes, buffer_after_minutes, min_notice_minutes, max_ahead_days, cancel_notice_minutes,
+            reschedule_notice_minutes"
     };
 }
 
@@ -97,8 +99,9 @@ pub async fn insert(tx: &ScopedTx, id: ServiceId, draft: &Draft, now: Timestamp)
                 "-- services.insert
             insert into services
               (tenant_id, id, name, description, duration_minutes, price_minor, currency, capacity,
-               requires_confirmation, created_at, updated_at)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
+               requires_confirmation, created_at, updated_at, buffer_before_minutes, buffer_after_minutes,
+               min_notice_minutes, max_ahead_days, cancel_notice_minutes, reschedule_notice_minutes)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12, $13, $14, $15, $16)
             on conflict (tenant_id, name) do nothing
             returning ",
                 columns!(),
@@ -115,6 +118,12 @@ pub async fn insert(tx: &ScopedTx, id: ServiceId, draft: &Draft, now: Timestamp)
                 &draft.capacity,
                 &draft.requires_confirmation,
                 &now,
+                &draft.rules.buffer_before_minutes,
+                &draft.rules.buffer_after_minutes,
+                &draft.rules.min_notice_minutes,
+                &draft.rules.max_ahead_days,
+                &draft.rules.cancel_notice_minutes,
+                &draft.rules.reschedule_notice_minutes,
             ],
         )
         .await?;
@@ -129,7 +138,9 @@ pub async fn update(tx: &ScopedTx, id: ServiceId, draft: &Draft, now: Timestamp)
                 "-- services.update
             update services
                set name = $3, description = $4, duration_minutes = $5, price_minor = $6, currency = $7, capacity = $8,
-                   requires_confirmation = $9, active = $10, updated_at = $11
+                   requires_confirmation = $9, active = $10, updated_at = $11, buffer_before_minutes = $12,
+                   buffer_after_minutes = $13, min_notice_minutes = $14, max_ahead_days = $15,
+                   cancel_notice_minutes = $16, reschedule_notice_minutes = $17
              where tenant_id = $1 and id = $2
             returning ",
                 columns!(),
@@ -147,6 +158,12 @@ pub async fn update(tx: &ScopedTx, id: ServiceId, draft: &Draft, now: Timestamp)
                 &draft.requires_confirmation,
                 &draft.active,
                 &now,
+                &draft.rules.buffer_before_minutes,
+                &draft.rules.buffer_after_minutes,
+                &draft.rules.min_notice_minutes,
+                &draft.rules.max_ahead_days,
+                &draft.rules.cancel_notice_minutes,
+                &draft.rules.reschedule_notice_minutes,
             ],
         )
         .await?;
@@ -195,12 +212,55 @@ pub async fn has_bookings_beyond(tx: &ScopedTx, id: ServiceId, capacity: i32, no
     let row = tx
         .query_opt(
             "-- services.has_bookings_beyond
-            select true from bookings
-             where tenant_id = $1 and service_id = $2 and seat >= $3::integer and ends_at > $4
-               and status in ('HELD', 'PENDING', 'CONFIRMED', 'COMPLETED', 'NO_SHOW')
+            select true from booking_claims
+             where tenant_id = $1 and service_id = $2 and lane >= $3::integer and blocked_to > $4 and active
              limit 1",
             &[&tx.tenant(), &id, &capacity, &now],
         )
         .await?;
     Ok(row.is_some())
+}
+
+/// The resources that can serve each service.
+pub async fn links(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId, Vec<Link>>, DbError> {
+    let rows = tx
+        .query(
+            "-- services.links
+            select l.service_id, l.resource_id, r.kind, l.priority, r.active
+              from service_resources l join resources r on r.tenant_id = l.tenant_id and r.id = l.resource_id
+             where l.tenant_id = $1 and l.service_id = any ($2)
+             order by l.service_id, l.priority desc, r.name",
+            &[&tx.tenant(), &ids],
+        )
+        .await?;
+    let mut links: HashMap<ServiceId, Vec<Link>> = HashMap::new();
+    for row in &rows {
+        let kind = row.get::<_, &str>(2).parse()?;
+        let link = Link { resource: row.get(1), kind, priority: row.get(3), active: row.get(4) };
+        links.entry(row.get(0)).or_default().push(link);
+    }
+    Ok(links)
+}
+
+/// Takes every resource away from a service.
+pub async fn delete_links(tx: &ScopedTx, id: ServiceId) -> Result<(), DbError> {
+    tx.execute(
+        "-- services.delete_links
+        delete from service_resources where tenant_id = $1 and service_id = $2",
+        &[&tx.tenant(), &id],
+    )
+    .await
+}
+
+/// Gives a service resources; of the same one twice, the first counts.
+pub async fn insert_links(tx: &ScopedTx, id: ServiceId, links: &[(ResourceId, i16)]) -> Result<(), DbError> {
+    let (resources, priorities): (Vec<ResourceId>, Vec<i16>) = links.iter().copied().unzip();
+    tx.execute(
+        "-- services.insert_links
+        insert into service_resources (tenant_id, service_id, resource_id, priority)
+        select $1, $2, l.id, l.priority from unnest($3::uuid[], $4::smallint[]) as l (id, priority)
+        on conflict do nothing",
+        &[&tx.tenant(), &id, &resources, &priorities],
+    )
+    .await
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// Features in order: each may call those before it, by their `mod.rs`.
-const FEATURES: [&str; 11] = [
+const FEATURES: [&str; 12] = [
     "audit",
     "outbox",
     "idempotency",
@@ -14,6 +14,7 @@ const FEATURES: [&str; 11] = [
     "usage",
     "users",
     "invitations",
+    "resources",
     "services",
     "bookings",
     "billing",

@@ -55,6 +55,11 @@ async fn fifty_clients_for_one_slot() {
     assert_eq!(app.truth("select used from shared.usage_counters").await, ["1"]);
 }
 
+/// Active claims of one thing, in one lane, that share time.
+pub const OVERLAPS: &str = "select count(*) from shared.booking_claims a join shared.booking_claims b
+    on a.tenant_id = b.tenant_id and a.claimed_id = b.claimed_id and a.lane = b.lane and a.id < b.id
+   and a.active and b.active and a.blocked_from < b.blocked_to and b.blocked_from < a.blocked_to";
+
 /// The same through two processes, over several slots and services, with no deadlock on the way.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_never_double_book() {
@@ -86,9 +91,7 @@ async fn two_processes_never_double_book() {
         }
     }
     assert_eq!(app.truth("select count(*) from shared.bookings").await, [booked.to_string()]);
-    let overlaps = "select count(*) from shared.bookings a join shared.bookings b on a.service_id = b.service_id and a.seat = b.seat
-        and a.id < b.id and a.starts_at < b.ends_at and b.starts_at < a.ends_at";
-    assert_eq!(app.truth(overlaps).await, ["0"]);
+    assert_eq!(app.truth(OVERLAPS).await, ["0"]);
 }
 
 /// Trap 19, contention: at the turn of a month processes may count in different months, so no counter makes them wait for
@@ -133,7 +136,7 @@ async fn as_many_seats_as_the_service_has() {
     let mut codes = join_all(clients).await;
     codes.sort();
     assert_eq!(codes, ["", "", "", "SLOT_TAKEN", "SLOT_TAKEN", "SLOT_TAKEN", "SLOT_TAKEN", "SLOT_TAKEN"]);
-    assert_eq!(app.truth("select seat from shared.bookings order by 1").await, ["0", "1", "2"]);
+    assert_eq!(app.truth("select lane from shared.booking_claims order by 1").await, ["0", "1", "2"]);
 }
 
 /// Trap 20: half-open, so neighbours do not collide; bounded and not empty, by the table's own checks.
@@ -153,8 +156,8 @@ async fn neighbours_do_not_collide_and_a_cancelled_time_is_free() {
     assert_eq!(code(&acme.other.book(&acme.service, acme.in_days(3)).await), "");
     for times in ["now(), now()", "now() + interval '1 hour', now()", "'-infinity', now()", "now(), 'infinity'"] {
         let insert = format!(
-            "insert into shared.bookings (tenant_id, id, service_id, customer_id, seat, starts_at, ends_at, time_zone, status, price_minor, currency, created_at, updated_at)
-             select tenant_id, gen_random_uuid(), service_id, customer_id, 7, {times}, 'UTC', 'CONFIRMED', 0, 'EUR', now(), now() from shared.bookings limit 1"
+            "insert into shared.bookings (tenant_id, id, service_id, customer_id, starts_at, ends_at, time_zone, status, price_minor, currency, created_at, updated_at)
+             select tenant_id, gen_random_uuid(), service_id, customer_id, {times}, 'UTC', 'CONFIRMED', 0, 'EUR', now(), now() from shared.bookings limit 1"
         );
         assert!(app.database.connect("postgres").await.batch_execute(&insert).await.is_err(), "{times}");
     }
@@ -379,8 +382,8 @@ async fn a_range_of_time_is_read_by_index_under_row_level_security() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
     app.by_hand(&format!(
-        "insert into shared.bookings (tenant_id, id, service_id, customer_id, seat, starts_at, ends_at, time_zone, status, price_minor, currency, created_at, updated_at)
-         select tenant_id, gen_random_uuid(), id, '{}', 0, now() + n * interval '2 hours', now() + n * interval '2 hours' + interval '1 hour', 'UTC', 'CONFIRMED', 0, 'EUR', now(), now()
+        "insert into shared.bookings (tenant_id, id, service_id, customer_id, starts_at, ends_at, time_zone, status, price_minor, currency, created_at, updated_at)
+         select tenant_id, gen_random_uuid(), id, '{}', now() + n * interval '2 hours', now() + n * interval '2 hours' + interval '1 hour', 'UTC', 'CONFIRMED', 0, 'EUR', now(), now()
            from shared.services, generate_series(1, 20000) n; analyze shared.bookings",
         acme.user.id.0
     ))

@@ -103,6 +103,8 @@ async fn every_id_argument_treats_a_foreign_id_as_a_random_one() {
         acme.admin.book(&acme.service, acme.in_days(5)).await;
         let foreign = ids(&globex, &booking).await;
         let own = ids(&acme, &own_booking).await;
+        // One that holds the resource.
+        acme.admin.book(&acme.service, acme.in_days(6)).await;
         let mut arguments = id_arguments(&acme.admin).await;
         let names: Vec<String> = arguments.iter().map(Argument::name).collect();
         // These take a socket: `sockets::events_are_for_those_who_may_read_them` has them all.
@@ -173,6 +175,9 @@ const EVERYTHING_OF_GLOBEX: &str = "
     select 'session', to_jsonb(t)::text from shared.sessions t where tenant_id = '$1' union all
     select 'service', to_jsonb(t)::text from shared.services t where tenant_id = '$1' union all
     select 'booking', to_jsonb(t)::text from shared.bookings t where tenant_id = '$1' union all
+    select 'claim', to_jsonb(t)::text from shared.booking_claims t where tenant_id = '$1' union all
+    select 'resource', to_jsonb(t)::text from shared.resources t where tenant_id = '$1' union all
+    select 'link', to_jsonb(t)::text from shared.service_resources t where tenant_id = '$1' union all
     select 'transition', to_jsonb(t)::text from shared.booking_transitions t where tenant_id = '$1' union all
     select 'invitation', to_jsonb(t)::text from shared.invitations t where tenant_id = '$1' union all
     select 'settings', to_jsonb(t)::text from shared.tenant_settings t where tenant_id = '$1' union all
@@ -185,10 +190,13 @@ type Ids = BTreeMap<&'static str, String>;
 async fn ids(tenant: &TestTenant, booking: &str) -> Ids {
     // A second sign-in of the strongest, who is the one that asks.
     let session = tenant.app.sign_in.trusted_session(tenant.id, &tenant.admin.email).await.unwrap().session.to_string();
+    let somebody = tenant.admin.create_resource("STAFF", "Somebody").await;
+    assert_eq!(code(&tenant.admin.link(&tenant.service, &[(&somebody, 0)]).await), "");
     BTreeMap::from([
         ("tnt", tenant.id.to_string()),
         ("usr", tenant.user.id.to_string()),
         ("svc", tenant.service.clone()),
+        ("res", somebody),
         ("bkg", booking.to_owned()),
         ("ses", session),
         ("inv", invite(&tenant.admin, "invited@example.test").await),
@@ -207,6 +215,7 @@ fn random(prefix: &str) -> String {
         "tnt" => tenantry::ids::TenantId(uuid).to_string(),
         "usr" => tenantry::ids::UserId(uuid).to_string(),
         "svc" => tenantry::ids::ServiceId(uuid).to_string(),
+        "res" => tenantry::ids::ResourceId(uuid).to_string(),
         "ses" => tenantry::ids::SessionId(uuid).to_string(),
         "inv" => tenantry::ids::InvitationId(uuid).to_string(),
         _ => tenantry::ids::BookingId(uuid).to_string(),
@@ -285,7 +294,9 @@ impl Argument {
                 own[match name {
                     "serviceId" => "svc",
                     "customerId" => "usr",
+                    "resourceId" => "res",
                     _ if self.field["name"].as_str().unwrap().contains("ooking") => "bkg",
+                    _ if self.field["name"].as_str().unwrap().contains("esource") && name == "id" => "res",
                     _ if self.field["name"].as_str().unwrap().contains("ervice") => "svc",
                     _ if self.field["name"].as_str().unwrap().contains("nvitation") => "inv",
                     _ => "usr",
@@ -299,6 +310,7 @@ impl Argument {
             "CurrencyCode" => json!("EUR"),
             "BookingStatus" => json!("CANCELLED"),
             "Role" => json!("STAFF"),
+            "ResourceKind" => json!("STAFF"),
             "TimeZone" => json!("UTC"),
             "Locale" => json!("NL"),
             other => {
@@ -410,8 +422,8 @@ async fn keys_cannot_cross_tenants() {
     let service: uuid::Uuid = globex.service.parse::<tenantry::ids::ServiceId>().unwrap().0;
     let error = client
         .execute(
-            "insert into bookings (tenant_id, id, service_id, customer_id, seat, starts_at, ends_at, time_zone, status, price_minor, currency, created_at, updated_at)
-             values ($1, gen_random_uuid(), $2, $3, 0, now(), now() + interval '1 hour', 'UTC', 'CONFIRMED', 0, 'EUR', now(), now())",
+            "insert into bookings (tenant_id, id, service_id, customer_id, starts_at, ends_at, time_zone, status, price_minor, currency, created_at, updated_at)
+             values ($1, gen_random_uuid(), $2, $3, now(), now() + interval '1 hour', 'UTC', 'CONFIRMED', 0, 'EUR', now(), now())",
             &[&acme.id, &service, &acme.user.id],
         )
         .await

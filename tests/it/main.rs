@@ -22,6 +22,7 @@ mod people;
 mod platform;
 mod policy_matrix;
 mod production;
+mod resources;
 mod schema;
 mod services;
 mod sign_in;

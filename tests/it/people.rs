@@ -108,9 +108,9 @@ async fn every_mutation_is_in_the_audit_log() {
     assert_eq!(
         log,
         [
-            "services.create | ADMIN | admin@acme.test | service | active,capacity,duration_minutes,name,price,requires_confirmation | t",
+            "services.create | ADMIN | admin@acme.test | service | active,buffer_after_minutes,buffer_before_minutes,capacity,duration_minutes,name,price,requires_confirmation | t",
             "bookings.create | USER | user@acme.test | booking | customer,service,starts_at,status | t",
-            "services.create | ADMIN | admin@acme.test | service | active,capacity,duration_minutes,name,price,requires_confirmation | t",
+            "services.create | ADMIN | admin@acme.test | service | active,buffer_after_minutes,buffer_before_minutes,capacity,duration_minutes,name,price,requires_confirmation | t",
             "bookings.set_status | STAFF | staff@acme.test | booking | reason,status | t",
             "users.update | USER | user@acme.test | user | name | t",
             "services.update | ADMIN | admin@acme.test | service | capacity | t",

@@ -75,6 +75,10 @@ impl Fixture {
              insert into shared.one_time_link_tokens select tenant_id, sha256(id::text::bytea), id from shared.one_time_links;
              insert into shared.idempotency_keys (tenant_id, user_id, key, fingerprint, expires_at)
              select tenant_id, id, 'key', sha256('x'), now() from shared.users;
+             insert into shared.resources (tenant_id, id, kind, name, created_at, updated_at)
+             select tenant_id, gen_random_uuid(), 'ROOM', called, now(), now() from shared.tenant_state, unnest(array['A', 'B']) called;
+             insert into shared.service_resources (tenant_id, service_id, resource_id)
+             select s.tenant_id, s.id, r.id from shared.services s join shared.resources r on r.tenant_id = s.tenant_id;
              insert into directory.platform_events (id, at, administrator_id, action)
              select gen_random_uuid(), now(), null, 'test.event' from generate_series(1, 2);
              insert into directory.account_requests (id, kind, email, created_at, available_at)
@@ -163,7 +167,8 @@ impl Fixture {
 const HEADING: &str = "\
 # What row-level security lets each role do, without any filter in the statement. Written by tests/it/policy_matrix.rs.
 # all: every row of its own tenant. some: a part of them, such as a person's own. - : none.
-# No cell reaches a row of another tenant; tables of the directory belong to none. The update tried on bookings cancels.
+# No cell reaches a row of another tenant; tables of the directory belong to none. The update tried on bookings cancels,
+# that on claims lets go.
 ";
 
 impl Table {
@@ -183,6 +188,7 @@ impl Table {
                 let Some(column) = self.updatable.last() else { return false };
                 let change = match self.name.as_str() {
                     "bookings" => "status = 'CANCELLED'".into(),
+                    "booking_claims" => "active = false".into(),
                     _ => format!("{column} = t.{column}"),
                 };
                 format!("update {table} t set {change} from {record} where {found}")
@@ -220,12 +226,18 @@ impl Table {
             ("blind step up", _) if self.name == "bookings" => {
                 format!("update {table} set status = 'CONFIRMED' where $1::jsonb is not null")
             }
+            ("blind step up", _) if self.name == "booking_claims" => {
+                format!("update {table} set active = true where $1::jsonb is not null")
+            }
             ("blind step up", _) if self.name == "users" => {
                 format!("update {table} set role = 'ADMIN' where $1::jsonb is not null")
             }
             ("blind step up", _) | ("blind update", None) => return Reach::default(),
             ("blind update", Some(_)) if self.name == "bookings" => {
                 format!("update {table} set status = 'CANCELLED' where $1::jsonb is not null")
+            }
+            ("blind update", Some(_)) if self.name == "booking_claims" => {
+                format!("update {table} set active = false where $1::jsonb is not null")
             }
             ("blind update", Some(column)) => format!("update {table} set {column} = ({record}).{column}"),
             _ => format!("delete from {table} where $1::jsonb is not null"),

@@ -420,13 +420,35 @@ impl Person {
         answer["data"]["createService"]["service"]["id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
     }
 
+    pub async fn create_resource(&self, kind: &str, name: &str) -> String {
+        let query = "mutation($kind: ResourceKind!, $name: String!) {
+            createResource(input: { kind: $kind, name: $name }) { resource { id } userErrors { code } } }";
+        let answer = self.run_with(query, json!({ "kind": kind, "name": name })).await;
+        answer["data"]["createResource"]["resource"]["id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+
+    /// Links resources to a service: those of higher priority are taken first.
+    pub async fn link(&self, service: &str, resources: &[(&str, i32)]) -> Value {
+        let query = "mutation($input: SetServiceResourcesInput!) {
+            setServiceResources(input: $input) { service { resources { name } } userErrors { code field } } }";
+        let resources: Vec<Value> =
+            resources.iter().map(|(id, priority)| json!({ "resourceId": id, "priority": priority })).collect();
+        self.run_with(query, json!({ "input": { "serviceId": service, "resources": resources } })).await
+    }
+
+    pub async fn reschedule(&self, booking: &str, starts_at: Timestamp) -> Value {
+        let query = "mutation($input: RescheduleBookingInput!) {
+            rescheduleBooking(input: $input) { booking { id status startsAt endsAt version resources { name } } userErrors { code field message } } }";
+        self.run_with(query, json!({ "input": { "id": booking, "startsAt": starts_at.to_string() } })).await
+    }
+
     pub async fn book(&self, service: &str, starts_at: Timestamp) -> Value {
         self.book_with(json!({ "serviceId": service, "startsAt": starts_at.to_string() })).await
     }
 
     pub async fn book_with(&self, input: Value) -> Value {
         let query = "mutation($input: CreateBookingInput!) {
-            createBooking(input: $input) { booking { id status version } userErrors { code field message } } }";
+            createBooking(input: $input) { booking { id status version resources { name } } userErrors { code field message } } }";
         self.run_with(query, json!({ "input": input })).await
     }
 

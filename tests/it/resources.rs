@@ -1,0 +1,389 @@
+//! Staff, rooms and equipment: kept by administrators, held by bookings, never twice at a time.
+
+use futures_util::future::join_all;
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use crate::{
+    bookings::OVERLAPS,
+    support::{Options, Person, TestApp, TestTenant, code},
+};
+
+/// The names of the resources that a booking holds.
+fn held(answer: &Value) -> Vec<&str> {
+    let field = ["createBooking", "rescheduleBooking"].into_iter().find(|it| answer["data"][it].is_object());
+    let booking = &answer["data"][field.unwrap_or_else(|| panic!("{answer}"))]["booking"];
+    booking["resources"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{answer}"))
+        .iter()
+        .map(|it| it["name"].as_str().unwrap())
+        .collect()
+}
+
+fn id(answer: &Value) -> String {
+    answer["data"]["createBooking"]["booking"]["id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+}
+
+/// Another tenant's resource is none, for every way to name one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_resource_is_none() {
+    for app in crate::isolation::with_and_without_policies().await {
+        let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
+        let theirs = globex.admin.create_resource("ROOM", "Theirs").await;
+        let own = acme.admin.create_resource("ROOM", "Own").await;
+        let seen = acme
+            .admin
+            .run_with("query($id: ID!) { resource(id: $id) { id } node(id: $id) { id } }", json!({ "id": theirs }))
+            .await;
+        assert_eq!(seen["data"], json!({ "resource": null, "node": null }));
+        let linked = acme.admin.link(&acme.service, &[(&own, 0), (&theirs, 0)]).await;
+        assert_eq!(code(&linked), "NOT_FOUND");
+        assert_eq!(
+            linked["data"]["setServiceResources"]["userErrors"][0]["field"],
+            json!(["resources", "1", "resourceId"])
+        );
+        assert_eq!(code(&acme.admin.link(&globex.service, &[(&own, 0)]).await), "NOT_FOUND");
+        assert_eq!(code(&acme.admin.link(&acme.service, &[(&own, 0)]).await), "");
+        let booked = acme
+            .user
+            .book_with(
+                json!({ "serviceId": acme.service, "startsAt": acme.in_days(3).to_string(), "resourceId": theirs }),
+            )
+            .await;
+        assert_eq!(code(&booked), "NOT_FOUND");
+        let listed = acme.admin.run("{ resources { nodes { name } } }").await;
+        assert_eq!(listed["data"]["resources"]["nodes"], json!([{ "name": "Own" }]));
+        let there = globex.admin.run("{ resources { nodes { name active } } }").await;
+        assert_eq!(
+            there["data"]["resources"]["nodes"],
+            json!([{ "name": "Theirs", "active": true }]),
+            "it was isolation"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn administrators_keep_resources() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let create =
+        "mutation { createResource(input: { kind: ROOM, name: \"R\" }) { resource { id } userErrors { code } } }";
+    for person in [&acme.staff, &acme.user] {
+        assert_eq!(code(&person.run(create).await), "FORBIDDEN");
+        assert_eq!(code(&person.link(&acme.service, &[]).await), "FORBIDDEN");
+    }
+    let anna = acme.admin.create_resource("STAFF", "Anna").await;
+    let room = acme.admin.create_resource("ROOM", "Room").await;
+    for (input, expected) in [
+        (json!({ "kind": "ROOM", "name": "Room" }), ("NAME_TAKEN", "name")),
+        (json!({ "kind": "ROOM", "name": " " }), ("INVALID", "name")),
+        (json!({ "kind": "ROOM", "name": "x".repeat(201) }), ("INVALID", "name")),
+        (json!({ "kind": "ROOM", "name": "Y", "userId": acme.staff.id.to_string() }), ("INVALID", "userId")),
+        (
+            json!({ "kind": "STAFF", "name": "Y", "userId": tenantry::ids::UserId(uuid::Uuid::now_v7()).to_string() }),
+            ("NOT_FOUND", "userId"),
+        ),
+    ] {
+        let query = "mutation($input: CreateResourceInput!) { createResource(input: $input) { resource { id } userErrors { code field } } }";
+        let answer = acme.admin.run_with(query, json!({ "input": input })).await;
+        let error = &answer["data"]["createResource"]["userErrors"][0];
+        assert_eq!(
+            (error["code"].as_str(), error["field"][0].as_str()),
+            (Some(expected.0), Some(expected.1)),
+            "{answer}"
+        );
+    }
+    let update = "mutation($input: UpdateResourceInput!) { updateResource(input: $input) { resource { name active user { name } } userErrors { code } } }";
+    let changed = acme
+        .admin
+        .run_with(update, json!({ "input": { "id": anna, "name": "Ann", "userId": acme.staff.id.to_string() } }))
+        .await;
+    assert_eq!(
+        changed["data"]["updateResource"]["resource"],
+        json!({ "name": "Ann", "active": true, "user": { "name": "staff of acme" } })
+    );
+    let nobody = acme.admin.run_with(update, json!({ "input": { "id": anna, "userId": null } })).await;
+    assert_eq!(nobody["data"]["updateResource"]["resource"]["user"], Value::Null);
+    assert_eq!(
+        code(&acme.admin.run_with(update, json!({ "input": { "id": anna, "name": "Room" } })).await),
+        "NAME_TAKEN"
+    );
+    // Customers see what can be booked.
+    acme.admin.run_with(update, json!({ "input": { "id": room, "active": false } })).await;
+    let listed = acme.user.run("{ resources { nodes { name } } }").await;
+    assert_eq!(listed["data"]["resources"]["nodes"], json!([{ "name": "Ann" }]));
+    let of_kind = acme.staff.run("{ resources(filter: { kind: ROOM, active: false }) { nodes { name kind } } }").await;
+    assert_eq!(of_kind["data"]["resources"]["nodes"], json!([{ "name": "Room", "kind": "ROOM" }]));
+    // What was booked stays, deactivated; what was not goes.
+    assert_eq!(code(&acme.admin.link(&acme.service, &[(&anna, 0)]).await), "");
+    acme.booking(3).await;
+    let delete = "mutation($id: ID!) { deleteResource(input: { id: $id }) { deletedResourceId resource { active } userErrors { code } } }";
+    let kept = acme.admin.run_with(delete, json!({ "id": anna })).await;
+    assert_eq!(
+        (code(&kept), &kept["data"]["deleteResource"]["resource"]["active"]),
+        ("IN_USE", &json!(false)),
+        "{kept}"
+    );
+    let gone = acme.admin.run_with(delete, json!({ "id": room })).await;
+    assert_eq!(gone["data"]["deleteResource"]["deletedResourceId"], json!(room));
+    assert_eq!(code(&acme.admin.run_with(delete, json!({ "id": room })).await), "NOT_FOUND");
+    assert_eq!(code(&acme.user.book(&acme.service, acme.in_days(9)).await), "SLOT_TAKEN", "nobody is left to serve it");
+    let logged = app.truth("select action from shared.audit_events where action ~ 'resources' order by seq").await;
+    let expected = [
+        "resources.create",
+        "resources.create",
+        "resources.update",
+        "resources.update",
+        "resources.update",
+        "services.set_resources",
+        "resources.deactivate",
+        "resources.delete",
+    ];
+    assert_eq!(logged, expected);
+}
+
+/// A booking takes one of each kind: the wanted one, or the best that is free by the stated rule.
+#[tokio::test(flavor = "multi_thread")]
+async fn any_is_the_highest_priority_then_the_least_loaded() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let (anna, ben, cleo) = (
+        acme.admin.create_resource("STAFF", "Anna").await,
+        acme.admin.create_resource("STAFF", "Ben").await,
+        acme.admin.create_resource("STAFF", "Cleo").await,
+    );
+    let chair = acme.admin.create_resource("EQUIPMENT", "Chair").await;
+    let stool = acme.admin.create_resource("EQUIPMENT", "Stool").await;
+    let linked = acme.admin.link(&acme.service, &[(&anna, 0), (&ben, 5), (&cleo, 5), (&chair, 1), (&stool, 0)]).await;
+    assert_eq!(linked["data"]["setServiceResources"]["service"]["resources"][0]["name"], "Ben", "{linked}");
+    // Priority first: of Ben and Cleo the lower id, then whoever has less that day.
+    let at = |hours: i64| acme.in_days(3) + SignedDuration::from_hours(hours);
+    assert_eq!(held(&acme.user.book(&acme.service, at(0)).await), ["Chair", "Ben"]);
+    assert_eq!(held(&acme.user.book(&acme.service, at(1)).await), ["Chair", "Cleo"]);
+    // At the same time: the other of high priority, then the one of low priority, and then nobody.
+    assert_eq!(held(&acme.other.book(&acme.service, at(0)).await), ["Stool", "Cleo"]);
+    assert_eq!(code(&acme.other.book(&acme.service, at(0)).await), "SLOT_TAKEN", "there is no third chair");
+    // The wanted one, or none.
+    let wants = |who: &str, hours: i64| json!({ "serviceId": acme.service, "startsAt": at(hours).to_string(), "resourceId": who });
+    assert_eq!(held(&acme.user.book_with(wants(&anna, 5)).await), ["Chair", "Anna"]);
+    assert_eq!(code(&acme.user.book_with(wants(&anna, 5)).await), "SLOT_TAKEN");
+    assert_eq!(held(&acme.user.book(&acme.service, at(5)).await)[1], "Ben", "whoever else is free");
+    let other_room = acme.admin.create_resource("ROOM", "Not linked").await;
+    assert_eq!(code(&acme.user.book_with(wants(&other_room, 7)).await), "NOT_FOUND");
+    // A list by resource, and the same resource in another service.
+    let listed = acme
+        .staff
+        .run_with(
+            "query($id: ID!) { bookings(filter: { resourceId: $id }) { nodes { startsAt } } }",
+            json!({ "id": anna }),
+        )
+        .await;
+    assert_eq!(listed["data"]["bookings"]["nodes"], json!([{ "startsAt": at(5).to_string() }]));
+    let massage = acme.admin.create_service(json!({ "name": "Massage" })).await;
+    acme.admin.link(&massage, &[(&anna, 0)]).await;
+    assert_eq!(code(&acme.other.book(&massage, at(5)).await), "SLOT_TAKEN", "she is there once");
+    assert_eq!(code(&acme.other.book(&massage, at(6)).await), "");
+    let seats = acme
+        .admin
+        .run_with(
+            "mutation($id: ID!) { updateService(input: { id: $id, capacity: 3 }) { userErrors { code } } }",
+            json!({ "id": massage }),
+        )
+        .await;
+    assert_eq!(code(&seats), "INVALID");
+}
+
+/// Buffers keep resources around a booking, not the booking's own time.
+#[tokio::test(flavor = "multi_thread")]
+async fn buffers_are_kept_free() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let anna = acme.admin.create_resource("STAFF", "Anna").await;
+    let service = acme
+        .admin
+        .create_service(
+            json!({ "name": "Long", "durationMinutes": 60, "bufferBeforeMinutes": 10, "bufferAfterMinutes": 20 }),
+        )
+        .await;
+    acme.admin.link(&service, &[(&anna, 0)]).await;
+    let at = |minutes: i64| acme.in_days(3) + SignedDuration::from_mins(minutes);
+    assert_eq!(code(&acme.user.book(&service, at(0)).await), "");
+    for (minutes, expected) in [(60, "SLOT_TAKEN"), (89, "SLOT_TAKEN"), (90, ""), (-89, "SLOT_TAKEN"), (-90, "")] {
+        assert_eq!(code(&acme.other.book(&service, at(minutes)).await), expected, "{minutes}");
+    }
+    for (field, bad) in [
+        ("bufferBeforeMinutes", -1),
+        ("bufferAfterMinutes", 1_441),
+        ("minNoticeMinutes", -1),
+        ("maxAheadDays", 0),
+        ("cancelNoticeMinutes", 525_601),
+        ("rescheduleNoticeMinutes", -5),
+    ] {
+        let update =
+            "mutation($input: UpdateServiceInput!) { updateService(input: $input) { userErrors { code field } } }";
+        let answer = acme.admin.run_with(update, json!({ "input": { "id": service, field: bad } })).await;
+        assert_eq!(
+            answer["data"]["updateService"]["userErrors"][0],
+            json!({ "code": "INVALID", "field": [field] }),
+            "{field}"
+        );
+    }
+}
+
+/// Moved whole or not at all: where the new time cannot be had, the old one stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_booking_is_moved_or_stays() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let (anna, ben) =
+        (acme.admin.create_resource("STAFF", "Anna").await, acme.admin.create_resource("STAFF", "Ben").await);
+    acme.admin.link(&acme.service, &[(&anna, 5), (&ben, 0)]).await;
+    let at = |hours: i64| acme.in_days(3) + SignedDuration::from_hours(hours);
+    let mine = id(&acme.user.book(&acme.service, at(0)).await);
+    let theirs = id(&acme.other.book(&acme.service, at(4)).await);
+    for intruder in [&acme.other] {
+        assert_eq!(code(&intruder.reschedule(&mine, at(9)).await), "NOT_FOUND");
+    }
+    // Its own old time does not stand in its way.
+    let moved = acme.user.reschedule(&mine, at(0) + SignedDuration::from_mins(15)).await;
+    assert_eq!(
+        (held(&moved), moved["data"]["rescheduleBooking"]["booking"]["version"].as_i64()),
+        (vec!["Anna"], Some(2)),
+        "{moved}"
+    );
+    // Anna is taken there, so it is Ben; then both are, so it stays where it was.
+    assert_eq!(held(&acme.user.reschedule(&mine, at(4)).await), ["Ben"]);
+    assert_eq!(held(&acme.user.reschedule(&mine, at(6)).await), ["Ben"], "its own is kept where it is free");
+    let third = id(&acme.staff.book(&acme.service, at(4)).await);
+    let refused = acme.user.reschedule(&mine, at(4)).await;
+    assert_eq!(code(&refused), "SLOT_TAKEN");
+    let seen = acme.user.run_with("query($id: ID!) { booking(id: $id) { startsAt version resources { name } history { fromStatus toStatus movedFrom movedTo } } }", json!({ "id": mine })).await;
+    let booking = &seen["data"]["booking"];
+    assert_eq!((&booking["startsAt"], &booking["resources"]), (&json!(at(6).to_string()), &json!([{ "name": "Ben" }])));
+    assert_eq!(
+        booking["history"][3],
+        json!({ "fromStatus": "CONFIRMED", "toStatus": "CONFIRMED", "movedFrom": at(4).to_string(), "movedTo": at(6).to_string() })
+    );
+    assert_eq!(code(&acme.other.book(&acme.service, at(0)).await), "", "the time that it left is free");
+    // By the rules: not into the past, not too late, not once it is over, not by an old version.
+    assert_eq!(code(&acme.user.reschedule(&mine, acme.in_days(-1)).await), "TOO_SOON");
+    assert_eq!(code(&acme.user.reschedule(&mine, acme.in_days(800)).await), "TOO_FAR");
+    let stale =
+        "mutation($input: RescheduleBookingInput!) { rescheduleBooking(input: $input) { userErrors { code } } }";
+    assert_eq!(
+        code(
+            &acme
+                .user
+                .run_with(stale, json!({ "input": { "id": mine, "startsAt": at(20).to_string(), "version": 1 } }))
+                .await
+        ),
+        "STALE"
+    );
+    let rule = "mutation($input: UpdateServiceInput!) { updateService(input: $input) { userErrors { code } } }";
+    acme.admin
+        .run_with(rule, json!({ "input": { "id": acme.service, "rescheduleNoticeMinutes": 60 * 24 * 10 } }))
+        .await;
+    assert_eq!(code(&acme.user.reschedule(&mine, at(30)).await), "TOO_SOON");
+    assert_eq!(code(&acme.staff.reschedule(&mine, at(30)).await), "", "staff may");
+    assert_eq!(code(&acme.staff.set_status(json!({ "id": third, "status": "CANCELLED" })).await), "");
+    assert_eq!(code(&acme.staff.reschedule(&third, at(40)).await), "INVALID_TRANSITION");
+    assert_eq!(code(&acme.staff.reschedule(&theirs, at(4) + SignedDuration::from_mins(10)).await), "");
+    assert_eq!(app.truth(OVERLAPS).await, ["0"]);
+    let logged = app.truth("select count(*) from shared.audit_events where action = 'bookings.reschedule'").await;
+    assert_eq!(logged, ["5"], "of each that was moved, and of none that was not");
+    // A service that wants to be confirmed wants it again, from customers.
+    let careful = acme.admin.create_service(json!({ "name": "Careful", "requiresConfirmation": true })).await;
+    let waiting = id(&acme.user.book(&careful, at(0)).await);
+    assert_eq!(code(&acme.staff.set_status(json!({ "id": waiting, "status": "CONFIRMED" })).await), "");
+    let again = acme.user.reschedule(&waiting, at(2)).await;
+    assert_eq!(again["data"]["rescheduleBooking"]["booking"]["status"], "PENDING", "{again}");
+}
+
+/// The rules of a service go before its tenant's, and bind customers alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_services_rules_go_before_its_tenants() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let rules = "mutation { updateTenant(input: { bookingRules: { minNoticeMinutes: 2880, maxAheadDays: 30, cancelNoticeMinutes: 1440 } }) { userErrors { code } } }";
+    assert_eq!(code(&acme.admin.run(rules).await), "");
+    let own = acme
+        .admin
+        .create_service(
+            json!({ "name": "Own rules", "minNoticeMinutes": 60, "maxAheadDays": 90, "cancelNoticeMinutes": 0 }),
+        )
+        .await;
+    let cases = [
+        (&acme.service, 1, "TOO_SOON"),
+        (&own, 1, ""),
+        (&acme.service, 60, "TOO_FAR"),
+        (&own, 60, ""),
+        (&own, 100, "TOO_FAR"),
+    ];
+    for (service, days, expected) in cases {
+        assert_eq!(code(&acme.user.book(service, acme.in_days(days)).await), expected, "{service} {days}");
+    }
+    assert_eq!(code(&acme.staff.book(&acme.service, acme.in_days(60)).await), "");
+    let soon = id(&acme.user.book(&own, acme.in_days(1) - SignedDuration::from_hours(4)).await);
+    assert_eq!(code(&acme.user.set_status(json!({ "id": soon, "status": "CANCELLED" })).await), "");
+}
+
+/// 64 clients, 200 slots, 3 resources, two processes, bookings that are moved and called off meanwhile: nothing overlaps, and
+/// everybody gets a clear answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_overlaps_under_contention() {
+    let app = TestApp::start_with(Options { connections: 12, ..Options::default() }).await;
+    let acme = app.tenant("acme").await;
+    let second = TestApp::on(app.database.clone(), Options { connections: 12, ..Options::default() }).await;
+    let mut resources = Vec::new();
+    for name in ["Anna", "Ben", "Cleo"] {
+        resources.push(acme.admin.create_resource("STAFF", name).await);
+    }
+    let room = acme.admin.create_resource("ROOM", "Room 1").await;
+    let other_room = acme.admin.create_resource("ROOM", "Room 2").await;
+    let both = acme
+        .admin
+        .create_service(json!({ "name": "With a room", "durationMinutes": 30, "bufferAfterMinutes": 5 }))
+        .await;
+    let links: Vec<(&str, i32)> = resources.iter().map(|it| (it.as_str(), 0)).collect();
+    acme.admin.link(&acme.service, &links).await;
+    acme.admin.link(&both, &[links.clone(), vec![(&room, 0), (&other_room, 0)]].concat()).await;
+    let (acme, both) = (&acme, &both);
+    let clients = (0..64_i64).map(|client| {
+        let mut person: Person = [&acme.user, &acme.other, &acme.staff][client as usize % 3].clone();
+        person.app = if client % 2 == 0 { app.clone() } else { second.clone() };
+        async move { one_client(acme, both, person, client).await }
+    });
+    let codes: Vec<String> = join_all(clients).await.concat();
+    let allowed = ["", "SLOT_TAKEN", "STALE", "INVALID_TRANSITION", "QUOTA_EXCEEDED"];
+    assert!(codes.iter().all(|it| allowed.contains(&it.as_str())), "{codes:?}");
+    assert!(codes.iter().any(|it| it == "SLOT_TAKEN") && codes.iter().any(String::is_empty));
+    assert_eq!(app.truth(OVERLAPS).await, ["0"]);
+    // Every booking that stands holds what it needs, and none that does not holds anything.
+    let wrong = "select count(*) from shared.bookings b
+        left join lateral (select count(*) as held from shared.booking_claims c where c.booking_id = b.id and c.active) c on true
+        left join shared.services s on s.id = b.service_id
+        where c.held <> case when b.status in ('CANCELLED', 'REJECTED', 'EXPIRED') then 0 when s.name = 'With a room' then 2 else 1 end";
+    assert_eq!(app.truth(wrong).await, ["0"]);
+}
+
+async fn one_client(acme: &TestTenant, both: &str, person: Person, client: i64) -> Vec<String> {
+    let mut codes = Vec::new();
+    for step in 0..6_i64 {
+        // Some two hundred starts, ten minutes apart.
+        let slot = |n: i64| acme.in_days(3) + SignedDuration::from_mins(10 * ((client * 37 + step * 53 + n) % 200));
+        let service = if (client + step) % 2 == 0 { acme.service.as_str() } else { both };
+        let booked = person.book(service, slot(0)).await;
+        codes.push(code(&booked).to_owned());
+        if code(&booked).is_empty() {
+            let id = id(&booked);
+            let then = if step % 3 == 0 {
+                person.set_status(json!({ "id": id, "status": "CANCELLED" })).await
+            } else {
+                person.reschedule(&id, slot(7)).await
+            };
+            codes.push(code(&then).to_owned());
+        }
+    }
+    codes
+}
