@@ -46,27 +46,35 @@ pub async fn take(
     service: &Service,
     slot: &Slot,
     wanted: Option<ResourceId>,
+    serves: impl Fn(ResourceId) -> bool,
 ) -> Result<(), BookingError> {
     let links = usable_links(tx, service).await?;
     let wanted: Vec<ResourceId> = wanted.into_iter().collect();
     if wanted.iter().any(|wanted| !links.iter().any(|it| it.resource == *wanted)) {
         return Err(BookingError::ResourceNotFound);
     }
-    take_among(tx, booking, service, slot, &links, |_, link| !must_give_way(&links, link, &wanted)).await
+    let may_be = |_: &[&Link], link: &Link| serves(link.resource) && !must_give_way(&links, link, &wanted);
+    take_among(tx, booking, service, slot, &links, may_be).await
 }
 
 /// Moves what a booking holds to another time: the same resources where they are free then, others where they are not.
 ///
 /// # Errors
 /// `SlotTaken` when what it needs is not there. What it held is then let go in this transaction only, which is undone.
-pub async fn move_to(tx: &ScopedTx, booking: &Booking, service: &Service, slot: &Slot) -> Result<(), BookingError> {
+pub async fn move_to(
+    tx: &ScopedTx,
+    booking: &Booking,
+    service: &Service,
+    slot: &Slot,
+    serves: impl Fn(ResourceId) -> bool,
+) -> Result<(), BookingError> {
     let links = usable_links(tx, service).await?;
     let before = queries::resources_of(tx, &[booking.id]).await?.remove(&booking.id).unwrap_or_default();
     queries::let_go(tx, booking.id).await?;
     take_among(tx, booking, service, slot, &links, |free, link| {
         // Its own resource is preferred to any other of its kind that is free.
-        let own_is_free = free.iter().any(|it| it.kind == link.kind && before.contains(&it.resource));
-        before.contains(&link.resource) || !own_is_free
+        let is_own = |it: &&Link| it.kind == link.kind && before.contains(&it.resource) && serves(it.resource);
+        serves(link.resource) && (before.contains(&link.resource) || !free.iter().any(is_own))
     })
     .await
 }

@@ -8,10 +8,10 @@ use super::{
 };
 use crate::{
     graphql::{
-        ApiError, ContextExt, Cursor, DateTime, MUTATION_COST, Meaning, Money, PageArgs, TimeZoneName, UserError,
-        UserErrorCode, connection, filter_interval, page_cost, parse_id, payload,
+        ApiError, ContextExt, Cursor, DateTime, MUTATION_COST, Meaning, Money, PageArgs, STATEMENT_COST, TimeZoneName,
+        UserError, UserErrorCode, connection, filter_interval, page_cost, parse_id, payload,
     },
-    ids::{BookingId, ServiceId, UserId},
+    ids::{BookingId, ResourceId, ServiceId, UserId},
     resources::graphql::Resource,
     services::graphql::Service,
     users::graphql::User,
@@ -165,6 +165,62 @@ impl BookingTransition {
     }
 }
 
+/// A time at which a service can be booked.
+#[derive(Clone, SimpleObject)]
+#[graphql(complex, name = "Slot")]
+pub struct FreeSlot {
+    /// The first instant of it.
+    pub starts_at: DateTime,
+    /// The first instant after it.
+    pub ends_at: DateTime,
+    /// How many more bookings there is room for.
+    pub places: i32,
+    #[graphql(skip)]
+    key: Vec<ResourceId>,
+}
+
+impl From<super::FreeSlot> for FreeSlot {
+    fn from(free: super::FreeSlot) -> Self {
+        let (starts_at, ends_at) = (DateTime(free.starts_at), DateTime(free.ends_at));
+        Self { starts_at, ends_at, places: free.places, key: free.resources }
+    }
+}
+
+#[ComplexObject]
+impl FreeSlot {
+    /// Who and what could serve it then, those taken first in front. Empty where the service needs none.
+    async fn resources(&self, ctx: &Context<'_>) -> Result<Vec<Resource>, ApiError> {
+        let found = ctx.work()?.loaders.resources.load_many(self.key.iter().copied()).await?;
+        Ok(self.key.iter().filter_map(|id| found.get(id).cloned().map(Resource::from)).collect())
+    }
+}
+
+/// What stands in the way of a booking.
+#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
+#[graphql(remote = "super::Obstacle")]
+pub enum Obstacle {
+    /// The service cannot be booked.
+    Inactive,
+    /// The time has passed.
+    Past,
+    /// It is too near.
+    Notice,
+    /// It is too far ahead.
+    Window,
+    /// It is closed then, as in every week.
+    Hours,
+    /// It is closed then, on this day alone.
+    Override,
+    /// Bookings begin at other times.
+    Step,
+    /// Every seat is taken.
+    Seats,
+    /// Who and what could serve it is taken.
+    Taken,
+    /// It is free, but not for the time that is kept before and after.
+    Buffer,
+}
+
 /// Which bookings a list holds. Every given field narrows it.
 #[derive(InputObject)]
 #[graphql(name = "BookingFilter")]
@@ -304,6 +360,13 @@ impl From<Error> for Meaning {
             Error::ResourceNotFound => {
                 mend(Code::NotFound, "resourceId", "There is no such resource that can serve this.")
             }
+            Error::OutsideHours => mend(Code::OutsideHours, "startsAt", "It is closed for a part of that time."),
+            Error::OffGrid(step) => mend(
+                Code::OutsideHours,
+                "startsAt",
+                &format!("Bookings begin every {step} minutes after opening: see availability."),
+            ),
+            Error::TooManyDays(days) => mend(Code::Invalid, "to", &format!("Ask for at most {days} days at once.")),
             Error::SlotTaken => mend(Code::SlotTaken, "startsAt", "Another booking holds this time."),
             Error::TooLong(field, most) => mend(Code::Invalid, field, &format!("At most {most} characters.")),
             Error::QuotaExceeded => mend(Code::QuotaExceeded, "", "Your plan allows no more bookings this month."),
@@ -365,6 +428,39 @@ impl BookingQuery {
         Ok(connection(kind, slice, Booking::from))
     }
 
+    /// Free slots of one service, in order of start: as customers can book them, by the rules of the service and the hours
+    /// of all that it takes. At most 62 days at once.
+    #[graphql(complexity = "5 * STATEMENT_COST + 100 * child_complexity")]
+    async fn availability(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which service.")] service_id: ID,
+        #[graphql(desc = "Those that start at this instant or later.")] from: DateTime,
+        #[graphql(desc = "Those that start before this instant.")] to: DateTime,
+        #[graphql(desc = "Only with this resource.")] resource_id: Option<ID>,
+    ) -> Result<Vec<FreeSlot>, ApiError> {
+        let (from, to) = filter_interval(Some(from), Some(to))?;
+        let service = parse_id(&service_id, "serviceId")?;
+        let resource = resource_id.map(|id| parse_id(&id, "resourceId")).transpose()?;
+        let (Some(from), Some(to)) = (from, to) else { return Ok(Vec::new()) };
+        let free = super::availability(&ctx.work()?.caller(), service, from, to, resource).await;
+        let free = free.map_err(|error| ApiError::from(Meaning::from(error)))?;
+        Ok(free.into_iter().map(FreeSlot::from).collect())
+    }
+
+    /// What stands in the way of a customer's booking of a service at a time. Null where nothing does.
+    #[graphql(complexity = "5 * STATEMENT_COST + child_complexity")]
+    async fn why_unavailable(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which service.")] service_id: ID,
+        #[graphql(desc = "When it would start.")] starts_at: DateTime,
+    ) -> Result<Option<Obstacle>, ApiError> {
+        let service = parse_id(&service_id, "serviceId")?;
+        let found = super::obstacle(&ctx.work()?.caller(), service, starts_at.0).await;
+        Ok(found.map_err(|error| ApiError::from(Meaning::from(error)))?.map(Into::into))
+    }
+
     /// One booking. Null where there is none that the caller may see.
     async fn booking(
         &self,
@@ -402,7 +498,7 @@ impl BookingMutation {
             resource: input.resource_id.map(|id| parse_id(&id, "input.resourceId")).transpose()?,
             notes: input.notes,
         };
-        Ok(work.settle(super::book(&work.caller(), new).await.map(Booking::from))?.into())
+        Ok(work.settle(Box::pin(super::book(&work.caller(), new)).await.map(Booking::from))?.into())
     }
 
     /// Moves a booking to another status. Staff may go wherever its status leads (`INVALID_TRANSITION` elsewhere);
@@ -428,7 +524,7 @@ impl BookingMutation {
     ) -> Result<RescheduleBookingPayload, ApiError> {
         let work = ctx.work()?;
         let id = parse_id(&input.id, "input.id")?;
-        let moved = super::reschedule(&work.caller(), id, input.starts_at.0, input.version).await;
+        let moved = Box::pin(super::reschedule(&work.caller(), id, input.starts_at.0, input.version)).await;
         Ok(work.settle(moved.map(Booking::from))?.into())
     }
 

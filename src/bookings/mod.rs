@@ -1,5 +1,6 @@
 //! Bookings: made, moved through their states, never removed.
 
+mod availability;
 mod claims;
 pub mod graphql;
 pub mod loaders;
@@ -12,12 +13,14 @@ use std::collections::HashMap;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use uuid::Uuid;
 
+pub use availability::{FreeSlot, Obstacle, availability, obstacle};
 pub use status::BookingStatus;
 
 use crate::{
     audit::{self, Changes},
     auth::{Caller, Role},
     db::{Change, DbError, ScopedTx},
+    hours::{self, Hours, Open, Owner},
     ids::{BookingId, ResourceId, ServiceId, UserId},
     money::Money,
     paging::{Page, Slice},
@@ -183,6 +186,12 @@ pub enum BookingError {
     NotMovable(BookingStatus),
     /// There is no such resource, or none that can serve this.
     ResourceNotFound,
+    /// The tenant, or the service, is not open for all of that time.
+    OutsideHours,
+    /// Customers book so many minutes after opening, or a multiple.
+    OffGrid(i32),
+    /// So many days of availability cannot be asked for at once.
+    TooManyDays(i64),
     /// Every seat is taken at that time.
     SlotTaken,
     /// The notes or the reason are too long: which.
@@ -220,16 +229,22 @@ pub async fn book(caller: &Caller<'_>, new: NewBooking) -> Result<Booking, Booki
         return Err(BookingError::TooLong("notes", MAX_NOTES));
     }
     let (service_ids, customer_ids) = ([new.service], [customer]);
-    let (service, known_customer, tenant) =
-        futures_util::join!(services::by_ids(tx, &service_ids), users::by_ids(tx, &customer_ids), tenants::current(tx));
+    let (service, known_customer, tenant, opening) = futures_util::join!(
+        services::by_ids(tx, &service_ids),
+        users::by_ids(tx, &customer_ids),
+        tenants::current(tx),
+        hours::of_service(tx, new.service, new.starts_at)
+    );
     let (mut service, mut known_customer, tenant) = (service?, known_customer?, tenant?);
+    let opening = Hours::new(opening?, tenant.time_zone.clone());
     let service = service.remove(&new.service).filter(|it| it.active).ok_or(BookingError::ServiceNotFound)?;
     known_customer
         .remove(&customer)
         .filter(|it| it.status == UserStatus::Active)
         .ok_or(BookingError::CustomerNotFound)?;
     let slot = Slot::of(&service, new.starts_at);
-    validate_slot(caller, &service, &tenant, &slot, now)?;
+    validate_slot(caller, &service, &tenant, &opening, &slot, now)?;
+    let serves = |resource: ResourceId| serves(caller, &opening, resource, &slot);
 
     let month = Period::month_of(now, &tenant.time_zone);
     if !usage::count_one(tx, Meter::Bookings, month, tenant.limits.of(Meter::Bookings.as_str())).await? {
@@ -256,7 +271,7 @@ pub async fn book(caller: &Caller<'_>, new: NewBooking) -> Result<Booking, Booki
         }
         Err(error) => return Err(error.into()),
     }
-    claims::take(tx, &booking, &service, &slot, new.resource).await?;
+    Box::pin(claims::take(tx, &booking, &service, &slot, new.resource, serves)).await?;
     let first_step = Transition::new(None, booking.status, caller, None, now);
     let facts = Changes::default()
         .field("status", serde_json::Value::Null, booking.status.as_str())
@@ -308,6 +323,7 @@ fn validate_slot(
     caller: &Caller<'_>,
     service: &Service,
     tenant: &Tenant,
+    opening: &Hours,
     slot: &Slot,
     now: Timestamp,
 ) -> Result<(), BookingError> {
@@ -328,7 +344,43 @@ fn validate_slot(
     if slot.starts_at > now + SignedDuration::from_hours(24 * i64::from(days)) {
         return Err(BookingError::PastWindow(days));
     }
+    let open = open_for(opening, service.id, slot.starts_at, slot.ends_at);
+    if !hours::contain(&hours::merge(&open), slot.starts_at, slot.ends_at) {
+        return Err(BookingError::OutsideHours);
+    }
+    if let Some(step) = service.rules.slot_step_minutes
+        && !open.iter().any(|it| is_on_grid(it.0, slot.starts_at, SignedDuration::from_mins(i64::from(step))))
+    {
+        return Err(BookingError::OffGrid(step));
+    }
     Ok(())
+}
+
+/// When a service can be booked around a time, as far as its tenant's hours and its own say: each day's spans by
+/// themselves.
+fn open_for(opening: &Hours, service: ServiceId, from: Timestamp, to: Timestamp) -> Open {
+    let of = |owner| opening.open(owner, from, to);
+    let own = Owner::Service(service);
+    // Where one says nothing the other's days count, and not the midnights between days that are open throughout.
+    if opening.is_unrestricted(own) {
+        of(Owner::Tenant)
+    } else if opening.is_unrestricted(Owner::Tenant) {
+        of(own)
+    } else {
+        hours::intersect(&of(Owner::Tenant), &of(own))
+    }
+}
+
+/// Whether an instant is a number of steps after an opening.
+fn is_on_grid(opens: Timestamp, at: Timestamp, step: SignedDuration) -> bool {
+    let since = at.duration_since(opens);
+    !since.is_negative() && step.as_secs() > 0 && since.subsec_nanos() == 0 && since.as_secs() % step.as_secs() == 0
+}
+
+/// Whether a resource is there for all of a booking. Staff may ask anybody to stay longer.
+fn serves(caller: &Caller<'_>, opening: &Hours, resource: ResourceId, slot: &Slot) -> bool {
+    let open = || hours::merge(&opening.open(Owner::Resource(resource), slot.starts_at, slot.ends_at));
+    caller.is_at_least(Role::Staff) || hours::contain(&open(), slot.starts_at, slot.ends_at)
 }
 
 /// Moves a booking to another time, and returns it as it then is. Where the new time cannot be had, the old one stays.
@@ -353,8 +405,13 @@ pub async fn reschedule(
         return Err(BookingError::NotMovable(before.status));
     }
     let (service_ids, is_staff) = ([before.service], caller.is_at_least(Role::Staff));
-    let (services, tenant) = futures_util::join!(services::by_ids(tx, &service_ids), tenants::current(tx));
+    let (services, tenant, opening) = futures_util::join!(
+        services::by_ids(tx, &service_ids),
+        tenants::current(tx),
+        hours::of_service(tx, before.service, starts_at)
+    );
     let (mut services, tenant) = (services?, tenant?);
+    let opening = Hours::new(opening?, tenant.time_zone.clone());
     let service = services.remove(&before.service).filter(|it| it.active).ok_or(BookingError::ServiceNotFound)?;
     if !is_staff {
         if before.starts_at <= now {
@@ -373,13 +430,13 @@ pub async fn reschedule(
     let longer = (starts_at + agreed).duration_since(slot.ends_at);
     slot.ends_at += longer;
     slot.blocked_to += longer;
-    validate_slot(caller, &service, &tenant, &slot, now)?;
+    validate_slot(caller, &service, &tenant, &opening, &slot, now)?;
     let status = if service.requires_confirmation && !is_staff { BookingStatus::Pending } else { before.status };
     if !queries::update_time(tx, &before, &slot, &tenant.time_zone, status, now).await? {
         return Err(BookingError::Stale);
     }
     let booking = queries::by_ids(tx, &[id]).await?.remove(&id).ok_or(BookingError::NotFound)?;
-    claims::move_to(tx, &booking, &service, &slot).await?;
+    Box::pin(claims::move_to(tx, &booking, &service, &slot, |it| serves(caller, &opening, it, &slot))).await?;
     let step = Transition {
         moved: Some((before.starts_at, booking.starts_at)),
         ..Transition::new(Some(before.status), booking.status, caller, None, now)

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     db::{DbError, Row, ScopedTx},
-    ids::{BookingId, ResourceId, UserId, uuid_v7},
+    ids::{BookingId, ResourceId, ServiceId, UserId, uuid_v7},
     money::Money,
     paging::Page,
 };
@@ -96,8 +96,30 @@ pub async fn held(tx: &ScopedTx, ids: &[Uuid], from: Timestamp, to: Timestamp) -
             &[&tx.tenant(), &ids, &from, &to],
         )
         .await?;
-    let read = |row: &Row| Held { claimed: row.get(0), lane: row.get(1), from: row.get(2), to: row.get(3) };
-    Ok(rows.iter().map(read).collect())
+    Ok(rows.iter().map(read_held).collect())
+}
+
+/// What is held of a service and of all that can serve it, in a time.
+pub async fn held_around_service(
+    tx: &ScopedTx,
+    service: ServiceId,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<Vec<Held>, DbError> {
+    let rows = tx
+        .query(
+            "-- bookings.held_around_service
+            select claimed_id, lane, blocked_from, blocked_to
+              from claimed_times($1, array(select l.resource_id from service_resources l
+                                            where l.tenant_id = $1 and l.service_id = $2) || $2::uuid, $3, $4)",
+            &[&tx.tenant(), &service, &from, &to],
+        )
+        .await?;
+    Ok(rows.iter().map(read_held).collect())
+}
+
+fn read_held(row: &Row) -> Held {
+    Held { claimed: row.get(0), lane: row.get(1), from: row.get(2), to: row.get(3) }
 }
 
 /// Claims all of this, or returns `false` when something else holds a part of it.

@@ -203,6 +203,8 @@ pub enum UserErrorCode {
     LastAdmin,
     /// Another booking holds the time.
     SlotTaken,
+    /// It is closed then, or bookings begin at other times.
+    OutsideHours,
     /// The time is too near or has passed.
     TooSoon,
     /// The time is too far ahead.

@@ -27,7 +27,9 @@ pub use error::{
 pub use limits::Limits;
 pub use paging::{Cursor, PageArgs, connection, page_cost};
 pub use rates::{Charged, RateSettings, Rates};
-pub use scalars::{CurrencyCode, DateTime, Decimal, Money, MoneyInput, TimeZoneName, filter_interval, parse_id};
+pub use scalars::{
+    CurrencyCode, Date, DateTime, Decimal, LocalTime, Money, MoneyInput, TimeZoneName, filter_interval, parse_id,
+};
 pub use watching::{LOOK_EVERY, Told, Watch, is_passing};
 
 use crate::{
@@ -36,6 +38,7 @@ use crate::{
     billing::graphql::BillingQuery,
     bookings::graphql::{Booking, BookingMutation, BookingQuery},
     bookings::subscriptions::BookingSubscription,
+    hours::graphql::{HoursMutation, HoursQuery},
     invitations::graphql::{Invitation, InvitationMutation, InvitationQuery},
     platform::graphql::{PlatformEvent, PlatformMutation, PlatformQuery, PlatformTenant},
     resources::graphql::{Resource, ResourceMutation, ResourceQuery},
@@ -58,6 +61,7 @@ pub struct Query(
     InvitationQuery,
     ResourceQuery,
     ServiceQuery,
+    HoursQuery,
     BookingQuery,
     BillingQuery,
     PlatformQuery,
@@ -72,6 +76,7 @@ pub struct Mutation(
     InvitationMutation,
     ResourceMutation,
     ServiceMutation,
+    HoursMutation,
     BookingMutation,
     PlatformMutation,
 );

@@ -72,6 +72,73 @@ impl ScalarType for TimeZoneName {
     }
 }
 
+/// A calendar day, `YYYY-MM-DD`, from year 1 to year 9999.
+#[derive(Clone, Copy, Debug)]
+pub struct Date(pub jiff::civil::Date);
+
+impl Date {
+    fn read(text: &str) -> Option<Self> {
+        let fits = text.len() == 10 && text.bytes().all(|it| it.is_ascii_digit() || it == b'-');
+        let day: jiff::civil::Date = text.parse().ok().filter(|_| fits)?;
+        (1..=9999).contains(&day.year()).then_some(Self(day))
+    }
+}
+
+/// A calendar day, `YYYY-MM-DD`, from year 1 to year 9999.
+#[Scalar(name = "Date")]
+impl ScalarType for Date {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        match &value {
+            Value::String(text) => Self::read(text).ok_or_else(|| InputValueError::custom("not a day, YYYY-MM-DD")),
+            _ => Err(InputValueError::expected_type(value)),
+        }
+    }
+
+    fn is_valid(value: &Value) -> bool {
+        matches!(value, Value::String(text) if Self::read(text).is_some())
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(self.0.to_string())
+    }
+}
+
+/// A wall-clock time, `HH:MM` from `00:00` to `24:00`, read in the time zone that stands beside it. In minutes of the day.
+#[derive(Clone, Copy, Debug)]
+pub struct LocalTime(pub i16);
+
+impl LocalTime {
+    fn read(text: &str) -> Option<Self> {
+        let (hours, minutes) = text.split_once(':')?;
+        let digits = |it: &str| it.len() == 2 && it.bytes().all(|it| it.is_ascii_digit());
+        if !digits(hours) || !digits(minutes) {
+            return None;
+        }
+        let (hours, minutes): (i16, i16) = (hours.parse().ok()?, minutes.parse().ok()?);
+        let of_day = hours * 60 + minutes;
+        (minutes < 60 && of_day <= 1_440).then_some(Self(of_day))
+    }
+}
+
+/// A wall-clock time, `HH:MM` from `00:00` to `24:00`, read in the time zone that stands beside it.
+#[Scalar(name = "LocalTime")]
+impl ScalarType for LocalTime {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        match &value {
+            Value::String(text) => Self::read(text).ok_or_else(|| InputValueError::custom("not a time, HH:MM")),
+            _ => Err(InputValueError::expected_type(value)),
+        }
+    }
+
+    fn is_valid(value: &Value) -> bool {
+        matches!(value, Value::String(text) if Self::read(text).is_some())
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(format!("{:02}:{:02}", self.0 / 60, self.0 % 60))
+    }
+}
+
 /// An exact decimal number, as a string, such as `45.00`.
 #[derive(Clone, Copy, Debug)]
 pub struct Decimal(pub rust_decimal::Decimal);

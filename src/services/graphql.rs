@@ -35,6 +35,9 @@ pub struct Service {
     pub requires_confirmation: bool,
     /// Whether it can be booked. Customers see inactive services only through their own bookings.
     pub active: bool,
+    /// Customers book at so many minutes after opening, or a multiple. Null: at any time, and what `availability` offers is
+    /// a duration apart.
+    pub slot_step_minutes: Option<i32>,
     /// Minutes before its start for which a booking holds its resources.
     pub buffer_before_minutes: i32,
     /// Minutes after its end for which a booking holds its resources.
@@ -73,6 +76,7 @@ impl From<super::Service> for Service {
             capacity: service.capacity,
             requires_confirmation: service.requires_confirmation,
             active: service.active,
+            slot_step_minutes: service.rules.slot_step_minutes,
             buffer_before_minutes: service.rules.buffer_before_minutes,
             buffer_after_minutes: service.rules.buffer_after_minutes,
             min_notice_minutes: service.rules.min_notice_minutes,
@@ -111,6 +115,8 @@ pub struct CreateServiceInput {
     /// Whether a booking waits as `PENDING` until staff confirm it.
     #[graphql(default = false)]
     requires_confirmation: bool,
+    /// Customers book at so many minutes after opening, or a multiple: 5 to 1,440; at any time where it is left out.
+    slot_step_minutes: Option<i32>,
     /// Minutes before its start for which a booking holds its resources, at most 1,440.
     #[graphql(default = 0)]
     buffer_before_minutes: i32,
@@ -146,6 +152,8 @@ pub struct UpdateServiceInput {
     requires_confirmation: Option<bool>,
     /// Whether it can be booked.
     active: Option<bool>,
+    /// Customers book at so many minutes after opening, or a multiple: 5 to 1,440; null: at any time.
+    slot_step_minutes: MaybeUndefined<i32>,
     /// Minutes before its start for which a booking holds its resources, at most 1,440. Bookings that stand keep theirs.
     buffer_before_minutes: Option<i32>,
     /// Minutes after its end for which a booking holds its resources, at most 1,440. Bookings that stand keep theirs.
@@ -320,6 +328,7 @@ impl ServiceMutation {
             requires_confirmation: input.requires_confirmation,
             active: true,
             rules: Rules {
+                slot_step_minutes: input.slot_step_minutes,
                 buffer_before_minutes: input.buffer_before_minutes,
                 buffer_after_minutes: input.buffer_after_minutes,
                 min_notice_minutes: input.min_notice_minutes,
@@ -349,6 +358,7 @@ impl ServiceMutation {
             requires_confirmation: input.requires_confirmation,
             active: input.active,
             rules: RulesPatch {
+                slot_step_minutes: patched(input.slot_step_minutes),
                 buffer_before_minutes: input.buffer_before_minutes,
                 buffer_after_minutes: input.buffer_after_minutes,
                 min_notice_minutes: patched(input.min_notice_minutes),

@@ -67,6 +67,8 @@ pub struct Service {
 /// What a service asks for beside its duration. `None` takes the tenant's rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
+    /// Customers book at so many minutes after opening, or a multiple; `None`: at any time.
+    pub slot_step_minutes: Option<i32>,
     /// Minutes before its start for which a booking holds its resources.
     pub buffer_before_minutes: i32,
     /// Minutes after its end for which a booking holds its resources.
@@ -113,6 +115,7 @@ impl Service {
                 max_ahead_days: row.get(13),
                 cancel_notice_minutes: row.get(14),
                 reschedule_notice_minutes: row.get(15),
+                slot_step_minutes: row.get(16),
             },
         })
     }
@@ -164,6 +167,8 @@ pub struct Patch {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RulesPatch {
     /// See [`Rules`].
+    pub slot_step_minutes: Option<Option<i32>>,
+    /// See [`Rules`].
     pub buffer_before_minutes: Option<i32>,
     /// See [`Rules`].
     pub buffer_after_minutes: Option<i32>,
@@ -180,6 +185,7 @@ pub struct RulesPatch {
 impl RulesPatch {
     fn of(self, before: Rules) -> Rules {
         Rules {
+            slot_step_minutes: self.slot_step_minutes.unwrap_or(before.slot_step_minutes),
             buffer_before_minutes: self.buffer_before_minutes.unwrap_or(before.buffer_before_minutes),
             buffer_after_minutes: self.buffer_after_minutes.unwrap_or(before.buffer_after_minutes),
             min_notice_minutes: self.min_notice_minutes.unwrap_or(before.min_notice_minutes),
@@ -461,6 +467,9 @@ impl Draft {
                 return invalid(field, format!("A notice has 0 to {MAX_NOTICE_MINUTES} minutes."));
             }
         }
+        if rules.slot_step_minutes.is_some_and(|it| !(5..=MAX_DURATION_MINUTES).contains(&it)) {
+            return invalid("slotStepMinutes", format!("A step has 5 to {MAX_DURATION_MINUTES} minutes."));
+        }
         if rules.max_ahead_days.is_some_and(|it| !(1..=MAX_AHEAD_DAYS).contains(&it)) {
             return invalid("maxAheadDays", format!("One can book 1 to {MAX_AHEAD_DAYS} days ahead."));
         }
@@ -478,6 +487,7 @@ fn changes(before: Option<&Service>, after: &Service) -> Changes {
             ("capacity", json!(it.capacity)),
             ("requires_confirmation", json!(it.requires_confirmation)),
             ("active", json!(it.active)),
+            ("slot_step_minutes", json!(it.rules.slot_step_minutes)),
             ("buffer_before_minutes", json!(it.rules.buffer_before_minutes)),
             ("buffer_after_minutes", json!(it.rules.buffer_after_minutes)),
             ("min_notice_minutes", json!(it.rules.min_notice_minutes)),

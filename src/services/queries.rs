@@ -15,7 +15,7 @@ macro_rules! columns {
     () => {
         "id, name, description, duration_minutes, price_minor, currency, capacity, requires_confirmation, active, created_at,
             buffer_before_minutes, buffer_after_minutes, min_notice_minutes, max_ahead_days, cancel_notice_minutes,
-            reschedule_notice_minutes"
+            reschedule_notice_minutes, slot_step_minutes"
     };
 }
 
@@ -100,8 +100,9 @@ pub async fn insert(tx: &ScopedTx, id: ServiceId, draft: &Draft, now: Timestamp)
             insert into services
               (tenant_id, id, name, description, duration_minutes, price_minor, currency, capacity,
                requires_confirmation, created_at, updated_at, buffer_before_minutes, buffer_after_minutes,
-               min_notice_minutes, max_ahead_days, cancel_notice_minutes, reschedule_notice_minutes)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12, $13, $14, $15, $16)
+               min_notice_minutes, max_ahead_days, cancel_notice_minutes, reschedule_notice_minutes,
+               slot_step_minutes)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12, $13, $14, $15, $16, $17)
             on conflict (tenant_id, name) do nothing
             returning ",
                 columns!(),
@@ -124,6 +125,7 @@ pub async fn insert(tx: &ScopedTx, id: ServiceId, draft: &Draft, now: Timestamp)
                 &draft.rules.max_ahead_days,
                 &draft.rules.cancel_notice_minutes,
                 &draft.rules.reschedule_notice_minutes,
+                &draft.rules.slot_step_minutes,
             ],
         )
         .await?;
@@ -140,7 +142,7 @@ pub async fn update(tx: &ScopedTx, id: ServiceId, draft: &Draft, now: Timestamp)
                set name = $3, description = $4, duration_minutes = $5, price_minor = $6, currency = $7, capacity = $8,
                    requires_confirmation = $9, active = $10, updated_at = $11, buffer_before_minutes = $12,
                    buffer_after_minutes = $13, min_notice_minutes = $14, max_ahead_days = $15,
-                   cancel_notice_minutes = $16, reschedule_notice_minutes = $17
+                   cancel_notice_minutes = $16, reschedule_notice_minutes = $17, slot_step_minutes = $18
              where tenant_id = $1 and id = $2
             returning ",
                 columns!(),
@@ -164,6 +166,7 @@ pub async fn update(tx: &ScopedTx, id: ServiceId, draft: &Draft, now: Timestamp)
                 &draft.rules.max_ahead_days,
                 &draft.rules.cancel_notice_minutes,
                 &draft.rules.reschedule_notice_minutes,
+                &draft.rules.slot_step_minutes,
             ],
         )
         .await?;

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// Features in order: each may call those before it, by their `mod.rs`.
-const FEATURES: [&str; 12] = [
+const FEATURES: [&str; 13] = [
     "audit",
     "outbox",
     "idempotency",
@@ -16,6 +16,7 @@ const FEATURES: [&str; 12] = [
     "invitations",
     "resources",
     "services",
+    "hours",
     "bookings",
     "billing",
     "platform",

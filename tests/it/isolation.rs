@@ -178,6 +178,8 @@ const EVERYTHING_OF_GLOBEX: &str = "
     select 'claim', to_jsonb(t)::text from shared.booking_claims t where tenant_id = '$1' union all
     select 'resource', to_jsonb(t)::text from shared.resources t where tenant_id = '$1' union all
     select 'link', to_jsonb(t)::text from shared.service_resources t where tenant_id = '$1' union all
+    select 'schedule', to_jsonb(t)::text from shared.opening_schedules t where tenant_id = '$1' union all
+    select 'override', to_jsonb(t)::text from shared.opening_overrides t where tenant_id = '$1' union all
     select 'transition', to_jsonb(t)::text from shared.booking_transitions t where tenant_id = '$1' union all
     select 'invitation', to_jsonb(t)::text from shared.invitations t where tenant_id = '$1' union all
     select 'settings', to_jsonb(t)::text from shared.tenant_settings t where tenant_id = '$1' union all
@@ -305,7 +307,12 @@ impl Argument {
             "String" => json!("text"),
             "Int" => json!(1),
             "Boolean" => json!(true),
+            "DateTime" if name == "to" => json!((person_time() + jiff::SignedDuration::from_hours(24)).to_string()),
             "DateTime" => json!((person_time()).to_string()),
+            "Date" if name == "to" => json!("2030-01-03"),
+            "Date" => json!("2030-01-02"),
+            "LocalTime" => json!(if name == "opens" { "09:00" } else { "17:00" }),
+            "Weekday" => json!("MONDAY"),
             "Decimal" => json!("1.00"),
             "CurrencyCode" => json!("EUR"),
             "BookingStatus" => json!("CANCELLED"),

@@ -79,6 +79,10 @@ impl Fixture {
              select tenant_id, gen_random_uuid(), 'ROOM', called, now(), now() from shared.tenant_state, unnest(array['A', 'B']) called;
              insert into shared.service_resources (tenant_id, service_id, resource_id)
              select s.tenant_id, s.id, r.id from shared.services s join shared.resources r on r.tenant_id = s.tenant_id;
+             insert into shared.opening_schedules (tenant_id, id, valid_from, time_zone, created_at)
+             select tenant_id, gen_random_uuid(), day, 'UTC', now() from shared.tenant_state, unnest(array['2026-01-01', '2027-01-01']::date[]) day;
+             insert into shared.opening_overrides (tenant_id, id, day, hours, created_at)
+             select tenant_id, gen_random_uuid(), day, '[]', now() from shared.tenant_state, unnest(array['2026-01-01', '2027-01-01']::date[]) day;
              insert into directory.platform_events (id, at, administrator_id, action)
              select gen_random_uuid(), now(), null, 'test.event' from generate_series(1, 2);
              insert into directory.account_requests (id, kind, email, created_at, available_at)

@@ -1,0 +1,259 @@
+//! What is free, and what stands in the way of what is not.
+//!
+//! All that it takes is asked in one flush: the service, what can serve it, the hours, and what is held. What is offered is
+//! what [`validate_slot`](super::validate_slot) lets pass and the claims have room for; only the claims decide.
+
+use std::collections::HashMap;
+
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use super::{BookingError, MAX_AHEAD, Slot, claims::Held, open_for, queries, validate_slot};
+use crate::{
+    auth::{Caller, Role},
+    hours::{self, Hours, Open, Owner},
+    ids::{ResourceId, ServiceId},
+    services::{self, Link, Service},
+    tenants::{self, Tenant},
+};
+
+/// Most days that can be asked for at once.
+pub const MAX_DAYS: i64 = 62;
+/// Longest buffer on either side, and so how far around a time claims matter.
+const REACH: SignedDuration = SignedDuration::from_hours(48);
+
+/// A time at which a service can be booked.
+#[derive(Clone, Debug)]
+pub struct FreeSlot {
+    /// The first instant of it.
+    pub starts_at: Timestamp,
+    /// The first instant after it.
+    pub ends_at: Timestamp,
+    /// Who and what could serve it then, those taken first in front.
+    pub resources: Vec<ResourceId>,
+    /// How many more bookings there is room for.
+    pub places: i32,
+}
+
+/// What stands in the way of a booking, and never whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The service cannot be booked.
+    Inactive,
+    /// The time has passed.
+    Past,
+    /// It is too near.
+    Notice,
+    /// It is too far ahead.
+    Window,
+    /// It is closed then, as in every week.
+    Hours,
+    /// It is closed then, on this day alone.
+    Override,
+    /// Bookings begin at other times.
+    Step,
+    /// Every seat is taken.
+    Seats,
+    /// Who and what could serve it is taken.
+    Taken,
+    /// It is free, but not for the time that is kept before and after.
+    Buffer,
+}
+
+/// All that decides about a service around a time.
+struct Picture {
+    service: Service,
+    links: Vec<Link>,
+    tenant: Tenant,
+    opening: Hours,
+    /// By what is held and its lane, in order.
+    held: HashMap<(Uuid, i16), Vec<(Timestamp, Timestamp)>>,
+}
+
+impl Picture {
+    /// In one flush.
+    async fn look(caller: &Caller<'_>, id: ServiceId, from: Timestamp, to: Timestamp) -> Result<Self, BookingError> {
+        let (tx, ids) = (caller.tx, [id]);
+        let (services, links, tenant, opening, held) = futures_util::join!(
+            services::by_ids(tx, &ids),
+            services::links(tx, &ids),
+            tenants::current(tx),
+            hours::of_service(tx, id, from),
+            queries::held_around_service(tx, id, from - REACH, to + REACH)
+        );
+        let (mut services, mut links, tenant, opening, rows) = (services?, links?, tenant?, opening?, held?);
+        let sees_inactive = caller.is_at_least(Role::Staff);
+        let service = services.remove(&id).filter(|it| it.active || sees_inactive);
+        let service = service.ok_or(BookingError::ServiceNotFound)?;
+        let mut held: HashMap<(Uuid, i16), Vec<(Timestamp, Timestamp)>> = HashMap::new();
+        for Held { claimed, lane, from, to } in rows {
+            held.entry((claimed, lane)).or_default().push((from, to));
+        }
+        // What one lane holds never overlaps, so that both ends are in order.
+        held.values_mut().for_each(|it| it.sort_unstable());
+        let opening = Hours::new(opening, tenant.time_zone.clone());
+        Ok(Self { links: links.remove(&id).unwrap_or_default(), service, tenant, opening, held })
+    }
+
+    fn is_free(&self, claimed: Uuid, lane: i16, from: Timestamp, to: Timestamp) -> bool {
+        let Some(held) = self.held.get(&(claimed, lane)) else { return true };
+        let next = held.partition_point(|it| it.1 <= from);
+        held.get(next).is_none_or(|it| it.0 >= to)
+    }
+
+    /// Whether one of each kind is there at all, taken or not.
+    fn is_staffed(&self, serves: impl Fn(ResourceId) -> bool) -> bool {
+        let is_there = |kind| self.links.iter().any(|it| it.kind == kind && it.active && serves(it.resource));
+        self.links.iter().all(|it| is_there(it.kind))
+    }
+
+    /// What could be taken for a time: resources of each kind, or seats. Empty and 0 where it cannot be had.
+    fn room(
+        &self,
+        (from, to): (Timestamp, Timestamp),
+        wanted: Option<ResourceId>,
+        serves: impl Fn(ResourceId) -> bool,
+    ) -> (Vec<ResourceId>, i32) {
+        if self.links.is_empty() {
+            let lanes = 0..i16::try_from(self.service.capacity).unwrap_or(i16::MAX);
+            let free = lanes.filter(|lane| self.is_free(self.service.id.0, *lane, from, to)).count();
+            return (Vec::new(), i32::try_from(free).unwrap_or(i32::MAX));
+        }
+        let wanted_kind = self.links.iter().find(|it| Some(it.resource) == wanted).map(|it| it.kind);
+        let may_be = |it: &&Link| {
+            it.active
+                && (wanted_kind != Some(it.kind) || Some(it.resource) == wanted)
+                && self.is_free(it.resource.0, 0, from, to)
+                && serves(it.resource)
+        };
+        let free: Vec<&Link> = self.links.iter().filter(may_be).collect();
+        let of_kind = |kind| free.iter().filter(|it| it.kind == kind).count();
+        let places = self.links.iter().map(|it| of_kind(it.kind)).min().unwrap_or(0);
+        if places == 0 {
+            return (Vec::new(), 0);
+        }
+        (free.iter().map(|it| it.resource).collect(), i32::try_from(places).unwrap_or(i32::MAX))
+    }
+}
+
+/// The free times of a service that start within an interval, in their order. As a customer would find them, whoever asks.
+///
+/// # Errors
+/// `ServiceNotFound`, `ResourceNotFound` where the resource cannot serve it, `TooManyDays`.
+pub async fn availability(
+    caller: &Caller<'_>,
+    service: ServiceId,
+    from: Timestamp,
+    to: Timestamp,
+    resource: Option<ResourceId>,
+) -> Result<Vec<FreeSlot>, BookingError> {
+    if to.duration_since(from) > SignedDuration::from_hours(24 * MAX_DAYS) {
+        return Err(BookingError::TooManyDays(MAX_DAYS));
+    }
+    let now = caller.clock.now();
+    let (from, to) = (from.max(now), to.min(now + MAX_AHEAD));
+    let picture = Box::pin(Picture::look(caller, service, from, to.max(from))).await?;
+    if resource.is_some_and(|wanted| !picture.links.iter().any(|it| it.resource == wanted)) {
+        return Err(BookingError::ResourceNotFound);
+    }
+    let (service, tenant) = (&picture.service, &picture.tenant);
+    if !service.active || from >= to {
+        return Ok(Vec::new());
+    }
+    let duration = Slot::of(service, from).ends_at.duration_since(from);
+    let notice = service.rules.min_notice_minutes.unwrap_or(tenant.booking_rules.min_notice_minutes);
+    let days = service.rules.max_ahead_days.unwrap_or(tenant.booking_rules.max_ahead_days);
+    let earliest =
+        from.max(now + SignedDuration::from_mins(i64::from(notice))).max(now + SignedDuration::from_millis(1));
+    let latest = now + SignedDuration::from_hours(24 * i64::from(days));
+    let step = service.rules.slot_step_minutes.unwrap_or(service.duration_minutes);
+    let step = SignedDuration::from_mins(i64::from(step));
+    let open = open_for(&picture.opening, service.id, from, to + duration);
+    let whole = hours::merge(&open);
+    let of_resources: HashMap<ResourceId, Open> = picture
+        .links
+        .iter()
+        .map(|it| (it.resource, hours::merge(&picture.opening.open(Owner::Resource(it.resource), from, to + duration))))
+        .collect();
+    let mut free = Vec::new();
+    for (opens, closes) in &open {
+        let mut starts_at = *opens;
+        if starts_at < earliest {
+            // The first step that is not too early.
+            let steps =
+                (earliest.duration_since(starts_at).as_millis() + step.as_millis() - 1) / step.as_millis().max(1);
+            starts_at += step * i32::try_from(steps).unwrap_or(i32::MAX);
+        }
+        while starts_at < *closes && starts_at < to && starts_at <= latest {
+            let slot = Slot::of(service, starts_at);
+            if hours::contain(&whole, slot.starts_at, slot.ends_at) {
+                let serves = |it: ResourceId| {
+                    of_resources.get(&it).is_some_and(|open| hours::contain(open, slot.starts_at, slot.ends_at))
+                };
+                let (resources, places) = picture.room((slot.blocked_from, slot.blocked_to), resource, serves);
+                if places > 0 {
+                    free.push(FreeSlot { starts_at, ends_at: slot.ends_at, resources, places });
+                }
+            }
+            starts_at += step;
+        }
+    }
+    // Spans of one day by the clock of another zone can begin out of order.
+    free.sort_by_key(|it| it.starts_at);
+    free.dedup_by_key(|it| it.starts_at);
+    Ok(free)
+}
+
+/// What stands in the way of a customer's booking at a time; `None` where nothing does.
+///
+/// # Errors
+/// `ServiceNotFound`, or a statement failed.
+pub async fn obstacle(
+    caller: &Caller<'_>,
+    service: ServiceId,
+    starts_at: Timestamp,
+) -> Result<Option<Obstacle>, BookingError> {
+    let now = caller.clock.now();
+    // Far from any hours or claims there is nothing to look for.
+    let around = starts_at.clamp(now - REACH, now + MAX_AHEAD + REACH);
+    let picture = Box::pin(Picture::look(caller, service, around, around)).await?;
+    if !picture.service.active {
+        return Ok(Some(Obstacle::Inactive));
+    }
+    if starts_at != around {
+        return Ok(Some(if starts_at < now { Obstacle::Past } else { Obstacle::Window }));
+    }
+    let slot = Slot::of(&picture.service, starts_at);
+    // As the rules are for customers, whoever asks.
+    let mut viewer = caller.viewer;
+    viewer.role = Role::User;
+    let customer = Caller { viewer, ..*caller };
+    let day = |owner| picture.opening.is_overridden(owner, starts_at);
+    match validate_slot(&customer, &picture.service, &picture.tenant, &picture.opening, &slot, now) {
+        Ok(()) => {}
+        Err(BookingError::InThePast) => return Ok(Some(Obstacle::Past)),
+        Err(BookingError::NoticeTooShort(_)) => return Ok(Some(Obstacle::Notice)),
+        Err(BookingError::TooFar | BookingError::PastWindow(_)) => return Ok(Some(Obstacle::Window)),
+        Err(BookingError::OutsideHours) if day(Owner::Tenant) || day(Owner::Service(service)) => {
+            return Ok(Some(Obstacle::Override));
+        }
+        Err(BookingError::OutsideHours) => return Ok(Some(Obstacle::Hours)),
+        Err(BookingError::OffGrid(_)) => return Ok(Some(Obstacle::Step)),
+        Err(other) => return Err(other),
+    }
+    let serves = |it: ResourceId| super::serves(&customer, &picture.opening, it, &slot);
+    if picture.room((slot.blocked_from, slot.blocked_to), None, serves).1 > 0 {
+        return Ok(None);
+    }
+    Ok(Some(if picture.links.is_empty() && picture.service.capacity > 1 {
+        Obstacle::Seats
+    } else if picture.room((slot.starts_at, slot.ends_at), None, serves).1 > 0 {
+        Obstacle::Buffer
+    } else if picture.links.is_empty() || picture.is_staffed(serves) {
+        Obstacle::Taken
+    } else if picture.links.iter().any(|it| day(Owner::Resource(it.resource))) {
+        Obstacle::Override
+    } else {
+        Obstacle::Hours
+    }))
+}
