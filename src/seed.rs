@@ -283,7 +283,7 @@ async fn add_bookings(
         let starts_at = at(-7 + index as i64, 10)?;
         let before = Clock::standing_at(starts_at - SignedDuration::from_hours(48));
         let then = Caller { clock: &before, ..*caller };
-        let booking = Box::pin(bookings::book(&then, book(service, customers[0], starts_at))).await?;
+        let booking = bookings::book(&then, book(service, customers[0], starts_at)).await?;
         let after = Clock::standing_at(booking.ends_at);
         let then = Caller { clock: &after, ..*caller };
         if booking.status == BookingStatus::Pending {
@@ -294,7 +294,7 @@ async fn add_bookings(
     }
     for (index, service) in services.iter().enumerate() {
         for (customer, hour) in customers.into_iter().zip([9, 14]) {
-            Box::pin(bookings::book(caller, book(service, customer, at(1 + 2 * index as i64, hour)?))).await?;
+            bookings::book(caller, book(service, customer, at(1 + 2 * index as i64, hour)?)).await?;
         }
     }
     Ok(())

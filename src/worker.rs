@@ -20,6 +20,7 @@ use tokio::{
 
 use crate::{
     auth::{SignIn, SignInError},
+    bookings,
     clock::Clock,
     db::{Access, DbError, Gate, Scope},
     fault,
@@ -233,6 +234,14 @@ impl Worker {
         for tenant in tenants {
             if let Err(error) = self.sign_in.purge(tenant, self.clock.now()).await {
                 tracing::warn!(?error, tenant.id = %tenant, "what has expired cannot be removed");
+            }
+            let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
+            let expired = async {
+                bookings::expire_holds(&tx, self.clock.now()).await?;
+                tx.commit().await
+            };
+            if let Err(error) = expired.await {
+                tracing::warn!(%error, tenant.id = %tenant, "what was held for too long cannot be let go");
             }
         }
     }

@@ -79,7 +79,7 @@ impl Picture {
             services::links(tx, &ids),
             tenants::current(tx),
             hours::of_service(tx, id, from),
-            queries::held_around_service(tx, id, from - REACH, to + REACH)
+            queries::held_around_service(tx, id, (from - REACH, to + REACH), caller.clock.now())
         );
         let (mut services, mut links, tenant, opening, rows) = (services?, links?, tenant?, opening?, held?);
         let sees_inactive = caller.is_at_least(Role::Staff);

@@ -1,14 +1,15 @@
 //! What a booking holds: a resource of each kind that its service needs, or a seat of the service itself.
 //!
 //! Locks are taken on everything that could be held, in the order of the ids, before anything is looked at: so whoever
-//! comes second sees what the first has taken, and nobody waits in a ring. The exclusion constraint has the last word.
+//! comes second sees what the first has taken, and nobody waits in a ring. What was held for too long is let go then. The
+//! exclusion constraint has the last word.
 
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::{Booking, BookingError, Slot, queries};
 use crate::{
-    db::ScopedTx,
+    db::{Change, ScopedTx},
     ids::{BookingId, ResourceId},
     resources::ResourceKind,
     services::{self, Link, Service},
@@ -46,6 +47,7 @@ pub async fn take(
     service: &Service,
     slot: &Slot,
     wanted: Option<ResourceId>,
+    now: Timestamp,
     serves: impl Fn(ResourceId) -> bool,
 ) -> Result<(), BookingError> {
     let links = usable_links(tx, service).await?;
@@ -54,7 +56,7 @@ pub async fn take(
         return Err(BookingError::ResourceNotFound);
     }
     let may_be = |_: &[&Link], link: &Link| serves(link.resource) && !must_give_way(&links, link, &wanted);
-    take_among(tx, booking, service, slot, &links, may_be).await
+    take_among(tx, booking, service, slot, &links, now, may_be).await
 }
 
 /// Moves what a booking holds to another time: the same resources where they are free then, others where they are not.
@@ -66,12 +68,13 @@ pub async fn move_to(
     booking: &Booking,
     service: &Service,
     slot: &Slot,
+    now: Timestamp,
     serves: impl Fn(ResourceId) -> bool,
 ) -> Result<(), BookingError> {
     let links = usable_links(tx, service).await?;
     let before = queries::resources_of(tx, &[booking.id]).await?.remove(&booking.id).unwrap_or_default();
     queries::let_go(tx, booking.id).await?;
-    take_among(tx, booking, service, slot, &links, |free, link| {
+    take_among(tx, booking, service, slot, &links, now, |free, link| {
         // Its own resource is preferred to any other of its kind that is free.
         let is_own = |it: &&Link| it.kind == link.kind && before.contains(&it.resource) && serves(it.resource);
         serves(link.resource) && (before.contains(&link.resource) || !free.iter().any(is_own))
@@ -108,14 +111,18 @@ async fn take_among(
     service: &Service,
     slot: &Slot,
     links: &[Link],
+    now: Timestamp,
     may_be: impl Fn(&[&Link], &Link) -> bool,
 ) -> Result<(), BookingError> {
     let claimable: Vec<Uuid> =
         if links.is_empty() { vec![service.id.0] } else { links.iter().map(|it| it.resource.0).collect() };
     queries::lock_claimable(tx, &claimable).await?;
+    if !queries::expire_holds(tx, Some(&claimable), now).await?.is_empty() {
+        tx.announce(Change::Unknown); // Of bookings of others, of whom nothing is known here.
+    }
     let day = day_around(booking);
     let (from, to) = (day.0.min(slot.blocked_from), day.1.max(slot.blocked_to));
-    let held = queries::held(tx, &claimable, from, to).await?;
+    let held = queries::held(tx, &claimable, (from, to), now).await?;
     let is_taken = |id: Uuid, lane: i16| {
         held.iter()
             .any(|it| it.claimed == id && it.lane == lane && it.from < slot.blocked_to && it.to > slot.blocked_from)

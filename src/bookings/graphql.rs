@@ -71,6 +71,8 @@ pub struct Booking {
     pub price: Money,
     /// Of whoever made it.
     pub notes: Option<String>,
+    /// When a `HELD` booking lets its time go. Null for every other.
+    pub held_until: Option<DateTime>,
     /// Counts its changes. Send it back with a change to be told when somebody else was faster.
     pub version: i32,
     #[graphql(skip)]
@@ -87,6 +89,7 @@ impl From<super::Booking> for Booking {
             time_zone: TimeZoneName(booking.time_zone),
             price: booking.price.into(),
             notes: booking.notes,
+            held_until: booking.held_until.map(DateTime),
             version: booking.version,
             key: (booking.id, booking.service, booking.customer),
         }
@@ -269,6 +272,28 @@ pub struct CreateBookingInput {
     notes: Option<String>,
 }
 
+/// A time to be held.
+#[derive(InputObject)]
+pub struct HoldSlotInput {
+    /// Of which service.
+    service_id: ID,
+    /// When. It ends after the service's duration.
+    starts_at: DateTime,
+    /// For whom, when staff hold for somebody else; without it the caller is the customer.
+    customer_id: Option<ID>,
+    /// Which resource, among those that can serve it; without it whichever is free.
+    resource_id: Option<ID>,
+}
+
+/// A hold to be taken up.
+#[derive(InputObject)]
+pub struct ConfirmHoldInput {
+    /// Which booking.
+    id: ID,
+    /// At most 2,000 characters.
+    notes: Option<String>,
+}
+
 /// A step in a booking's life.
 #[derive(InputObject)]
 pub struct UpdateBookingStatusInput {
@@ -306,6 +331,20 @@ payload!(
     /// The outcome of `createBooking`.
     CreateBookingPayload {
         /// The new booking.
+        booking: Booking
+    }
+);
+payload!(
+    /// The outcome of `holdSlot`.
+    HoldSlotPayload {
+        /// The booking, `HELD` until `heldUntil`.
+        booking: Booking
+    }
+);
+payload!(
+    /// The outcome of `confirmHold`.
+    ConfirmHoldPayload {
+        /// The booking, `CONFIRMED` or `PENDING`.
         booking: Booking
     }
 );
@@ -360,6 +399,16 @@ impl From<Error> for Meaning {
             Error::ResourceNotFound => {
                 mend(Code::NotFound, "resourceId", "There is no such resource that can serve this.")
             }
+            Error::TooManyHolds => mend(
+                Code::QuotaExceeded,
+                "",
+                &format!("One can hold {} times at once: book or cancel one of them.", super::MAX_HOLDS),
+            ),
+            Error::HoldOver => mend(
+                Code::InvalidTransition,
+                "id",
+                "It was held for too long, or is no hold any more: hold or book anew.",
+            ),
             Error::OutsideHours => mend(Code::OutsideHours, "startsAt", "It is closed for a part of that time."),
             Error::OffGrid(step) => mend(
                 Code::OutsideHours,
@@ -498,7 +547,32 @@ impl BookingMutation {
             resource: input.resource_id.map(|id| parse_id(&id, "input.resourceId")).transpose()?,
             notes: input.notes,
         };
-        Ok(work.settle(Box::pin(super::book(&work.caller(), new)).await.map(Booking::from))?.into())
+        Ok(work.settle(super::book(&work.caller(), new).await.map(Booking::from))?.into())
+    }
+
+    /// Holds a time for ten minutes, while its customer makes up his mind: `confirmHold` takes it up, and what nobody takes up
+    /// is free again. A customer can hold three times at once (`QUOTA_EXCEEDED`).
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    async fn hold_slot(&self, ctx: &Context<'_>, input: HoldSlotInput) -> Result<HoldSlotPayload, ApiError> {
+        let work = ctx.work()?;
+        let new = NewBooking {
+            service: parse_id(&input.service_id, "input.serviceId")?,
+            starts_at: input.starts_at.0,
+            customer: input.customer_id.map(|id| parse_id(&id, "input.customerId")).transpose()?,
+            resource: input.resource_id.map(|id| parse_id(&id, "input.resourceId")).transpose()?,
+            notes: None,
+        };
+        Ok(work.settle(super::hold(&work.caller(), new).await.map(Booking::from))?.into())
+    }
+
+    /// Takes up a hold that is still good (`INVALID_TRANSITION` where it is not): it becomes `CONFIRMED`, or `PENDING` where
+    /// staff confirm the service. `QUOTA_EXCEEDED` past the plan's limit for the month.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    async fn confirm_hold(&self, ctx: &Context<'_>, input: ConfirmHoldInput) -> Result<ConfirmHoldPayload, ApiError> {
+        let work = ctx.work()?;
+        let id = parse_id(&input.id, "input.id")?;
+        let confirmed = super::confirm_hold(&work.caller(), id, input.notes).await;
+        Ok(work.settle(confirmed.map(Booking::from))?.into())
     }
 
     /// Moves a booking to another status. Staff may go wherever its status leads (`INVALID_TRANSITION` elsewhere);

@@ -34,6 +34,10 @@ use crate::{
 pub const MAX_NOTES: usize = 2_000;
 /// Longest reason of a change, in characters.
 pub const MAX_REASON: usize = 500;
+/// How long a time is held: ten minutes.
+pub const HOLD: SignedDuration = SignedDuration::from_mins(10);
+/// How many times a customer can hold at once.
+pub const MAX_HOLDS: i64 = 3;
 /// How far ahead one can book: two years.
 pub const MAX_AHEAD: SignedDuration = SignedDuration::from_hours(2 * 366 * 24);
 
@@ -62,6 +66,8 @@ pub struct Booking {
     pub version: i32,
     /// When it was made.
     pub created_at: Timestamp,
+    /// When a hold lets its time go.
+    pub held_until: Option<Timestamp>,
 }
 
 /// One step in a booking's history.
@@ -198,6 +204,10 @@ pub enum BookingError {
     TooLong(&'static str, usize),
     /// The plan allows no more bookings this month.
     QuotaExceeded,
+    /// The customer holds as many times as he may.
+    TooManyHolds,
+    /// It was held for too long, or is no hold any more.
+    HoldOver,
     /// The booking changed since the caller read it.
     Stale,
     /// This status does not lead to that one.
@@ -220,6 +230,76 @@ impl From<DbError> for BookingError {
 /// # Errors
 /// See [`BookingError`]; nothing is written then.
 pub async fn book(caller: &Caller<'_>, new: NewBooking) -> Result<Booking, BookingError> {
+    Box::pin(make(caller, new, None)).await
+}
+
+/// Holds a time for some minutes, for a customer who is about to book it. What nobody takes up by then is free again; it
+/// counts in no plan.
+///
+/// # Errors
+/// See [`BookingError`]; nothing is written then.
+pub async fn hold(caller: &Caller<'_>, new: NewBooking) -> Result<Booking, BookingError> {
+    let now = caller.clock.now();
+    let customer = new.customer.unwrap_or(caller.viewer.user);
+    if !caller.is_at_least(Role::Staff) && queries::count_holds(caller.tx, customer, now).await? >= MAX_HOLDS {
+        return Err(BookingError::TooManyHolds);
+    }
+    Box::pin(make(caller, new, Some(now + HOLD))).await
+}
+
+/// Takes up a hold that is still good: it becomes a booking, which waits for staff where its service says so.
+///
+/// # Errors
+/// See [`BookingError`]: `HoldOver` when it was held for too long, or is no hold any more.
+pub async fn confirm_hold(caller: &Caller<'_>, id: BookingId, notes: Option<String>) -> Result<Booking, BookingError> {
+    let (tx, now) = (caller.tx, caller.clock.now());
+    if notes.as_ref().is_some_and(|it| it.chars().count() > MAX_NOTES) {
+        return Err(BookingError::TooLong("notes", MAX_NOTES));
+    }
+    let before = queries::by_ids(tx, &[id]).await?.remove(&id).ok_or(BookingError::NotFound)?;
+    if before.held_until.is_none_or(|it| it <= now) {
+        return Err(BookingError::HoldOver);
+    }
+    let tenant = tenants::current(tx).await?;
+    count(tx, &tenant, now).await?;
+    let notes = notes.map(|it| it.trim().to_owned()).filter(|it| !it.is_empty());
+    if !queries::confirm_hold(tx, &before, notes.as_deref(), now).await? {
+        return Err(BookingError::Stale);
+    }
+    let booking = queries::by_ids(tx, &[id]).await?.remove(&id).ok_or(BookingError::NotFound)?;
+    let step = Transition::new(Some(before.status), booking.status, caller, None, now);
+    let changes = Changes::default().field("status", before.status.as_str(), booking.status.as_str());
+    let (written, event) = futures_util::join!(
+        queries::insert_transition(tx, &booking, &step),
+        audit::record(caller, "bookings.confirm_hold", "booking", Some(id.0), changes)
+    );
+    written?;
+    event?;
+    tx.announce(booking.change());
+    Ok(booking)
+}
+
+/// Lets go what was held for too long, and returns how many that were. For background work: whoever wants such a time
+/// releases it himself.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn expire_holds(tx: &ScopedTx, now: Timestamp) -> Result<usize, DbError> {
+    let expired = queries::expire_holds(tx, None, now).await?.len();
+    if expired > 0 {
+        tx.announce(Change::Unknown);
+    }
+    Ok(expired)
+}
+
+/// Counts a booking of this month, as far as the plan allows.
+async fn count(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result<(), BookingError> {
+    let month = Period::month_of(now, &tenant.time_zone);
+    let limit = tenant.limits.of(Meter::Bookings.as_str());
+    if usage::count_one(tx, Meter::Bookings, month, limit).await? { Ok(()) } else { Err(BookingError::QuotaExceeded) }
+}
+
+async fn make(caller: &Caller<'_>, new: NewBooking, held_until: Option<Timestamp>) -> Result<Booking, BookingError> {
     let (tx, now) = (caller.tx, caller.clock.now());
     let customer = new.customer.unwrap_or(caller.viewer.user);
     if customer != caller.viewer.user && !caller.is_at_least(Role::Staff) {
@@ -246,9 +326,9 @@ pub async fn book(caller: &Caller<'_>, new: NewBooking) -> Result<Booking, Booki
     validate_slot(caller, &service, &tenant, &opening, &slot, now)?;
     let serves = |resource: ResourceId| serves(caller, &opening, resource, &slot);
 
-    let month = Period::month_of(now, &tenant.time_zone);
-    if !usage::count_one(tx, Meter::Bookings, month, tenant.limits.of(Meter::Bookings.as_str())).await? {
-        return Err(BookingError::QuotaExceeded);
+    // A hold counts when it is taken up.
+    if held_until.is_none() {
+        count(tx, &tenant, now).await?;
     }
     let booking = Booking {
         id: BookingId::generate(now),
@@ -257,11 +337,16 @@ pub async fn book(caller: &Caller<'_>, new: NewBooking) -> Result<Booking, Booki
         starts_at: slot.starts_at,
         ends_at: slot.ends_at,
         time_zone: tenant.time_zone,
-        status: if service.requires_confirmation { BookingStatus::Pending } else { BookingStatus::Confirmed },
+        status: match held_until {
+            Some(_) => BookingStatus::Held,
+            None if service.requires_confirmation => BookingStatus::Pending,
+            None => BookingStatus::Confirmed,
+        },
         price: service.price,
         notes: new.notes.map(|it| it.trim().to_owned()).filter(|it| !it.is_empty()),
         version: 1,
         created_at: now,
+        held_until,
     };
     match queries::insert(tx, &booking).await {
         Ok(true) => {}
@@ -271,7 +356,7 @@ pub async fn book(caller: &Caller<'_>, new: NewBooking) -> Result<Booking, Booki
         }
         Err(error) => return Err(error.into()),
     }
-    Box::pin(claims::take(tx, &booking, &service, &slot, new.resource, serves)).await?;
+    Box::pin(claims::take(tx, &booking, &service, &slot, new.resource, now, serves)).await?;
     let first_step = Transition::new(None, booking.status, caller, None, now);
     let facts = Changes::default()
         .field("status", serde_json::Value::Null, booking.status.as_str())
@@ -280,7 +365,13 @@ pub async fn book(caller: &Caller<'_>, new: NewBooking) -> Result<Booking, Booki
         .field("starts_at", serde_json::Value::Null, booking.starts_at.to_string());
     let (step, event) = futures_util::join!(
         queries::insert_transition(tx, &booking, &first_step),
-        audit::record(caller, "bookings.create", "booking", Some(booking.id.0), facts)
+        audit::record(
+            caller,
+            if held_until.is_some() { "bookings.hold" } else { "bookings.create" },
+            "booking",
+            Some(booking.id.0),
+            facts
+        )
     );
     step?;
     event?;
@@ -436,7 +527,7 @@ pub async fn reschedule(
         return Err(BookingError::Stale);
     }
     let booking = queries::by_ids(tx, &[id]).await?.remove(&id).ok_or(BookingError::NotFound)?;
-    Box::pin(claims::move_to(tx, &booking, &service, &slot, |it| serves(caller, &opening, it, &slot))).await?;
+    Box::pin(claims::move_to(tx, &booking, &service, &slot, now, |it| serves(caller, &opening, it, &slot))).await?;
     let step = Transition {
         moved: Some((before.starts_at, booking.starts_at)),
         ..Transition::new(Some(before.status), booking.status, caller, None, now)
@@ -480,13 +571,18 @@ pub async fn set_status(
     if version.is_some_and(|version| version != before.version) {
         return Err(BookingError::Stale);
     }
+    let is_hold = before.status == BookingStatus::Held;
+    if is_hold && matches!(to, BookingStatus::Pending | BookingStatus::Confirmed) {
+        return Box::pin(confirm_hold(caller, id, None)).await; // It counts, and its service says what it becomes.
+    }
     if !before.status.leads_to(to) {
         return Err(BookingError::InvalidTransition(before.status, to));
     }
     if !is_staff && before.starts_at <= now {
         return Err(BookingError::HasBegun);
     }
-    if !is_staff {
+    // A hold costs nobody anything.
+    if !is_staff && !is_hold {
         let own = services::by_ids(tx, &[before.service]).await?.remove(&before.service);
         let own = own.and_then(|it| it.rules.cancel_notice_minutes);
         let notice = match own {

@@ -22,7 +22,7 @@ use crate::{
 macro_rules! columns {
     () => {
         "b.id, b.service_id, b.customer_id, b.starts_at, b.ends_at, b.time_zone, b.status, b.price_minor, b.currency, b.notes,
-                b.version, b.created_at"
+                b.version, b.created_at, b.held_until"
     };
 }
 
@@ -41,6 +41,7 @@ impl Booking {
             notes: row.get(9),
             version: row.get(10),
             created_at: row.get(11),
+            held_until: row.get(12),
         })
     }
 }
@@ -52,9 +53,9 @@ pub async fn insert(tx: &ScopedTx, booking: &Booking) -> Result<bool, DbError> {
             "-- bookings.insert
             insert into bookings
               (tenant_id, id, service_id, customer_id, starts_at, ends_at, time_zone, status, price_minor, currency,
-               notes, created_at, updated_at)
+               notes, created_at, updated_at, held_until)
             select $1, $2::uuid, s.id, $4::uuid, $5::timestamptz, $6::timestamptz, $7::text, $8::text, $9::bigint,
-                   $10::text, $11::text, $12::timestamptz, $12
+                   $10::text, $11::text, $12::timestamptz, $12, $13::timestamptz
               from services s where s.tenant_id = $1 and s.id = $3 and s.active
             returning true",
             &[
@@ -70,6 +71,7 @@ pub async fn insert(tx: &ScopedTx, booking: &Booking) -> Result<bool, DbError> {
                 &booking.price.currency,
                 &booking.notes,
                 &booking.created_at,
+                &booking.held_until,
             ],
         )
         .await?;
@@ -88,12 +90,17 @@ pub async fn lock_claimable(tx: &ScopedTx, ids: &[Uuid]) -> Result<(), DbError> 
 }
 
 /// What is held of these in a time, by whomever.
-pub async fn held(tx: &ScopedTx, ids: &[Uuid], from: Timestamp, to: Timestamp) -> Result<Vec<Held>, DbError> {
+pub async fn held(
+    tx: &ScopedTx,
+    ids: &[Uuid],
+    (from, to): (Timestamp, Timestamp),
+    now: Timestamp,
+) -> Result<Vec<Held>, DbError> {
     let rows = tx
         .query(
             "-- bookings.held (tenant_id = $1)
-            select claimed_id, lane, blocked_from, blocked_to from claimed_times($1, $2, $3, $4)",
-            &[&tx.tenant(), &ids, &from, &to],
+            select claimed_id, lane, blocked_from, blocked_to from claimed_times($1, $2, $3, $4, $5)",
+            &[&tx.tenant(), &ids, &from, &to, &now],
         )
         .await?;
     Ok(rows.iter().map(read_held).collect())
@@ -103,16 +110,16 @@ pub async fn held(tx: &ScopedTx, ids: &[Uuid], from: Timestamp, to: Timestamp) -
 pub async fn held_around_service(
     tx: &ScopedTx,
     service: ServiceId,
-    from: Timestamp,
-    to: Timestamp,
+    (from, to): (Timestamp, Timestamp),
+    now: Timestamp,
 ) -> Result<Vec<Held>, DbError> {
     let rows = tx
         .query(
             "-- bookings.held_around_service
             select claimed_id, lane, blocked_from, blocked_to
               from claimed_times($1, array(select l.resource_id from service_resources l
-                                            where l.tenant_id = $1 and l.service_id = $2) || $2::uuid, $3, $4)",
-            &[&tx.tenant(), &service, &from, &to],
+                                            where l.tenant_id = $1 and l.service_id = $2) || $2::uuid, $3, $4, $5)",
+            &[&tx.tenant(), &service, &from, &to, &now],
         )
         .await?;
     Ok(rows.iter().map(read_held).collect())
@@ -120,6 +127,43 @@ pub async fn held_around_service(
 
 fn read_held(row: &Row) -> Held {
     Held { claimed: row.get(0), lane: row.get(1), from: row.get(2), to: row.get(3) }
+}
+
+/// Lets go what was held for too long, of these or (`None`) of all, and returns which bookings that were.
+pub async fn expire_holds(tx: &ScopedTx, ids: Option<&[Uuid]>, now: Timestamp) -> Result<Vec<BookingId>, DbError> {
+    let rows = tx
+        .query(
+            "-- bookings.expire_holds (tenant_id = $1)
+            select id from expire_holds($1, $2, $3) as id",
+            &[&tx.tenant(), &ids, &now],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// How many times a customer holds now.
+pub async fn count_holds(tx: &ScopedTx, customer: UserId, now: Timestamp) -> Result<i64, DbError> {
+    let row = tx
+        .query_one(
+            "-- bookings.count_holds
+            select count(*) from bookings
+             where tenant_id = $1 and customer_id = $2 and status = 'HELD' and held_until > $3",
+            &[&tx.tenant(), &customer, &now],
+        )
+        .await?;
+    Ok(row.get(0))
+}
+
+/// Takes up a hold that is as it was read and still good; `false` when it is not, or may not be by whoever asks.
+pub async fn confirm_hold(tx: &ScopedTx, hold: &Booking, notes: Option<&str>, now: Timestamp) -> Result<bool, DbError> {
+    let row = tx
+        .query_one(
+            "-- bookings.confirm_hold (tenant_id = $1)
+            select confirm_hold($1, $2, $3, $4, $5)",
+            &[&tx.tenant(), &hold.id, &hold.version, &notes, &now],
+        )
+        .await?;
+    Ok(row.get(0))
 }
 
 /// Claims all of this, or returns `false` when something else holds a part of it.
@@ -228,7 +272,7 @@ pub async fn update_status(
         .query_opt(
             concat!(
                 "-- bookings.update_status
-                update bookings b set status = $5, version = b.version + 1, updated_at = $6
+                update bookings b set status = $5, held_until = null, version = b.version + 1, updated_at = $6
                  where b.tenant_id = $1 and b.id = $2 and b.version = $3 and b.status = $4
                 returning ",
                 columns!()

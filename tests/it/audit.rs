@@ -234,6 +234,8 @@ async fn no_mutation_is_without_an_event() {
         "deleteResource" => "resources.delete",
         "createBooking" => "bookings.create",
         "rescheduleBooking" => "bookings.reschedule",
+        "holdSlot" => "bookings.hold",
+        "confirmHold" => "bookings.confirm_hold",
         "updateBookingStatus" | "cancelBooking" => "bookings.set_status",
         "platformLogin" => "sessions.login",
         "platformLogout" => "sessions.logout",

@@ -11,6 +11,7 @@ mod documents;
 mod edge;
 mod embedded;
 mod first_run;
+mod holds;
 mod hours;
 mod http;
 mod isolation;
