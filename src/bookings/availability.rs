@@ -13,10 +13,15 @@ use crate::{
     auth::{Caller, Role},
     hours::{self, Hours, Open, Owner},
     ids::{ResourceId, ServiceId},
+    resources::ResourceKind,
     services::{self, Link, Service},
     tenants::{self, Tenant},
 };
 
+/// Most free times of one answer.
+pub const MAX_SLOTS: usize = 5_000;
+/// Least time between two that are offered, in minutes.
+const LEAST_STEP: i32 = 5;
 /// Most days that can be asked for at once.
 pub const MAX_DAYS: i64 = 62;
 /// Longest buffer on either side, and so how far around a time claims matter.
@@ -127,8 +132,11 @@ impl Picture {
                 && serves(it.resource)
         };
         let free: Vec<&Link> = self.links.iter().filter(may_be).collect();
+        // One pass for each of the three kinds at most.
         let of_kind = |kind| free.iter().filter(|it| it.kind == kind).count();
-        let places = self.links.iter().map(|it| of_kind(it.kind)).min().unwrap_or(0);
+        let needs = |kind: &ResourceKind| self.links.iter().any(|it| it.kind == *kind);
+        let kinds = [ResourceKind::Staff, ResourceKind::Room, ResourceKind::Equipment];
+        let places = kinds.into_iter().filter(needs).map(of_kind).min().unwrap_or(0);
         if places == 0 {
             return (Vec::new(), 0);
         }
@@ -152,7 +160,8 @@ pub async fn availability(
     }
     let now = caller.clock.now();
     let (from, to) = (from.max(now), to.min(now + MAX_AHEAD));
-    let picture = Box::pin(Picture::look(caller, service, from, to.max(from))).await?;
+    let (from, to) = if from < to { (from, to) } else { (now, now) };
+    let picture = Box::pin(Picture::look(caller, service, from, to)).await?;
     if resource.is_some_and(|wanted| !picture.links.iter().any(|it| it.resource == wanted)) {
         return Err(BookingError::ResourceNotFound);
     }
@@ -166,31 +175,32 @@ pub async fn availability(
     let earliest =
         from.max(now + SignedDuration::from_mins(i64::from(notice))).max(now + SignedDuration::from_millis(1));
     let latest = now + SignedDuration::from_hours(24 * i64::from(days));
-    let step = service.rules.slot_step_minutes.unwrap_or(service.duration_minutes);
+    let step = service.rules.slot_step_minutes.unwrap_or(service.duration_minutes.max(LEAST_STEP));
     let step = SignedDuration::from_mins(i64::from(step));
     let open = open_for(&picture.opening, service.id, from, to + duration);
-    let whole = hours::merge(&open);
     let of_resources: HashMap<ResourceId, Open> = picture
         .links
         .iter()
         .map(|it| (it.resource, hours::merge(&picture.opening.open(Owner::Resource(it.resource), from, to + duration))))
         .collect();
     let mut free = Vec::new();
-    for (opens, closes) in &open {
+    for (opens, closes) in &open.grid {
         let mut starts_at = *opens;
         if starts_at < earliest {
             // The first step that is not too early.
-            let steps =
-                (earliest.duration_since(starts_at).as_millis() + step.as_millis() - 1) / step.as_millis().max(1);
+            let steps = (earliest.duration_since(starts_at).as_nanos() + step.as_nanos() - 1) / step.as_nanos().max(1);
             starts_at += step * i32::try_from(steps).unwrap_or(i32::MAX);
         }
         while starts_at < *closes && starts_at < to && starts_at <= latest {
             let slot = Slot::of(service, starts_at);
-            if hours::contain(&whole, slot.starts_at, slot.ends_at) {
+            if hours::contain(&open.whole, slot.starts_at, slot.ends_at) {
                 let serves = |it: ResourceId| {
                     of_resources.get(&it).is_some_and(|open| hours::contain(open, slot.starts_at, slot.ends_at))
                 };
                 let (resources, places) = picture.room((slot.blocked_from, slot.blocked_to), resource, serves);
+                if free.len() >= MAX_SLOTS {
+                    return Err(BookingError::TooManySlots(MAX_SLOTS));
+                }
                 if places > 0 {
                     free.push(FreeSlot { starts_at, ends_at: slot.ends_at, resources, places });
                 }
@@ -245,10 +255,13 @@ pub async fn obstacle(
     if picture.room((slot.blocked_from, slot.blocked_to), None, serves).1 > 0 {
         return Ok(None);
     }
-    Ok(Some(if picture.links.is_empty() && picture.service.capacity > 1 {
-        Obstacle::Seats
+    let has_active = |it: &Link| picture.links.iter().any(|other| other.kind == it.kind && other.active);
+    Ok(Some(if !picture.links.iter().all(has_active) {
+        Obstacle::Inactive
     } else if picture.room((slot.starts_at, slot.ends_at), None, serves).1 > 0 {
         Obstacle::Buffer
+    } else if picture.links.is_empty() && picture.service.capacity > 1 {
+        Obstacle::Seats
     } else if picture.links.is_empty() || picture.is_staffed(serves) {
         Obstacle::Taken
     } else if picture.links.iter().any(|it| day(Owner::Resource(it.resource))) {

@@ -56,7 +56,8 @@ pub async fn take(
         return Err(BookingError::ResourceNotFound);
     }
     let may_be = |_: &[&Link], link: &Link| serves(link.resource) && !must_give_way(&links, link, &wanted);
-    take_among(tx, booking, service, slot, &links, now, may_be).await
+    let taken = take_among(tx, booking, service, slot, &links, now, may_be).await;
+    taken.map_err(|error| told(error, &links, &serves))
 }
 
 /// Moves what a booking holds to another time: the same resources where they are free then, others where they are not.
@@ -80,6 +81,16 @@ pub async fn move_to(
         serves(link.resource) && (before.contains(&link.resource) || !free.iter().any(is_own))
     })
     .await
+    .map_err(|error| told(error, &links, &serves))
+}
+
+/// Where nobody of a kind is there at all, it is closed, and not taken.
+fn told(error: BookingError, links: &[Link], serves: &impl Fn(ResourceId) -> bool) -> BookingError {
+    let is_there = |kind: ResourceKind| links.iter().any(|it| it.kind == kind && it.active && serves(it.resource));
+    match error {
+        BookingError::SlotTaken if !links.iter().all(|it| is_there(it.kind)) => BookingError::OutsideHours,
+        other => other,
+    }
 }
 
 /// Lets go what a booking holds.
@@ -142,7 +153,7 @@ async fn take_among(
         });
         chosen.collect::<Option<Vec<_>>>().ok_or(BookingError::SlotTaken)?
     };
-    if queries::insert_claims(tx, booking, slot, &claims).await? { Ok(()) } else { Err(BookingError::SlotTaken) }
+    if queries::insert_claims(tx, booking, slot, &claims, now).await? { Ok(()) } else { Err(BookingError::SlotTaken) }
 }
 
 /// The rule for "any": the highest priority; among equals whoever is booked for the least time on the day of the booking,

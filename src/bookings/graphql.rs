@@ -191,7 +191,7 @@ impl From<super::FreeSlot> for FreeSlot {
 
 #[ComplexObject]
 impl FreeSlot {
-    /// Who and what could serve it then, those taken first in front. Empty where the service needs none.
+    /// Who and what could serve it then, those of higher priority in front. Empty where the service needs none.
     async fn resources(&self, ctx: &Context<'_>) -> Result<Vec<Resource>, ApiError> {
         let found = ctx.work()?.loaders.resources.load_many(self.key.iter().copied()).await?;
         Ok(self.key.iter().filter_map(|id| found.get(id).cloned().map(Resource::from)).collect())
@@ -416,6 +416,9 @@ impl From<Error> for Meaning {
                 &format!("Bookings begin every {step} minutes after opening: see availability."),
             ),
             Error::TooManyDays(days) => mend(Code::Invalid, "to", &format!("Ask for at most {days} days at once.")),
+            Error::TooManySlots(most) => {
+                mend(Code::Invalid, "to", &format!("There are more than {most} free times: ask for fewer days."))
+            }
             Error::SlotTaken => mend(Code::SlotTaken, "startsAt", "Another booking holds this time."),
             Error::TooLong(field, most) => mend(Code::Invalid, field, &format!("At most {most} characters.")),
             Error::QuotaExceeded => mend(Code::QuotaExceeded, "", "Your plan allows no more bookings this month."),
@@ -479,7 +482,7 @@ impl BookingQuery {
 
     /// Free slots of one service, in order of start: as customers can book them, by the rules of the service and the hours
     /// of all that it takes. At most 62 days at once.
-    #[graphql(complexity = "5 * STATEMENT_COST + 100 * child_complexity")]
+    #[graphql(complexity = "5 * STATEMENT_COST + 500 * child_complexity")]
     async fn availability(
         &self,
         ctx: &Context<'_>,

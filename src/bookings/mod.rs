@@ -198,6 +198,8 @@ pub enum BookingError {
     OffGrid(i32),
     /// So many days of availability cannot be asked for at once.
     TooManyDays(i64),
+    /// More free times than one answer has.
+    TooManySlots(usize),
     /// Every seat is taken at that time.
     SlotTaken,
     /// The notes or the reason are too long: which.
@@ -224,8 +226,8 @@ impl From<DbError> for BookingError {
 
 /// Makes a booking.
 ///
-/// Whether the slot is free is decided by its claims' exclusion constraint alone. The tenant's counter is locked first, in
-/// every booking, so that documents which book several services in different orders wait for each other in turn.
+/// Whether the slot is free is decided by its claims' exclusion constraint alone. The tenant's calendar is locked first,
+/// by whatever changes it.
 ///
 /// # Errors
 /// See [`BookingError`]; nothing is written then.
@@ -256,6 +258,7 @@ pub async fn confirm_hold(caller: &Caller<'_>, id: BookingId, notes: Option<Stri
     if notes.as_ref().is_some_and(|it| it.chars().count() > MAX_NOTES) {
         return Err(BookingError::TooLong("notes", MAX_NOTES));
     }
+    tenants::lock_calendar(tx).await?;
     let before = queries::by_ids(tx, &[id]).await?.remove(&id).ok_or(BookingError::NotFound)?;
     if before.held_until.is_none_or(|it| it <= now) {
         return Err(BookingError::HoldOver);
@@ -308,13 +311,17 @@ async fn make(caller: &Caller<'_>, new: NewBooking, held_until: Option<Timestamp
     if new.notes.as_ref().is_some_and(|it| it.chars().count() > MAX_NOTES) {
         return Err(BookingError::TooLong("notes", MAX_NOTES));
     }
+    refuse_out_of_reach(new.starts_at, now)?;
     let (service_ids, customer_ids) = ([new.service], [customer]);
-    let (service, known_customer, tenant, opening) = futures_util::join!(
+    // The lock first, in the same flush: what is read after it cannot change before the commit.
+    let (locked, service, known_customer, tenant, opening) = futures_util::join!(
+        tenants::lock_calendar(tx),
         services::by_ids(tx, &service_ids),
         users::by_ids(tx, &customer_ids),
         tenants::current(tx),
         hours::of_service(tx, new.service, new.starts_at)
     );
+    locked?;
     let (mut service, mut known_customer, tenant) = (service?, known_customer?, tenant?);
     let opening = Hours::new(opening?, tenant.time_zone.clone());
     let service = service.remove(&new.service).filter(|it| it.active).ok_or(BookingError::ServiceNotFound)?;
@@ -418,12 +425,7 @@ fn validate_slot(
     slot: &Slot,
     now: Timestamp,
 ) -> Result<(), BookingError> {
-    if slot.starts_at <= now {
-        return Err(BookingError::InThePast);
-    }
-    if slot.starts_at > now + MAX_AHEAD {
-        return Err(BookingError::TooFar);
-    }
+    refuse_out_of_reach(slot.starts_at, now)?;
     if caller.is_at_least(Role::Staff) {
         return Ok(());
     }
@@ -436,30 +438,43 @@ fn validate_slot(
         return Err(BookingError::PastWindow(days));
     }
     let open = open_for(opening, service.id, slot.starts_at, slot.ends_at);
-    if !hours::contain(&hours::merge(&open), slot.starts_at, slot.ends_at) {
+    if !hours::contain(&open.whole, slot.starts_at, slot.ends_at) {
         return Err(BookingError::OutsideHours);
     }
     if let Some(step) = service.rules.slot_step_minutes
-        && !open.iter().any(|it| is_on_grid(it.0, slot.starts_at, SignedDuration::from_mins(i64::from(step))))
+        && !open.grid.iter().any(|it| {
+            it.1 > slot.starts_at && is_on_grid(it.0, slot.starts_at, SignedDuration::from_mins(i64::from(step)))
+        })
     {
         return Err(BookingError::OffGrid(step));
     }
     Ok(())
 }
 
-/// When a service can be booked around a time, as far as its tenant's hours and its own say: each day's spans by
-/// themselves.
-fn open_for(opening: &Hours, service: ServiceId, from: Timestamp, to: Timestamp) -> Open {
-    let of = |owner| opening.open(owner, from, to);
-    let own = Owner::Service(service);
-    // Where one says nothing the other's days count, and not the midnights between days that are open throughout.
-    if opening.is_unrestricted(own) {
-        of(Owner::Tenant)
-    } else if opening.is_unrestricted(Owner::Tenant) {
-        of(own)
-    } else {
-        hours::intersect(&of(Owner::Tenant), &of(own))
+/// Whatever the service: nothing is computed of a time at the ends of the calendar.
+fn refuse_out_of_reach(starts_at: Timestamp, now: Timestamp) -> Result<(), BookingError> {
+    if starts_at <= now {
+        return Err(BookingError::InThePast);
     }
+    if starts_at > now + MAX_AHEAD {
+        return Err(BookingError::TooFar);
+    }
+    Ok(())
+}
+
+/// When a service can be booked around a time.
+struct OpenFor {
+    /// The spans after whose beginnings its bookings begin: of its own hours, or of its tenant's where it has none.
+    grid: Open,
+    /// When all of it is open.
+    whole: Open,
+}
+
+fn open_for(opening: &Hours, service: ServiceId, from: Timestamp, to: Timestamp) -> OpenFor {
+    let own = Owner::Service(service);
+    let (of_tenant, of_service) = (opening.open(Owner::Tenant, from, to), opening.open(own, from, to));
+    let whole = hours::intersect(&hours::merge(&of_tenant), &hours::merge(&of_service));
+    OpenFor { grid: if opening.has_schedule(own) { of_service } else { of_tenant }, whole }
 }
 
 /// Whether an instant is a number of steps after an opening.
@@ -488,7 +503,9 @@ pub async fn reschedule(
     version: Option<i32>,
 ) -> Result<Booking, BookingError> {
     let (tx, now) = (caller.tx, caller.clock.now());
+    tenants::lock_calendar(tx).await?;
     let before = queries::by_ids(tx, &[id]).await?.remove(&id).ok_or(BookingError::NotFound)?;
+    refuse_out_of_reach(starts_at, now)?;
     if version.is_some_and(|version| version != before.version) {
         return Err(BookingError::Stale);
     }
@@ -563,6 +580,7 @@ pub async fn set_status(
     if reason.as_ref().is_some_and(|it| it.chars().count() > MAX_REASON) {
         return Err(BookingError::TooLong("reason", MAX_REASON));
     }
+    tenants::lock_calendar(tx).await?;
     let before = queries::by_ids(tx, &[id]).await?.remove(&id).ok_or(BookingError::NotFound)?;
     let is_staff = caller.is_at_least(Role::Staff);
     if !is_staff && to != BookingStatus::Cancelled {

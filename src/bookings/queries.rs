@@ -170,8 +170,14 @@ pub async fn confirm_hold(tx: &ScopedTx, hold: &Booking, notes: Option<&str>, no
 ///
 /// The overlap must not raise: an error would abort the transaction that every other resolver uses. And `on conflict`
 /// inserts speculatively, so that it waits for nobody while holding a row of its own.
-pub async fn insert_claims(tx: &ScopedTx, booking: &Booking, slot: &Slot, claims: &[Claim]) -> Result<bool, DbError> {
-    let ids: Vec<Uuid> = claims.iter().map(|_| uuid_v7(slot.starts_at)).collect();
+pub async fn insert_claims(
+    tx: &ScopedTx,
+    booking: &Booking,
+    slot: &Slot,
+    claims: &[Claim],
+    now: Timestamp,
+) -> Result<bool, DbError> {
+    let ids: Vec<Uuid> = claims.iter().map(|_| uuid_v7(now)).collect();
     let parts = claims.iter().map(|it| match it {
         Claim::Resource(id) => (Some(id.0), 0),
         Claim::Seat(lane) => (None, *lane),
@@ -221,6 +227,8 @@ pub async fn resources_of(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<Bo
             select distinct on (c.booking_id, r.kind) c.booking_id, c.resource_id
               from booking_claims c join resources r on r.tenant_id = c.tenant_id and r.id = c.resource_id
              where c.tenant_id = $1 and c.booking_id = any ($2)
+               and (c.active or not exists (
+                 select from booking_claims a where a.tenant_id = $1 and a.booking_id = c.booking_id and a.active))
              order by c.booking_id, r.kind, c.active desc, c.id desc",
             &[&tx.tenant(), &ids],
         )

@@ -1,7 +1,7 @@
 //! When a tenant, its services and resources are open: by the week, from a day on, and on single days.
 //!
 //! Hours are wall-clock times of an IANA zone, and become instants day by day: so a change of the clock moves nothing that
-//! people read on it. An opening that falls into the hour that a change skips is where the clock goes on.
+//! people read on it. A time that a change skips is where the clock goes on; one that comes twice is the first of the two.
 
 pub mod graphql;
 mod queries;
@@ -142,9 +142,9 @@ impl Hours {
         open
     }
 
-    /// Whether nothing was ever said of an owner's hours.
-    pub fn is_unrestricted(&self, owner: Owner) -> bool {
-        !self.schedules.iter().any(|it| it.owner == owner) && !self.overrides.iter().any(|it| it.owner == owner)
+    /// Whether an owner has hours of its own.
+    pub fn has_schedule(&self, owner: Owner) -> bool {
+        self.schedules.iter().any(|it| it.owner == owner)
     }
 
     /// Whether an owner's hours of the day on which an instant falls are others than of the week.
@@ -181,7 +181,13 @@ fn instant(day: Date, minute: i16, zone: &TimeZone) -> Option<Timestamp> {
         return Some(day.to_zoned(zone.clone()).ok()?.timestamp());
     }
     let (hour, minute) = (i8::try_from(minute / 60).ok()?, i8::try_from(minute % 60).ok()?);
-    Some(day.at(hour, minute, 0, 0).to_zoned(zone.clone()).ok()?.timestamp())
+    let local = zone.to_ambiguous_zoned(day.at(hour, minute, 0, 0));
+    if !local.is_ambiguous() || local.clone().compatible().ok() == local.clone().earlier().ok() {
+        return Some(local.compatible().ok()?.timestamp()); // Of two the first.
+    }
+    // Skipped: where the clock goes on.
+    let before = local.earlier().ok()?.timestamp();
+    zone.following(before).next().map(|it| it.timestamp())
 }
 
 /// What is in both.
@@ -285,15 +291,24 @@ pub async fn set_schedule(
         None => tenants::current(tx).await?.time_zone,
     };
     let schedule = Schedule { id: crate::ids::uuid_v7(now), owner, valid_from, zone, hours };
+    let before: Vec<_> = queries::schedules_of(tx, owner).await?.iter().map(described).collect();
     queries::delete_schedules_from(tx, owner, valid_from).await?;
     queries::insert_schedule(tx, &schedule, now).await?;
-    let changes = Changes::default().field("valid_from", serde_json::Value::Null, valid_from.to_string()).field(
-        "hours",
-        serde_json::Value::Null,
-        queries::week_json(&schedule),
-    );
+    let after = queries::schedules_of(tx, owner).await?;
+    let changes =
+        Changes::default().field("schedules", json!(before), json!(after.iter().map(described).collect::<Vec<_>>()));
     audit::record(caller, "hours.set", object_of(owner).0, object_of(owner).1, changes).await?;
-    Ok(queries::schedules_of(tx, owner).await?)
+    Ok(after)
+}
+
+/// A schedule as the audit log tells of it.
+fn described(it: &Schedule) -> serde_json::Value {
+    json!({ "valid_from": it.valid_from.to_string(), "time_zone": it.zone.iana_name(), "hours": queries::week_json(it) })
+}
+
+/// A day as the audit log tells of it.
+fn described_day(it: &Override) -> serde_json::Value {
+    json!({ "day": it.day.to_string(), "hours": queries::spans_json(&it.hours), "name": it.name })
 }
 
 /// Sets the hours of one day, in place of what it had.
@@ -315,13 +330,10 @@ pub async fn set_override(
     }
     let (tx, now) = (caller.tx, caller.clock.now());
     let single = Override { id: crate::ids::uuid_v7(now), owner, day, hours, name };
+    let before = day_before(tx, owner, day).await?;
     queries::delete_override(tx, owner, day).await?;
     queries::insert_override(tx, &single, now).await?;
-    let changes = Changes::default().field("day", serde_json::Value::Null, day.to_string()).field(
-        "hours",
-        serde_json::Value::Null,
-        json!(queries::spans_json(&single.hours)),
-    );
+    let changes = Changes::default().field("day", before, described_day(&single));
     audit::record(caller, "hours.override", object_of(owner).0, object_of(owner).1, changes).await?;
     Ok(single)
 }
@@ -332,18 +344,25 @@ pub async fn set_override(
 /// `NotFound` where the day had none of its own.
 pub async fn delete_override(caller: &Caller<'_>, owner: Owner, day: Date) -> Result<Date, HoursError> {
     allow(caller, owner).await?;
+    let before = day_before(caller.tx, owner, day).await?;
     if !queries::delete_override(caller.tx, owner, day).await? {
         return Err(HoursError::NotFound);
     }
-    let changes = Changes::default().field("day", day.to_string(), serde_json::Value::Null);
+    let changes = Changes::default().field("day", before, serde_json::Value::Null);
     audit::record(caller, "hours.restore", object_of(owner).0, object_of(owner).1, changes).await?;
     Ok(day)
+}
+
+async fn day_before(tx: &ScopedTx, owner: Owner, day: Date) -> Result<serde_json::Value, DbError> {
+    let before = queries::overrides_of(tx, owner, day, day.saturating_add(1.day())).await?;
+    Ok(before.first().map_or(serde_json::Value::Null, described_day))
 }
 
 async fn allow(caller: &Caller<'_>, owner: Owner) -> Result<(), HoursError> {
     if !caller.is_at_least(Role::Admin) {
         return Err(HoursError::Forbidden);
     }
+    tenants::lock_calendar(caller.tx).await?;
     match owner {
         Owner::Tenant => {}
         Owner::Service(id) => {
@@ -406,6 +425,13 @@ mod tests {
             of("2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z"),
             [(at("2026-11-01T05:00:00Z"), at("2026-11-01T09:00:00Z"))]
         );
+        // Opening and closing in the hour that Amsterdam skips on 2027-03-28: at 3 o'clock, which is 1 o'clock UTC.
+        let gap = |opens, closes| {
+            let week = vec![(7, Span { opens, closes })];
+            hours("Europe/Amsterdam", week).open(Owner::Tenant, at("2027-03-27T22:00:00Z"), at("2027-03-28T20:00:00Z"))
+        };
+        assert_eq!(gap(60, 150), [(at("2027-03-28T00:00:00Z"), at("2027-03-28T01:00:00Z"))]);
+        assert_eq!(gap(150, 240), [(at("2027-03-28T01:00:00Z"), at("2027-03-28T02:00:00Z"))]);
         // Lord Howe changes by half an hour: its Sunday of 4 October 2026 has 23.5 hours.
         let whole = hours("Australia/Lord_Howe", vec![(7, Span { opens: 0, closes: DAY })]);
         let open = whole.open(Owner::Tenant, at("2026-10-03T14:00:00Z"), at("2026-10-04T12:00:00Z"));

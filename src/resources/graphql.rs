@@ -125,7 +125,7 @@ payload!(
 pub struct DeleteResourcePayload {
     /// The id of the resource that is gone.
     deleted_resource_id: Option<ID>,
-    /// The resource, when bookings name it: with `IN_USE` it was deactivated instead of deleted.
+    /// The resource, when bookings or services name it: with `IN_USE` it was deactivated instead of deleted.
     resource: Option<Resource>,
     /// What the caller can mend. Empty when the resource is gone.
     user_errors: Vec<UserError>,
@@ -234,7 +234,8 @@ impl ResourceMutation {
         Ok(work.settle(super::update(&work.caller(), id, patch).await.map(Resource::from))?.into())
     }
 
-    /// Deletes a resource that was never booked. One with bookings is deactivated instead, which is reported as `IN_USE`.
+    /// Deletes a resource that was never booked and serves nothing. Another one is deactivated instead, which is reported as
+    /// `IN_USE`.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn delete_resource(
         &self,
@@ -246,7 +247,7 @@ impl ResourceMutation {
         let (deleted_resource_id, resource, user_errors) = match work.settle(super::delete(&work.caller(), id).await)? {
             Ok(Deleted::Gone(id)) => (Some(id.to_string().into()), None, vec![]),
             Ok(Deleted::Deactivated(resource)) => {
-                let message = "Bookings name this resource, so it was deactivated instead of deleted.";
+                let message = "Bookings or services name this resource, so it was deactivated instead of deleted.";
                 (None, Some(resource.into()), vec![UserError::new(UserErrorCode::InUse, "id", message)])
             }
             Err(error) => (None, None, vec![error]),

@@ -15,7 +15,7 @@ use crate::{
     db::{DbError, Row, ScopedTx},
     ids::{ResourceId, UserId},
     paging::{Page, Slice},
-    users,
+    tenants, users,
 };
 
 /// Longest name, in characters.
@@ -148,7 +148,7 @@ impl From<DbError> for ResourceError {
 pub enum Deleted {
     /// It is gone.
     Gone(ResourceId),
-    /// Bookings hold it, so it was deactivated: nobody can book it any more.
+    /// Bookings or services name it, so it was deactivated: nobody can book it any more.
     Deactivated(Resource),
 }
 
@@ -197,6 +197,7 @@ pub async fn update(caller: &Caller<'_>, id: ResourceId, patch: Patch) -> Result
     if !caller.is_at_least(Role::Admin) {
         return Err(ResourceError::Forbidden);
     }
+    tenants::lock_calendar(caller.tx).await?;
     let before = queries::by_ids(caller.tx, &[id]).await?.remove(&id).ok_or(ResourceError::NotFound)?;
     let draft = Draft {
         kind: before.kind,
@@ -224,7 +225,8 @@ async fn change(
     Ok(resource)
 }
 
-/// Deletes a resource that was never booked; deactivates one that was, because its bookings keep naming it.
+/// Deletes a resource that was never booked and serves nothing. Another one is deactivated: its bookings keep naming it, and
+/// a service that needs it must not be booked without.
 ///
 /// # Errors
 /// See [`ResourceError`].
@@ -232,6 +234,7 @@ pub async fn delete(caller: &Caller<'_>, id: ResourceId) -> Result<Deleted, Reso
     if !caller.is_at_least(Role::Admin) {
         return Err(ResourceError::Forbidden);
     }
+    tenants::lock_calendar(caller.tx).await?;
     // Locked, so that no booking can begin to hold it between the look and the deletion.
     let before = queries::lock(caller.tx, id).await?.ok_or(ResourceError::NotFound)?;
     if queries::delete_unclaimed(caller.tx, id).await? {

@@ -101,7 +101,7 @@ pub async fn update(tx: &ScopedTx, id: ResourceId, draft: &Draft, now: Timestamp
     row.as_ref().map(Resource::read).transpose()
 }
 
-/// Deletes the resource unless bookings hold or held it; returns whether it did.
+/// Deletes the resource unless bookings hold or held it, or a service takes it; returns whether it did.
 pub async fn delete_unclaimed(tx: &ScopedTx, id: ResourceId) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
@@ -109,6 +109,7 @@ pub async fn delete_unclaimed(tx: &ScopedTx, id: ResourceId) -> Result<bool, DbE
             delete from resources r
              where r.tenant_id = $1 and r.id = $2
                and not exists (select from booking_claims c where c.tenant_id = $1 and c.resource_id = $2)
+               and not exists (select from service_resources l where l.tenant_id = $1 and l.resource_id = $2)
             returning true",
             &[&tx.tenant(), &id],
         )

@@ -243,6 +243,11 @@ impl From<Error> for Meaning {
             Error::ResourceNotFound(place) => {
                 mend(UserErrorCode::NotFound, &format!("resources.{place}.resourceId"), "There is no such resource.")
             }
+            Error::ResourcesInUse => mend(
+                UserErrorCode::InUse,
+                "resources",
+                "Bookings to come stand by what it took so far: move or cancel them first.",
+            ),
             Error::SeatsAndResources => {
                 mend(UserErrorCode::Invalid, "", "A service with resources has a capacity of 1: each is there once.")
             }

@@ -225,6 +225,8 @@ pub enum ServiceError {
     SeatsInUse,
     /// There is no such resource: which of those given.
     ResourceNotFound(usize),
+    /// Bookings to come hold seats, or resources, of a service that is to go by the other.
+    ResourcesInUse,
     /// A service of several seats takes no resources: they are there once.
     SeatsAndResources,
     /// A statement failed.
@@ -292,6 +294,7 @@ pub async fn update(caller: &Caller<'_>, id: ServiceId, patch: Patch) -> Result<
     if !caller.is_at_least(Role::Admin) {
         return Err(ServiceError::Forbidden);
     }
+    tenants::lock_calendar(caller.tx).await?;
     let before = queries::lock(caller.tx, id).await?.ok_or(ServiceError::NotFound)?;
     let tenant = tenants::current(caller.tx).await?;
     let draft = Draft {
@@ -332,6 +335,7 @@ pub async fn delete(caller: &Caller<'_>, id: ServiceId) -> Result<Deleted, Servi
     if !caller.is_at_least(Role::Admin) {
         return Err(ServiceError::Forbidden);
     }
+    tenants::lock_calendar(caller.tx).await?;
     // Locked, so that no booking can begin to point at it between the look and the deletion.
     let before = queries::lock(caller.tx, id).await?.ok_or(ServiceError::NotFound)?;
     if queries::delete_unbooked(caller.tx, id).await? {
@@ -363,6 +367,7 @@ pub async fn set_resources(
     if wanted.iter().any(|(_, priority)| !(0..=100).contains(priority)) {
         return Err(ServiceError::Invalid("resources", "A priority is 0 to 100.".into()));
     }
+    tenants::lock_calendar(caller.tx).await?;
     let service = queries::lock(caller.tx, id).await?.ok_or(ServiceError::NotFound)?;
     if service.capacity > 1 && !wanted.is_empty() {
         return Err(ServiceError::SeatsAndResources);
@@ -372,14 +377,18 @@ pub async fn set_resources(
     if let Some(place) = ids.iter().position(|id| !known.contains_key(id)) {
         return Err(ServiceError::ResourceNotFound(place));
     }
-    let names = |ids: &mut dyn Iterator<Item = ResourceId>| json!(ids.map(|it| it.to_string()).collect::<Vec<_>>());
     let before = queries::links(caller.tx, &[id]).await?.remove(&id).unwrap_or_default();
+    // Bookings that hold seats and others that hold resources would not see each other.
+    let changes_side = before.is_empty() != wanted.is_empty();
+    if changes_side && queries::has_claims(caller.tx, id, caller.clock.now()).await? {
+        return Err(ServiceError::ResourcesInUse);
+    }
     queries::delete_links(caller.tx, id).await?;
     queries::insert_links(caller.tx, id, wanted).await?;
     let changes = Changes::default().field(
         "resources",
-        names(&mut before.iter().map(|it| it.resource)),
-        names(&mut ids.iter().copied()),
+        json!(before.iter().map(|it| format!("{} {}", it.resource, it.priority)).collect::<Vec<_>>()),
+        json!(wanted.iter().map(|(it, priority)| format!("{it} {priority}")).collect::<Vec<_>>()),
     );
     audit::record(caller, "services.set_resources", "service", Some(id.0), changes).await?;
     Ok(service)

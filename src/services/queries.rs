@@ -267,3 +267,17 @@ pub async fn insert_links(tx: &ScopedTx, id: ServiceId, links: &[(ResourceId, i1
     )
     .await
 }
+
+/// Whether bookings of the service that are not over hold anything.
+pub async fn has_claims(tx: &ScopedTx, id: ServiceId, now: Timestamp) -> Result<bool, DbError> {
+    let row = tx
+        .query_opt(
+            "-- services.has_claims
+            select true from bookings b join booking_claims c on c.tenant_id = b.tenant_id and c.booking_id = b.id
+             where b.tenant_id = $1 and b.service_id = $2 and b.ends_at > $3 and c.active
+             limit 1",
+            &[&tx.tenant(), &id, &now],
+        )
+        .await?;
+    Ok(row.is_some())
+}

@@ -154,6 +154,16 @@ pub struct NewTenant {
     pub features: Value,
 }
 
+/// Lets nobody else change the tenant's calendar, or what can be booked in it, until the transaction ends: the first lock of
+/// whatever makes, moves or ends bookings, and of whatever changes services, resources and hours. So nobody decides by what
+/// is changed meanwhile, and documents wait for each other in turn and never in a ring.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn lock_calendar(tx: &ScopedTx) -> Result<(), DbError> {
+    queries::lock_calendar(tx).await
+}
+
 /// The tenant of the transaction's scope.
 ///
 /// # Errors

@@ -267,3 +267,13 @@ pub async fn delete_override(tx: &ScopedTx, key: &str) -> Result<(), DbError> {
     )
     .await
 }
+
+/// One transaction at a time changes the tenant's calendar, or what can be booked in it.
+pub async fn lock_calendar(tx: &ScopedTx) -> Result<(), DbError> {
+    tx.execute(
+        "-- tenants.lock_calendar
+        select pg_advisory_xact_lock(hashtextextended('calendar of ' || $1::uuid::text, 0))",
+        &[&tx.tenant()],
+    )
+    .await
+}

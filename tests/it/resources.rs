@@ -387,3 +387,66 @@ async fn one_client(acme: &TestTenant, both: &str, person: Person, client: i64) 
     }
     codes
 }
+
+/// What an independent reader broke: times at the ends of the calendar, and the ground changed under standing bookings.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_when_the_ground_changes() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let far = "9999-12-30T22:00:00Z".parse().unwrap();
+    assert_eq!(code(&acme.user.book(&acme.service, far).await), "TOO_FAR");
+    let mine = id(&acme.user.book(&acme.service, acme.in_days(3)).await);
+    assert_eq!(code(&acme.user.reschedule(&mine, far).await), "TOO_FAR");
+    let query = "query($s: ID!) { availability(serviceId: $s, from: \"9999-12-29T10:00:00Z\", to: \"9999-12-30T10:00:00Z\") { startsAt } }";
+    assert_eq!(acme.user.run_with(query, json!({ "s": acme.service })).await["data"]["availability"], json!([]));
+    // A service goes by seats or by resources, and not from one to the other under bookings that stand.
+    let anna = acme.admin.create_resource("STAFF", "Anna").await;
+    assert_eq!(code(&acme.admin.link(&acme.service, &[(&anna, 0)]).await), "IN_USE");
+    assert_eq!(code(&acme.user.set_status(json!({ "id": mine, "status": "CANCELLED" })).await), "");
+    assert_eq!(code(&acme.admin.link(&acme.service, &[(&anna, 0)]).await), "");
+    // What serves something is not deleted, or it could be booked without.
+    let delete = "mutation($id: ID!) { deleteResource(input: { id: $id }) { deletedResourceId userErrors { code } } }";
+    assert_eq!(code(&acme.admin.run_with(delete, json!({ "id": anna })).await), "IN_USE");
+    assert_eq!(code(&acme.user.book(&acme.service, acme.in_days(4)).await), "SLOT_TAKEN");
+    let update = "mutation($id: ID!) { updateResource(input: { id: $id, active: true }) { userErrors { code } } }";
+    assert_eq!(code(&acme.admin.run_with(update, json!({ "id": anna })).await), "");
+    // What it held last is what it shows, once it is over.
+    let ben = acme.admin.create_resource("STAFF", "Ben").await;
+    assert_eq!(code(&acme.admin.link(&acme.service, &[(&anna, 5), (&ben, 0)]).await), "");
+    let moved = id(&acme.user.book(&acme.service, acme.in_days(20)).await);
+    assert_eq!(code(&acme.other.book(&acme.service, acme.in_days(5)).await), "");
+    assert_eq!(held(&acme.user.reschedule(&moved, acme.in_days(5)).await), ["Ben"]);
+    assert_eq!(code(&acme.user.set_status(json!({ "id": moved, "status": "CANCELLED" })).await), "");
+    let seen =
+        acme.user.run_with("query($id: ID!) { booking(id: $id) { resources { name } } }", json!({ "id": moved })).await;
+    assert_eq!(seen["data"]["booking"]["resources"], json!([{ "name": "Ben" }]));
+    // One resource has one lane, whoever writes.
+    let twice = "insert into shared.booking_claims (tenant_id, id, booking_id, customer_id, resource_id, lane, blocked_from, blocked_to)
+        select tenant_id, gen_random_uuid(), booking_id, customer_id, resource_id, 7, blocked_from, blocked_to from shared.booking_claims where resource_id is not null limit 1";
+    assert!(app.database.connect("postgres").await.batch_execute(twice).await.is_err());
+}
+
+/// Documents that move two bookings, in either order, wait for each other in turn and never in a ring.
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_in_either_order_do_not_ring() {
+    let app = TestApp::start_with(Options { connections: 12, ..Options::default() }).await;
+    let acme = app.tenant("acme").await;
+    let other = acme.admin.create_service(json!({ "name": "Other" })).await;
+    let (one, two) =
+        (id(&acme.user.book(&acme.service, acme.in_days(3)).await), id(&acme.user.book(&other, acme.in_days(3)).await));
+    let clients = (0..24_i64).map(|client| {
+        let (person, one, two) = (acme.staff.clone(), one.clone(), two.clone());
+        let at = acme.in_days(10 + client).to_string();
+        async move {
+            let (first, second) = if client % 2 == 0 { (one, two) } else { (two, one) };
+            let query = "mutation($a: ID!, $b: ID!, $at: DateTime!) {
+                a: rescheduleBooking(input: { id: $a, startsAt: $at }) { userErrors { code } }
+                b: rescheduleBooking(input: { id: $b, startsAt: $at }) { userErrors { code } } }";
+            person.run_with(query, json!({ "a": first, "b": second, "at": at })).await
+        }
+    });
+    for answer in join_all(clients).await {
+        assert_eq!(answer["errors"], Value::Null, "{answer}");
+    }
+    assert_eq!(app.truth(OVERLAPS).await, ["0"]);
+}
