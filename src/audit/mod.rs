@@ -46,6 +46,19 @@ impl Changes {
         self
     }
 
+    /// The differences between two states of an object, each told by `facts` as the same fields in the same order.
+    pub fn between<T, const N: usize>(
+        before: Option<&T>,
+        after: &T,
+        facts: impl Fn(&T) -> [(&'static str, Value); N],
+    ) -> Self {
+        let old = before.map(&facts);
+        facts(after).into_iter().enumerate().fold(Self::default(), |changes, (index, (name, new))| {
+            let from = old.as_ref().map_or(Value::Null, |old| old[index].1.clone());
+            changes.field(name, from, new)
+        })
+    }
+
     /// Adds a field that holds personal data of this subject: a user, an invitation or a registration.
     pub fn personal(mut self, subject: Uuid, name: &str, from: Option<&str>, to: Option<&str>) -> Self {
         if from != to {

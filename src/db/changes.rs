@@ -4,12 +4,7 @@
 //! each other. A hint can be lost with its process or its connection, so whoever watches looks by himself as well, and
 //! reads what he is told of in a transaction of his own.
 
-use std::{
-    collections::HashMap,
-    str::FromStr,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, str::FromStr, sync::Mutex, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -17,7 +12,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio_postgres::{AsyncMessage, Config, NoTls};
 use uuid::Uuid;
 
-use super::DbError;
+use super::{DbError, lock};
 use crate::ids::TenantId;
 
 /// How many hints wait for one who is slow; past that he looks for himself.
@@ -189,9 +184,4 @@ async fn in_time<T>(answer: impl Future<Output = Result<T, tokio_postgres::Error
         Ok(answer) => Ok(answer?),
         Err(_) => Err(DbError::Unavailable("the database does not answer".into())),
     }
-}
-
-/// No code under these locks can panic half-way.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

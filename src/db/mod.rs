@@ -15,6 +15,8 @@ mod sql_types;
 mod tx;
 mod wakeups;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 pub use changes::{Change, Changes};
 pub use error::DbError;
 pub use pools::{Gate, PoolSettings, PoolStatus, Stats, is_database_url, url_password};
@@ -22,3 +24,8 @@ pub use safety::{UnsafeDatabase, find_unsafe, refuse_unsafe};
 pub use scope::{Scope, ScopeRole};
 pub use tokio_postgres::Row;
 pub use tx::{Access, Param, ScopedTx};
+
+/// No code under these locks can panic half-way.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -9,7 +9,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -24,6 +24,7 @@ use tracing::{Instrument, debug_span, warn};
 use super::{
     Change, DbError, Stats,
     changes::Changes,
+    lock,
     scope::Scope,
     shares::{Place, Shares},
     wakeups::Wakeups,
@@ -422,11 +423,6 @@ async fn begin(
 /// holds the future.
 fn write_now<T>(request: impl Future<Output = T>) {
     let _ = request.now_or_never();
-}
-
-/// No code under these locks can panic half-way.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn statement_name(sql: &'static str) -> &'static str {

@@ -262,17 +262,12 @@ impl Draft {
 }
 
 fn changes(before: Option<&Resource>, after: &Resource) -> Changes {
-    let facts = |it: &Resource| {
+    Changes::between(before, after, |it: &Resource| {
         [
             ("kind", json!(it.kind.as_str())),
             ("name", json!(it.name)),
             ("user", json!(it.user.map(|it| it.to_string()))),
             ("active", json!(it.active)),
         ]
-    };
-    let old = before.map(facts);
-    facts(after).into_iter().enumerate().fold(Changes::default(), |changes, (index, (name, new))| {
-        let from = old.as_ref().map_or(serde_json::Value::Null, |old| old[index].1.clone());
-        changes.field(name, from, new)
     })
 }

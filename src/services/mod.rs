@@ -487,7 +487,7 @@ impl Draft {
 }
 
 fn changes(before: Option<&Service>, after: &Service) -> Changes {
-    let facts = |it: &Service| {
+    Changes::between(before, after, |it: &Service| {
         [
             ("name", json!(it.name)),
             ("description", json!(it.description)),
@@ -504,10 +504,5 @@ fn changes(before: Option<&Service>, after: &Service) -> Changes {
             ("cancel_notice_minutes", json!(it.rules.cancel_notice_minutes)),
             ("reschedule_notice_minutes", json!(it.rules.reschedule_notice_minutes)),
         ]
-    };
-    let old = before.map(facts);
-    facts(after).into_iter().enumerate().fold(Changes::default(), |changes, (index, (name, new))| {
-        let from = old.as_ref().map_or(serde_json::Value::Null, |old| old[index].1.clone());
-        changes.field(name, from, new)
     })
 }
