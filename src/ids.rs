@@ -69,6 +69,8 @@ id_type!(/// Staff, a room or equipment.
     ResourceId, "res");
 id_type!(/// A booking.
     BookingId, "bkg");
+id_type!(/// Bookings that were made together.
+    SeriesId, "ser");
 id_type!(/// An invitation to join a tenant.
     InvitationId, "inv");
 id_type!(/// A platform administrator.

@@ -358,6 +358,8 @@ impl Worker {
             Effect::ExpireRegistration { registration } => {
                 Ok(self.sign_in.expire_registration(tenant, *registration).await?)
             }
+            Effect::TellOfBooking { .. } => Ok(()),
+            Effect::OfferFreedTime { .. } => Ok(()),
             mail @ (Effect::MailPasswordReset { .. }
             | Effect::MailPasswordChanged { .. }
             | Effect::MailEmailVerification { .. }

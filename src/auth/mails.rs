@@ -76,10 +76,7 @@ impl SignIn {
                 }
                 None => None,
             },
-            Effect::SyncTenant
-            | Effect::ForgetLogin { .. }
-            | Effect::VerifyLogin { .. }
-            | Effect::ExpireRegistration { .. } => None,
+            _ => None, // Nothing of the sign-in path.
         };
         let tenant = tenants::current(&tx).await?;
         tx.commit().await?;

@@ -1,21 +1,26 @@
 //! What is free, and what stands in the way of what is not.
 //!
 //! All that it takes is asked in one flush: the service, what can serve it, the hours, and what is held. What is offered is
-//! what [`validate_slot`](super::validate_slot) lets pass and the claims have room for; only the claims decide.
+//! what [`Ground::validate_slot`] lets pass and the claims have room for; only the claims decide.
 
 use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::{BookingError, MAX_AHEAD, Slot, claims::Held, open_for, queries, validate_slot};
+use super::{
+    BookingError, MAX_AHEAD,
+    claims::Held,
+    classes::Class,
+    queries,
+    slots::{Ground, Slot, is_staff},
+};
 use crate::{
-    auth::{Caller, Role},
-    hours::{self, Hours, Open, Owner},
+    auth::Caller,
+    hours::{self, Open, Owner},
     ids::{ResourceId, ServiceId},
     resources::ResourceKind,
-    services::{self, Link, Service},
-    tenants::{self, Tenant},
+    services::Link,
 };
 
 /// Most free times of one answer.
@@ -65,39 +70,48 @@ pub enum Obstacle {
     Buffer,
 }
 
-/// All that decides about a service around a time.
+/// All that decides about a service around a time, and what is taken then.
 struct Picture {
-    service: Service,
-    links: Vec<Link>,
-    tenant: Tenant,
-    opening: Hours,
+    ground: Ground,
     /// By what is held and its lane, in order.
     held: HashMap<(Uuid, i16), Vec<(Timestamp, Timestamp)>>,
+    /// By their starts.
+    classes: HashMap<Timestamp, Class>,
 }
 
 impl Picture {
     /// In one flush.
     async fn look(caller: &Caller<'_>, id: ServiceId, from: Timestamp, to: Timestamp) -> Result<Self, BookingError> {
-        let (tx, ids) = (caller.tx, [id]);
-        let (services, links, tenant, opening, held) = futures_util::join!(
-            services::by_ids(tx, &ids),
-            services::links(tx, &ids),
-            tenants::current(tx),
-            hours::of_service(tx, id, from),
-            queries::held_around_service(tx, id, (from - REACH, to + REACH), caller.clock.now())
+        let (tx, now, around) = (caller.tx, caller.clock.now(), (from - REACH, to + REACH));
+        let (ground, held, classes) = futures_util::join!(
+            Ground::read(tx, id, from),
+            queries::held_around_service(tx, id, around, now),
+            queries::classes_of(tx, id, around, now)
         );
-        let (mut services, mut links, tenant, opening, rows) = (services?, links?, tenant?, opening?, held?);
-        let sees_inactive = caller.is_at_least(Role::Staff);
-        let service = services.remove(&id).filter(|it| it.active || sees_inactive);
-        let service = service.ok_or(BookingError::ServiceNotFound)?;
+        let (ground, rows, classes) = (ground?, held?, classes?);
+        if !ground.service.active && !is_staff(caller) {
+            return Err(BookingError::ServiceNotFound);
+        }
         let mut held: HashMap<(Uuid, i16), Vec<(Timestamp, Timestamp)>> = HashMap::new();
         for Held { claimed, lane, from, to } in rows {
             held.entry((claimed, lane)).or_default().push((from, to));
         }
         // What one lane holds never overlaps, so that both ends are in order.
         held.values_mut().for_each(|it| it.sort_unstable());
-        let opening = Hours::new(opening, tenant.time_zone.clone());
-        Ok(Self { links: links.remove(&id).unwrap_or_default(), service, tenant, opening, held })
+        let classes = classes.into_iter().map(|it| (it.starts_at, it)).collect();
+        Ok(Self { ground, held, classes })
+    }
+
+    /// Of a booking that starts then: whoever joins a class comes for as long as those who are there.
+    fn slot_at(&self, starts_at: Timestamp) -> Slot {
+        match self.class_at(starts_at) {
+            Some(class) => Slot::lasting(&self.ground.service, starts_at, class.ends_at.duration_since(starts_at)),
+            None => Slot::of(&self.ground.service, starts_at),
+        }
+    }
+
+    fn class_at(&self, starts_at: Timestamp) -> Option<&Class> {
+        self.classes.get(&starts_at).filter(|_| self.ground.is_class())
     }
 
     fn is_free(&self, claimed: Uuid, lane: i16, from: Timestamp, to: Timestamp) -> bool {
@@ -108,39 +122,46 @@ impl Picture {
 
     /// Whether one of each kind is there at all, taken or not.
     fn is_staffed(&self, serves: impl Fn(ResourceId) -> bool) -> bool {
-        let is_there = |kind| self.links.iter().any(|it| it.kind == kind && it.active && serves(it.resource));
-        self.links.iter().all(|it| is_there(it.kind))
+        let is_there = |kind| self.ground.links.iter().any(|it| it.kind == kind && it.active && serves(it.resource));
+        self.ground.links.iter().all(|it| is_there(it.kind))
     }
 
-    /// What could be taken for a time: resources of each kind, or seats. Empty and 0 where it cannot be had.
+    /// What could be taken for a booking that starts then and blocks a time: resources of each kind, or seats. Empty and 0
+    /// where it cannot be had.
     fn room(
         &self,
+        starts_at: Timestamp,
         (from, to): (Timestamp, Timestamp),
         wanted: Option<ResourceId>,
         serves: impl Fn(ResourceId) -> bool,
     ) -> (Vec<ResourceId>, i32) {
-        if self.links.is_empty() {
-            let lanes = 0..i16::try_from(self.service.capacity).unwrap_or(i16::MAX);
-            let free = lanes.filter(|lane| self.is_free(self.service.id.0, *lane, from, to)).count();
-            return (Vec::new(), i32::try_from(free).unwrap_or(i32::MAX));
+        if let Some(class) = self.class_at(starts_at) {
+            let has = wanted.is_none_or(|it| class.resources.contains(&it));
+            return if has { (class.resources.clone(), class.seats_free) } else { (Vec::new(), 0) };
         }
-        let wanted_kind = self.links.iter().find(|it| Some(it.resource) == wanted).map(|it| it.kind);
+        if self.ground.links.is_empty() {
+            let lanes = 0..i16::try_from(self.ground.service.capacity).unwrap_or(i16::MAX);
+            let free = lanes.filter(|lane| self.is_free(self.ground.service.id.0, *lane, from, to)).count();
+            return (Vec::new(), count(free));
+        }
+        let wanted_kind = self.ground.links.iter().find(|it| Some(it.resource) == wanted).map(|it| it.kind);
         let may_be = |it: &&Link| {
             it.active
                 && (wanted_kind != Some(it.kind) || Some(it.resource) == wanted)
                 && self.is_free(it.resource.0, 0, from, to)
                 && serves(it.resource)
         };
-        let free: Vec<&Link> = self.links.iter().filter(may_be).collect();
+        let free: Vec<&Link> = self.ground.links.iter().filter(may_be).collect();
         // One pass for each of the three kinds at most.
         let of_kind = |kind| free.iter().filter(|it| it.kind == kind).count();
-        let needs = |kind: &ResourceKind| self.links.iter().any(|it| it.kind == *kind);
+        let needs = |kind: &ResourceKind| self.ground.links.iter().any(|it| it.kind == *kind);
         let kinds = [ResourceKind::Staff, ResourceKind::Room, ResourceKind::Equipment];
         let places = kinds.into_iter().filter(needs).map(of_kind).min().unwrap_or(0);
         if places == 0 {
             return (Vec::new(), 0);
         }
-        (free.iter().map(|it| it.resource).collect(), i32::try_from(places).unwrap_or(i32::MAX))
+        let places = if self.ground.is_class() { self.ground.service.capacity } else { count(places) };
+        (free.iter().map(|it| it.resource).collect(), places)
     }
 }
 
@@ -162,26 +183,26 @@ pub async fn availability(
     let (from, to) = (from.max(now), to.min(now + MAX_AHEAD));
     let (from, to) = if from < to { (from, to) } else { (now, now) };
     let picture = Box::pin(Picture::look(caller, service, from, to)).await?;
-    if resource.is_some_and(|wanted| !picture.links.iter().any(|it| it.resource == wanted)) {
+    let ground = &picture.ground;
+    if resource.is_some_and(|wanted| !ground.links.iter().any(|it| it.resource == wanted)) {
         return Err(BookingError::ResourceNotFound);
     }
-    let (service, tenant) = (&picture.service, &picture.tenant);
+    let service = &ground.service;
     if !service.active || from >= to {
         return Ok(Vec::new());
     }
-    let duration = Slot::of(service, from).ends_at.duration_since(from);
-    let notice = service.rules.min_notice_minutes.unwrap_or(tenant.booking_rules.min_notice_minutes);
-    let days = service.rules.max_ahead_days.unwrap_or(tenant.booking_rules.max_ahead_days);
+    let duration = SignedDuration::from_mins(i64::from(service.duration_minutes));
+    let rules = ground.rules();
     let earliest =
-        from.max(now + SignedDuration::from_mins(i64::from(notice))).max(now + SignedDuration::from_millis(1));
-    let latest = now + SignedDuration::from_hours(24 * i64::from(days));
+        from.max(now + SignedDuration::from_mins(i64::from(rules.min_notice_minutes))).max(now + SignedDuration::from_millis(1));
+    let latest = now + SignedDuration::from_hours(24 * i64::from(rules.max_ahead_days));
     let step = service.rules.slot_step_minutes.unwrap_or(service.duration_minutes.max(LEAST_STEP));
     let step = SignedDuration::from_mins(i64::from(step));
-    let open = open_for(&picture.opening, service.id, from, to + duration);
-    let of_resources: HashMap<ResourceId, Open> = picture
+    let open = ground.open(from, to + duration);
+    let of_resources: HashMap<ResourceId, Open> = ground
         .links
         .iter()
-        .map(|it| (it.resource, hours::merge(&picture.opening.open(Owner::Resource(it.resource), from, to + duration))))
+        .map(|it| (it.resource, hours::merge(&ground.opening.open(Owner::Resource(it.resource), from, to + duration))))
         .collect();
     let mut free = Vec::new();
     for (opens, closes) in &open.grid {
@@ -192,12 +213,13 @@ pub async fn availability(
             starts_at += step * i32::try_from(steps).unwrap_or(i32::MAX);
         }
         while starts_at < *closes && starts_at < to && starts_at <= latest {
-            let slot = Slot::of(service, starts_at);
+            let slot = picture.slot_at(starts_at);
             if hours::contain(&open.whole, slot.starts_at, slot.ends_at) {
                 let serves = |it: ResourceId| {
                     of_resources.get(&it).is_some_and(|open| hours::contain(open, slot.starts_at, slot.ends_at))
                 };
-                let (resources, places) = picture.room((slot.blocked_from, slot.blocked_to), resource, serves);
+                let blocked = (slot.blocked_from, slot.blocked_to);
+                let (resources, places) = picture.room(starts_at, blocked, resource, serves);
                 if free.len() >= MAX_SLOTS {
                     return Err(BookingError::TooManySlots(MAX_SLOTS));
                 }
@@ -227,19 +249,17 @@ pub async fn obstacle(
     // Far from any hours or claims there is nothing to look for.
     let around = starts_at.clamp(now - REACH, now + MAX_AHEAD + REACH);
     let picture = Box::pin(Picture::look(caller, service, around, around)).await?;
-    if !picture.service.active {
+    let ground = &picture.ground;
+    if !ground.service.active {
         return Ok(Some(Obstacle::Inactive));
     }
     if starts_at != around {
         return Ok(Some(if starts_at < now { Obstacle::Past } else { Obstacle::Window }));
     }
-    let slot = Slot::of(&picture.service, starts_at);
+    let slot = picture.slot_at(starts_at);
+    let day = |owner| ground.opening.is_overridden(owner, starts_at);
     // As the rules are for customers, whoever asks.
-    let mut viewer = caller.viewer;
-    viewer.role = Role::User;
-    let customer = Caller { viewer, ..*caller };
-    let day = |owner| picture.opening.is_overridden(owner, starts_at);
-    match validate_slot(&customer, &picture.service, &picture.tenant, &picture.opening, &slot, now) {
+    match ground.validate_slot(false, &slot, now) {
         Ok(()) => {}
         Err(BookingError::InThePast) => return Ok(Some(Obstacle::Past)),
         Err(BookingError::NoticeTooShort(_)) => return Ok(Some(Obstacle::Notice)),
@@ -251,22 +271,31 @@ pub async fn obstacle(
         Err(BookingError::OffGrid(_)) => return Ok(Some(Obstacle::Step)),
         Err(other) => return Err(other),
     }
-    let serves = |it: ResourceId| super::serves(&customer, &picture.opening, it, &slot);
-    if picture.room((slot.blocked_from, slot.blocked_to), None, serves).1 > 0 {
+    let serves = |it: ResourceId| ground.serves(false, it, &slot);
+    let room = |blocked| picture.room(starts_at, blocked, None, serves).1;
+    if room((slot.blocked_from, slot.blocked_to)) > 0 {
         return Ok(None);
     }
-    let has_active = |it: &Link| picture.links.iter().any(|other| other.kind == it.kind && other.active);
-    Ok(Some(if !picture.links.iter().all(has_active) {
-        Obstacle::Inactive
-    } else if picture.room((slot.starts_at, slot.ends_at), None, serves).1 > 0 {
-        Obstacle::Buffer
-    } else if picture.links.is_empty() && picture.service.capacity > 1 {
+    let links = &ground.links;
+    let has_active = |it: &Link| links.iter().any(|other| other.kind == it.kind && other.active);
+    let has_seats = links.is_empty() && ground.service.capacity > 1;
+    Ok(Some(if picture.class_at(starts_at).is_some() {
         Obstacle::Seats
-    } else if picture.links.is_empty() || picture.is_staffed(serves) {
+    } else if !links.iter().all(has_active) {
+        Obstacle::Inactive
+    } else if room((slot.starts_at, slot.ends_at)) > 0 {
+        Obstacle::Buffer
+    } else if has_seats {
+        Obstacle::Seats
+    } else if links.is_empty() || picture.is_staffed(serves) {
         Obstacle::Taken
-    } else if picture.links.iter().any(|it| day(Owner::Resource(it.resource))) {
+    } else if links.iter().any(|it| day(Owner::Resource(it.resource))) {
         Obstacle::Override
     } else {
         Obstacle::Hours
     }))
+}
+
+fn count(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
 }

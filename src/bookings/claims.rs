@@ -7,12 +7,16 @@
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::{Booking, BookingError, Slot, queries};
+use super::{
+    Booking, BookingError, classes, queries,
+    slots::{Ground, Slot},
+};
 use crate::{
-    db::{Change, ScopedTx},
+    db::{Change, DbError, ScopedTx},
     ids::{BookingId, ResourceId},
+    outbox::{self, Effect},
     resources::ResourceKind,
-    services::{self, Link, Service},
+    services::Link,
 };
 
 /// What is held of something in a time.
@@ -44,20 +48,20 @@ pub enum Claim {
 pub async fn take(
     tx: &ScopedTx,
     booking: &Booking,
-    service: &Service,
+    ground: &Ground,
     slot: &Slot,
     wanted: Option<ResourceId>,
     now: Timestamp,
     serves: impl Fn(ResourceId) -> bool,
 ) -> Result<(), BookingError> {
-    let links = usable_links(tx, service).await?;
+    let links = usable_links(ground)?;
     let wanted: Vec<ResourceId> = wanted.into_iter().collect();
     if wanted.iter().any(|wanted| !links.iter().any(|it| it.resource == *wanted)) {
         return Err(BookingError::ResourceNotFound);
     }
-    let may_be = |_: &[&Link], link: &Link| serves(link.resource) && !must_give_way(&links, link, &wanted);
-    let taken = take_among(tx, booking, service, slot, &links, now, may_be).await;
-    taken.map_err(|error| told(error, &links, &serves))
+    let may_be = |_: &[&Link], link: &Link| serves(link.resource) && !must_give_way(links, link, &wanted);
+    let taken = take_among(tx, booking, ground, slot, now, may_be).await;
+    taken.map_err(|error| told(error, links, &serves))
 }
 
 /// Moves what a booking holds to another time: the same resources where they are free then, others where they are not.
@@ -67,21 +71,26 @@ pub async fn take(
 pub async fn move_to(
     tx: &ScopedTx,
     booking: &Booking,
-    service: &Service,
+    ground: &Ground,
     slot: &Slot,
     now: Timestamp,
     serves: impl Fn(ResourceId) -> bool,
 ) -> Result<(), BookingError> {
-    let links = usable_links(tx, service).await?;
+    let links = usable_links(ground)?;
     let before = queries::resources_of(tx, &[booking.id]).await?.remove(&booking.id).unwrap_or_default();
-    queries::let_go(tx, booking.id).await?;
-    take_among(tx, booking, service, slot, &links, now, |free, link| {
+    let_go(tx, booking.id).await?;
+    if ground.is_class()
+        && let Some(class) = classes::at(tx, ground, slot.starts_at, now).await?
+    {
+        return classes::join(tx, booking, &class, None, ground).await;
+    }
+    take_among(tx, booking, ground, slot, now, |free, link| {
         // Its own resource is preferred to any other of its kind that is free.
         let is_own = |it: &&Link| it.kind == link.kind && before.contains(&it.resource) && serves(it.resource);
         serves(link.resource) && (before.contains(&link.resource) || !free.iter().any(is_own))
     })
     .await
-    .map_err(|error| told(error, &links, &serves))
+    .map_err(|error| told(error, links, &serves))
 }
 
 /// Where nobody of a kind is there at all, it is closed, and not taken.
@@ -93,6 +102,32 @@ fn told(error: BookingError, links: &[Link], serves: &impl Fn(ResourceId) -> boo
     }
 }
 
+/// Lets go what was held for too long, of these or (`None`) of all, and returns how many bookings that were.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn release_expired(tx: &ScopedTx, ids: Option<&[Uuid]>, now: Timestamp) -> Result<usize, DbError> {
+    let expired = queries::expire_holds(tx, ids, now).await?;
+    if !expired.is_empty() {
+        tx.announce(Change::Unknown); // Of bookings of others, of whom nothing is known here.
+    }
+    for (_, starts_at, ends_at) in &expired {
+        tell_freed(tx, (*starts_at, *ends_at), now).await?;
+    }
+    Ok(expired.len())
+}
+
+/// Has background work offer a time that is free again to whoever waits for it.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn tell_freed(tx: &ScopedTx, (from, to): (Timestamp, Timestamp), now: Timestamp) -> Result<(), DbError> {
+    if to > now {
+        outbox::enqueue(tx, &Effect::OfferFreedTime { from, to }, now).await?;
+    }
+    Ok(())
+}
+
 /// Lets go what a booking holds.
 ///
 /// # Errors
@@ -101,8 +136,8 @@ pub async fn let_go(tx: &ScopedTx, booking: BookingId) -> Result<(), BookingErro
     Ok(queries::let_go(tx, booking).await?)
 }
 
-async fn usable_links(tx: &ScopedTx, service: &Service) -> Result<Vec<Link>, BookingError> {
-    let links = services::links(tx, &[service.id]).await?.remove(&service.id).unwrap_or_default();
+fn usable_links(ground: &Ground) -> Result<&[Link], BookingError> {
+    let links = &ground.links;
     if !links.is_empty() && links.iter().all(|it| !it.active) {
         return Err(BookingError::SlotTaken); // Nobody and nothing can serve it for now.
     }
@@ -119,18 +154,16 @@ fn must_give_way(links: &[Link], link: &Link, wanted: &[ResourceId]) -> bool {
 async fn take_among(
     tx: &ScopedTx,
     booking: &Booking,
-    service: &Service,
+    ground: &Ground,
     slot: &Slot,
-    links: &[Link],
     now: Timestamp,
     may_be: impl Fn(&[&Link], &Link) -> bool,
 ) -> Result<(), BookingError> {
+    let (service, links) = (&ground.service, &ground.links);
     let claimable: Vec<Uuid> =
         if links.is_empty() { vec![service.id.0] } else { links.iter().map(|it| it.resource.0).collect() };
     queries::lock_claimable(tx, &claimable).await?;
-    if !queries::expire_holds(tx, Some(&claimable), now).await?.is_empty() {
-        tx.announce(Change::Unknown); // Of bookings of others, of whom nothing is known here.
-    }
+    release_expired(tx, Some(&claimable), now).await?;
     let day = day_around(booking);
     let (from, to) = (day.0.min(slot.blocked_from), day.1.max(slot.blocked_to));
     let held = queries::held(tx, &claimable, (from, to), now).await?;
@@ -153,6 +186,9 @@ async fn take_among(
         });
         chosen.collect::<Option<Vec<_>>>().ok_or(BookingError::SlotTaken)?
     };
+    if ground.is_class() {
+        return classes::open(tx, booking, slot, &claims, now).await;
+    }
     if queries::insert_claims(tx, booking, slot, &claims, now).await? { Ok(()) } else { Err(BookingError::SlotTaken) }
 }
 

@@ -2,9 +2,12 @@
 
 mod availability;
 mod claims;
+mod classes;
+mod events;
 pub mod graphql;
 pub mod loaders;
 mod queries;
+mod slots;
 mod status;
 pub mod subscriptions;
 
@@ -14,17 +17,18 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use uuid::Uuid;
 
 pub use availability::{FreeSlot, Obstacle, availability, obstacle};
+use slots::{Ground, Slot, is_staff, refuse_out_of_reach};
+pub use events::BookingEvent;
 pub use status::BookingStatus;
 
 use crate::{
     audit::{self, Changes},
     auth::{Caller, Role},
     db::{Change, DbError, ScopedTx},
-    hours::{self, Hours, Open, Owner},
-    ids::{BookingId, ResourceId, ServiceId, UserId},
+    ids::{BookingId, ResourceId, SeriesId, ServiceId, UserId},
     money::Money,
+    outbox::{self, Effect},
     paging::{Page, Slice},
-    services::{self, Service},
     tenants::{self, Tenant},
     usage::{self, Meter, Period},
     users::{self, UserStatus},
@@ -68,6 +72,8 @@ pub struct Booking {
     pub created_at: Timestamp,
     /// When a hold lets its time go.
     pub held_until: Option<Timestamp>,
+    /// Of which series it is a part.
+    pub series: Option<SeriesId>,
 }
 
 /// One step in a booking's history.
@@ -272,13 +278,7 @@ pub async fn confirm_hold(caller: &Caller<'_>, id: BookingId, notes: Option<Stri
     let booking = queries::by_ids(tx, &[id]).await?.remove(&id).ok_or(BookingError::NotFound)?;
     let step = Transition::new(Some(before.status), booking.status, caller, None, now);
     let changes = Changes::default().field("status", before.status.as_str(), booking.status.as_str());
-    let (written, event) = futures_util::join!(
-        queries::insert_transition(tx, &booking, &step),
-        audit::record(caller, "bookings.confirm_hold", "booking", Some(id.0), changes)
-    );
-    written?;
-    event?;
-    tx.announce(booking.change());
+    write_step(caller, &booking, &step, "bookings.confirm_hold", changes, BookingEvent::of_new(booking.status)).await?;
     Ok(booking)
 }
 
@@ -288,11 +288,7 @@ pub async fn confirm_hold(caller: &Caller<'_>, id: BookingId, notes: Option<Stri
 /// # Errors
 /// When the statement fails.
 pub async fn expire_holds(tx: &ScopedTx, now: Timestamp) -> Result<usize, DbError> {
-    let expired = queries::expire_holds(tx, None, now).await?.len();
-    if expired > 0 {
-        tx.announce(Change::Unknown);
-    }
-    Ok(expired)
+    claims::release_expired(tx, None, now).await
 }
 
 /// Counts a booking of this month, as far as the plan allows.
@@ -303,190 +299,171 @@ async fn count(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result<(), Boo
 }
 
 async fn make(caller: &Caller<'_>, new: NewBooking, held_until: Option<Timestamp>) -> Result<Booking, BookingError> {
-    let (tx, now) = (caller.tx, caller.clock.now());
-    let customer = new.customer.unwrap_or(caller.viewer.user);
-    if customer != caller.viewer.user && !caller.is_at_least(Role::Staff) {
-        return Err(BookingError::Forbidden);
-    }
-    if new.notes.as_ref().is_some_and(|it| it.chars().count() > MAX_NOTES) {
-        return Err(BookingError::TooLong("notes", MAX_NOTES));
-    }
-    refuse_out_of_reach(new.starts_at, now)?;
-    let (service_ids, customer_ids) = ([new.service], [customer]);
-    // The lock first, in the same flush: what is read after it cannot change before the commit.
-    let (locked, service, known_customer, tenant, opening) = futures_util::join!(
-        tenants::lock_calendar(tx),
-        services::by_ids(tx, &service_ids),
-        users::by_ids(tx, &customer_ids),
-        tenants::current(tx),
-        hours::of_service(tx, new.service, new.starts_at)
-    );
-    locked?;
-    let (mut service, mut known_customer, tenant) = (service?, known_customer?, tenant?);
-    let opening = Hours::new(opening?, tenant.time_zone.clone());
-    let service = service.remove(&new.service).filter(|it| it.active).ok_or(BookingError::ServiceNotFound)?;
-    known_customer
-        .remove(&customer)
-        .filter(|it| it.status == UserStatus::Active)
-        .ok_or(BookingError::CustomerNotFound)?;
-    let slot = Slot::of(&service, new.starts_at);
-    validate_slot(caller, &service, &tenant, &opening, &slot, now)?;
-    let serves = |resource: ResourceId| serves(caller, &opening, resource, &slot);
+    let starts_at = new.starts_at;
+    refuse_out_of_reach(starts_at, caller.clock.now())?;
+    let order = Box::pin(Order::look(caller, new)).await?;
+    Box::pin(order.place(caller, starts_at, held_until)).await
+}
 
-    // A hold counts when it is taken up.
-    if held_until.is_none() {
-        count(tx, &tenant, now).await?;
-    }
-    let booking = Booking {
-        id: BookingId::generate(now),
-        service: service.id,
-        customer,
-        starts_at: slot.starts_at,
-        ends_at: slot.ends_at,
-        time_zone: tenant.time_zone,
-        status: match held_until {
-            Some(_) => BookingStatus::Held,
-            None if service.requires_confirmation => BookingStatus::Pending,
-            None => BookingStatus::Confirmed,
-        },
-        price: service.price,
-        notes: new.notes.map(|it| it.trim().to_owned()).filter(|it| !it.is_empty()),
-        version: 1,
-        created_at: now,
-        held_until,
-    };
-    match queries::insert(tx, &booking).await {
-        Ok(true) => {}
-        Ok(false) => return Err(BookingError::ServiceNotFound), // Deleted or switched off since it was read.
-        Err(error) if error.violates("bookings_tenant_id_service_id_fkey") => {
-            return Err(BookingError::ServiceNotFound);
+/// What is to be booked and for whom, looked at once: for one booking, or for all of a series.
+#[derive(Debug)]
+pub struct Order {
+    ground: Ground,
+    customer: UserId,
+    resource: Option<ResourceId>,
+    notes: Option<String>,
+    series: Option<SeriesId>,
+}
+
+impl Order {
+    /// Locks the tenant's calendar and looks at all that decides about bookings at the wanted time and later.
+    ///
+    /// # Errors
+    /// See [`BookingError`].
+    pub async fn look(caller: &Caller<'_>, new: NewBooking) -> Result<Self, BookingError> {
+        let tx = caller.tx;
+        let customer = new.customer.unwrap_or(caller.viewer.user);
+        if customer != caller.viewer.user && !is_staff(caller) {
+            return Err(BookingError::Forbidden);
         }
-        Err(error) => return Err(error.into()),
-    }
-    Box::pin(claims::take(tx, &booking, &service, &slot, new.resource, now, serves)).await?;
-    let first_step = Transition::new(None, booking.status, caller, None, now);
-    let facts = Changes::default()
-        .field("status", serde_json::Value::Null, booking.status.as_str())
-        .field("service", serde_json::Value::Null, booking.service.to_string())
-        .field("customer", serde_json::Value::Null, booking.customer.to_string())
-        .field("starts_at", serde_json::Value::Null, booking.starts_at.to_string());
-    let (step, event) = futures_util::join!(
-        queries::insert_transition(tx, &booking, &first_step),
-        audit::record(
-            caller,
-            if held_until.is_some() { "bookings.hold" } else { "bookings.create" },
-            "booking",
-            Some(booking.id.0),
-            facts
-        )
-    );
-    step?;
-    event?;
-    tx.announce(booking.change());
-    Ok(booking)
-}
-
-/// The time of a booking, and the time for which it holds its resources.
-#[derive(Clone, Copy, Debug)]
-pub struct Slot {
-    /// The first instant of it.
-    pub starts_at: Timestamp,
-    /// The first instant after it.
-    pub ends_at: Timestamp,
-    /// The first instant for which resources are held.
-    pub blocked_from: Timestamp,
-    /// The first instant after that.
-    pub blocked_to: Timestamp,
-}
-
-impl Slot {
-    /// Of a service, from this instant on.
-    fn of(service: &Service, starts_at: Timestamp) -> Self {
-        let minutes = |minutes: i32| SignedDuration::from_mins(i64::from(minutes));
-        let ends_at = starts_at + minutes(service.duration_minutes);
-        Self {
-            starts_at,
-            ends_at,
-            blocked_from: starts_at - minutes(service.rules.buffer_before_minutes),
-            blocked_to: ends_at + minutes(service.rules.buffer_after_minutes),
+        if new.notes.as_ref().is_some_and(|it| it.chars().count() > MAX_NOTES) {
+            return Err(BookingError::TooLong("notes", MAX_NOTES));
         }
+        let customer_ids = [customer];
+        // The lock first, in the same flush: what is read after it cannot change before the commit.
+        let (locked, ground, known_customer) = futures_util::join!(
+            tenants::lock_calendar(tx),
+            Ground::read(tx, new.service, new.starts_at),
+            users::by_ids(tx, &customer_ids)
+        );
+        locked?;
+        let ground = ground?.bookable()?;
+        known_customer?
+            .remove(&customer)
+            .filter(|it| it.status == UserStatus::Active)
+            .ok_or(BookingError::CustomerNotFound)?;
+        let notes = new.notes.map(|it| it.trim().to_owned()).filter(|it| !it.is_empty());
+        Ok(Self { ground, customer, resource: new.resource, notes, series: None })
+    }
+
+    /// The same, as a part of a series.
+    pub fn in_series(self, series: SeriesId) -> Self {
+        Self { series: Some(series), ..self }
+    }
+
+    /// Whose calendar it goes by.
+    pub fn tenant(&self) -> &Tenant {
+        &self.ground.tenant
+    }
+
+    /// For whom.
+    pub fn customer(&self) -> UserId {
+        self.customer
+    }
+
+    /// Makes one booking of it.
+    ///
+    /// # Errors
+    /// See [`BookingError`]: some of it may be written then, for the caller to undo.
+    pub async fn place(
+        &self,
+        caller: &Caller<'_>,
+        starts_at: Timestamp,
+        held_until: Option<Timestamp>,
+    ) -> Result<Booking, BookingError> {
+        let (tx, now, ground) = (caller.tx, caller.clock.now(), &self.ground);
+        refuse_out_of_reach(starts_at, now)?;
+        let mut slot = Slot::of(&ground.service, starts_at);
+        let class = if ground.is_class() { classes::at(tx, ground, starts_at, now).await? } else { None };
+        if let Some(class) = &class {
+            // Whoever joins comes for as long as those who are there.
+            slot = Slot::lasting(&ground.service, starts_at, class.ends_at.duration_since(starts_at));
+        }
+        ground.validate_slot(is_staff(caller), &slot, now)?;
+        // A hold counts when it is taken up.
+        if held_until.is_none() {
+            count(tx, &ground.tenant, now).await?;
+        }
+        let booking = Booking {
+            id: BookingId::generate(now),
+            service: ground.service.id,
+            customer: self.customer,
+            starts_at: slot.starts_at,
+            ends_at: slot.ends_at,
+            time_zone: ground.tenant.time_zone.clone(),
+            status: match held_until {
+                Some(_) => BookingStatus::Held,
+                None if ground.service.requires_confirmation => BookingStatus::Pending,
+                None => BookingStatus::Confirmed,
+            },
+            price: ground.service.price,
+            notes: self.notes.clone(),
+            version: 1,
+            created_at: now,
+            held_until,
+            series: self.series,
+        };
+        match queries::insert(tx, &booking).await {
+            Ok(true) => {}
+            Ok(false) => return Err(BookingError::ServiceNotFound), // Deleted or switched off since it was read.
+            Err(error) if error.violates("bookings_tenant_id_service_id_fkey") => {
+                return Err(BookingError::ServiceNotFound);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let serves = |resource: ResourceId| ground.serves(is_staff(caller), resource, &slot);
+        let wanted = self.resource;
+        match class {
+            Some(class) => classes::join(tx, &booking, &class, wanted, ground).await?,
+            None => Box::pin(claims::take(tx, &booking, ground, &slot, wanted, now, serves)).await?,
+        }
+        let first_step = Transition::new(None, booking.status, caller, None, now);
+        let facts = Changes::default()
+            .field("status", serde_json::Value::Null, booking.status.as_str())
+            .field("service", serde_json::Value::Null, booking.service.to_string())
+            .field("customer", serde_json::Value::Null, booking.customer.to_string())
+            .field("starts_at", serde_json::Value::Null, booking.starts_at.to_string());
+        let action = if held_until.is_some() { "bookings.hold" } else { "bookings.create" };
+        write_step(caller, &booking, &first_step, action, facts, BookingEvent::of_new(booking.status)).await?;
+        Ok(booking)
     }
 }
 
-/// Whether the rules of the service and its tenant allow a booking at this time: what everything asks that makes or moves
-/// one. What is taken is for the claims to say.
-///
-/// Staff may book whenever they like, as long as it is neither over nor out of reach.
-fn validate_slot(
+/// Writes a step of a booking where others will look for it: its history, the audit log, and, where somebody else is to
+/// hear of it, the outbox. And tells whoever watches.
+async fn write_step(
     caller: &Caller<'_>,
-    service: &Service,
-    tenant: &Tenant,
-    opening: &Hours,
-    slot: &Slot,
-    now: Timestamp,
-) -> Result<(), BookingError> {
-    refuse_out_of_reach(slot.starts_at, now)?;
-    if caller.is_at_least(Role::Staff) {
-        return Ok(());
-    }
-    let notice = service.rules.min_notice_minutes.unwrap_or(tenant.booking_rules.min_notice_minutes);
-    if slot.starts_at < now + SignedDuration::from_mins(i64::from(notice)) {
-        return Err(BookingError::NoticeTooShort(notice));
-    }
-    let days = service.rules.max_ahead_days.unwrap_or(tenant.booking_rules.max_ahead_days);
-    if slot.starts_at > now + SignedDuration::from_hours(24 * i64::from(days)) {
-        return Err(BookingError::PastWindow(days));
-    }
-    let open = open_for(opening, service.id, slot.starts_at, slot.ends_at);
-    if !hours::contain(&open.whole, slot.starts_at, slot.ends_at) {
-        return Err(BookingError::OutsideHours);
-    }
-    if let Some(step) = service.rules.slot_step_minutes
-        && !open.grid.iter().any(|it| {
-            it.1 > slot.starts_at && is_on_grid(it.0, slot.starts_at, SignedDuration::from_mins(i64::from(step)))
-        })
-    {
-        return Err(BookingError::OffGrid(step));
-    }
+    booking: &Booking,
+    step: &Transition,
+    action: &'static str,
+    changes: Changes,
+    event: Option<BookingEvent>,
+) -> Result<(), DbError> {
+    let tx = caller.tx;
+    let (written, recorded, told) = futures_util::join!(
+        queries::insert_transition(tx, booking, step),
+        audit::record(caller, action, "booking", Some(booking.id.0), changes),
+        tell(tx, booking, event, step.at)
+    );
+    written?;
+    recorded?;
+    told?;
+    tx.announce(booking.change());
     Ok(())
 }
 
-/// Whatever the service: nothing is computed of a time at the ends of the calendar.
-fn refuse_out_of_reach(starts_at: Timestamp, now: Timestamp) -> Result<(), BookingError> {
-    if starts_at <= now {
-        return Err(BookingError::InThePast);
-    }
-    if starts_at > now + MAX_AHEAD {
-        return Err(BookingError::TooFar);
-    }
-    Ok(())
-}
-
-/// When a service can be booked around a time.
-struct OpenFor {
-    /// The spans after whose beginnings its bookings begin: of its own hours, or of its tenant's where it has none.
-    grid: Open,
-    /// When all of it is open.
-    whole: Open,
-}
-
-fn open_for(opening: &Hours, service: ServiceId, from: Timestamp, to: Timestamp) -> OpenFor {
-    let own = Owner::Service(service);
-    let (of_tenant, of_service) = (opening.open(Owner::Tenant, from, to), opening.open(own, from, to));
-    let whole = hours::intersect(&hours::merge(&of_tenant), &hours::merge(&of_service));
-    OpenFor { grid: if opening.has_schedule(own) { of_service } else { of_tenant }, whole }
-}
-
-/// Whether an instant is a number of steps after an opening.
-fn is_on_grid(opens: Timestamp, at: Timestamp, step: SignedDuration) -> bool {
-    let since = at.duration_since(opens);
-    !since.is_negative() && step.as_secs() > 0 && since.subsec_nanos() == 0 && since.as_secs() % step.as_secs() == 0
-}
-
-/// Whether a resource is there for all of a booking. Staff may ask anybody to stay longer.
-fn serves(caller: &Caller<'_>, opening: &Hours, resource: ResourceId, slot: &Slot) -> bool {
-    let open = || hours::merge(&opening.open(Owner::Resource(resource), slot.starts_at, slot.ends_at));
-    caller.is_at_least(Role::Staff) || hours::contain(&open(), slot.starts_at, slot.ends_at)
+/// Has background work tell others what became of a booking.
+async fn tell(tx: &ScopedTx, booking: &Booking, event: Option<BookingEvent>, now: Timestamp) -> Result<(), DbError> {
+    let Some(event) = event else { return Ok(()) };
+    let effect = Effect::TellOfBooking {
+        event: event.as_str().to_owned(),
+        booking: booking.id.0,
+        version: booking.version,
+        status: booking.status.as_str().to_owned(),
+        starts_at: booking.starts_at,
+        ends_at: booking.ends_at,
+    };
+    outbox::enqueue(tx, &effect, now).await.map(drop)
 }
 
 /// Moves a booking to another time, and returns it as it then is. Where the new time cannot be had, the old one stays.
@@ -512,39 +489,28 @@ pub async fn reschedule(
     if !matches!(before.status, BookingStatus::Pending | BookingStatus::Confirmed) {
         return Err(BookingError::NotMovable(before.status));
     }
-    let (service_ids, is_staff) = ([before.service], caller.is_at_least(Role::Staff));
-    let (services, tenant, opening) = futures_util::join!(
-        services::by_ids(tx, &service_ids),
-        tenants::current(tx),
-        hours::of_service(tx, before.service, starts_at)
-    );
-    let (mut services, tenant) = (services?, tenant?);
-    let opening = Hours::new(opening?, tenant.time_zone.clone());
-    let service = services.remove(&before.service).filter(|it| it.active).ok_or(BookingError::ServiceNotFound)?;
+    let ground = Ground::read(tx, before.service, starts_at).await?.bookable()?;
+    let is_staff = is_staff(caller);
     if !is_staff {
         if before.starts_at <= now {
             return Err(BookingError::HasBegun);
         }
-        let rules = &service.rules;
-        let cancelling = rules.cancel_notice_minutes.unwrap_or(tenant.booking_rules.cancel_notice_minutes);
-        let notice = rules.reschedule_notice_minutes.unwrap_or(cancelling);
+        let notice = ground.rules().reschedule_notice_minutes;
         if before.starts_at < now + SignedDuration::from_mins(i64::from(notice)) {
             return Err(BookingError::TooLateToMove(notice));
         }
     }
-    // As long as it was agreed, whatever the service takes by now.
     let agreed = before.ends_at.duration_since(before.starts_at);
-    let mut slot = Slot::of(&service, starts_at);
-    let longer = (starts_at + agreed).duration_since(slot.ends_at);
-    slot.ends_at += longer;
-    slot.blocked_to += longer;
-    validate_slot(caller, &service, &tenant, &opening, &slot, now)?;
-    let status = if service.requires_confirmation && !is_staff { BookingStatus::Pending } else { before.status };
-    if !queries::update_time(tx, &before, &slot, &tenant.time_zone, status, now).await? {
+    let slot = Slot::lasting(&ground.service, starts_at, agreed);
+    ground.validate_slot(is_staff, &slot, now)?;
+    let status = if ground.service.requires_confirmation && !is_staff { BookingStatus::Pending } else { before.status };
+    let zone = &ground.tenant.time_zone;
+    if !queries::update_time(tx, &before, &slot, zone, status, now).await? {
         return Err(BookingError::Stale);
     }
     let booking = queries::by_ids(tx, &[id]).await?.remove(&id).ok_or(BookingError::NotFound)?;
-    Box::pin(claims::move_to(tx, &booking, &service, &slot, now, |it| serves(caller, &opening, it, &slot))).await?;
+    let serves = |it| ground.serves(is_staff, it, &slot);
+    Box::pin(claims::move_to(tx, &booking, &ground, &slot, now, serves)).await?;
     let step = Transition {
         moved: Some((before.starts_at, booking.starts_at)),
         ..Transition::new(Some(before.status), booking.status, caller, None, now)
@@ -552,13 +518,11 @@ pub async fn reschedule(
     let changes = Changes::default()
         .field("starts_at", before.starts_at.to_string(), booking.starts_at.to_string())
         .field("status", before.status.as_str(), booking.status.as_str());
-    let (written, event) = futures_util::join!(
-        queries::insert_transition(tx, &booking, &step),
-        audit::record(caller, "bookings.reschedule", "booking", Some(id.0), changes)
-    );
-    written?;
-    event?;
-    tx.announce(booking.change());
+    let event = Some(BookingEvent::Rescheduled);
+    write_step(caller, &booking, &step, "bookings.reschedule", changes, event).await?;
+    if before.starts_at != booking.starts_at {
+        claims::tell_freed(tx, (before.starts_at, before.ends_at), now).await?;
+    }
     Ok(booking)
 }
 
@@ -582,7 +546,7 @@ pub async fn set_status(
     }
     tenants::lock_calendar(tx).await?;
     let before = queries::by_ids(tx, &[id]).await?.remove(&id).ok_or(BookingError::NotFound)?;
-    let is_staff = caller.is_at_least(Role::Staff);
+    let is_staff = is_staff(caller);
     if !is_staff && to != BookingStatus::Cancelled {
         return Err(BookingError::Forbidden);
     }
@@ -601,12 +565,7 @@ pub async fn set_status(
     }
     // A hold costs nobody anything.
     if !is_staff && !is_hold {
-        let own = services::by_ids(tx, &[before.service]).await?.remove(&before.service);
-        let own = own.and_then(|it| it.rules.cancel_notice_minutes);
-        let notice = match own {
-            Some(notice) => notice,
-            None => tenants::current(tx).await?.booking_rules.cancel_notice_minutes,
-        };
+        let notice = Ground::read(tx, before.service, before.starts_at).await?.rules().cancel_notice_minutes;
         if before.starts_at < now + SignedDuration::from_mins(i64::from(notice)) {
             return Err(BookingError::TooLateToCancel(notice));
         }
@@ -625,13 +584,11 @@ pub async fn set_status(
         None,
         step.reason.as_deref(),
     );
-    let (written, event) = futures_util::join!(
-        queries::insert_transition(tx, &booking, &step),
-        audit::record(caller, "bookings.set_status", "booking", Some(id.0), changes)
-    );
-    written?;
-    event?;
-    tx.announce(booking.change());
+    let event = if is_hold { None } else { BookingEvent::of_status(to) };
+    write_step(caller, &booking, &step, "bookings.set_status", changes, event).await?;
+    if !to.holds_time() {
+        claims::tell_freed(tx, (before.starts_at, before.ends_at), now).await?;
+    }
     Ok(booking)
 }
 

@@ -9,11 +9,13 @@ use jiff::{Timestamp, tz::TimeZone};
 use uuid::Uuid;
 
 use super::{
-    Booking, BookingFilter, BookingKey, BookingOrder, BookingStatus, Changed, Slot, Transition,
+    Booking, BookingFilter, BookingKey, BookingOrder, BookingStatus, Changed, Transition,
     claims::{Claim, Held},
+    classes::Class,
+    slots::Slot,
 };
 use crate::{
-    db::{DbError, Row, ScopedTx},
+    db::{DbError, Param, Row, ScopedTx},
     ids::{BookingId, ResourceId, ServiceId, UserId, uuid_v7},
     money::Money,
     paging::Page,
@@ -22,7 +24,7 @@ use crate::{
 macro_rules! columns {
     () => {
         "b.id, b.service_id, b.customer_id, b.starts_at, b.ends_at, b.time_zone, b.status, b.price_minor, b.currency, b.notes,
-                b.version, b.created_at, b.held_until"
+                b.version, b.created_at, b.held_until, b.series_id"
     };
 }
 
@@ -42,6 +44,7 @@ impl Booking {
             version: row.get(10),
             created_at: row.get(11),
             held_until: row.get(12),
+            series: row.get(13),
         })
     }
 }
@@ -53,9 +56,10 @@ pub async fn insert(tx: &ScopedTx, booking: &Booking) -> Result<bool, DbError> {
             "-- bookings.insert
             insert into bookings
               (tenant_id, id, service_id, customer_id, starts_at, ends_at, time_zone, status, price_minor, currency,
-               notes, created_at, updated_at, held_until)
+               notes, created_at, updated_at, held_until, series_id)
             select $1, $2::uuid, s.id, $4::uuid, $5::timestamptz, $6::timestamptz, $7::text, $8::text, $9::bigint,
-                   $10::text, $11::text, $12::timestamptz, $12, $13::timestamptz
+                   $10::text, $11::text, $12::timestamptz, $12, $13::timestamptz,
+                   $14::uuid
               from services s where s.tenant_id = $1 and s.id = $3 and s.active
             returning true",
             &[
@@ -72,6 +76,7 @@ pub async fn insert(tx: &ScopedTx, booking: &Booking) -> Result<bool, DbError> {
                 &booking.notes,
                 &booking.created_at,
                 &booking.held_until,
+                &booking.series,
             ],
         )
         .await?;
@@ -129,16 +134,84 @@ fn read_held(row: &Row) -> Held {
     Held { claimed: row.get(0), lane: row.get(1), from: row.get(2), to: row.get(3) }
 }
 
-/// Lets go what was held for too long, of these or (`None`) of all, and returns which bookings that were.
-pub async fn expire_holds(tx: &ScopedTx, ids: Option<&[Uuid]>, now: Timestamp) -> Result<Vec<BookingId>, DbError> {
+/// Lets go what was held for too long, of these or (`None`) of all, and returns which bookings that were, from when to when.
+pub async fn expire_holds(
+    tx: &ScopedTx,
+    ids: Option<&[Uuid]>,
+    now: Timestamp,
+) -> Result<Vec<(BookingId, Timestamp, Timestamp)>, DbError> {
     let rows = tx
         .query(
             "-- bookings.expire_holds (tenant_id = $1)
-            select id from expire_holds($1, $2, $3) as id",
+            select booking_id, starts_at, ends_at from expire_holds($1, $2, $3)",
             &[&tx.tenant(), &ids, &now],
         )
         .await?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect())
+}
+
+/// The classes of a service that begin within a time, earliest first.
+pub async fn classes_of(
+    tx: &ScopedTx,
+    service: ServiceId,
+    (from, to): (Timestamp, Timestamp),
+    now: Timestamp,
+) -> Result<Vec<Class>, DbError> {
+    let rows = tx
+        .query(
+            "-- bookings.classes_of (tenant_id = $1)
+            select id, starts_at, ends_at, seats_free, resource_ids from classes_of($1, $2, $3, $4, $5) order by starts_at",
+            &[&tx.tenant(), &service, &from, &to, &now],
+        )
+        .await?;
+    let read = |row: &Row| Class {
+        id: row.get(0),
+        starts_at: row.get(1),
+        ends_at: row.get(2),
+        seats_free: row.get(3),
+        resources: row.get(4),
+    };
+    Ok(rows.iter().map(read).collect())
+}
+
+/// Takes a seat of a class, or returns `false` when none is free.
+pub async fn take_seat(tx: &ScopedTx, booking: BookingId, class: Uuid) -> Result<bool, DbError> {
+    let row = tx
+        .query_one(
+            "-- bookings.take_seat (tenant_id = $1)
+            select take_seat($1, $2, $3)",
+            &[&tx.tenant(), &booking, &class],
+        )
+        .await?;
+    Ok(row.get(0))
+}
+
+/// Opens a class with its first booking and claims these resources for it, or returns `false` when one of them is taken.
+pub async fn open_class(
+    tx: &ScopedTx,
+    booking: BookingId,
+    slot: &Slot,
+    resources: &[Uuid],
+    now: Timestamp,
+) -> Result<bool, DbError> {
+    let claims: Vec<Uuid> = resources.iter().map(|_| uuid_v7(now)).collect();
+    let row = tx
+        .query_one(
+            "-- bookings.open_class (tenant_id = $1)
+            select open_class($1, $2, $3, $4, $5, $6, $7, $8)",
+            &[
+                &tx.tenant(),
+                &booking,
+                &uuid_v7(now),
+                &claims,
+                &resources,
+                &slot.blocked_from,
+                &slot.blocked_to,
+                &now,
+            ],
+        )
+        .await?;
+    Ok(row.get(0))
 }
 
 /// How many times a customer holds now.
@@ -209,14 +282,23 @@ pub async fn insert_claims(
     Ok(rows.len() == claims.len())
 }
 
-/// Lets go what a booking holds.
+/// Lets go what a booking holds: resources, seats, its place in a class.
 pub async fn let_go(tx: &ScopedTx, booking: BookingId) -> Result<(), DbError> {
-    tx.execute(
-        "-- bookings.let_go
-        update booking_claims set active = false where tenant_id = $1 and booking_id = $2 and active",
-        &[&tx.tenant(), &booking],
-    )
-    .await
+    let tenant = tx.tenant();
+    let params: [Param<'_>; 2] = [&tenant, &booking];
+    let (claims, seat) = futures_util::join!(
+        tx.execute(
+            "-- bookings.let_go
+            update booking_claims set active = false where tenant_id = $1 and booking_id = $2 and active",
+            &params,
+        ),
+        tx.execute(
+            "-- bookings.leave_seat (tenant_id = $1)
+            select leave_seat($1, $2)",
+            &params,
+        )
+    );
+    claims.and(seat)
 }
 
 /// The resources of each booking: those that it holds, or held last.
@@ -224,12 +306,15 @@ pub async fn resources_of(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<Bo
     let rows = tx
         .query(
             "-- bookings.resources_of
-            select distinct on (c.booking_id, r.kind) c.booking_id, c.resource_id
-              from booking_claims c join resources r on r.tenant_id = c.tenant_id and r.id = c.resource_id
-             where c.tenant_id = $1 and c.booking_id = any ($2)
-               and (c.active or not exists (
+            select distinct on (b.id, r.kind) b.id, c.resource_id
+              from bookings b
+              join booking_claims c on c.tenant_id = b.tenant_id
+                and (c.booking_id = b.id or c.occurrence_id = b.occurrence_id)
+              join resources r on r.tenant_id = c.tenant_id and r.id = c.resource_id
+             where b.tenant_id = $1 and b.id = any ($2)
+               and (c.active or c.occurrence_id is not null or not exists (
                  select from booking_claims a where a.tenant_id = $1 and a.booking_id = c.booking_id and a.active))
-             order by c.booking_id, r.kind, c.active desc, c.id desc",
+             order by b.id, r.kind, c.active desc, c.id desc",
             &[&tx.tenant(), &ids],
         )
         .await?;
@@ -369,7 +454,10 @@ macro_rules! where_filter {
                and ($6::timestamptz is null or b.starts_at < $6)
                and ($12::uuid is null or exists (
                  select from booking_claims c
-                  where c.tenant_id = $1 and c.booking_id = b.id and c.resource_id = $12 and c.active))
+                  where c.tenant_id = $1 and c.booking_id = b.id and c.resource_id = $12 and c.active)
+                 or (b.holds_seat and exists (
+                 select from booking_claims c
+                  where c.tenant_id = $1 and c.occurrence_id = b.occurrence_id and c.resource_id = $12 and c.active)))
                and ($7::timestamptz is null or (b.",
             $key,
             ", b.id) > ($7, $8::uuid))

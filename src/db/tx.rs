@@ -109,6 +109,14 @@ impl<T> Pending<T> {
     }
 }
 
+/// What waited for the commit when a part of a field began: see [`ScopedTx::start_part`].
+#[derive(Debug)]
+#[must_use]
+pub struct Part {
+    events: usize,
+    changed: usize,
+}
+
 /// What exists once the transaction has begun.
 struct Live {
     client: Arc<Object>,
@@ -324,6 +332,26 @@ impl ScopedTx {
         self.marked.store(false, Ordering::Relaxed);
         *lock(&self.cause) = None;
         Ok(false)
+    }
+
+    /// Begins a part of a field that can be undone by itself. Parts do not stand in one another.
+    pub async fn start_part(&self) -> Result<Part, DbError> {
+        if let Some(live) = self.begun() {
+            live.client.batch_execute("savepoint part").await?;
+        }
+        Ok(Part { events: lock(&self.events).all.len(), changed: lock(&self.changed).all.len() })
+    }
+
+    /// Keeps a part, or undoes it: what it wrote, and what it would have told. A statement that failed in it is no reason
+    /// to go on: that undoes the field.
+    pub async fn end_part(&self, part: Part, keep: bool) -> Result<(), DbError> {
+        let Some(live) = self.begun() else { return Ok(()) };
+        if keep {
+            return Ok(live.client.batch_execute("release savepoint part").await?);
+        }
+        lock(&self.events).all.truncate(part.events);
+        lock(&self.changed).all.truncate(part.changed);
+        Ok(live.client.batch_execute("rollback to savepoint part; release savepoint part").await?)
     }
 
     /// Commits, and returns once the server has acknowledged it.

@@ -22,7 +22,8 @@ const FIRST_DELAY: SignedDuration = SignedDuration::from_secs(15);
 /// Longest delay.
 const LONGEST_DELAY: SignedDuration = SignedDuration::from_hours(8);
 
-/// What is to happen. Ids alone: whatever else it takes is read when it happens.
+/// What is to happen. Ids, and facts that will not be the same any more when it happens; whatever else it takes is read
+/// then, and nothing personal stands here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "payload")]
 pub enum Effect {
@@ -55,6 +56,30 @@ pub enum Effect {
     MailRegistration {
         /// Which registration.
         registration: Uuid,
+    },
+    /// Whoever is to hear of a booking hears what became of it: its customer by mail, the tenant's systems by webhook.
+    #[serde(rename = "bookings.tell")]
+    TellOfBooking {
+        /// Such as `booking.confirmed`.
+        event: String,
+        /// Which.
+        booking: Uuid,
+        /// As it was then.
+        version: i32,
+        /// As it was then.
+        status: String,
+        /// As it was then.
+        starts_at: Timestamp,
+        /// As it was then.
+        ends_at: Timestamp,
+    },
+    /// A time that is free again is offered to whoever waits for it.
+    #[serde(rename = "waitlist.offer")]
+    OfferFreedTime {
+        /// The first instant of it.
+        from: Timestamp,
+        /// The first instant after it.
+        to: Timestamp,
     },
     /// The directory copies what the tenant's own store says: name, status, plan.
     #[serde(rename = "directory.sync_tenant")]

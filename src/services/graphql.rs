@@ -248,9 +248,6 @@ impl From<Error> for Meaning {
                 "resources",
                 "Bookings to come stand by what it took so far: move or cancel them first.",
             ),
-            Error::SeatsAndResources => {
-                mend(UserErrorCode::Invalid, "", "A service with resources has a capacity of 1: each is there once.")
-            }
             Error::Db(error) => error.into(),
         }
     }

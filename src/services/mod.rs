@@ -18,7 +18,7 @@ use crate::{
     money::{Currency, Money},
     paging::{Page, Slice},
     resources::{self, ResourceKind},
-    tenants,
+    tenants::{self, BookingRules},
 };
 
 /// Longest name of a service, in characters.
@@ -81,6 +81,32 @@ pub struct Rules {
     pub cancel_notice_minutes: Option<i32>,
     /// Minutes before its start until which a customer can move it; `None`: as for cancelling.
     pub reschedule_notice_minutes: Option<i32>,
+}
+
+/// The rules of a service over those of its tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EffectiveRules {
+    /// Minutes before its start until which a customer can book.
+    pub min_notice_minutes: i32,
+    /// Days ahead that a customer can book.
+    pub max_ahead_days: i32,
+    /// Minutes before its start until which a customer can cancel.
+    pub cancel_notice_minutes: i32,
+    /// Minutes before its start until which a customer can move it.
+    pub reschedule_notice_minutes: i32,
+}
+
+impl Rules {
+    /// With the tenant's where the service has none.
+    pub fn over(&self, tenant: &BookingRules) -> EffectiveRules {
+        let cancel_notice_minutes = self.cancel_notice_minutes.unwrap_or(tenant.cancel_notice_minutes);
+        EffectiveRules {
+            min_notice_minutes: self.min_notice_minutes.unwrap_or(tenant.min_notice_minutes),
+            max_ahead_days: self.max_ahead_days.unwrap_or(tenant.max_ahead_days),
+            cancel_notice_minutes,
+            reschedule_notice_minutes: self.reschedule_notice_minutes.unwrap_or(cancel_notice_minutes),
+        }
+    }
 }
 
 /// A resource that can serve a service.
@@ -227,8 +253,6 @@ pub enum ServiceError {
     ResourceNotFound(usize),
     /// Bookings to come hold seats, or resources, of a service that is to go by the other.
     ResourcesInUse,
-    /// A service of several seats takes no resources: they are there once.
-    SeatsAndResources,
     /// A statement failed.
     Db(DbError),
 }
@@ -312,9 +336,6 @@ pub async fn update(caller: &Caller<'_>, id: ServiceId, patch: Patch) -> Result<
         reserve_place(caller.tx, &tenant).await?;
     }
     let now = caller.clock.now();
-    if draft.capacity > 1 && queries::links(caller.tx, &[id]).await?.contains_key(&id) {
-        return Err(ServiceError::SeatsAndResources);
-    }
     if draft.capacity < before.capacity && queries::has_bookings_beyond(caller.tx, id, draft.capacity, now).await? {
         return Err(ServiceError::SeatsInUse);
     }
@@ -369,9 +390,6 @@ pub async fn set_resources(
     }
     tenants::lock_calendar(caller.tx).await?;
     let service = queries::lock(caller.tx, id).await?.ok_or(ServiceError::NotFound)?;
-    if service.capacity > 1 && !wanted.is_empty() {
-        return Err(ServiceError::SeatsAndResources);
-    }
     let ids: Vec<ResourceId> = wanted.iter().map(|(id, _)| *id).collect();
     let known = resources::by_ids(caller.tx, &ids).await?;
     if let Some(place) = ids.iter().position(|id| !known.contains_key(id)) {

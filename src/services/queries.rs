@@ -215,9 +215,12 @@ pub async fn has_bookings_beyond(tx: &ScopedTx, id: ServiceId, capacity: i32, no
     let row = tx
         .query_opt(
             "-- services.has_bookings_beyond
-            select true from booking_claims
-             where tenant_id = $1 and service_id = $2 and lane >= $3::integer and blocked_to > $4 and active
-             limit 1",
+            select true where exists (
+                select from booking_claims
+                 where tenant_id = $1 and service_id = $2 and lane >= $3::integer and blocked_to > $4 and active)
+              or exists (
+                select from occurrences
+                 where tenant_id = $1 and service_id = $2 and seats_taken > $3::integer and ends_at > $4 and active)",
             &[&tx.tenant(), &id, &capacity, &now],
         )
         .await?;
@@ -273,8 +276,8 @@ pub async fn has_claims(tx: &ScopedTx, id: ServiceId, now: Timestamp) -> Result<
     let row = tx
         .query_opt(
             "-- services.has_claims
-            select true from bookings b join booking_claims c on c.tenant_id = b.tenant_id and c.booking_id = b.id
-             where b.tenant_id = $1 and b.service_id = $2 and b.ends_at > $3 and c.active
+            select true from bookings b
+             where b.tenant_id = $1 and b.service_id = $2 and b.ends_at > $3 and b.status in ('HELD', 'PENDING', 'CONFIRMED')
              limit 1",
             &[&tx.tenant(), &id, &now],
         )

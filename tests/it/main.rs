@@ -7,6 +7,7 @@ mod audit;
 mod bad_input;
 mod bookings;
 mod catalogue;
+mod classes;
 mod documents;
 mod edge;
 mod embedded;

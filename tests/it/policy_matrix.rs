@@ -79,6 +79,12 @@ impl Fixture {
              select tenant_id, gen_random_uuid(), 'ROOM', called, now(), now() from shared.tenant_state, unnest(array['A', 'B']) called;
              insert into shared.service_resources (tenant_id, service_id, resource_id)
              select s.tenant_id, s.id, r.id from shared.services s join shared.resources r on r.tenant_id = s.tenant_id;
+             insert into shared.occurrences (tenant_id, id, service_id, starts_at, ends_at, capacity, seats_taken, created_at)
+             select tenant_id, gen_random_uuid(), id, at, at + interval '1 hour', 1, 1, now()
+               from shared.services, unnest(array[now(), now() + interval '1 day']) at;
+             insert into shared.booking_series (tenant_id, id, service_id, customer_id, rule, time_zone, created_at)
+             select s.tenant_id, gen_random_uuid(), s.id, u.id, '{}', 'UTC', now()
+               from shared.services s join shared.users u on u.tenant_id = s.tenant_id;
              insert into shared.opening_schedules (tenant_id, id, valid_from, time_zone, created_at)
              select tenant_id, gen_random_uuid(), day, 'UTC', now() from shared.tenant_state, unnest(array['2026-01-01', '2027-01-01']::date[]) day;
              insert into shared.opening_overrides (tenant_id, id, day, hours, created_at)

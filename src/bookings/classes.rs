@@ -1,0 +1,89 @@
+//! Classes: bookings of a service of several seats that takes resources. Those of the same start share one occurrence, which
+//! holds the resources once for all of them and counts the seats.
+
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use super::{
+    Booking, BookingError,
+    claims::{self, Claim},
+    queries,
+    slots::{Ground, Slot},
+};
+use crate::{
+    db::ScopedTx,
+    ids::ResourceId,
+};
+
+/// A class that stands at a time.
+#[derive(Clone, Debug)]
+pub struct Class {
+    /// Its occurrence.
+    pub id: Uuid,
+    /// The first instant of it.
+    pub starts_at: Timestamp,
+    /// The first instant after it.
+    pub ends_at: Timestamp,
+    /// How many more can come.
+    pub seats_free: i32,
+    /// Who and what it has.
+    pub resources: Vec<ResourceId>,
+}
+
+/// The class of a service at a time, if one stands. Seats that were held for too long are given back before.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn at(
+    tx: &ScopedTx,
+    ground: &Ground,
+    starts_at: Timestamp,
+    now: Timestamp,
+) -> Result<Option<Class>, BookingError> {
+    let claimable: Vec<Uuid> = ground.links.iter().map(|it| it.resource.0).collect();
+    let until = starts_at + SignedDuration::from_micros(1);
+    claims::release_expired(tx, Some(&claimable), now).await?;
+    let found = queries::classes_of(tx, ground.service.id, (starts_at, until), now).await?;
+    Ok(found.into_iter().next())
+}
+
+/// Takes a seat of a class that stands.
+///
+/// # Errors
+/// `SlotTaken` when none is free, or another resource is wanted than it has; `ResourceNotFound` when that cannot serve it.
+pub async fn join(
+    tx: &ScopedTx,
+    booking: &Booking,
+    class: &Class,
+    wanted: Option<ResourceId>,
+    ground: &Ground,
+) -> Result<(), BookingError> {
+    if wanted.is_some_and(|wanted| !ground.links.iter().any(|it| it.resource == wanted)) {
+        return Err(BookingError::ResourceNotFound);
+    }
+    if wanted.is_some_and(|wanted| !class.resources.contains(&wanted)) {
+        return Err(BookingError::SlotTaken);
+    }
+    if queries::take_seat(tx, booking.id, class.id).await? { Ok(()) } else { Err(BookingError::SlotTaken) }
+}
+
+/// Opens a class with its first booking, which has chosen what it takes.
+///
+/// # Errors
+/// `SlotTaken` when any of that is taken.
+pub async fn open(
+    tx: &ScopedTx,
+    booking: &Booking,
+    slot: &Slot,
+    claims: &[Claim],
+    now: Timestamp,
+) -> Result<(), BookingError> {
+    let resources: Vec<Uuid> = claims
+        .iter()
+        .filter_map(|it| match it {
+            Claim::Resource(id) => Some(id.0),
+            Claim::Seat(_) => None,
+        })
+        .collect();
+    if queries::open_class(tx, booking.id, slot, &resources, now).await? { Ok(()) } else { Err(BookingError::SlotTaken) }
+}

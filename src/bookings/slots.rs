@@ -1,0 +1,174 @@
+//! The time of a booking, and what the rules say of it.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{BookingError, MAX_AHEAD};
+use crate::{
+    auth::{Caller, Role},
+    db::ScopedTx,
+    hours::{self, Hours, Open, Owner},
+    ids::{ResourceId, ServiceId},
+    services::{self, EffectiveRules, Link, Service},
+    tenants::{self, Tenant},
+};
+
+/// The time of a booking, and the time for which it holds its resources.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot {
+    /// The first instant of it.
+    pub starts_at: Timestamp,
+    /// The first instant after it.
+    pub ends_at: Timestamp,
+    /// The first instant for which resources are held.
+    pub blocked_from: Timestamp,
+    /// The first instant after that.
+    pub blocked_to: Timestamp,
+}
+
+impl Slot {
+    /// Of a service, from this instant on.
+    pub fn of(service: &Service, starts_at: Timestamp) -> Self {
+        Self::lasting(service, starts_at, SignedDuration::from_mins(i64::from(service.duration_minutes)))
+    }
+
+    /// Of a service, from this instant on, for as long as was agreed: whatever the service takes by now.
+    pub fn lasting(service: &Service, starts_at: Timestamp, duration: SignedDuration) -> Self {
+        let minutes = |minutes: i32| SignedDuration::from_mins(i64::from(minutes));
+        let ends_at = starts_at + duration;
+        Self {
+            starts_at,
+            ends_at,
+            blocked_from: starts_at - minutes(service.rules.buffer_before_minutes),
+            blocked_to: ends_at + minutes(service.rules.buffer_after_minutes),
+        }
+    }
+}
+
+/// All that decides about bookings of a service, but for what is taken.
+#[derive(Debug)]
+pub struct Ground {
+    /// What is booked.
+    pub service: Service,
+    /// Of whom.
+    pub tenant: Tenant,
+    /// When it is open.
+    pub opening: Hours,
+    /// Who and what can serve it.
+    pub links: Vec<Link>,
+}
+
+impl Ground {
+    /// In one flush, for bookings at this instant and later. Whoever goes on to write has locked the calendar before, or in
+    /// front of it in the same flush: then it stands still until the commit.
+    ///
+    /// # Errors
+    /// `ServiceNotFound` where there is no such service.
+    pub async fn read(tx: &ScopedTx, service: ServiceId, since: Timestamp) -> Result<Self, BookingError> {
+        let ids = [service];
+        let (services, links, tenant, opening) = futures_util::join!(
+            services::by_ids(tx, &ids),
+            services::links(tx, &ids),
+            tenants::current(tx),
+            hours::of_service(tx, service, since)
+        );
+        let (mut services, mut links, tenant) = (services?, links?, tenant?);
+        let service = services.remove(&service).ok_or(BookingError::ServiceNotFound)?;
+        let opening = Hours::new(opening?, tenant.time_zone.clone());
+        Ok(Self { links: links.remove(&service.id).unwrap_or_default(), service, tenant, opening })
+    }
+
+    /// The same, where the service can be booked.
+    ///
+    /// # Errors
+    /// `ServiceNotFound` where it cannot.
+    pub fn bookable(self) -> Result<Self, BookingError> {
+        if self.service.active { Ok(self) } else { Err(BookingError::ServiceNotFound) }
+    }
+
+    /// The service's rules over its tenant's.
+    pub fn rules(&self) -> EffectiveRules {
+        self.service.rules.over(&self.tenant.booking_rules)
+    }
+
+    /// Whether those who book the same start share who and what it takes.
+    pub fn is_class(&self) -> bool {
+        self.service.capacity > 1 && !self.links.is_empty()
+    }
+
+    /// Whether the rules of the service and its tenant allow a booking at this time: what everything asks that makes or
+    /// moves one. What is taken is for the claims to say.
+    ///
+    /// Staff may book whenever they like, as long as it is neither over nor out of reach.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    pub fn validate_slot(&self, is_staff: bool, slot: &Slot, now: Timestamp) -> Result<(), BookingError> {
+        refuse_out_of_reach(slot.starts_at, now)?;
+        if is_staff {
+            return Ok(());
+        }
+        let rules = self.rules();
+        if slot.starts_at < now + SignedDuration::from_mins(i64::from(rules.min_notice_minutes)) {
+            return Err(BookingError::NoticeTooShort(rules.min_notice_minutes));
+        }
+        if slot.starts_at > now + SignedDuration::from_hours(24 * i64::from(rules.max_ahead_days)) {
+            return Err(BookingError::PastWindow(rules.max_ahead_days));
+        }
+        let open = self.open(slot.starts_at, slot.ends_at);
+        if !hours::contain(&open.whole, slot.starts_at, slot.ends_at) {
+            return Err(BookingError::OutsideHours);
+        }
+        if let Some(step) = self.service.rules.slot_step_minutes
+            && !open.grid.iter().any(|it| {
+                it.1 > slot.starts_at && is_on_grid(it.0, slot.starts_at, SignedDuration::from_mins(i64::from(step)))
+            })
+        {
+            return Err(BookingError::OffGrid(step));
+        }
+        Ok(())
+    }
+
+    /// When the service can be booked around a time.
+    pub fn open(&self, from: Timestamp, to: Timestamp) -> OpenFor {
+        let own = Owner::Service(self.service.id);
+        let (of_tenant, of_service) = (self.opening.open(Owner::Tenant, from, to), self.opening.open(own, from, to));
+        let whole = hours::intersect(&hours::merge(&of_tenant), &hours::merge(&of_service));
+        OpenFor { grid: if self.opening.has_schedule(own) { of_service } else { of_tenant }, whole }
+    }
+
+    /// Whether a resource is there for all of a booking. Staff may ask anybody to stay longer.
+    pub fn serves(&self, is_staff: bool, resource: ResourceId, slot: &Slot) -> bool {
+        let open = || hours::merge(&self.opening.open(Owner::Resource(resource), slot.starts_at, slot.ends_at));
+        is_staff || hours::contain(&open(), slot.starts_at, slot.ends_at)
+    }
+}
+
+/// When a service can be booked around a time.
+pub struct OpenFor {
+    /// The spans after whose beginnings its bookings begin: of its own hours, or of its tenant's where it has none.
+    pub grid: Open,
+    /// When all of it is open.
+    pub whole: Open,
+}
+
+/// Whatever the service: nothing is computed of a time at the ends of the calendar.
+pub fn refuse_out_of_reach(starts_at: Timestamp, now: Timestamp) -> Result<(), BookingError> {
+    if starts_at <= now {
+        return Err(BookingError::InThePast);
+    }
+    if starts_at > now + MAX_AHEAD {
+        return Err(BookingError::TooFar);
+    }
+    Ok(())
+}
+
+/// Whether an instant is a number of steps after an opening.
+fn is_on_grid(opens: Timestamp, at: Timestamp, step: SignedDuration) -> bool {
+    let since = at.duration_since(opens);
+    !since.is_negative() && step.as_secs() > 0 && since.subsec_nanos() == 0 && since.as_secs() % step.as_secs() == 0
+}
+
+/// Whether whoever asks is of the staff.
+pub fn is_staff(caller: &Caller<'_>) -> bool {
+    caller.is_at_least(Role::Staff)
+}
