@@ -359,7 +359,7 @@ impl Worker {
                 Ok(self.sign_in.expire_registration(tenant, *registration).await?)
             }
             Effect::TellOfBooking { .. } => Ok(()),
-            Effect::OfferFreedTime { .. } => Ok(()),
+            Effect::OfferFreedTime { .. } | Effect::MailSeries { .. } => Ok(()),
             mail @ (Effect::MailPasswordReset { .. }
             | Effect::MailPasswordChanged { .. }
             | Effect::MailEmailVerification { .. }

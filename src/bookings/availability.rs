@@ -193,8 +193,9 @@ pub async fn availability(
     }
     let duration = SignedDuration::from_mins(i64::from(service.duration_minutes));
     let rules = ground.rules();
-    let earliest =
-        from.max(now + SignedDuration::from_mins(i64::from(rules.min_notice_minutes))).max(now + SignedDuration::from_millis(1));
+    let earliest = from
+        .max(now + SignedDuration::from_mins(i64::from(rules.min_notice_minutes)))
+        .max(now + SignedDuration::from_millis(1));
     let latest = now + SignedDuration::from_hours(24 * i64::from(rules.max_ahead_days));
     let step = service.rules.slot_step_minutes.unwrap_or(service.duration_minutes.max(LEAST_STEP));
     let step = SignedDuration::from_mins(i64::from(step));

@@ -44,7 +44,7 @@ pub enum Claim {
 /// Takes what a new booking needs.
 ///
 /// # Errors
-/// `SlotTaken` when it is not there, `ResourceNotFound` when the wanted resource cannot serve it.
+/// `SlotTaken` when it is not there.
 pub async fn take(
     tx: &ScopedTx,
     booking: &Booking,
@@ -55,11 +55,7 @@ pub async fn take(
     serves: impl Fn(ResourceId) -> bool,
 ) -> Result<(), BookingError> {
     let links = usable_links(ground)?;
-    let wanted: Vec<ResourceId> = wanted.into_iter().collect();
-    if wanted.iter().any(|wanted| !links.iter().any(|it| it.resource == *wanted)) {
-        return Err(BookingError::ResourceNotFound);
-    }
-    let may_be = |_: &[&Link], link: &Link| serves(link.resource) && !must_give_way(links, link, &wanted);
+    let may_be = |_: &[&Link], link: &Link| serves(link.resource) && !must_give_way(links, link, wanted);
     let taken = take_among(tx, booking, ground, slot, now, may_be).await;
     taken.map_err(|error| told(error, links, &serves))
 }
@@ -82,7 +78,7 @@ pub async fn move_to(
     if ground.is_class()
         && let Some(class) = classes::at(tx, ground, slot.starts_at, now).await?
     {
-        return classes::join(tx, booking, &class, None, ground).await;
+        return classes::join(tx, booking, &class, None).await;
     }
     take_among(tx, booking, ground, slot, now, |free, link| {
         // Its own resource is preferred to any other of its kind that is free.
@@ -145,9 +141,9 @@ fn usable_links(ground: &Ground) -> Result<&[Link], BookingError> {
 }
 
 /// Whether another resource of its kind is wanted instead.
-fn must_give_way(links: &[Link], link: &Link, wanted: &[ResourceId]) -> bool {
-    let is_wanted = |it: &Link| it.kind == link.kind && wanted.contains(&it.resource);
-    links.iter().any(is_wanted) && !wanted.contains(&link.resource)
+fn must_give_way(links: &[Link], link: &Link, wanted: Option<ResourceId>) -> bool {
+    let is_wanted = |it: &Link| it.kind == link.kind && wanted == Some(it.resource);
+    links.iter().any(is_wanted) && wanted != Some(link.resource)
 }
 
 /// Chooses among what is free and may be taken, and claims it.

@@ -10,10 +10,7 @@ use super::{
     queries,
     slots::{Ground, Slot},
 };
-use crate::{
-    db::ScopedTx,
-    ids::ResourceId,
-};
+use crate::{db::ScopedTx, ids::ResourceId};
 
 /// A class that stands at a time.
 #[derive(Clone, Debug)]
@@ -50,17 +47,13 @@ pub async fn at(
 /// Takes a seat of a class that stands.
 ///
 /// # Errors
-/// `SlotTaken` when none is free, or another resource is wanted than it has; `ResourceNotFound` when that cannot serve it.
+/// `SlotTaken` when none is free, or another resource is wanted than it has.
 pub async fn join(
     tx: &ScopedTx,
     booking: &Booking,
     class: &Class,
     wanted: Option<ResourceId>,
-    ground: &Ground,
 ) -> Result<(), BookingError> {
-    if wanted.is_some_and(|wanted| !ground.links.iter().any(|it| it.resource == wanted)) {
-        return Err(BookingError::ResourceNotFound);
-    }
     if wanted.is_some_and(|wanted| !class.resources.contains(&wanted)) {
         return Err(BookingError::SlotTaken);
     }
@@ -85,5 +78,9 @@ pub async fn open(
             Claim::Seat(_) => None,
         })
         .collect();
-    if queries::open_class(tx, booking.id, slot, &resources, now).await? { Ok(()) } else { Err(BookingError::SlotTaken) }
+    if queries::open_class(tx, booking.id, slot, &resources, now).await? {
+        Ok(())
+    } else {
+        Err(BookingError::SlotTaken)
+    }
 }

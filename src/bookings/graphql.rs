@@ -4,15 +4,16 @@ use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, Simpl
 
 use super::{
     BookingError as Error, BookingFilter, NewBooking, Transition,
-    loaders::{HistoryOf, PageOf, ResourcesOf},
+    loaders::{HistoryOf, InSeries, PageOf, ResourcesOf},
 };
 use crate::{
     graphql::{
         ApiError, ContextExt, Cursor, DateTime, MUTATION_COST, Meaning, Money, PageArgs, STATEMENT_COST, TimeZoneName,
         UserError, UserErrorCode, connection, filter_interval, page_cost, parse_id, payload,
     },
-    ids::{BookingId, ResourceId, ServiceId, UserId},
+    ids::{BookingId, ResourceId, SeriesId, ServiceId, UserId},
     resources::graphql::Resource,
+    series::graphql::BookingSeries,
     services::graphql::Service,
     users::graphql::User,
 };
@@ -77,6 +78,8 @@ pub struct Booking {
     pub version: i32,
     #[graphql(skip)]
     key: (BookingId, ServiceId, UserId),
+    #[graphql(skip)]
+    made_with: Option<SeriesId>,
 }
 
 impl From<super::Booking> for Booking {
@@ -92,6 +95,7 @@ impl From<super::Booking> for Booking {
             held_until: booking.held_until.map(DateTime),
             version: booking.version,
             key: (booking.id, booking.service, booking.customer),
+            made_with: booking.series,
         }
     }
 }
@@ -108,6 +112,12 @@ impl Booking {
     async fn customer(&self, ctx: &Context<'_>) -> Result<User, ApiError> {
         let user = ctx.work()?.loaders.users.load_one(self.key.2).await?;
         user.map(User::from).ok_or_else(|| ApiError::Internal(format!("{:?} has no customer", self.key.0)))
+    }
+
+    /// The series that it was made with. Null for one made alone.
+    async fn series(&self, ctx: &Context<'_>) -> Result<Option<BookingSeries>, ApiError> {
+        let Some(id) = self.made_with else { return Ok(None) };
+        Ok(ctx.work()?.loaders.series.load_one(id).await?.map(BookingSeries::from))
     }
 
     /// Who and what it holds, or held to its end. Empty where its service needs none.
@@ -526,6 +536,12 @@ impl BookingQuery {
 /// One booking, as `booking(id)` and `node(id)` show it.
 pub async fn find(ctx: &Context<'_>, id: BookingId) -> Result<Option<Booking>, ApiError> {
     Ok(ctx.work()?.loaders.bookings.load_one(id).await?.map(Booking::from))
+}
+
+/// The bookings of a series, earliest first, for `BookingSeries.bookings`.
+pub async fn of_series(ctx: &Context<'_>, series: SeriesId) -> Result<Vec<Booking>, ApiError> {
+    let found = ctx.work()?.loaders.bookings.load_one(InSeries(series)).await?;
+    Ok(found.unwrap_or_default().into_iter().map(Booking::from).collect())
 }
 
 /// Mutations of bookings.

@@ -7,7 +7,7 @@ use async_graphql::dataloader::Loader;
 use super::{Booking, BookingFilter, BookingKey, Transition};
 use crate::{
     db::{DbError, ScopedTx},
-    ids::{BookingId, ResourceId, UserId},
+    ids::{BookingId, ResourceId, SeriesId, UserId},
     paging::{Page, Slice},
 };
 
@@ -17,6 +17,10 @@ pub struct BookingLoader(pub Arc<ScopedTx>);
 /// Asks for the history of a booking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HistoryOf(pub BookingId);
+
+/// Asks for the bookings of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct InSeries(pub SeriesId);
 
 /// Asks for the resources of a booking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,6 +54,17 @@ impl Loader<HistoryOf> for BookingLoader {
         let ids: Vec<BookingId> = keys.iter().map(|key| key.0).collect();
         let histories = super::histories(&self.0, &ids).await?;
         Ok(histories.into_iter().map(|(id, steps)| (HistoryOf(id), steps)).collect())
+    }
+}
+
+impl Loader<InSeries> for BookingLoader {
+    type Value = Vec<Booking>;
+    type Error = DbError;
+
+    async fn load(&self, keys: &[InSeries]) -> Result<HashMap<InSeries, Vec<Booking>>, DbError> {
+        let ids: Vec<SeriesId> = keys.iter().map(|key| key.0).collect();
+        let found = super::of_series(&self.0, &ids).await?;
+        Ok(found.into_iter().map(|(id, bookings)| (InSeries(id), bookings)).collect())
     }
 }
 

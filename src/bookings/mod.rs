@@ -13,12 +13,12 @@ pub mod subscriptions;
 
 use std::collections::HashMap;
 
-use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 use uuid::Uuid;
 
 pub use availability::{FreeSlot, Obstacle, availability, obstacle};
-use slots::{Ground, Slot, is_staff, refuse_out_of_reach};
 pub use events::BookingEvent;
+use slots::{Ground, Slot, is_staff, refuse_out_of_reach};
 pub use status::BookingStatus;
 
 use crate::{
@@ -278,7 +278,8 @@ pub async fn confirm_hold(caller: &Caller<'_>, id: BookingId, notes: Option<Stri
     let booking = queries::by_ids(tx, &[id]).await?.remove(&id).ok_or(BookingError::NotFound)?;
     let step = Transition::new(Some(before.status), booking.status, caller, None, now);
     let changes = Changes::default().field("status", before.status.as_str(), booking.status.as_str());
-    write_step(caller, &booking, &step, "bookings.confirm_hold", changes, BookingEvent::of_new(booking.status)).await?;
+    write_step(caller, &booking, &step, "bookings.confirm_hold", changes, BookingEvent::of_new(booking.status).into())
+        .await?;
     Ok(booking)
 }
 
@@ -338,6 +339,9 @@ impl Order {
         );
         locked?;
         let ground = ground?.bookable()?;
+        if new.resource.is_some_and(|wanted| !ground.links.iter().any(|it| it.resource == wanted)) {
+            return Err(BookingError::ResourceNotFound);
+        }
         known_customer?
             .remove(&customer)
             .filter(|it| it.status == UserStatus::Active)
@@ -351,9 +355,14 @@ impl Order {
         Self { series: Some(series), ..self }
     }
 
-    /// Whose calendar it goes by.
-    pub fn tenant(&self) -> &Tenant {
-        &self.ground.tenant
+    /// Of what.
+    pub fn service(&self) -> ServiceId {
+        self.ground.service.id
+    }
+
+    /// By whose clock its service goes on a day.
+    pub fn zone(&self, day: Date) -> TimeZone {
+        self.ground.opening.zone_of(self.ground.service.id, day).clone()
     }
 
     /// For whom.
@@ -414,7 +423,7 @@ impl Order {
         let serves = |resource: ResourceId| ground.serves(is_staff(caller), resource, &slot);
         let wanted = self.resource;
         match class {
-            Some(class) => classes::join(tx, &booking, &class, wanted, ground).await?,
+            Some(class) => classes::join(tx, &booking, &class, wanted).await?,
             None => Box::pin(claims::take(tx, &booking, ground, &slot, wanted, now, serves)).await?,
         }
         let first_step = Transition::new(None, booking.status, caller, None, now);
@@ -424,8 +433,25 @@ impl Order {
             .field("customer", serde_json::Value::Null, booking.customer.to_string())
             .field("starts_at", serde_json::Value::Null, booking.starts_at.to_string());
         let action = if held_until.is_some() { "bookings.hold" } else { "bookings.create" };
-        write_step(caller, &booking, &first_step, action, facts, BookingEvent::of_new(booking.status)).await?;
+        // Of a series one mail tells, and not one for each of its bookings.
+        let telling = Telling { event: BookingEvent::of_new(booking.status), by_mail: self.series.is_none() };
+        write_step(caller, &booking, &first_step, action, facts, telling).await?;
         Ok(booking)
+    }
+}
+
+/// Who else is to hear of a step of a booking.
+#[derive(Clone, Copy)]
+struct Telling {
+    /// `None` where it is nobody else's business.
+    event: Option<BookingEvent>,
+    /// Whether the customer is to have a mail.
+    by_mail: bool,
+}
+
+impl From<Option<BookingEvent>> for Telling {
+    fn from(event: Option<BookingEvent>) -> Self {
+        Self { event, by_mail: true }
     }
 }
 
@@ -437,13 +463,13 @@ async fn write_step(
     step: &Transition,
     action: &'static str,
     changes: Changes,
-    event: Option<BookingEvent>,
+    telling: Telling,
 ) -> Result<(), DbError> {
     let tx = caller.tx;
     let (written, recorded, told) = futures_util::join!(
         queries::insert_transition(tx, booking, step),
         audit::record(caller, action, "booking", Some(booking.id.0), changes),
-        tell(tx, booking, event, step.at)
+        tell(tx, booking, telling, step.at)
     );
     written?;
     recorded?;
@@ -453,8 +479,8 @@ async fn write_step(
 }
 
 /// Has background work tell others what became of a booking.
-async fn tell(tx: &ScopedTx, booking: &Booking, event: Option<BookingEvent>, now: Timestamp) -> Result<(), DbError> {
-    let Some(event) = event else { return Ok(()) };
+async fn tell(tx: &ScopedTx, booking: &Booking, telling: Telling, now: Timestamp) -> Result<(), DbError> {
+    let Some(event) = telling.event else { return Ok(()) };
     let effect = Effect::TellOfBooking {
         event: event.as_str().to_owned(),
         booking: booking.id.0,
@@ -462,6 +488,7 @@ async fn tell(tx: &ScopedTx, booking: &Booking, event: Option<BookingEvent>, now
         status: booking.status.as_str().to_owned(),
         starts_at: booking.starts_at,
         ends_at: booking.ends_at,
+        by_mail: telling.by_mail,
     };
     outbox::enqueue(tx, &effect, now).await.map(drop)
 }
@@ -489,7 +516,7 @@ pub async fn reschedule(
     if !matches!(before.status, BookingStatus::Pending | BookingStatus::Confirmed) {
         return Err(BookingError::NotMovable(before.status));
     }
-    let ground = Ground::read(tx, before.service, starts_at).await?.bookable()?;
+    let ground = Box::pin(Ground::read(tx, before.service, starts_at)).await?.bookable()?;
     let is_staff = is_staff(caller);
     if !is_staff {
         if before.starts_at <= now {
@@ -518,8 +545,8 @@ pub async fn reschedule(
     let changes = Changes::default()
         .field("starts_at", before.starts_at.to_string(), booking.starts_at.to_string())
         .field("status", before.status.as_str(), booking.status.as_str());
-    let event = Some(BookingEvent::Rescheduled);
-    write_step(caller, &booking, &step, "bookings.reschedule", changes, event).await?;
+    let telling = Some(BookingEvent::Rescheduled).into();
+    write_step(caller, &booking, &step, "bookings.reschedule", changes, telling).await?;
     if before.starts_at != booking.starts_at {
         claims::tell_freed(tx, (before.starts_at, before.ends_at), now).await?;
     }
@@ -539,6 +566,29 @@ pub async fn set_status(
     to: BookingStatus,
     version: Option<i32>,
     reason: Option<String>,
+) -> Result<Booking, BookingError> {
+    Box::pin(change_status(caller, id, to, version, reason, true)).await
+}
+
+/// Calls a booking off without a mail to its customer: one that tells of more follows.
+///
+/// # Errors
+/// See [`BookingError`]; nothing is written then.
+pub async fn cancel_quietly(
+    caller: &Caller<'_>,
+    id: BookingId,
+    reason: Option<String>,
+) -> Result<Booking, BookingError> {
+    Box::pin(change_status(caller, id, BookingStatus::Cancelled, None, reason, false)).await
+}
+
+async fn change_status(
+    caller: &Caller<'_>,
+    id: BookingId,
+    to: BookingStatus,
+    version: Option<i32>,
+    reason: Option<String>,
+    by_mail: bool,
 ) -> Result<Booking, BookingError> {
     let (tx, now) = (caller.tx, caller.clock.now());
     if reason.as_ref().is_some_and(|it| it.chars().count() > MAX_REASON) {
@@ -565,7 +615,8 @@ pub async fn set_status(
     }
     // A hold costs nobody anything.
     if !is_staff && !is_hold {
-        let notice = Ground::read(tx, before.service, before.starts_at).await?.rules().cancel_notice_minutes;
+        let ground = Box::pin(Ground::read(tx, before.service, before.starts_at)).await?;
+        let notice = ground.rules().cancel_notice_minutes;
         if before.starts_at < now + SignedDuration::from_mins(i64::from(notice)) {
             return Err(BookingError::TooLateToCancel(notice));
         }
@@ -585,7 +636,7 @@ pub async fn set_status(
         step.reason.as_deref(),
     );
     let event = if is_hold { None } else { BookingEvent::of_status(to) };
-    write_step(caller, &booking, &step, "bookings.set_status", changes, event).await?;
+    write_step(caller, &booking, &step, "bookings.set_status", changes, Telling { event, by_mail }).await?;
     if !to.holds_time() {
         claims::tell_freed(tx, (before.starts_at, before.ends_at), now).await?;
     }
@@ -638,6 +689,14 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingI
 /// When the statement fails.
 pub async fn changed_since(tx: &ScopedTx, since: Timestamp) -> Result<Vec<Changed>, DbError> {
     queries::changed_since(tx, since).await
+}
+
+/// The bookings of each of these series that the scope may see, earliest first.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn of_series(tx: &ScopedTx, ids: &[SeriesId]) -> Result<HashMap<SeriesId, Vec<Booking>>, DbError> {
+    queries::of_series(tx, ids).await
 }
 
 /// The resources that each of these bookings holds, or held to its end.

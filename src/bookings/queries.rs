@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     db::{DbError, Param, Row, ScopedTx},
-    ids::{BookingId, ResourceId, ServiceId, UserId, uuid_v7},
+    ids::{BookingId, ResourceId, SeriesId, ServiceId, UserId, uuid_v7},
     money::Money,
     paging::Page,
 };
@@ -199,16 +199,7 @@ pub async fn open_class(
         .query_one(
             "-- bookings.open_class (tenant_id = $1)
             select open_class($1, $2, $3, $4, $5, $6, $7, $8)",
-            &[
-                &tx.tenant(),
-                &booking,
-                &uuid_v7(now),
-                &claims,
-                &resources,
-                &slot.blocked_from,
-                &slot.blocked_to,
-                &now,
-            ],
+            &[&tx.tenant(), &booking, &uuid_v7(now), &claims, &resources, &slot.blocked_from, &slot.blocked_to, &now],
         )
         .await?;
     Ok(row.get(0))
@@ -414,6 +405,29 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingI
         )
         .await?;
     rows.iter().map(|row| Booking::read(row).map(|it| (it.id, it))).collect()
+}
+
+/// The bookings of each series, earliest first.
+pub async fn of_series(tx: &ScopedTx, ids: &[SeriesId]) -> Result<HashMap<SeriesId, Vec<Booking>>, DbError> {
+    let rows = tx
+        .query(
+            concat!(
+                "-- bookings.of_series
+                select ",
+                columns!(),
+                " from bookings b where b.tenant_id = $1 and b.series_id = any ($2) order by b.starts_at, b.id"
+            ),
+            &[&tx.tenant(), &ids],
+        )
+        .await?;
+    let mut found: HashMap<SeriesId, Vec<Booking>> = HashMap::new();
+    for row in &rows {
+        let booking = Booking::read(row)?;
+        if let Some(series) = booking.series {
+            found.entry(series).or_default().push(booking);
+        }
+    }
+    Ok(found)
 }
 
 /// The steps of each booking, first step first.

@@ -3,7 +3,9 @@
 use postgres_types::{IsNull, ToSql, Type, to_sql_checked};
 
 use crate::{
-    ids::{AdministratorId, BookingId, InvitationId, PlanId, ResourceId, SeriesId, ServiceId, SessionId, TenantId, UserId},
+    ids::{
+        AdministratorId, BookingId, InvitationId, PlanId, ResourceId, SeriesId, ServiceId, SessionId, TenantId, UserId,
+    },
     money::Currency,
 };
 
@@ -30,7 +32,18 @@ macro_rules! as_uuid {
     )*};
 }
 
-as_uuid!(SeriesId, AdministratorId, InvitationId, TenantId, UserId, SessionId, ServiceId, BookingId, ResourceId, PlanId);
+as_uuid!(
+    SeriesId,
+    AdministratorId,
+    InvitationId,
+    TenantId,
+    UserId,
+    SessionId,
+    ServiceId,
+    BookingId,
+    ResourceId,
+    PlanId
+);
 
 impl ToSql for Currency {
     fn to_sql(

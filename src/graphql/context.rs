@@ -368,9 +368,14 @@ impl Work {
     pub fn settle<T, E: Into<Meaning>>(&self, result: Result<T, E>) -> Result<Result<T, UserError>, ApiError> {
         let settled = settled(result)?;
         if settled.is_err() {
-            self.undo.store(true, Ordering::Relaxed);
+            self.undo_field();
         }
         Ok(settled)
+    }
+
+    /// Has all that this field writes undone at its end, although it answers.
+    pub fn undo_field(&self) {
+        self.undo.store(true, Ordering::Relaxed);
     }
 }
 

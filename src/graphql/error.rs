@@ -209,6 +209,10 @@ pub enum UserErrorCode {
     TooSoon,
     /// The time is too far ahead.
     TooFar,
+    /// The clock of the time zone does not show this time on that day.
+    NonexistentTime,
+    /// The clock of the time zone shows this time twice on that day: an offset says which.
+    AmbiguousTime,
     /// The booking's status does not lead to the one asked for.
     InvalidTransition,
     /// The object was changed since it was read: read it again.

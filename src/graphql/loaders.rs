@@ -6,7 +6,7 @@ use async_graphql::dataloader::{DataLoader, HashMapCache, Loader};
 
 use super::batching::LoadQueue;
 use crate::{
-    bookings::loaders::BookingLoader, db::ScopedTx, resources::loaders::ResourceLoader,
+    bookings::loaders::BookingLoader, db::ScopedTx, resources::loaders::ResourceLoader, series::loaders::SeriesLoader,
     services::loaders::ServiceLoader, telemetry, tenants::loaders::TenantLoader, users::loaders::UserLoader,
 };
 
@@ -41,6 +41,8 @@ pub struct Loaders {
     pub services: Cached<ServiceLoader>,
     /// Bookings by id, histories, and pages of customers' bookings.
     pub bookings: Cached<BookingLoader>,
+    /// Series by id.
+    pub series: Cached<SeriesLoader>,
 }
 
 impl Loaders {
@@ -52,6 +54,7 @@ impl Loaders {
             resources: cached("resources", ResourceLoader(tx.clone()), queue),
             services: cached("services", ServiceLoader(tx.clone()), queue),
             bookings: cached("bookings", BookingLoader(tx.clone()), queue),
+            series: cached("series", SeriesLoader(tx.clone()), queue),
         }
     }
 }

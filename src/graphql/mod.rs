@@ -42,6 +42,7 @@ use crate::{
     invitations::graphql::{Invitation, InvitationMutation, InvitationQuery},
     platform::graphql::{PlatformEvent, PlatformMutation, PlatformQuery, PlatformTenant},
     resources::graphql::{Resource, ResourceMutation, ResourceQuery},
+    series::graphql::{SeriesMutation, SeriesQuery},
     services::graphql::{Service, ServiceMutation, ServiceQuery},
     tenants::graphql::{TenantMutation, TenantQuery},
     users::graphql::{User, UserMutation, UserQuery},
@@ -63,6 +64,7 @@ pub struct Query(
     ServiceQuery,
     HoursQuery,
     BookingQuery,
+    SeriesQuery,
     BillingQuery,
     PlatformQuery,
 );
@@ -78,6 +80,7 @@ pub struct Mutation(
     ServiceMutation,
     HoursMutation,
     BookingMutation,
+    SeriesMutation,
     PlatformMutation,
 );
 

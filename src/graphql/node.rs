@@ -5,8 +5,9 @@ use async_graphql::{Context, ID, Interface, Object};
 use super::{ApiError, ContextExt, STATEMENT_COST};
 use crate::{
     bookings::graphql::Booking,
-    ids::{BookingId, ResourceId, ServiceId, TenantId, UserId},
+    ids::{BookingId, ResourceId, SeriesId, ServiceId, TenantId, UserId},
     resources::graphql::Resource,
+    series::graphql::BookingSeries,
     services::graphql::Service,
     tenants::graphql::Tenant,
     users::graphql::User,
@@ -30,6 +31,8 @@ pub enum Node {
     Service(Service),
     /// A booking.
     Booking(Booking),
+    /// Bookings that were made together.
+    BookingSeries(BookingSeries),
 }
 
 /// Queries for any object.
@@ -63,6 +66,8 @@ async fn find(ctx: &Context<'_>, id: &ID, argument: &'static str) -> Result<Opti
     let work = ctx.work()?;
     if let Ok(id) = id.parse::<BookingId>() {
         Ok(crate::bookings::graphql::find(ctx, id).await?.map(Node::Booking))
+    } else if let Ok(id) = id.parse::<SeriesId>() {
+        Ok(crate::series::graphql::find(ctx, id).await?.map(Node::BookingSeries))
     } else if let Ok(id) = id.parse::<ResourceId>() {
         Ok(crate::resources::graphql::find(ctx, id).await?.map(Node::Resource))
     } else if let Ok(id) = id.parse::<ServiceId>() {
@@ -72,6 +77,9 @@ async fn find(ctx: &Context<'_>, id: &ID, argument: &'static str) -> Result<Opti
     } else if let Ok(id) = id.parse::<TenantId>() {
         Ok(work.loaders.tenants.load_one(id).await?.map(|it| Node::Tenant(it.into())))
     } else {
-        Err(ApiError::bad_input(argument, "must be an id of a tenant, user, resource, service or booking"))
+        Err(ApiError::bad_input(
+            argument,
+            "must be an id of a tenant, user, resource, service, booking or series of bookings",
+        ))
     }
 }

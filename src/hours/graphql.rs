@@ -40,6 +40,18 @@ const WEEK: [Weekday; 7] = [
     Weekday::Sunday,
 ];
 
+impl Weekday {
+    /// By its number in ISO 8601, 1 to 7.
+    pub fn of(number: i8) -> Option<Self> {
+        WEEK.get(usize::try_from(number - 1).ok()?).copied()
+    }
+
+    /// Its number in ISO 8601.
+    pub fn number(self) -> i8 {
+        WEEK.iter().zip(1..).find(|(day, _)| **day == self).map_or(1, |it| it.1)
+    }
+}
+
 /// Hours of one day of the week.
 #[derive(Clone, SimpleObject)]
 pub struct WeeklyHours {
@@ -85,7 +97,7 @@ pub struct DayHours {
 impl From<super::Schedule> for OpeningSchedule {
     fn from(schedule: super::Schedule) -> Self {
         let of = |(weekday, span): &(i8, Span)| {
-            let weekday = *WEEK.get(usize::try_from(weekday - 1).ok()?)?;
+            let weekday = Weekday::of(*weekday)?;
             Some(WeeklyHours { weekday, opens: LocalTime(span.opens), closes: LocalTime(span.closes) })
         };
         Self {
@@ -267,10 +279,7 @@ impl HoursMutation {
         let work = ctx.work()?;
         let owner = owner(input.service_id.as_ref(), input.resource_id.as_ref(), IN_INPUT)?;
         let hours = input.hours.map(|hours| {
-            let of = |it: &WeeklyHoursInput| {
-                let weekday = WEEK.iter().position(|day| *day == it.weekday).map_or(0, |at| at + 1);
-                (i8::try_from(weekday).unwrap_or(0), Span { opens: it.opens.0, closes: it.closes.0 })
-            };
+            let of = |it: &WeeklyHoursInput| (it.weekday.number(), Span { opens: it.opens.0, closes: it.closes.0 });
             hours.iter().map(of).collect()
         });
         let zone = input.time_zone.map(|it| it.0);

@@ -142,6 +142,11 @@ impl Hours {
         open
     }
 
+    /// By whose clock a service goes on a day: that of its own hours, or of its tenant where it has none.
+    pub fn zone_of(&self, service: ServiceId, day: Date) -> &TimeZone {
+        self.in_force(Owner::Service(service), day).map_or(&self.zone, |it| &it.zone)
+    }
+
     /// Whether an owner has hours of its own.
     pub fn has_schedule(&self, owner: Owner) -> bool {
         self.schedules.iter().any(|it| it.owner == owner)

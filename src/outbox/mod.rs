@@ -45,6 +45,14 @@ pub enum Effect {
         /// Whose.
         user: Uuid,
     },
+    /// A mail that tells of a series of bookings.
+    #[serde(rename = "mail.series")]
+    MailSeries {
+        /// Which.
+        series: Uuid,
+        /// Whether some of it was called off; otherwise it was made.
+        cancelled: bool,
+    },
     /// A mail with a link to join.
     #[serde(rename = "mail.invitation")]
     MailInvitation {
@@ -72,6 +80,8 @@ pub enum Effect {
         starts_at: Timestamp,
         /// As it was then.
         ends_at: Timestamp,
+        /// Whether its customer is to have a mail: not where one tells of a whole series.
+        by_mail: bool,
     },
     /// A time that is free again is offered to whoever waits for it.
     #[serde(rename = "waitlist.offer")]

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// Features in order: each may call those before it, by their `mod.rs`.
-const FEATURES: [&str; 13] = [
+const FEATURES: [&str; 14] = [
     "audit",
     "outbox",
     "idempotency",
@@ -18,6 +18,7 @@ const FEATURES: [&str; 13] = [
     "services",
     "hours",
     "bookings",
+    "series",
     "billing",
     "platform",
 ];

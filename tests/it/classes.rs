@@ -41,7 +41,8 @@ async fn a_class_has_one_teacher_and_as_many_seats() {
     let free = async || {
         let query = "query($s: ID!, $from: DateTime!, $to: DateTime!) { availability(serviceId: $s, from: $from, to: $to) { startsAt places } }";
         let to = at + SignedDuration::from_mins(1);
-        let answer = acme.other.run_with(query, json!({ "s": yoga, "from": at.to_string(), "to": to.to_string() })).await;
+        let answer =
+            acme.other.run_with(query, json!({ "s": yoga, "from": at.to_string(), "to": to.to_string() })).await;
         answer["data"]["availability"][0]["places"].clone()
     };
     let why = async |at: jiff::Timestamp| {
@@ -65,7 +66,10 @@ async fn a_class_has_one_teacher_and_as_many_seats() {
     assert_eq!(code(&acme.staff.book_with(wished).await), "SLOT_TAKEN");
     let third = acme.staff.book(&yoga, at).await;
     assert_eq!(code(&third), "");
-    assert_eq!((code(&acme.admin.book(&yoga, at).await), free().await, why(at).await), ("SLOT_TAKEN", Value::Null, json!("SEATS")));
+    assert_eq!(
+        (code(&acme.admin.book(&yoga, at).await), free().await, why(at).await),
+        ("SLOT_TAKEN", Value::Null, json!("SEATS"))
+    );
     // The one who opened it leaves, and the class goes on.
     let cancel = |id: String| json!({ "id": id, "status": "CANCELLED" });
     assert_eq!(code(&acme.user.set_status(cancel(id(&first))).await), "");
@@ -83,10 +87,19 @@ async fn a_class_has_one_teacher_and_as_many_seats() {
     assert_eq!(app.truth("select count(*) from shared.booking_claims where active").await, ["0"]);
     assert_eq!(code(&acme.staff.book(&yoga, later).await), "");
     // What was called off still tells what it held.
-    let seen = acme.user.run_with("query($id: ID!) { booking(id: $id) { resources { name } } }", json!({ "id": id(&first) })).await;
+    let seen = acme
+        .user
+        .run_with("query($id: ID!) { booking(id: $id) { resources { name } } }", json!({ "id": id(&first) }))
+        .await;
     assert_eq!(seen["data"]["booking"]["resources"], has);
     // A customer sees the bookings of a teacher, of which class or not.
-    let of_room = acme.staff.run_with("query($r: ID!) { bookings(filter: { resourceId: $r }) { nodes { status } } }", json!({ "r": resources[2] })).await;
+    let of_room = acme
+        .staff
+        .run_with(
+            "query($r: ID!) { bookings(filter: { resourceId: $r }) { nodes { status } } }",
+            json!({ "r": resources[2] }),
+        )
+        .await;
     assert_eq!(of_room["data"]["bookings"]["nodes"], json!([{ "status": "CONFIRMED" }]));
     assert_eq!(app.truth(MISCOUNTED).await, ["0"]);
     assert_eq!(app.truth(OVERLAPS).await, ["0"]);
@@ -142,7 +155,8 @@ async fn the_seats_of_a_class_change_with_its_service() {
     assert_eq!(code(&update(json!({ "capacity": 4, "durationMinutes": 60 })).await), "");
     let fourth = acme.staff.book(&yoga, at).await;
     assert_eq!(code(&fourth), "");
-    let lengths = app.truth("select distinct extract(epoch from ends_at - starts_at)::int / 60 from shared.bookings").await;
+    let lengths =
+        app.truth("select distinct extract(epoch from ends_at - starts_at)::int / 60 from shared.bookings").await;
     assert_eq!(lengths, ["45"], "whoever joins comes for as long as the others");
     assert_eq!(code(&acme.staff.book(&yoga, at).await), "SLOT_TAKEN");
     // A resource of it goes nowhere either.
@@ -181,7 +195,10 @@ async fn a_customers_own_sql_moves_no_seats() {
     let client = app.database.connect("tenantry_app").await;
     let enter = async |tenant: &tenantry::ids::TenantId, user: &crate::support::Person| {
         client.batch_execute("rollback; begin; set local search_path = shared").await.unwrap();
-        client.query("select enter($1, $2, 'USER', $3, true)", &[tenant, &user.id, &user.viewer.session]).await.unwrap();
+        client
+            .query("select enter($1, $2, 'USER', $3, true)", &[tenant, &user.id, &user.viewer.session])
+            .await
+            .unwrap();
     };
     enter(&acme.id, &acme.user).await;
     client.query("select leave_seat($1, $2)", &[&acme.id, &theirs]).await.unwrap();
@@ -195,7 +212,10 @@ async fn a_customers_own_sql_moves_no_seats() {
     enter(&globex.id, &globex.user).await;
     for named in [&acme.id, &globex.id] {
         let seen = client
-            .query("select from classes_of($1, $2, 'epoch', '2100-01-01', now())", &[named, &yoga.parse::<tenantry::ids::ServiceId>().unwrap()])
+            .query(
+                "select from classes_of($1, $2, 'epoch', '2100-01-01', now())",
+                &[named, &yoga.parse::<tenantry::ids::ServiceId>().unwrap()],
+            )
             .await
             .unwrap();
         assert!(seen.is_empty());

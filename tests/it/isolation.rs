@@ -105,11 +105,9 @@ async fn every_id_argument_treats_a_foreign_id_as_a_random_one() {
         )
         .await;
         let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
-        let booking = globex.booking(3).await;
-        let own_booking = acme.booking(4).await;
         acme.admin.book(&acme.service, acme.in_days(5)).await;
-        let foreign = ids(&globex, &booking).await;
-        let own = ids(&acme, &own_booking).await;
+        let foreign = ids(&globex).await;
+        let own = ids(&acme).await;
         // One that holds the resource.
         assert_eq!(code(&acme.admin.book(&own["svc"], acme.in_days(6)).await), "");
         let mut arguments = id_arguments(&acme.admin).await;
@@ -191,6 +189,8 @@ const EVERYTHING_OF_GLOBEX: &str = "
     select 'link', to_jsonb(t)::text from shared.service_resources t where tenant_id = '$1' union all
     select 'schedule', to_jsonb(t)::text from shared.opening_schedules t where tenant_id = '$1' union all
     select 'override', to_jsonb(t)::text from shared.opening_overrides t where tenant_id = '$1' union all
+    select 'series', to_jsonb(t)::text from shared.booking_series t where tenant_id = '$1' union all
+    select 'occurrence', to_jsonb(t)::text from shared.occurrences t where tenant_id = '$1' union all
     select 'transition', to_jsonb(t)::text from shared.booking_transitions t where tenant_id = '$1' union all
     select 'invitation', to_jsonb(t)::text from shared.invitations t where tenant_id = '$1' union all
     select 'settings', to_jsonb(t)::text from shared.tenant_settings t where tenant_id = '$1' union all
@@ -200,18 +200,29 @@ const EVERYTHING_OF_GLOBEX: &str = "
 
 type Ids = BTreeMap<&'static str, String>;
 
-async fn ids(tenant: &TestTenant, booking: &str) -> Ids {
+async fn ids(tenant: &TestTenant) -> Ids {
     // A second sign-in of the strongest, who is the one that asks.
     let session = tenant.app.sign_in.trusted_session(tenant.id, &tenant.admin.email).await.unwrap().session.to_string();
     let somebody = tenant.admin.create_resource("STAFF", "Somebody").await;
     let service = tenant.admin.create_service(json!({ "name": "By somebody" })).await;
     assert_eq!(code(&tenant.admin.link(&service, &[(&somebody, 0)]).await), "");
+    let series = tenant
+        .user
+        .run_with(
+            "mutation($s: ID!, $day: Date!) {
+                createBookingSeries(input: { serviceId: $s, frequency: WEEKLY, firstDay: $day, time: \"10:00\", count: 3 }) {
+                    series { id bookings { id } } } }",
+            json!({ "s": tenant.service, "day": tenant.in_days(20).to_zoned(jiff::tz::TimeZone::UTC).date().to_string() }),
+        )
+        .await;
+    let series = &series["data"]["createBookingSeries"]["series"];
     BTreeMap::from([
+        ("ser", series["id"].as_str().unwrap_or_else(|| panic!("{series}")).to_owned()),
         ("tnt", tenant.id.to_string()),
         ("usr", tenant.user.id.to_string()),
         ("svc", service),
         ("res", somebody),
-        ("bkg", booking.to_owned()),
+        ("bkg", series["bookings"][0]["id"].as_str().unwrap().to_owned()),
         ("ses", session),
         ("inv", invite(&tenant.admin, "invited@example.test").await),
     ])
@@ -231,6 +242,7 @@ fn random(prefix: &str) -> String {
         "svc" => tenantry::ids::ServiceId(uuid).to_string(),
         "res" => tenantry::ids::ResourceId(uuid).to_string(),
         "ses" => tenantry::ids::SessionId(uuid).to_string(),
+        "ser" => tenantry::ids::SeriesId(uuid).to_string(),
         "inv" => tenantry::ids::InvitationId(uuid).to_string(),
         _ => tenantry::ids::BookingId(uuid).to_string(),
     }
@@ -309,6 +321,7 @@ impl Argument {
                     "serviceId" => "svc",
                     "customerId" => "usr",
                     "resourceId" => "res",
+                    "id" if self.field["name"].as_str().unwrap().contains("Series") => "ser",
                     _ if self.field["name"].as_str().unwrap().contains("ooking") => "bkg",
                     _ if self.field["name"].as_str().unwrap().contains("esource") && name == "id" => "res",
                     _ if self.field["name"].as_str().unwrap().contains("ervice") => "svc",
@@ -316,6 +329,7 @@ impl Argument {
                     _ => "usr",
                 }]
             ),
+            "String" if name == "utcOffset" => json!("Z"),
             "String" => json!("text"),
             "Int" => json!(1),
             "Boolean" => json!(true),
@@ -328,6 +342,9 @@ impl Argument {
             "Decimal" => json!("1.00"),
             "CurrencyCode" => json!("EUR"),
             "BookingStatus" => json!("CANCELLED"),
+            "SeriesFrequency" => json!("WEEKLY"),
+            "SeriesConflict" => json!("SKIP"),
+            "SeriesScope" => json!(if self.path.last().is_some_and(|it| it == "bookingId") { "THIS" } else { "ALL" }),
             "Role" => json!("STAFF"),
             "ResourceKind" => json!("STAFF"),
             "TimeZone" => json!("UTC"),

@@ -27,6 +27,7 @@ mod policy_matrix;
 mod production;
 mod resources;
 mod schema;
+mod series;
 mod services;
 mod sign_in;
 mod sockets;
