@@ -83,6 +83,8 @@ pub struct OpeningOverride {
     pub hours: Vec<DayHours>,
     /// Such as the name of a holiday.
     pub name: Option<String>,
+    /// Whether it came from a calendar file, and not by hand.
+    pub imported: bool,
 }
 
 /// A part of a day.
@@ -111,7 +113,8 @@ impl From<super::Schedule> for OpeningSchedule {
 impl From<super::Override> for OpeningOverride {
     fn from(single: super::Override) -> Self {
         let of = |span: &Span| DayHours { opens: LocalTime(span.opens), closes: LocalTime(span.closes) };
-        Self { day: Date(single.day), hours: single.hours.iter().map(of).collect(), name: single.name }
+        let hours = single.hours.iter().map(of).collect();
+        Self { day: Date(single.day), hours, name: single.name, imported: single.imported }
     }
 }
 
@@ -176,6 +179,28 @@ pub struct DeleteOpeningOverrideInput {
     day: Date,
 }
 
+/// Days to be closed: for a service, for a resource, or, where neither is named, for the tenant.
+#[derive(InputObject)]
+pub struct ImportHolidaysInput {
+    /// For this service.
+    service_id: Option<ID>,
+    /// For this resource.
+    resource_id: Option<ID>,
+    /// The text of an iCalendar file (`.ics`, RFC 5545), at most 512 KiB. Its events that last whole days close them.
+    calendar: String,
+    /// From this day on; left out from today.
+    from: Option<Date>,
+    /// Up to before this day, at most 750 days later; left out as far as that.
+    to: Option<Date>,
+}
+
+payload!(
+    /// The outcome of `importHolidays`.
+    ImportHolidaysPayload {
+        /// All days of that time that are others than their week says, earliest first.
+        opening_overrides: Vec<OpeningOverride>
+    }
+);
 payload!(
     /// The outcome of `setOpeningHours`.
     SetOpeningHoursPayload {
@@ -300,6 +325,22 @@ impl HoursMutation {
         let hours = input.hours.iter().map(|it| Span { opens: it.opens.0, closes: it.closes.0 }).collect();
         let set = super::set_override(&work.caller(), owner, input.day.0, hours, input.name).await;
         Ok(work.settle(set.map(OpeningOverride::from))?.into())
+    }
+
+    /// Closes the days that a calendar file closes, such as one of national holidays, in place of those that were imported
+    /// before. Days that were set by hand stay as they are, and time that is booked stays booked.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    async fn import_holidays(
+        &self,
+        ctx: &Context<'_>,
+        input: ImportHolidaysInput,
+    ) -> Result<ImportHolidaysPayload, ApiError> {
+        let work = ctx.work()?;
+        let owner = owner(input.service_id.as_ref(), input.resource_id.as_ref(), IN_INPUT)?;
+        let (from, to) = (input.from.map(|it| it.0), input.to.map(|it| it.0));
+        let imported = Box::pin(super::import_holidays(&work.caller(), owner, &input.calendar, from, to)).await;
+        let imported = imported.map(|days| days.into_iter().map(OpeningOverride::from).collect::<Vec<_>>());
+        Ok(work.settle(imported)?.into())
     }
 
     /// Makes a day as its week says again.

@@ -4,6 +4,7 @@
 //! people read on it. A time that a change skips is where the clock goes on; one that comes twice is the first of the two.
 
 pub mod graphql;
+mod holidays;
 mod queries;
 
 use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
@@ -85,6 +86,8 @@ pub struct Override {
     pub hours: Vec<Span>,
     /// Such as that of a holiday.
     pub name: Option<String>,
+    /// Whether it came from a calendar file, and not by hand.
+    pub imported: bool,
 }
 
 /// Why hours could not be set.
@@ -334,7 +337,7 @@ pub async fn set_override(
         return Err(HoursError::Invalid("name", format!("A name has at most {MAX_NAME} characters.")));
     }
     let (tx, now) = (caller.tx, caller.clock.now());
-    let single = Override { id: crate::ids::uuid_v7(now), owner, day, hours, name };
+    let single = Override { id: crate::ids::uuid_v7(now), owner, day, hours, name, imported: false };
     let before = day_before(tx, owner, day).await?;
     queries::delete_override(tx, owner, day).await?;
     queries::insert_override(tx, &single, now).await?;
@@ -356,6 +359,41 @@ pub async fn delete_override(caller: &Caller<'_>, owner: Owner, day: Date) -> Re
     let changes = Changes::default().field("day", before, serde_json::Value::Null);
     audit::record(caller, "hours.restore", object_of(owner).0, object_of(owner).1, changes).await?;
     Ok(day)
+}
+
+/// Closes the days that a calendar file closes, from one day up to before another, in place of those that such files closed
+/// before. Days that have hours by hand keep them. Returns all days of that time that are others than of the week.
+///
+/// # Errors
+/// See [`HoursError`]: `Invalid` says what is wrong with the file.
+pub async fn import_holidays(
+    caller: &Caller<'_>,
+    owner: Owner,
+    file: &str,
+    from: Option<Date>,
+    to: Option<Date>,
+) -> Result<Vec<Override>, HoursError> {
+    allow(caller, owner).await?;
+    let (tx, now) = (caller.tx, caller.clock.now());
+    let zone = tenants::current(tx).await?.time_zone;
+    let from = from.unwrap_or_else(|| now.to_zoned(zone).date());
+    let to = to.unwrap_or_else(|| from.saturating_add(MAX_DAYS.days()));
+    let before = overrides(tx, owner, from, to).await?;
+    let days = holidays::closed_days(file, from, to).map_err(|message| HoursError::Invalid("calendar", message))?;
+    let names = days.into_iter().map(|(day, name)| {
+        let name: String = name.chars().filter(|it| !it.is_control()).take(MAX_NAME).collect();
+        (day, Some(name.trim().to_owned()).filter(|it| !it.is_empty()))
+    });
+    let days: Vec<_> = names.collect();
+    queries::delete_imported(tx, owner, from, to).await?;
+    queries::insert_imported(tx, owner, &days, now).await?;
+    let after = queries::overrides_of(tx, owner, from, to).await?;
+    let closed = |all: &[Override]| {
+        json!(all.iter().filter(|it| it.imported).map(|it| it.day.to_string()).collect::<Vec<_>>())
+    };
+    let changes = Changes::default().field("days", closed(&before), closed(&after));
+    audit::record(caller, "hours.import", object_of(owner).0, object_of(owner).1, changes).await?;
+    Ok(after)
 }
 
 async fn day_before(tx: &ScopedTx, owner: Owner, day: Date) -> Result<serde_json::Value, DbError> {

@@ -2,11 +2,12 @@
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{Override, Owner, Schedule, Span};
 use crate::{
     db::{DbError, Row, ScopedTx},
-    ids::{ResourceId, ServiceId},
+    ids::{ResourceId, ServiceId, uuid_v7},
 };
 
 fn owner(row: &Row) -> Owner {
@@ -34,7 +35,7 @@ fn read_override(row: &Row) -> Result<Override, DbError> {
     let hours: Vec<(i16, i16)> =
         serde_json::from_value(row.get(4)).map_err(|error| DbError::Corrupt(error.to_string()))?;
     let hours = hours.into_iter().map(|(opens, closes)| Span { opens, closes }).collect();
-    Ok(Override { id: row.get(0), owner: owner(row), day: row.get(3), hours, name: row.get(5) })
+    Ok(Override { id: row.get(0), owner: owner(row), day: row.get(3), hours, name: row.get(5), imported: row.get(6) })
 }
 
 /// As it is kept.
@@ -69,7 +70,7 @@ pub async fn overrides_of_service(tx: &ScopedTx, service: ServiceId, since: Date
     let rows = tx
         .query(
             "-- hours.overrides_of_service
-            select id, service_id, resource_id, day, hours, name from opening_overrides
+            select id, service_id, resource_id, day, hours, name, imported from opening_overrides
              where tenant_id = $1 and day >= $3
                and (service_id = $2 or (service_id is null and resource_id is null) or resource_id in (
                  select l.resource_id from service_resources l where l.tenant_id = $1 and l.service_id = $2))",
@@ -100,7 +101,7 @@ pub async fn overrides_of(tx: &ScopedTx, owner: Owner, from: Date, to: Date) -> 
     let rows = tx
         .query(
             "-- hours.overrides_of
-            select id, service_id, resource_id, day, hours, name from opening_overrides
+            select id, service_id, resource_id, day, hours, name, imported from opening_overrides
              where tenant_id = $1 and service_id is not distinct from $2 and resource_id is not distinct from $3
                and day >= $4 and day < $5
              order by day",
@@ -166,9 +167,53 @@ pub async fn insert_override(tx: &ScopedTx, single: &Override, now: Timestamp) -
     let (service, resource) = single.owner.columns();
     tx.execute(
         "-- hours.insert_override
-        insert into opening_overrides (tenant_id, id, service_id, resource_id, day, hours, name, created_at)
-        values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing",
-        &[&tx.tenant(), &single.id, &service, &resource, &single.day, &spans_json(&single.hours), &single.name, &now],
+        insert into opening_overrides (tenant_id, id, service_id, resource_id, day, hours, name, created_at, imported)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict do nothing",
+        &[
+            &tx.tenant(),
+            &single.id,
+            &service,
+            &resource,
+            &single.day,
+            &spans_json(&single.hours),
+            &single.name,
+            &now,
+            &single.imported,
+        ],
+    )
+    .await
+}
+
+/// Takes away what calendar files have closed, from a day up to before another.
+pub async fn delete_imported(tx: &ScopedTx, owner: Owner, from: Date, to: Date) -> Result<(), DbError> {
+    let (service, resource) = owner.columns();
+    tx.execute(
+        "-- hours.delete_imported
+        delete from opening_overrides
+         where tenant_id = $1 and service_id is not distinct from $2 and resource_id is not distinct from $3
+           and day >= $4 and day < $5 and imported",
+        &[&tx.tenant(), &service, &resource, &from, &to],
+    )
+    .await
+}
+
+/// Closes these days, but for those that have hours of their own by hand.
+pub async fn insert_imported(
+    tx: &ScopedTx,
+    owner: Owner,
+    days: &[(Date, Option<String>)],
+    now: Timestamp,
+) -> Result<(), DbError> {
+    let (service, resource) = owner.columns();
+    let ids: Vec<Uuid> = days.iter().map(|_| uuid_v7(now)).collect();
+    let (days, names): (Vec<Date>, Vec<Option<&str>>) = days.iter().map(|(day, name)| (*day, name.as_deref())).unzip();
+    tx.execute(
+        "-- hours.insert_imported
+        insert into opening_overrides (tenant_id, id, service_id, resource_id, day, hours, name, created_at, imported)
+        select $1, d.id, $2::uuid, $3::uuid, d.day, '[]', d.name, $4::timestamptz, true
+          from unnest($5::uuid[], $6::date[], $7::text[]) as d (id, day, name)
+        on conflict do nothing",
+        &[&tx.tenant(), &service, &resource, &now, &ids, &days, &names],
     )
     .await
 }

@@ -337,3 +337,52 @@ async fn a_year_is_open_by_the_wall_clock() {
         assert!(offered.len() > 6_000, "{name}: {}", offered.len());
     }
 }
+
+/// The next file takes the place of the last one; what was set by hand stays, and so does what is booked.
+#[tokio::test(flavor = "multi_thread")]
+async fn holidays_come_from_a_calendar_file() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let day = |days: i64| acme.in_days(days).to_zoned(TimeZone::get("Europe/Amsterdam").unwrap()).date();
+    let file = |days: &[i64]| {
+        let event = |it: &i64| {
+            format!("BEGIN:VEVENT\r\nDTSTART;VALUE=DATE:{}\r\nSUMMARY:Day {it}\r\nEND:VEVENT\r\n", day(*it).strftime("%Y%m%d"))
+        };
+        format!("BEGIN:VCALENDAR\r\n{}END:VCALENDAR\r\n", days.iter().map(event).collect::<String>())
+    };
+    let import = async |person: &Person, input: Value| {
+        let query = "mutation($input: ImportHolidaysInput!) { importHolidays(input: $input) { openingOverrides { day name hours { opens } imported } userErrors { code field message } } }";
+        person.run_with(query, json!({ "input": input })).await
+    };
+    for person in [&acme.staff, &acme.user] {
+        assert_eq!(code(&import(person, json!({ "calendar": file(&[3]) })).await), "FORBIDDEN");
+    }
+    let by_hand = "mutation($day: Date!) { setOpeningOverride(input: { day: $day, hours: [{ opens: \"10:00\", closes: \"11:00\" }], name: \"By hand\" }) { userErrors { code } } }";
+    assert_eq!(code(&acme.admin.run_with(by_hand, json!({ "day": day(5).to_string() })).await), "");
+    let booked = acme.booking(3).await;
+    let imported = import(&acme.admin, json!({ "calendar": file(&[3, 4, 5, 900]) })).await;
+    let told = |answer: &Value| -> Vec<(String, bool)> {
+        let days = answer["data"]["importHolidays"]["openingOverrides"].as_array().unwrap_or_else(|| panic!("{answer}"));
+        days.iter().map(|it| (it["name"].as_str().unwrap().into(), it["imported"].as_bool().unwrap())).collect()
+    };
+    let expected = [("Day 3".into(), true), ("Day 4".into(), true), ("By hand".into(), false)];
+    assert_eq!(told(&imported), expected, "as far as 750 days");
+    assert_eq!(code(&acme.user.book(&acme.service, acme.in_days(4)).await), "OUTSIDE_HOURS");
+    let seen = acme.user.run_with("query($id: ID!) { booking(id: $id) { status } }", json!({ "id": booked })).await;
+    assert_eq!(seen["data"]["booking"]["status"], "CONFIRMED");
+    let again = import(&acme.admin, json!({ "calendar": file(&[3]) })).await;
+    assert_eq!(told(&again), [("Day 3".into(), true), ("By hand".into(), false)]);
+    assert_eq!(code(&acme.user.book(&acme.service, acme.in_days(4)).await), "");
+    // Of a service alone; and only within the days that were named.
+    let own = json!({ "serviceId": acme.service, "calendar": file(&[6, 8]), "from": day(7).to_string(), "to": day(9).to_string() });
+    assert_eq!(told(&import(&acme.admin, own).await), [("Day 8".into(), true)]);
+    for (input, field) in [
+        (json!({ "calendar": "hello" }), "calendar"),
+        (json!({ "calendar": file(&[3]), "from": day(3).to_string(), "to": day(3).to_string() }), "to"),
+    ] {
+        let refused = import(&acme.admin, input).await;
+        assert_eq!(refused["data"]["importHolidays"]["userErrors"][0]["field"], json!([field]), "{refused}");
+    }
+    let told = app.truth("select count(*) from shared.audit_events where action = 'hours.import'").await;
+    assert_eq!(told, ["3"]);
+}

@@ -330,6 +330,7 @@ impl Argument {
                 }]
             ),
             "String" if name == "utcOffset" => json!("Z"),
+            "String" if name == "calendar" => json!("BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n"),
             "String" => json!("text"),
             "Int" => json!(1),
             "Boolean" => json!(true),
