@@ -20,12 +20,13 @@ use tokio::{
 
 use crate::{
     auth::{SignIn, SignInError},
-    bookings,
+    bookings::{self, BookingEvent},
     clock::Clock,
     db::{Access, DbError, Gate, Scope},
     fault,
-    ids::{TenantId, UserId},
-    mail::{MailError, Mailer},
+    ids::{BookingId, TenantId, UserId},
+    mail::{Letter, MailError, Mailer},
+    notices::{self, Happened},
     outbox::{self, Effect, Taken},
     platform, telemetry,
 };
@@ -358,22 +359,45 @@ impl Worker {
             Effect::ExpireRegistration { registration } => {
                 Ok(self.sign_in.expire_registration(tenant, *registration).await?)
             }
-            Effect::TellOfBooking { .. } => Ok(()),
-            Effect::OfferFreedTime { .. } | Effect::MailSeries { .. } => Ok(()),
+            Effect::TellOfBooking { event, booking, version, starts_at, by_mail, .. } => {
+                let Some(event) = BookingEvent::named(event) else {
+                    return Err(Failure::Later(format!("this version does not know {event}")));
+                };
+                let (booking, effect) = (BookingId(*booking), taken.id);
+                let (version, starts_at, by_mail) = (*version, *starts_at, *by_mail);
+                let happened = Happened { effect, event, booking, version, starts_at, by_mail };
+                let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
+                notices::follow(&tx, &happened, now).await?;
+                Ok(tx.commit().await?)
+            }
+            Effect::OfferFreedTime { .. } => Ok(()),
+            mail @ (Effect::MailBooking { .. }
+            | Effect::MailReminder { .. }
+            | Effect::MailOffer { .. }
+            | Effect::MailSeries { .. }) => {
+                let tx = self.gate.tenant(Scope::worker(tenant), Access::Read);
+                let letter = notices::letter(&tx, mail, self.mailer.sender(), now).await?;
+                tx.end_read();
+                self.send(taken, letter).await
+            }
             mail @ (Effect::MailPasswordReset { .. }
             | Effect::MailPasswordChanged { .. }
             | Effect::MailEmailVerification { .. }
             | Effect::MailInvitation { .. }
             | Effect::MailRegistration { .. }) => {
                 let letter = self.sign_in.write_mail(tenant, taken.id, mail, now, &self.mailer).await?;
-                let Some(letter) = letter else {
-                    return Ok(()); // Not worth sending any more.
-                };
-                fault::point("outbox.written");
-                self.mailer.send(taken.id, taken.created_at, &letter).await?;
-                fault::point("outbox.sent");
-                Ok(())
+                self.send(taken, letter).await
             }
         }
+    }
+
+    async fn send(&self, taken: &Taken, letter: Option<Letter>) -> Result<(), Failure> {
+        let Some(letter) = letter else {
+            return Ok(()); // Not worth sending any more.
+        };
+        fault::point("outbox.written");
+        self.mailer.send(taken.id, taken.created_at, &letter).await?;
+        fault::point("outbox.sent");
+        Ok(())
     }
 }

@@ -86,6 +86,7 @@ impl SignIn {
             locale: tenant.locale,
             branding: tenant.branding,
             subject,
+            calendar: None,
         }))
     }
 }

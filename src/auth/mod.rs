@@ -31,7 +31,7 @@ pub use joining::{Acceptance, Registration, SignUp, TenantDraft};
 pub use passwords::{PasswordCost, Passwords, PasswordsError};
 pub use sign_in::{Login, NewUser, SignIn, SignInError, SignedIn, normalise_email};
 pub use throttle::{SignInLimits, network};
-pub use tokens::{KeyError, TokenSettings, Tokens, Verified};
+pub use tokens::{FeedToken, KeyError, TokenSettings, Tokens, Verified};
 
 /// What a person of a tenant may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -361,8 +361,17 @@ impl TokenKind for Link {
     const PREFIX: &'static str = "tnl_";
 }
 
+/// For a calendar program.
+#[derive(Clone)]
+pub struct Feed;
+impl TokenKind for Feed {
+    const PREFIX: &'static str = "tnc_";
+}
+
 /// Prolongs a session.
 pub type RefreshToken = OpaqueToken<Refresh>;
+/// Opens a calendar feed.
+pub type FeedToken = OpaqueToken<Feed>;
 /// Was sent by mail, and is good once.
 pub type LinkToken = OpaqueToken<Link>;
 

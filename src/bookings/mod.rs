@@ -691,6 +691,15 @@ pub async fn changed_since(tx: &ScopedTx, since: Timestamp) -> Result<Vec<Change
     queries::changed_since(tx, since).await
 }
 
+/// The bookings of a person that start within a time, earliest first: his own, and those that hold a resource which stands
+/// for him. Not those that ended without taking place. At most 1,000.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn of_person(tx: &ScopedTx, user: UserId, from: Timestamp, to: Timestamp) -> Result<Vec<Booking>, DbError> {
+    queries::of_person(tx, user, from, to).await
+}
+
 /// The bookings of each of these series that the scope may see, earliest first.
 ///
 /// # Errors

@@ -407,6 +407,39 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingI
     rows.iter().map(|row| Booking::read(row).map(|it| (it.id, it))).collect()
 }
 
+/// A person's own, and those that hold a resource which stands for him.
+pub async fn of_person(tx: &ScopedTx, user: UserId, from: Timestamp, to: Timestamp) -> Result<Vec<Booking>, DbError> {
+    let rows = tx
+        .query(
+            concat!(
+                "-- bookings.of_person
+                with own as (
+                  select b.id from bookings b
+                   where b.tenant_id = $1 and b.customer_id = $2 and b.starts_at >= $3 and b.starts_at < $4
+                ), held as (
+                  select c.booking_id, c.occurrence_id
+                    from resources r join booking_claims c on c.tenant_id = r.tenant_id and c.claimed_id = r.id and c.active
+                   where r.tenant_id = $1 and r.user_id = $2
+                     and c.blocked_from > $3::timestamptz - interval '1 day 1 hour' and c.blocked_from < $4
+                ), staffed as (
+                  select h.booking_id as id from held h where h.booking_id is not null
+                  union
+                  select b.id from held h join bookings b on b.tenant_id = $1 and b.occurrence_id = h.occurrence_id
+                   where b.holds_seat
+                )
+                select ",
+                columns!(),
+                " from bookings b
+                 where b.tenant_id = $1 and b.id in (select id from own union select id from staffed)
+                   and b.starts_at >= $3 and b.starts_at < $4 and b.status in ('PENDING', 'CONFIRMED', 'COMPLETED')
+                 order by b.starts_at, b.id limit 1000"
+            ),
+            &[&tx.tenant(), &user, &from, &to],
+        )
+        .await?;
+    rows.iter().map(Booking::read).collect()
+}
+
 /// The bookings of each series, earliest first.
 pub async fn of_series(tx: &ScopedTx, ids: &[SeriesId]) -> Result<HashMap<SeriesId, Vec<Booking>>, DbError> {
     let rows = tx

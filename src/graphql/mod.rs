@@ -38,6 +38,7 @@ use crate::{
     billing::graphql::BillingQuery,
     bookings::graphql::{Booking, BookingMutation, BookingQuery},
     bookings::subscriptions::BookingSubscription,
+    calendars::graphql::{CalendarMutation, CalendarQuery},
     hours::graphql::{HoursMutation, HoursQuery},
     invitations::graphql::{Invitation, InvitationMutation, InvitationQuery},
     platform::graphql::{PlatformEvent, PlatformMutation, PlatformQuery, PlatformTenant},
@@ -65,6 +66,7 @@ pub struct Query(
     HoursQuery,
     BookingQuery,
     SeriesQuery,
+    CalendarQuery,
     BillingQuery,
     PlatformQuery,
 );
@@ -81,6 +83,7 @@ pub struct Mutation(
     HoursMutation,
     BookingMutation,
     SeriesMutation,
+    CalendarMutation,
     PlatformMutation,
 );
 

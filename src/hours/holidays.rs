@@ -61,9 +61,7 @@ pub fn closed_days(file: &str, from: Date, to: Date) -> Result<BTreeMap<Date, St
             }
         }
     }
-    let joined = |names: BTreeSet<String>| {
-        names.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join(", ")
-    };
+    let joined = |names: BTreeSet<String>| names.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join(", ");
     Ok(days.into_iter().map(|(day, names)| (day, joined(names))).collect())
 }
 

@@ -388,9 +388,8 @@ pub async fn import_holidays(
     queries::delete_imported(tx, owner, from, to).await?;
     queries::insert_imported(tx, owner, &days, now).await?;
     let after = queries::overrides_of(tx, owner, from, to).await?;
-    let closed = |all: &[Override]| {
-        json!(all.iter().filter(|it| it.imported).map(|it| it.day.to_string()).collect::<Vec<_>>())
-    };
+    let closed =
+        |all: &[Override]| json!(all.iter().filter(|it| it.imported).map(|it| it.day.to_string()).collect::<Vec<_>>());
     let changes = Changes::default().field("days", closed(&before), closed(&after));
     audit::record(caller, "hours.import", object_of(owner).0, object_of(owner).1, changes).await?;
     Ok(after)

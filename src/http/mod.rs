@@ -1,5 +1,6 @@
 //! The floor of HTTP: routes, limits, and GraphQL over them.
 
+mod calendars;
 mod cookies;
 mod export;
 mod graphql;
@@ -98,6 +99,7 @@ pub fn router(parts: AppParts) -> Router {
         .layer(cors);
     Router::new()
         .merge(api)
+        .route("/calendars/{name}", get(calendars::feed))
         .route("/account", get(pages::account))
         .route("/graphiql", get(pages::explorer))
         .route("/", get(pages::root))

@@ -2,7 +2,10 @@
 
 use askama::Template;
 
-use super::layout::{Content, Html, Text};
+use super::{
+    bookings::BookingNotice,
+    layout::{Content, Html, Text},
+};
 use crate::tenants::{Branding, Locale};
 
 /// Colour of a tenant that has chosen none.
@@ -21,6 +24,8 @@ pub struct Letter {
     pub branding: Branding,
     /// What it is about.
     pub subject: Subject,
+    /// An iCalendar file that goes with it.
+    pub calendar: Option<String>,
 }
 
 /// What a mail is about.
@@ -58,6 +63,8 @@ pub enum Subject {
     },
     /// Somebody registered with the e-mail of somebody who is there already.
     AlreadyRegistered,
+    /// Something became of a booking.
+    Booking(BookingNotice),
 }
 
 impl Letter {
@@ -159,6 +166,7 @@ fn english(subject: &Subject, tenant: &str) -> Content {
             None,
             ignore,
         ),
+        Subject::Booking(notice) => notice.content(Locale::En, tenant),
     }
 }
 
@@ -210,6 +218,7 @@ fn german(subject: &Subject, tenant: &str) -> Content {
             None,
             ignore,
         ),
+        Subject::Booking(notice) => notice.content(Locale::De, tenant),
     }
 }
 
@@ -261,5 +270,6 @@ fn dutch(subject: &Subject, tenant: &str) -> Content {
             None,
             ignore,
         ),
+        Subject::Booking(notice) => notice.content(Locale::Nl, tenant),
     }
 }

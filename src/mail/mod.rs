@@ -2,6 +2,8 @@
 //!
 //! What is sent, to whom and when is for others to say: see [`crate::outbox`] and [`crate::worker`].
 
+mod bookings;
+pub mod dates;
 mod layout;
 mod letters;
 
@@ -10,10 +12,11 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 use jiff::Timestamp;
 use lettre::{
     Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
-    message::{Mailbox, MultiPart, header},
+    message::{Attachment, Mailbox, MultiPart, header},
 };
 use uuid::Uuid;
 
+pub use bookings::{BookingNotice, News};
 pub use letters::{Letter, Subject};
 
 /// How long the mail server may take for one mail.
@@ -70,6 +73,11 @@ impl Mailer {
         Ok(Self { transport, sender, account_url: account_url.trim_end_matches('/').to_owned() })
     }
 
+    /// Whom mail comes from.
+    pub fn sender(&self) -> &str {
+        self.sender.as_ref()
+    }
+
     /// A link to the page that takes this token. Behind the `#`, so that no server and no referrer ever sees it.
     pub fn link(&self, action: &str, token: &str) -> String {
         format!("{}#{action}={token}", self.account_url)
@@ -108,6 +116,17 @@ impl Mailer {
         let hopeless = |error: &dyn std::fmt::Display| MailError::Hopeless(error.to_string());
         let recipient = Address::from_str(&letter.to).map_err(|error| hopeless(&error))?;
         let (html, text) = letter.render().map_err(|error| hopeless(&error))?;
+        let parts = MultiPart::alternative_plain_html(text, html);
+        let parts = match &letter.calendar {
+            None => parts,
+            // Calendar programs look for the method in the type (RFC 6047, section 2.4).
+            Some(calendar) => {
+                let kind = header::ContentType::parse("text/calendar; charset=utf-8; method=PUBLISH");
+                let kind = kind.map_err(|error| hopeless(&error))?;
+                let file = Attachment::new("booking.ics".into()).body(calendar.clone(), kind);
+                MultiPart::mixed().multipart(parts).singlepart(file)
+            }
+        };
         Message::builder()
             .message_id(Some(format!("<{id}@{}>", self.sender.domain())))
             .date(written_at.into())
@@ -116,13 +135,13 @@ impl Mailer {
             .subject(one_line(&letter.subject_line()))
             .header(AutoSubmitted)
             .header(header::MIME_VERSION_1_0)
-            .multipart(MultiPart::alternative_plain_html(text, html))
+            .multipart(parts)
             .map_err(|error| hopeless(&error))
     }
 }
 
-/// Without what could end a header's line.
-fn one_line(text: &str) -> String {
+/// Without what could end a line.
+pub fn one_line(text: &str) -> String {
     text.chars().map(|it| if it.is_control() { ' ' } else { it }).collect()
 }
 
@@ -178,6 +197,7 @@ mod tests {
                 primary_color: Some("#112233".into()),
                 accent_color: None,
             },
+            calendar: None,
             subject: Subject::PasswordReset { name: "<b>Ü</b>".into(), url: "https://acme.test/a#b=c".into() },
         }
     }

@@ -45,6 +45,30 @@ pub enum Effect {
         /// Whose.
         user: Uuid,
     },
+    /// A mail that tells its customer what became of a booking.
+    #[serde(rename = "mail.booking")]
+    MailBooking {
+        /// Which.
+        booking: Uuid,
+        /// Such as `booking.confirmed`.
+        event: String,
+        /// As it was then.
+        version: i32,
+    },
+    /// A mail that reminds its customer of a booking.
+    #[serde(rename = "mail.reminder")]
+    MailReminder {
+        /// Which.
+        booking: Uuid,
+        /// When it was to start: moved since, it has another reminder.
+        starts_at: Timestamp,
+    },
+    /// A mail that offers a time to somebody who waits for it.
+    #[serde(rename = "mail.offer")]
+    MailOffer {
+        /// The hold.
+        booking: Uuid,
+    },
     /// A mail that tells of a series of bookings.
     #[serde(rename = "mail.series")]
     MailSeries {
@@ -164,6 +188,25 @@ pub async fn enqueue_as(tx: &ScopedTx, id: Uuid, effect: &Effect, now: Timestamp
     queries::insert(tx, id, effect, now, now).await?;
     tx.wake_on_commit();
     Ok(())
+}
+
+/// Writes an effect that is not to happen before an instant, under an id that is its own.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn enqueue_as_at(
+    tx: &ScopedTx,
+    id: Uuid,
+    effect: &Effect,
+    at: Timestamp,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    queries::insert(tx, id, effect, now, at).await
+}
+
+/// An id for what follows from an effect: the same whenever it is carried out, so that what follows is there once.
+pub fn derived_id(effect: Uuid, what: &str) -> Uuid {
+    Uuid::new_v5(&effect, what.as_bytes())
 }
 
 /// Writes an effect that is not to happen before an instant.

@@ -68,6 +68,8 @@ pub struct BookingRules {
     pub max_ahead_days: i32,
     /// How many minutes before its start a customer can cancel at the latest.
     pub cancel_notice_minutes: i32,
+    /// How many minutes before its start a customer is reminded by mail; 0 is not at all.
+    pub reminder_minutes: i32,
 }
 
 /// A feature of a tenant.
@@ -140,6 +142,7 @@ impl From<super::Tenant> for Tenant {
                 min_notice_minutes: tenant.booking_rules.min_notice_minutes,
                 max_ahead_days: tenant.booking_rules.max_ahead_days,
                 cancel_notice_minutes: tenant.booking_rules.cancel_notice_minutes,
+                reminder_minutes: tenant.booking_rules.reminder_minutes,
             },
             created_at: DateTime(tenant.created_at),
         }
@@ -188,6 +191,8 @@ pub struct BookingRulesInput {
     max_ahead_days: Option<i32>,
     /// 0 to 525600.
     cancel_notice_minutes: Option<i32>,
+    /// 0 to 43200. Counts for what is booked, confirmed or moved from now on.
+    reminder_minutes: Option<i32>,
 }
 
 /// A change of the tenant. Fields that are left out stay as they are.
@@ -229,6 +234,7 @@ impl From<UpdateTenantInput> for SettingsPatch {
             min_notice_minutes: rules.as_ref().and_then(|it| it.min_notice_minutes),
             max_ahead_days: rules.as_ref().and_then(|it| it.max_ahead_days),
             cancel_notice_minutes: rules.as_ref().and_then(|it| it.cancel_notice_minutes),
+            reminder_minutes: rules.as_ref().and_then(|it| it.reminder_minutes),
         }
     }
 }

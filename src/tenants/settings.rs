@@ -20,6 +20,8 @@ pub const MAX_NAME: usize = 200;
 const MAX_URL: usize = 500;
 /// Most minutes of a notice: a year.
 const MAX_NOTICE_MINUTES: i32 = 525_600;
+/// Most minutes between a reminder and its booking: thirty days.
+const MAX_REMINDER_MINUTES: i32 = 43_200;
 /// Most days ahead: two years.
 pub const MAX_AHEAD_DAYS: i32 = 732;
 
@@ -77,11 +79,18 @@ pub struct BookingRules {
     pub max_ahead_days: i32,
     /// How long before its start one can cancel at the latest.
     pub cancel_notice_minutes: i32,
+    /// How long before its start its customer is reminded of it; 0: not at all.
+    pub reminder_minutes: i32,
 }
 
 impl Default for BookingRules {
     fn default() -> Self {
-        Self { min_notice_minutes: 0, max_ahead_days: MAX_AHEAD_DAYS, cancel_notice_minutes: 0 }
+        Self {
+            min_notice_minutes: 0,
+            max_ahead_days: MAX_AHEAD_DAYS,
+            cancel_notice_minutes: 0,
+            reminder_minutes: 1_440,
+        }
     }
 }
 
@@ -110,6 +119,8 @@ pub struct SettingsPatch {
     pub max_ahead_days: Option<i32>,
     /// See [`BookingRules`].
     pub cancel_notice_minutes: Option<i32>,
+    /// See [`BookingRules`].
+    pub reminder_minutes: Option<i32>,
 }
 
 /// Why settings stay as they are.
@@ -183,6 +194,10 @@ impl SettingsPatch {
         rules.min_notice_minutes = self.min_notice_minutes.unwrap_or(rules.min_notice_minutes);
         rules.max_ahead_days = self.max_ahead_days.unwrap_or(rules.max_ahead_days);
         rules.cancel_notice_minutes = self.cancel_notice_minutes.unwrap_or(rules.cancel_notice_minutes);
+        rules.reminder_minutes = self.reminder_minutes.unwrap_or(rules.reminder_minutes);
+        if !(0..=MAX_REMINDER_MINUTES).contains(&rules.reminder_minutes) {
+            return Err(Invalid("bookingRules.reminderMinutes", "It must be from 0 to 43200."));
+        }
         if !(0..=MAX_NOTICE_MINUTES).contains(&rules.min_notice_minutes) {
             return Err(Invalid("bookingRules.minNoticeMinutes", "It must be from 0 to 525600."));
         }
@@ -248,6 +263,7 @@ fn changes(before: &Tenant, after: &Tenant) -> Changes {
         .field("min_notice_minutes", rules(before).min_notice_minutes, rules(after).min_notice_minutes)
         .field("max_ahead_days", rules(before).max_ahead_days, rules(after).max_ahead_days)
         .field("cancel_notice_minutes", rules(before).cancel_notice_minutes, rules(after).cancel_notice_minutes)
+        .field("reminder_minutes", rules(before).reminder_minutes, rules(after).reminder_minutes)
 }
 
 #[cfg(test)]

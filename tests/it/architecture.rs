@@ -6,7 +6,7 @@ use std::{
 };
 
 /// Features in order: each may call those before it, by their `mod.rs`.
-const FEATURES: [&str; 14] = [
+const FEATURES: [&str; 16] = [
     "audit",
     "outbox",
     "idempotency",
@@ -19,6 +19,8 @@ const FEATURES: [&str; 14] = [
     "hours",
     "bookings",
     "series",
+    "calendars",
+    "notices",
     "billing",
     "platform",
 ];

@@ -346,7 +346,10 @@ async fn holidays_come_from_a_calendar_file() {
     let day = |days: i64| acme.in_days(days).to_zoned(TimeZone::get("Europe/Amsterdam").unwrap()).date();
     let file = |days: &[i64]| {
         let event = |it: &i64| {
-            format!("BEGIN:VEVENT\r\nDTSTART;VALUE=DATE:{}\r\nSUMMARY:Day {it}\r\nEND:VEVENT\r\n", day(*it).strftime("%Y%m%d"))
+            format!(
+                "BEGIN:VEVENT\r\nDTSTART;VALUE=DATE:{}\r\nSUMMARY:Day {it}\r\nEND:VEVENT\r\n",
+                day(*it).strftime("%Y%m%d")
+            )
         };
         format!("BEGIN:VCALENDAR\r\n{}END:VCALENDAR\r\n", days.iter().map(event).collect::<String>())
     };
@@ -362,7 +365,8 @@ async fn holidays_come_from_a_calendar_file() {
     let booked = acme.booking(3).await;
     let imported = import(&acme.admin, json!({ "calendar": file(&[3, 4, 5, 900]) })).await;
     let told = |answer: &Value| -> Vec<(String, bool)> {
-        let days = answer["data"]["importHolidays"]["openingOverrides"].as_array().unwrap_or_else(|| panic!("{answer}"));
+        let days =
+            answer["data"]["importHolidays"]["openingOverrides"].as_array().unwrap_or_else(|| panic!("{answer}"));
         days.iter().map(|it| (it["name"].as_str().unwrap().into(), it["imported"].as_bool().unwrap())).collect()
     };
     let expected = [("Day 3".into(), true), ("Day 4".into(), true), ("By hand".into(), false)];

@@ -20,6 +20,7 @@ mod joining;
 mod loaders;
 mod mail;
 mod migrations;
+mod notices;
 mod outages;
 mod people;
 mod platform;

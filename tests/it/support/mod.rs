@@ -125,12 +125,17 @@ pub struct Mail {
     pub subject: String,
     pub text: String,
     pub html: String,
+    /// The iCalendar file that goes with it.
+    pub calendar: Option<String>,
 }
 
 impl Mail {
     pub fn parse(raw: &[u8]) -> Self {
         let mail = mail_parser::MessageParser::default().parse(raw).unwrap();
+        use mail_parser::MimeHeaders;
+        let file = mail.attachments().find(|it| it.content_type().is_some_and(|it| it.subtype() == Some("calendar")));
         Self {
+            calendar: file.map(|it| it.text_contents().unwrap().to_owned()),
             id: mail.message_id().unwrap().to_owned(),
             to: mail.to().unwrap().first().unwrap().address().unwrap().to_owned(),
             from: mail.from().unwrap().first().unwrap().name().unwrap_or_default().to_owned(),

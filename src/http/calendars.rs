@@ -1,0 +1,46 @@
+//! Bookings for calendar programs, under secret addresses.
+
+use axum::{
+    extract::{Path, State},
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+use super::{App, RequestOrigin};
+use crate::{
+    auth::Actor,
+    calendars,
+    db::{Access, DbError, Scope},
+    graphql::{ApiError, MUTATION_COST},
+};
+
+/// `GET /calendars/{token}.ics`. Whatever is wrong with a token, the answer is the same.
+pub async fn feed(State(app): State<App>, RequestOrigin(origin): RequestOrigin, Path(name): Path<String>) -> Response {
+    let none = || (StatusCode::NOT_FOUND, "There is no such calendar.\n").into_response();
+    let token = name.strip_suffix(".ics").unwrap_or_default();
+    let Some(tenant) = calendars::tenant_of(token) else { return none() };
+    // Out of the address's budget: the token is the only proof, so there is nobody else to charge.
+    let charged = app.services.rates.charge(&Actor::Anonymous, origin.address.as_deref(), MUTATION_COST).await;
+    if let Err(ApiError::Refused { retry_after, .. }) = charged {
+        let wait = [(header::RETRY_AFTER, HeaderValue::from(retry_after.unwrap_or(1)))];
+        return (StatusCode::TOO_MANY_REQUESTS, wait, "Too fast: try again later.\n").into_response();
+    }
+    let tx = app.services.gate.tenant(Scope::authenticator(tenant), Access::Read);
+    let found = calendars::feed(&tx, token, app.services.clock.now()).await;
+    tx.end_read();
+    match found {
+        Ok(Some(file)) => {
+            let headers = [
+                (header::CONTENT_TYPE, "text/calendar; charset=utf-8"),
+                (header::CACHE_CONTROL, "private, max-age=300"),
+                (header::CONTENT_DISPOSITION, "inline; filename=\"bookings.ics\""),
+            ];
+            (headers, file).into_response()
+        }
+        Ok(None) | Err(DbError::TenantNotHere) => none(),
+        Err(error) => {
+            tracing::error!(%error, "a calendar cannot be read");
+            (StatusCode::SERVICE_UNAVAILABLE, "The service is busy. Try again shortly.\n").into_response()
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! What customers hear of their bookings: mails with a calendar file, reminders, and a feed for their calendar program.
+
+use axum::{body::Body, http::Request};
+use jiff::{SignedDuration, tz::TimeZone};
+use serde_json::{Value, json};
+
+use crate::support::{Person, TestApp, TestTenant, code};
+
+/// A line of a calendar file, unfolded.
+fn line<'a>(file: &'a str, name: &str) -> Vec<&'a str> {
+    file.split("\r\n").filter_map(|it| it.strip_prefix(name)).collect()
+}
+
+async fn update(acme: &TestTenant, input: Value) {
+    let query = "mutation($input: UpdateTenantInput!) { updateTenant(input: $input) { userErrors { code field } } }";
+    assert_eq!(code(&acme.admin.run_with(query, json!({ "input": input })).await), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_booking_is_told_of_by_mail_from_its_making_to_its_end() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let anna = acme.admin.create_resource("STAFF", "Anna").await;
+    assert_eq!(code(&acme.admin.link(&acme.service, &[(&anna, 0)]).await), "");
+    let booking = acme.booking(3).await;
+    let mail = app.mail_to(&acme.user.email).await;
+    assert_eq!(mail.subject, "Your booking is confirmed: Haircut at ACME");
+    let day = acme.in_days(3).to_zoned(TimeZone::get("Europe/Amsterdam").unwrap());
+    assert!(mail.text.contains(&day.strftime("%-d %B %Y, %H:%M").to_string()), "{}", mail.text);
+    assert!(mail.text.contains("With: Anna") && mail.html.contains("Anna"), "{}", mail.text);
+    let file = mail.calendar.unwrap();
+    assert_eq!(line(&file, "UID:"), [format!("{booking}@tenantry")]);
+    assert_eq!(line(&file, "DTSTART:"), [acme.in_days(3).strftime("%Y%m%dT%H%M%SZ").to_string()]);
+    assert_eq!(
+        (line(&file, "STATUS:"), line(&file, "SEQUENCE:"), line(&file, "METHOD:")),
+        (vec!["CONFIRMED"], vec!["1"], vec!["PUBLISH"])
+    );
+    assert!(app.mails().await.is_empty(), "once");
+    // Moved, in the language of the tenant.
+    update(&acme, json!({ "locale": "DE" })).await;
+    assert_eq!(code(&acme.user.reschedule(&booking, acme.in_days(4)).await), "");
+    let mail = app.mail_to(&acme.user.email).await;
+    assert_eq!(mail.subject, "Ihre Buchung wurde verlegt: Haircut bei ACME");
+    assert_eq!(line(mail.calendar.as_ref().unwrap(), "SEQUENCE:"), ["2"]);
+    // Cancelled by staff, who say why; the file takes it out of the calendar.
+    let cancel = json!({ "id": booking, "status": "CANCELLED", "reason": "Anna ist krank" });
+    assert_eq!(code(&acme.staff.set_status(cancel).await), "");
+    let mail = app.mail_to(&acme.user.email).await;
+    assert!(mail.text.contains("Anna ist krank") && !mail.text.contains("Mit:"), "{}", mail.text);
+    let file = mail.calendar.unwrap();
+    assert_eq!((line(&file, "STATUS:"), line(&file, "SEQUENCE:")), (vec!["CANCELLED"], vec!["3"]));
+    // What waits for staff is told to wait, and then that it is rejected.
+    update(&acme, json!({ "locale": "NL" })).await;
+    let careful = acme.admin.create_service(json!({ "name": "Careful", "requiresConfirmation": true })).await;
+    let waiting = acme.user.book(&careful, acme.in_days(5)).await;
+    let mail = app.mail_to(&acme.user.email).await;
+    assert_eq!(mail.subject, "We hebben uw boeking: Careful bij ACME");
+    assert_eq!(line(mail.calendar.as_ref().unwrap(), "STATUS:"), ["TENTATIVE"]);
+    let id = &waiting["data"]["createBooking"]["booking"]["id"];
+    assert_eq!(code(&acme.staff.set_status(json!({ "id": id, "status": "REJECTED" })).await), "");
+    assert!(app.mail_to(&acme.user.email).await.subject.starts_with("Uw boeking kan niet"));
+    // What was overtaken is not told: the last word alone arrives.
+    let quick = acme.user.book(&acme.service, acme.in_days(6)).await;
+    let id = quick["data"]["createBooking"]["booking"]["id"].clone();
+    assert_eq!(code(&acme.user.set_status(json!({ "id": id, "status": "CANCELLED" })).await), "");
+    assert!(app.mail_to(&acme.user.email).await.subject.starts_with("Uw boeking is geannuleerd"));
+    // A hold is nobody's business, and nobody writes to whoever is gone.
+    let hold = "mutation($s: ID!, $at: DateTime!) { holdSlot(input: { serviceId: $s, startsAt: $at }) { userErrors { code } } }";
+    assert_eq!(
+        code(&acme.user.run_with(hold, json!({ "s": acme.service, "at": acme.in_days(7).to_string() })).await),
+        ""
+    );
+    assert!(app.mails().await.is_empty());
+    acme.booking(8).await;
+    app.by_hand(&format!("update shared.users set status = 'DEACTIVATED' where id = '{}'", acme.user.id.0)).await;
+    assert!(app.mails().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn customers_are_reminded_of_what_still_stands() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let reminders = async || -> Vec<String> {
+        let mails = app.mails().await;
+        mails.into_iter().filter(|it| it.subject.starts_with("Your booking is soon")).map(|it| it.to).collect()
+    };
+    let (stays, moves, ends) = (acme.booking(3).await, acme.booking(4).await, acme.booking(5).await);
+    app.mails().await;
+    // A day before, unless said.
+    app.clock.advance(SignedDuration::from_hours(2 * 24 - 1));
+    assert!(reminders().await.is_empty(), "not yet");
+    app.clock.advance(SignedDuration::from_hours(1));
+    assert_eq!(reminders().await, [acme.user.email.as_str()]);
+    assert!(reminders().await.is_empty(), "{stays} once");
+    // What was moved is told of before its new time alone, what was called off not at all.
+    let in_days = |days: i64| app.clock.now() + SignedDuration::from_hours(24 * days);
+    assert_eq!(code(&acme.user.reschedule(&moves, in_days(10)).await), "");
+    assert_eq!(code(&acme.user.set_status(json!({ "id": ends, "status": "CANCELLED" })).await), "");
+    app.mails().await;
+    app.clock.advance(SignedDuration::from_hours(5 * 24));
+    assert!(reminders().await.is_empty());
+    app.clock.advance(SignedDuration::from_hours(4 * 24));
+    assert_eq!(reminders().await, [acme.user.email.as_str()]);
+    // As the tenant says; and whoever books later than that needs none.
+    update(&acme, json!({ "bookingRules": { "reminderMinutes": 120 } })).await;
+    assert_eq!(code(&acme.user.book(&acme.service, app.clock.now() + SignedDuration::from_hours(1)).await), "");
+    assert_eq!(code(&acme.other.book(&acme.service, app.clock.now() + SignedDuration::from_hours(6)).await), "");
+    app.mails().await;
+    app.clock.advance(SignedDuration::from_hours(4));
+    assert_eq!(reminders().await, [acme.other.email.as_str()]);
+    update(&acme, json!({ "bookingRules": { "reminderMinutes": 0 } })).await;
+    assert_eq!(code(&acme.user.book(&acme.service, in_days(3)).await), "");
+    app.clock.advance(SignedDuration::from_hours(3 * 24));
+    assert!(reminders().await.is_empty());
+    let bad = acme.admin.run("mutation { updateTenant(input: { bookingRules: { reminderMinutes: 43201 } }) { userErrors { code field } } }").await;
+    assert_eq!(bad["data"]["updateTenant"]["userErrors"][0]["field"], json!(["bookingRules", "reminderMinutes"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_series_is_told_of_by_one_mail() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let first = acme.in_days(7).to_zoned(TimeZone::get("Europe/Amsterdam").unwrap()).date();
+    let made = acme
+        .user
+        .run_with(
+            "mutation($s: ID!, $day: Date!) { createBookingSeries(input: { serviceId: $s, frequency: WEEKLY, firstDay: $day, time: \"10:00\", count: 4 }) { series { id bookings { id } } userErrors { code } } }",
+            json!({ "s": acme.service, "day": first.to_string() }),
+        )
+        .await;
+    let series = &made["data"]["createBookingSeries"]["series"];
+    let mail = app.mail_to(&acme.user.email).await;
+    assert_eq!(mail.subject, "Your bookings: Haircut at ACME");
+    assert_eq!(line(mail.calendar.as_ref().unwrap(), "UID:").len(), 4);
+    let cancel = "mutation($id: ID!, $b: ID!) { cancelBookingSeries(input: { id: $id, scope: FOLLOWING, bookingId: $b }) { userErrors { code } } }";
+    let ids = json!({ "id": series["id"], "b": series["bookings"][2]["id"] });
+    assert_eq!(code(&acme.user.run_with(cancel, ids).await), "");
+    let mail = app.mail_to(&acme.user.email).await;
+    assert_eq!(mail.subject, "Bookings were cancelled: Haircut at ACME");
+    assert_eq!(line(mail.calendar.as_ref().unwrap(), "STATUS:"), ["CANCELLED", "CANCELLED"]);
+}
+
+async fn rotate(person: &Person) -> String {
+    let answer =
+        person.run("mutation { rotateCalendarFeed { path calendarFeed { createdAt } userErrors { code } } }").await;
+    answer["data"]["rotateCalendarFeed"]["path"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+}
+
+async fn read(app: &TestApp, path: &str) -> (u16, String) {
+    let (response, body) = app.send(Request::get(path).body(Body::empty()).unwrap()).await;
+    (response.status().as_u16(), String::from_utf8(body).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_shows_its_users_bookings_and_nobody_elses() {
+    let app = TestApp::start().await;
+    let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
+    let anna = acme.admin.create_resource("STAFF", "Anna").await;
+    let stands_for =
+        "mutation($id: ID!, $user: ID!) { updateResource(input: { id: $id, userId: $user }) { userErrors { code } } }";
+    assert_eq!(
+        code(&acme.admin.run_with(stands_for, json!({ "id": anna, "user": acme.staff.id.to_string() })).await),
+        ""
+    );
+    let massage = acme.admin.create_service(json!({ "name": "Massage; \"deep\"" })).await;
+    assert_eq!(code(&acme.admin.link(&massage, &[(&anna, 0)]).await), "");
+    let own = acme.booking(3).await;
+    let with_anna = acme.other.book(&massage, acme.in_days(4)).await["data"]["createBooking"]["booking"]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    globex.booking(3).await;
+    let uids = |file: &str| {
+        line(file, "UID:").iter().map(|it| it.trim_end_matches("@tenantry").to_owned()).collect::<Vec<_>>()
+    };
+    let path = rotate(&acme.user).await;
+    let (response, body) = app.send(Request::get(&path).body(Body::empty()).unwrap()).await;
+    assert_eq!(response.headers()["content-type"], "text/calendar; charset=utf-8");
+    assert_eq!(response.headers()["cache-control"], "private, max-age=300");
+    let file = String::from_utf8(body).unwrap();
+    assert_eq!((uids(&file), line(&file, "SUMMARY:")), (vec![own.clone()], vec!["Haircut\\, ACME"]));
+    // Whoever is the staff of a booking has it in his, with the customer's name.
+    let staffs = rotate(&acme.staff).await;
+    let file = read(&app, &staffs).await.1;
+    assert_eq!(uids(&file), std::slice::from_ref(&with_anna));
+    assert_eq!(line(&file, "SUMMARY:"), ["Massage\\; \"deep\": other of acme"]);
+    // What was called off leaves it, and so does what is long over.
+    assert_eq!(code(&acme.user.set_status(json!({ "id": own, "status": "CANCELLED" })).await), "");
+    assert!(uids(&read(&app, &path).await.1).is_empty());
+    // A new address puts the one before out of force, and so does taking it away, deactivation and suspension.
+    let newer = rotate(&acme.user).await;
+    assert_eq!((read(&app, &path).await.0, read(&app, &newer).await.0), (404, 200));
+    let seen = acme.user.run("{ calendarFeed { createdAt } }").await;
+    assert_eq!(seen["data"]["calendarFeed"]["createdAt"], app.clock.now().to_string());
+    let deleted = acme.user.run("mutation { deleteCalendarFeed { deleted } }").await;
+    assert_eq!(deleted["data"]["deleteCalendarFeed"]["deleted"], true);
+    assert_eq!(acme.user.run("{ calendarFeed { createdAt } }").await["data"]["calendarFeed"], Value::Null);
+    app.by_hand(&format!("update shared.users set status = 'DEACTIVATED' where id = '{}'", acme.staff.id.0)).await;
+    let others = rotate(&globex.user).await;
+    app.by_hand(&format!("update shared.tenant_state set state = 'SUSPENDED' where tenant_id = '{}'", globex.id.0))
+        .await;
+    // Whatever is wrong, the answer is the same.
+    let garbage = [
+        "/calendars/x.ics".to_owned(),
+        "/calendars/tnc_.ics".into(),
+        newer.replace(".ics", ""),
+        path.replace("tnc_", "tnl_"),
+    ];
+    let mut answers: Vec<(u16, String)> = Vec::new();
+    for gone in [path, newer, staffs, others].iter().chain(&garbage) {
+        answers.push(read(&app, gone).await);
+    }
+    answers.dedup();
+    assert_eq!(answers, [(404, "There is no such calendar.\n".to_owned())]);
+    assert_eq!(app.truth("select count(*) from shared.calendar_feeds where token_hash is null").await, ["0"]);
+}
+
+/// Wall 2 alone: who may go on as whom, by SQL of one's own.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_goes_on_as_somebody_else() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let path = rotate(&acme.admin).await;
+    let token = path.trim_start_matches("/calendars/").trim_end_matches(".ics").to_owned();
+    let hash: Vec<u8> = {
+        let hex = app.truth("select encode(token_hash, 'hex') from shared.calendar_feeds").await[0].clone();
+        (0..32).map(|it| u8::from_str_radix(&hex[2 * it..2 * it + 2], 16).unwrap()).collect()
+    };
+    assert!(
+        !app.truth("select * from shared.calendar_feeds").await[0].contains(&token[5..20]),
+        "only its hash is kept"
+    );
+    let client = app.database.connect("tenantry_app").await;
+    client.batch_execute("begin; set local search_path = shared").await.unwrap();
+    client
+        .query("select enter($1, $2, 'USER', $3, true)", &[&acme.id, &acme.user.id, &acme.user.viewer.session])
+        .await
+        .unwrap();
+    let became = client.query_one("select enter_feed($1, $2)", &[&acme.id, &hash]).await.unwrap();
+    assert_eq!(
+        became.get::<_, Option<uuid::Uuid>>(0),
+        None,
+        "a customer who knows the hash of an administrator's feed"
+    );
+    let role = client.query_one("select current_setting('app.role')", &[]).await.unwrap();
+    assert_eq!(role.get::<_, &str>(0), "USER");
+}
