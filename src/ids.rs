@@ -71,6 +71,8 @@ id_type!(/// A booking.
     BookingId, "bkg");
 id_type!(/// Bookings that were made together.
     SeriesId, "ser");
+id_type!(/// Somebody's place on the waitlist.
+    WaitlistEntryId, "wle");
 id_type!(/// An invitation to join a tenant.
     InvitationId, "inv");
 id_type!(/// A platform administrator.

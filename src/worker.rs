@@ -28,7 +28,7 @@ use crate::{
     mail::{Letter, MailError, Mailer},
     notices::{self, Happened},
     outbox::{self, Effect, Taken},
-    platform, telemetry,
+    platform, telemetry, waitlist,
 };
 
 /// How often everything is looked through for work that nobody rang for: of another process, or due by now.
@@ -244,6 +244,11 @@ impl Worker {
             if let Err(error) = expired.await {
                 tracing::warn!(%error, tenant.id = %tenant, "what was held for too long cannot be let go");
             }
+            // Time is freed by more than bookings that end: by longer hours, or one more seat.
+            let now = self.clock.now();
+            if let Err(error) = self.offer(tenant, now, now + bookings::MAX_AHEAD, now).await {
+                tracing::warn!(%error, tenant.id = %tenant, "what is free cannot be offered to those who wait");
+            }
         }
     }
 
@@ -370,7 +375,7 @@ impl Worker {
                 notices::follow(&tx, &happened, now).await?;
                 Ok(tx.commit().await?)
             }
-            Effect::OfferFreedTime { .. } => Ok(()),
+            Effect::OfferFreedTime { from, to } => Ok(self.offer(tenant, *from, *to, now).await?),
             mail @ (Effect::MailBooking { .. }
             | Effect::MailReminder { .. }
             | Effect::MailOffer { .. }
@@ -389,6 +394,16 @@ impl Worker {
                 self.send(taken, letter).await
             }
         }
+    }
+
+    async fn offer(&self, tenant: TenantId, from: Timestamp, to: Timestamp, now: Timestamp) -> Result<(), DbError> {
+        let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
+        let offers = Box::pin(waitlist::offer(&tx, from, to, now)).await?;
+        tx.commit().await?;
+        if offers > 0 {
+            tracing::debug!(tenant.id = %tenant, offers, "freed time was offered");
+        }
+        Ok(())
     }
 
     async fn send(&self, taken: &Taken, letter: Option<Letter>) -> Result<(), Failure> {

@@ -102,12 +102,8 @@ impl Picture {
         Ok(Self { ground, held, classes })
     }
 
-    /// Of a booking that starts then: whoever joins a class comes for as long as those who are there.
     fn slot_at(&self, starts_at: Timestamp) -> Slot {
-        match self.class_at(starts_at) {
-            Some(class) => Slot::lasting(&self.ground.service, starts_at, class.ends_at.duration_since(starts_at)),
-            None => Slot::of(&self.ground.service, starts_at),
-        }
+        self.ground.slot_at(starts_at, self.class_at(starts_at))
     }
 
     fn class_at(&self, starts_at: Timestamp) -> Option<&Class> {
@@ -240,17 +236,21 @@ pub async fn availability(
 /// What stands in the way of a customer's booking at a time; `None` where nothing does.
 ///
 /// # Errors
-/// `ServiceNotFound`, or a statement failed.
+/// `ServiceNotFound`, `ResourceNotFound` where the resource cannot serve it, or a statement failed.
 pub async fn obstacle(
     caller: &Caller<'_>,
     service: ServiceId,
     starts_at: Timestamp,
+    resource: Option<ResourceId>,
 ) -> Result<Option<Obstacle>, BookingError> {
     let now = caller.clock.now();
     // Far from any hours or claims there is nothing to look for.
     let around = starts_at.clamp(now - REACH, now + MAX_AHEAD + REACH);
     let picture = Box::pin(Picture::look(caller, service, around, around)).await?;
     let ground = &picture.ground;
+    if resource.is_some_and(|wanted| !ground.links.iter().any(|it| it.resource == wanted)) {
+        return Err(BookingError::ResourceNotFound);
+    }
     if !ground.service.active {
         return Ok(Some(Obstacle::Inactive));
     }
@@ -273,14 +273,14 @@ pub async fn obstacle(
         Err(other) => return Err(other),
     }
     let serves = |it: ResourceId| ground.serves(false, it, &slot);
-    let room = |blocked| picture.room(starts_at, blocked, None, serves).1;
+    let room = |blocked| picture.room(starts_at, blocked, resource, serves).1;
     if room((slot.blocked_from, slot.blocked_to)) > 0 {
         return Ok(None);
     }
     let links = &ground.links;
     let has_active = |it: &Link| links.iter().any(|other| other.kind == it.kind && other.active);
     let has_seats = links.is_empty() && ground.service.capacity > 1;
-    Ok(Some(if picture.class_at(starts_at).is_some() {
+    Ok(Some(if picture.class_at(starts_at).is_some_and(|it| it.seats_free == 0) {
         Obstacle::Seats
     } else if !links.iter().all(has_active) {
         Obstacle::Inactive

@@ -75,9 +75,7 @@ pub async fn move_to(
     let links = usable_links(ground)?;
     let before = queries::resources_of(tx, &[booking.id]).await?.remove(&booking.id).unwrap_or_default();
     let_go(tx, booking.id).await?;
-    if ground.is_class()
-        && let Some(class) = classes::at(tx, ground, slot.starts_at, now).await?
-    {
+    if let Some(class) = ground.class_at(tx, slot.starts_at, now).await? {
         return classes::join(tx, booking, &class, None).await;
     }
     take_among(tx, booking, ground, slot, now, |free, link| {

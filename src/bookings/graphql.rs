@@ -517,9 +517,11 @@ impl BookingQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "Which service.")] service_id: ID,
         #[graphql(desc = "When it would start.")] starts_at: DateTime,
+        #[graphql(desc = "Only with this resource.")] resource_id: Option<ID>,
     ) -> Result<Option<Obstacle>, ApiError> {
         let service = parse_id(&service_id, "serviceId")?;
-        let found = super::obstacle(&ctx.work()?.caller(), service, starts_at.0).await;
+        let resource = resource_id.map(|id| parse_id(&id, "resourceId")).transpose()?;
+        let found = super::obstacle(&ctx.work()?.caller(), service, starts_at.0, resource).await;
         Ok(found.map_err(|error| ApiError::from(Meaning::from(error)))?.map(Into::into))
     }
 

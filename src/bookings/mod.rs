@@ -17,6 +17,7 @@ use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 use uuid::Uuid;
 
 pub use availability::{FreeSlot, Obstacle, availability, obstacle};
+use classes::Class;
 pub use events::BookingEvent;
 use slots::{Ground, Slot, is_staff, refuse_out_of_reach};
 pub use status::BookingStatus;
@@ -380,52 +381,26 @@ impl Order {
         starts_at: Timestamp,
         held_until: Option<Timestamp>,
     ) -> Result<Booking, BookingError> {
-        let (tx, now, ground) = (caller.tx, caller.clock.now(), &self.ground);
+        let (tx, now, ground, is_staff) = (caller.tx, caller.clock.now(), &self.ground, is_staff(caller));
         refuse_out_of_reach(starts_at, now)?;
-        let mut slot = Slot::of(&ground.service, starts_at);
-        let class = if ground.is_class() { classes::at(tx, ground, starts_at, now).await? } else { None };
-        if let Some(class) = &class {
-            // Whoever joins comes for as long as those who are there.
-            slot = Slot::lasting(&ground.service, starts_at, class.ends_at.duration_since(starts_at));
-        }
-        ground.validate_slot(is_staff(caller), &slot, now)?;
+        let status = match held_until {
+            Some(_) => BookingStatus::Held,
+            None if ground.service.requires_confirmation => BookingStatus::Pending,
+            None => BookingStatus::Confirmed,
+        };
+        let class = ground.class_at(tx, starts_at, now).await?;
+        let slot = ground.slot_at(starts_at, class.as_ref());
+        ground.validate_slot(is_staff, &slot, now)?;
         // A hold counts when it is taken up.
         if held_until.is_none() {
             count(tx, &ground.tenant, now).await?;
         }
         let booking = Booking {
-            id: BookingId::generate(now),
-            service: ground.service.id,
-            customer: self.customer,
-            starts_at: slot.starts_at,
-            ends_at: slot.ends_at,
-            time_zone: ground.tenant.time_zone.clone(),
-            status: match held_until {
-                Some(_) => BookingStatus::Held,
-                None if ground.service.requires_confirmation => BookingStatus::Pending,
-                None => BookingStatus::Confirmed,
-            },
-            price: ground.service.price,
             notes: self.notes.clone(),
-            version: 1,
-            created_at: now,
-            held_until,
             series: self.series,
+            ..ground.booking(self.customer, &slot, status, held_until, now)
         };
-        match queries::insert(tx, &booking).await {
-            Ok(true) => {}
-            Ok(false) => return Err(BookingError::ServiceNotFound), // Deleted or switched off since it was read.
-            Err(error) if error.violates("bookings_tenant_id_service_id_fkey") => {
-                return Err(BookingError::ServiceNotFound);
-            }
-            Err(error) => return Err(error.into()),
-        }
-        let serves = |resource: ResourceId| ground.serves(is_staff(caller), resource, &slot);
-        let wanted = self.resource;
-        match class {
-            Some(class) => classes::join(tx, &booking, &class, wanted).await?,
-            None => Box::pin(claims::take(tx, &booking, ground, &slot, wanted, now, serves)).await?,
-        }
+        Box::pin(take(tx, ground, &booking, &slot, class, self.resource, is_staff)).await?;
         let first_step = Transition::new(None, booking.status, caller, None, now);
         let facts = Changes::default()
             .field("status", serde_json::Value::Null, booking.status.as_str())
@@ -438,6 +413,55 @@ impl Order {
         write_step(caller, &booking, &first_step, action, facts, telling).await?;
         Ok(booking)
     }
+}
+
+/// Writes a new booking, and takes what it needs.
+async fn take(
+    tx: &ScopedTx,
+    ground: &Ground,
+    booking: &Booking,
+    slot: &Slot,
+    class: Option<Class>,
+    wanted: Option<ResourceId>,
+    is_staff: bool,
+) -> Result<(), BookingError> {
+    match queries::insert(tx, booking).await {
+        Ok(true) => {}
+        Ok(false) => return Err(BookingError::ServiceNotFound), // Deleted or switched off since it was read.
+        Err(error) if error.violates("bookings_tenant_id_service_id_fkey") => {
+            return Err(BookingError::ServiceNotFound);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let serves = |resource: ResourceId| ground.serves(is_staff, resource, slot);
+    match class {
+        Some(class) => classes::join(tx, booking, &class, wanted).await,
+        None => Box::pin(claims::take(tx, booking, ground, slot, wanted, booking.created_at, serves)).await,
+    }
+}
+
+/// Holds a time for a customer who waits for it, by the rules that bind customers. For background work.
+///
+/// # Errors
+/// See [`BookingError`]: some of it may be written then, for the caller to undo.
+pub async fn offer(tx: &ScopedTx, new: NewBooking, until: Timestamp, now: Timestamp) -> Result<Booking, BookingError> {
+    refuse_out_of_reach(new.starts_at, now)?;
+    let (locked, ground) =
+        futures_util::join!(tenants::lock_calendar(tx), Ground::read(tx, new.service, new.starts_at));
+    locked?;
+    let ground = ground?.bookable()?;
+    let customer = new.customer.ok_or(BookingError::CustomerNotFound)?;
+    let known = users::by_ids(tx, &[customer]).await?.remove(&customer);
+    known.filter(|it| it.status == UserStatus::Active).ok_or(BookingError::CustomerNotFound)?;
+    let class = ground.class_at(tx, new.starts_at, now).await?;
+    let slot = ground.slot_at(new.starts_at, class.as_ref());
+    ground.validate_slot(false, &slot, now)?;
+    let booking = ground.booking(customer, &slot, BookingStatus::Held, Some(until.min(slot.starts_at)), now);
+    Box::pin(take(tx, &ground, &booking, &slot, class, new.resource, false)).await?;
+    let step = Transition { from: None, to: booking.status, actor: None, reason: None, at: now, moved: None };
+    queries::insert_transition(tx, &booking, &step).await?;
+    tx.announce(booking.change());
+    Ok(booking)
 }
 
 /// Who else is to hear of a step of a booking.

@@ -2,12 +2,15 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{BookingError, MAX_AHEAD};
+use super::{
+    Booking, BookingError, BookingStatus, MAX_AHEAD,
+    classes::{self, Class},
+};
 use crate::{
     auth::{Caller, Role},
     db::ScopedTx,
     hours::{self, Hours, Open, Owner},
-    ids::{ResourceId, ServiceId},
+    ids::{BookingId, ResourceId, ServiceId, UserId},
     services::{self, EffectiveRules, Link, Service},
     tenants::{self, Tenant},
 };
@@ -93,6 +96,53 @@ impl Ground {
     /// Whether those who book the same start share who and what it takes.
     pub fn is_class(&self) -> bool {
         self.service.capacity > 1 && !self.links.is_empty()
+    }
+
+    /// The class that stands at a time; `None` also where the service has no classes.
+    ///
+    /// # Errors
+    /// When a statement fails.
+    pub async fn class_at(
+        &self,
+        tx: &ScopedTx,
+        starts_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<Class>, BookingError> {
+        if self.is_class() { classes::at(tx, self, starts_at, now).await } else { Ok(None) }
+    }
+
+    /// Of a booking that starts then: whoever joins a class comes for as long as those who are there.
+    pub fn slot_at(&self, starts_at: Timestamp, class: Option<&Class>) -> Slot {
+        match class {
+            Some(class) => Slot::lasting(&self.service, starts_at, class.ends_at.duration_since(starts_at)),
+            None => Slot::of(&self.service, starts_at),
+        }
+    }
+
+    /// A new booking of it.
+    pub fn booking(
+        &self,
+        customer: UserId,
+        slot: &Slot,
+        status: BookingStatus,
+        held_until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Booking {
+        Booking {
+            id: BookingId::generate(now),
+            service: self.service.id,
+            customer,
+            starts_at: slot.starts_at,
+            ends_at: slot.ends_at,
+            time_zone: self.tenant.time_zone.clone(),
+            status,
+            price: self.service.price,
+            notes: None,
+            version: 1,
+            created_at: now,
+            held_until,
+            series: None,
+        }
     }
 
     /// Whether the rules of the service and its tenant allow a booking at this time: what everything asks that makes or

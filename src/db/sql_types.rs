@@ -5,6 +5,7 @@ use postgres_types::{IsNull, ToSql, Type, to_sql_checked};
 use crate::{
     ids::{
         AdministratorId, BookingId, InvitationId, PlanId, ResourceId, SeriesId, ServiceId, SessionId, TenantId, UserId,
+        WaitlistEntryId,
     },
     money::Currency,
 };
@@ -34,6 +35,7 @@ macro_rules! as_uuid {
 
 as_uuid!(
     SeriesId,
+    WaitlistEntryId,
     AdministratorId,
     InvitationId,
     TenantId,

@@ -48,6 +48,7 @@ use crate::{
     tenants::graphql::{TenantMutation, TenantQuery},
     users::graphql::{User, UserMutation, UserQuery},
     users::subscriptions::UserSubscription,
+    waitlist::graphql::{WaitlistEntry, WaitlistMutation, WaitlistQuery},
 };
 use mutation_root::InSavepoints;
 use node::NodeQuery;
@@ -66,6 +67,7 @@ pub struct Query(
     HoursQuery,
     BookingQuery,
     SeriesQuery,
+    WaitlistQuery,
     CalendarQuery,
     BillingQuery,
     PlatformQuery,
@@ -83,6 +85,7 @@ pub struct Mutation(
     HoursMutation,
     BookingMutation,
     SeriesMutation,
+    WaitlistMutation,
     CalendarMutation,
     PlatformMutation,
 );
@@ -124,7 +127,8 @@ pub fn schema(limits: Limits, introspects: bool) -> ApiSchema {
         .override_output_type_description::<Connection<Cursor, PlatformTenant>>("A page of tenants.")
         .override_output_type_description::<Connection<Cursor, Resource>>("A page of resources.")
         .override_output_type_description::<Connection<Cursor, Service>>("A page of services.")
-        .override_output_type_description::<Connection<Cursor, User>>("A page of users.");
+        .override_output_type_description::<Connection<Cursor, User>>("A page of users.")
+        .override_output_type_description::<Connection<Cursor, WaitlistEntry>>("A page of the waitlist.");
     if introspects { builder.finish() } else { builder.disable_introspection().finish() }
 }
 

@@ -5,12 +5,13 @@ use async_graphql::{Context, ID, Interface, Object};
 use super::{ApiError, ContextExt, STATEMENT_COST};
 use crate::{
     bookings::graphql::Booking,
-    ids::{BookingId, ResourceId, SeriesId, ServiceId, TenantId, UserId},
+    ids::{BookingId, ResourceId, SeriesId, ServiceId, TenantId, UserId, WaitlistEntryId},
     resources::graphql::Resource,
     series::graphql::BookingSeries,
     services::graphql::Service,
     tenants::graphql::Tenant,
     users::graphql::User,
+    waitlist::graphql::WaitlistEntry,
 };
 
 /// Most ids of one `nodes`.
@@ -33,6 +34,8 @@ pub enum Node {
     Booking(Booking),
     /// Bookings that were made together.
     BookingSeries(BookingSeries),
+    /// Somebody's place on the waitlist.
+    WaitlistEntry(WaitlistEntry),
 }
 
 /// Queries for any object.
@@ -68,6 +71,8 @@ async fn find(ctx: &Context<'_>, id: &ID, argument: &'static str) -> Result<Opti
         Ok(crate::bookings::graphql::find(ctx, id).await?.map(Node::Booking))
     } else if let Ok(id) = id.parse::<SeriesId>() {
         Ok(crate::series::graphql::find(ctx, id).await?.map(Node::BookingSeries))
+    } else if let Ok(id) = id.parse::<WaitlistEntryId>() {
+        Ok(crate::waitlist::graphql::find(ctx, id).await?.map(Node::WaitlistEntry))
     } else if let Ok(id) = id.parse::<ResourceId>() {
         Ok(crate::resources::graphql::find(ctx, id).await?.map(Node::Resource))
     } else if let Ok(id) = id.parse::<ServiceId>() {
@@ -79,7 +84,7 @@ async fn find(ctx: &Context<'_>, id: &ID, argument: &'static str) -> Result<Opti
     } else {
         Err(ApiError::bad_input(
             argument,
-            "must be an id of a tenant, user, resource, service, booking or series of bookings",
+            "must be an id of a tenant, user, resource, service, booking, series of bookings or place on the waitlist",
         ))
     }
 }

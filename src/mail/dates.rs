@@ -67,6 +67,12 @@ pub fn time(locale: Locale, from: Timestamp, to: Timestamp, zone: &TimeZone) -> 
     format!("{}, {}–{until}{hour} ({zone})", day(locale, &from), clock(&from))
 }
 
+/// On a zone's clock, such as `Monday, 7 December 2026, 10:00`.
+pub fn instant(locale: Locale, at: Timestamp, zone: &TimeZone) -> String {
+    let at = at.to_zoned(zone.clone());
+    format!("{}, {}", day(locale, &at), clock(&at))
+}
+
 fn clock(at: &Zoned) -> String {
     at.strftime("%H:%M").to_string()
 }

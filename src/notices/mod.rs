@@ -136,7 +136,7 @@ async fn write(
         _ => None,
     };
     let time = |it: &Booking| dates::time(tenant.locale, it.starts_at, it.ends_at, &it.time_zone);
-    let until = until.map(|it| it.to_zoned(first.time_zone.clone()).strftime("%Y-%m-%d %H:%M").to_string());
+    let until = until.map(|it| dates::instant(tenant.locale, it, &first.time_zone));
     let notice = BookingNotice {
         news,
         name: customer.name,

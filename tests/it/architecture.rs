@@ -6,7 +6,7 @@ use std::{
 };
 
 /// Features in order: each may call those before it, by their `mod.rs`.
-const FEATURES: [&str; 16] = [
+const FEATURES: [&str; 17] = [
     "audit",
     "outbox",
     "idempotency",
@@ -19,6 +19,7 @@ const FEATURES: [&str; 16] = [
     "hours",
     "bookings",
     "series",
+    "waitlist",
     "calendars",
     "notices",
     "billing",

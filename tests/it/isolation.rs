@@ -189,6 +189,8 @@ const EVERYTHING_OF_GLOBEX: &str = "
     select 'link', to_jsonb(t)::text from shared.service_resources t where tenant_id = '$1' union all
     select 'schedule', to_jsonb(t)::text from shared.opening_schedules t where tenant_id = '$1' union all
     select 'override', to_jsonb(t)::text from shared.opening_overrides t where tenant_id = '$1' union all
+    select 'waitlist', to_jsonb(t)::text from shared.waitlist_entries t where tenant_id = '$1' union all
+    select 'feed', to_jsonb(t)::text from shared.calendar_feeds t where tenant_id = '$1' union all
     select 'series', to_jsonb(t)::text from shared.booking_series t where tenant_id = '$1' union all
     select 'occurrence', to_jsonb(t)::text from shared.occurrences t where tenant_id = '$1' union all
     select 'transition', to_jsonb(t)::text from shared.booking_transitions t where tenant_id = '$1' union all
@@ -211,12 +213,21 @@ async fn ids(tenant: &TestTenant) -> Ids {
         .run_with(
             "mutation($s: ID!, $day: Date!) {
                 createBookingSeries(input: { serviceId: $s, frequency: WEEKLY, firstDay: $day, time: \"10:00\", count: 3 }) {
-                    series { id bookings { id } } } }",
+                    series { id bookings { id startsAt } } } }",
             json!({ "s": tenant.service, "day": tenant.in_days(20).to_zoned(jiff::tz::TimeZone::UTC).date().to_string() }),
         )
         .await;
     let series = &series["data"]["createBookingSeries"]["series"];
+    let waits = tenant
+        .staff
+        .run_with(
+            "mutation($s: ID!, $at: DateTime!) { joinWaitlist(input: { serviceId: $s, startsAt: $at }) { entry { id } } }",
+            json!({ "s": tenant.service, "at": series["bookings"][1]["startsAt"] }),
+        )
+        .await;
+    let waits = waits["data"]["joinWaitlist"]["entry"]["id"].as_str().unwrap_or_else(|| panic!("{waits}")).to_owned();
     BTreeMap::from([
+        ("wle", waits),
         ("ser", series["id"].as_str().unwrap_or_else(|| panic!("{series}")).to_owned()),
         ("tnt", tenant.id.to_string()),
         ("usr", tenant.user.id.to_string()),
@@ -242,6 +253,7 @@ fn random(prefix: &str) -> String {
         "svc" => tenantry::ids::ServiceId(uuid).to_string(),
         "res" => tenantry::ids::ResourceId(uuid).to_string(),
         "ses" => tenantry::ids::SessionId(uuid).to_string(),
+        "wle" => tenantry::ids::WaitlistEntryId(uuid).to_string(),
         "ser" => tenantry::ids::SeriesId(uuid).to_string(),
         "inv" => tenantry::ids::InvitationId(uuid).to_string(),
         _ => tenantry::ids::BookingId(uuid).to_string(),
@@ -322,6 +334,7 @@ impl Argument {
                     "customerId" => "usr",
                     "resourceId" => "res",
                     "id" if self.field["name"].as_str().unwrap().contains("Series") => "ser",
+                    "id" if self.field["name"].as_str().unwrap().contains("Waitlist") => "wle",
                     _ if self.field["name"].as_str().unwrap().contains("ooking") => "bkg",
                     _ if self.field["name"].as_str().unwrap().contains("esource") && name == "id" => "res",
                     _ if self.field["name"].as_str().unwrap().contains("ervice") => "svc",

@@ -34,3 +34,4 @@ mod sign_in;
 mod sockets;
 mod support;
 mod transactions;
+mod waitlist;

@@ -85,6 +85,9 @@ impl Fixture {
              insert into shared.booking_series (tenant_id, id, service_id, customer_id, rule, time_zone, created_at)
              select s.tenant_id, gen_random_uuid(), s.id, u.id, '{}', 'UTC', now()
                from shared.services s join shared.users u on u.tenant_id = s.tenant_id;
+             insert into shared.waitlist_entries (tenant_id, id, service_id, customer_id, starts_at, created_at, left_at)
+             select s.tenant_id, gen_random_uuid(), s.id, u.id, now(), now(), now()
+               from shared.services s join shared.users u on u.tenant_id = s.tenant_id;
              insert into shared.calendar_feeds (tenant_id, user_id, token_hash, created_at)
              select tenant_id, id, sha256(id::text::bytea), now() from shared.users;
              insert into shared.opening_schedules (tenant_id, id, valid_from, time_zone, created_at)

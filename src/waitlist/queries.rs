@@ -1,0 +1,187 @@
+//! Every statement on the waitlist. `list` is paged.
+
+use jiff::Timestamp;
+
+use super::{Entry, EntryKey, NewEntry, Status};
+use crate::{
+    db::{DbError, Row, ScopedTx},
+    ids::{BookingId, ServiceId, UserId, WaitlistEntryId},
+    paging::Page,
+};
+
+/// `$2` is now.
+macro_rules! select {
+    () => {
+        "select e.id, e.service_id, e.customer_id, e.resource_id, e.starts_at, e.created_at, e.booking_id,
+                case when e.left_at is not null then 'LEFT'
+                     when e.booking_id is null and e.starts_at <= $2 then 'LAPSED'
+                     when e.booking_id is null then 'WAITING'
+                     when b.status = 'HELD' and b.held_until > $2 then 'OFFERED'
+                     when b.status in ('PENDING', 'CONFIRMED', 'COMPLETED', 'NO_SHOW') then 'BOOKED'
+                     else 'LAPSED' end
+           from waitlist_entries e left join bookings b on b.tenant_id = e.tenant_id and b.id = e.booking_id"
+    };
+}
+
+fn read(row: &Row) -> Result<Entry, DbError> {
+    let status = match row.get::<_, &str>(7) {
+        "WAITING" => Status::Waiting,
+        "OFFERED" => Status::Offered,
+        "BOOKED" => Status::Booked,
+        "LEFT" => Status::Left,
+        _ => Status::Lapsed,
+    };
+    Ok(Entry {
+        id: row.get(0),
+        service: row.get(1),
+        customer: row.get(2),
+        resource: row.get(3),
+        starts_at: row.get(4),
+        created_at: row.get(5),
+        booking: row.get(6),
+        status,
+    })
+}
+
+/// Adds a place, or finds the one that the customer has for the same time; `None` where that is not to be seen.
+pub async fn insert(
+    tx: &ScopedTx,
+    id: WaitlistEntryId,
+    new: &NewEntry,
+    customer: UserId,
+    now: Timestamp,
+) -> Result<Option<WaitlistEntryId>, DbError> {
+    let row = tx
+        .query_opt(
+            "-- waitlist.insert
+            with joined as (
+              insert into waitlist_entries (tenant_id, id, service_id, customer_id, resource_id, starts_at, created_at)
+              values ($1, $2::uuid, $3::uuid, $4::uuid, $5::uuid, $6::timestamptz, $7::timestamptz)
+              on conflict do nothing
+              returning id)
+            select id from joined
+            union all
+            select id from waitlist_entries
+             where tenant_id = $1 and customer_id = $4 and service_id = $3 and starts_at = $6
+               and left_at is null and booking_id is null
+             limit 1",
+            &[&tx.tenant(), &id, &new.service, &customer, &new.resource, &new.starts_at, &now],
+        )
+        .await?;
+    Ok(row.map(|row| row.get(0)))
+}
+
+/// For how many times a customer waits.
+pub async fn count_waiting(tx: &ScopedTx, customer: UserId, now: Timestamp) -> Result<i64, DbError> {
+    let row = tx
+        .query_one(
+            "-- waitlist.count_waiting
+            select count(*) from waitlist_entries
+             where tenant_id = $1 and customer_id = $2 and starts_at > $3 and left_at is null and booking_id is null",
+            &[&tx.tenant(), &customer, &now],
+        )
+        .await?;
+    Ok(row.get(0))
+}
+
+/// One place.
+pub async fn find(tx: &ScopedTx, id: WaitlistEntryId, now: Timestamp) -> Result<Option<Entry>, DbError> {
+    let row = tx
+        .query_opt(
+            concat!("-- waitlist.find\n", select!(), " where e.tenant_id = $1 and e.id = $3"),
+            &[&tx.tenant(), &now, &id],
+        )
+        .await?;
+    row.as_ref().map(read).transpose()
+}
+
+macro_rules! list_sql {
+    ($direction:literal) => {
+        concat!(
+            "-- waitlist.list\n",
+            select!(),
+            " where e.tenant_id = $1
+                and ($3::uuid is null or e.service_id = $3)
+                and ($4::timestamptz is null or (e.created_at, e.id) > ($4, $5::uuid))
+                and ($6::timestamptz is null or (e.created_at, e.id) < ($6, $7::uuid))
+              order by e.created_at ",
+            $direction,
+            ", e.id ",
+            $direction,
+            " limit $8"
+        )
+    };
+}
+
+/// One row more than the page, in the order of the scan.
+pub async fn list(
+    tx: &ScopedTx,
+    service: Option<ServiceId>,
+    page: &Page<EntryKey>,
+    now: Timestamp,
+) -> Result<Vec<Entry>, DbError> {
+    let sql = if page.from_the_back { list_sql!("desc") } else { list_sql!("asc") };
+    let ((after, after_id), (before, before_id)) = (page.after.unzip(), page.before.unzip());
+    let rows =
+        tx.query(sql, &[&tx.tenant(), &now, &service, &after, &after_id, &before, &before_id, &page.fetch()]).await?;
+    rows.iter().map(read).collect()
+}
+
+/// Whether anybody waits for a time that starts within these.
+pub async fn is_awaited(tx: &ScopedTx, from: Timestamp, to: Timestamp, now: Timestamp) -> Result<bool, DbError> {
+    let row = tx
+        .query_one(
+            "-- waitlist.is_awaited
+            select exists (
+              select from waitlist_entries
+               where tenant_id = $1 and starts_at >= $2 and starts_at < $3 and starts_at > $4
+                 and left_at is null and booking_id is null)",
+            &[&tx.tenant(), &from, &to, &now],
+        )
+        .await?;
+    Ok(row.get(0))
+}
+
+/// The first of each line for a time that starts within these, longest waiting first.
+pub async fn heads(tx: &ScopedTx, from: Timestamp, to: Timestamp, now: Timestamp) -> Result<Vec<Entry>, DbError> {
+    let rows = tx
+        .query(
+            concat!(
+                "-- waitlist.heads
+                select * from (
+                  select distinct on (e.service_id, e.starts_at, e.resource_id) * from (",
+                select!(),
+                " where e.tenant_id = $1 and e.starts_at >= $3 and e.starts_at < $4 and e.starts_at > $2
+                    and e.left_at is null and e.booking_id is null) e
+                   order by e.service_id, e.starts_at, e.resource_id, e.created_at, e.id) heads
+                 order by created_at, id"
+            ),
+            &[&tx.tenant(), &now, &from, &to],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Notes by which hold a time was offered.
+pub async fn note_offer(tx: &ScopedTx, id: WaitlistEntryId, booking: BookingId) -> Result<(), DbError> {
+    tx.execute(
+        "-- waitlist.note_offer
+        update waitlist_entries set booking_id = $3 where tenant_id = $1 and id = $2",
+        &[&tx.tenant(), &id, &booking],
+    )
+    .await
+}
+
+/// Takes somebody off who waits; `false` where he does not.
+pub async fn leave(tx: &ScopedTx, id: WaitlistEntryId, now: Timestamp) -> Result<bool, DbError> {
+    let row = tx
+        .query_opt(
+            "-- waitlist.leave
+            update waitlist_entries set left_at = $3
+             where tenant_id = $1 and id = $2 and left_at is null and booking_id is null
+            returning true",
+            &[&tx.tenant(), &id, &now],
+        )
+        .await?;
+    Ok(row.is_some())
+}

@@ -1,0 +1,232 @@
+//! The waitlist: a freed time is held for the first in line, and then for the next.
+
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use crate::{
+    bookings::OVERLAPS,
+    support::{Person, TestApp, code},
+};
+
+impl Person {
+    async fn wait_for(&self, service: &str, starts_at: jiff::Timestamp) -> Value {
+        self.wait_with(json!({ "serviceId": service, "startsAt": starts_at.to_string() })).await
+    }
+
+    async fn wait_with(&self, input: Value) -> Value {
+        let query = "mutation($input: JoinWaitlistInput!) { joinWaitlist(input: $input) { entry { id status } userErrors { code field } } }";
+        self.run_with(query, json!({ "input": input })).await
+    }
+
+    async fn places(&self) -> Vec<(String, String)> {
+        let answer = self.run("{ waitlist { nodes { status customer { name } } } }").await;
+        let nodes = answer["data"]["waitlist"]["nodes"].as_array().unwrap_or_else(|| panic!("{answer}")).clone();
+        nodes
+            .iter()
+            .map(|it| (it["customer"]["name"].as_str().unwrap().into(), it["status"].as_str().unwrap().into()))
+            .collect()
+    }
+
+    async fn cancel(&self, booking: &str) -> Value {
+        self.set_status(json!({ "id": booking, "status": "CANCELLED" })).await
+    }
+}
+
+fn place(answer: &Value) -> String {
+    answer["data"]["joinWaitlist"]["entry"]["id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_is_its_customers_and_of_no_other_tenant() {
+    for app in crate::isolation::with_and_without_policies().await {
+        let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
+        acme.booking(3).await;
+        let entry = place(&acme.other.wait_for(&acme.service, acme.in_days(3)).await);
+        let leave = "mutation($id: ID!) { leaveWaitlist(input: { id: $id }) { userErrors { code } } }";
+        assert_eq!(code(&globex.admin.run_with(leave, json!({ "id": entry })).await), "NOT_FOUND");
+        assert!(globex.admin.places().await.is_empty());
+        let node = "query($id: ID!) { node(id: $id) { id } }";
+        assert_eq!(globex.admin.run_with(node, json!({ "id": entry })).await["data"]["node"], Value::Null);
+        assert_eq!(code(&globex.admin.wait_for(&acme.service, acme.in_days(3)).await), "NOT_FOUND");
+        assert_eq!(acme.staff.places().await.len(), 1, "it was isolation");
+        assert_eq!(acme.staff.run_with(node, json!({ "id": entry })).await["data"]["node"]["id"], entry);
+    }
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    acme.booking(3).await;
+    let entry = place(&acme.other.wait_for(&acme.service, acme.in_days(3)).await);
+    assert!(acme.user.places().await.is_empty());
+    let leave = "mutation($id: ID!) { leaveWaitlist(input: { id: $id }) { entry { status } userErrors { code } } }";
+    assert_eq!(code(&acme.user.run_with(leave, json!({ "id": entry })).await), "NOT_FOUND");
+    let for_another = json!({ "serviceId": acme.service, "startsAt": acme.in_days(3).to_string(), "customerId": acme.other.id.to_string() });
+    assert_eq!(code(&acme.user.wait_with(for_another).await), "FORBIDDEN");
+    let left = acme.other.run_with(leave, json!({ "id": entry })).await;
+    assert_eq!(left["data"]["leaveWaitlist"]["entry"]["status"], "LEFT");
+    assert_eq!(code(&acme.other.run_with(leave, json!({ "id": entry })).await), "INVALID_TRANSITION");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_freed_time_is_offered_down_the_line() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let (first, second, third) = (&acme.other, &acme.staff, &acme.admin);
+    let booked = acme.booking(3).await;
+    app.mails().await;
+    let at = acme.in_days(3);
+    for person in [first, second, third] {
+        assert_eq!(code(&person.wait_for(&acme.service, at).await), "");
+        app.clock.advance(SignedDuration::from_secs(1));
+    }
+    let again = first.wait_for(&acme.service, at).await;
+    assert_eq!(place(&again), place(&first.wait_for(&acme.service, at).await), "he keeps his place");
+    assert_eq!(app.truth("select count(*) from shared.waitlist_entries").await, ["3"]);
+    // Another one that overlaps: whoever waits for that is not in this line.
+    let overlapping = at + SignedDuration::from_mins(30);
+    assert_eq!(code(&acme.user.wait_for(&acme.service, overlapping).await), "");
+    assert_eq!(code(&acme.user.cancel(&booked).await), "");
+    let mails = app.mails().await;
+    let told: Vec<(&str, bool)> =
+        mails.iter().map(|it| (it.to.as_str(), it.subject.starts_with("A time is free"))).collect();
+    assert!(told.contains(&(first.email.as_str(), true)) && told.iter().filter(|it| it.1).count() == 1, "{told:?}");
+    let status_of = async |person: &Person| {
+        let name = person.name();
+        let all = acme.staff.places().await;
+        all.iter().find(|it| it.0 == name).unwrap().1.clone()
+    };
+    assert_eq!(status_of(first).await, "OFFERED");
+    assert_eq!(code(&acme.user.book(&acme.service, at).await), "SLOT_TAKEN", "it is held");
+    // He does not take it up: it is the next one's.
+    app.clock.advance(SignedDuration::from_hours(2));
+    app.mails().await;
+    assert_eq!((status_of(first).await, status_of(second).await), ("LAPSED".into(), "OFFERED".into()));
+    // The next one lets it go, and the one after takes it.
+    let own = "{ waitlist { nodes { customer { name } booking { id status heldUntil } } } }";
+    let offer_of = async |person: &Person| {
+        let answer = person.run(own).await;
+        let nodes = answer["data"]["waitlist"]["nodes"].as_array().unwrap().clone();
+        nodes.iter().find(|it| it["customer"]["name"] == person.name().as_str()).unwrap()["booking"].clone()
+    };
+    let offered = offer_of(second).await;
+    assert_eq!(offered["heldUntil"], (app.clock.now() + SignedDuration::from_hours(2)).to_string());
+    assert_eq!(code(&second.cancel(offered["id"].as_str().unwrap()).await), "");
+    app.mails().await;
+    let offered = offer_of(third).await;
+    let confirm = "mutation($id: ID!) { confirmHold(input: { id: $id }) { booking { status } userErrors { code } } }";
+    let confirmed = third.run_with(confirm, json!({ "id": offered["id"] })).await;
+    assert_eq!(confirmed["data"]["confirmHold"]["booking"]["status"], "CONFIRMED");
+    assert_eq!(status_of(third).await, "BOOKED");
+    // Who waits for the other one still does; with nobody left in the way, it is his.
+    assert_eq!(status_of(&acme.user).await, "WAITING");
+    assert_eq!(code(&third.cancel(offered["id"].as_str().unwrap()).await), "");
+    app.mails().await;
+    assert_eq!(status_of(&acme.user).await, "OFFERED");
+    assert_eq!(app.truth(OVERLAPS).await, ["0"]);
+    // Nobody did that: the history says so.
+    let history = app
+        .truth("select count(*) from shared.booking_transitions where to_status = 'HELD' and actor_id is not null")
+        .await;
+    assert_eq!(history, ["0"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_waits_for_what_is_taken_alone() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let at = acme.in_days(3);
+    let free = acme.other.wait_for(&acme.service, at).await;
+    assert_eq!(
+        (code(&free), &free["data"]["joinWaitlist"]["userErrors"][0]["field"]),
+        ("INVALID", &json!(["startsAt"]))
+    );
+    let set =
+        "mutation($input: SetOpeningOverrideInput!) { setOpeningOverride(input: $input) { userErrors { code } } }";
+    let day = acme.in_days(5).to_zoned(jiff::tz::TimeZone::get("Europe/Amsterdam").unwrap()).date();
+    acme.admin.run_with(set, json!({ "input": { "day": day.to_string(), "hours": [] } })).await;
+    assert_eq!(code(&acme.other.wait_for(&acme.service, acme.in_days(5)).await), "INVALID", "closed");
+    assert_eq!(code(&acme.other.wait_for(&acme.service, app.clock.now()).await), "INVALID", "over");
+    // With Anna alone, although Bob is free.
+    let (anna, bob) =
+        (acme.admin.create_resource("STAFF", "Anna").await, acme.admin.create_resource("STAFF", "Bob").await);
+    let massage = acme.admin.create_service(json!({ "name": "Massage" })).await;
+    acme.admin.link(&massage, &[(&anna, 9), (&bob, 0)]).await;
+    let with_anna = acme.user.book(&massage, at).await;
+    assert_eq!(code(&acme.other.wait_for(&massage, at).await), "INVALID", "Bob is free");
+    let input = json!({ "serviceId": massage, "startsAt": at.to_string(), "resourceId": anna });
+    assert_eq!(code(&acme.other.wait_with(input).await), "");
+    let id = with_anna["data"]["createBooking"]["booking"]["id"].as_str().unwrap();
+    assert_eq!(code(&acme.user.cancel(id).await), "");
+    app.mails().await;
+    let query = "{ waitlist { nodes { status resource { name } booking { resources { name } } } } }";
+    let seen = acme.other.run(query).await;
+    assert_eq!(
+        seen["data"]["waitlist"]["nodes"][0],
+        json!({ "status": "OFFERED", "resource": { "name": "Anna" }, "booking": { "resources": [{ "name": "Anna" }] } })
+    );
+    // A class has several seats, and each that is freed is somebody's.
+    let hall = acme.admin.create_resource("ROOM", "Hall").await;
+    let yoga = acme.admin.create_service(json!({ "name": "Yoga", "capacity": 2 })).await;
+    acme.admin.link(&yoga, &[(&hall, 0)]).await;
+    let at = acme.in_days(8);
+    let mut seats = Vec::new();
+    for person in [&acme.staff, &acme.admin] {
+        seats.push(person.book(&yoga, at).await["data"]["createBooking"]["booking"]["id"].as_str().unwrap().to_owned());
+    }
+    for person in [&acme.user, &acme.other] {
+        assert_eq!(code(&person.wait_for(&yoga, at).await), "");
+        app.clock.advance(SignedDuration::from_secs(1));
+    }
+    for seat in &seats {
+        assert_eq!(code(&acme.staff.cancel(seat).await), "");
+    }
+    app.mails().await;
+    let held = app.truth("select count(*) from shared.bookings where status = 'HELD' and holds_seat").await;
+    assert_eq!(held, ["2"]);
+    // More room than a booking that ends can give: the sweep sees it.
+    let other_day = acme.in_days(9);
+    acme.staff.book(&acme.service, other_day).await;
+    assert_eq!(code(&acme.user.wait_for(&acme.service, other_day).await), "");
+    let more = "mutation($id: ID!) { updateService(input: { id: $id, capacity: 2 }) { userErrors { code } } }";
+    assert_eq!(code(&acme.admin.run_with(more, json!({ "id": acme.service })).await), "");
+    app.worker().purge().await;
+    assert_eq!(acme.user.places().await.last().unwrap().1, "OFFERED");
+    // Who is gone holds nothing up.
+    acme.staff.book(&acme.service, acme.in_days(10)).await;
+    let gone = acme.staff.book(&acme.service, acme.in_days(10)).await;
+    for person in [&acme.other, &acme.user] {
+        assert_eq!(code(&person.wait_for(&acme.service, acme.in_days(10)).await), "");
+        app.clock.advance(SignedDuration::from_secs(1));
+    }
+    app.by_hand(&format!("update shared.users set status = 'DEACTIVATED' where id = '{}'", acme.other.id.0)).await;
+    assert_eq!(code(&acme.staff.cancel(gone["data"]["createBooking"]["booking"]["id"].as_str().unwrap()).await), "");
+    app.mails().await;
+    assert_eq!(acme.user.places().await.last().unwrap().1, "OFFERED");
+    assert_eq!(app.truth(OVERLAPS).await, ["0"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_waits_for_so_many_times_at_once() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    for days in 3..24 {
+        acme.booking(days).await;
+        let expected = if days < 23 { "" } else { "QUOTA_EXCEEDED" };
+        assert_eq!(code(&acme.other.wait_for(&acme.service, acme.in_days(days)).await), expected, "{days}");
+    }
+}
+
+/// Wall 2 alone: nobody offers himself a time.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_offers_himself_a_time_by_sql() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let booking = acme.booking(3).await.parse::<tenantry::ids::BookingId>().unwrap().0;
+    assert_eq!(code(&acme.other.wait_for(&acme.service, acme.in_days(3)).await), "");
+    let client = app.database.connect("tenantry_app").await;
+    client.batch_execute("begin; set local search_path = shared").await.unwrap();
+    client
+        .query("select enter($1, $2, 'USER', $3, true)", &[&acme.id, &acme.other.id, &acme.other.viewer.session])
+        .await
+        .unwrap();
+    let refused = client.execute("update waitlist_entries set booking_id = $1", &[&booking]).await.unwrap_err();
+    assert_eq!(refused.code().unwrap().code(), "42501");
+}
