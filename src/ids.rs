@@ -73,6 +73,10 @@ id_type!(/// Bookings that were made together.
     SeriesId, "ser");
 id_type!(/// Somebody's place on the waitlist.
     WaitlistEntryId, "wle");
+id_type!(/// An endpoint of a tenant's own systems.
+    WebhookEndpointId, "whe");
+id_type!(/// A message to such an endpoint.
+    WebhookDeliveryId, "whd");
 id_type!(/// An invitation to join a tenant.
     InvitationId, "inv");
 id_type!(/// A platform administrator.

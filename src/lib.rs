@@ -5,7 +5,7 @@
 //! - Floors: [`db`] (pools, scopes, transactions, migrations), [`auth`] (actors, tokens, passwords, sessions),
 //!   [`graphql`] (roots, context, errors, paging, loaders), [`http`] (routes, limits, GraphQL over them).
 //! - Features, each calling only those before it: [`audit`], [`outbox`], [`idempotency`], [`tenants`], [`usage`], [`users`],
-//!   [`invitations`], [`resources`], [`services`], [`hours`], [`bookings`], [`series`], [`waitlist`], [`calendars`], [`notices`], [`billing`], [`platform`]. In each, `mod.rs` has the types and rules, `queries.rs` every statement, `graphql.rs` the
+//!   [`invitations`], [`resources`], [`services`], [`hours`], [`bookings`], [`series`], [`waitlist`], [`calendars`], [`notices`], [`webhooks`], [`billing`], [`platform`]. In each, `mod.rs` has the types and rules, `queries.rs` every statement, `graphql.rs` the
 //!   resolvers, `loaders.rs` the batching look-ups.
 //! - Around them: [`worker`] (background work), [`mail`], [`cli`], [`config`], [`telemetry`], [`embedded`] (the private
 //!   PostgreSQL of a first run), [`seed`] (demo data), [`fault`] (kills in tests), and the small vocabulary that all share: [`clock`], [`ids`], [`money`], [`paging`].
@@ -33,6 +33,7 @@ pub mod tenants;
 pub mod usage;
 pub mod users;
 pub mod waitlist;
+pub mod webhooks;
 
 pub mod cli;
 pub mod config;

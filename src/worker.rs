@@ -17,6 +17,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
     time::Instant,
 };
+use uuid::Uuid;
 
 use crate::{
     auth::{SignIn, SignInError},
@@ -26,9 +27,10 @@ use crate::{
     fault,
     ids::{BookingId, TenantId, UserId},
     mail::{Letter, MailError, Mailer},
-    notices::{self, Happened},
+    notices,
     outbox::{self, Effect, Taken},
     platform, telemetry, waitlist,
+    webhooks::{self, WebhookClient},
 };
 
 /// How often everything is looked through for work that nobody rang for: of another process, or due by now.
@@ -41,7 +43,7 @@ const PURGE_EVERY: Duration = Duration::from_secs(3_600);
 /// longest time, before the first one's lease ends.
 const TURN: i64 = 3;
 /// How many tenants are worked for at the same time.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 12;
 /// How many tenants one statement asks about.
 const SWEEP_PART: usize = 500;
 
@@ -115,13 +117,14 @@ pub struct Worker {
     gate: Gate,
     sign_in: Arc<SignIn>,
     mailer: Arc<Mailer>,
+    webhooks: WebhookClient,
     clock: Clock,
 }
 
 impl Worker {
     /// From its parts.
-    pub fn new(gate: Gate, sign_in: Arc<SignIn>, mailer: Arc<Mailer>, clock: Clock) -> Self {
-        Self { gate, sign_in, mailer, clock }
+    pub fn new(gate: Gate, sign_in: Arc<SignIn>, mailer: Arc<Mailer>, webhooks: WebhookClient, clock: Clock) -> Self {
+        Self { gate, sign_in, mailer, webhooks, clock }
     }
 
     /// Works until it is told to stop. What it is at then is finished: at most one effect of each tenant that has its turn.
@@ -239,6 +242,7 @@ impl Worker {
             let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
             let expired = async {
                 bookings::expire_holds(&tx, self.clock.now()).await?;
+                webhooks::purge(&tx, self.clock.now()).await?;
                 tx.commit().await
             };
             if let Err(error) = expired.await {
@@ -364,18 +368,28 @@ impl Worker {
             Effect::ExpireRegistration { registration } => {
                 Ok(self.sign_in.expire_registration(tenant, *registration).await?)
             }
-            Effect::TellOfBooking { event, booking, version, starts_at, by_mail, .. } => {
+            Effect::TellOfBooking { event, booking, version, status, starts_at, ends_at, by_mail } => {
                 let Some(event) = BookingEvent::named(event) else {
                     return Err(Failure::Later(format!("this version does not know {event}")));
                 };
-                let (booking, effect) = (BookingId(*booking), taken.id);
-                let (version, starts_at, by_mail) = (*version, *starts_at, *by_mail);
-                let happened = Happened { effect, event, booking, version, starts_at, by_mail };
+                let (booking, effect, at) = (BookingId(*booking), taken.id, taken.created_at);
+                let (version, starts_at, ends_at, by_mail) = (*version, *starts_at, *ends_at, *by_mail);
                 let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
-                notices::follow(&tx, &happened, now).await?;
+                let for_mail = notices::Happened { effect, event, booking, version, starts_at, by_mail };
+                notices::follow(&tx, &for_mail, now).await?;
+                let for_systems =
+                    webhooks::Happened { effect, event, booking, version, status, starts_at, ends_at, at };
+                webhooks::follow(&tx, &for_systems, now).await?;
                 Ok(tx.commit().await?)
             }
             Effect::OfferFreedTime { from, to } => Ok(self.offer(tenant, *from, *to, now).await?),
+            Effect::SendWebhook { delivery } => self.send_webhook(tenant, *delivery, taken, now).await,
+            Effect::MailWebhookDisabled { endpoint, user } => {
+                let tx = self.gate.tenant(Scope::worker(tenant), Access::Read);
+                let letter = webhooks::letter(&tx, *endpoint, *user).await?;
+                tx.end_read();
+                self.send(taken, letter).await
+            }
             mail @ (Effect::MailBooking { .. }
             | Effect::MailReminder { .. }
             | Effect::MailOffer { .. }
@@ -394,6 +408,32 @@ impl Worker {
                 self.send(taken, letter).await
             }
         }
+    }
+
+    /// What it takes of the network stands between two transactions, and in none.
+    async fn send_webhook(
+        &self,
+        tenant: TenantId,
+        delivery: Uuid,
+        taken: &Taken,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let last = taken.attempt >= outbox::MAX_ATTEMPTS;
+        let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
+        let next = webhooks::next(&tx, delivery, last, now).await?;
+        tx.commit().await?;
+        let due = match next {
+            webhooks::Next::Send(due) => due,
+            webhooks::Next::Wait => return Err(Failure::Later("the endpoint has just failed".into())),
+            webhooks::Next::Nothing => return Ok(()),
+        };
+        fault::point("webhooks.read");
+        let answer = due.send(&self.webhooks, now).await;
+        fault::point("webhooks.sent");
+        let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
+        let settled = webhooks::note(&tx, &due, &answer, last, now).await?;
+        tx.commit().await?;
+        if settled { Ok(()) } else { Err(Failure::Later(format!("{answer:?}"))) }
     }
 
     async fn offer(&self, tenant: TenantId, from: Timestamp, to: Timestamp, now: Timestamp) -> Result<(), DbError> {

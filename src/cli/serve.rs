@@ -15,6 +15,7 @@ use crate::{
     http::{self, AppParts, Documents, Readiness, Sockets, router},
     mail::{MailSettings, Mailer},
     seed, telemetry,
+    webhooks::WebhookClient,
     worker::Worker,
 };
 
@@ -31,7 +32,7 @@ pub async fn serve(config: &Config) -> Result<(), CliError> {
         Database::Given { .. } => Connected::to(config).await?,
     };
     let ended = connected.cluster.as_mut().and_then(|cluster| cluster.ended());
-    let result = serve_on(config, &connected, ended, started).await;
+    let result = Box::pin(serve_on(config, &connected, ended, started)).await;
     connected.stop().await;
     result
 }
@@ -71,6 +72,7 @@ async fn serve_on(
     let listener = listen(&config.host, config.port, "PORT").await?;
     let address = listener.local_addr()?;
     let (mailer, mail_goes_to) = mailer(config, address)?;
+    let webhooks = WebhookClient::try_new(config.webhooks_may_be_private)?;
     let (stop, mut stopping) = watch::channel(None::<String>);
     let services = Services {
         gate: gate.clone(),
@@ -78,6 +80,7 @@ async fn serve_on(
         clock: Clock::system(),
         rates: Arc::new(graphql::Rates::new(config.rates, gate.clone())),
         look_every: graphql::LOOK_EVERY,
+        webhooks: webhooks.clone(),
     };
     let documents = match &config.trusted_documents {
         Some(manifest) => Documents::try_trusted(manifest)?,
@@ -100,7 +103,8 @@ async fn serve_on(
         readiness: readiness.clone(),
         stopping: stopping.clone(),
     });
-    let worker = Worker::new(gate.clone(), sign_in, Arc::new(mailer), Clock::system()).start(stopping.clone());
+    let worker = Worker::new(gate.clone(), sign_in, Arc::new(mailer), webhooks, Clock::system());
+    let worker = worker.start(stopping.clone());
     let (carrier, url, until) = (gate.clone(), connected.app_url.clone(), stopping.clone());
     tokio::spawn(async move { carrier.changes().carry(&url, until).await });
     tokio::spawn(watch_signals(stop.clone(), readiness, config.stop_delay));

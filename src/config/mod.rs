@@ -96,6 +96,8 @@ pub struct Config {
     pub stop_delay: Duration,
     /// What sockets may do.
     pub sockets: SocketSettings,
+    /// Whether webhooks may go to private addresses, and without encryption.
+    pub webhooks_may_be_private: bool,
     /// Where traces go.
     pub collector: Option<String>,
     /// Where a test has the process killed.
@@ -306,6 +308,12 @@ impl TryFrom<Settings> for Config {
         let origins = checks.list("CORS_ORIGINS", settings.cors_origins, origin, Origins::try_new);
         let network = "addresses or networks such as 10.0.0.0/8";
         let proxies = checks.list("TRUSTED_PROXIES", settings.trusted_proxies, network, Proxies::try_new);
+        let webhooks_may_be_private = checks.switch("WEBHOOKS_ALLOW_PRIVATE", settings.webhooks_allow_private, false);
+        if webhooks_may_be_private && environment == Environment::Production {
+            checks
+                .0
+                .push("WEBHOOKS_ALLOW_PRIVATE is on, expected off in production: tenants name the addresses".into());
+        }
         let collector = given(settings.otel_exporter_otlp_endpoint);
         if let Some(url) = collector.as_ref().filter(|it| !it.starts_with("http://")) {
             checks.0.push(format!("OTEL_EXPORTER_OTLP_ENDPOINT is {url:?}, expected http://…: a collector near by"));
@@ -367,6 +375,7 @@ impl TryFrom<Settings> for Config {
             request_limit,
             stop_delay,
             sockets,
+            webhooks_may_be_private,
             collector,
             fault: given(settings.tenantry_fault),
         })

@@ -152,6 +152,10 @@ pub struct Settings {
     /// Whether mutations may be sent over a socket, on or off [default: off]
     #[arg(long, env = "SOCKET_MUTATIONS", global = true, hide_env_values = true)]
     pub socket_mutations: Option<String>,
+    /// Whether webhooks of tenants may go to private addresses, and without encryption, on or off; production refuses on
+    /// [default: off]
+    #[arg(long, env = "WEBHOOKS_ALLOW_PRIVATE", global = true, hide_env_values = true)]
+    pub webhooks_allow_private: Option<String>,
     /// Collector of traces (OTLP over HTTP), e.g. `http://localhost:4318`
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", global = true, hide_env_values = true)]
     pub otel_exporter_otlp_endpoint: Option<String>,

@@ -5,7 +5,7 @@ use postgres_types::{IsNull, ToSql, Type, to_sql_checked};
 use crate::{
     ids::{
         AdministratorId, BookingId, InvitationId, PlanId, ResourceId, SeriesId, ServiceId, SessionId, TenantId, UserId,
-        WaitlistEntryId,
+        WaitlistEntryId, WebhookDeliveryId, WebhookEndpointId,
     },
     money::Currency,
 };
@@ -34,17 +34,19 @@ macro_rules! as_uuid {
 }
 
 as_uuid!(
-    SeriesId,
-    WaitlistEntryId,
     AdministratorId,
+    BookingId,
     InvitationId,
+    PlanId,
+    ResourceId,
+    SeriesId,
+    ServiceId,
+    SessionId,
     TenantId,
     UserId,
-    SessionId,
-    ServiceId,
-    BookingId,
-    ResourceId,
-    PlanId
+    WaitlistEntryId,
+    WebhookDeliveryId,
+    WebhookEndpointId
 );
 
 impl ToSql for Currency {

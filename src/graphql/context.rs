@@ -26,6 +26,7 @@ use crate::{
     clock::Clock,
     db::{Access, DbError, Gate, Scope, ScopedTx},
     idempotency::{self, Named, Standing},
+    webhooks::WebhookClient,
 };
 
 /// What requests share.
@@ -41,6 +42,8 @@ pub struct Services {
     pub rates: Arc<Rates>,
     /// How often whoever watches looks by himself, because a hint may have been lost.
     pub look_every: Duration,
+    /// Knows which endpoints of tenants may be asked.
+    pub webhooks: WebhookClient,
 }
 
 /// Everything of one request. Made by the HTTP floor, ended by it with [`finish`](Self::finish).
@@ -83,6 +86,11 @@ pub struct Work {
 }
 
 impl RequestContext {
+    /// What requests share.
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
     /// Nothing is opened yet: a request that touches no data takes no connection.
     pub fn new(services: Services, actor: Actor, access: Access, origin: Origin, queue: LoadQueue) -> Self {
         Self {

@@ -49,6 +49,7 @@ use crate::{
     users::graphql::{User, UserMutation, UserQuery},
     users::subscriptions::UserSubscription,
     waitlist::graphql::{WaitlistEntry, WaitlistMutation, WaitlistQuery},
+    webhooks::graphql::{WebhookDelivery, WebhookMutation, WebhookQuery},
 };
 use mutation_root::InSavepoints;
 use node::NodeQuery;
@@ -69,6 +70,7 @@ pub struct Query(
     SeriesQuery,
     WaitlistQuery,
     CalendarQuery,
+    WebhookQuery,
     BillingQuery,
     PlatformQuery,
 );
@@ -87,6 +89,7 @@ pub struct Mutation(
     SeriesMutation,
     WaitlistMutation,
     CalendarMutation,
+    WebhookMutation,
     PlatformMutation,
 );
 
@@ -128,7 +131,8 @@ pub fn schema(limits: Limits, introspects: bool) -> ApiSchema {
         .override_output_type_description::<Connection<Cursor, Resource>>("A page of resources.")
         .override_output_type_description::<Connection<Cursor, Service>>("A page of services.")
         .override_output_type_description::<Connection<Cursor, User>>("A page of users.")
-        .override_output_type_description::<Connection<Cursor, WaitlistEntry>>("A page of the waitlist.");
+        .override_output_type_description::<Connection<Cursor, WaitlistEntry>>("A page of the waitlist.")
+        .override_output_type_description::<Connection<Cursor, WebhookDelivery>>("A page of messages to an endpoint.");
     if introspects { builder.finish() } else { builder.disable_introspection().finish() }
 }
 

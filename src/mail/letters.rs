@@ -63,6 +63,13 @@ pub enum Subject {
     },
     /// Somebody registered with the e-mail of somebody who is there already.
     AlreadyRegistered,
+    /// An endpoint of the tenant's own systems is told nothing any more.
+    WebhookDisabled {
+        /// The administrator's.
+        name: String,
+        /// The endpoint's address.
+        url: String,
+    },
     /// Something became of a booking.
     Booking(BookingNotice),
 }
@@ -166,6 +173,16 @@ fn english(subject: &Subject, tenant: &str) -> Content {
             None,
             ignore,
         ),
+        Subject::WebhookDisabled { name, url } => content(
+            format!("A webhook of {tenant} was disabled"),
+            hello(name),
+            &[
+                &format!("This endpoint is not told of bookings any more: {url}"),
+                "It has failed for five days, or has said that it is gone. Enable it again once it works.",
+            ],
+            None,
+            "You get this mail as an administrator.",
+        ),
         Subject::Booking(notice) => notice.content(Locale::En, tenant),
     }
 }
@@ -218,6 +235,16 @@ fn german(subject: &Subject, tenant: &str) -> Content {
             None,
             ignore,
         ),
+        Subject::WebhookDisabled { name, url } => content(
+            format!("Ein Webhook von {tenant} wurde abgeschaltet"),
+            hello(name),
+            &[
+                &format!("Dieser Endpunkt erfährt nichts mehr von Buchungen: {url}"),
+                "Er war fünf Tage lang nicht erreichbar oder hat gemeldet, dass es ihn nicht mehr gibt. Schalten Sie ihn wieder ein, sobald er funktioniert.",
+            ],
+            None,
+            "Sie erhalten diese E-Mail als Administrator.",
+        ),
         Subject::Booking(notice) => notice.content(Locale::De, tenant),
     }
 }
@@ -269,6 +296,16 @@ fn dutch(subject: &Subject, tenant: &str) -> Content {
             ],
             None,
             ignore,
+        ),
+        Subject::WebhookDisabled { name, url } => content(
+            format!("Een webhook van {tenant} is uitgeschakeld"),
+            hello(name),
+            &[
+                &format!("Dit endpoint krijgt geen bericht meer van boekingen: {url}"),
+                "Het was vijf dagen niet bereikbaar, of heeft gemeld dat het niet meer bestaat. Schakel het weer in zodra het werkt.",
+            ],
+            None,
+            "U krijgt deze e-mail als beheerder.",
         ),
         Subject::Booking(notice) => notice.content(Locale::Nl, tenant),
     }

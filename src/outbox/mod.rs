@@ -55,6 +55,20 @@ pub enum Effect {
         /// As it was then.
         version: i32,
     },
+    /// A message is sent to an endpoint of the tenant's own systems.
+    #[serde(rename = "webhooks.send")]
+    SendWebhook {
+        /// Which message.
+        delivery: Uuid,
+    },
+    /// A mail that tells an administrator that an endpoint was disabled.
+    #[serde(rename = "mail.webhook_disabled")]
+    MailWebhookDisabled {
+        /// Which.
+        endpoint: Uuid,
+        /// Whom.
+        user: Uuid,
+    },
     /// A mail that reminds its customer of a booking.
     #[serde(rename = "mail.reminder")]
     MailReminder {

@@ -142,6 +142,14 @@ pub async fn list(
     Ok(page.slice(users.into_iter().map(|user| ((user.name.clone(), user.id.0), user)).collect()))
 }
 
+/// The tenant's administrators who can sign in.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn administrators(tx: &ScopedTx) -> Result<Vec<User>, DbError> {
+    queries::administrators(tx).await
+}
+
 /// Those of these users whom the scope may see.
 ///
 /// # Errors

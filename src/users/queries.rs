@@ -67,6 +67,19 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[UserId]) -> Result<HashMap<UserId, Use
     rows.iter().map(|row| User::read(row).map(|user| (user.id, user))).collect()
 }
 
+/// Those who can sign in and keep the tenant, oldest first.
+pub async fn administrators(tx: &ScopedTx) -> Result<Vec<User>, DbError> {
+    let rows = tx
+        .query(
+            "-- users.administrators
+            select id, email, name, role, status, created_at, email_verified_at
+              from users where tenant_id = $1 and role = 'ADMIN' and status = 'ACTIVE' order by id",
+            &[&tx.tenant()],
+        )
+        .await?;
+    rows.iter().map(User::read).collect()
+}
+
 /// How many can sign in.
 pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
     let row = tx

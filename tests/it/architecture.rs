@@ -6,7 +6,7 @@ use std::{
 };
 
 /// Features in order: each may call those before it, by their `mod.rs`.
-const FEATURES: [&str; 17] = [
+const FEATURES: [&str; 18] = [
     "audit",
     "outbox",
     "idempotency",
@@ -22,6 +22,7 @@ const FEATURES: [&str; 17] = [
     "waitlist",
     "calendars",
     "notices",
+    "webhooks",
     "billing",
     "platform",
 ];

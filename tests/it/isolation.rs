@@ -158,7 +158,7 @@ async fn every_id_argument_treats_a_foreign_id_as_a_random_one() {
         let mut sorted: Vec<&Argument> = arguments.iter().filter(|it| !it.is_of_platform()).collect();
         // What takes something away from the others comes after them, and what erases the user last of all.
         let takes_away = |name: &str| {
-            let some = ["deactivateUser", "reactivateUser", "deleteService", "deleteResource"];
+            let some = ["deactivateUser", "reactivateUser", "deleteService", "deleteResource", "deleteWebhookEndpoint"];
             if name.contains("deleteUser") { 2 } else { i32::from(some.iter().any(|it| name.contains(it))) }
         };
         sorted.sort_by_key(|it| (takes_away(&it.name()), it.name()));
@@ -189,6 +189,9 @@ const EVERYTHING_OF_GLOBEX: &str = "
     select 'link', to_jsonb(t)::text from shared.service_resources t where tenant_id = '$1' union all
     select 'schedule', to_jsonb(t)::text from shared.opening_schedules t where tenant_id = '$1' union all
     select 'override', to_jsonb(t)::text from shared.opening_overrides t where tenant_id = '$1' union all
+    select 'endpoint', to_jsonb(t)::text from shared.webhook_endpoints t where tenant_id = '$1' union all
+    select 'secret', to_jsonb(t)::text from shared.webhook_secrets t where tenant_id = '$1' union all
+    select 'delivery', to_jsonb(t)::text from shared.webhook_deliveries t where tenant_id = '$1' union all
     select 'waitlist', to_jsonb(t)::text from shared.waitlist_entries t where tenant_id = '$1' union all
     select 'feed', to_jsonb(t)::text from shared.calendar_feeds t where tenant_id = '$1' union all
     select 'series', to_jsonb(t)::text from shared.booking_series t where tenant_id = '$1' union all
@@ -226,7 +229,24 @@ async fn ids(tenant: &TestTenant) -> Ids {
         )
         .await;
     let waits = waits["data"]["joinWaitlist"]["entry"]["id"].as_str().unwrap_or_else(|| panic!("{waits}")).to_owned();
+    let endpoint = tenant
+        .admin
+        .run("mutation { createWebhookEndpoint(input: { url: \"http://127.0.0.1:9/\" }) { endpoint { id } } }")
+        .await;
+    let endpoint = endpoint["data"]["createWebhookEndpoint"]["endpoint"]["id"].as_str().unwrap().to_owned();
+    let delivery = tenantry::ids::WebhookDeliveryId(uuid::Uuid::now_v7());
+    let of_endpoint = endpoint.parse::<tenantry::ids::WebhookEndpointId>().unwrap();
+    tenant
+        .app
+        .by_hand(&format!(
+            "insert into shared.webhook_deliveries (tenant_id, id, endpoint_id, event, body, created_at)
+             values ('{}', '{}', '{}', 'booking.confirmed', '{{}}', now())",
+            tenant.id.0, delivery.0, of_endpoint.0
+        ))
+        .await;
     BTreeMap::from([
+        ("whe", endpoint),
+        ("whd", delivery.to_string()),
         ("wle", waits),
         ("ser", series["id"].as_str().unwrap_or_else(|| panic!("{series}")).to_owned()),
         ("tnt", tenant.id.to_string()),
@@ -253,6 +273,8 @@ fn random(prefix: &str) -> String {
         "svc" => tenantry::ids::ServiceId(uuid).to_string(),
         "res" => tenantry::ids::ResourceId(uuid).to_string(),
         "ses" => tenantry::ids::SessionId(uuid).to_string(),
+        "whe" => tenantry::ids::WebhookEndpointId(uuid).to_string(),
+        "whd" => tenantry::ids::WebhookDeliveryId(uuid).to_string(),
         "wle" => tenantry::ids::WaitlistEntryId(uuid).to_string(),
         "ser" => tenantry::ids::SeriesId(uuid).to_string(),
         "inv" => tenantry::ids::InvitationId(uuid).to_string(),
@@ -335,6 +357,8 @@ impl Argument {
                     "resourceId" => "res",
                     "id" if self.field["name"].as_str().unwrap().contains("Series") => "ser",
                     "id" if self.field["name"].as_str().unwrap().contains("Waitlist") => "wle",
+                    "id" if self.field["name"].as_str().unwrap().contains("WebhookDelivery") => "whd",
+                    "id" if self.field["name"].as_str().unwrap().contains("Webhook") => "whe",
                     _ if self.field["name"].as_str().unwrap().contains("ooking") => "bkg",
                     _ if self.field["name"].as_str().unwrap().contains("esource") && name == "id" => "res",
                     _ if self.field["name"].as_str().unwrap().contains("ervice") => "svc",
@@ -342,6 +366,7 @@ impl Argument {
                     _ => "usr",
                 }]
             ),
+            "String" if name == "url" => json!("https://hooks.example.com/"),
             "String" if name == "utcOffset" => json!("Z"),
             "String" if name == "calendar" => json!("BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n"),
             "String" => json!("text"),
@@ -356,6 +381,7 @@ impl Argument {
             "Decimal" => json!("1.00"),
             "CurrencyCode" => json!("EUR"),
             "BookingStatus" => json!("CANCELLED"),
+            "WebhookEvent" => json!("CONFIRMED"),
             "SeriesFrequency" => json!("WEEKLY"),
             "SeriesConflict" => json!("SKIP"),
             "SeriesScope" => json!(if self.path.last().is_some_and(|it| it == "bookingId") { "THIS" } else { "ALL" }),

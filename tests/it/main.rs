@@ -35,3 +35,4 @@ mod sockets;
 mod support;
 mod transactions;
 mod waitlist;
+mod webhooks;

@@ -88,6 +88,13 @@ impl Fixture {
              insert into shared.waitlist_entries (tenant_id, id, service_id, customer_id, starts_at, created_at, left_at)
              select s.tenant_id, gen_random_uuid(), s.id, u.id, now(), now(), now()
                from shared.services s join shared.users u on u.tenant_id = s.tenant_id;
+             insert into shared.webhook_endpoints (tenant_id, id, url, events, created_at, updated_at)
+             select tenant_id, gen_random_uuid(), 'https://hooks.example.com', '{}', now(), now()
+               from shared.tenant_state, generate_series(1, 2);
+             insert into shared.webhook_secrets (tenant_id, id, endpoint_id, secret, created_at)
+             select tenant_id, gen_random_uuid(), id, sha256('x'), now() from shared.webhook_endpoints;
+             insert into shared.webhook_deliveries (tenant_id, id, endpoint_id, event, body, created_at)
+             select tenant_id, gen_random_uuid(), id, 'booking.confirmed', '{}', now() from shared.webhook_endpoints;
              insert into shared.calendar_feeds (tenant_id, user_id, token_hash, created_at)
              select tenant_id, id, sha256(id::text::bytea), now() from shared.users;
              insert into shared.opening_schedules (tenant_id, id, valid_from, time_zone, created_at)

@@ -25,6 +25,7 @@ use tenantry::{
     ids::{TenantId, UserId},
     mail::{MailSettings, Mailer},
     tenants::{self, NewTenant},
+    webhooks::WebhookClient,
     worker::Worker,
 };
 use tower::ServiceExt;
@@ -70,6 +71,8 @@ pub struct Options {
     pub proxies: &'static str,
     /// How long a statement may take.
     pub statement: Duration,
+    /// Whether endpoints of webhooks may be on this machine.
+    pub webhooks_may_be_private: bool,
 }
 
 impl Default for Options {
@@ -93,6 +96,7 @@ impl Default for Options {
             proxies: "",
             // What a test waits for is never time, unless it says so.
             statement: Duration::from_secs(120),
+            webhooks_may_be_private: true,
         }
     }
 }
@@ -183,6 +187,7 @@ impl TestApp {
             clock: clock.clone(),
             rates: Arc::new(Rates::new(options.rates, gate.clone())),
             look_every: options.look_every,
+            webhooks: WebhookClient::try_new(options.webhooks_may_be_private).unwrap(),
         };
         let (stop, stopping) = tokio::sync::watch::channel(None);
         let sockets = Sockets::new(options.sockets, gate.clone());
@@ -213,7 +218,8 @@ impl TestApp {
 
     pub fn worker_with(&self, settings: &MailSettings) -> Worker {
         let mailer = Mailer::try_new(settings, "no-reply@tenantry.test", "https://app.test/account").unwrap();
-        Worker::new(self.gate.clone(), self.sign_in.clone(), Arc::new(mailer), self.clock.clone())
+        let webhooks = WebhookClient::try_new(true).unwrap();
+        Worker::new(self.gate.clone(), self.sign_in.clone(), Arc::new(mailer), webhooks, self.clock.clone())
     }
 
     /// Carries out what is due, and returns the mails that were sent by it, oldest first.
