@@ -20,6 +20,7 @@ mod joining;
 mod loaders;
 mod mail;
 mod migrations;
+mod model;
 mod notices;
 mod outages;
 mod people;

@@ -251,6 +251,12 @@ impl Table {
             ("blind step up", _) if self.name == "booking_claims" => {
                 format!("update {table} set active = true where $1::jsonb is not null")
             }
+            ("blind step up", _) if self.name == "waitlist_entries" => {
+                format!("update {table} set left_at = null where $1::jsonb is not null")
+            }
+            ("blind step up", _) if self.name == "webhook_deliveries" => {
+                format!("update {table} set status = 'DELIVERED' where $1::jsonb is not null")
+            }
             ("blind step up", _) if self.name == "users" => {
                 format!("update {table} set role = 'ADMIN' where $1::jsonb is not null")
             }
