@@ -34,6 +34,10 @@ graphiql:
 bench:
     cargo bench --bench equal_work
 
+# Whether a month of availability costs more with a million bookings than with a thousand, as a table. Some minutes.
+bench-availability:
+    cargo bench --bench availability
+
 # Schemathesis with some 2,000 cases against the server: no 5xx, no unknown code, no internal text. A minute (Python 3).
 fuzz cases='36':
     cargo build

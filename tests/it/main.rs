@@ -24,6 +24,7 @@ mod model;
 mod notices;
 mod outages;
 mod people;
+mod plans;
 mod platform;
 mod policy_matrix;
 mod production;

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each part is used by some test files, not by all")]
 
 mod cluster;
+mod history;
 pub mod server;
 
 use std::{sync::Arc, time::Duration};

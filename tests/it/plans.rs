@@ -1,0 +1,92 @@
+//! What a statement looks at does not grow with the history: asked of the database, as the app's role, under the policies.
+
+use serde_json::json;
+
+use crate::support::{TestApp, TestTenant, code};
+
+async fn staffed(app: &TestApp) -> (TestTenant, Vec<String>) {
+    let acme = app.tenant("acme").await;
+    let mut resources = Vec::new();
+    for name in ["A", "B", "C", "D", "E"] {
+        resources.push(acme.admin.create_resource("STAFF", name).await);
+    }
+    let links: Vec<(&str, i32)> = resources.iter().map(|it| (it.as_str(), 0)).collect();
+    assert_eq!(code(&acme.admin.link(&acme.service, &links).await), "");
+    (acme, resources)
+}
+
+/// The month that is asked for is read, and no row of before.
+#[tokio::test(flavor = "multi_thread")]
+async fn availability_reads_the_month_alone() {
+    let app = TestApp::start().await;
+    let (acme, resources) = staffed(&app).await;
+    acme.add_history(&resources, 20_000).await;
+    for days in 3..13 {
+        for person in [&acme.user, &acme.other] {
+            assert_eq!(code(&person.book(&acme.service, acme.in_days(days)).await), "");
+        }
+    }
+    let client = app.database.connect("tenantry_app").await;
+    client.batch_execute("begin; set local search_path = shared").await.unwrap();
+    client
+        .query("select enter($1, $2, 'USER', $3, true)", &[&acme.id, &acme.user.id, &acme.user.viewer.session])
+        .await
+        .unwrap();
+    let ids: Vec<uuid::Uuid> = resources.iter().map(|it| it.parse::<tenantry::ids::ResourceId>().unwrap().0).collect();
+    let read = async || -> (i64, i64) {
+        let sql = "select sum(seq_tup_read)::bigint, sum(idx_tup_fetch)::bigint from pg_stat_xact_user_tables
+            where schemaname = 'shared' and relname in ('booking_claims', 'bookings')";
+        let row = client.query_one(sql, &[]).await.unwrap();
+        (row.get(0), row.get(1))
+    };
+    let (from, to) = (acme.in_days(1), acme.in_days(32));
+    let before = read().await;
+    // More than five times: then PostgreSQL may plan for any values at all.
+    for _ in 0..8 {
+        let held = client
+            .query("select * from claimed_times($1, $2, $3, $4, $5)", &[&acme.id, &ids, &from, &to, &app.clock.now()])
+            .await
+            .unwrap();
+        assert_eq!(held.len(), 20, "what is held in it");
+    }
+    let after = read().await;
+    assert_eq!(after.0, before.0, "no table is read from end to end");
+    let each = (after.1 - before.1) / 8;
+    // What began up to three days before could reach into it; and each claim has a booking.
+    assert!(each < 3_000, "{each} rows for 20 that are held, beside a history of 20000");
+    // The same statement, as its plan says: both ends are conditions of the index, and the policy is no filter over history.
+    let plan = client
+        .query(
+            "explain (costs off)
+             select c.claimed_id from booking_claims c
+              where c.tenant_id = $1 and c.claimed_id = any ($2) and c.active
+                and c.blocked_from < $4 and c.blocked_from > $3::timestamptz - interval '3 days 1 hour' and c.blocked_to > $3",
+            &[&acme.id, &ids, &from, &to],
+        )
+        .await
+        .unwrap();
+    let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
+    let condition = plan.iter().find(|it| it.contains("Index Cond")).unwrap_or_else(|| panic!("{plan:#?}"));
+    for part in ["tenant_id", "claimed_id", "blocked_from <", "blocked_from >"] {
+        assert!(condition.contains(part), "{part}: {plan:#?}");
+    }
+    assert!(plan.iter().any(|it| it.contains("booking_claims_time")), "{plan:#?}");
+}
+
+/// The API answers the same, with as many statements in as many round trips, whatever lies behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_history_changes_no_answer() {
+    let app = TestApp::start().await;
+    let (acme, resources) = staffed(&app).await;
+    let month = async || {
+        let before = app.statements();
+        let query = "query($s: ID!, $from: DateTime!, $to: DateTime!) { availability(serviceId: $s, from: $from, to: $to) { startsAt places } }";
+        let (from, to) = (acme.in_days(1).to_string(), acme.in_days(32).to_string());
+        let answer = acme.user.run_with(query, json!({ "s": acme.service, "from": from, "to": to })).await;
+        (answer["data"]["availability"].clone(), app.statements() - before)
+    };
+    month().await; // The plan's limit is looked up once a minute.
+    let without = month().await;
+    acme.add_history(&resources, 5_000).await;
+    assert_eq!(month().await, without);
+}

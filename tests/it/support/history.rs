@@ -1,0 +1,30 @@
+//! A long history of bookings, written past the API: for what must not grow with it.
+
+use super::TestTenant;
+
+impl TestTenant {
+    /// Adds so many bookings of the tenant's first service in the past, half an hour each, turn by turn on these resources,
+    /// and has the planner know of them.
+    pub async fn add_history(&self, resources: &[String], count: usize) {
+        let resources: Vec<String> =
+            resources.iter().map(|it| it.parse::<tenantry::ids::ResourceId>().unwrap().0.to_string()).collect();
+        let service = self.service.parse::<tenantry::ids::ServiceId>().unwrap().0;
+        let (tenant, customer, lanes, list) = (self.id.0, self.user.id.0, resources.len(), resources.join("','"));
+        let now = self.app.clock.now();
+        self.app
+            .by_hand(&format!(
+                "insert into shared.bookings (tenant_id, id, service_id, customer_id, starts_at, ends_at, time_zone, status, price_minor,
+                   currency, created_at, updated_at)
+                 select '{tenant}', gen_random_uuid(), '{service}', '{customer}', at, at + interval '30 minutes', 'UTC', 'COMPLETED', 0,
+                   'EUR', at, at
+                   from (select n, '{now}'::timestamptz - interval '1 day' - (n / {lanes}) * interval '30 minutes' as at
+                           from generate_series(0, {count} - 1) n) history;
+                 insert into shared.booking_claims (tenant_id, id, booking_id, customer_id, resource_id, lane, blocked_from, blocked_to)
+                 select '{tenant}', gen_random_uuid(), b.id, b.customer_id,
+                        (array['{list}']::uuid[])[row_number() over (partition by b.starts_at order by b.id)], 0, b.starts_at, b.ends_at
+                   from shared.bookings b where b.tenant_id = '{tenant}' and b.status = 'COMPLETED';
+                 analyze shared.bookings; analyze shared.booking_claims"
+            ))
+            .await;
+    }
+}
