@@ -38,6 +38,8 @@ const RULES: &[(&str, &str)] = &[
     ("foreign keys carry the tenant, in the same place", "select name || '.' || conname from t join pg_constraint k on k.conrelid = t.oid and k.contype = 'f'
         where not exists (select from unnest(k.conkey, k.confkey) c (own, other) join pg_attribute a on a.attrelid = k.confrelid and a.attnum = c.other where c.own = t.tenant and a.attname = 'tenant_id')"),
     ("deletes restrict or cascade", "select name || '.' || conname from t join pg_constraint k on k.conrelid = t.oid and k.contype = 'f' where confdeltype not in ('r', 'c') or confupdtype <> 'a'"),
+    ("what restricts goes with its tenant", "select distinct name from t join pg_constraint k on k.conrelid = t.oid and k.contype = 'f' and k.confdeltype = 'r'
+        where not exists (select from pg_constraint c where c.conrelid = t.oid and c.contype = 'f' and c.confrelid = 'shared.tenant_state'::regclass and c.confdeltype = 'c')"),
     ("no foreign key from outside", "select conrelid::regclass || '.' || conname from t join pg_constraint k on k.confrelid = t.oid and k.contype = 'f' where k.conrelid not in (select oid from t)"),
     ("a primary key everywhere", "select name from t where not exists (select from pg_index i where i.indrelid = t.oid and i.indisprimary)"),
     ("no triggers", "select name || '.' || tgname from t join pg_trigger g on g.tgrelid = t.oid where not tgisinternal"),
@@ -116,6 +118,7 @@ async fn a_broken_rule_is_found() {
         ),
         ("alter function shared.current_tenant_id() immutable", "stable SQL"),
         ("alter function shared.enter(uuid, uuid, text, uuid, boolean) security definer", "as its definer"),
+        ("alter table shared.occurrences drop constraint occurrences_tenant_id_fkey", "goes with its tenant"),
         ("create view shared.peek as select * from shared.users", "no view"),
         ("create unique index on shared.users (email)", "carry the tenant"),
         ("alter table shared.users add x uuid unique", "carry the tenant"),

@@ -229,6 +229,38 @@ async fn a_tenant_is_suspended_deleted_restored_and_erased() {
     let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
     acme.booking(3).await;
     globex.booking(3).await;
+    // Something of everything that hangs on bookings.
+    let hall = acme.admin.create_resource("ROOM", "Hall").await;
+    let yoga = acme.admin.create_service(json!({ "name": "Yoga", "capacity": 2 })).await;
+    acme.admin.link(&yoga, &[(&hall, 0)]).await;
+    assert_eq!(code(&acme.user.book(&yoga, acme.in_days(4)).await), "");
+    let at = acme.in_days(3);
+    let day = acme.in_days(30).to_zoned(jiff::tz::TimeZone::UTC).date().to_string();
+    for (person, mutation) in [
+        (
+            &acme.user,
+            format!(
+                "createBookingSeries(input: {{ serviceId: \"{}\", frequency: WEEKLY, firstDay: \"{day}\", time: \"10:00\", count: 2 }})",
+                acme.service
+            ),
+        ),
+        (&acme.other, format!("joinWaitlist(input: {{ serviceId: \"{}\", startsAt: \"{at}\" }})", acme.service)),
+        (&acme.other, "rotateCalendarFeed".into()),
+        (&acme.admin, "createWebhookEndpoint(input: { url: \"http://127.0.0.1:9/\" })".into()),
+        (&acme.admin, format!("setOpeningOverride(input: {{ day: \"{day}\", hours: [] }})")),
+        (&acme.admin, "setOpeningHours(input: { validFrom: \"2026-01-01\" })".into()),
+    ] {
+        assert_eq!(code(&person.run(&format!("mutation {{ {mutation} {{ userErrors {{ code }} }} }}")).await), "");
+    }
+    let booked =
+        acme.staff.run("{ bookings(first: 1) { nodes { id } } }").await["data"]["bookings"]["nodes"][0]["id"].clone();
+    assert_eq!(code(&acme.staff.set_status(json!({ "id": booked, "status": "CANCELLED" })).await), "");
+    app.worker().run_until_idle().await;
+    for table in
+        ["occurrences", "booking_series", "waitlist_entries", "calendar_feeds", "webhook_deliveries", "webhook_secrets"]
+    {
+        assert_ne!(app.truth(&format!("select count(*) from shared.{table}")).await, ["0"], "{table}");
+    }
     let viewer = "{ viewer { id } }";
     let suspend = |reason: &str| json!({ "id": acme.id.to_string(), "reason": reason });
     assert_eq!(code(&change(&root, "suspendTenant", suspend(" ")).await), "INVALID");
