@@ -21,15 +21,16 @@ use uuid::Uuid;
 
 use crate::{
     auth::{SignIn, SignInError},
-    bookings::{self, BookingEvent},
+    bookings::{self, BookingEvent, BookingStatus},
     clock::Clock,
     db::{Access, DbError, Gate, Scope},
     fault,
-    ids::{BookingId, TenantId, UserId},
+    ids::{BookingId, ServiceId, TenantId, UserId},
     mail::{Letter, MailError, Mailer},
     notices,
-    outbox::{self, Effect, Taken},
-    platform, telemetry, waitlist,
+    outbox::{self, Effect, Lane, Taken},
+    platform, telemetry, tenants,
+    waitlist::{self, Freed, Pass},
     webhooks::{self, WebhookClient},
 };
 
@@ -42,8 +43,8 @@ const PURGE_EVERY: Duration = Duration::from_secs(3_600);
 /// How many effects of a tenant are carried out before it is another's turn: few enough that all are done, each in its
 /// longest time, before the first one's lease ends.
 const TURN: i64 = 3;
-/// How many tenants are worked for at the same time.
-const AT_ONCE: usize = 12;
+/// How many tenants are worked for at the same time, in each lane.
+const AT_ONCE: usize = 4;
 /// How many tenants one statement asks about.
 const SWEEP_PART: usize = 500;
 
@@ -111,6 +112,12 @@ impl Line {
     }
 }
 
+fn join_all(lines: &mut [Line; 2], tenants: impl IntoIterator<Item = TenantId>) {
+    for tenant in tenants {
+        lines.iter_mut().for_each(|it| it.join(tenant));
+    }
+}
+
 /// Carries background work out.
 #[derive(Clone)]
 pub struct Worker {
@@ -161,35 +168,41 @@ impl Worker {
         }
     }
 
-    /// Every tenant that has something due gets a turn, some at a time; who has more comes again behind all others.
+    /// Every tenant that has something due gets a turn, some at a time; who has more comes again behind all others. In two
+    /// lanes that do not wait for each other.
     async fn serve_tenants(&self, mut stop: watch::Receiver<Option<String>>) {
-        let (mut waiting, mut next_sweep) = (Line::default(), Instant::now());
-        let mut turns: JoinSet<(TenantId, bool)> = JoinSet::new();
+        let (mut lines, mut running) = ([Line::default(), Line::default()], [0; 2]);
+        let mut next_sweep = Instant::now();
+        let mut turns: JoinSet<(Lane, TenantId, bool)> = JoinSet::new();
         while stop.borrow().is_none() {
             if Instant::now() >= next_sweep {
                 let due = self.sweep().await;
                 telemetry::note_due_tenants(due.len());
-                due.into_iter().for_each(|it| waiting.join(it));
+                join_all(&mut lines, due);
                 next_sweep = Instant::now() + SWEEP_EVERY;
             }
-            while turns.len() < AT_ONCE
-                && let Some(tenant) = waiting.next()
-            {
-                let (worker, stop) = (self.clone(), stop.clone());
-                turns.spawn(async move {
-                    // A panic ends this turn, and not the tenant's place in the line.
-                    let turn = AssertUnwindSafe(worker.turn(tenant, &stop)).catch_unwind().await;
-                    (tenant, turn.unwrap_or(false))
-                });
+            for lane in [Lane::Usual, Lane::Webhooks] {
+                while running[lane as usize] < AT_ONCE
+                    && let Some(tenant) = lines[lane as usize].next()
+                {
+                    running[lane as usize] += 1;
+                    let (worker, stop) = (self.clone(), stop.clone());
+                    turns.spawn(async move {
+                        // A panic ends this turn, and not the tenant's place in the line.
+                        let turn = AssertUnwindSafe(worker.turn(tenant, lane, &stop)).catch_unwind().await;
+                        (lane, tenant, turn.unwrap_or(false))
+                    });
+                }
             }
             tokio::select! {
                 _ = stop.wait_for(Option::is_some) => {}
                 Some(turn) = turns.join_next() => {
-                    if let Ok((tenant, more)) = turn {
-                        waiting.leave(tenant, more);
+                    if let Ok((lane, tenant, more)) = turn {
+                        running[lane as usize] -= 1;
+                        lines[lane as usize].leave(tenant, more);
                     }
                 }
-                rung = self.gate.wakeups().tenants() => rung.into_iter().for_each(|it| waiting.join(it)),
+                rung = self.gate.wakeups().tenants() => join_all(&mut lines, rung),
                 () = tokio::time::sleep_until(next_sweep) => {}
             }
         }
@@ -207,8 +220,10 @@ impl Worker {
             }
             let (_running, never) = watch::channel(None);
             for tenant in waiting {
-                self.turn(tenant, &never).await;
-                turns += 1;
+                for lane in [Lane::Usual, Lane::Webhooks] {
+                    self.turn(tenant, lane, &never).await;
+                    turns += 1;
+                }
             }
         }
     }
@@ -241,6 +256,7 @@ impl Worker {
             }
             let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
             let expired = async {
+                tenants::lock_calendar(&tx).await?;
                 bookings::expire_holds(&tx, self.clock.now()).await?;
                 webhooks::purge(&tx, self.clock.now()).await?;
                 tx.commit().await
@@ -250,7 +266,7 @@ impl Worker {
             }
             // Time is freed by more than bookings that end: by longer hours, or one more seat.
             let now = self.clock.now();
-            if let Err(error) = self.offer(tenant, now, now + bookings::MAX_AHEAD, now).await {
+            if let Err(error) = self.offer(tenant, Pass::new(None), now).await {
                 tracing::warn!(%error, tenant.id = %tenant, "what is free cannot be offered to those who wait");
             }
         }
@@ -293,11 +309,11 @@ impl Worker {
     }
 
     /// Carries some effects of a tenant out; returns whether there may be more.
-    async fn turn(&self, tenant: TenantId, stop: &watch::Receiver<Option<String>>) -> bool {
+    async fn turn(&self, tenant: TenantId, lane: Lane, stop: &watch::Receiver<Option<String>>) -> bool {
         let now = self.clock.now();
         let taken = async {
             let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
-            let taken = outbox::take(&tx, TURN, now).await?;
+            let taken = outbox::take(&tx, lane, TURN, now).await?;
             tx.commit().await?;
             Ok::<_, DbError>(taken)
         };
@@ -375,14 +391,18 @@ impl Worker {
                 let (booking, effect, at) = (BookingId(*booking), taken.id, taken.created_at);
                 let (version, starts_at, ends_at, by_mail) = (*version, *starts_at, *ends_at, *by_mail);
                 let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
-                let for_mail = notices::Happened { effect, event, booking, version, starts_at, by_mail };
+                let stood = status.parse::<BookingStatus>()?;
+                let for_mail = notices::Happened { effect, event, booking, version, status: stood, starts_at, by_mail };
                 notices::follow(&tx, &for_mail, now).await?;
                 let for_systems =
                     webhooks::Happened { effect, event, booking, version, status, starts_at, ends_at, at };
                 webhooks::follow(&tx, &for_systems, now).await?;
                 Ok(tx.commit().await?)
             }
-            Effect::OfferFreedTime { from, to } => Ok(self.offer(tenant, *from, *to, now).await?),
+            Effect::OfferFreedTime { service, from, to } => {
+                let freed = Freed { service: ServiceId(*service), from: *from, to: *to };
+                Ok(self.offer(tenant, Pass::new(Some(freed)), now).await?)
+            }
             Effect::SendWebhook { delivery } => self.send_webhook(tenant, *delivery, taken, now).await,
             Effect::MailWebhookDisabled { endpoint, user } => {
                 let tx = self.gate.tenant(Scope::worker(tenant), Access::Read);
@@ -436,12 +456,18 @@ impl Worker {
         if settled { Ok(()) } else { Err(Failure::Later(format!("{answer:?}"))) }
     }
 
-    async fn offer(&self, tenant: TenantId, from: Timestamp, to: Timestamp, now: Timestamp) -> Result<(), DbError> {
-        let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
-        let offers = Box::pin(waitlist::offer(&tx, from, to, now)).await?;
-        tx.commit().await?;
-        if offers > 0 {
-            tracing::debug!(tenant.id = %tenant, offers, "freed time was offered");
+    /// In transactions of a few offers each: whoever books meanwhile waits for one of them at most.
+    async fn offer(&self, tenant: TenantId, mut pass: Pass, now: Timestamp) -> Result<(), DbError> {
+        loop {
+            let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
+            let more = Box::pin(waitlist::offer(&tx, &mut pass, now)).await?;
+            tx.commit().await?;
+            if !more {
+                break;
+            }
+        }
+        if pass.offers() > 0 {
+            tracing::debug!(tenant.id = %tenant, offers = pass.offers(), "freed time was offered");
         }
         Ok(())
     }

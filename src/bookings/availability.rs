@@ -10,9 +10,7 @@ use uuid::Uuid;
 
 use super::{
     BookingError, MAX_AHEAD,
-    claims::Held,
-    classes::Class,
-    queries,
+    claims::{Held, classes::Class, queries},
     slots::{Ground, Slot, is_staff},
 };
 use crate::{

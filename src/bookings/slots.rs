@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Booking, BookingError, BookingStatus, MAX_AHEAD,
-    classes::{self, Class},
+    claims::classes::{self, Class},
 };
 use crate::{
     auth::{Caller, Role},

@@ -71,7 +71,7 @@ pub async fn feed(tx: &ScopedTx, token: &str, now: Timestamp) -> Result<Option<S
     let Some(token) = FeedToken::parse(token) else { return Ok(None) };
     let Some(user) = queries::enter_feed(tx, &token.hash()).await? else { return Ok(None) };
     let tenant = tenants::current(tx).await?;
-    let found = bookings::of_person(tx, user, now - BACK, now + AHEAD).await?;
+    let found = bookings::of_person(tx, user, (now - BACK, now + AHEAD), now).await?;
     let services: Vec<_> = found.iter().map(|it| it.service).collect();
     let customers: Vec<_> = found.iter().map(|it| it.customer).collect();
     let (services, customers) = futures_util::join!(services::by_ids(tx, &services), users::by_ids(tx, &customers));

@@ -338,7 +338,7 @@ impl HoursMutation {
         let work = ctx.work()?;
         let owner = owner(input.service_id.as_ref(), input.resource_id.as_ref(), IN_INPUT)?;
         let (from, to) = (input.from.map(|it| it.0), input.to.map(|it| it.0));
-        let imported = Box::pin(super::import_holidays(&work.caller(), owner, &input.calendar, from, to)).await;
+        let imported = Box::pin(super::import_holidays(&work.caller(), owner, input.calendar, from, to)).await;
         let imported = imported.map(|days| days.into_iter().map(OpeningOverride::from).collect::<Vec<_>>());
         Ok(work.settle(imported)?.into())
     }

@@ -1,34 +1,50 @@
 //! Days that an iCalendar file (RFC 5545) closes: its events that last whole days, with those that come again.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     str::FromStr,
+    time::Duration,
 };
 
 use icalendar::{
     Calendar, Component, DatePerhapsTime, EventStatus,
     rrule::{Frequency, RRuleSet},
 };
-use jiff::{ToSpan, civil::Date};
+use jiff::{Span, ToSpan, civil::Date};
+use tokio::sync::Semaphore;
 
 /// Longest file, in bytes.
 pub const MAX_BYTES: usize = 512 * 1_024;
 /// How deep components of a file stand in each other: a calendar, an event, an alarm, and room for one more.
 const MAX_DEPTH: usize = 4;
 /// Most days of one event.
-const MAX_LENGTH: i32 = 366;
-/// Most times that an event comes again.
-const MAX_TIMES: u16 = u16::MAX;
+const MAX_LENGTH: i64 = 366;
 /// Most events of a file that come again: each takes time to look through.
-const MAX_RULES: usize = 200;
+const MAX_RULES: usize = 100;
+/// Most days that all events of a file close, one on another.
+const MAX_DAYS: usize = 10_000;
+/// Longest name, in characters.
+const MAX_NAME: usize = 200;
+/// Parts of a rule that say nothing of whole days, or make them hard to find.
+const REFUSED_PARTS: [&str; 4] = ["BYHOUR", "BYMINUTE", "BYSECOND", "BYSETPOS"];
 
-/// The days from one up to before another that a file closes, with the names of what closes them.
+/// One file is read at a time: it takes a thread for as long as it takes.
+static READERS: Semaphore = Semaphore::const_new(1);
+
+/// The days from one up to before another that a file closes, with the names of what closes them. Read on a thread of its
+/// own, so that nothing else waits for a file that takes long.
 ///
 /// Events that begin at a time of day, and cancelled ones, close nothing.
 ///
 /// # Errors
 /// What is wrong with the file.
-pub fn closed_days(file: &str, from: Date, to: Date) -> Result<BTreeMap<Date, String>, String> {
+pub async fn read(file: String, from: Date, to: Date) -> Result<BTreeMap<Date, String>, String> {
+    let _turn = READERS.acquire().await.map_err(|error| error.to_string())?;
+    let read = tokio::task::spawn_blocking(move || closed_days(&file, from, to)).await;
+    read.unwrap_or_else(|_| Err("It is no iCalendar file.".into()))
+}
+
+fn closed_days(file: &str, from: Date, to: Date) -> Result<BTreeMap<Date, String>, String> {
     if file.len() > MAX_BYTES {
         return Err(format!("A calendar has at most {} KiB.", MAX_BYTES / 1_024));
     }
@@ -43,19 +59,30 @@ pub fn closed_days(file: &str, from: Date, to: Date) -> Result<BTreeMap<Date, St
     if calendar.events().filter(|it| it.property_value("RRULE").is_some()).count() > MAX_RULES {
         return Err(format!("At most {MAX_RULES} events may come again."));
     }
-    let mut days: BTreeMap<Date, BTreeSet<String>> = BTreeMap::new();
+    // What was moved is an event of its own, in place of the day that its rule says (section 3.8.4.4).
+    let mut moved: HashMap<&str, BTreeSet<Date>> = HashMap::new();
+    for event in calendar.events() {
+        let from = event.property_value("RECURRENCE-ID").and_then(read_date);
+        if let (Some(uid), Some(from)) = (event.get_uid(), from) {
+            moved.entry(uid).or_default().insert(from);
+        }
+    }
+    let (mut days, mut budget): (BTreeMap<Date, BTreeSet<String>>, usize) = (BTreeMap::new(), MAX_DAYS);
     for event in calendar.events().filter(|it| it.get_status() != Some(EventStatus::Cancelled)) {
         let Some(DatePerhapsTime::Date(first)) = event.get_start() else { continue };
         let Some(first) = date(first) else { continue };
-        let length = match event.get_end() {
-            Some(DatePerhapsTime::Date(end)) => date(end).map_or(1, |it| (it - first).get_days()),
-            _ => 1, // Without an end it is that day (section 3.6.1).
-        };
-        let name = event.get_summary().unwrap_or_default().trim().to_owned();
-        let earliest = from.saturating_sub(i64::from(MAX_LENGTH).days());
-        for first in begins(event, first, earliest, to)? {
-            for day in first.series(1.day()).take(usize::try_from(length.clamp(1, MAX_LENGTH)).unwrap_or(1)) {
+        let name: String = event.get_summary().unwrap_or_default().trim().chars().take(MAX_NAME).collect();
+        let length = length(event, first).clamp(1, MAX_LENGTH);
+        let is_rule = event.property_value("RECURRENCE-ID").is_none();
+        let left_out = event.get_uid().and_then(|uid| moved.get(uid)).filter(|_| is_rule);
+        let earliest = from.saturating_sub(MAX_LENGTH.days());
+        for begin in begins(event, first, earliest, to)? {
+            if left_out.is_some_and(|it| it.contains(&begin)) {
+                continue;
+            }
+            for day in begin.series(1.day()).take(usize::try_from(length).unwrap_or(1)) {
                 if day >= from && day < to {
+                    budget = budget.checked_sub(1).ok_or("The calendar closes too many days.")?;
                     days.entry(day).or_default().insert(name.clone());
                 }
             }
@@ -65,22 +92,35 @@ pub fn closed_days(file: &str, from: Date, to: Date) -> Result<BTreeMap<Date, St
     Ok(days.into_iter().map(|(day, names)| (day, joined(names))).collect())
 }
 
+/// How many days an event lasts: up to its end, for its duration, or that one day (section 3.6.1).
+fn length(event: &icalendar::Event, first: Date) -> i64 {
+    if let Some(DatePerhapsTime::Date(end)) = event.get_end() {
+        return date(end).map_or(1, |it| i64::from((it - first).get_days()));
+    }
+    let span = event.property_value("DURATION").and_then(|it| it.parse::<Span>().ok());
+    span.map_or(1, |it| i64::from(it.get_days()) + 7 * i64::from(it.get_weeks()))
+}
+
 /// The days on which an event begins, from one up to before another.
 fn begins(event: &icalendar::Event, first: Date, from: Date, to: Date) -> Result<Vec<Date>, String> {
     let listed = |key: &str| -> Vec<Date> {
         let several = event.multi_properties().get(key).into_iter().flatten().map(|it| it.value());
         let one = event.property_value(key).into_iter();
-        let values = several.chain(one).flat_map(|it| it.split(','));
-        values.filter_map(|it| it.get(..8)).filter_map(|it| Date::strptime("%Y%m%d", it).ok()).collect()
+        several.chain(one).flat_map(|it| it.split(',')).filter_map(read_date).collect()
     };
     let mut days = vec![first];
     days.extend(listed("RDATE"));
-    if let Some(rule) = event.property_value("RRULE") {
-        let flawed = || format!("The rule {:?} of an event is none.", rule.chars().take(100).collect::<String>());
-        // Days have no zone; as instants of UTC they stay what they are. An end that is a day is one too.
-        let rule = rule.split(';').map(|part| match part.strip_prefix("UNTIL=") {
-            Some(day) if day.len() == 8 => format!("{part}T000000Z"),
-            _ => part.to_owned(),
+    if let Some(rule) = event.property_value("RRULE").filter(|_| first < to) {
+        let flawed =
+            || format!("The rule {:?} of an event is none that we know.", rule.chars().take(100).collect::<String>());
+        let is_refused = |part: &str| REFUSED_PARTS.contains(&part.split('=').next().unwrap_or_default());
+        if rule.split(';').any(is_refused) {
+            return Err(flawed());
+        }
+        // Days have no zone; as instants of UTC they stay what they are. Whatever its end is written as, it is a day.
+        let rule = rule.split(';').map(|part| match part.strip_prefix("UNTIL=").and_then(|it| it.get(..8)) {
+            Some(day) => format!("UNTIL={day}T000000Z"),
+            None => part.to_owned(),
         });
         let rule = rule.collect::<Vec<_>>().join(";");
         let set = format!("DTSTART:{}T000000Z\nRRULE:{rule}", first.strftime("%Y%m%d"));
@@ -89,7 +129,10 @@ fn begins(event: &icalendar::Event, first: Date, from: Date, to: Date) -> Result
         if set.get_rrule().iter().any(|it| !by_day.contains(&it.get_freq())) {
             return Err(flawed());
         }
-        let found = set.limit().all(MAX_TIMES).dates;
+        // No further than anybody asks.
+        let until = first.until(to).map_or(0, |it| it.get_days()).max(0);
+        let until = *set.get_dt_start() + Duration::from_secs(86_400 * u64::try_from(until).unwrap_or(0));
+        let found = set.before(until).limit().all(u16::MAX).dates;
         days.extend(found.into_iter().filter_map(|it| date(it.date_naive())));
     }
     let left_out: BTreeSet<Date> = listed("EXDATE").into_iter().collect();
@@ -97,6 +140,11 @@ fn begins(event: &icalendar::Event, first: Date, from: Date, to: Date) -> Result
     days.sort_unstable();
     days.dedup();
     Ok(days)
+}
+
+/// The day of a value that begins with one.
+fn read_date(text: &str) -> Option<Date> {
+    Date::strptime("%Y%m%d", text.get(..8)?).ok()
 }
 
 /// How deep components stand in each other.
@@ -165,6 +213,16 @@ mod tests {
     }
 
     #[test]
+    fn durations_moved_days_and_ends_of_rules_are_read() {
+        let closed = |events: &str| -> Vec<String> { days(events).unwrap().into_iter().map(|it| it.0).collect() };
+        let lasts = event("DTSTART;VALUE=DATE:20261224\r\nDURATION:P3D");
+        assert_eq!(closed(&lasts), ["2026-12-24", "2026-12-25", "2026-12-26"]);
+        let moved = event("DTSTART;VALUE=DATE:20261207\r\nRRULE:FREQ=WEEKLY;UNTIL=20261221T120000")
+            + &event("RECURRENCE-ID;VALUE=DATE:20261214\r\nDTSTART;VALUE=DATE:20261216");
+        assert_eq!(closed(&moved), ["2026-12-07", "2026-12-16", "2026-12-21"]);
+    }
+
+    #[test]
     fn what_is_no_calendar_is_said_to_be_none() {
         let file = |text: &str| closed_days(text, "2026-12-01".parse().unwrap(), "2028-12-01".parse().unwrap());
         for bad in ["", "hello", "BEGIN:VCALENDAR", "<html></html>", "BEGIN:VEVENT\r\nEND:VEVENT\r\n"] {
@@ -177,6 +235,13 @@ mod tests {
             let rule = event(&format!("DTSTART;VALUE=DATE:20261126\r\nRRULE:{bad}"));
             assert!(days(&rule).unwrap_err().contains("The rule"), "{bad:?}");
         }
+        // Neither is a rule that takes long, or many of them, or many days one on another.
+        let slow = event("DTSTART;VALUE=DATE:20261126\r\nRRULE:FREQ=DAILY;BYHOUR=1,2;BYSETPOS=1");
+        assert!(days(&slow).unwrap_err().contains("The rule"));
+        let daily = event("DTSTART;VALUE=DATE:19000101\r\nRRULE:FREQ=DAILY");
+        assert!(days(&daily.repeat(101)).unwrap_err().contains("At most 100"));
+        let year = event("DTSTART;VALUE=DATE:20260101\r\nDTEND;VALUE=DATE:20270101\r\nRRULE:FREQ=DAILY");
+        assert!(days(&year).unwrap_err().contains("too many days"));
         // A day that never comes.
         let never = event("DTSTART;VALUE=DATE:20261126\r\nRRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=31");
         assert_eq!(days(&never).unwrap().len(), 0);

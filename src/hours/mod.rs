@@ -369,18 +369,30 @@ pub async fn delete_override(caller: &Caller<'_>, owner: Owner, day: Date) -> Re
 pub async fn import_holidays(
     caller: &Caller<'_>,
     owner: Owner,
-    file: &str,
+    file: String,
     from: Option<Date>,
     to: Option<Date>,
 ) -> Result<Vec<Override>, HoursError> {
-    allow(caller, owner).await?;
+    // By the role, before anything is read; and the file before the transaction begins.
+    if !caller.is_at_least(Role::Admin) {
+        return Err(HoursError::Forbidden);
+    }
     let (tx, now) = (caller.tx, caller.clock.now());
+    // Wherever the tenant is, its day is no earlier, and no later than a day after.
+    let earliest = from.unwrap_or_else(|| now.to_zoned(TimeZone::UTC).date().saturating_sub(1.day()));
+    let latest = to.unwrap_or_else(|| earliest.saturating_add((MAX_DAYS + 2).days()));
+    if earliest.until(latest).map_or(i64::MAX, |it| i64::from(it.get_days())) > MAX_DAYS + 2 {
+        return Err(HoursError::Invalid("to", format!("Ask for 1 to {MAX_DAYS} days.")));
+    }
+    let days = holidays::read(file, earliest, latest).await;
+    let days = days.map_err(|message| HoursError::Invalid("calendar", message))?;
+    allow(caller, owner).await?;
     let zone = tenants::current(tx).await?.time_zone;
     let from = from.unwrap_or_else(|| now.to_zoned(zone).date());
     let to = to.unwrap_or_else(|| from.saturating_add(MAX_DAYS.days()));
     let before = overrides(tx, owner, from, to).await?;
-    let days = holidays::closed_days(file, from, to).map_err(|message| HoursError::Invalid("calendar", message))?;
-    let names = days.into_iter().map(|(day, name)| {
+    let days = days.into_iter().filter(|(day, _)| *day >= from && *day < to);
+    let names = days.map(|(day, name)| {
         let name: String = name.chars().filter(|it| !it.is_control()).take(MAX_NAME).collect();
         (day, Some(name.trim().to_owned()).filter(|it| !it.is_empty()))
     });

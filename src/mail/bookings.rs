@@ -12,6 +12,8 @@ pub enum News {
     Confirmed,
     /// It is at another time.
     Moved,
+    /// It is at another time, and waits for staff again.
+    MovedAndWaits,
     /// It was called off.
     Cancelled,
     /// Staff did not confirm it.
@@ -20,6 +22,8 @@ pub enum News {
     Reminder,
     /// A time that was waited for is free, and held.
     Offered,
+    /// A series waits for staff.
+    SeriesReceived,
     /// A series was booked.
     SeriesBooked,
     /// Bookings of a series were called off.
@@ -92,6 +96,12 @@ impl BookingNotice {
             News::Received => ("We have your booking", "We have received your booking, and will confirm it soon."),
             News::Confirmed => ("Your booking is confirmed", "Your booking is confirmed."),
             News::Moved => ("Your booking was moved", "Your booking is now at another time."),
+            News::MovedAndWaits => {
+                ("Your booking was moved", "Your booking is now at another time, and we will confirm it soon.")
+            }
+            News::SeriesReceived => {
+                ("We have your bookings", "We have received your bookings, and will confirm each of them soon.")
+            }
             News::Cancelled => ("Your booking was cancelled", "Your booking was cancelled."),
             News::Rejected => ("Your booking cannot be confirmed", "We are sorry: we cannot confirm your booking."),
             News::Reminder => ("Your booking is soon", "This is to remind you of your booking."),
@@ -110,6 +120,13 @@ impl BookingNotice {
             }
             News::Confirmed => ("Ihre Buchung ist bestätigt", "Ihre Buchung ist bestätigt."),
             News::Moved => ("Ihre Buchung wurde verlegt", "Ihre Buchung hat jetzt eine andere Zeit."),
+            News::MovedAndWaits => (
+                "Ihre Buchung wurde verlegt",
+                "Ihre Buchung hat jetzt eine andere Zeit, und wir bestätigen sie in Kürze.",
+            ),
+            News::SeriesReceived => {
+                ("Wir haben Ihre Buchungen", "Wir haben Ihre Buchungen erhalten und bestätigen jede in Kürze.")
+            }
             News::Cancelled => ("Ihre Buchung wurde storniert", "Ihre Buchung wurde storniert."),
             News::Rejected => {
                 ("Ihre Buchung kann nicht bestätigt werden", "Leider können wir Ihre Buchung nicht bestätigen.")
@@ -131,6 +148,12 @@ impl BookingNotice {
             News::Received => ("We hebben uw boeking", "We hebben uw boeking ontvangen en bevestigen die binnenkort."),
             News::Confirmed => ("Uw boeking is bevestigd", "Uw boeking is bevestigd."),
             News::Moved => ("Uw boeking is verplaatst", "Uw boeking is nu op een andere tijd."),
+            News::MovedAndWaits => {
+                ("Uw boeking is verplaatst", "Uw boeking is nu op een andere tijd, en we bevestigen die binnenkort.")
+            }
+            News::SeriesReceived => {
+                ("We hebben uw boekingen", "We hebben uw boekingen ontvangen en bevestigen ze binnenkort.")
+            }
             News::Cancelled => ("Uw boeking is geannuleerd", "Uw boeking is geannuleerd."),
             News::Rejected => ("Uw boeking kan niet worden bevestigd", "Helaas kunnen we uw boeking niet bevestigen."),
             News::Reminder => ("Uw boeking is binnenkort", "We herinneren u graag aan uw boeking."),

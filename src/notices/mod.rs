@@ -27,6 +27,8 @@ pub struct Happened {
     /// As it was then.
     pub version: i32,
     /// As it was then.
+    pub status: BookingStatus,
+    /// As it was then.
     pub starts_at: Timestamp,
     /// Whether its customer is to have a mail.
     pub by_mail: bool,
@@ -37,18 +39,21 @@ pub struct Happened {
 /// # Errors
 /// When a statement fails.
 pub async fn follow(tx: &ScopedTx, happened: &Happened, now: Timestamp) -> Result<(), DbError> {
-    let Happened { effect, booking, version, starts_at, .. } = *happened;
+    let Happened { effect, booking, version, status, starts_at, .. } = *happened;
     if happened.by_mail && news_of(happened.event).is_some() {
         let mail = Effect::MailBooking { booking: booking.0, event: happened.event.as_str().to_owned(), version };
         outbox::enqueue_as(tx, derived_id(effect, "mail"), &mail, now).await?;
     }
-    if matches!(happened.event, BookingEvent::Confirmed | BookingEvent::Rescheduled) {
+    let is_agreed = status == BookingStatus::Confirmed;
+    if is_agreed && matches!(happened.event, BookingEvent::Confirmed | BookingEvent::Rescheduled) {
         let minutes = tenants::current(tx).await?.booking_rules.reminder_minutes;
         let at = starts_at - SignedDuration::from_mins(i64::from(minutes));
         // Whoever books later than that needs none.
         if minutes > 0 && at > now {
             let reminder = Effect::MailReminder { booking: booking.0, starts_at };
-            outbox::enqueue_as_at(tx, derived_id(effect, "reminder"), &reminder, at, now).await?;
+            // One for each start, however often it is confirmed or moved there.
+            let id = derived_id(booking.0, &format!("reminder {starts_at}"));
+            outbox::enqueue_as_at(tx, id, &reminder, at, now).await?;
         }
     }
     Ok(())
@@ -76,6 +81,8 @@ pub async fn letter(tx: &ScopedTx, effect: &Effect, sender: &str, now: Timestamp
             let news = BookingEvent::named(event).and_then(news_of);
             // What was changed since has a mail of its own.
             let found = one(tx, *booking).await?.filter(|it| it.version == *version);
+            let waits = found.as_ref().is_some_and(|it| it.status == BookingStatus::Pending);
+            let news = if waits && news == Some(News::Moved) { Some(News::MovedAndWaits) } else { news };
             write(tx, news, found.into_iter().collect(), None, sender, now).await
         }
         Effect::MailReminder { booking, starts_at } => {
@@ -95,12 +102,18 @@ pub async fn letter(tx: &ScopedTx, effect: &Effect, sender: &str, now: Timestamp
             }
             let all = bookings::of_series(tx, &[id]).await?.remove(&id).unwrap_or_default();
             let belongs = |it: &Booking| match it.status {
-                BookingStatus::Cancelled => *cancelled && it.starts_at > now,
-                BookingStatus::Pending | BookingStatus::Confirmed => !*cancelled,
+                BookingStatus::Cancelled => cancelled.contains(&it.id.0),
+                BookingStatus::Pending | BookingStatus::Confirmed => cancelled.is_empty(),
                 _ => false,
             };
-            let news = if *cancelled { News::SeriesCancelled } else { News::SeriesBooked };
-            write(tx, Some(news), all.into_iter().filter(belongs).collect(), None, sender, now).await
+            let about: Vec<Booking> = all.into_iter().filter(belongs).collect();
+            let waits = about.iter().any(|it| it.status == BookingStatus::Pending);
+            let news = match (cancelled.is_empty(), waits) {
+                (false, _) => News::SeriesCancelled,
+                (true, true) => News::SeriesReceived,
+                (true, false) => News::SeriesBooked,
+            };
+            write(tx, Some(news), about, None, sender, now).await
         }
         _ => Ok(None),
     }
@@ -127,7 +140,10 @@ async fn write(
     let held = bookings::resources_of(tx, &[first.id]).await?.remove(&first.id).unwrap_or_default();
     let mut with: Vec<String> = resources::by_ids(tx, &held).await?.into_values().map(|it| it.name).collect();
     with.sort_unstable();
-    let stands = matches!(news, News::Received | News::Confirmed | News::Moved | News::Reminder | News::Offered);
+    let stands = matches!(
+        news,
+        News::Received | News::Confirmed | News::Moved | News::MovedAndWaits | News::Reminder | News::Offered
+    );
     let reason = match news {
         News::Cancelled | News::Rejected => {
             let history = bookings::histories(tx, &[first.id]).await?.remove(&first.id).unwrap_or_default();

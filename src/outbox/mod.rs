@@ -88,8 +88,8 @@ pub enum Effect {
     MailSeries {
         /// Which.
         series: Uuid,
-        /// Whether some of it was called off; otherwise it was made.
-        cancelled: bool,
+        /// Which of its bookings were called off; none: it was made.
+        cancelled: Vec<Uuid>,
     },
     /// A mail with a link to join.
     #[serde(rename = "mail.invitation")]
@@ -124,6 +124,8 @@ pub enum Effect {
     /// A time that is free again is offered to whoever waits for it.
     #[serde(rename = "waitlist.offer")]
     OfferFreedTime {
+        /// Of which service the booking was.
+        service: Uuid,
         /// The first instant of it.
         from: Timestamp,
         /// The first instant after it.
@@ -150,6 +152,15 @@ pub enum Effect {
         /// Whom.
         user: Uuid,
     },
+}
+
+/// Effects stand in two lines, so that what waits for tenants' own systems keeps no mail waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// All but the other.
+    Usual = 0,
+    /// Messages to webhooks.
+    Webhooks = 1,
 }
 
 /// An effect that was taken to be carried out.
@@ -231,13 +242,13 @@ pub async fn enqueue_at(tx: &ScopedTx, effect: &Effect, at: Timestamp, now: Time
     queries::insert(tx, uuid_v7(now), effect, now, at).await
 }
 
-/// Takes up to `limit` effects that are due, oldest first; whoever else looks at the same time gets others. They are due
+/// Takes up to `limit` effects of a lane that are due, oldest first; whoever else looks at the same time gets others. They are due
 /// again after [`LEASE`], unless they are [`done`] or [`failed`] before.
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn take(tx: &ScopedTx, limit: i64, now: Timestamp) -> Result<Vec<Taken>, DbError> {
-    queries::take(tx, limit, now).await
+pub async fn take(tx: &ScopedTx, lane: Lane, limit: i64, now: Timestamp) -> Result<Vec<Taken>, DbError> {
+    queries::take(tx, lane, limit, now).await
 }
 
 /// The effect was carried out.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{DeadLetter, Effect, LEASE, Taken};
+use super::{DeadLetter, Effect, LEASE, Lane, Taken};
 use crate::{
     db::{DbError, Row, ScopedTx},
     ids::TenantId,
@@ -30,18 +30,18 @@ pub async fn insert(
 }
 
 /// Takes what is due, with a lease.
-pub async fn take(tx: &ScopedTx, limit: i64, now: Timestamp) -> Result<Vec<Taken>, DbError> {
+pub async fn take(tx: &ScopedTx, lane: Lane, limit: i64, now: Timestamp) -> Result<Vec<Taken>, DbError> {
     let rows = tx
         .query(
             "-- outbox.take
             with due as materialized (
               select id, available_at from outbox
-               where tenant_id = $1 and available_at <= $2 and dead_at is null
+               where tenant_id = $1 and available_at <= $2 and dead_at is null and (kind = 'webhooks.send') = $5
                order by available_at, id limit $4 for update skip locked)
             update outbox o set available_at = $3, attempts = attempts + 1
               from due where o.tenant_id = $1 and o.id = due.id
             returning o.id, o.kind, o.payload, o.created_at, o.attempts, due.available_at",
-            &[&tx.tenant(), &now, &(now + LEASE), &limit],
+            &[&tx.tenant(), &now, &(now + LEASE), &limit, &(lane == Lane::Webhooks)],
         )
         .await?;
     let mut taken: Vec<Taken> = rows.iter().map(read_taken).collect();

@@ -168,7 +168,7 @@ pub async fn create(caller: &Caller<'_>, new: NewSeries) -> Result<Outcome, Seri
         .field("customer", serde_json::Value::Null, series.customer.to_string())
         .field("bookings", serde_json::Value::Null, booked);
     audit::record(caller, "series.create", "series", Some(series.id.0), facts).await?;
-    outbox::enqueue(tx, &Effect::MailSeries { series: series.id.0, cancelled: false }, now).await?;
+    outbox::enqueue(tx, &Effect::MailSeries { series: series.id.0, cancelled: Vec::new() }, now).await?;
     Ok(Outcome { series: Some(series), occurrences })
 }
 
@@ -179,7 +179,7 @@ async fn place(
     starts_at: Timestamp,
 ) -> Result<Result<Booking, Missed>, SeriesError> {
     let part = caller.tx.start_part().await?;
-    let placed = Box::pin(order.place(caller, starts_at, None)).await;
+    let placed = Box::pin(order.place(caller, starts_at, false)).await;
     match placed {
         Err(BookingError::Db(error)) => Err(error.into()),
         // Whatever the time.
@@ -231,8 +231,9 @@ pub async fn cancel(
             Err(_) => continue, // It was called off before.
         });
     }
-    if results.iter().any(|it| it.stands.is_none()) {
-        outbox::enqueue(tx, &Effect::MailSeries { series: id.0, cancelled: true }, now).await?;
+    let cancelled: Vec<_> = results.iter().filter(|it| it.stands.is_none()).map(|it| it.booking.id.0).collect();
+    if !cancelled.is_empty() {
+        outbox::enqueue(tx, &Effect::MailSeries { series: id.0, cancelled }, now).await?;
     }
     Ok((series, results))
 }

@@ -216,11 +216,16 @@ pub async fn has_bookings_beyond(tx: &ScopedTx, id: ServiceId, capacity: i32, no
         .query_opt(
             "-- services.has_bookings_beyond
             select true where exists (
-                select from booking_claims
-                 where tenant_id = $1 and service_id = $2 and lane >= $3::integer and blocked_to > $4 and active)
+                select from booking_claims c join bookings b on b.tenant_id = c.tenant_id and b.id = c.booking_id
+                 where c.tenant_id = $1 and c.service_id = $2 and c.lane >= $3::integer and c.blocked_to > $4 and c.active
+                   and (b.held_until is null or b.held_until > $4))
               or exists (
-                select from occurrences
-                 where tenant_id = $1 and service_id = $2 and seats_taken > $3::integer and ends_at > $4 and active)",
+                select from occurrences o
+                 where o.tenant_id = $1 and o.service_id = $2 and o.ends_at > $4 and o.active
+                   and $3::integer < (
+                     select count(*) from bookings b
+                      where b.tenant_id = $1 and b.occurrence_id = o.id and b.holds_seat
+                        and (b.held_until is null or b.held_until > $4)))",
             &[&tx.tenant(), &id, &capacity, &now],
         )
         .await?;
@@ -278,6 +283,7 @@ pub async fn has_claims(tx: &ScopedTx, id: ServiceId, now: Timestamp) -> Result<
             "-- services.has_claims
             select true from bookings b
              where b.tenant_id = $1 and b.service_id = $2 and b.ends_at > $3 and b.status in ('HELD', 'PENDING', 'CONFIRMED')
+               and (b.held_until is null or b.held_until > $3)
              limit 1",
             &[&tx.tenant(), &id, &now],
         )

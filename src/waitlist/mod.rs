@@ -24,13 +24,10 @@ use crate::{
 pub const OFFER: SignedDuration = SignedDuration::from_hours(2);
 /// For how many times a customer can wait at once.
 pub const MAX_WAITING: i64 = 20;
-/// How many offers are tried because of one freed time.
+/// How many offers are tried in one pass.
 const MAX_TRIES: usize = 200;
-/// How far before a freed time a booking may start that it stood in the way of: a day of its own, and a day of each's
-/// buffers.
-const BEFORE: SignedDuration = SignedDuration::from_hours(3 * 24);
-/// How far after it.
-const AFTER: SignedDuration = SignedDuration::from_hours(2 * 24);
+/// How many offers are tried in one transaction.
+const TRIES_AT_ONCE: usize = 10;
 
 /// A place on the waitlist.
 #[derive(Clone, Debug)]
@@ -182,41 +179,74 @@ pub async fn list(
     Ok(page.slice(entries.into_iter().map(|it| ((it.created_at, it.id.0), it)).collect()))
 }
 
-/// Offers what is free again around a time: to the first of each line whom it serves, as a hold, and then to the next as
-/// long as there is room. For background work. Returns how many offers were made.
+/// What of a pass over the waitlist has been done: it is done in several transactions, so that none keeps the calendar long.
+#[derive(Debug)]
+pub struct Pass {
+    freed: Option<Freed>,
+    tries: usize,
+    offers: usize,
+    /// Lines whose time cannot be had.
+    closed: HashSet<(ServiceId, Timestamp, Option<ResourceId>)>,
+}
+
+/// A time that is free again.
+#[derive(Clone, Copy, Debug)]
+pub struct Freed {
+    /// Of which service the booking was that held it.
+    pub service: ServiceId,
+    /// The first instant of it.
+    pub from: Timestamp,
+    /// The first instant after it.
+    pub to: Timestamp,
+}
+
+impl Pass {
+    /// Over those who wait for what takes the same time, or (`None`) over some of all, others each time.
+    pub fn new(freed: Option<Freed>) -> Self {
+        Self { freed, tries: 0, offers: 0, closed: HashSet::new() }
+    }
+
+    /// How many offers were made.
+    pub fn offers(&self) -> usize {
+        self.offers
+    }
+}
+
+/// Makes some offers: to the first of each line whom what is free serves, as a hold, and then to the next as long as there
+/// is room. For background work. Returns whether there may be more to do, in another transaction.
 ///
 /// # Errors
 /// When a statement fails.
-pub async fn offer(tx: &ScopedTx, from: Timestamp, to: Timestamp, now: Timestamp) -> Result<usize, DbError> {
-    let (from, to) = (from.max(now) - BEFORE, to + AFTER);
-    if !queries::is_awaited(tx, from, to, now).await? {
-        return Ok(0);
+pub async fn offer(tx: &ScopedTx, pass: &mut Pass, now: Timestamp) -> Result<bool, DbError> {
+    if !queries::is_awaited(tx, now).await? {
+        return Ok(false);
     }
     tenants::lock_calendar(tx).await?;
-    bookings::expire_holds(tx, now).await?;
-    let (mut offers, mut tries) = (0, 0);
-    // Lines whose time cannot be had.
-    let mut closed: HashSet<(ServiceId, Timestamp, Option<ResourceId>)> = HashSet::new();
-    loop {
-        let heads = queries::heads(tx, from, to, now).await?;
-        let open = heads.into_iter().filter(|it| !closed.contains(&(it.service, it.starts_at, it.resource)));
-        let open: Vec<Entry> = open.collect();
-        if open.is_empty() || tries >= MAX_TRIES {
-            return Ok(offers);
+    if pass.tries == 0 {
+        bookings::expire_holds(tx, now).await?;
+    }
+    let mut heads = queries::heads(tx, pass.freed, now).await?;
+    for _ in 0..TRIES_AT_ONCE {
+        let is_open = |it: &&Entry| !pass.closed.contains(&(it.service, it.starts_at, it.resource));
+        let Some(entry) = heads.iter().find(is_open).cloned() else { return Ok(false) };
+        if pass.tries >= MAX_TRIES {
+            return Ok(false);
         }
-        for entry in open {
-            tries += 1;
-            match try_to_offer(tx, &entry, now).await? {
-                Outcome::Offered => offers += 1,
-                Outcome::NobodyThere => {
-                    queries::leave(tx, entry.id, now).await?;
-                }
-                Outcome::Taken => {
-                    closed.insert((entry.service, entry.starts_at, entry.resource));
-                }
+        pass.tries += 1;
+        match try_to_offer(tx, &entry, now).await? {
+            Outcome::Offered => pass.offers += 1,
+            Outcome::NobodyThere => {
+                queries::leave(tx, entry.id, now).await?;
+            }
+            Outcome::Taken => {
+                pass.closed.insert((entry.service, entry.starts_at, entry.resource));
+                continue;
             }
         }
+        // Somebody else is the first of his line now.
+        heads = queries::heads(tx, pass.freed, now).await?;
     }
+    Ok(true)
 }
 
 enum Outcome {
@@ -249,7 +279,7 @@ async fn try_to_offer(tx: &ScopedTx, entry: &Entry, now: Timestamp) -> Result<Ou
     queries::note_offer(tx, entry.id, booking.id).await?;
     outbox::enqueue(tx, &Effect::MailOffer { booking: booking.id.0 }, now).await?;
     // When he does not take it up, it is the next one's turn.
-    let again = Effect::OfferFreedTime { from: booking.starts_at, to: booking.ends_at };
+    let again = Effect::OfferFreedTime { service: booking.service.0, from: booking.starts_at, to: booking.ends_at };
     outbox::enqueue_at(tx, &again, booking.held_until.unwrap_or(now), now).await?;
     Ok(Outcome::Offered)
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Entry, EntryKey, NewEntry, Status};
+use super::{Entry, EntryKey, Freed, NewEntry, Status};
 use crate::{
     db::{DbError, Row, ScopedTx},
     ids::{BookingId, ServiceId, UserId, WaitlistEntryId},
@@ -63,7 +63,7 @@ pub async fn insert(
             union all
             select id from waitlist_entries
              where tenant_id = $1 and customer_id = $4 and service_id = $3 and starts_at = $6
-               and left_at is null and booking_id is null
+               and resource_id is not distinct from $5 and left_at is null and booking_id is null
              limit 1",
             &[&tx.tenant(), &id, &new.service, &customer, &new.resource, &new.starts_at, &now],
         )
@@ -127,23 +127,24 @@ pub async fn list(
     rows.iter().map(read).collect()
 }
 
-/// Whether anybody waits for a time that starts within these.
-pub async fn is_awaited(tx: &ScopedTx, from: Timestamp, to: Timestamp, now: Timestamp) -> Result<bool, DbError> {
+/// Whether anybody waits for anything.
+pub async fn is_awaited(tx: &ScopedTx, now: Timestamp) -> Result<bool, DbError> {
     let row = tx
         .query_one(
             "-- waitlist.is_awaited
             select exists (
               select from waitlist_entries
-               where tenant_id = $1 and starts_at >= $2 and starts_at < $3 and starts_at > $4
-                 and left_at is null and booking_id is null)",
-            &[&tx.tenant(), &from, &to, &now],
+               where tenant_id = $1 and starts_at > $2 and left_at is null and booking_id is null)",
+            &[&tx.tenant(), &now],
         )
         .await?;
     Ok(row.get(0))
 }
 
-/// The first of each line for a time that starts within these, longest waiting first.
-pub async fn heads(tx: &ScopedTx, from: Timestamp, to: Timestamp, now: Timestamp) -> Result<Vec<Entry>, DbError> {
+/// The first of each line for what takes the same time as was freed, of the same service or by the same resources, buffers
+/// and all: longest waiting first. Where nothing is said to be free, of all lines, some at random.
+pub async fn heads(tx: &ScopedTx, freed: Option<Freed>, now: Timestamp) -> Result<Vec<Entry>, DbError> {
+    let (service, from, to) = (freed.map(|it| it.service), freed.map(|it| it.from), freed.map(|it| it.to));
     let rows = tx
         .query(
             concat!(
@@ -151,12 +152,24 @@ pub async fn heads(tx: &ScopedTx, from: Timestamp, to: Timestamp, now: Timestamp
                 select * from (
                   select distinct on (e.service_id, e.starts_at, e.resource_id) * from (",
                 select!(),
-                " where e.tenant_id = $1 and e.starts_at >= $3 and e.starts_at < $4 and e.starts_at > $2
-                    and e.left_at is null and e.booking_id is null) e
+                " join services s on s.tenant_id = e.tenant_id and s.id = e.service_id
+                  left join services f on f.tenant_id = e.tenant_id and f.id = $3
+                  where e.tenant_id = $1 and e.starts_at > $2 and e.left_at is null and e.booking_id is null
+                    and ($3::uuid is null or (
+                      e.starts_at < $5::timestamptz + interval '2 days' and e.starts_at > $4::timestamptz - interval '3 days'
+                      and e.starts_at - make_interval(mins => s.buffer_before_minutes)
+                        < $5 + make_interval(mins => f.buffer_after_minutes)
+                      and e.starts_at + make_interval(mins => s.duration_minutes + s.buffer_after_minutes)
+                        > $4 - make_interval(mins => f.buffer_before_minutes)
+                      and (e.service_id = $3 or exists (
+                        select from service_resources a
+                          join service_resources b on b.tenant_id = a.tenant_id and b.resource_id = a.resource_id
+                         where a.tenant_id = $1 and a.service_id = e.service_id and b.service_id = $3))))) e
                    order by e.service_id, e.starts_at, e.resource_id, e.created_at, e.id) heads
-                 order by created_at, id"
+                 order by case when $3::uuid is null then random() end, created_at, id
+                 limit 50"
             ),
-            &[&tx.tenant(), &now, &from, &to],
+            &[&tx.tenant(), &now, &service, &from, &to],
         )
         .await?;
     rows.iter().map(read).collect()

@@ -179,7 +179,7 @@ pub async fn secrets(tx: &ScopedTx, endpoint: WebhookEndpointId, after: Timestam
                  select from webhook_secrets n
                   where n.tenant_id = $1 and n.endpoint_id = $2 and (n.created_at, n.id) > (s.created_at, s.id)
                     and n.created_at <= $3)
-             order by s.created_at desc, s.id desc limit 5",
+             order by s.created_at desc, s.id desc limit 20",
             &[&tx.tenant(), &endpoint, &after],
         )
         .await?;

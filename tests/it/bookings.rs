@@ -402,3 +402,40 @@ async fn a_range_of_time_is_read_by_index_under_row_level_security() {
     let condition = plan.lines().find(|line| line.contains("Index Cond")).unwrap_or_else(|| panic!("{plan}"));
     assert!(plan.contains("bookings_starts_at") && condition.contains("starts_at <"), "{plan}");
 }
+
+/// Whoever waits for the calendar decides by what it is then, also on a connection that has prepared no statement yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_decided_by_what_was_read_before_the_lock() {
+    for is_warm in [true, false] {
+        let app = TestApp::start_with(Options { connections: 1, ..Options::default() }).await;
+        let acme = app.tenant("acme").await;
+        let at = acme.in_days(3);
+        // This prepares what is read of a service, and not the lock.
+        let free = "query($s: ID!, $from: DateTime!, $to: DateTime!) { availability(serviceId: $s, from: $from, to: $to) { startsAt } }";
+        let to = at + jiff::SignedDuration::from_hours(1);
+        let asked = json!({ "s": acme.service, "from": at.to_string(), "to": to.to_string() });
+        acme.user.run_with(free, asked).await;
+        acme.user.run("{ viewer { id } }").await;
+        if is_warm {
+            acme.booking(9).await;
+        }
+        let lock = app.database.connect("postgres").await;
+        let take = format!("begin; select pg_advisory_xact_lock(hashtextextended('calendar of {}', 0))", acme.id.0);
+        lock.batch_execute(&take).await.unwrap();
+        let (service, user) = (acme.service.clone(), acme.user.clone());
+        let booking = tokio::spawn(async move { user.book(&service, at).await });
+        let waiting =
+            "select count(*) from pg_stat_activity where wait_event = 'advisory' and query like '%lock_calendar%'";
+        while app.truth(waiting).await != ["1"] {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        let day = at.to_zoned(jiff::tz::TimeZone::get("Europe/Amsterdam").unwrap()).date();
+        let close = format!(
+            "insert into shared.opening_overrides (tenant_id, id, day, hours, created_at)
+             values ('{}', gen_random_uuid(), '{day}', '[]', now()); commit",
+            acme.id.0
+        );
+        lock.batch_execute(&close).await.unwrap();
+        assert_eq!(code(&booking.await.unwrap()), "OUTSIDE_HOURS", "warm: {is_warm}");
+    }
+}

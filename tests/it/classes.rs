@@ -225,3 +225,52 @@ async fn a_customers_own_sql_moves_no_seats() {
     assert_eq!(app.truth("select seats_taken from shared.occurrences").await, ["1"]);
     assert_eq!(app.truth(MISCOUNTED).await, ["0"]);
 }
+
+/// A class that nobody came to stands in no other's way, even where it held what its service has given up since.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_class_whose_seats_are_over_is_gone_whatever_it_held() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let (yoga, resources) = yoga(&acme).await;
+    let at = acme.in_days(3);
+    let hold = "mutation($s: ID!, $at: DateTime!) { holdSlot(input: { serviceId: $s, startsAt: $at }) { userErrors { code } } }";
+    assert_eq!(code(&acme.user.run_with(hold, json!({ "s": yoga, "at": at.to_string() })).await), "");
+    let gym = acme.admin.create_resource("ROOM", "Gym").await;
+    assert_eq!(code(&acme.admin.link(&yoga, &[(&resources[1], 0), (&gym, 0)]).await), "");
+    app.clock.advance(SignedDuration::from_mins(11));
+    assert_eq!(code(&acme.other.book(&yoga, at).await), "");
+    assert_eq!(app.truth(MISCOUNTED).await, ["0"]);
+}
+
+/// Whoever moves into a class comes for as long as those who are there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_booking_moves_into_a_class_of_another_length() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let (yoga, _) = yoga(&acme).await;
+    let mine = id(&acme.user.book(&yoga, acme.in_days(3)).await);
+    let longer =
+        "mutation($id: ID!) { updateService(input: { id: $id, durationMinutes: 60 }) { userErrors { code } } }";
+    assert_eq!(code(&acme.admin.run_with(longer, json!({ "id": yoga })).await), "");
+    assert_eq!(code(&acme.other.book(&yoga, acme.in_days(4)).await), "");
+    let moved = acme.user.reschedule(&mine, acme.in_days(4)).await;
+    let ends = (acme.in_days(4) + SignedDuration::from_mins(60)).to_string();
+    assert_eq!(moved["data"]["rescheduleBooking"]["booking"]["endsAt"], ends, "{moved}");
+    assert_eq!(app.truth(MISCOUNTED).await, ["0"]);
+    // By SQL of one's own, no length is had that no class has.
+    let raw = mine.parse::<tenantry::ids::BookingId>().unwrap().0;
+    let client = app.database.connect("tenantry_app").await;
+    client.batch_execute("begin; set local search_path = shared").await.unwrap();
+    client
+        .query("select enter($1, $2, 'USER', $3, true)", &[&acme.id, &acme.user.id, &acme.user.viewer.session])
+        .await
+        .unwrap();
+    let longer = client
+        .query_one(
+            "select move_booking($1, $2, 2, 'CONFIRMED', starts_at, ends_at + interval '1 hour', 'UTC', 'CONFIRMED', now()) from bookings where id = $2",
+            &[&acme.id, &raw],
+        )
+        .await
+        .unwrap();
+    assert!(!longer.get::<_, bool>(0));
+}

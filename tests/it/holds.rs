@@ -163,3 +163,50 @@ async fn a_customers_own_sql_gets_no_further() {
     let others = client.query("select from bookings where customer_id <> $1", &[&acme.user.id]).await.unwrap();
     assert!(others.is_empty());
 }
+
+/// Of two at once the second counts the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn twelve_holds_at_once_are_three() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let all = futures_util::future::join_all((3..15).map(|days| {
+        let acme = acme.clone();
+        async move { code(&acme.user.hold(&acme.service, acme.in_days(days)).await).to_owned() }
+    }))
+    .await;
+    assert_eq!(all.iter().filter(|it| it.is_empty()).count(), 3, "{all:?}");
+}
+
+/// Nobody is held to what has begun, or is not offered any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_is_taken_up_before_its_time_or_not_at_all() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let soon = app.clock.now() + SignedDuration::from_mins(2);
+    let held = acme.user.hold(&acme.service, soon).await;
+    assert_eq!(held["data"]["holdSlot"]["booking"]["heldUntil"], soon.to_string(), "not beyond its start");
+    app.clock.advance(SignedDuration::from_mins(3));
+    assert_eq!(code(&acme.user.confirm(&held).await), "INVALID_TRANSITION");
+    let held = acme.user.hold(&acme.service, acme.in_days(3)).await;
+    let off = "mutation($id: ID!) { updateService(input: { id: $id, active: false }) { userErrors { code } } }";
+    assert_eq!(code(&acme.admin.run_with(off, json!({ "id": acme.service })).await), "");
+    assert_eq!(code(&acme.user.confirm(&held).await), "NOT_FOUND");
+}
+
+/// What is over stands in nobody's way, released or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_over_keeps_no_service_in_use() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let anna = acme.admin.create_resource("STAFF", "Anna").await;
+    let seats = acme.admin.create_service(json!({ "name": "Seats", "capacity": 2 })).await;
+    let fewer = "mutation($id: ID!) { updateService(input: { id: $id, capacity: 1 }) { userErrors { code } } }";
+    for service in [&acme.service, &seats, &seats] {
+        assert_eq!(code(&acme.user.hold(service, acme.in_days(3)).await), "");
+    }
+    assert_eq!(code(&acme.admin.run_with(fewer, json!({ "id": seats })).await), "IN_USE");
+    assert_eq!(code(&acme.admin.link(&acme.service, &[(&anna, 0)]).await), "IN_USE");
+    app.clock.advance(SignedDuration::from_mins(11));
+    assert_eq!(code(&acme.admin.run_with(fewer, json!({ "id": seats })).await), "");
+    assert_eq!(code(&acme.admin.link(&acme.service, &[(&anna, 0)]).await), "");
+}

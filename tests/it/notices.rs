@@ -245,3 +245,103 @@ async fn nobody_goes_on_as_somebody_else() {
     let role = client.query_one("select current_setting('app.role')", &[]).await.unwrap();
     assert_eq!(role.get::<_, &str>(0), "USER");
 }
+
+/// However often it is confirmed or moved there, a start has one reminder.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_has_one_reminder() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let careful = acme.admin.create_service(json!({ "name": "Careful", "requiresConfirmation": true })).await;
+    let waiting = acme.user.book(&careful, acme.in_days(5)).await;
+    let id = waiting["data"]["createBooking"]["booking"]["id"].as_str().unwrap().to_owned();
+    let confirm = async || {
+        let confirmed = acme.staff.set_status(json!({ "id": id, "status": "CONFIRMED" })).await;
+        assert_eq!(code(&confirmed), "");
+        app.mails().await
+    };
+    confirm().await;
+    assert_eq!(code(&acme.user.reschedule(&id, acme.in_days(6)).await), "");
+    let told = app.mails().await;
+    assert!(told[0].text.contains("we will confirm it soon"), "{}", told[0].text);
+    confirm().await;
+    let plain = acme.booking(4).await;
+    for days in [7, 4] {
+        app.mails().await;
+        assert_eq!(code(&acme.user.reschedule(&plain, acme.in_days(days)).await), "");
+    }
+    app.mails().await;
+    for days in [3, 2] {
+        app.clock.advance(SignedDuration::from_hours(24 * days));
+        let subjects: Vec<String> = app.mails().await.into_iter().map(|it| it.subject).collect();
+        assert_eq!(subjects.len(), 1, "{subjects:?}");
+        assert!(subjects[0].starts_with("Your booking is soon"));
+    }
+}
+
+/// What waits for staff is not said to be booked, and a mail tells of what was called off then, not ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn mails_of_series_say_what_is_so() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let careful = acme.admin.create_service(json!({ "name": "Careful", "requiresConfirmation": true })).await;
+    let first = acme.in_days(7).to_zoned(TimeZone::get("Europe/Amsterdam").unwrap()).date();
+    let made = acme
+        .user
+        .run_with(
+            "mutation($s: ID!, $day: Date!) { createBookingSeries(input: { serviceId: $s, frequency: WEEKLY, firstDay: $day, time: \"10:00\", count: 3 }) { series { id bookings { id } } } }",
+            json!({ "s": careful, "day": first.to_string() }),
+        )
+        .await;
+    assert_eq!(app.mail_to(&acme.user.email).await.subject, "We have your bookings: Careful at ACME");
+    let series = &made["data"]["createBookingSeries"]["series"];
+    for number in 0..2 {
+        let cancel = "mutation($id: ID!, $b: ID!) { cancelBookingSeries(input: { id: $id, scope: THIS, bookingId: $b }) { userErrors { code } } }";
+        let ids = json!({ "id": series["id"], "b": series["bookings"][number]["id"] });
+        assert_eq!(code(&acme.user.run_with(cancel, ids).await), "");
+        let file = app.mail_to(&acme.user.email).await.calendar.unwrap();
+        let expected = format!("{}@tenantry", series["bookings"][number]["id"].as_str().unwrap());
+        assert_eq!(line(&file, "UID:"), [expected]);
+    }
+}
+
+/// Whoever has a great many has those that come, before those that are over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_shows_what_comes_first() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let coming = acme.booking(3).await;
+    let raw = coming.parse::<tenantry::ids::BookingId>().unwrap().0;
+    app.by_hand(&format!(
+        "insert into shared.bookings (tenant_id, id, service_id, customer_id, starts_at, ends_at, time_zone, status, price_minor, currency, created_at, updated_at)
+         select tenant_id, gen_random_uuid(), service_id, customer_id, at, at + interval '30 minutes', time_zone, 'CONFIRMED', price_minor, currency, created_at, updated_at
+           from shared.bookings, lateral (select '{}'::timestamptz - n * interval '40 minutes' as at from generate_series(1, 1000) n) past
+          where id = '{raw}'",
+        app.clock.now()
+    ))
+    .await;
+    let file = read(&app, &rotate(&acme.user).await).await.1;
+    assert!(line(&file, "UID:").contains(&format!("{coming}@tenantry").as_str()));
+    assert_eq!(line(&file, "UID:").len(), 1_000);
+}
+
+/// A secret that is told once is kept nowhere: not for whoever names his request either.
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_are_in_no_kept_answer() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    for mutation in [
+        "rotateCalendarFeed { path }",
+        "createWebhookEndpoint(input: { url: \"http://127.0.0.1:9/\" }) { secret }",
+        "rotateWebhookSecret(input: { id: \"x\" }) { secret }",
+    ] {
+        let body = json!({ "query": format!("mutation {{ {mutation} }}") }).to_string();
+        let request = Request::post("/graphql")
+            .header("content-type", "application/json")
+            .header("idempotency-key", "a-key")
+            .header("authorization", format!("Bearer {}", acme.admin.token.as_ref().unwrap()));
+        let (_, answer) = app.send(request.body(Body::from(body)).unwrap()).await;
+        let answer: Value = serde_json::from_slice(&answer).unwrap();
+        assert_eq!(code(&answer), "BAD_USER_INPUT", "{mutation}: {answer}");
+    }
+    assert_eq!(app.truth("select count(*) from shared.idempotency_keys").await, ["0"]);
+}

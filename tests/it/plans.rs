@@ -90,3 +90,24 @@ async fn a_long_history_changes_no_answer() {
     acme.add_history(&resources, 5_000).await;
     assert_eq!(month().await, without);
 }
+
+/// Whoever books lets go of holds that are over: that looks at holds, however many bookings there are.
+#[tokio::test(flavor = "multi_thread")]
+async fn holds_are_found_without_looking_at_bookings() {
+    let app = TestApp::start().await;
+    let (acme, resources) = staffed(&app).await;
+    acme.add_history(&resources, 20_000).await;
+    let client = app.database.connect("tenantry_app").await;
+    client.batch_execute("begin; set local search_path = shared").await.unwrap();
+    client
+        .query("select enter($1, $2, 'USER', $3, true)", &[&acme.id, &acme.user.id, &acme.user.viewer.session])
+        .await
+        .unwrap();
+    let ids: Vec<uuid::Uuid> = resources.iter().map(|it| it.parse::<tenantry::ids::ResourceId>().unwrap().0).collect();
+    for _ in 0..8 {
+        client.query("select expire_holds($1, $2, $3)", &[&acme.id, &ids, &app.clock.now()]).await.unwrap();
+    }
+    let sql = "select (seq_tup_read + idx_tup_fetch)::bigint from pg_stat_xact_user_tables where schemaname = 'shared' and relname = 'bookings'";
+    let read: i64 = client.query_one(sql, &[]).await.unwrap().get(0);
+    assert!(read < 100, "{read} rows");
+}

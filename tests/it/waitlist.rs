@@ -230,3 +230,93 @@ async fn nobody_offers_himself_a_time_by_sql() {
     let refused = client.execute("update waitlist_entries set booking_id = $1", &[&booking]).await.unwrap_err();
     assert_eq!(refused.code().unwrap().code(), "42501");
 }
+
+/// Also a hold that nobody took up is offered on, as soon as it is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_that_is_over_is_the_next_ones() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let at = acme.in_days(3);
+    let hold = "mutation($s: ID!, $at: DateTime!) { holdSlot(input: { serviceId: $s, startsAt: $at }) { userErrors { code } } }";
+    assert_eq!(code(&acme.user.run_with(hold, json!({ "s": acme.service, "at": at.to_string() })).await), "");
+    assert_eq!(code(&acme.other.wait_for(&acme.service, at).await), "");
+    app.clock.advance(SignedDuration::from_mins(10));
+    app.mails().await;
+    assert_eq!(acme.other.places().await[0].1, "OFFERED");
+    assert_eq!(code(&acme.staff.book(&acme.service, at).await), "SLOT_TAKEN");
+    // What was offered counts not among the times that one may hold.
+    for days in 5..8 {
+        let at = acme.in_days(days).to_string();
+        assert_eq!(code(&acme.other.run_with(hold, json!({ "s": acme.service, "at": at })).await), "");
+    }
+}
+
+/// Lines are of a wish: who waits for Anna and for Bob stands in two, and who came first goes first.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_came_first_goes_first_whatever_he_wished() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let mut staff = Vec::new();
+    for name in ["Anna", "Bob"] {
+        staff.push(acme.admin.create_resource("STAFF", name).await);
+    }
+    let links: Vec<(&str, i32)> = staff.iter().map(|it| (it.as_str(), 0)).collect();
+    assert_eq!(code(&acme.admin.link(&acme.service, &links).await), "");
+    let at = acme.in_days(3);
+    let mut booked = Vec::new();
+    for _ in 0..2 {
+        let answer = acme.staff.book(&acme.service, at).await;
+        booked.push(answer["data"]["createBooking"]["booking"]["id"].as_str().unwrap().to_owned());
+    }
+    let wish = |who: Option<&str>| {
+        let mut input = json!({ "serviceId": acme.service, "startsAt": at.to_string() });
+        if let Some(who) = who {
+            input["resourceId"] = json!(who);
+        }
+        input
+    };
+    // Two for whoever is free, and then one for each.
+    for (person, wished) in [
+        (&acme.user, None),
+        (&acme.other, None),
+        (&acme.admin, Some(staff[0].as_str())),
+        (&acme.admin, Some(staff[1].as_str())),
+    ] {
+        assert_eq!(code(&person.wait_with(wish(wished)).await), "");
+        app.clock.advance(SignedDuration::from_secs(1));
+    }
+    assert_eq!(app.truth("select count(*) from shared.waitlist_entries").await, ["4"]);
+    for booking in &booked {
+        assert_eq!(code(&acme.staff.cancel(booking).await), "");
+    }
+    app.mails().await;
+    let places: Vec<String> = acme.staff.places().await.into_iter().map(|it| it.1).collect();
+    assert_eq!(places, ["OFFERED", "OFFERED", "WAITING", "WAITING"]);
+}
+
+/// However many wait, a pass tries so many and no more, in transactions of a few: nobody waits long for the calendar.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_over_the_waitlist_is_bounded() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let booked = acme.booking(3).await.parse::<tenantry::ids::BookingId>().unwrap().0;
+    // Each a line of its own, and none of them to be had.
+    app.by_hand(&format!(
+        "insert into shared.waitlist_entries (tenant_id, id, service_id, customer_id, starts_at, created_at)
+         select tenant_id, gen_random_uuid(), service_id, customer_id, starts_at + n * interval '1 second', created_at
+           from shared.bookings, generate_series(1, 2000) n where id = '{booked}'"
+    ))
+    .await;
+    let before = (app.statements(), app.gate.stats().transactions.load(std::sync::atomic::Ordering::Relaxed));
+    app.worker().purge().await;
+    let statements = app.statements() - before.0;
+    let transactions = app.gate.stats().transactions.load(std::sync::atomic::Ordering::Relaxed) - before.1;
+    assert!(statements < 3_500 && transactions > 5, "{statements} statements in {transactions} transactions");
+    // What is freed elsewhere is none of their business.
+    let far = acme.booking(40).await;
+    app.worker().run_until_idle().await;
+    assert_eq!(code(&acme.user.cancel(&far).await), "");
+    let before = app.statements();
+    app.worker().run_until_idle().await;
+    assert!(app.statements() - before < 60, "{}", app.statements() - before);
+}

@@ -341,3 +341,29 @@ async fn not_even_administrators_read_secrets() {
     assert_eq!(client.query("select from webhook_endpoints", &[]).await.unwrap().len(), 1);
     assert!(client.query("select from webhook_secrets", &[]).await.unwrap().is_empty());
 }
+
+/// Two failures with quiet days between them are no five days of failure.
+#[tokio::test(flavor = "multi_thread")]
+async fn quiet_days_are_no_days_of_failure() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let receiver = Receiver::start().await;
+    let (id, _) = acme.admin.add_endpoint(&receiver.url, json!([])).await;
+    receiver.answer(500);
+    acme.booking(30).await;
+    // It is given up after some two days.
+    for _ in 0..27 {
+        work(&app).await;
+        app.clock.advance(SignedDuration::from_hours(4));
+    }
+    assert_eq!(acme.admin.endpoint(&id).await["deliveries"]["nodes"][0]["status"], "FAILED");
+    app.clock.advance(SignedDuration::from_hours(24 * 4));
+    acme.booking(20).await;
+    work(&app).await;
+    let seen = acme.admin.endpoint(&id).await;
+    assert_eq!(
+        (&seen["enabled"], &seen["failingSince"]),
+        (&json!(true), &json!(app.clock.now().to_string())),
+        "{seen}"
+    );
+}

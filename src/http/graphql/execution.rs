@@ -374,7 +374,7 @@ async fn finish(
 }
 
 /// Mutations of the sign-in path: they open transactions of their own, so no answer can be kept with what they did.
-const TAKE_NO_KEY: [&str; 11] = [
+const TAKE_NO_KEY: [&str; 14] = [
     "login",
     "refreshSession",
     "signUp",
@@ -386,6 +386,10 @@ const TAKE_NO_KEY: [&str; 11] = [
     "changePassword",
     "requestEmailVerification",
     "verifyEmail",
+    // Their answers hold secrets that are told once, and kept nowhere.
+    "rotateCalendarFeed",
+    "createWebhookEndpoint",
+    "rotateWebhookSecret",
 ];
 
 /// The key that a request was named with, if it was; or why it can be none. The same key in another role, or by somebody
@@ -394,7 +398,7 @@ pub fn named(headers: &HeaderMap, request: &mut Request, actor: &Actor) -> Optio
     let key = headers.get("idempotency-key")?;
     let fields = request.parsed_query().map(input::root_fields).unwrap_or_default();
     if fields.iter().any(|it| TAKE_NO_KEY.contains(it)) {
-        return Some(Err("Idempotency-Key: mutations of signing in take none."));
+        return Some(Err("Idempotency-Key: mutations of signing in, or whose answer holds a secret, take none."));
     }
     let by = match actor {
         Actor::Person(viewer) => (viewer.role.as_str(), viewer.impersonated),

@@ -4,13 +4,15 @@
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::{
-    Booking, BookingError,
-    claims::{self, Claim},
-    queries,
-    slots::{Ground, Slot},
+use super::{Claim, queries};
+use crate::{
+    bookings::{
+        Booking, BookingError, claims,
+        slots::{Ground, Slot},
+    },
+    db::ScopedTx,
+    ids::ResourceId,
 };
-use crate::{db::ScopedTx, ids::ResourceId};
 
 /// A class that stands at a time.
 #[derive(Clone, Debug)]
@@ -37,7 +39,8 @@ pub async fn at(
     starts_at: Timestamp,
     now: Timestamp,
 ) -> Result<Option<Class>, BookingError> {
-    let claimable: Vec<Uuid> = ground.links.iter().map(|it| it.resource.0).collect();
+    // By the service as well: a class may hold what its service has given up since.
+    let claimable: Vec<Uuid> = ground.links.iter().map(|it| it.resource.0).chain([ground.service.id.0]).collect();
     let until = starts_at + SignedDuration::from_micros(1);
     claims::release_expired(tx, Some(&claimable), now).await?;
     let found = queries::classes_of(tx, ground.service.id, (starts_at, until), now).await?;

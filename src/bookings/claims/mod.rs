@@ -4,11 +4,16 @@
 //! comes second sees what the first has taken, and nobody waits in a ring. What was held for too long is let go then. The
 //! exclusion constraint has the last word.
 
+pub mod classes;
+pub mod queries;
+
+use std::collections::HashMap;
+
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::{
-    Booking, BookingError, classes, queries,
+    Booking, BookingError,
     slots::{Ground, Slot},
 };
 use crate::{
@@ -73,7 +78,7 @@ pub async fn move_to(
     serves: impl Fn(ResourceId) -> bool,
 ) -> Result<(), BookingError> {
     let links = usable_links(ground)?;
-    let before = queries::resources_of(tx, &[booking.id]).await?.remove(&booking.id).unwrap_or_default();
+    let before = resources_of(tx, &[booking.id]).await?.remove(&booking.id).unwrap_or_default();
     let_go(tx, booking.id).await?;
     if let Some(class) = ground.class_at(tx, slot.starts_at, now).await? {
         return classes::join(tx, booking, &class, None).await;
@@ -101,25 +106,35 @@ fn told(error: BookingError, links: &[Link], serves: &impl Fn(ResourceId) -> boo
 /// # Errors
 /// When a statement fails.
 pub async fn release_expired(tx: &ScopedTx, ids: Option<&[Uuid]>, now: Timestamp) -> Result<usize, DbError> {
+    // Each was told of when it was made: whoever waits for its time is offered it anyway.
     let expired = queries::expire_holds(tx, ids, now).await?;
-    if !expired.is_empty() {
+    if expired > 0 {
         tx.announce(Change::Unknown); // Of bookings of others, of whom nothing is known here.
     }
-    for (_, starts_at, ends_at) in &expired {
-        tell_freed(tx, (*starts_at, *ends_at), now).await?;
-    }
-    Ok(expired.len())
+    Ok(expired)
 }
 
-/// Has background work offer a time that is free again to whoever waits for it.
+/// Has background work offer the time of a booking, which is free again, to whoever waits for it.
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn tell_freed(tx: &ScopedTx, (from, to): (Timestamp, Timestamp), now: Timestamp) -> Result<(), DbError> {
-    if to > now {
-        outbox::enqueue(tx, &Effect::OfferFreedTime { from, to }, now).await?;
+pub async fn tell_freed(tx: &ScopedTx, booking: &Booking, now: Timestamp) -> Result<(), DbError> {
+    if booking.ends_at > now {
+        outbox::enqueue(tx, &freed(booking), now).await?;
     }
     Ok(())
+}
+
+/// The same, of a hold that will be over at an instant: not before.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn tell_freed_at(tx: &ScopedTx, hold: &Booking, at: Timestamp, now: Timestamp) -> Result<(), DbError> {
+    outbox::enqueue_at(tx, &freed(hold), at, now).await
+}
+
+fn freed(booking: &Booking) -> Effect {
+    Effect::OfferFreedTime { service: booking.service.0, from: booking.starts_at, to: booking.ends_at }
 }
 
 /// Lets go what a booking holds.
@@ -136,6 +151,14 @@ fn usable_links(ground: &Ground) -> Result<&[Link], BookingError> {
         return Err(BookingError::SlotTaken); // Nobody and nothing can serve it for now.
     }
     Ok(links)
+}
+
+/// The resources that each of these bookings holds, or held to its end.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn resources_of(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Vec<ResourceId>>, DbError> {
+    queries::resources_of(tx, ids).await
 }
 
 /// Whether another resource of its kind is wanted instead.
@@ -157,7 +180,8 @@ async fn take_among(
     let claimable: Vec<Uuid> =
         if links.is_empty() { vec![service.id.0] } else { links.iter().map(|it| it.resource.0).collect() };
     queries::lock_claimable(tx, &claimable).await?;
-    release_expired(tx, Some(&claimable), now).await?;
+    let with_service: Vec<Uuid> = claimable.iter().copied().chain([service.id.0]).collect();
+    release_expired(tx, Some(&with_service), now).await?;
     let day = day_around(booking);
     let (from, to) = (day.0.min(slot.blocked_from), day.1.max(slot.blocked_to));
     let held = queries::held(tx, &claimable, (from, to), now).await?;
