@@ -439,3 +439,65 @@ async fn nothing_is_decided_by_what_was_read_before_the_lock() {
         assert_eq!(code(&booking.await.unwrap()), "OUTSIDE_HOURS", "warm: {is_warm}");
     }
 }
+
+/// Whatever the code above forgets, the store holds nothing twice; and it tells nobody what another tenant holds.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_constraint_has_the_last_word() {
+    let app = TestApp::start().await;
+    let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
+    let anna = acme.admin.create_resource("STAFF", "Anna").await;
+    acme.admin.link(&acme.service, &[(&anna, 0)]).await;
+    let first = acme.booking(3).await;
+    let second = acme.booking(5).await;
+    let raw = |id: &str| id.parse::<tenantry::ids::BookingId>().unwrap().0;
+    let anna = anna.parse::<tenantry::ids::ResourceId>().unwrap().0;
+    let client = app.database.connect("tenantry_app").await;
+    client.batch_execute("begin; set local search_path = shared").await.unwrap();
+    client
+        .query("select enter($1, $2, 'STAFF', $3, true)", &[&acme.id, &acme.staff.id, &acme.staff.viewer.session])
+        .await
+        .unwrap();
+    let claim = async |from: i64, to: i64| -> String {
+        let at = |minutes: i64| acme.in_days(3) + jiff::SignedDuration::from_mins(minutes);
+        client.batch_execute("savepoint one").await.unwrap();
+        let outcome = client
+            .execute(
+                "insert into booking_claims (tenant_id, id, booking_id, customer_id, resource_id, lane, blocked_from, blocked_to)
+                 values ($1, gen_random_uuid(), $2, $3, $4, 0, $5, $6)",
+                &[&acme.id, &raw(&second), &acme.user.id, &anna, &at(from), &at(to)],
+            )
+            .await;
+        client.batch_execute("rollback to savepoint one").await.unwrap();
+        outcome.map_or_else(|error| error.code().unwrap().code().to_owned(), |_| String::new())
+    };
+    for (from, to, expected) in [
+        (0, 45, "23P01"),
+        (44, 60, "23P01"),
+        (-30, 1, "23P01"),
+        (10, 20, "23P01"),
+        (45, 60, ""),
+        (-30, 0, ""),
+        (5, 5, "23514"),
+    ] {
+        assert_eq!(claim(from, to).await, expected, "{from} to {to}");
+    }
+    // What was let go is free.
+    client.execute("update booking_claims set active = false where booking_id = $1", &[&raw(&first)]).await.unwrap();
+    assert_eq!(claim(0, 45).await, "");
+    // The same resource's id in another tenant's claim is no collision, but no resource of his.
+    client.batch_execute("rollback; begin; set local search_path = shared").await.unwrap();
+    client
+        .query("select enter($1, $2, 'STAFF', $3, true)", &[&globex.id, &globex.staff.id, &globex.staff.viewer.session])
+        .await
+        .unwrap();
+    let theirs = globex.booking(3).await;
+    let foreign = client
+        .execute(
+            "insert into booking_claims (tenant_id, id, booking_id, customer_id, resource_id, lane, blocked_from, blocked_to)
+             values ($1, gen_random_uuid(), $2, $3, $4, 0, $5, $6)",
+            &[&globex.id, &raw(&theirs), &globex.user.id, &anna, &acme.in_days(3), &acme.in_days(4)],
+        )
+        .await
+        .unwrap_err();
+    assert_eq!(foreign.code().unwrap().code(), "23503");
+}
