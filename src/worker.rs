@@ -258,11 +258,14 @@ impl Worker {
             let expired = async {
                 tenants::lock_calendar(&tx).await?;
                 bookings::expire_holds(&tx, self.clock.now()).await?;
+                tx.commit().await?;
+                // Not under the calendar's lock: it may take a while.
+                let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
                 webhooks::purge(&tx, self.clock.now()).await?;
                 tx.commit().await
             };
             if let Err(error) = expired.await {
-                tracing::warn!(%error, tenant.id = %tenant, "what was held for too long cannot be let go");
+                tracing::warn!(%error, tenant.id = %tenant, "what is over cannot be let go or removed");
             }
             // Time is freed by more than bookings that end: by longer hours, or one more seat.
             let now = self.clock.now();
@@ -400,8 +403,8 @@ impl Worker {
                 Ok(tx.commit().await?)
             }
             Effect::OfferFreedTime { service, from, to } => {
-                let freed = Freed { service: ServiceId(*service), from: *from, to: *to };
-                Ok(self.offer(tenant, Pass::new(Some(freed)), now).await?)
+                let freed = service.map(|it| Freed { service: ServiceId(it), from: *from, to: *to });
+                Ok(self.offer(tenant, Pass::new(freed), now).await?)
             }
             Effect::SendWebhook { delivery } => self.send_webhook(tenant, *delivery, taken, now).await,
             Effect::MailWebhookDisabled { endpoint, user } => {

@@ -178,7 +178,7 @@ pub async fn availability(
     let (from, to) = if from < to { (from, to) } else { (now, now) };
     let picture = Box::pin(Picture::look(caller, service, from, to)).await?;
     let ground = &picture.ground;
-    if resource.is_some_and(|wanted| !ground.links.iter().any(|it| it.resource == wanted)) {
+    if resource.is_some_and(|wanted| !ground.has(wanted)) {
         return Err(BookingError::ResourceNotFound);
     }
     let service = &ground.service;
@@ -246,7 +246,7 @@ pub async fn obstacle(
     let around = starts_at.clamp(now - REACH, now + MAX_AHEAD + REACH);
     let picture = Box::pin(Picture::look(caller, service, around, around)).await?;
     let ground = &picture.ground;
-    if resource.is_some_and(|wanted| !ground.links.iter().any(|it| it.resource == wanted)) {
+    if resource.is_some_and(|wanted| !ground.has(wanted)) {
         return Err(BookingError::ResourceNotFound);
     }
     if !ground.service.active {

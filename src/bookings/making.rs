@@ -142,7 +142,7 @@ impl Order {
         let (ground, known_customer) =
             futures_util::join!(Ground::read(tx, new.service, new.starts_at), users::by_ids(tx, &customer_ids));
         let ground = ground?.bookable()?;
-        if new.resource.is_some_and(|wanted| !ground.links.iter().any(|it| it.resource == wanted)) {
+        if new.resource.is_some_and(|wanted| !ground.has(wanted)) {
             return Err(BookingError::ResourceNotFound);
         }
         known_customer?
@@ -251,6 +251,9 @@ pub async fn offer(tx: &ScopedTx, new: NewBooking, until: Timestamp, now: Timest
     refuse_out_of_reach(new.starts_at, now)?;
     tenants::lock_calendar(tx).await?;
     let ground = Box::pin(Ground::read(tx, new.service, new.starts_at)).await?.bookable()?;
+    if new.resource.is_some_and(|wanted| !ground.has(wanted)) {
+        return Err(BookingError::ResourceNotFound);
+    }
     let customer = new.customer.ok_or(BookingError::CustomerNotFound)?;
     let known = users::by_ids(tx, &[customer]).await?.remove(&customer);
     known.filter(|it| it.status == UserStatus::Active).ok_or(BookingError::CustomerNotFound)?;

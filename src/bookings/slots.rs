@@ -93,6 +93,11 @@ impl Ground {
         self.service.rules.over(&self.tenant.booking_rules)
     }
 
+    /// Whether a resource can serve it at all.
+    pub fn has(&self, resource: ResourceId) -> bool {
+        self.links.iter().any(|it| it.resource == resource)
+    }
+
     /// Whether those who book the same start share who and what it takes.
     pub fn is_class(&self) -> bool {
         self.service.capacity > 1 && !self.links.is_empty()

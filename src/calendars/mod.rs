@@ -30,6 +30,7 @@ const AHEAD: SignedDuration = SignedDuration::from_hours(2 * 366 * 24);
 pub async fn rotate_feed(caller: &Caller<'_>) -> Result<(FeedToken, Timestamp), DbError> {
     let (tx, now, user) = (caller.tx, caller.clock.now(), caller.viewer.user);
     let token = FeedToken::generate(tx.tenant());
+    queries::lock_feed(tx, user).await?;
     queries::delete_feed(tx, user).await?;
     queries::insert_feed(tx, user, &token.hash(), now).await?;
     audit::record(caller, "calendars.rotate_feed", "user", Some(user.0), Changes::default()).await?;

@@ -7,6 +7,16 @@ use crate::{
     ids::UserId,
 };
 
+/// One change of a user's feed at a time.
+pub async fn lock_feed(tx: &ScopedTx, user: UserId) -> Result<(), DbError> {
+    tx.execute(
+        "-- calendars.lock_feed
+        select pg_advisory_xact_lock(hashtextextended('feed of ' || $1::uuid::text || $2::uuid::text, 0))",
+        &[&tx.tenant(), &user],
+    )
+    .await
+}
+
 /// Adds a feed.
 pub async fn insert_feed(tx: &ScopedTx, user: UserId, token_hash: &[u8], now: Timestamp) -> Result<(), DbError> {
     tx.execute(

@@ -232,6 +232,7 @@ impl From<Error> for Meaning {
             Error::ResourceNotFound => mend(UserErrorCode::NotFound, "resourceId", "There is no such resource."),
             Error::NotFound => mend(UserErrorCode::NotFound, "day", "This day has no hours of its own."),
             Error::Invalid(field, message) => mend(UserErrorCode::Invalid, field, &message),
+            Error::Busy => Self::Refuse(ApiError::unavailable(5)),
             Error::Db(error) => error.into(),
         }
     }

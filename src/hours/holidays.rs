@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     str::FromStr,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use icalendar::{
@@ -28,8 +28,26 @@ const MAX_NAME: usize = 200;
 /// Parts of a rule that say nothing of whole days, or make them hard to find.
 const REFUSED_PARTS: [&str; 4] = ["BYHOUR", "BYMINUTE", "BYSECOND", "BYSETPOS"];
 
+/// How long a file may take, and how long one may wait for its turn.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// One file is read at a time: it takes a thread for as long as it takes.
 static READERS: Semaphore = Semaphore::const_new(1);
+
+/// Why a file was not read.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// What is wrong with it.
+    Flawed(String),
+    /// Others are being read.
+    Busy,
+}
+
+impl<T: Into<String>> From<T> for Unread {
+    fn from(message: T) -> Self {
+        Self::Flawed(message.into())
+    }
+}
 
 /// The days from one up to before another that a file closes, with the names of what closes them. Read on a thread of its
 /// own, so that nothing else waits for a file that takes long.
@@ -37,27 +55,33 @@ static READERS: Semaphore = Semaphore::const_new(1);
 /// Events that begin at a time of day, and cancelled ones, close nothing.
 ///
 /// # Errors
-/// What is wrong with the file.
-pub async fn read(file: String, from: Date, to: Date) -> Result<BTreeMap<Date, String>, String> {
-    let _turn = READERS.acquire().await.map_err(|error| error.to_string())?;
-    let read = tokio::task::spawn_blocking(move || closed_days(&file, from, to)).await;
-    read.unwrap_or_else(|_| Err("It is no iCalendar file.".into()))
+/// What is wrong with the file, or that too many are being read.
+pub async fn read(file: String, from: Date, to: Date) -> Result<BTreeMap<Date, String>, Unread> {
+    let turn = tokio::time::timeout(PATIENCE, READERS.acquire()).await;
+    let turn = turn.map_err(|_| Unread::Busy)?.map_err(|_| Unread::Busy)?;
+    let read = tokio::task::spawn_blocking(move || {
+        // The turn is over when the file was read, whether anybody still waits for it or not.
+        let _turn = turn;
+        closed_days(&file, from, to)
+    });
+    read.await.unwrap_or_else(|_| Err("It is no iCalendar file.".into()))
 }
 
-fn closed_days(file: &str, from: Date, to: Date) -> Result<BTreeMap<Date, String>, String> {
+fn closed_days(file: &str, from: Date, to: Date) -> Result<BTreeMap<Date, String>, Unread> {
+    let begun = Instant::now();
     if file.len() > MAX_BYTES {
-        return Err(format!("A calendar has at most {} KiB.", MAX_BYTES / 1_024));
+        return Err(format!("A calendar has at most {} KiB.", MAX_BYTES / 1_024).into());
     }
-    // The parser calls itself for each component in a component.
-    if depth(file) > MAX_DEPTH {
+    // The parser calls itself for each component in a component: of the lines as it sees them, once they are unfolded.
+    if depth(&icalendar::parser::unfold(file)) > MAX_DEPTH {
         return Err("The calendar's components stand too deep in each other.".into());
     }
-    let calendar = Calendar::from_str(file).map_err(|_| "It is no iCalendar file.".to_owned())?;
+    let calendar = Calendar::from_str(file).map_err(|_| "It is no iCalendar file.")?;
     if !file.trim_start_matches('\u{feff}').trim_start().starts_with("BEGIN:VCALENDAR") {
         return Err("It is no iCalendar file.".into());
     }
     if calendar.events().filter(|it| it.property_value("RRULE").is_some()).count() > MAX_RULES {
-        return Err(format!("At most {MAX_RULES} events may come again."));
+        return Err(format!("At most {MAX_RULES} events may come again.").into());
     }
     // What was moved is an event of its own, in place of the day that its rule says (section 3.8.4.4).
     let mut moved: HashMap<&str, BTreeSet<Date>> = HashMap::new();
@@ -76,6 +100,9 @@ fn closed_days(file: &str, from: Date, to: Date) -> Result<BTreeMap<Date, String
         let is_rule = event.property_value("RECURRENCE-ID").is_none();
         let left_out = event.get_uid().and_then(|uid| moved.get(uid)).filter(|_| is_rule);
         let earliest = from.saturating_sub(MAX_LENGTH.days());
+        if begun.elapsed() > PATIENCE {
+            return Err("The calendar takes too long to read.".into());
+        }
         for begin in begins(event, first, earliest, to)? {
             if left_out.is_some_and(|it| it.contains(&begin)) {
                 continue;
@@ -147,11 +174,11 @@ fn read_date(text: &str) -> Option<Date> {
     Date::strptime("%Y%m%d", text.get(..8)?).ok()
 }
 
-/// How deep components stand in each other.
-fn depth(file: &str) -> usize {
+/// How deep components stand in each other at most. What looks like a beginning counts as one, and as an end only what is.
+fn depth(unfolded: &str) -> usize {
     let (mut now, mut most) = (0_usize, 0);
-    for line in file.split(['\n', '\r']).map(|it| it.trim().to_ascii_uppercase()) {
-        if line.starts_with("BEGIN:") {
+    for line in unfolded.split(['\n', '\r']) {
+        if line.trim().get(..6).is_some_and(|it| it.eq_ignore_ascii_case("BEGIN:")) {
             now += 1;
             most = most.max(now);
         } else if line.starts_with("END:") {
@@ -169,9 +196,16 @@ fn date(day: impl std::fmt::Display) -> Option<Date> {
 mod tests {
     use super::*;
 
+    fn flaw(read: Result<BTreeMap<Date, String>, Unread>) -> Result<BTreeMap<Date, String>, String> {
+        read.map_err(|unread| match unread {
+            Unread::Flawed(message) => message,
+            Unread::Busy => "busy".into(),
+        })
+    }
+
     fn days(events: &str) -> Result<Vec<(String, String)>, String> {
         let file = format!("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//x//y\r\n{events}END:VCALENDAR\r\n");
-        let found = closed_days(&file, "2026-12-01".parse().unwrap(), "2028-12-01".parse().unwrap())?;
+        let found = flaw(closed_days(&file, "2026-12-01".parse().unwrap(), "2028-12-01".parse().unwrap()))?;
         Ok(found.into_iter().map(|(day, name)| (day.to_string(), name)).collect())
     }
 
@@ -224,12 +258,17 @@ mod tests {
 
     #[test]
     fn what_is_no_calendar_is_said_to_be_none() {
-        let file = |text: &str| closed_days(text, "2026-12-01".parse().unwrap(), "2028-12-01".parse().unwrap());
+        let file = |text: &str| flaw(closed_days(text, "2026-12-01".parse().unwrap(), "2028-12-01".parse().unwrap()));
         for bad in ["", "hello", "BEGIN:VCALENDAR", "<html></html>", "BEGIN:VEVENT\r\nEND:VEVENT\r\n"] {
             assert_eq!(file(bad), Err("It is no iCalendar file.".into()), "{bad:?}");
         }
         // Neither the stack nor the time of the server is the file's to take.
         assert!(file(&"BEGIN:A\r\n".repeat(40_000)).unwrap_err().contains("deep"));
+        // Nor by lines that are folded, or that look like an end.
+        for line in ["B\n EGIN:A\n", "B\r\n\tEGIN:A\r\n", "BEGIN:A\nX:\n END:\n", "BEGIN:A\n END:A\n"] {
+            let folded = format!("BEGIN:VCALENDAR\r\n{}", line.repeat(20_000));
+            assert!(file(&folded).unwrap_err().contains("deep"), "{line:?}");
+        }
         assert!(file(&"X".repeat(MAX_BYTES + 1)).unwrap_err().contains("at most"));
         for bad in ["FREQ=SECONDLY", "FREQ=YEARLY;BYMONTH=13", "FREQ=OFTEN", ""] {
             let rule = event(&format!("DTSTART;VALUE=DATE:20261126\r\nRRULE:{bad}"));

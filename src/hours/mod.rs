@@ -11,6 +11,8 @@ use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
 use serde_json::json;
 use uuid::Uuid;
 
+use holidays::Unread;
+
 use crate::{
     audit::{self, Changes},
     auth::{Caller, Role},
@@ -103,6 +105,8 @@ pub enum HoursError {
     NotFound,
     /// A field is out of its bounds: which, and what it may be.
     Invalid(&'static str, String),
+    /// Others have their files read.
+    Busy,
     /// A statement failed.
     Db(DbError),
 }
@@ -385,7 +389,10 @@ pub async fn import_holidays(
         return Err(HoursError::Invalid("to", format!("Ask for 1 to {MAX_DAYS} days.")));
     }
     let days = holidays::read(file, earliest, latest).await;
-    let days = days.map_err(|message| HoursError::Invalid("calendar", message))?;
+    let days = days.map_err(|unread| match unread {
+        Unread::Flawed(message) => HoursError::Invalid("calendar", message),
+        Unread::Busy => HoursError::Busy,
+    })?;
     allow(caller, owner).await?;
     let zone = tenants::current(tx).await?.time_zone;
     let from = from.unwrap_or_else(|| now.to_zoned(zone).date());

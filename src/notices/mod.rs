@@ -95,23 +95,23 @@ pub async fn letter(tx: &ScopedTx, effect: &Effect, sender: &str, now: Timestamp
             let until = found.as_ref().and_then(|it| it.held_until);
             write(tx, Some(News::Offered), found.into_iter().collect(), until, sender, now).await
         }
-        Effect::MailSeries { series, cancelled } => {
+        Effect::MailSeries { series, cancelled, bookings: called_off } => {
             let id = SeriesId(*series);
             if series::by_ids(tx, &[id]).await?.is_empty() {
                 return Ok(None);
             }
             let all = bookings::of_series(tx, &[id]).await?.remove(&id).unwrap_or_default();
             let belongs = |it: &Booking| match it.status {
-                BookingStatus::Cancelled => cancelled.contains(&it.id.0),
-                BookingStatus::Pending | BookingStatus::Confirmed => cancelled.is_empty(),
+                BookingStatus::Cancelled => *cancelled && called_off.contains(&it.id.0),
+                BookingStatus::Pending | BookingStatus::Confirmed => !*cancelled,
                 _ => false,
             };
             let about: Vec<Booking> = all.into_iter().filter(belongs).collect();
             let waits = about.iter().any(|it| it.status == BookingStatus::Pending);
-            let news = match (cancelled.is_empty(), waits) {
-                (false, _) => News::SeriesCancelled,
-                (true, true) => News::SeriesReceived,
-                (true, false) => News::SeriesBooked,
+            let news = match (*cancelled, waits) {
+                (true, _) => News::SeriesCancelled,
+                (false, true) => News::SeriesReceived,
+                (false, false) => News::SeriesBooked,
             };
             write(tx, Some(news), about, None, sender, now).await
         }

@@ -88,8 +88,11 @@ pub enum Effect {
     MailSeries {
         /// Which.
         series: Uuid,
-        /// Which of its bookings were called off; none: it was made.
-        cancelled: Vec<Uuid>,
+        /// Whether some of it was called off; otherwise it was made.
+        cancelled: bool,
+        /// Which of its bookings were called off.
+        #[serde(default)]
+        bookings: Vec<Uuid>,
     },
     /// A mail with a link to join.
     #[serde(rename = "mail.invitation")]
@@ -124,8 +127,9 @@ pub enum Effect {
     /// A time that is free again is offered to whoever waits for it.
     #[serde(rename = "waitlist.offer")]
     OfferFreedTime {
-        /// Of which service the booking was.
-        service: Uuid,
+        /// Of which service the booking was; `None` as an older version wrote it.
+        #[serde(default)]
+        service: Option<Uuid>,
         /// The first instant of it.
         from: Timestamp,
         /// The first instant after it.

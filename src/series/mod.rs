@@ -168,7 +168,8 @@ pub async fn create(caller: &Caller<'_>, new: NewSeries) -> Result<Outcome, Seri
         .field("customer", serde_json::Value::Null, series.customer.to_string())
         .field("bookings", serde_json::Value::Null, booked);
     audit::record(caller, "series.create", "series", Some(series.id.0), facts).await?;
-    outbox::enqueue(tx, &Effect::MailSeries { series: series.id.0, cancelled: Vec::new() }, now).await?;
+    outbox::enqueue(tx, &Effect::MailSeries { series: series.id.0, cancelled: false, bookings: Vec::new() }, now)
+        .await?;
     Ok(Outcome { series: Some(series), occurrences })
 }
 
@@ -222,6 +223,12 @@ pub async fn cancel(
     let mut results = Vec::with_capacity(wanted.len());
     for booking in wanted {
         let cancelled = BookingStatus::Cancelled;
+        let stands = matches!(booking.status, BookingStatus::Pending | BookingStatus::Confirmed);
+        if stands && booking.starts_at <= now && !matches!(extent, Extent::This(_)) {
+            // What took place is not undone by the way, whoever asks: that takes a cancellation of its own.
+            results.push(CalledOff { booking, stands: Some(BookingError::HasBegun) });
+            continue;
+        }
         let done = Box::pin(bookings::cancel_quietly(caller, booking.id, reason.clone())).await;
         results.push(match done {
             Ok(booking) => CalledOff { booking, stands: None },
@@ -231,9 +238,9 @@ pub async fn cancel(
             Err(_) => continue, // It was called off before.
         });
     }
-    let cancelled: Vec<_> = results.iter().filter(|it| it.stands.is_none()).map(|it| it.booking.id.0).collect();
-    if !cancelled.is_empty() {
-        outbox::enqueue(tx, &Effect::MailSeries { series: id.0, cancelled }, now).await?;
+    let bookings: Vec<_> = results.iter().filter(|it| it.stands.is_none()).map(|it| it.booking.id.0).collect();
+    if !bookings.is_empty() {
+        outbox::enqueue(tx, &Effect::MailSeries { series: id.0, cancelled: true, bookings }, now).await?;
     }
     Ok((series, results))
 }

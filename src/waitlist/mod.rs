@@ -128,12 +128,14 @@ pub async fn join(caller: &Caller<'_>, new: NewEntry) -> Result<Entry, WaitlistE
         Some(Obstacle::Taken | Obstacle::Seats | Obstacle::Buffer) => {}
         Some(_) => return Err(WaitlistError::Never),
     }
+    if let Some(place) = queries::place_of(tx, &new, customer).await? {
+        return find(tx, place, now).await?.ok_or(WaitlistError::NotFound);
+    }
     if queries::count_waiting(tx, customer, now).await? >= MAX_WAITING {
         return Err(WaitlistError::TooMany);
     }
     let id = WaitlistEntryId::generate(now);
-    let joined = queries::insert(tx, id, &new, customer, now).await?;
-    let id = joined.ok_or(WaitlistError::NotFound)?;
+    queries::insert(tx, id, &new, customer, now).await?;
     let facts = Changes::default()
         .field("service", serde_json::Value::Null, new.service.to_string())
         .field("customer", serde_json::Value::Null, customer.to_string())
@@ -279,7 +281,8 @@ async fn try_to_offer(tx: &ScopedTx, entry: &Entry, now: Timestamp) -> Result<Ou
     queries::note_offer(tx, entry.id, booking.id).await?;
     outbox::enqueue(tx, &Effect::MailOffer { booking: booking.id.0 }, now).await?;
     // When he does not take it up, it is the next one's turn.
-    let again = Effect::OfferFreedTime { service: booking.service.0, from: booking.starts_at, to: booking.ends_at };
+    let again =
+        Effect::OfferFreedTime { service: Some(booking.service.0), from: booking.starts_at, to: booking.ends_at };
     outbox::enqueue_at(tx, &again, booking.held_until.unwrap_or(now), now).await?;
     Ok(Outcome::Offered)
 }

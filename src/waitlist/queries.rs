@@ -43,32 +43,35 @@ fn read(row: &Row) -> Result<Entry, DbError> {
     })
 }
 
-/// Adds a place, or finds the one that the customer has for the same time; `None` where that is not to be seen.
+/// The place that a customer has in this line.
+pub async fn place_of(tx: &ScopedTx, new: &NewEntry, customer: UserId) -> Result<Option<WaitlistEntryId>, DbError> {
+    let row = tx
+        .query_opt(
+            "-- waitlist.place_of
+            select id from waitlist_entries
+             where tenant_id = $1 and customer_id = $2 and service_id = $3 and starts_at = $4
+               and resource_id is not distinct from $5 and left_at is null and booking_id is null",
+            &[&tx.tenant(), &customer, &new.service, &new.starts_at, &new.resource],
+        )
+        .await?;
+    Ok(row.map(|row| row.get(0)))
+}
+
+/// Adds a place, at the end of its line.
 pub async fn insert(
     tx: &ScopedTx,
     id: WaitlistEntryId,
     new: &NewEntry,
     customer: UserId,
     now: Timestamp,
-) -> Result<Option<WaitlistEntryId>, DbError> {
-    let row = tx
-        .query_opt(
-            "-- waitlist.insert
-            with joined as (
-              insert into waitlist_entries (tenant_id, id, service_id, customer_id, resource_id, starts_at, created_at)
-              values ($1, $2::uuid, $3::uuid, $4::uuid, $5::uuid, $6::timestamptz, $7::timestamptz)
-              on conflict do nothing
-              returning id)
-            select id from joined
-            union all
-            select id from waitlist_entries
-             where tenant_id = $1 and customer_id = $4 and service_id = $3 and starts_at = $6
-               and resource_id is not distinct from $5 and left_at is null and booking_id is null
-             limit 1",
-            &[&tx.tenant(), &id, &new.service, &customer, &new.resource, &new.starts_at, &now],
-        )
-        .await?;
-    Ok(row.map(|row| row.get(0)))
+) -> Result<(), DbError> {
+    tx.execute(
+        "-- waitlist.insert
+        insert into waitlist_entries (tenant_id, id, service_id, customer_id, resource_id, starts_at, created_at)
+        values ($1, $2, $3, $4, $5, $6, $7)",
+        &[&tx.tenant(), &id, &new.service, &customer, &new.resource, &new.starts_at, &now],
+    )
+    .await
 }
 
 /// For how many times a customer waits.
@@ -167,7 +170,7 @@ pub async fn heads(tx: &ScopedTx, freed: Option<Freed>, now: Timestamp) -> Resul
                          where a.tenant_id = $1 and a.service_id = e.service_id and b.service_id = $3))))) e
                    order by e.service_id, e.starts_at, e.resource_id, e.created_at, e.id) heads
                  order by case when $3::uuid is null then random() end, created_at, id
-                 limit 50"
+                 limit 200"
             ),
             &[&tx.tenant(), &now, &service, &from, &to],
         )

@@ -293,11 +293,13 @@ pub async fn reopen(tx: &ScopedTx, id: WebhookDeliveryId) -> Result<bool, DbErro
     Ok(row.is_some())
 }
 
-/// Removes messages of before an instant, and secrets that a newer one put out of force before another.
+/// Removes messages of before an instant, some at a time, and secrets that a newer one put out of force before another.
 pub async fn purge(tx: &ScopedTx, before: Timestamp, secrets_before: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- webhooks.purge_deliveries
-        delete from webhook_deliveries where tenant_id = $1 and created_at < $2",
+        delete from webhook_deliveries
+         where tenant_id = $1 and id in (
+           select id from webhook_deliveries where tenant_id = $1 and created_at < $2 order by created_at limit 5000)",
         &[&tx.tenant(), &before],
     )
     .await?;

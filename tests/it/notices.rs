@@ -345,3 +345,15 @@ async fn secrets_are_in_no_kept_answer() {
     }
     assert_eq!(app.truth("select count(*) from shared.idempotency_keys").await, ["0"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_new_addresses_at_once_one_is_good() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let paths = futures_util::future::join_all((0..8).map(|_| rotate(&acme.user))).await;
+    let mut good = 0;
+    for path in &paths {
+        good += u32::from(read(&app, path).await.0 == 200);
+    }
+    assert_eq!(good, 1);
+}

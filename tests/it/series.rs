@@ -262,3 +262,25 @@ async fn this_those_that_follow_or_all_are_called_off() {
     let all = acme.user.cancel_series(json!({ "id": made["series"]["id"], "scope": "ALL" })).await;
     assert_eq!(all["cancellations"].as_array().map(Vec::len), Some(2));
 }
+
+/// What took place stays, also when staff call all of a series off, and nobody is told that it was cancelled.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_took_place_is_not_called_off_with_the_rest() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let made = acme.user.book_series(weekly(&acme, 3)).await;
+    let second = made["occurrences"][1]["startsAt"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    app.mails().await;
+    app.clock.advance(second.duration_since(app.clock.now()) + SignedDuration::from_hours(2));
+    app.mails().await;
+    let all = acme.staff.cancel_series(json!({ "id": made["series"]["id"], "scope": "ALL" })).await;
+    let told: Vec<&Value> =
+        all["cancellations"].as_array().unwrap().iter().map(|it| &it["booking"]["status"]).collect();
+    assert_eq!(told, ["CONFIRMED", "CONFIRMED", "CANCELLED"]);
+    let mail = app.mail_to(&acme.user.email).await;
+    assert_eq!(mail.calendar.unwrap().matches("BEGIN:VEVENT").count(), 1);
+    // One of them can still be, by itself: the lesson that did not take place.
+    let this =
+        json!({ "id": made["series"]["id"], "scope": "THIS", "bookingId": made["occurrences"][1]["booking"]["id"] });
+    assert_eq!(acme.staff.cancel_series(this).await["cancellations"][0]["booking"]["status"], "CANCELLED");
+}

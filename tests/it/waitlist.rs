@@ -320,3 +320,53 @@ async fn a_pass_over_the_waitlist_is_bounded() {
     app.worker().run_until_idle().await;
     assert!(app.statements() - before < 60, "{}", app.statements() - before);
 }
+
+/// Who waits for Anna is offered Anna, or nobody; and lines of others that cannot be served hide none that can.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_offered_somebody_else() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let mut staff = Vec::new();
+    for name in ["Anna", "Bob"] {
+        staff.push(acme.admin.create_resource("STAFF", name).await);
+    }
+    let links: Vec<(&str, i32)> = staff.iter().map(|it| (it.as_str(), 0)).collect();
+    assert_eq!(code(&acme.admin.link(&acme.service, &links).await), "");
+    let at = acme.in_days(3);
+    let mut booked = Vec::new();
+    for who in &staff {
+        let input = json!({ "serviceId": acme.service, "startsAt": at.to_string(), "resourceId": who });
+        let answer = acme.staff.book_with(input).await;
+        booked.push(answer["data"]["createBooking"]["booking"]["id"].as_str().unwrap().to_owned());
+    }
+    let for_anna = json!({ "serviceId": acme.service, "startsAt": at.to_string(), "resourceId": staff[0] });
+    let place = place(&acme.user.wait_with(for_anna.clone()).await);
+    app.clock.advance(SignedDuration::from_secs(1));
+    assert_eq!(code(&acme.other.wait_for(&acme.service, at).await), "");
+    // Sixty more of before, of whom none can be served.
+    app.by_hand(&format!(
+        "insert into shared.waitlist_entries (tenant_id, id, service_id, customer_id, resource_id, starts_at, created_at)
+         select tenant_id, gen_random_uuid(), service_id, customer_id, resource_id, starts_at + n * interval '1 second', created_at - interval '1 day'
+           from shared.waitlist_entries, generate_series(1, 60) n where id = '{}'",
+        place.parse::<tenantry::ids::WaitlistEntryId>().unwrap().0
+    ))
+    .await;
+    assert_eq!(code(&acme.admin.link(&acme.service, &[(&staff[1], 0)]).await), "");
+    assert_eq!(code(&acme.staff.cancel(&booked[1]).await), "");
+    app.mails().await;
+    let offered = app.truth("select customer_id from shared.waitlist_entries where booking_id is not null").await;
+    assert_eq!(offered, [acme.other.id.0.to_string()], "Bob, to whoever takes anybody");
+}
+
+/// Who waits for as many times as he may still finds the places that he has.
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_limit_one_keeps_ones_places() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    for days in 3..23 {
+        acme.booking(days).await;
+        assert_eq!(code(&acme.other.wait_for(&acme.service, acme.in_days(days)).await), "");
+    }
+    let again = acme.other.wait_for(&acme.service, acme.in_days(3)).await;
+    assert_eq!(again["data"]["joinWaitlist"]["entry"]["status"], "WAITING", "{again}");
+}

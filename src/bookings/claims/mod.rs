@@ -134,7 +134,7 @@ pub async fn tell_freed_at(tx: &ScopedTx, hold: &Booking, at: Timestamp, now: Ti
 }
 
 fn freed(booking: &Booking) -> Effect {
-    Effect::OfferFreedTime { service: booking.service.0, from: booking.starts_at, to: booking.ends_at }
+    Effect::OfferFreedTime { service: Some(booking.service.0), from: booking.starts_at, to: booking.ends_at }
 }
 
 /// Lets go what a booking holds.
