@@ -48,6 +48,8 @@ assert len(IDS) > 5, "the demo data is not there"
 # Values that fit, beside whatever else a client may write.
 anything = st.text(max_size=20)
 schemathesis.graphql.scalar("DateTime", (st.datetimes().map(lambda it: it.isoformat() + "Z") | anything).map(nodes.String))
+schemathesis.graphql.scalar("Date", (st.dates().map(str) | anything).map(nodes.String))
+schemathesis.graphql.scalar("LocalTime", (st.times().map(lambda it: it.strftime("%H:%M")) | anything).map(nodes.String))
 schemathesis.graphql.scalar("Decimal", (st.decimals(allow_nan=False).map(str) | anything).map(nodes.String))
 schemathesis.graphql.scalar("TimeZone", (st.sampled_from(["UTC", "Europe/Amsterdam"]) | anything).map(nodes.String))
 schemathesis.graphql.scalar("CurrencyCode", (st.sampled_from(["EUR", "USD", "JPY"]) | anything).map(nodes.String))
