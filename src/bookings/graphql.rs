@@ -14,8 +14,8 @@ use crate::{
     ids::{BookingId, ResourceId, SeriesId, ServiceId, UserId},
     resources::graphql::Resource,
     series::graphql::BookingSeries,
-    services::graphql::Service,
-    users::graphql::User,
+    services::{self, graphql::Service},
+    users::{self, graphql::User},
 };
 
 /// Where a booking stands.
@@ -104,14 +104,12 @@ impl From<super::Booking> for Booking {
 impl Booking {
     /// What is booked.
     async fn service(&self, ctx: &Context<'_>) -> Result<Service, ApiError> {
-        let service = ctx.work()?.loaders.services.load_one(self.key.1).await?;
-        service.map(Service::from).ok_or_else(|| ApiError::Internal(format!("{:?} has no service", self.key.0)))
+        services::graphql::of_key(ctx, self.key.1).await
     }
 
     /// For whom.
     async fn customer(&self, ctx: &Context<'_>) -> Result<User, ApiError> {
-        let user = ctx.work()?.loaders.users.load_one(self.key.2).await?;
-        user.map(User::from).ok_or_else(|| ApiError::Internal(format!("{:?} has no customer", self.key.0)))
+        users::graphql::of_key(ctx, self.key.2).await
     }
 
     /// The series that it was made with. Null for one made alone.

@@ -12,8 +12,8 @@ use crate::{
     },
     hours::graphql::Weekday,
     ids::{SeriesId, ServiceId, UserId},
-    services::graphql::Service,
-    users::graphql::User,
+    services::{self, graphql::Service},
+    users::{self, graphql::User},
 };
 
 /// What of a series comes again.
@@ -110,14 +110,12 @@ impl From<super::Series> for BookingSeries {
 impl BookingSeries {
     /// What was booked.
     async fn service(&self, ctx: &Context<'_>) -> Result<Service, ApiError> {
-        let service = ctx.work()?.loaders.services.load_one(self.key.1).await?;
-        service.map(Service::from).ok_or_else(|| ApiError::Internal(format!("{:?} has no service", self.key.0)))
+        services::graphql::of_key(ctx, self.key.1).await
     }
 
     /// For whom.
     async fn customer(&self, ctx: &Context<'_>) -> Result<User, ApiError> {
-        let user = ctx.work()?.loaders.users.load_one(self.key.2).await?;
-        user.map(User::from).ok_or_else(|| ApiError::Internal(format!("{:?} has no customer", self.key.0)))
+        users::graphql::of_key(ctx, self.key.2).await
     }
 
     /// Its bookings, earliest first, whatever became of them.

@@ -299,6 +299,12 @@ impl ServiceQuery {
     }
 }
 
+/// The service that a row points at, active or not: a key sees to it that there is one.
+pub async fn of_key(ctx: &Context<'_>, id: ServiceId) -> Result<Service, ApiError> {
+    let service = ctx.work()?.loaders.services.load_one(id).await?;
+    service.map(Service::from).ok_or_else(|| ApiError::Internal(format!("{id} is pointed at and not there")))
+}
+
 /// One service, as `service(id)` and `node(id)` show it: customers see active ones.
 pub async fn find(ctx: &Context<'_>, id: ServiceId) -> Result<Option<Service>, ApiError> {
     let work = ctx.work()?;

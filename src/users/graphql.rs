@@ -97,6 +97,12 @@ impl User {
     }
 }
 
+/// The user that a row points at: a key sees to it that there is one, and whoever sees the row may see him.
+pub async fn of_key(ctx: &Context<'_>, id: UserId) -> Result<User, ApiError> {
+    let user = ctx.work()?.loaders.users.load_one(id).await?;
+    user.map(User::from).ok_or_else(|| ApiError::Internal(format!("{id} is pointed at and not there")))
+}
+
 /// Which users a list holds. Every given field narrows it.
 #[derive(InputObject)]
 #[graphql(name = "UserFilter")]

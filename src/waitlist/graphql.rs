@@ -11,8 +11,8 @@ use crate::{
     },
     ids::{BookingId, ResourceId, ServiceId, UserId, WaitlistEntryId},
     resources::{self, graphql::Resource},
-    services::graphql::Service,
-    users::graphql::User,
+    services::{self, graphql::Service},
+    users::{self, graphql::User},
 };
 
 /// Where a place on the waitlist stands.
@@ -69,14 +69,12 @@ impl From<super::Entry> for WaitlistEntry {
 impl WaitlistEntry {
     /// For what.
     async fn service(&self, ctx: &Context<'_>) -> Result<Service, ApiError> {
-        let service = ctx.work()?.loaders.services.load_one(self.key.1).await?;
-        service.map(Service::from).ok_or_else(|| ApiError::Internal(format!("{:?} has no service", self.key.0)))
+        services::graphql::of_key(ctx, self.key.1).await
     }
 
     /// Who.
     async fn customer(&self, ctx: &Context<'_>) -> Result<User, ApiError> {
-        let user = ctx.work()?.loaders.users.load_one(self.key.2).await?;
-        user.map(User::from).ok_or_else(|| ApiError::Internal(format!("{:?} has no customer", self.key.0)))
+        users::graphql::of_key(ctx, self.key.2).await
     }
 
     /// Only with this one. Null for whichever is free.
