@@ -8,7 +8,7 @@
 //!   [`invitations`], [`resources`], [`services`], [`hours`], [`bookings`], [`series`], [`waitlist`], [`calendars`], [`notices`], [`webhooks`], [`billing`], [`platform`]. In each, `mod.rs` has the types and rules, `queries.rs` every statement, `graphql.rs` the
 //!   resolvers, `loaders.rs` the batching look-ups.
 //! - Around them: [`worker`] (background work), [`mail`], [`cli`], [`config`], [`telemetry`], [`embedded`] (the private
-//!   PostgreSQL of a first run), [`seed`] (demo data), [`fault`] (kills in tests), and the small vocabulary that all share: [`clock`], [`ids`], [`money`], [`paging`].
+//!   PostgreSQL of a first run), [`seed`] (demo data), [`fault`] (kills in tests), and the small vocabulary that all share: [`clock`], [`ids`], [`money`], [`paging`], [`random`].
 
 pub mod db;
 
@@ -48,3 +48,4 @@ pub mod clock;
 pub mod ids;
 pub mod money;
 pub mod paging;
+pub mod random;

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::{
     auth::{SignIn, SignInError},
-    bookings::{self, BookingEvent, BookingStatus},
+    bookings::{self, BookingEvent, Happened},
     clock::Clock,
     db::{Access, DbError, Gate, Scope},
     fault,
@@ -391,15 +391,20 @@ impl Worker {
                 let Some(event) = BookingEvent::named(event) else {
                     return Err(Failure::Later(format!("this version does not know {event}")));
                 };
-                let (booking, effect, at) = (BookingId(*booking), taken.id, taken.created_at);
-                let (version, starts_at, ends_at, by_mail) = (*version, *starts_at, *ends_at, *by_mail);
+                let happened = Happened {
+                    effect: taken.id,
+                    event,
+                    booking: BookingId(*booking),
+                    version: *version,
+                    status: status.parse()?,
+                    starts_at: *starts_at,
+                    ends_at: *ends_at,
+                    at: taken.created_at,
+                    by_mail: *by_mail,
+                };
                 let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
-                let stood = status.parse::<BookingStatus>()?;
-                let for_mail = notices::Happened { effect, event, booking, version, status: stood, starts_at, by_mail };
-                notices::follow(&tx, &for_mail, now).await?;
-                let for_systems =
-                    webhooks::Happened { effect, event, booking, version, status, starts_at, ends_at, at };
-                webhooks::follow(&tx, &for_systems, now).await?;
+                notices::follow(&tx, &happened, now).await?;
+                webhooks::follow(&tx, &happened, now).await?;
                 Ok(tx.commit().await?)
             }
             Effect::OfferFreedTime { service, from, to } => {

@@ -5,7 +5,7 @@ mod queries;
 
 use std::collections::HashMap;
 
-use aws_lc_rs::{digest, rand};
+use aws_lc_rs::digest;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -15,6 +15,7 @@ use crate::{
     db::{DbError, ScopedTx},
     ids::{BookingId, InvitationId, ServiceId, SessionId, TenantId, UserId, uuid_v7},
     paging::{Page, Slice},
+    random,
 };
 
 /// What changed: `{"field": {"from": …, "to": …}}`. Never a secret.
@@ -75,9 +76,7 @@ impl Changes {
 
     fn set_apart(&mut self, subject: Uuid, value: Option<&str>) -> Value {
         let Some(value) = value else { return Value::Null };
-        let mut salt = [0; 16];
-        // Unwrap safety: a system without randomness must not serve.
-        rand::fill(&mut salt).expect("randomness");
+        let salt = random::bytes();
         let digest = personal_digest(&salt, value);
         let named = json!({ "digest": hex(&digest) });
         self.personal.push(PersonalValue { digest, subject, salt, value: value.to_owned() });

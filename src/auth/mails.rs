@@ -14,7 +14,7 @@ use crate::{
     mail::{Letter, Mailer, Subject},
     outbox::Effect,
     tenants,
-    users::{self, User, UserStatus},
+    users::{self, User},
 };
 
 impl SignIn {
@@ -35,7 +35,7 @@ impl SignIn {
         let addressed = match effect {
             Effect::MailPasswordReset { user } => {
                 let purpose = Purpose::PasswordReset;
-                let user = reader(&tx, *user).await?;
+                let user = users::active(&tx, UserId(*user)).await?;
                 match link(&tx, id, purpose, user.as_ref().map(|it| it.id.0), now).await?.zip(user) {
                     Some((token, User { email, name, .. })) => {
                         let url = mailer.link("reset-password", &token.expose());
@@ -44,12 +44,12 @@ impl SignIn {
                     None => None,
                 }
             }
-            Effect::MailPasswordChanged { user } => {
-                reader(&tx, *user).await?.map(|User { email, name, .. }| (email, Subject::PasswordChanged { name }))
-            }
+            Effect::MailPasswordChanged { user } => users::active(&tx, UserId(*user))
+                .await?
+                .map(|User { email, name, .. }| (email, Subject::PasswordChanged { name })),
             Effect::MailEmailVerification { user } => {
                 let purpose = Purpose::EmailVerification;
-                let user = reader(&tx, *user).await?.filter(|it| it.email_verified_at.is_none());
+                let user = users::active(&tx, UserId(*user)).await?.filter(|it| it.email_verified_at.is_none());
                 match link(&tx, id, purpose, user.as_ref().map(|it| it.id.0), now).await?.zip(user) {
                     Some((token, User { email, name, .. })) => {
                         let url = mailer.link("verify-email", &token.expose());
@@ -89,12 +89,6 @@ impl SignIn {
             calendar: None,
         }))
     }
-}
-
-/// A user who can sign in.
-async fn reader(tx: &ScopedTx, id: Uuid) -> Result<Option<User>, DbError> {
-    let found = users::by_ids(tx, &[UserId(id)]).await?.remove(&UserId(id));
-    Ok(found.filter(|it| it.status == UserStatus::Active))
 }
 
 async fn link(

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Actor, PlatformViewer, Role, Viewer};
-use crate::ids::TenantId;
+use crate::{ids::TenantId, random};
 
 /// How old a token may be that was issued by a clock ahead of ours, in seconds.
 const LEEWAY_SECONDS: u64 = 5;
@@ -390,10 +390,7 @@ impl<K: TokenKind> OpaqueToken<K> {
     /// # Panics
     /// When the operating system has no randomness, without which nothing here is safe.
     pub fn generate(tenant: TenantId) -> Self {
-        let mut secret = [0; 32];
-        // Unwrap safety: a system without randomness must not serve.
-        rand::fill(&mut secret).expect("randomness");
-        Self { tenant, secret, kind: PhantomData }
+        Self { tenant, secret: random::bytes(), kind: PhantomData }
     }
 
     /// Reads what a client sent; `None` when it never was a token of this kind.

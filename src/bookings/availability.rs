@@ -178,9 +178,7 @@ pub async fn availability(
     let (from, to) = if from < to { (from, to) } else { (now, now) };
     let picture = Box::pin(Picture::look(caller, service, from, to)).await?;
     let ground = &picture.ground;
-    if resource.is_some_and(|wanted| !ground.has(wanted)) {
-        return Err(BookingError::ResourceNotFound);
-    }
+    ground.require(resource)?;
     let service = &ground.service;
     if !service.active || from >= to {
         return Ok(Vec::new());
@@ -246,9 +244,7 @@ pub async fn obstacle(
     let around = starts_at.clamp(now - REACH, now + MAX_AHEAD + REACH);
     let picture = Box::pin(Picture::look(caller, service, around, around)).await?;
     let ground = &picture.ground;
-    if resource.is_some_and(|wanted| !ground.has(wanted)) {
-        return Err(BookingError::ResourceNotFound);
-    }
+    ground.require(resource)?;
     if !ground.service.active {
         return Ok(Some(Obstacle::Inactive));
     }

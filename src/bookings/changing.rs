@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Booking, BookingError, BookingEvent, BookingStatus, MAX_REASON, Transition, claims, confirm_hold, queries,
-    slots::{Ground, Slot, is_staff, refuse_out_of_reach},
+    slots::{self, Ground, Slot, is_staff, refuse_out_of_reach},
     steps::{self, Telling},
 };
 use crate::{audit::Changes, auth::Caller, ids::BookingId, tenants};
@@ -43,6 +43,7 @@ pub async fn reschedule(
             return Err(BookingError::TooLateToMove(notice));
         }
     }
+    claims::release_around(tx, &ground, now).await?;
     let class = ground.class_at(tx, starts_at, now).await?;
     let slot = match &class {
         Some(_) => ground.slot_at(starts_at, class.as_ref()),
@@ -135,8 +136,8 @@ async fn change_status(
     }
     // A hold costs nobody anything.
     if !is_staff && !is_hold {
-        let ground = Box::pin(Ground::read(tx, before.service, before.starts_at)).await?;
-        let notice = ground.rules().cancel_notice_minutes;
+        let (service, tenant) = slots::service_and_tenant(tx, before.service).await?;
+        let notice = service.rules.over(&tenant.booking_rules).cancel_notice_minutes;
         if before.starts_at < now + SignedDuration::from_mins(i64::from(notice)) {
             return Err(BookingError::TooLateToCancel(notice));
         }

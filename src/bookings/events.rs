@@ -1,6 +1,10 @@
 //! What happens to bookings that others are to hear of: the customer by mail, a tenant's own systems by webhook.
 
+use jiff::Timestamp;
+use uuid::Uuid;
+
 use super::BookingStatus;
+use crate::ids::BookingId;
 
 /// What became of a booking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +23,29 @@ pub enum BookingEvent {
     Cancelled,
     /// Staff did not confirm it.
     Rejected,
+}
+
+/// A step of a booking as the outbox tells it to whoever is to hear of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Happened {
+    /// The effect that tells of it: what follows from it has ids of its own, so that it follows once.
+    pub effect: Uuid,
+    /// What.
+    pub event: BookingEvent,
+    /// Of which.
+    pub booking: BookingId,
+    /// As it was then.
+    pub version: i32,
+    /// As it was then.
+    pub status: BookingStatus,
+    /// As it was then.
+    pub starts_at: Timestamp,
+    /// As it was then.
+    pub ends_at: Timestamp,
+    /// When it happened.
+    pub at: Timestamp,
+    /// Whether its customer is to have a mail.
+    pub by_mail: bool,
 }
 
 impl BookingEvent {

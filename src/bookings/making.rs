@@ -9,7 +9,7 @@ use super::{
         classes::{self, Class},
     },
     queries,
-    slots::{Ground, Slot, is_staff, refuse_out_of_reach},
+    slots::{self, Ground, Slot, is_staff, refuse_out_of_reach},
     steps::{self, Telling},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     ids::{BookingId, ResourceId, SeriesId, ServiceId, UserId},
     tenants::{self, Tenant},
     usage::{self, Meter, Period},
-    users::{self, UserStatus},
+    users,
 };
 
 /// Makes a booking.
@@ -46,10 +46,7 @@ pub async fn hold(caller: &Caller<'_>, new: NewBooking) -> Result<Booking, Booki
     if !is_staff(caller) && queries::count_holds(caller.tx, customer, now).await? >= MAX_HOLDS {
         return Err(BookingError::TooManyHolds);
     }
-    let held = Box::pin(make(caller, new, true)).await?;
-    // When nobody takes it up, it is free for whoever waits.
-    claims::tell_freed_at(caller.tx, &held, held.held_until.unwrap_or(now), now).await?;
-    Ok(held)
+    Box::pin(make(caller, new, true)).await
 }
 
 /// Takes up a hold that is still good: it becomes a booking, which waits for staff where its service says so.
@@ -58,18 +55,18 @@ pub async fn hold(caller: &Caller<'_>, new: NewBooking) -> Result<Booking, Booki
 /// See [`BookingError`]: `HoldOver` when it was held for too long, or is no hold any more.
 pub async fn confirm_hold(caller: &Caller<'_>, id: BookingId, notes: Option<String>) -> Result<Booking, BookingError> {
     let (tx, now) = (caller.tx, caller.clock.now());
-    if notes.as_ref().is_some_and(|it| it.chars().count() > MAX_NOTES) {
-        return Err(BookingError::TooLong("notes", MAX_NOTES));
-    }
+    let notes = checked_notes(notes)?;
     tenants::lock_calendar(tx).await?;
     let before = queries::by_ids(tx, &[id]).await?.remove(&id).ok_or(BookingError::NotFound)?;
     if before.held_until.is_none_or(|it| it <= now) {
         return Err(BookingError::HoldOver);
     }
     refuse_out_of_reach(before.starts_at, now)?;
-    let ground = Box::pin(Ground::read(tx, before.service, before.starts_at)).await?.bookable()?;
-    count(tx, &ground.tenant, now).await?;
-    let notes = notes.map(|it| it.trim().to_owned()).filter(|it| !it.is_empty());
+    let (service, tenant) = slots::service_and_tenant(tx, before.service).await?;
+    if !service.active {
+        return Err(BookingError::ServiceNotFound);
+    }
+    count(tx, &tenant, now).await?;
     if !queries::confirm_hold(tx, &before, notes.as_deref(), now).await? {
         return Err(BookingError::Stale);
     }
@@ -132,24 +129,15 @@ impl Order {
         if customer != caller.viewer.user && !is_staff(caller) {
             return Err(BookingError::Forbidden);
         }
-        if new.notes.as_ref().is_some_and(|it| it.chars().count() > MAX_NOTES) {
-            return Err(BookingError::TooLong("notes", MAX_NOTES));
-        }
-        let customer_ids = [customer];
+        let notes = checked_notes(new.notes)?;
         // The lock is had before anything is read: what is read then cannot change before the commit. Not in one flush with
         // it, where a statement that has to be prepared leaves after others that were.
         tenants::lock_calendar(tx).await?;
         let (ground, known_customer) =
-            futures_util::join!(Ground::read(tx, new.service, new.starts_at), users::by_ids(tx, &customer_ids));
+            futures_util::join!(Ground::read(tx, new.service, new.starts_at), users::active(tx, customer));
         let ground = ground?.bookable()?;
-        if new.resource.is_some_and(|wanted| !ground.has(wanted)) {
-            return Err(BookingError::ResourceNotFound);
-        }
-        known_customer?
-            .remove(&customer)
-            .filter(|it| it.status == UserStatus::Active)
-            .ok_or(BookingError::CustomerNotFound)?;
-        let notes = new.notes.map(|it| it.trim().to_owned()).filter(|it| !it.is_empty());
+        ground.require(new.resource)?;
+        known_customer?.ok_or(BookingError::CustomerNotFound)?;
         Ok(Self { ground, customer, resource: new.resource, notes, series: None })
     }
 
@@ -191,6 +179,7 @@ impl Order {
             None if ground.service.requires_confirmation => BookingStatus::Pending,
             None => BookingStatus::Confirmed,
         };
+        claims::release_around(tx, ground, now).await?;
         let class = ground.class_at(tx, starts_at, now).await?;
         let slot = ground.slot_at(starts_at, class.as_ref());
         ground.validate_slot(is_staff, &slot, now)?;
@@ -237,10 +226,24 @@ async fn take(
         Err(error) => return Err(error.into()),
     }
     let serves = |resource: ResourceId| ground.serves(is_staff, resource, slot);
+    let now = booking.created_at;
     match class {
-        Some(class) => classes::join(tx, booking, &class, wanted).await,
-        None => Box::pin(claims::take(tx, booking, ground, slot, wanted, booking.created_at, serves)).await,
+        Some(class) => classes::join(tx, booking, &class, wanted).await?,
+        None => Box::pin(claims::take(tx, booking, ground, slot, wanted, now, serves)).await?,
     }
+    // When nobody takes a hold up, it is free for whoever waits.
+    if let Some(until) = booking.held_until {
+        claims::tell_freed_at(tx, booking, until, now).await?;
+    }
+    Ok(())
+}
+
+/// Without space around; `None` where nothing is left.
+fn checked_notes(notes: Option<String>) -> Result<Option<String>, BookingError> {
+    if notes.as_ref().is_some_and(|it| it.chars().count() > MAX_NOTES) {
+        return Err(BookingError::TooLong("notes", MAX_NOTES));
+    }
+    Ok(notes.map(|it| it.trim().to_owned()).filter(|it| !it.is_empty()))
 }
 
 /// Holds a time for a customer who waits for it, by the rules that bind customers. For background work.
@@ -251,12 +254,10 @@ pub async fn offer(tx: &ScopedTx, new: NewBooking, until: Timestamp, now: Timest
     refuse_out_of_reach(new.starts_at, now)?;
     tenants::lock_calendar(tx).await?;
     let ground = Box::pin(Ground::read(tx, new.service, new.starts_at)).await?.bookable()?;
-    if new.resource.is_some_and(|wanted| !ground.has(wanted)) {
-        return Err(BookingError::ResourceNotFound);
-    }
+    ground.require(new.resource)?;
     let customer = new.customer.ok_or(BookingError::CustomerNotFound)?;
-    let known = users::by_ids(tx, &[customer]).await?.remove(&customer);
-    known.filter(|it| it.status == UserStatus::Active).ok_or(BookingError::CustomerNotFound)?;
+    users::active(tx, customer).await?.ok_or(BookingError::CustomerNotFound)?;
+    claims::release_around(tx, &ground, now).await?;
     let class = ground.class_at(tx, new.starts_at, now).await?;
     let slot = ground.slot_at(new.starts_at, class.as_ref());
     ground.validate_slot(false, &slot, now)?;

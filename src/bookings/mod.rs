@@ -21,7 +21,7 @@ use uuid::Uuid;
 pub use availability::{FreeSlot, Obstacle, availability, obstacle};
 pub use changing::{cancel_quietly, reschedule, set_status};
 pub use claims::resources_of;
-pub use events::BookingEvent;
+pub use events::{BookingEvent, Happened};
 pub use making::{Order, book, confirm_hold, expire_holds, hold, offer};
 pub use status::BookingStatus;
 

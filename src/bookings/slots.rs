@@ -93,9 +93,15 @@ impl Ground {
         self.service.rules.over(&self.tenant.booking_rules)
     }
 
-    /// Whether a resource can serve it at all.
-    pub fn has(&self, resource: ResourceId) -> bool {
-        self.links.iter().any(|it| it.resource == resource)
+    /// Refuses a wanted resource that cannot serve it at all.
+    ///
+    /// # Errors
+    /// `ResourceNotFound`.
+    pub fn require(&self, wanted: Option<ResourceId>) -> Result<(), BookingError> {
+        match wanted {
+            Some(wanted) if !self.links.iter().any(|it| it.resource == wanted) => Err(BookingError::ResourceNotFound),
+            _ => Ok(()),
+        }
     }
 
     /// Whether those who book the same start share who and what it takes.
@@ -196,6 +202,16 @@ impl Ground {
         let open = || hours::merge(&self.opening.open(Owner::Resource(resource), slot.starts_at, slot.ends_at));
         is_staff || hours::contain(&open(), slot.starts_at, slot.ends_at)
     }
+}
+
+/// What it takes where hours and resources do not matter, in one flush.
+///
+/// # Errors
+/// `ServiceNotFound` where there is no such service.
+pub async fn service_and_tenant(tx: &ScopedTx, service: ServiceId) -> Result<(Service, Tenant), BookingError> {
+    let ids = [service];
+    let (services, tenant) = futures_util::join!(services::by_ids(tx, &ids), tenants::current(tx));
+    Ok((services?.remove(&service).ok_or(BookingError::ServiceNotFound)?, tenant?))
 }
 
 /// When a service can be booked around a time.

@@ -4,35 +4,16 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::{
-    bookings::{self, Booking, BookingEvent, BookingStatus},
+    bookings::{self, Booking, BookingEvent, BookingStatus, Happened},
     calendars::{self, Entry},
     db::{DbError, ScopedTx},
-    ids::{BookingId, SeriesId, UserId},
+    ids::{BookingId, SeriesId},
     mail::{BookingNotice, Letter, News, Subject, dates},
     outbox::{self, Effect, derived_id},
     resources, series, services,
     tenants::{self, Tenant},
-    users::{self, User, UserStatus},
+    users,
 };
-
-/// Something that became of a booking, as the outbox tells it.
-#[derive(Clone, Copy, Debug)]
-pub struct Happened {
-    /// The effect that tells of it: what follows from it has ids of its own, so that it follows once.
-    pub effect: Uuid,
-    /// What.
-    pub event: BookingEvent,
-    /// Of which.
-    pub booking: BookingId,
-    /// As it was then.
-    pub version: i32,
-    /// As it was then.
-    pub status: BookingStatus,
-    /// As it was then.
-    pub starts_at: Timestamp,
-    /// Whether its customer is to have a mail.
-    pub by_mail: bool,
-}
 
 /// Writes the mails that follow from what happened: one at once, and a reminder before the booking starts.
 ///
@@ -133,7 +114,7 @@ async fn write(
     now: Timestamp,
 ) -> Result<Option<Letter>, DbError> {
     let (Some(news), Some(first)) = (news, about.first()) else { return Ok(None) };
-    let Some(customer) = reader(tx, first.customer).await? else { return Ok(None) };
+    let Some(customer) = users::active(tx, first.customer).await? else { return Ok(None) };
     let tenant = tenants::current(tx).await?;
     let service = services::by_ids(tx, &[first.service]).await?.remove(&first.service);
     let service = service.map_or_else(String::new, |it| it.name);
@@ -179,10 +160,4 @@ fn file(tenant: &Tenant, service: &str, about: Vec<Booking>, sender: &str, now: 
     let entry = |booking| Entry { booking, summary: format!("{service}, {}", tenant.name), description: None };
     let entries: Vec<Entry> = about.into_iter().map(entry).collect();
     calendars::file(&tenant.name, &entries, Some((&tenant.name, sender)), now)
-}
-
-/// A customer who still is one.
-async fn reader(tx: &ScopedTx, id: UserId) -> Result<Option<User>, DbError> {
-    let found = users::by_ids(tx, &[id]).await?.remove(&id);
-    Ok(found.filter(|it| it.status == UserStatus::Active))
 }

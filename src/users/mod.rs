@@ -142,6 +142,15 @@ pub async fn list(
     Ok(page.slice(users.into_iter().map(|user| ((user.name.clone(), user.id.0), user)).collect()))
 }
 
+/// The user with this id, if he is there to be seen and can sign in.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn active(tx: &ScopedTx, id: UserId) -> Result<Option<User>, DbError> {
+    let found = queries::by_ids(tx, &[id]).await?.remove(&id);
+    Ok(found.filter(|it| it.status == UserStatus::Active))
+}
+
 /// The tenant's administrators who can sign in.
 ///
 /// # Errors

@@ -121,8 +121,7 @@ pub async fn join(caller: &Caller<'_>, new: NewEntry) -> Result<Entry, WaitlistE
         return Err(BookingError::Forbidden.into());
     }
     tenants::lock_calendar(tx).await?;
-    let known = users::by_ids(tx, &[customer]).await?.remove(&customer);
-    known.filter(|it| it.status == users::UserStatus::Active).ok_or(BookingError::CustomerNotFound)?;
+    users::active(tx, customer).await?.ok_or(BookingError::CustomerNotFound)?;
     match Box::pin(bookings::obstacle(caller, new.service, new.starts_at, new.resource)).await? {
         None => return Err(WaitlistError::Free),
         Some(Obstacle::Taken | Obstacle::Seats | Obstacle::Buffer) => {}
@@ -280,9 +279,5 @@ async fn try_to_offer(tx: &ScopedTx, entry: &Entry, now: Timestamp) -> Result<Ou
     tx.end_part(part, true).await?;
     queries::note_offer(tx, entry.id, booking.id).await?;
     outbox::enqueue(tx, &Effect::MailOffer { booking: booking.id.0 }, now).await?;
-    // When he does not take it up, it is the next one's turn.
-    let again =
-        Effect::OfferFreedTime { service: Some(booking.service.0), from: booking.starts_at, to: booking.ends_at };
-    outbox::enqueue_at(tx, &again, booking.held_until.unwrap_or(now), now).await?;
     Ok(Outcome::Offered)
 }

@@ -11,40 +11,19 @@ use super::{
 use crate::{
     audit::{self, Changes, Event},
     auth::Origin,
-    bookings::{self, BookingEvent},
+    bookings::{self, Happened},
     db::{DbError, ScopedTx},
-    ids::{BookingId, WebhookDeliveryId, WebhookEndpointId},
+    ids::{WebhookDeliveryId, WebhookEndpointId},
     mail::{Letter, Subject},
     outbox::{self, Effect, derived_id},
     tenants, users,
 };
 
-/// Something that became of a booking, as the outbox tells it.
-#[derive(Clone, Debug)]
-pub struct Happened<'a> {
-    /// The effect that tells of it: what follows from it has ids of its own, so that it follows once.
-    pub effect: Uuid,
-    /// What.
-    pub event: BookingEvent,
-    /// Of which.
-    pub booking: BookingId,
-    /// As it was then.
-    pub version: i32,
-    /// As it was then.
-    pub status: &'a str,
-    /// As it was then.
-    pub starts_at: Timestamp,
-    /// As it was then.
-    pub ends_at: Timestamp,
-    /// When it happened.
-    pub at: Timestamp,
-}
-
 /// Writes a message for each endpoint that is told of this.
 ///
 /// # Errors
 /// When a statement fails.
-pub async fn follow(tx: &ScopedTx, happened: &Happened<'_>, now: Timestamp) -> Result<(), DbError> {
+pub async fn follow(tx: &ScopedTx, happened: &Happened, now: Timestamp) -> Result<(), DbError> {
     let endpoints = queries::list(tx).await?;
     let listens = |it: &Endpoint| it.enabled && (it.events.is_empty() || it.events.contains(&happened.event));
     let endpoints: Vec<Endpoint> = endpoints.into_iter().filter(listens).collect();
@@ -60,7 +39,7 @@ pub async fn follow(tx: &ScopedTx, happened: &Happened<'_>, now: Timestamp) -> R
         "data": {
             "id": id.to_string(),
             "version": happened.version,
-            "status": happened.status,
+            "status": happened.status.as_str(),
             "startsAt": happened.starts_at.to_string(),
             "endsAt": happened.ends_at.to_string(),
             "timeZone": booking.time_zone.iana_name(),

@@ -8,14 +8,13 @@ mod queries;
 
 use std::str::FromStr;
 
-use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use uuid::Uuid;
 
 pub use client::{Answer, Message, WebhookClient};
-pub use delivering::{Due, Happened, Next, follow, letter, next, note, purge};
+pub use delivering::{Due, Next, follow, letter, next, note, purge};
 
 use crate::{
     audit::{self, Changes},
@@ -25,6 +24,7 @@ use crate::{
     ids::{WebhookDeliveryId, WebhookEndpointId},
     outbox::{self, Effect},
     paging::{Page, Slice},
+    random,
 };
 
 /// Most endpoints of a tenant.
@@ -343,9 +343,7 @@ fn allow_secrets(caller: &Caller<'_>) -> Result<(), WebhookError> {
 }
 
 async fn add_secret(caller: &Caller<'_>, endpoint: WebhookEndpointId) -> Result<NewSecret, DbError> {
-    let mut secret = [0; 32];
-    // Unwrap safety: a system without randomness must not serve.
-    rand::fill(&mut secret).expect("randomness");
+    let secret = random::bytes::<32>();
     queries::insert_secret(caller.tx, endpoint, &secret, caller.clock.now()).await?;
     Ok(NewSecret(format!("whsec_{}", STANDARD.encode(secret))))
 }

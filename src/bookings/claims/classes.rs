@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Claim, queries};
 use crate::{
     bookings::{
-        Booking, BookingError, claims,
+        Booking, BookingError,
         slots::{Ground, Slot},
     },
     db::ScopedTx,
@@ -29,7 +29,7 @@ pub struct Class {
     pub resources: Vec<ResourceId>,
 }
 
-/// The class of a service at a time, if one stands. Seats that were held for too long are given back before.
+/// The class of a service at a time, if one stands.
 ///
 /// # Errors
 /// When a statement fails.
@@ -39,10 +39,7 @@ pub async fn at(
     starts_at: Timestamp,
     now: Timestamp,
 ) -> Result<Option<Class>, BookingError> {
-    // By the service as well: a class may hold what its service has given up since.
-    let claimable: Vec<Uuid> = ground.links.iter().map(|it| it.resource.0).chain([ground.service.id.0]).collect();
     let until = starts_at + SignedDuration::from_micros(1);
-    claims::release_expired(tx, Some(&claimable), now).await?;
     let found = queries::classes_of(tx, ground.service.id, (starts_at, until), now).await?;
     Ok(found.into_iter().next())
 }

@@ -1,8 +1,8 @@
 //! What a booking holds: a resource of each kind that its service needs, or a seat of the service itself.
 //!
 //! Locks are taken on everything that could be held, in the order of the ids, before anything is looked at: so whoever
-//! comes second sees what the first has taken, and nobody waits in a ring. What was held for too long is let go then. The
-//! exclusion constraint has the last word.
+//! comes second sees what the first has taken, and nobody waits in a ring. What was held for too long is let go before
+//! ([`release_around`]), under the lock of the calendar. The exclusion constraint has the last word.
 
 pub mod classes;
 pub mod queries;
@@ -101,6 +101,16 @@ fn told(error: BookingError, links: &[Link], serves: &impl Fn(ResourceId) -> boo
     }
 }
 
+/// Lets go what was held for too long of a service and of all that can serve it: before anybody looks what is free. By the
+/// service as well, since a class may hold what its service has given up since.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn release_around(tx: &ScopedTx, ground: &Ground, now: Timestamp) -> Result<usize, DbError> {
+    let ids: Vec<Uuid> = ground.links.iter().map(|it| it.resource.0).chain([ground.service.id.0]).collect();
+    release_expired(tx, Some(&ids), now).await
+}
+
 /// Lets go what was held for too long, of these or (`None`) of all, and returns how many bookings that were.
 ///
 /// # Errors
@@ -180,8 +190,6 @@ async fn take_among(
     let claimable: Vec<Uuid> =
         if links.is_empty() { vec![service.id.0] } else { links.iter().map(|it| it.resource.0).collect() };
     queries::lock_claimable(tx, &claimable).await?;
-    let with_service: Vec<Uuid> = claimable.iter().copied().chain([service.id.0]).collect();
-    release_expired(tx, Some(&with_service), now).await?;
     let day = day_around(booking);
     let (from, to) = (day.0.min(slot.blocked_from), day.1.max(slot.blocked_to));
     let held = queries::held(tx, &claimable, (from, to), now).await?;
