@@ -83,6 +83,16 @@ id_type!(/// A platform administrator.
     AdministratorId, "adm");
 id_type!(/// A plan that a tenant can subscribe to.
     PlanId, "pln");
+id_type!(/// A version of a plan.
+    PlanVersionId, "plv");
+id_type!(/// What a tenant has of a plan.
+    SubscriptionId, "sub");
+id_type!(/// What a tenant is to pay.
+    InvoiceId, "ivc");
+id_type!(/// What a tenant need not pay after all.
+    CreditNoteId, "crn");
+id_type!(/// A visit to the page of a payment provider.
+    CheckoutId, "chk");
 
 /// A UUIDv7 whose time is `now`, for rows that no client ever names.
 ///

@@ -4,7 +4,7 @@
 //!
 //! - Floors: [`db`] (pools, scopes, transactions, migrations), [`auth`] (actors, tokens, passwords, sessions),
 //!   [`graphql`] (roots, context, errors, paging, loaders), [`http`] (routes, limits, GraphQL over them).
-//! - Features, each calling only those before it: [`audit`], [`outbox`], [`idempotency`], [`tenants`], [`usage`], [`users`],
+//! - Features, each calling only those before it: [`audit`], [`outbox`], [`idempotency`], [`tenants`], [`usage`], [`entitlements`], [`users`],
 //!   [`invitations`], [`resources`], [`services`], [`hours`], [`bookings`], [`series`], [`waitlist`], [`calendars`], [`notices`], [`webhooks`], [`billing`], [`platform`]. In each, `mod.rs` has the types and rules, `queries.rs` every statement, `graphql.rs` the
 //!   resolvers, `loaders.rs` the batching look-ups.
 //! - Around them: [`worker`] (background work), [`mail`], [`cli`], [`config`], [`telemetry`], [`embedded`] (the private
@@ -20,6 +20,7 @@ pub mod audit;
 pub mod billing;
 pub mod bookings;
 pub mod calendars;
+pub mod entitlements;
 pub mod hours;
 pub mod idempotency;
 pub mod invitations;

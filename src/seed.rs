@@ -6,11 +6,10 @@ use jiff::{SignedDuration, Timestamp, ToSpan, civil::time, tz::TimeZone};
 
 use crate::{
     auth::{Caller, NewUser, Origin, Role, SignIn, SignInError, operators},
-    billing,
     bookings::{self, BookingError, BookingStatus, NewBooking},
     clock::Clock,
     db::{Access, DbError, Gate, Scope},
-    ids::{PlanId, TenantId, UserId},
+    ids::{TenantId, UserId},
     money::{Currency, Money},
     paging::Page,
     services::{self, Draft, Service, ServiceError, ServiceFilter},
@@ -191,20 +190,17 @@ pub async fn is_complete(gate: &Gate) -> Result<bool, DbError> {
 async fn make_tenant(gate: &Gate, demo: &DemoTenant) -> Result<TenantId, SeedError> {
     let now = Timestamp::now();
     let public = gate.directory(Scope::directory_public(), Access::Read);
-    let plans = billing::plans(&public).await?;
+    let offer = tenants::offer(&public, DEMO_PLAN).await?;
     public.end_read();
     drop(public);
-    let plan = plans.into_iter().find(|it| it.key == DEMO_PLAN);
-    let plan = plan.ok_or_else(|| SeedError::Rule(format!("there is no plan {DEMO_PLAN}")))?;
+    let offer = offer.ok_or_else(|| SeedError::Rule(format!("there is no plan {DEMO_PLAN}")))?;
     let mut new = NewTenant {
         id: TenantId::generate(now),
         slug: demo.slug.into(),
         name: demo.name.into(),
         time_zone: demo.time_zone.into(),
         currency: demo.currency.parse().map_err(|()| SeedError::Rule("currency".into()))?,
-        plan: PlanId(plan.id.0),
-        limits: serde_json::Value::Object(plan.limits.into_iter().map(|(meter, most)| (meter, most.into())).collect()),
-        features: plan.features.into(),
+        offer,
     };
     let directory = gate.directory(Scope::platform(None), Access::Write);
     new.id = tenants::register(&directory, &new, now).await?;

@@ -21,11 +21,13 @@ use uuid::Uuid;
 
 use crate::{
     auth::{SignIn, SignInError},
+    billing::{self, Engine},
     bookings::{self, BookingEvent, Happened},
     clock::Clock,
     db::{Access, DbError, Gate, Scope},
     fault,
-    ids::{BookingId, ServiceId, TenantId, UserId},
+    graphql::Rates,
+    ids::{BookingId, InvoiceId, ServiceId, TenantId, UserId},
     mail::{Letter, MailError, Mailer},
     notices,
     outbox::{self, Effect, Lane, Taken},
@@ -125,13 +127,34 @@ pub struct Worker {
     sign_in: Arc<SignIn>,
     mailer: Arc<Mailer>,
     webhooks: WebhookClient,
+    billing: Engine,
+    rates: Arc<Rates>,
     clock: Clock,
+}
+
+/// What a worker needs.
+pub struct WorkerParts {
+    /// Opens transactions.
+    pub gate: Gate,
+    /// The sign-in path.
+    pub sign_in: Arc<SignIn>,
+    /// Sends mail.
+    pub mailer: Arc<Mailer>,
+    /// Sends to endpoints of tenants.
+    pub webhooks: WebhookClient,
+    /// Bills.
+    pub billing: Engine,
+    /// Knows what requests cost.
+    pub rates: Arc<Rates>,
+    /// What time it is.
+    pub clock: Clock,
 }
 
 impl Worker {
     /// From its parts.
-    pub fn new(gate: Gate, sign_in: Arc<SignIn>, mailer: Arc<Mailer>, webhooks: WebhookClient, clock: Clock) -> Self {
-        Self { gate, sign_in, mailer, webhooks, clock }
+    pub fn new(parts: WorkerParts) -> Self {
+        let WorkerParts { gate, sign_in, mailer, webhooks, billing, rates, clock } = parts;
+        Self { gate, sign_in, mailer, webhooks, billing, rates, clock }
     }
 
     /// Works until it is told to stop. What it is at then is finished: at most one effect of each tenant that has its turn.
@@ -145,10 +168,15 @@ impl Worker {
     async fn serve_requests(&self, mut stop: watch::Receiver<Option<String>>) {
         loop {
             self.look_into_requests().await;
-            tokio::select! {
-                _ = stop.wait_for(Option::is_some) => return,
-                () = self.gate.wakeups().directory() => {}
-                () = tokio::time::sleep(SWEEP_EVERY) => {}
+            self.look_into_payments().await;
+            self.rates.costs.record(&self.gate, self.clock.now()).await;
+            let stops = tokio::select! {
+                _ = stop.wait_for(Option::is_some) => true,
+                () = self.gate.wakeups().directory() => false,
+                () = tokio::time::sleep(SWEEP_EVERY) => false,
+            };
+            if stops {
+                return self.rates.costs.record(&self.gate, self.clock.now()).await;
             }
         }
     }
@@ -213,7 +241,7 @@ impl Worker {
     pub async fn run_until_idle(&self) -> usize {
         let mut turns = 0;
         loop {
-            let looked = self.look_into_requests().await;
+            let looked = self.look_into_requests().await | self.look_into_payments().await;
             let waiting = self.sweep().await;
             if waiting.is_empty() && !looked {
                 return turns;
@@ -240,6 +268,11 @@ impl Worker {
             Ok(count) => tracing::info!(count, "changes of tenants were copied to the directory"),
             Err(error) => tracing::warn!(%error, "changes of tenants cannot be copied to the directory"),
         }
+        match platform::selling::spread_rollouts(&self.gate).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "tenants were told of roll-outs of features"),
+            Err(error) => tracing::warn!(%error, "tenants cannot be told of roll-outs of features"),
+        }
         match platform::erase_expired(&self.gate, self.clock.now()).await {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "deleted tenants were erased"),
@@ -249,8 +282,15 @@ impl Worker {
 
     /// Removes answers that were kept long enough, of every tenant.
     pub async fn purge(&self) {
+        if let Err(error) = billing::payments::inbox::purge(&self.gate, self.clock.now()).await {
+            tracing::warn!(%error, "old payment events cannot be forgotten");
+        }
         let tenants = platform::served_tenants(&self.gate).await.unwrap_or_default();
         for tenant in tenants {
+            // Each run has the next one come when a period ends; this is for what was never run, or was lost.
+            if let Err(error) = self.billing.run(tenant, self.clock.now()).await {
+                tracing::warn!(%error, tenant.id = %tenant, "a tenant cannot be billed");
+            }
             if let Err(error) = self.sign_in.purge(tenant, self.clock.now()).await {
                 tracing::warn!(?error, tenant.id = %tenant, "what has expired cannot be removed");
             }
@@ -295,6 +335,17 @@ impl Worker {
             tracing::warn!(%error, "cannot look for background work");
             VecDeque::new()
         })
+    }
+
+    /// What payment providers told and could not be carried out at once.
+    async fn look_into_payments(&self) -> bool {
+        match self.billing.work_off_events(self.clock.now()).await {
+            Ok(count) => count > 0,
+            Err(error) => {
+                tracing::warn!(%error, "what payment providers told cannot be looked into");
+                false
+            }
+        }
     }
 
     async fn look_into_requests(&self) -> bool {
@@ -418,6 +469,25 @@ impl Worker {
                 tx.end_read();
                 self.send(taken, letter).await
             }
+            Effect::RunBilling => Ok(self.billing.run(tenant, now).await?),
+            Effect::CollectInvoice { invoice } => {
+                self.billing.collect(tenant, InvoiceId(*invoice), now).await.map_err(Failure::Later)
+            }
+            Effect::AnnounceInvoice { invoice } => self.announce(tenant, taken, *invoice, "issued", now).await,
+            Effect::AnnounceOverdue { invoice, is_last } => {
+                self.announce(tenant, taken, *invoice, if *is_last { "restricted" } else { "failed" }, now).await
+            }
+            Effect::RestrictOverdue { invoice } => {
+                let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
+                billing::payments::collecting::restrict(&tx, InvoiceId(*invoice), now).await?;
+                Ok(tx.commit().await?)
+            }
+            Effect::MailInvoice { invoice, user, what } => {
+                let tx = self.gate.tenant(Scope::worker(tenant), Access::Read);
+                let letter = billing::announcing::letter(&tx, *invoice, *user, what).await?;
+                tx.end_read();
+                self.send(taken, letter).await
+            }
             mail @ (Effect::MailBooking { .. }
             | Effect::MailReminder { .. }
             | Effect::MailOffer { .. }
@@ -436,6 +506,19 @@ impl Worker {
                 self.send(taken, letter).await
             }
         }
+    }
+
+    async fn announce(
+        &self,
+        tenant: TenantId,
+        taken: &Taken,
+        invoice: Uuid,
+        what: &str,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
+        billing::announcing::announce(&tx, taken.id, invoice, what, now).await?;
+        Ok(tx.commit().await?)
     }
 
     /// What it takes of the network stands between two transactions, and in none.

@@ -119,6 +119,7 @@ pub struct Tokens {
     public_pem: String,
     validation: Validation,
     successor_key: hmac::Key,
+    seal_key: hmac::Key,
     /// Lives, issuer and audience.
     pub settings: TokenSettings,
 }
@@ -159,11 +160,11 @@ impl Tokens {
         validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
         validation.validate_nbf = true;
         validation.leeway = LEEWAY_SECONDS;
-        let successor_key = hmac::Key::new(
-            hmac::HMAC_SHA256,
-            hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, signing.as_bytes()), b"tenantry refresh token successor")
-                .as_ref(),
-        );
+        // Keys of other purposes are derived from the signing key, each under its own name.
+        let master = hmac::Key::new(hmac::HMAC_SHA256, signing.as_bytes());
+        let derived = |name: &[u8]| hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&master, name).as_ref());
+        let successor_key = derived(b"tenantry refresh token successor");
+        let seal_key = derived(b"tenantry sealed address");
         Ok(Self {
             signing,
             header,
@@ -172,6 +173,7 @@ impl Tokens {
             public_pem,
             validation,
             successor_key,
+            seal_key,
             settings,
         })
     }
@@ -197,6 +199,21 @@ impl Tokens {
             Err(error) => return Err(file_error(error)),
         };
         Self::try_new(&pem, &retired, settings)
+    }
+
+    /// A text that only this deployment can have written, for an address that is its own proof: the text and its HMAC-SHA256,
+    /// under a key of its own.
+    pub fn seal(&self, text: &str) -> String {
+        let tag = hmac::sign(&self.seal_key, text.as_bytes());
+        format!("{}.{}", URL_SAFE_NO_PAD.encode(text), URL_SAFE_NO_PAD.encode(tag))
+    }
+
+    /// The text that was [sealed](Self::seal); `None` for anything else.
+    pub fn unseal(&self, sealed: &str) -> Option<String> {
+        let (text, tag) = sealed.split_once('.')?;
+        let (text, tag) = (URL_SAFE_NO_PAD.decode(text).ok()?, URL_SAFE_NO_PAD.decode(tag).ok()?);
+        hmac::verify(&self.seal_key, &text, &tag).ok()?;
+        String::from_utf8(text).ok()
     }
 
     /// Puts a new key into this file. The one before, if there was one, is accepted until the next change.

@@ -1,6 +1,7 @@
 //! Bookings that are made: at once, held first, or offered to whoever waits.
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use uuid::Uuid;
 
 use super::{
     Booking, BookingError, BookingEvent, BookingStatus, HOLD, MAX_HOLDS, MAX_NOTES, NewBooking, Transition,
@@ -18,7 +19,7 @@ use crate::{
     db::{DbError, ScopedTx},
     ids::{BookingId, ResourceId, SeriesId, ServiceId, UserId},
     tenants::{self, Tenant},
-    usage::{self, Meter, Period},
+    usage::{self, Recorded},
     users,
 };
 
@@ -66,8 +67,8 @@ pub async fn confirm_hold(caller: &Caller<'_>, id: BookingId, notes: Option<Stri
     if !service.active {
         return Err(BookingError::ServiceNotFound);
     }
-    count(tx, &tenant, now).await?;
-    if !queries::confirm_hold(tx, &before, notes.as_deref(), now).await? {
+    let metered_as = meter(tx, &tenant, id, now).await?;
+    if !queries::confirm_hold(tx, &before, notes.as_deref(), metered_as, now).await? {
         return Err(BookingError::Stale);
     }
     let booking = queries::by_ids(tx, &[id]).await?.remove(&id).ok_or(BookingError::NotFound)?;
@@ -94,11 +95,13 @@ pub async fn expire_holds(tx: &ScopedTx, now: Timestamp) -> Result<usize, DbErro
     claims::release_expired(tx, None, now).await
 }
 
-/// Counts a booking of this month, as far as the plan allows.
-async fn count(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result<(), BookingError> {
-    let month = Period::month_of(now, &tenant.time_zone);
-    let limit = tenant.limits.of(Meter::Bookings.as_str());
-    if usage::count_one(tx, Meter::Bookings, month, limit).await? { Ok(()) } else { Err(BookingError::QuotaExceeded) }
+/// Counts a booking of this month, as far as the plan allows, and returns its event of usage.
+async fn meter(tx: &ScopedTx, tenant: &Tenant, id: BookingId, now: Timestamp) -> Result<Uuid, BookingError> {
+    let event = usage::Event::own(usage::BOOKINGS, format!("booking:{}", id.0), 1, now);
+    match usage::record_one(tx, &event, tenant, now).await? {
+        Recorded::QuotaExceeded => Err(BookingError::QuotaExceeded),
+        Recorded::Accepted | Recorded::Duplicate | Recorded::Differs => Ok(event.id()),
+    }
 }
 
 async fn make(caller: &Caller<'_>, new: NewBooking, is_hold: bool) -> Result<Booking, BookingError> {
@@ -183,16 +186,14 @@ impl Order {
         let class = ground.class_at(tx, starts_at, now).await?;
         let slot = ground.slot_at(starts_at, class.as_ref());
         ground.validate_slot(is_staff, &slot, now)?;
-        // A hold counts when it is taken up.
-        if !is_hold {
-            count(tx, &ground.tenant, now).await?;
-        }
         let booking = Booking {
             notes: self.notes.clone(),
             series: self.series,
             ..ground.booking(self.customer, &slot, status, held_until, now)
         };
-        Box::pin(take(tx, ground, &booking, &slot, class, self.resource, is_staff)).await?;
+        // A hold counts when it is taken up.
+        let metered_as = if is_hold { None } else { Some(meter(tx, &ground.tenant, booking.id, now).await?) };
+        Box::pin(take(tx, ground, &booking, metered_as, &slot, class, self.resource, is_staff)).await?;
         let first_step = Transition::new(None, booking.status, caller, None, now);
         let facts = Changes::default()
             .field("status", serde_json::Value::Null, booking.status.as_str())
@@ -208,16 +209,18 @@ impl Order {
 }
 
 /// Writes a new booking, and takes what it needs.
+#[allow(clippy::too_many_arguments, reason = "each is another thing that a booking needs")]
 async fn take(
     tx: &ScopedTx,
     ground: &Ground,
     booking: &Booking,
+    metered_as: Option<Uuid>,
     slot: &Slot,
     class: Option<Class>,
     wanted: Option<ResourceId>,
     is_staff: bool,
 ) -> Result<(), BookingError> {
-    match queries::insert(tx, booking).await {
+    match queries::insert(tx, booking, metered_as).await {
         Ok(true) => {}
         Ok(false) => return Err(BookingError::ServiceNotFound), // Deleted or switched off since it was read.
         Err(error) if error.violates("bookings_tenant_id_service_id_fkey") => {
@@ -262,7 +265,7 @@ pub async fn offer(tx: &ScopedTx, new: NewBooking, until: Timestamp, now: Timest
     let slot = ground.slot_at(new.starts_at, class.as_ref());
     ground.validate_slot(false, &slot, now)?;
     let booking = ground.booking(customer, &slot, BookingStatus::Held, Some(until.min(slot.starts_at)), now);
-    Box::pin(take(tx, &ground, &booking, &slot, class, new.resource, false)).await?;
+    Box::pin(take(tx, &ground, &booking, None, &slot, class, new.resource, false)).await?;
     let step = Transition { from: None, to: booking.status, actor: None, reason: None, at: now, moved: None };
     queries::insert_transition(tx, &booking, &step).await?;
     tx.announce(booking.change());

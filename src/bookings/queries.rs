@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use jiff::{Timestamp, tz::TimeZone};
+use uuid::Uuid;
 
 use super::{Booking, BookingFilter, BookingKey, BookingOrder, BookingStatus, Changed, Transition, slots::Slot};
 use crate::{
@@ -44,16 +45,16 @@ impl Booking {
 }
 
 /// Inserts a booking, or returns `false` when the service cannot be booked any more. What it holds are its claims.
-pub async fn insert(tx: &ScopedTx, booking: &Booking) -> Result<bool, DbError> {
+pub async fn insert(tx: &ScopedTx, booking: &Booking, metered_as: Option<Uuid>) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
             "-- bookings.insert
             insert into bookings
               (tenant_id, id, service_id, customer_id, starts_at, ends_at, time_zone, status, price_minor, currency,
-               notes, created_at, updated_at, held_until, series_id)
+               notes, created_at, updated_at, held_until, series_id, metered_as)
             select $1, $2::uuid, s.id, $4::uuid, $5::timestamptz, $6::timestamptz, $7::text, $8::text, $9::bigint,
                    $10::text, $11::text, $12::timestamptz, $12, $13::timestamptz,
-                   $14::uuid
+                   $14::uuid, $15::uuid
               from services s where s.tenant_id = $1 and s.id = $3 and s.active
             returning true",
             &[
@@ -71,6 +72,7 @@ pub async fn insert(tx: &ScopedTx, booking: &Booking) -> Result<bool, DbError> {
                 &booking.created_at,
                 &booking.held_until,
                 &booking.series,
+                &metered_as,
             ],
         )
         .await?;
@@ -94,12 +96,18 @@ pub async fn count_holds(tx: &ScopedTx, customer: UserId, now: Timestamp) -> Res
 }
 
 /// Takes up a hold that is as it was read and still good; `false` when it is not, or may not be by whoever asks.
-pub async fn confirm_hold(tx: &ScopedTx, hold: &Booking, notes: Option<&str>, now: Timestamp) -> Result<bool, DbError> {
+pub async fn confirm_hold(
+    tx: &ScopedTx,
+    hold: &Booking,
+    notes: Option<&str>,
+    metered_as: Uuid,
+    now: Timestamp,
+) -> Result<bool, DbError> {
     let row = tx
         .query_one(
             "-- bookings.confirm_hold (tenant_id = $1)
-            select confirm_hold($1, $2, $3, $4, $5)",
-            &[&tx.tenant(), &hold.id, &hold.version, &notes, &now],
+            select confirm_hold($1, $2, $3, $4, $5, $6)",
+            &[&tx.tenant(), &hold.id, &hold.version, &notes, &metered_as, &now],
         )
         .await?;
     Ok(row.get(0))

@@ -7,8 +7,9 @@ use tokio_util::task::TaskTracker;
 
 use super::{CliError, Connected, sign_in, tokens};
 use crate::{
+    billing::{Engine, payments::stripe::Stripe},
     clock::Clock,
-    config::{Config, Database, Environment},
+    config::{Config, Database, Environment, Payments},
     db::{Gate, migrations, refuse_unsafe},
     embedded::EmbeddedError,
     graphql::{self, Services},
@@ -16,7 +17,7 @@ use crate::{
     mail::{MailSettings, Mailer},
     seed, telemetry,
     webhooks::WebhookClient,
-    worker::Worker,
+    worker::{Worker, WorkerParts},
 };
 
 /// How long background work may go on once the server was told to stop: a little longer than a mail may take.
@@ -74,13 +75,16 @@ async fn serve_on(
     let (mailer, mail_goes_to) = mailer(config, address)?;
     let webhooks = WebhookClient::try_new(config.webhooks_may_be_private)?;
     let (stop, mut stopping) = watch::channel(None::<String>);
+    let rates = Arc::new(graphql::Rates::new(config.rates, gate.clone()));
+    let billing = engine(config, &gate, address)?;
     let services = Services {
         gate: gate.clone(),
         sign_in: sign_in.clone(),
         clock: Clock::system(),
-        rates: Arc::new(graphql::Rates::new(config.rates, gate.clone())),
+        rates: rates.clone(),
         look_every: graphql::LOOK_EVERY,
         webhooks: webhooks.clone(),
+        billing: billing.clone(),
     };
     let documents = match &config.trusted_documents {
         Some(manifest) => Documents::try_trusted(manifest)?,
@@ -103,7 +107,15 @@ async fn serve_on(
         readiness: readiness.clone(),
         stopping: stopping.clone(),
     });
-    let worker = Worker::new(gate.clone(), sign_in, Arc::new(mailer), webhooks, Clock::system());
+    let worker = Worker::new(WorkerParts {
+        gate: gate.clone(),
+        sign_in,
+        mailer: Arc::new(mailer),
+        webhooks,
+        billing,
+        rates,
+        clock: Clock::system(),
+    });
     let worker = worker.start(stopping.clone());
     let (carrier, url, until) = (gate.clone(), connected.app_url.clone(), stopping.clone());
     tokio::spawn(async move { carrier.changes().carry(&url, until).await });
@@ -150,6 +162,22 @@ async fn serve_on(
     }
     gate.close();
     if reason.starts_with("PostgreSQL") { Err(reason.into()) } else { Ok(()) }
+}
+
+/// Bills, and takes payments as configured.
+fn engine(config: &Config, gate: &Gate, address: SocketAddr) -> Result<Engine, CliError> {
+    let engine = match &config.payments {
+        Payments::Stripe { secret_key, webhook_secrets, base } => {
+            let stripe = Stripe::try_new(secret_key.clone(), webhook_secrets.clone(), base.clone())?;
+            Engine::with_stripe(gate.clone(), stripe)
+        }
+        Payments::InProcess => Engine::in_process(gate.clone(), format!("http://{address}")),
+        Payments::None => Engine::without_provider(gate.clone()),
+    };
+    Ok(match &config.invoice_issuer {
+        Some(issuer) => engine.issued_by(issuer),
+        None => engine,
+    })
 }
 
 async fn listen(host: &str, port: u16, setting: &str) -> Result<TcpListener, CliError> {

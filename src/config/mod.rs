@@ -27,6 +27,24 @@ pub enum Environment {
     Production,
 }
 
+/// Who takes payments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payments {
+    /// Stripe.
+    Stripe {
+        /// Of the account.
+        secret_key: String,
+        /// Of the endpoint of events.
+        webhook_secrets: Vec<String>,
+        /// Address of the API.
+        base: String,
+    },
+    /// A provider in this process, of play money.
+    InProcess,
+    /// Nobody.
+    None,
+}
+
 /// Which PostgreSQL is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Database {
@@ -98,6 +116,10 @@ pub struct Config {
     pub sockets: SocketSettings,
     /// Whether webhooks may go to private addresses, and without encryption.
     pub webhooks_may_be_private: bool,
+    /// Who takes payments.
+    pub payments: Payments,
+    /// Name and address on invoices.
+    pub invoice_issuer: Option<String>,
     /// Where traces go.
     pub collector: Option<String>,
     /// Where a test has the process killed.
@@ -328,12 +350,41 @@ impl TryFrom<Settings> for Config {
         if let Some(url) = account_url.as_ref().filter(|it| !it.starts_with("http://") && !it.starts_with("https://")) {
             checks.0.push(format!("ACCOUNT_URL is {url:?}, expected http://… or https://…"));
         }
-        checks.secret("STRIPE_SECRET_KEY", given(settings.stripe_secret_key).as_ref(), "sk_… or rk_…", |it| {
+        let stripe_key = given(settings.stripe_secret_key);
+        checks.secret("STRIPE_SECRET_KEY", stripe_key.as_ref(), "sk_… or rk_…", |it| {
             it.starts_with("sk_") || it.starts_with("rk_")
         });
-        checks.secret("STRIPE_WEBHOOK_SECRET", given(settings.stripe_webhook_secret).as_ref(), "whsec_…", |it| {
-            it.starts_with("whsec_")
+        let stripe_secrets = given(settings.stripe_webhook_secret);
+        let each = |text: &str| text.split(',').map(|it| it.trim().to_owned()).collect::<Vec<_>>();
+        checks.secret("STRIPE_WEBHOOK_SECRET", stripe_secrets.as_ref(), "whsec_…, several with commas", |it| {
+            each(it).iter().all(|it| it.starts_with("whsec_") && it.len() > 6)
         });
+        let stripe_url = given(settings.stripe_api_url).unwrap_or_else(|| "https://api.stripe.com".into());
+        let may_be_plain = environment == Environment::Development && stripe_url.starts_with("http://");
+        if !may_be_plain && !stripe_url.starts_with("https://") {
+            checks.0.push(format!("STRIPE_API_URL is {stripe_url:?}, expected an address that begins with https://"));
+        }
+        let payments = match (given(settings.payment_provider).as_deref(), stripe_key) {
+            (Some("none"), _) => Payments::None,
+            (Some("in-process"), _) | (None, None) if environment == Environment::Development => Payments::InProcess,
+            (None, None) => Payments::None,
+            (None | Some("stripe"), Some(secret_key)) => match &stripe_secrets {
+                Some(secrets) => Payments::Stripe { secret_key, webhook_secrets: each(secrets), base: stripe_url },
+                None => {
+                    checks.0.push("STRIPE_WEBHOOK_SECRET is missing: what Stripe tells could not be believed".into());
+                    Payments::None
+                }
+            },
+            (Some("stripe"), None) => {
+                checks.0.push("STRIPE_SECRET_KEY is missing, which PAYMENT_PROVIDER asks for".into());
+                Payments::None
+            }
+            (Some(other), _) => {
+                let expected = "expected stripe, none or (in development) in-process";
+                checks.0.push(format!("PAYMENT_PROVIDER is {other:?}, {expected}"));
+                Payments::None
+            }
+        };
         if environment == Environment::Production {
             if app.is_none() {
                 checks.0.push("DATABASE_URL is missing, expected a PostgreSQL URL in production".into());
@@ -376,6 +427,8 @@ impl TryFrom<Settings> for Config {
             stop_delay,
             sockets,
             webhooks_may_be_private,
+            payments,
+            invoice_issuer: given(settings.invoice_issuer).map(|it| it.replace("\\n", "\n")),
             collector,
             fault: given(settings.tenantry_fault),
         })

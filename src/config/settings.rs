@@ -162,10 +162,20 @@ pub struct Settings {
     /// Where a test has the process killed; nothing in a release build
     #[arg(long, env = "TENANTRY_FAULT", global = true, hide = true, hide_env_values = true)]
     pub tenantry_fault: Option<String>,
-    /// Secret key of the payment provider. Checked, but not used by this version: it takes no payments yet
+    /// Who takes payments: stripe, in-process (a page of play money, for development) or none (invoices are issued, and paid
+    /// outside) [default: stripe with STRIPE_SECRET_KEY, else in-process, in production none]
+    #[arg(long, env = "PAYMENT_PROVIDER", global = true, hide_env_values = true)]
+    pub payment_provider: Option<String>,
+    /// Name and address on invoices (newlines may be written as \n) [default: Tenantry]
+    #[arg(long, env = "INVOICE_ISSUER", global = true, hide_env_values = true)]
+    pub invoice_issuer: Option<String>,
+    /// Secret key of Stripe
     #[arg(long, env = "STRIPE_SECRET_KEY", global = true, hide_env_values = true)]
     pub stripe_secret_key: Option<String>,
-    /// Signing secret of the payment provider's webhooks. Checked, but not used by this version
+    /// Signing secrets of the endpoint /webhooks/stripe, with commas: several while one takes another's place
     #[arg(long, env = "STRIPE_WEBHOOK_SECRET", global = true, hide_env_values = true)]
     pub stripe_webhook_secret: Option<String>,
+    /// Address of Stripe's API [default: `https://api.stripe.com`]
+    #[arg(long, env = "STRIPE_API_URL", global = true, hide_env_values = true)]
+    pub stripe_api_url: Option<String>,
 }

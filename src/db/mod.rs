@@ -23,7 +23,7 @@ pub use pools::{Gate, PoolSettings, PoolStatus, Stats, is_database_url, url_pass
 pub use safety::{UnsafeDatabase, find_unsafe, refuse_unsafe};
 pub use scope::{Scope, ScopeRole};
 pub use tokio_postgres::Row;
-pub use tx::{Access, Param, Part, ScopedTx};
+pub use tx::{Access, Param, Part, Restriction, ScopedTx};
 
 /// No code under these locks can panic half-way.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -4,8 +4,9 @@ use postgres_types::{IsNull, ToSql, Type, to_sql_checked};
 
 use crate::{
     ids::{
-        AdministratorId, BookingId, InvitationId, PlanId, ResourceId, SeriesId, ServiceId, SessionId, TenantId, UserId,
-        WaitlistEntryId, WebhookDeliveryId, WebhookEndpointId,
+        AdministratorId, BookingId, CheckoutId, CreditNoteId, InvitationId, InvoiceId, PlanId, PlanVersionId,
+        ResourceId, SeriesId, ServiceId, SessionId, SubscriptionId, TenantId, UserId, WaitlistEntryId,
+        WebhookDeliveryId, WebhookEndpointId,
     },
     money::Currency,
 };
@@ -36,12 +37,17 @@ macro_rules! as_uuid {
 as_uuid!(
     AdministratorId,
     BookingId,
+    CheckoutId,
+    CreditNoteId,
     InvitationId,
+    InvoiceId,
     PlanId,
+    PlanVersionId,
     ResourceId,
     SeriesId,
     ServiceId,
     SessionId,
+    SubscriptionId,
     TenantId,
     UserId,
     WaitlistEntryId,

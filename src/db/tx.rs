@@ -35,7 +35,7 @@ use crate::ids::TenantId;
 pub type Param<'a> = &'a (dyn ToSql + Sync);
 
 const ENTER: &str = "-- db.enter
-    select enter($1, $2, $3, $4, $5)";
+    select enter($1, $2, $3, $4, $5)::text || current_setting('app.restriction', true)";
 /// Events wait until here, so that writers of one tenant's chain wait for each other's commit and for nothing else.
 const APPEND_AUDIT_EVENTS: &str = "-- db.append_audit_events
     select append_audit_events($1, $2)";
@@ -56,6 +56,36 @@ pub enum Access {
     Read,
     /// Reads and writes.
     Write,
+}
+
+/// Why a tenant's people may read and not write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restriction {
+    /// What it owes is overdue, and its time of grace is over.
+    Overdue,
+    /// Its subscription is paused.
+    Paused,
+}
+
+impl Restriction {
+    /// As the database spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Overdue => "OVERDUE",
+            Self::Paused => "PAUSED",
+        }
+    }
+}
+
+impl std::str::FromStr for Restriction {
+    type Err = DbError;
+
+    fn from_str(text: &str) -> Result<Self, DbError> {
+        [Self::Overdue, Self::Paused]
+            .into_iter()
+            .find(|it| it.as_str() == text)
+            .ok_or_else(|| DbError::Corrupt(format!("{text:?} is no restriction")))
+    }
 }
 
 /// One transaction under one [`Scope`]; see the module's description.
@@ -121,7 +151,7 @@ pub struct Part {
 struct Live {
     client: Arc<Object>,
     /// Answers of `begin` and `enter`, taken with the first statement's. When something failed they know the cause.
-    opening: Shared<BoxFuture<'static, Result<(), DbError>>>,
+    opening: Shared<BoxFuture<'static, Result<Option<Restriction>, DbError>>>,
     in_flight: AtomicUsize,
     /// In the tenant's share, for as long as the connection is not back in the pool.
     place: Option<Place>,
@@ -258,6 +288,11 @@ impl ScopedTx {
     /// Has background work begin once this has committed.
     pub fn wake_on_commit(&self) {
         self.leaves_work.store(true, Ordering::Relaxed);
+    }
+
+    /// Why the scope's person may not write, as `enter` has said; `None` where he may, or nothing was begun.
+    pub async fn restriction(&self) -> Option<Restriction> {
+        self.begun()?.opening.clone().await.ok().flatten()
     }
 
     /// Whether it holds a connection.
@@ -432,7 +467,7 @@ async fn begin(
     enter: tokio_postgres::Statement,
     scope: Scope,
     access: Access,
-) -> Result<(), DbError> {
+) -> Result<Option<Restriction>, DbError> {
     let begin = match access {
         Access::Read => "begin read only",
         Access::Write => "begin read write",
@@ -444,9 +479,10 @@ async fn begin(
     // Polled together, so both are written before either is answered.
     let (begun, entered) = futures_util::join!(client.batch_execute(begin), client.query(&enter, &params));
     begun?;
-    entered?;
-    Ok(())
+    let noted = entered?.first().and_then(|row| row.get::<_, Option<String>>(0));
+    noted.filter(|it| !it.is_empty()).map(|it| it.parse()).transpose()
 }
+
 /// Polls once, which writes the request to the connection, in this order; the answer is discarded unless somebody else
 /// holds the future.
 fn write_now<T>(request: impl Future<Output = T>) {

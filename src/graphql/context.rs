@@ -23,11 +23,28 @@ use super::{
 use crate::{
     audit,
     auth::{self, Actor, Caller, Fall, Origin, SessionCookies, SignIn, Viewer},
+    billing::Engine,
     clock::Clock,
-    db::{Access, DbError, Gate, Scope, ScopedTx},
+    db::{Access, DbError, Gate, Restriction, Scope, ScopedTx},
     idempotency::{self, Named, Standing},
     webhooks::WebhookClient,
 };
+
+/// What people of a tenant can do although it owes too long or its subscription is paused: leave, pay, and tell what was used.
+/// Everything that opens transactions of its own, as signing in and billing, is not bound either.
+const IN_SPITE_OF_RESTRICTION: [&str; 4] = ["logout", "changePassword", "recordUsage", "updateBillingProfile"];
+
+fn restricted(restriction: Restriction) -> ApiError {
+    let message = match restriction {
+        Restriction::Overdue => {
+            "Invoices are overdue: everything can be read and exported, and nothing changed until they are paid."
+        }
+        Restriction::Paused => {
+            "The subscription is paused or over: everything can be read and exported, and nothing changed until it goes on."
+        }
+    };
+    ApiError::refused(Code::Forbidden, message)
+}
 
 /// What requests share.
 #[derive(Clone)]
@@ -44,6 +61,8 @@ pub struct Services {
     pub look_every: Duration,
     /// Knows which endpoints of tenants may be asked.
     pub webhooks: WebhookClient,
+    /// Bills, and talks to the payment provider.
+    pub billing: Engine,
 }
 
 /// Everything of one request. Made by the HTTP floor, ended by it with [`finish`](Self::finish).
@@ -281,6 +300,7 @@ impl RequestContext {
     /// Returns the field's result, or the reason why it was undone although the result looked good.
     pub(super) async fn mutation_field<T, E>(
         &self,
+        name: &str,
         field: impl Future<Output = Result<T, E>>,
     ) -> Result<Result<T, E>, ApiError> {
         let own = match self.actor {
@@ -295,6 +315,13 @@ impl RequestContext {
             adopted.tx.end_read();
         }
         if let Some(work) = own {
+            // `enter` has told, in the round trip of the field's first statement.
+            if let Some(restriction) = work.tx.restriction().await
+                && !IN_SPITE_OF_RESTRICTION.contains(&name)
+            {
+                work.tx.end_field(false).await?;
+                return Err(restricted(restriction));
+            }
             let undo = work.undo.load(Ordering::Relaxed);
             let kept = work.tx.end_field(result.is_ok() && !undo).await?;
             // What a loader has cached may have changed.

@@ -219,7 +219,11 @@ pub enum UserErrorCode {
     Stale,
     /// The plan's limit is reached.
     QuotaExceeded,
-    /// Other objects depend on it.
+    /// A checkout for this plan is open already.
+    CheckoutOpen,
+    /// Something is to be paid, and nothing can be charged yet.
+    CheckoutRequired,
+    /// Other objects depend on it, or it is there already.
     InUse,
 }
 

@@ -35,13 +35,14 @@ pub use watching::{LOOK_EVERY, Told, Watch, is_passing};
 use crate::{
     audit::graphql::{AuditEvent, AuditQuery},
     auth::graphql::{AuthMutation, AuthQuery},
-    billing::graphql::BillingQuery,
+    billing::graphql::{BillingMutation, BillingQuery, Invoice},
     bookings::graphql::{Booking, BookingMutation, BookingQuery},
     bookings::subscriptions::BookingSubscription,
     calendars::graphql::{CalendarMutation, CalendarQuery},
     hours::graphql::{HoursMutation, HoursQuery},
     invitations::graphql::{Invitation, InvitationMutation, InvitationQuery},
     platform::graphql::{PlatformEvent, PlatformMutation, PlatformQuery, PlatformTenant},
+    platform::selling::graphql::SellingMutation,
     resources::graphql::{Resource, ResourceMutation, ResourceQuery},
     series::graphql::{SeriesMutation, SeriesQuery},
     services::graphql::{Service, ServiceMutation, ServiceQuery},
@@ -90,7 +91,9 @@ pub struct Mutation(
     WaitlistMutation,
     CalendarMutation,
     WebhookMutation,
+    BillingMutation,
     PlatformMutation,
+    SellingMutation,
 );
 
 /// What can be watched, over a WebSocket.
@@ -126,6 +129,7 @@ pub fn schema(limits: Limits, introspects: bool) -> ApiSchema {
         .override_output_type_description::<Connection<Cursor, AuditEvent>>("A page of the audit log.")
         .override_output_type_description::<Connection<Cursor, Booking>>("A page of bookings.")
         .override_output_type_description::<Connection<Cursor, Invitation>>("A page of invitations.")
+        .override_output_type_description::<Connection<Cursor, Invoice>>("A page of invoices.")
         .override_output_type_description::<Connection<Cursor, PlatformEvent>>("A page of the platform's log.")
         .override_output_type_description::<Connection<Cursor, PlatformTenant>>("A page of tenants.")
         .override_output_type_description::<Connection<Cursor, Resource>>("A page of resources.")

@@ -32,7 +32,7 @@ impl<M: ObjectType> ContainerType for InSavepoints<M> {
             ctx.set_error_path(error)
         };
         let field = self.0.resolve_field(ctx);
-        ctx.request().mutation_field(field).await.map_err(failed)?
+        ctx.request().mutation_field(ctx.field().name(), field).await.map_err(failed)?
     }
 }
 

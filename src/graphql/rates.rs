@@ -24,6 +24,7 @@ use crate::{
     db::{Access, DbError, Gate, Scope},
     ids::TenantId,
     telemetry, tenants,
+    usage::api_cost::ApiCosts,
 };
 
 /// What a budget of a tenant is counted in: parts of its own limit, so that one limiter serves all plans.
@@ -136,6 +137,8 @@ pub struct Rates {
     addresses: Budgets<String>,
     plans: Mutex<HashMap<TenantId, (u32, Instant)>>,
     gate: Gate,
+    /// What was taken of each tenant's, to be billed.
+    pub costs: ApiCosts,
 }
 
 impl Rates {
@@ -149,6 +152,7 @@ impl Rates {
             addresses: Budgets::new(settings.address, MANY),
             plans: Mutex::default(),
             gate,
+            costs: ApiCosts::default(),
         }
     }
 
@@ -173,6 +177,7 @@ impl Rates {
                     take("customers", &self.customers, &viewer.tenant.0, of_tenant, CUSTOMERS_PARTS)?;
                 }
                 take("tenant", &self.tenants, &viewer.tenant.0, of_tenant, PARTS)?;
+                self.costs.add(viewer.tenant, cost);
                 Ok(Charged { budget, remaining: u32::try_from(remaining).unwrap_or(budget) })
             }
             Actor::Platform(viewer) => take("user", &self.users, &viewer.administrator.0, cost, self.settings.user),

@@ -15,8 +15,8 @@ use crate::{
     audit::{self, AuditError, Entry},
     auth::{Actor, Caller, Origin, Role, Viewer},
     db::{Access, DbError},
+    entitlements,
     graphql::{ApiError, MUTATION_COST},
-    tenants,
 };
 
 /// Events of one transaction. Each part has one of its own, so that a slow reader holds no connection, and a session that
@@ -121,7 +121,7 @@ impl Exporter {
         let tx = self.app.services.gate.tenant(self.viewer.scope(), Access::Write);
         let caller = Caller { tx: &tx, viewer: self.viewer, clock: &self.app.services.clock, origin: &self.origin };
         let may = caller.is_at_least(Role::Admin);
-        let has = tenants::features::is_enabled(&tx, FEATURE, self.app.services.clock.now()).await?;
+        let has = entitlements::is_enabled(&tx, FEATURE, self.app.services.clock.now()).await?;
         let action = if may && has { "audit.export" } else { "access.refused" };
         audit::record(&caller, action, "audit_log", None, audit::Changes::default()).await?;
         tx.commit().await?;

@@ -6,6 +6,7 @@ mod export;
 mod graphql;
 mod origins;
 mod pages;
+mod payments;
 mod proxies;
 mod readiness;
 mod server;
@@ -17,7 +18,7 @@ use axum::{
     extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, State},
     http::{HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use tokio::sync::watch;
 use tower_http::{set_header::SetResponseHeaderLayer, timeout::RequestBodyTimeoutLayer};
@@ -100,6 +101,10 @@ pub fn router(parts: AppParts) -> Router {
     Router::new()
         .merge(api)
         .route("/calendars/{name}", get(calendars::feed))
+        .route("/webhooks/stripe", post(payments::stripe))
+        .route("/invoices/{name}", get(payments::invoice))
+        .route("/payments/{tenant}/card", get(payments::card).post(payments::change_card))
+        .route("/payments/{tenant}/{checkout}", get(payments::checkout).post(payments::choose))
         .route("/account", get(pages::account))
         .route("/graphiql", get(pages::explorer))
         .route("/", get(pages::root))

@@ -4,6 +4,7 @@ use askama::Template;
 
 use super::{
     bookings::BookingNotice,
+    invoices::InvoiceNotice,
     layout::{Content, Html, Text},
 };
 use crate::tenants::{Branding, Locale};
@@ -72,6 +73,8 @@ pub enum Subject {
     },
     /// Something became of a booking.
     Booking(BookingNotice),
+    /// Something became of an invoice.
+    Invoice(InvoiceNotice),
 }
 
 impl Letter {
@@ -109,7 +112,7 @@ impl Letter {
 }
 
 /// Puts the parts of a mail together.
-fn content(
+pub(super) fn content(
     subject: String,
     greeting: String,
     paragraphs: &[&str],
@@ -184,6 +187,7 @@ fn english(subject: &Subject, tenant: &str) -> Content {
             "You get this mail as an administrator.",
         ),
         Subject::Booking(notice) => notice.content(Locale::En, tenant),
+        Subject::Invoice(notice) => notice.content(Locale::En, tenant),
     }
 }
 
@@ -246,6 +250,7 @@ fn german(subject: &Subject, tenant: &str) -> Content {
             "Sie erhalten diese E-Mail als Administrator.",
         ),
         Subject::Booking(notice) => notice.content(Locale::De, tenant),
+        Subject::Invoice(notice) => notice.content(Locale::De, tenant),
     }
 }
 
@@ -308,5 +313,6 @@ fn dutch(subject: &Subject, tenant: &str) -> Content {
             "U krijgt deze e-mail als beheerder.",
         ),
         Subject::Booking(notice) => notice.content(Locale::Nl, tenant),
+        Subject::Invoice(notice) => notice.content(Locale::Nl, tenant),
     }
 }

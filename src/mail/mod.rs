@@ -4,6 +4,7 @@
 
 mod bookings;
 pub mod dates;
+mod invoices;
 mod layout;
 mod letters;
 
@@ -17,6 +18,7 @@ use lettre::{
 use uuid::Uuid;
 
 pub use bookings::{BookingNotice, News};
+pub use invoices::{InvoiceNotice, InvoiceOccasion};
 pub use letters::{Letter, Subject};
 
 /// How long the mail server may take for one mail.

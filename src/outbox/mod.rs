@@ -135,6 +135,45 @@ pub enum Effect {
         /// The first instant after it.
         to: Timestamp,
     },
+    /// A period of the tenant's subscription has ended, or something else has fallen due.
+    #[serde(rename = "billing.run")]
+    RunBilling,
+    /// An invoice is to be paid.
+    #[serde(rename = "billing.collect")]
+    CollectInvoice {
+        /// Which.
+        invoice: Uuid,
+    },
+    /// Whoever is to hear of it hears that an invoice was issued.
+    #[serde(rename = "billing.announce")]
+    AnnounceInvoice {
+        /// Which.
+        invoice: Uuid,
+    },
+    /// Whoever is to hear of it hears that an invoice could not be collected.
+    #[serde(rename = "billing.overdue")]
+    AnnounceOverdue {
+        /// Which.
+        invoice: Uuid,
+        /// Whether the tenant's people can only read now.
+        is_last: bool,
+    },
+    /// The time of grace of an invoice is over.
+    #[serde(rename = "billing.restrict")]
+    RestrictOverdue {
+        /// Which.
+        invoice: Uuid,
+    },
+    /// A mail that tells of an invoice.
+    #[serde(rename = "mail.invoice")]
+    MailInvoice {
+        /// Which.
+        invoice: Uuid,
+        /// Whom; `None` for the address that the tenant has given.
+        user: Option<Uuid>,
+        /// What of it: `issued`, `failed` or `restricted`.
+        what: String,
+    },
     /// The directory copies what the tenant's own store says: name, status, plan.
     #[serde(rename = "directory.sync_tenant")]
     SyncTenant,

@@ -2,15 +2,21 @@
 
 use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject, connection::Connection};
 
-use super::{Listed, PlatformError, Statistics, TenantFilter, TenantOrder as Order};
+use super::{
+    Listed, PlatformError, Statistics, TenantFilter, TenantOrder as Order,
+    selling::graphql::{DeadPaymentEvent, FeatureRollout, parts},
+};
 use crate::{
     auth::{Actor, SignInError, TenantDraft},
+    billing::invoices::InvoiceError,
+    billing::plans::graphql::Plan,
+    entitlements::graphql::Feature,
     graphql::{
         ApiError, ContextExt, CurrencyCode, Cursor, DateTime, MUTATION_COST, Meaning, PageArgs, SIGN_IN_COST,
         STATEMENT_COST, TimeZoneName, UserError, UserErrorCode, connection, page_cost, parse_id, payload, settled,
     },
     ids::TenantId,
-    tenants::graphql::{BookingRulesInput, BrandingInput, Feature, Isolation, Locale, TenantStatus, UpdateTenantInput},
+    tenants::graphql::{BookingRulesInput, BrandingInput, Isolation, Locale, TenantStatus, UpdateTenantInput},
     users::graphql::Role,
 };
 
@@ -158,6 +164,24 @@ impl Platform {
         let found = operator.tenant(parse_id(&id, "id")?).await.map_err(Meaning::from)?;
         let Some(found) = found else { return Ok(None) };
         Ok(Some(view(found, &plan_keys(&operator).await?)))
+    }
+
+    /// Every version of every plan, drafts too: in the order of the price list, newest first.
+    #[graphql(complexity = "STATEMENT_COST + 20 * child_complexity")]
+    async fn plan_versions(&self, ctx: &Context<'_>) -> Result<Vec<Plan>, ApiError> {
+        parts::plan_versions(ctx).await
+    }
+
+    /// How far each feature is rolled out, by key.
+    #[graphql(complexity = "STATEMENT_COST + 20 * child_complexity")]
+    async fn rollouts(&self, ctx: &Context<'_>) -> Result<Vec<FeatureRollout>, ApiError> {
+        parts::rollouts(ctx).await
+    }
+
+    /// What payment providers told and could not be carried out, oldest first; see `retryPaymentEvent`.
+    #[graphql(complexity = "STATEMENT_COST + 20 * child_complexity")]
+    async fn dead_payment_events(&self, ctx: &Context<'_>) -> Result<Vec<DeadPaymentEvent>, ApiError> {
+        parts::dead_payment_events(ctx).await
     }
 
     /// Every feature that a tenant's plan or an override speaks of.
@@ -360,6 +384,8 @@ pub struct SetFeatureInput {
     tenant_id: ID,
     /// Its name for programs: 1 to 40 letters a to z, digits and underscores.
     key: String,
+    /// So much of it, instead of the plan's number.
+    number: Option<i64>,
     /// On or off, whatever the plan says; null leaves it to the plan.
     enabled: MaybeUndefined<bool>,
     /// From then on the plan counts again.
@@ -490,6 +516,19 @@ impl From<PlatformError> for Meaning {
                 &format!("The tenant is {}: it cannot be brought from there to what was asked for.", status.as_str()),
             ),
             PlatformError::Invalid(field, message) => mend(UserErrorCode::Invalid, field, message),
+            PlatformError::NoSuchEvent => mend(UserErrorCode::NotFound, "eventId", "None of this name was given up."),
+            PlatformError::Invoice(error) => match error {
+                InvoiceError::NotFound => mend(UserErrorCode::NotFound, "invoiceId", "There is no such invoice."),
+                InvoiceError::InvalidTransition(state) => mend(
+                    UserErrorCode::InvalidTransition,
+                    "invoiceId",
+                    &format!("The invoice is {}: that cannot be done with it.", state.as_str()),
+                ),
+                InvoiceError::Invalid(field, message) => mend(UserErrorCode::Invalid, field, message),
+                InvoiceError::Db(error) => error.into(),
+            },
+            PlatformError::Plan(error) => error.into(),
+            PlatformError::Billing(error) => error.into(),
             PlatformError::SignIn(error) => error.into(),
             PlatformError::Settings(error) => error.into(),
             PlatformError::Db(error) => error.into(),
@@ -674,7 +713,7 @@ impl PlatformMutation {
                 return Err(ApiError::bad_input("input.enabled", "say true, false or null"));
             }
         };
-        let set = operator.set_feature(id, &input.key, enabled, input.expires_at.map(|it| it.0)).await;
+        let set = operator.set_feature(id, &input.key, enabled, input.number, input.expires_at.map(|it| it.0)).await;
         Ok(settled(set.map(|it| it.into_iter().map(Feature::from).collect()))?.into())
     }
 
@@ -703,7 +742,8 @@ impl PlatformMutation {
     }
 }
 
-async fn tenant(
+/// What became of a tenant, as the platform sees it.
+pub async fn tenant(
     operator: &super::Operator<'_>,
     result: Result<Listed, PlatformError>,
 ) -> Result<Result<PlatformTenant, UserError>, ApiError> {
@@ -721,7 +761,8 @@ impl<'a> crate::graphql::RequestContext {
     pub fn operator(&'a self) -> Result<super::Operator<'a>, ApiError> {
         match self.actor() {
             Actor::Platform(viewer) => {
-                Ok(super::Operator { gate: self.gate(), viewer, clock: self.clock(), origin: self.origin() })
+                let (gate, billing) = (self.gate(), &self.services().billing);
+                Ok(super::Operator { gate, viewer, clock: self.clock(), origin: self.origin(), billing })
             }
             Actor::Person(_) => Err(ApiError::forbidden()),
             Actor::Anonymous | Actor::Unverified => Err(ApiError::unauthenticated()),

@@ -6,6 +6,7 @@
 
 pub mod graphql;
 mod queries;
+pub mod selling;
 
 use std::collections::HashMap;
 
@@ -16,12 +17,14 @@ use uuid::Uuid;
 use crate::{
     audit::{self, Changes},
     auth::{Origin, PlatformViewer, SignIn, SignInError, TenantDraft, operators},
+    billing::{BillingError, Engine, invoices::InvoiceError, plans::PlanError},
     clock::Clock,
     db::{Access, DbError, Gate, Scope, ScopedTx},
+    entitlements::{self, Feature, Override},
     fault,
     ids::{AdministratorId, PlanId, TenantId},
     paging::{Page, Slice},
-    tenants::{self, Isolation, SettingsError, SettingsPatch, Tenant, TenantStatus, features::Feature},
+    tenants::{self, Isolation, SettingsError, SettingsPatch, Tenant, TenantStatus},
 };
 
 /// How long whoever changes a tenant has to copy the change, before background work does: longer than any request.
@@ -126,6 +129,14 @@ pub enum PlatformError {
     InvalidTransition(TenantStatus),
     /// A value is out of its bounds: which field, and what it has to be.
     Invalid(&'static str, &'static str),
+    /// What the price list says.
+    Plan(PlanError),
+    /// What an invoice says.
+    Invoice(InvoiceError),
+    /// What billing says.
+    Billing(BillingError),
+    /// There is no such event that was given up.
+    NoSuchEvent,
     /// What signing in says.
     SignIn(SignInError),
     /// What settings say.
@@ -137,6 +148,24 @@ pub enum PlatformError {
 impl From<DbError> for PlatformError {
     fn from(error: DbError) -> Self {
         Self::Db(error)
+    }
+}
+
+impl From<PlanError> for PlatformError {
+    fn from(error: PlanError) -> Self {
+        Self::Plan(error)
+    }
+}
+
+impl From<InvoiceError> for PlatformError {
+    fn from(error: InvoiceError) -> Self {
+        Self::Invoice(error)
+    }
+}
+
+impl From<BillingError> for PlatformError {
+    fn from(error: BillingError) -> Self {
+        Self::Billing(error)
     }
 }
 
@@ -163,6 +192,8 @@ pub struct Operator<'a> {
     pub clock: &'a Clock,
     /// Where the request came from.
     pub origin: &'a Origin,
+    /// Bills.
+    pub billing: &'a Engine,
 }
 
 impl Operator<'_> {
@@ -228,7 +259,7 @@ impl Operator<'_> {
     pub async fn features(&self, id: TenantId) -> Result<Vec<Feature>, PlatformError> {
         self.tenant(id).await?.ok_or(PlatformError::NotFound)?;
         let store = self.gate.tenant(self.viewer.scope(Some(id)), Access::Read);
-        let found = match tenants::features::all(&store, self.clock.now()).await {
+        let found = match entitlements::all(&store, self.clock.now()).await {
             Err(DbError::TenantNotHere) => Err(PlatformError::NotFound),
             other => Ok(other?),
         };
@@ -329,26 +360,9 @@ impl Operator<'_> {
     pub async fn update(&self, id: TenantId, patch: SettingsPatch) -> Result<Listed, PlatformError> {
         let now = self.clock.now();
         let (store, _) = self.enter(id, now).await?;
-        let (_, changes) = tenants::settings::apply(&store, patch, now).await?;
+        let may_brand = entitlements::is_enabled(&store, tenants::settings::BRANDING, now).await?;
+        let (_, changes) = tenants::settings::apply(&store, patch, may_brand, now).await?;
         self.finish(store, "tenants.update", changes, now).await
-    }
-
-    /// Puts a tenant on another plan, from now on.
-    ///
-    /// # Errors
-    /// `NotFound`, `PlanNotFound`.
-    pub async fn change_plan(&self, id: TenantId, plan: &str) -> Result<Listed, PlatformError> {
-        let now = self.clock.now();
-        let directory = self.directory();
-        let plans = queries::plans(&directory).await?;
-        directory.end_read();
-        drop(directory);
-        let key = |id: PlanId| plans.iter().find(|it| it.id == id).map(|it| it.key.clone());
-        let new = plans.iter().find(|it| it.key == plan).ok_or(PlatformError::PlanNotFound)?;
-        let (store, before) = self.enter(id, now).await?;
-        tenants::set_plan(&store, new.id, &new.limits, &new.features, now).await?;
-        let changes = Changes::default().field("plan", json!(key(before.plan)), new.key.clone());
-        self.finish(store, "tenants.change_plan", changes, now).await
     }
 
     /// Switches a feature on or off for a tenant, whatever its plan says; `None` leaves it to the plan again.
@@ -360,27 +374,28 @@ impl Operator<'_> {
         id: TenantId,
         key: &str,
         enabled: Option<bool>,
+        number: Option<i64>,
         expires_at: Option<Timestamp>,
     ) -> Result<Vec<Feature>, PlatformError> {
-        let starts_well = key.starts_with(|it: char| it.is_ascii_lowercase());
-        let fits = key.chars().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == '_');
-        if !starts_well || !fits || key.len() > 40 {
+        if !entitlements::is_key(key) {
             return Err(PlatformError::Invalid("key", "A key has 1 to 40 letters a to z, digits and underscores."));
         }
         let now = self.clock.now();
         if expires_at.is_some_and(|it| it <= now) {
             return Err(PlatformError::Invalid("expiresAt", "It must be in the future."));
         }
+        if number.is_some_and(|it| it < 0) {
+            return Err(PlatformError::Invalid("number", "It must not be negative."));
+        }
         let (store, _) = self.enter(id, now).await?;
-        let before = tenants::features::is_enabled(&store, key, now).await?;
-        tenants::set_feature(&store, key, enabled.map(|it| (it, expires_at)), now).await?;
-        let features = tenants::features::all(&store, now).await?;
+        let before = entitlements::is_enabled(&store, key, now).await?;
+        let setting = enabled.map(|enabled| Override { key: key.to_owned(), enabled, number, expires_at });
+        entitlements::set(&store, key, setting.as_ref(), now).await?;
+        let features = entitlements::all(&store, now).await?;
         let after = features.iter().any(|it| it.key == key && it.enabled);
-        let changes = Changes::default().field("key", Value::Null, key).field("enabled", before, after).field(
-            "expires_at",
-            Value::Null,
-            json!(expires_at),
-        );
+        let changes = Changes::default().field("key", Value::Null, key).field("enabled", before, after);
+        let changes =
+            changes.field("number", Value::Null, json!(number)).field("expires_at", Value::Null, json!(expires_at));
         self.finish(store, "tenants.set_feature", changes, now).await?;
         Ok(features)
     }
@@ -471,7 +486,7 @@ impl TenantOrder {
 /// # Errors
 /// When the statement fails.
 pub async fn plan_keys(directory: &ScopedTx) -> Result<HashMap<PlanId, String>, DbError> {
-    Ok(queries::plans(directory).await?.into_iter().map(|it| (it.id, it.key)).collect())
+    queries::plan_keys(directory).await
 }
 
 /// Copies what a tenant's own store says to the directory. Done again it changes nothing, and an older copy never

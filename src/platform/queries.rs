@@ -1,7 +1,8 @@
 //! Every statement on tenants, as the platform keeps them. All of it runs in the directory.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::{Event, EventKey, Listed, Statistics, TenantFilter, TenantKey, TenantOrder};
 use crate::{
@@ -10,14 +11,6 @@ use crate::{
     paging::Page,
     tenants::{Isolation, Tenant},
 };
-
-/// A plan, as a tenant copies it.
-pub struct Plan {
-    pub id: PlanId,
-    pub key: String,
-    pub limits: Value,
-    pub features: Value,
-}
 
 macro_rules! columns {
     () => {
@@ -181,17 +174,16 @@ pub async fn events(directory: &ScopedTx, page: &Page<EventKey>) -> Result<Vec<E
     Ok(rows.iter().map(read).collect())
 }
 
-/// The plans on offer.
-pub async fn plans(directory: &ScopedTx) -> Result<Vec<Plan>, DbError> {
+/// Keys of all plans.
+pub async fn plan_keys(directory: &ScopedTx) -> Result<HashMap<PlanId, String>, DbError> {
     let rows = directory
         .query(
-            "-- platform.plans
-            select id, key, limits, features from plans where active order by position, id",
+            "-- platform.plan_keys
+            select id, key from plans",
             &[],
         )
         .await?;
-    let read = |row: &Row| Plan { id: row.get(0), key: row.get(1), limits: row.get(2), features: row.get(3) };
-    Ok(rows.iter().map(read).collect())
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
 /// Copies what the tenant's own store says, unless something newer was copied.
@@ -199,7 +191,8 @@ pub async fn copy(directory: &ScopedTx, tenant: &Tenant) -> Result<(), DbError> 
     directory
         .execute(
             "-- platform.copy
-            update tenants set name = $2, state = $3, plan_id = $4, suspended_reason = $5, erase_after = $6, changed_at = $7
+            update tenants set name = $2, state = $3, plan_id = $4, suspended_reason = $5, erase_after = $6, changed_at = $7,
+                   plan_version_id = $8
              where id = $1 and state <> 'CREATING' and (changed_at is null or changed_at <= $7)",
             &[
                 &directory.tenant(),
@@ -209,6 +202,7 @@ pub async fn copy(directory: &ScopedTx, tenant: &Tenant) -> Result<(), DbError> 
                 &tenant.suspended_reason,
                 &tenant.erase_after,
                 &tenant.updated_at,
+                &tenant.plan_version,
             ],
         )
         .await

@@ -143,6 +143,9 @@ impl From<Error> for Meaning {
             }
             Error::UserNotFound => mend(UserErrorCode::NotFound, "userId", "There is no such user."),
             Error::NoUserOfKind => mend(UserErrorCode::Invalid, "userId", "Only a resource of the kind STAFF has one."),
+            Error::QuotaExceeded => {
+                mend(UserErrorCode::QuotaExceeded, "", "The tenant's plan allows no more active resources.")
+            }
             Error::Db(error) => error.into(),
         }
     }

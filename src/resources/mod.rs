@@ -134,6 +134,8 @@ pub enum ResourceError {
     UserNotFound,
     /// Only staff stands for a user.
     NoUserOfKind,
+    /// The plan allows no more active resources.
+    QuotaExceeded,
     /// A statement failed.
     Db(DbError),
 }
@@ -174,6 +176,22 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[ResourceId]) -> Result<HashMap<Resourc
     queries::by_ids(tx, ids).await
 }
 
+/// How many resources are active.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
+    queries::count_active(tx).await
+}
+
+/// Makes sure that the plan has room for one more active resource, and that nobody else takes the place before this
+/// transaction ends.
+async fn reserve_place(tx: &ScopedTx) -> Result<(), ResourceError> {
+    let Some(limit) = tenants::current(tx).await?.limits.of("resources") else { return Ok(()) };
+    queries::lock_count(tx).await?;
+    if queries::count_active(tx).await? >= limit { Err(ResourceError::QuotaExceeded) } else { Ok(()) }
+}
+
 /// Makes a resource.
 ///
 /// # Errors
@@ -183,6 +201,9 @@ pub async fn create(caller: &Caller<'_>, draft: Draft) -> Result<Resource, Resou
         return Err(ResourceError::Forbidden);
     }
     let draft = draft.checked(caller.tx).await?;
+    if draft.active {
+        reserve_place(caller.tx).await?;
+    }
     let (id, now) = (ResourceId::generate(caller.clock.now()), caller.clock.now());
     let resource = queries::insert(caller.tx, id, &draft, now).await?.ok_or(ResourceError::NameTaken)?;
     audit::record(caller, "resources.create", "resource", Some(id.0), changes(None, &resource)).await?;
@@ -207,6 +228,9 @@ pub async fn update(caller: &Caller<'_>, id: ResourceId, patch: Patch) -> Result
     }
     .checked(caller.tx)
     .await?;
+    if draft.active && !before.active {
+        reserve_place(caller.tx).await?;
+    }
     change(caller, &before, &draft, "resources.update").await
 }
 

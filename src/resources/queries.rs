@@ -116,3 +116,25 @@ pub async fn delete_unclaimed(tx: &ScopedTx, id: ResourceId) -> Result<bool, DbE
         .await?;
     Ok(row.is_some())
 }
+
+/// How many can be booked.
+pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
+    let row = tx
+        .query_one(
+            "-- resources.count_active
+            select count(*) from resources where tenant_id = $1 and active",
+            &[&tx.tenant()],
+        )
+        .await?;
+    Ok(row.get(0))
+}
+
+/// Lets one transaction of the tenant at a time count its resources, until it ends.
+pub async fn lock_count(tx: &ScopedTx) -> Result<(), DbError> {
+    tx.execute(
+        "-- resources.lock_count
+        select pg_advisory_xact_lock(hashtextextended('resources of ' || $1::uuid::text, 0))",
+        &[&tx.tenant()],
+    )
+    .await
+}

@@ -3,6 +3,7 @@
 use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 
 use super::{SettingsError, SettingsPatch};
+use crate::entitlements;
 use crate::graphql::{
     ApiError, ContextExt, CurrencyCode, DateTime, MUTATION_COST, Meaning, STATEMENT_COST, TimeZoneName, UserError,
     UserErrorCode, payload,
@@ -72,25 +73,6 @@ pub struct BookingRules {
     pub reminder_minutes: i32,
 }
 
-/// A feature of a tenant.
-#[derive(Clone, SimpleObject)]
-pub struct Feature {
-    /// Its name for programs.
-    pub key: String,
-    /// Whether it is on.
-    pub enabled: bool,
-    /// Whether the platform switched it for this tenant, whatever its plan says.
-    pub overridden: bool,
-    /// When the plan counts again.
-    pub expires_at: Option<DateTime>,
-}
-
-impl From<super::features::Feature> for Feature {
-    fn from(it: super::features::Feature) -> Self {
-        Self { key: it.key, enabled: it.enabled, overridden: it.overridden, expires_at: it.expires_at.map(DateTime) }
-    }
-}
-
 /// A business with its users, services and bookings.
 #[derive(Clone, SimpleObject)]
 #[graphql(complex)]
@@ -151,23 +133,20 @@ impl From<super::Tenant> for Tenant {
 
 #[ComplexObject]
 impl Tenant {
-    /// Is this feature on, by plan or by override? One that nobody knows is off.
+    /// Is this feature on, by plan, roll-out or override? One that nobody knows is off.
     #[graphql(complexity = "STATEMENT_COST")]
     async fn feature(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Its name for programs, such as `branding`.")] key: String,
     ) -> Result<bool, ApiError> {
-        let work = ctx.work()?;
-        Ok(super::features::is_enabled(&work.tx, &key, work.caller().clock.now()).await?)
+        entitlements::graphql::is_enabled(ctx, &key).await
     }
 
-    /// Every feature that the plan or an override speaks of, by key.
+    /// Every feature that the plan, a roll-out or an override speaks of, by key.
     #[graphql(complexity = "STATEMENT_COST + 20 * child_complexity")]
-    async fn features(&self, ctx: &Context<'_>) -> Result<Vec<Feature>, ApiError> {
-        let work = ctx.work()?;
-        let features = super::features::all(&work.tx, work.caller().clock.now()).await?;
-        Ok(features.into_iter().map(Feature::from).collect())
+    async fn features(&self, ctx: &Context<'_>) -> Result<Vec<entitlements::graphql::Feature>, ApiError> {
+        entitlements::graphql::all(ctx).await
     }
 }
 
@@ -277,7 +256,8 @@ impl TenantMutation {
         input: UpdateTenantInput,
     ) -> Result<UpdateTenantPayload, ApiError> {
         let work = ctx.work()?;
-        let updated = super::settings::update(&work.caller(), input.into()).await.map(Tenant::from);
+        let may_brand = entitlements::graphql::is_enabled(ctx, super::settings::BRANDING).await?;
+        let updated = super::settings::update(&work.caller(), input.into(), may_brand).await.map(Tenant::from);
         Ok(work.settle(updated)?.into())
     }
 }

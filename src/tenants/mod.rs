@@ -1,6 +1,5 @@
 //! The tenant itself.
 
-pub mod features;
 pub mod graphql;
 pub mod loaders;
 mod queries;
@@ -14,8 +13,8 @@ pub use settings::{BookingRules, Branding, Locale, SettingsError, SettingsPatch}
 pub use slugs::checked_slug;
 
 use crate::{
-    db::{DbError, ScopedTx},
-    ids::{PlanId, TenantId},
+    db::{DbError, Restriction, ScopedTx},
+    ids::{PlanId, PlanVersionId, TenantId},
     money::Currency,
 };
 
@@ -40,8 +39,14 @@ pub struct Tenant {
     pub plan: PlanId,
     /// The plan's limits.
     pub limits: Limits,
-    /// Keys of the features that the plan switches on; see [`features`].
-    pub plan_features: Vec<String>,
+    /// The version of the plan, whose limits and features these are.
+    pub plan_version: PlanVersionId,
+    /// What the plan switches on, as `entitlements` reads it.
+    pub plan_features: Vec<Value>,
+    /// Keys of the features that are rolled out to it.
+    pub rollouts: Vec<String>,
+    /// Why its people may read and not write.
+    pub restriction: Option<Restriction>,
     /// The language of its mail.
     pub locale: Locale,
     /// How it looks.
@@ -132,6 +137,11 @@ impl Limits {
     pub fn of(&self, meter: &str) -> Option<i64> {
         self.0.get(meter)?.as_i64()
     }
+
+    /// The meters that have one.
+    pub fn meters(&self) -> impl Iterator<Item = &String> {
+        self.0.as_object().into_iter().flat_map(|it| it.keys())
+    }
 }
 
 /// A tenant to be made.
@@ -147,11 +157,32 @@ pub struct NewTenant {
     /// The currency of its prices.
     pub currency: Currency,
     /// What it subscribes to.
+    pub offer: Offer,
+}
+
+/// A plan in the version that is on offer, as a tenant's store copies it.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// In the directory.
     pub plan: PlanId,
-    /// That plan's limits.
-    pub limits: Value,
-    /// Keys of the features that the plan switches on.
-    pub features: Value,
+    /// Its name for programs.
+    pub key: String,
+    /// Which version.
+    pub version: PlanVersionId,
+    /// What the version says: `billing` reads it.
+    pub terms: Value,
+}
+
+impl Offer {
+    /// Most of each meter.
+    pub fn limits(&self) -> &Value {
+        &self.terms["limits"]
+    }
+
+    /// What it switches on.
+    pub fn features(&self) -> &Value {
+        &self.terms["features"]
+    }
 }
 
 /// Lets nobody else change the tenant's calendar, or what can be booked in it, until the transaction ends: the first lock of
@@ -178,6 +209,22 @@ pub async fn current(tx: &ScopedTx) -> Result<Tenant, DbError> {
 /// When the statement fails.
 pub async fn api_cost(directory: &ScopedTx) -> Result<Option<i64>, DbError> {
     queries::api_cost(directory).await
+}
+
+/// Directory: every plan on offer, in the order of the price list.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn offers(directory: &ScopedTx) -> Result<Vec<Offer>, DbError> {
+    queries::offers(directory).await
+}
+
+/// Directory: the plan of this key, if it is on offer.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn offer(directory: &ScopedTx, key: &str) -> Result<Option<Offer>, DbError> {
+    Ok(offers(directory).await?.into_iter().find(|it| it.key == key))
 }
 
 /// Directory: registers a tenant and returns its id. One whose slug is taken stays as it is, and its id is returned.
@@ -224,30 +271,16 @@ pub async fn set_state(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn set_plan(
-    tx: &ScopedTx,
-    plan: PlanId,
-    limits: &Value,
-    features: &Value,
-    now: Timestamp,
-) -> Result<(), DbError> {
-    queries::update_plan(tx, plan, limits, features, now).await
+pub async fn set_plan(tx: &ScopedTx, offer: &Offer, now: Timestamp) -> Result<(), DbError> {
+    queries::update_plan(tx, offer, now).await
 }
 
-/// Store: switches a feature on or off for the tenant, or (with `None`) leaves it to the plan again.
+/// Store: why the tenant's people may read and not write from now on; `None` lets them.
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn set_feature(
-    tx: &ScopedTx,
-    key: &str,
-    setting: Option<(bool, Option<Timestamp>)>,
-    now: Timestamp,
-) -> Result<(), DbError> {
-    match setting {
-        Some((enabled, expires_at)) => queries::upsert_override(tx, key, enabled, expires_at, now).await,
-        None => queries::delete_override(tx, key).await,
-    }
+pub async fn restrict(tx: &ScopedTx, restriction: Option<Restriction>) -> Result<(), DbError> {
+    queries::set_restriction(tx, restriction).await
 }
 
 /// Store: lets nobody else change the tenant until the transaction ends.

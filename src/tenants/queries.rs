@@ -5,10 +5,10 @@ use std::time::Duration;
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;
 
-use super::{BookingRules, Branding, Isolation, Limits, NewTenant, Tenant, TenantStatus, features::Override};
+use super::{BookingRules, Branding, Isolation, Limits, NewTenant, Offer, Tenant, TenantStatus};
 use crate::{
-    db::{DbError, Row, ScopedTx},
-    ids::{PlanId, TenantId},
+    db::{DbError, Restriction, Row, ScopedTx},
+    ids::TenantId,
 };
 
 /// The tenant of the scope, which `enter` has just seen.
@@ -26,7 +26,7 @@ pub async fn find(tx: &ScopedTx) -> Result<Option<Tenant>, DbError> {
                    t.created_at, t.features, coalesce(s.locale, 'en'), s.logo_url, s.primary_color, s.accent_color,
                    coalesce(s.open_registration, false), s.min_notice_minutes, s.max_ahead_days,
                    s.cancel_notice_minutes, t.suspended_reason, t.erase_after,
-                   greatest(t.updated_at, s.updated_at), s.reminder_minutes
+                   greatest(t.updated_at, s.updated_at), s.reminder_minutes, t.plan_version_id, t.rollouts, t.restriction
               from tenant_state t left join tenant_settings s on s.tenant_id = t.tenant_id
              where t.tenant_id = $1",
             &[&tx.tenant()],
@@ -37,7 +37,7 @@ pub async fn find(tx: &ScopedTx) -> Result<Option<Tenant>, DbError> {
 
 fn read_tenant(row: &Row) -> Result<Tenant, DbError> {
     let time_zone: &str = row.get(5);
-    let features: Value = row.get(10);
+    let list = |value: Value| value.as_array().cloned().unwrap_or_default();
     let defaults = BookingRules::default();
     Ok(Tenant {
         id: row.get(0),
@@ -49,12 +49,10 @@ fn read_tenant(row: &Row) -> Result<Tenant, DbError> {
         currency: row.try_get(6)?,
         plan: row.get(7),
         limits: Limits(row.get(8)),
-        plan_features: features
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|it| Some(it.as_str()?.to_owned()))
-            .collect(),
+        plan_version: row.get(23),
+        plan_features: list(row.get(10)),
+        rollouts: list(row.get(24)).iter().filter_map(|it| Some(it.as_str()?.to_owned())).collect(),
+        restriction: row.get::<_, Option<&str>>(25).map(str::parse).transpose()?,
         locale: row.get::<_, &str>(11).parse()?,
         branding: Branding { logo_url: row.get(12), primary_color: row.get(13), accent_color: row.get(14) },
         open_registration: row.get(15),
@@ -71,12 +69,30 @@ fn read_tenant(row: &Row) -> Result<Tenant, DbError> {
     })
 }
 
+/// Directory: of each plan that is active its highest published version.
+pub async fn offers(directory: &ScopedTx) -> Result<Vec<Offer>, DbError> {
+    let rows = directory
+        .query(
+            "-- tenants.offers
+            select p.id, p.key, v.id, v.terms
+              from plans p join plan_versions v on v.plan_id = p.id and v.state = 'PUBLISHED'
+             where p.active and not exists (select from plan_versions newer
+               where newer.plan_id = p.id and newer.state = 'PUBLISHED' and newer.version > v.version)
+             order by p.position, p.id",
+            &[],
+        )
+        .await?;
+    let read = |row: &Row| Offer { plan: row.get(0), key: row.get(1), version: row.get(2), terms: row.get(3) };
+    Ok(rows.iter().map(read).collect())
+}
+
 /// Directory: the limit of the plan.
 pub async fn api_cost(directory: &ScopedTx) -> Result<Option<i64>, DbError> {
     let row = directory
         .query_opt(
             "-- tenants.api_cost
-            select (p.limits ->> 'api_cost')::bigint from tenants t join plans p on p.id = t.plan_id where t.id = $1",
+            select (v.terms -> 'limits' ->> 'api_cost')::bigint
+              from tenants t join plan_versions v on v.id = t.plan_version_id where t.id = $1",
             &[&directory.tenant()],
         )
         .await?;
@@ -88,9 +104,9 @@ pub async fn register(directory: &ScopedTx, new: &NewTenant, now: Timestamp) -> 
     directory
         .execute(
             "-- tenants.register
-            insert into tenants (id, slug, name, plan_id, created_at) values ($1, $2, $3, $4, $5)
+            insert into tenants (id, slug, name, plan_id, created_at, plan_version_id) values ($1, $2, $3, $4, $5, $6)
             on conflict (slug) do nothing",
-            &[&new.id, &new.slug, &new.name, &new.plan, &now],
+            &[&new.id, &new.slug, &new.name, &new.offer.plan, &now, &new.offer.version],
         )
         .await?;
     let row = directory
@@ -109,8 +125,8 @@ pub async fn found(tx: &ScopedTx, new: &NewTenant, status: TenantStatus, now: Ti
         .query_opt(
             "-- tenants.found
             insert into tenant_state
-              (tenant_id, slug, name, time_zone, currency, plan_id, limits, features, created_at, updated_at, state)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)
+              (tenant_id, slug, name, time_zone, currency, plan_id, limits, features, created_at, updated_at, state, plan_version_id)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11)
             on conflict (tenant_id) do nothing
             returning true",
             &[
@@ -119,11 +135,12 @@ pub async fn found(tx: &ScopedTx, new: &NewTenant, status: TenantStatus, now: Ti
                 &new.name,
                 &new.time_zone,
                 &new.currency,
-                &new.plan,
-                &new.limits,
-                &new.features,
+                &new.offer.plan,
+                new.offer.limits(),
+                new.offer.features(),
                 &now,
                 &status.as_str(),
+                &new.offer.version,
             ],
         )
         .await?;
@@ -156,17 +173,12 @@ pub async fn update_state(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Res
 }
 
 /// Another plan.
-pub async fn update_plan(
-    tx: &ScopedTx,
-    plan: PlanId,
-    limits: &Value,
-    features: &Value,
-    now: Timestamp,
-) -> Result<(), DbError> {
+pub async fn update_plan(tx: &ScopedTx, offer: &Offer, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- tenants.update_plan
-        update tenant_state set plan_id = $2, limits = $3, features = $4, updated_at = $5 where tenant_id = $1",
-        &[&tx.tenant(), &plan, &limits, &features, &now],
+        update tenant_state set plan_id = $2, limits = $3, features = $4, updated_at = $5, plan_version_id = $6
+         where tenant_id = $1",
+        &[&tx.tenant(), &offer.plan, offer.limits(), offer.features(), &now, &offer.version],
     )
     .await
 }
@@ -231,41 +243,12 @@ pub async fn upsert_settings(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> 
     .await
 }
 
-/// What a platform administrator switched for this tenant.
-pub async fn feature_overrides(tx: &ScopedTx) -> Result<Vec<Override>, DbError> {
-    let rows = tx
-        .query(
-            "-- tenants.feature_overrides
-            select key, enabled, expires_at from feature_overrides where tenant_id = $1",
-            &[&tx.tenant()],
-        )
-        .await?;
-    Ok(rows.iter().map(|row| Override { key: row.get(0), enabled: row.get(1), expires_at: row.get(2) }).collect())
-}
-
-/// Switches a feature.
-pub async fn upsert_override(
-    tx: &ScopedTx,
-    key: &str,
-    enabled: bool,
-    expires_at: Option<Timestamp>,
-    now: Timestamp,
-) -> Result<(), DbError> {
+/// Why its people may not write.
+pub async fn set_restriction(tx: &ScopedTx, restriction: Option<Restriction>) -> Result<(), DbError> {
     tx.execute(
-        "-- tenants.upsert_override
-        insert into feature_overrides (tenant_id, key, enabled, expires_at, updated_at) values ($1, $2, $3, $4, $5)
-        on conflict (tenant_id, key) do update set enabled = $3, expires_at = $4, updated_at = $5",
-        &[&tx.tenant(), &key, &enabled, &expires_at, &now],
-    )
-    .await
-}
-
-/// Leaves a feature to the plan.
-pub async fn delete_override(tx: &ScopedTx, key: &str) -> Result<(), DbError> {
-    tx.execute(
-        "-- tenants.delete_override
-        delete from feature_overrides where tenant_id = $1 and key = $2",
-        &[&tx.tenant(), &key],
+        "-- tenants.set_restriction
+        update tenant_state set restriction = $2 where tenant_id = $1 and restriction is distinct from $2",
+        &[&tx.tenant(), &restriction.map(Restriction::as_str)],
     )
     .await
 }

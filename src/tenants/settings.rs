@@ -142,15 +142,18 @@ impl From<DbError> for SettingsError {
     }
 }
 
-/// Changes the caller's tenant. Administrators only.
+/// The feature that a tenant needs for looks of its own.
+pub const BRANDING: &str = "branding";
+
+/// Changes the caller's tenant. Administrators only. `may_brand` is whether it has the feature [`BRANDING`].
 ///
 /// # Errors
 /// See [`SettingsError`]; nothing is written then.
-pub async fn update(caller: &Caller<'_>, patch: SettingsPatch) -> Result<Tenant, SettingsError> {
+pub async fn update(caller: &Caller<'_>, patch: SettingsPatch, may_brand: bool) -> Result<Tenant, SettingsError> {
     if !caller.is_at_least(Role::Admin) {
         return Err(SettingsError::Forbidden);
     }
-    let (tenant, changes) = apply(caller.tx, patch, caller.clock.now()).await?;
+    let (tenant, changes) = apply(caller.tx, patch, may_brand, caller.clock.now()).await?;
     if !changes.is_empty() {
         audit::record(caller, "tenants.update", "tenant", Some(tenant.id.0), changes).await?;
     }
@@ -158,16 +161,22 @@ pub async fn update(caller: &Caller<'_>, patch: SettingsPatch) -> Result<Tenant,
 }
 
 /// Changes the tenant of the transaction's scope, and returns it with what changed: for whoever may and records it.
+/// `may_brand` is whether it has the feature [`BRANDING`].
 ///
 /// # Errors
 /// See [`SettingsError`]; nothing is written then.
-pub async fn apply(tx: &ScopedTx, patch: SettingsPatch, now: Timestamp) -> Result<(Tenant, Changes), SettingsError> {
+pub async fn apply(
+    tx: &ScopedTx,
+    patch: SettingsPatch,
+    may_brand: bool,
+    now: Timestamp,
+) -> Result<(Tenant, Changes), SettingsError> {
     queries::lock_settings(tx).await?;
     let before = queries::current(tx).await?;
     let mut after = before.clone();
     patch.apply(&mut after)?;
     let has_more_branding = after.branding != before.branding && after.branding != Branding::default();
-    if has_more_branding && !super::features::is_enabled(tx, "branding", now).await? {
+    if has_more_branding && !may_brand {
         return Err(SettingsError::NoBranding);
     }
     let changes = changes(&before, &after);

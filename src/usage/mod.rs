@@ -1,31 +1,52 @@
-//! How much a tenant uses of what its plan limits. Counted where it is used, in the same transaction.
+//! How much a tenant uses: events, their sums by day, and quotas, all written in the transaction that uses.
+//!
+//! An event is there once, whoever sends it how often: its id is derived from its source and its name there. Invoices are
+//! rated from the events; `usage_days` is for charts, and `usage_counters` for quotas.
 
+pub mod api_cost;
 mod queries;
 
-use jiff::{Timestamp, Zoned, tz::TimeZone};
+use std::collections::HashMap;
 
-use crate::db::{DbError, ScopedTx};
+use jiff::{Timestamp, Zoned, civil::Date, tz::TimeZone};
+use serde_json::json;
+use uuid::Uuid;
 
-/// What is counted in `usage_counters`.
+use crate::{
+    db::{DbError, ScopedTx},
+    tenants::Tenant,
+};
+
+/// Bookings that were made, or taken up after they were held. Cancelling gives none back.
+pub const BOOKINGS: &str = "bookings";
+/// How many users can sign in: a level, and not a sum.
+pub const USERS: &str = "users";
+/// What requests cost, in the units of the API's budgets.
+pub const API_COST: &str = "api_cost";
+/// What Tenantry itself meters, and nobody else can report.
+pub const OWN_METERS: [&str; 3] = [BOOKINGS, USERS, API_COST];
+/// The source of events that Tenantry itself records.
+const OWN_SOURCE: &str = "tenantry";
+/// Names an event by its source and its name there (RFC 9562, section 5.5).
+const NAMESPACE: Uuid = Uuid::from_u128(0x5f9c_2f1e_6f0a_4b9e_9d57_0c2f_6f1b_7a41);
+
+/// What is counted in `usage_counters` without being an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meter {
-    /// Bookings made in a calendar month of the tenant's zone. Cancelling gives none back.
-    Bookings,
     /// Mails that invite somebody, in a calendar month.
     InvitationMails,
 }
 
 impl Meter {
-    /// As plans and the database spell it.
+    /// As the database spells it.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Bookings => "bookings",
             Self::InvitationMails => "invitation_mails",
         }
     }
 }
 
-/// A half-open span of time over which a meter is counted.
+/// A half-open span of time, `[start, end)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Period {
     /// The first instant of it.
@@ -46,6 +67,153 @@ impl Period {
     }
 }
 
+/// Something that was used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Who tells of it.
+    pub source: String,
+    /// Its name there.
+    pub event_id: String,
+    /// Of which meter.
+    pub meter: String,
+    /// So many units; of a level how many there are from then on.
+    pub quantity: i64,
+    /// When.
+    pub occurred_at: Timestamp,
+}
+
+impl Event {
+    /// One that Tenantry itself records.
+    pub fn own(meter: &str, event_id: String, quantity: i64, occurred_at: Timestamp) -> Self {
+        Self { source: OWN_SOURCE.into(), event_id, meter: meter.into(), quantity, occurred_at }
+    }
+
+    /// The same for the same source and name.
+    pub fn id(&self) -> Uuid {
+        // The length keeps `("a", "bc")` apart from `("ab", "c")`.
+        Uuid::new_v5(&NAMESPACE, format!("{} {} {}", self.source.len(), self.source, self.event_id).as_bytes())
+    }
+}
+
+/// Whether an event is of a meter or a source that are Tenantry's own.
+pub fn is_own(event: &Event) -> bool {
+    OWN_METERS.contains(&event.meter.as_str()) || event.source == OWN_SOURCE
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is there and counted.
+    Accepted,
+    /// It was there already, and is counted once.
+    Duplicate,
+    /// Another one of that id is there, with other content.
+    Differs,
+    /// The quota has no room for it.
+    QuotaExceeded,
+}
+
+/// Whether a meter tells how many there are, and not how many more.
+pub fn is_level(meter: &str) -> bool {
+    meter == USERS
+}
+
+/// Records an event; see [`record`].
+///
+/// # Errors
+/// When the statement fails.
+pub async fn record_one(tx: &ScopedTx, event: &Event, tenant: &Tenant, now: Timestamp) -> Result<Recorded, DbError> {
+    let recorded = record(tx, std::slice::from_ref(event), tenant, now).await?;
+    recorded.first().copied().ok_or_else(|| DbError::Corrupt("nothing became of an event".into()))
+}
+
+/// Records events, with their sums and quotas, and returns what became of each, in their order. What was billed already is
+/// counted in the period that is not. The quota is the plan's limit of the meter in a calendar month of the tenant's zone.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn record(
+    tx: &ScopedTx,
+    events: &[Event],
+    tenant: &Tenant,
+    now: Timestamp,
+) -> Result<Vec<Recorded>, DbError> {
+    let month = Period::month_of(now, &tenant.time_zone);
+    let mut order: Vec<usize> = (0..events.len()).collect();
+    order.sort_by_key(|index| (&events[*index].meter, events[*index].id()));
+    let rows: Vec<serde_json::Value> = order
+        .iter()
+        .map(|index| {
+            let it = &events[*index];
+            let is_level = is_level(&it.meter);
+            // A level has its limit where it rises, and a budget of the API is by the minute.
+            let period = (!is_level && it.meter != API_COST).then_some(month);
+            json!({
+                "id": it.id(), "source": it.source, "event_id": it.event_id, "meter": it.meter,
+                "quantity": it.quantity, "occurred_at": it.occurred_at,
+                "day": it.occurred_at.to_zoned(tenant.time_zone.clone()).date(),
+                "level": is_level, "most": tenant.limits.of(&it.meter),
+                "period_start": period.map(|it| it.start), "period_end": period.map(|it| it.end),
+            })
+        })
+        .collect();
+    let became = queries::record(tx, &rows.into(), now).await?;
+    let mut recorded = vec![Recorded::Accepted; events.len()];
+    for (index, became) in order.into_iter().zip(became) {
+        recorded[index] = match became.as_str() {
+            "ACCEPTED" => Recorded::Accepted,
+            "DUPLICATE" => Recorded::Duplicate,
+            "DIFFERS" => Recorded::Differs,
+            "QUOTA" => Recorded::QuotaExceeded,
+            other => return Err(DbError::Corrupt(format!("{other:?} became of an event"))),
+        };
+    }
+    Ok(recorded)
+}
+
+/// Lets nobody record usage until the transaction ends, and closes the time before an instant: what is recorded of it from
+/// now on counts at that instant. Never goes back.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn close(tx: &ScopedTx, until: Timestamp) -> Result<(), DbError> {
+    queries::lock_alone(tx).await?;
+    queries::close(tx, until).await
+}
+
+/// Up to where usage was billed; `None` where none was.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn closed_until(tx: &ScopedTx) -> Result<Option<Timestamp>, DbError> {
+    queries::closed_until(tx).await
+}
+
+/// How much of a meter counts in a period, from its events: their sum, or of a level the most at any instant of it.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn quantity_in(tx: &ScopedTx, meter: &str, period: Period) -> Result<i64, DbError> {
+    if is_level(meter) { queries::most(tx, meter, period).await } else { queries::sum(tx, meter, period).await }
+}
+
+/// How much was used on a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Day {
+    /// In the tenant's zone.
+    pub day: Date,
+    /// The sum; of a level the most.
+    pub quantity: i64,
+}
+
+/// How much of a meter was used on each day from one to another, both included; days without any are left out.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn days(tx: &ScopedTx, meter: &str, from: Date, to: Date) -> Result<Vec<Day>, DbError> {
+    queries::days(tx, meter, from, to).await
+}
+
 /// Counts one more; `false`, and nothing counted, when the limit is reached.
 ///
 /// Locks the counter until the transaction ends, so that of two at the limit only one gets the last.
@@ -56,12 +224,12 @@ pub async fn count_one(tx: &ScopedTx, meter: Meter, period: Period, limit: Optio
     queries::count_one(tx, meter, period, limit).await
 }
 
-/// How much was used in the period.
+/// How much of each meter was used of its quota in the period, by its name; what was not used is left out.
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn used(tx: &ScopedTx, meter: Meter, period: Period) -> Result<i64, DbError> {
-    queries::used(tx, meter, period).await
+pub async fn used_of_all(tx: &ScopedTx, period: Period) -> Result<HashMap<String, i64>, DbError> {
+    queries::used_of_all(tx, period).await
 }
 
 #[cfg(test)]
@@ -77,5 +245,19 @@ mod tests {
         let winter = Period::month_of("2026-03-01T00:00:00Z".parse().unwrap(), &zone);
         assert_eq!(winter.start.to_string(), "2026-02-28T23:00:00Z");
         assert_eq!(winter.end, period.start);
+    }
+
+    #[test]
+    fn an_event_is_named_by_its_source_and_its_name_there() {
+        let event = |source: &str, event_id: &str, quantity| Event {
+            source: source.into(),
+            event_id: event_id.into(),
+            meter: "sms".into(),
+            quantity,
+            occurred_at: Timestamp::UNIX_EPOCH,
+        };
+        assert_eq!(event("a", "bc", 1).id(), event("a", "bc", 2).id());
+        assert_ne!(event("a", "bc", 1).id(), event("ab", "c", 1).id());
+        assert_ne!(event("a 1", "b", 1).id(), event("a", "1 b", 1).id());
     }
 }

@@ -1,6 +1,11 @@
 //! Every statement on usage counters.
 
-use super::{Meter, Period};
+use std::collections::HashMap;
+
+use jiff::{Timestamp, civil::Date};
+use serde_json::Value;
+
+use super::{Day, Meter, Period};
 use crate::db::{DbError, ScopedTx};
 
 /// One conditional upsert: no row comes back when the limit is reached.
@@ -20,14 +25,100 @@ pub async fn count_one(tx: &ScopedTx, meter: Meter, period: Period, limit: Optio
     Ok(row.is_some())
 }
 
-/// Zero where nothing was counted yet.
-pub async fn used(tx: &ScopedTx, meter: Meter, period: Period) -> Result<i64, DbError> {
-    let row = tx
-        .query_opt(
-            "-- usage.used
-            select used from usage_counters where tenant_id = $1 and meter = $2 and period_start = $3",
-            &[&tx.tenant(), &meter.as_str(), &period.start],
+/// Those that anything was counted of.
+pub async fn used_of_all(tx: &ScopedTx, period: Period) -> Result<HashMap<String, i64>, DbError> {
+    let rows = tx
+        .query(
+            "-- usage.used_of_all
+            select meter, used from usage_counters where tenant_id = $1 and period_start = $2",
+            &[&tx.tenant(), &period.start],
         )
         .await?;
-    Ok(row.map_or(0, |row| row.get(0)))
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// What became of each event, in their order.
+pub async fn record(tx: &ScopedTx, events: &Value, now: Timestamp) -> Result<Vec<String>, DbError> {
+    let row = tx
+        .query_one(
+            "-- usage.record (tenant_id = $1)
+            select record_usage($1, $2, $3)",
+            &[&tx.tenant(), &events, &now],
+        )
+        .await?;
+    Ok(row.get(0))
+}
+
+/// Nobody records until the transaction ends.
+pub async fn lock_alone(tx: &ScopedTx) -> Result<(), DbError> {
+    tx.execute(
+        "-- usage.lock_alone
+        select pg_advisory_xact_lock(hashtextextended('usage of ' || $1::uuid::text, 0))",
+        &[&tx.tenant()],
+    )
+    .await
+}
+
+/// Never goes back.
+pub async fn close(tx: &ScopedTx, until: Timestamp) -> Result<(), DbError> {
+    tx.execute(
+        "-- usage.close
+        insert into usage_closings as c (tenant_id, closed_until) values ($1, $2)
+        on conflict (tenant_id) do update set closed_until = greatest(c.closed_until, $2)",
+        &[&tx.tenant(), &until],
+    )
+    .await
+}
+
+/// Up to where usage was billed.
+pub async fn closed_until(tx: &ScopedTx) -> Result<Option<Timestamp>, DbError> {
+    let row = tx
+        .query_opt(
+            "-- usage.closed_until
+            select closed_until from usage_closings where tenant_id = $1",
+            &[&tx.tenant()],
+        )
+        .await?;
+    Ok(row.map(|row| row.get(0)))
+}
+
+/// The sum of what counts in the period.
+pub async fn sum(tx: &ScopedTx, meter: &str, period: Period) -> Result<i64, DbError> {
+    let row = tx
+        .query_one(
+            "-- usage.sum
+            select least(coalesce(sum(quantity), 0), 9223372036854775807)::bigint from usage_events
+             where tenant_id = $1 and meter = $2 and counted_at >= $3 and counted_at < $4",
+            &[&tx.tenant(), &meter, &period.start, &period.end],
+        )
+        .await?;
+    Ok(row.get(0))
+}
+
+/// The highest level in the period: what it was when it began, or what it rose to.
+pub async fn most(tx: &ScopedTx, meter: &str, period: Period) -> Result<i64, DbError> {
+    let row = tx
+        .query_one(
+            "-- usage.most
+            select greatest(
+              coalesce((select quantity from usage_events where tenant_id = $1 and meter = $2 and counted_at < $3
+                         order by counted_at desc, recorded_at desc, id desc limit 1), 0),
+              coalesce((select max(quantity) from usage_events
+                         where tenant_id = $1 and meter = $2 and counted_at >= $3 and counted_at < $4), 0))",
+            &[&tx.tenant(), &meter, &period.start, &period.end],
+        )
+        .await?;
+    Ok(row.get(0))
+}
+
+/// In the order of days.
+pub async fn days(tx: &ScopedTx, meter: &str, from: Date, to: Date) -> Result<Vec<Day>, DbError> {
+    let rows = tx
+        .query(
+            "-- usage.days
+            select day, quantity from usage_days where tenant_id = $1 and meter = $2 and day between $3 and $4 order by day",
+            &[&tx.tenant(), &meter, &from, &to],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| Day { day: row.get(0), quantity: row.get(1) }).collect())
 }

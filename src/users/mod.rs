@@ -18,7 +18,7 @@ use crate::{
     ids::UserId,
     outbox::{self, Effect},
     paging::{Page, Slice},
-    tenants,
+    tenants, usage,
 };
 
 /// Longest name of a person, in characters.
@@ -249,6 +249,18 @@ pub async fn take_place(tx: &ScopedTx) -> Result<bool, DbError> {
     has_place(tx).await
 }
 
+/// Records how many users can sign in from now on, once one has joined or left. Whoever else joins or leaves waits, so that
+/// no two record the same number.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn meter(tx: &ScopedTx, id: UserId, now: Timestamp) -> Result<(), DbError> {
+    queries::lock_places(tx).await?;
+    let (level, tenant) = (queries::count_active(tx).await?, tenants::current(tx).await?);
+    let event = usage::Event::own(usage::USERS, format!("user:{}:{}", id.0, now.as_microsecond()), level, now);
+    usage::record_one(tx, &event, &tenant, now).await.map(drop)
+}
+
 /// Erases a person: name, e-mail, notes of his bookings, what the audit log knows of him, and how he signs in. What he
 /// booked stays, under a pseudonym. Administrators only.
 ///
@@ -267,6 +279,9 @@ pub async fn erase(caller: &Caller<'_>, id: UserId) -> Result<User, UserError> {
     let mut subjects = queries::erase_invitations(tx, &before.email, &pseudonym, now).await?;
     subjects.push(id.0);
     queries::erase_notes(tx, id, now).await?;
+    if before.status == UserStatus::Active {
+        meter(tx, id, now).await?;
+    }
     audit::forget(tx, &subjects).await?;
     // What only the sign-in path sees goes right after the commit.
     outbox::enqueue(tx, &Effect::ForgetLogin { user: id.0 }, now).await?;
@@ -322,6 +337,7 @@ pub async fn set_status(caller: &Caller<'_>, id: UserId, status: UserStatus) -> 
     }
     refuse_last_administrator(caller.tx, &before).await?;
     let user = queries::update_status(caller.tx, id, status, caller.clock.now()).await?.ok_or(UserError::NotFound)?;
+    meter(caller.tx, id, caller.clock.now()).await?;
     if status == UserStatus::Deactivated {
         // Nor does an older invitation have him back.
         queries::revoke_invitations(caller.tx, &before.email, caller.clock.now()).await?;

@@ -6,12 +6,13 @@ use std::{
 };
 
 /// Features in order: each may call those before it, by their `mod.rs`.
-const FEATURES: [&str; 18] = [
+const FEATURES: [&str; 19] = [
     "audit",
     "outbox",
     "idempotency",
     "tenants",
     "usage",
+    "entitlements",
     "users",
     "invitations",
     "resources",

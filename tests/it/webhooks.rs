@@ -322,7 +322,15 @@ fn strict_worker(app: &TestApp) -> tenantry::worker::Worker {
     let mailer =
         tenantry::mail::Mailer::try_new(&settings, "no-reply@tenantry.test", "https://app.test/account").unwrap();
     let client = tenantry::webhooks::WebhookClient::try_new(false).unwrap();
-    tenantry::worker::Worker::new(app.gate.clone(), app.sign_in.clone(), Arc::new(mailer), client, app.clock.clone())
+    tenantry::worker::Worker::new(tenantry::worker::WorkerParts {
+        gate: app.gate.clone(),
+        sign_in: app.sign_in.clone(),
+        mailer: Arc::new(mailer),
+        webhooks: client,
+        billing: app.billing.clone(),
+        rates: app.rates.clone(),
+        clock: app.clock.clone(),
+    })
 }
 
 /// Wall 2 alone: nobody but whoever signs reads a secret.

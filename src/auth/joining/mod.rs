@@ -191,19 +191,10 @@ impl SignIn {
         now: Timestamp,
     ) -> Result<NewTenant, SignInError> {
         let directory = self.gate.directory(Scope::directory_public(), Access::Read);
-        let plan =
-            queries::plan(&directory, plan).await?.ok_or(SignInError::Invalid("plan", "There is no such plan."))?;
+        let offer = tenants::offer(&directory, plan).await?;
+        let offer = offer.ok_or(SignInError::Invalid("plan", "There is no such plan."))?;
         directory.end_read();
-        Ok(NewTenant {
-            id: TenantId::generate(now),
-            slug,
-            name,
-            time_zone,
-            currency,
-            plan: plan.id,
-            limits: plan.limits,
-            features: plan.features,
-        })
+        Ok(NewTenant { id: TenantId::generate(now), slug, name, time_zone, currency, offer })
     }
 
     /// The steps of making a tenant. Each can be the last before a crash.
@@ -272,6 +263,7 @@ impl SignIn {
             First::Joins { user, new, hash } => {
                 accounts::insert_user(store, *user, &new.email, &new.name, new.role, None, now).await?;
                 accounts::insert_credential(store, *user, hash, now).await?;
+                users::meter(store, *user, now).await?;
                 outbox::enqueue(store, &Effect::MailEmailVerification { user: user.0 }, now).await?;
                 user.0
             }
@@ -426,6 +418,7 @@ impl SignIn {
                 return Err(SignInError::TokenInvalid); // He joined in another way meanwhile.
             }
             accounts::insert_credential(&tx, user, &found.password_hash, now).await?;
+            users::meter(&tx, user, now).await?;
             queries::delete_registrations(&tx, &found.email).await?;
             let event = audit::Event::of_sign_in(user, "users.join", "user", Some(user.0));
             audit::record_as(&tx, event.with(facts_of(user, &found.email, Role::User)), now, origin).await?;
@@ -501,6 +494,7 @@ impl SignIn {
         let Some(before) = existing else {
             accounts::insert_user(tx, id, &user.email, &user.name, user.role, Some(now), now).await?;
             accounts::insert_credential(tx, id, hash, now).await?;
+            users::meter(tx, id, now).await?;
             return Ok(facts_of(id, &user.email, user.role));
         };
         let role = match before.status {
@@ -513,6 +507,9 @@ impl SignIn {
         };
         accounts::take_back(tx, id, role, now).await?;
         accounts::verify_email(tx, id, now).await?;
+        if before.status != UserStatus::Active {
+            users::meter(tx, id, now).await?;
+        }
         outbox::enqueue(tx, &Effect::VerifyLogin { user: id.0 }, now).await?;
         Ok(Changes::default().field("role", before.role.as_str(), role.as_str()).field(
             "status",
@@ -534,6 +531,7 @@ impl SignIn {
         let tx = self.gate.tenant(Scope::authenticator(tenant), Access::Write);
         if accounts::insert_user(&tx, user, &email, &new.name, new.role, Some(now), now).await? {
             accounts::insert_credential(&tx, user, &hash, now).await?;
+            users::meter(&tx, user, now).await?;
             let event = audit::Event::of_sign_in(user, "users.join", "user", Some(user.0));
             audit::record_as(&tx, event.with(facts_of(user, &email, new.role)), now, &Origin::default()).await?;
         }

@@ -1,22 +1,14 @@
 //! Every statement of joining. `directory` where it says so; the rest runs in the tenant's store.
 
 use jiff::Timestamp;
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
     auth::{NewUser, Role},
     db::{DbError, ScopedTx},
-    ids::{InvitationId, PlanId, TenantId},
+    ids::{InvitationId, TenantId},
     tenants::NewTenant,
 };
-
-/// What a new tenant copies of its plan.
-pub struct Plan {
-    pub id: PlanId,
-    pub limits: Value,
-    pub features: Value,
-}
 
 /// A registration that waits to be confirmed.
 pub struct PendingRegistration {
@@ -33,27 +25,16 @@ pub struct PendingInvitation {
     pub role: Role,
 }
 
-/// Directory: a plan on offer.
-pub async fn plan(directory: &ScopedTx, key: &str) -> Result<Option<Plan>, DbError> {
-    let row = directory
-        .query_opt(
-            "-- joining.plan
-            select id, limits, features from plans where key = $1 and active",
-            &[&key],
-        )
-        .await?;
-    Ok(row.map(|row| Plan { id: row.get(0), limits: row.get(1), features: row.get(2) }))
-}
-
 /// Directory: begins a tenant; `false` when its slug is taken.
 pub async fn insert_tenant(directory: &ScopedTx, new: &NewTenant, now: Timestamp) -> Result<bool, DbError> {
     let row = directory
         .query_opt(
             "-- joining.insert_tenant
-            insert into tenants (id, slug, name, state, plan_id, created_at) values ($1, $2, $3, 'CREATING', $4, $5)
+            insert into tenants (id, slug, name, state, plan_id, created_at, plan_version_id)
+            values ($1, $2, $3, 'CREATING', $4, $5, $6)
             on conflict (slug) do nothing
             returning true",
-            &[&new.id, &new.slug, &new.name, &new.plan, &now],
+            &[&new.id, &new.slug, &new.name, &new.offer.plan, &now, &new.offer.version],
         )
         .await?;
     Ok(row.is_some())
@@ -123,8 +104,9 @@ pub async fn insert_tombstone(tx: &ScopedTx, erase_after: Timestamp, now: Timest
         .query_opt(
             "-- joining.insert_tombstone
             insert into tenant_state
-              (tenant_id, slug, name, state, time_zone, currency, plan_id, limits, erase_after, created_at, updated_at)
-            values ($1, 'abandoned', 'abandoned', 'DELETED', 'UTC', 'XXX', $1, '{}', $2, $3, $3)
+              (tenant_id, slug, name, state, time_zone, currency, plan_id, limits, erase_after, created_at, updated_at,
+               plan_version_id)
+            values ($1, 'abandoned', 'abandoned', 'DELETED', 'UTC', 'XXX', $1, '{}', $2, $3, $3, $1)
             on conflict (tenant_id) do nothing
             returning true",
             &[&tx.tenant(), &erase_after, &now],

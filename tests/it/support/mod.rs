@@ -18,7 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tenantry::{
     auth::{NewUser, Origin, PasswordCost, Passwords, Role, SignIn, SignInLimits, TokenSettings, Tokens, Viewer},
-    billing,
+    billing::Engine,
     clock::Clock,
     db::{Access, Gate, PoolSettings, Scope, roles},
     graphql::{self, Limits, RateSettings, Rates, Services},
@@ -27,7 +27,7 @@ use tenantry::{
     mail::{MailSettings, Mailer},
     tenants::{self, NewTenant},
     webhooks::WebhookClient,
-    worker::Worker,
+    worker::{Worker, WorkerParts},
 };
 use tower::ServiceExt;
 
@@ -74,6 +74,8 @@ pub struct Options {
     pub statement: Duration,
     /// Whether endpoints of webhooks may be on this machine.
     pub webhooks_may_be_private: bool,
+    /// Who takes payments.
+    pub billing: fn(Gate) -> Engine,
 }
 
 impl Default for Options {
@@ -98,6 +100,7 @@ impl Default for Options {
             // What a test waits for is never time, unless it says so.
             statement: Duration::from_secs(120),
             webhooks_may_be_private: true,
+            billing: |gate| Engine::in_process(gate, "http://pay.test".into()),
         }
     }
 }
@@ -117,6 +120,8 @@ pub struct TestApp {
     pub stop: tokio::sync::watch::Sender<Option<String>>,
     pub sockets: Arc<Sockets>,
     pub readiness: Arc<Readiness>,
+    pub billing: Engine,
+    pub rates: Arc<Rates>,
     /// Where its mail goes.
     mail: Arc<tempfile::TempDir>,
 }
@@ -189,7 +194,9 @@ impl TestApp {
             rates: Arc::new(Rates::new(options.rates, gate.clone())),
             look_every: options.look_every,
             webhooks: WebhookClient::try_new(options.webhooks_may_be_private).unwrap(),
+            billing: (options.billing)(gate.clone()),
         };
+        let (rates, billing) = (services.rates.clone(), services.billing.clone());
         let (stop, stopping) = tokio::sync::watch::channel(None);
         let sockets = Sockets::new(options.sockets, gate.clone());
         let readiness = Arc::new(Readiness::new(&url));
@@ -209,7 +216,21 @@ impl TestApp {
             stopping,
         });
         let mail = Arc::new(tempfile::tempdir().unwrap());
-        Self { router, gate, sign_in, tokens, passwords, clock, database, stop, sockets, readiness, mail }
+        Self {
+            router,
+            gate,
+            sign_in,
+            tokens,
+            passwords,
+            clock,
+            database,
+            stop,
+            sockets,
+            readiness,
+            billing,
+            rates,
+            mail,
+        }
     }
 
     /// Carries background work out, by the clock of this app.
@@ -220,7 +241,15 @@ impl TestApp {
     pub fn worker_with(&self, settings: &MailSettings) -> Worker {
         let mailer = Mailer::try_new(settings, "no-reply@tenantry.test", "https://app.test/account").unwrap();
         let webhooks = WebhookClient::try_new(true).unwrap();
-        Worker::new(self.gate.clone(), self.sign_in.clone(), Arc::new(mailer), webhooks, self.clock.clone())
+        Worker::new(WorkerParts {
+            gate: self.gate.clone(),
+            sign_in: self.sign_in.clone(),
+            mailer: Arc::new(mailer),
+            webhooks,
+            billing: self.billing.clone(),
+            rates: self.rates.clone(),
+            clock: self.clock.clone(),
+        })
     }
 
     /// Carries out what is due, and returns the mails that were sent by it, oldest first.
@@ -269,7 +298,7 @@ impl TestApp {
     async fn bare_tenant(&self, slug: &str, plan: &str) -> TenantId {
         let now = Timestamp::now();
         let public = self.gate.directory(Scope::directory_public(), Access::Read);
-        let plan = billing::plans(&public).await.unwrap().into_iter().find(|it| it.key == plan).unwrap();
+        let offer = tenants::offer(&public, plan).await.unwrap().unwrap();
         public.end_read();
         drop(public);
         let new = NewTenant {
@@ -278,9 +307,7 @@ impl TestApp {
             name: slug.to_uppercase(),
             time_zone: "Europe/Amsterdam".into(),
             currency: "EUR".parse().unwrap(),
-            plan: plan.id,
-            limits: Value::Object(plan.limits.into_iter().map(|(meter, most)| (meter, most.into())).collect()),
-            features: plan.features.into(),
+            offer,
         };
         let directory = self.gate.directory(Scope::platform(None), Access::Write);
         tenants::register(&directory, &new, now).await.unwrap();

@@ -1,0 +1,169 @@
+//! Plans and their versions. All of it is in the directory.
+
+pub mod graphql;
+mod queries;
+
+use jiff::Timestamp;
+
+use super::terms::Terms;
+use crate::{
+    db::{DbError, ScopedTx},
+    entitlements::is_key,
+    ids::{PlanId, PlanVersionId, uuid_v7},
+};
+
+/// Something that tenants can subscribe to.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// In the directory.
+    pub id: PlanId,
+    /// Its name for programs.
+    pub key: String,
+    /// Its name for people.
+    pub name: String,
+    /// Order on the price list, lowest first.
+    pub position: i32,
+    /// Whether new tenants can take it.
+    pub active: bool,
+}
+
+/// One version of a plan, with the plan.
+#[derive(Clone, Debug)]
+pub struct PlanVersion {
+    /// In the directory.
+    pub id: PlanVersionId,
+    /// Of which plan.
+    pub plan: Plan,
+    /// From 1.
+    pub version: i32,
+    /// When it was published; a draft was not. From then on it never changes.
+    pub published_at: Option<Timestamp>,
+    /// What it says.
+    pub terms: Terms,
+}
+
+/// Why a plan could not be changed.
+#[derive(Debug)]
+pub enum PlanError {
+    /// There is no such plan.
+    NotFound,
+    /// It has no draft to be published.
+    NoDraft,
+    /// Another plan has the key.
+    KeyTaken,
+    /// A value is out of its bounds: which field, and what it has to be.
+    Invalid(&'static str, String),
+    /// A statement failed.
+    Db(DbError),
+}
+
+impl From<DbError> for PlanError {
+    fn from(error: DbError) -> Self {
+        Self::Db(error)
+    }
+}
+
+/// What can be changed of a plan itself. What is `None` stays.
+#[derive(Clone, Debug, Default)]
+pub struct PlanPatch {
+    /// Its name for people.
+    pub name: Option<String>,
+    /// Order on the price list.
+    pub position: Option<i32>,
+    /// Whether new tenants can take it.
+    pub active: Option<bool>,
+}
+
+/// The versions on offer, in the order of the price list.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn on_offer(directory: &ScopedTx) -> Result<Vec<PlanVersion>, DbError> {
+    queries::on_offer(directory).await
+}
+
+/// One version, on offer or not.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn version(directory: &ScopedTx, id: PlanVersionId) -> Result<Option<PlanVersion>, DbError> {
+    queries::by_id(directory, id).await
+}
+
+/// Every version of every plan, drafts too for whoever may see them: in the order of the price list, newest first.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn all(directory: &ScopedTx) -> Result<Vec<PlanVersion>, DbError> {
+    queries::all(directory).await
+}
+
+/// Makes a plan. It is on offer once a version of it is published.
+///
+/// # Errors
+/// `Invalid`, `KeyTaken`.
+pub async fn create(directory: &ScopedTx, key: &str, name: &str, now: Timestamp) -> Result<Plan, PlanError> {
+    if !is_key(key) {
+        return Err(invalid("key", "A key has 1 to 40 letters a to z, digits and underscores."));
+    }
+    let plan = Plan {
+        id: PlanId::generate(now),
+        key: key.into(),
+        name: checked_name(name)?,
+        position: queries::next_position(directory).await?,
+        active: true,
+    };
+    if queries::insert(directory, &plan).await? { Ok(plan) } else { Err(PlanError::KeyTaken) }
+}
+
+/// Changes a plan's name and place, or takes it off the price list: whoever has it keeps it.
+///
+/// # Errors
+/// `NotFound`, `Invalid`.
+pub async fn update(directory: &ScopedTx, key: &str, patch: PlanPatch) -> Result<Plan, PlanError> {
+    let plan = queries::by_key(directory, key).await?.ok_or(PlanError::NotFound)?;
+    let name = patch.name.as_deref().map(checked_name).transpose()?.unwrap_or(plan.name);
+    let position = patch.position.unwrap_or(plan.position);
+    if !(0..=10_000).contains(&position) {
+        return Err(invalid("position", "A position is from 0 to 10000."));
+    }
+    let plan = Plan { name, position, active: patch.active.unwrap_or(plan.active), ..plan };
+    queries::update(directory, &plan).await?;
+    Ok(plan)
+}
+
+/// Writes the draft of a plan's next version, in place of the one that there may be. Every price gets an id of its own.
+///
+/// # Errors
+/// `NotFound`, `Invalid`.
+pub async fn draft(directory: &ScopedTx, key: &str, terms: Terms, now: Timestamp) -> Result<PlanVersion, PlanError> {
+    let prices = terms.prices.into_iter().map(|it| super::terms::Price { id: uuid_v7(now), ..it }).collect();
+    let terms = Terms { prices, ..terms };
+    terms.check().map_err(|(field, message)| PlanError::Invalid(field, message))?;
+    // Locked, so that two at once do not both take the next number.
+    let plan = queries::lock(directory, key).await?.ok_or(PlanError::NotFound)?;
+    let id = PlanVersionId::generate(now);
+    let version = queries::upsert_draft(directory, id, &plan, &terms, now).await?;
+    Ok(version)
+}
+
+/// Publishes a plan's draft: it is on offer from now on, and never changes again.
+///
+/// # Errors
+/// `NotFound`, `NoDraft`.
+pub async fn publish(directory: &ScopedTx, key: &str, now: Timestamp) -> Result<PlanVersion, PlanError> {
+    let plan = queries::lock(directory, key).await?.ok_or(PlanError::NotFound)?;
+    queries::publish(directory, &plan, now).await?.ok_or(PlanError::NoDraft)
+}
+
+fn checked_name(name: &str) -> Result<String, PlanError> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > 100 {
+        return Err(invalid("name", "A name has 1 to 100 characters."));
+    }
+    Ok(name.to_owned())
+}
+
+fn invalid(field: &'static str, message: &str) -> PlanError {
+    PlanError::Invalid(field, message.to_owned())
+}

@@ -1,0 +1,602 @@
+//! What a tenant has of a plan, and how its time is cut into periods.
+//!
+//! A period ends wherever what is charged changes: at the end of a cycle, a change of plan, the end of a trial, a pause. The
+//! table's constraints have the last word that periods tile. Whoever changes anything here has taken [`lock`] and then
+//! [`advance`]d, so that he acts on the present and no period is left out, however long nobody looked.
+
+mod queries;
+
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use uuid::Uuid;
+
+use super::{
+    cycles::{Interval, cycle_at},
+    plans::PlanVersion,
+    terms::Terms,
+};
+use crate::{
+    db::{DbError, Restriction, ScopedTx},
+    ids::{PlanId, PlanVersionId, SubscriptionId, uuid_v7},
+    tenants::{self, Offer, Tenant},
+};
+
+/// Where a subscription stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// For nothing, until its trial ends.
+    Trialing,
+    /// All is paid that should be.
+    Active,
+    /// Something is owed that should have been paid.
+    PastDue,
+    /// Nothing is charged, and nothing can be changed in the tenant.
+    Paused,
+    /// Over.
+    Cancelled,
+}
+
+impl Status {
+    const ALL: [Self; 5] = [Self::Trialing, Self::Active, Self::PastDue, Self::Paused, Self::Cancelled];
+
+    /// As the database and the API spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Trialing => "TRIALING",
+            Self::Active => "ACTIVE",
+            Self::PastDue => "PAST_DUE",
+            Self::Paused => "PAUSED",
+            Self::Cancelled => "CANCELLED",
+        }
+    }
+}
+
+impl std::str::FromStr for Status {
+    type Err = DbError;
+
+    fn from_str(text: &str) -> Result<Self, DbError> {
+        let found = Self::ALL.into_iter().find(|it| it.as_str() == text);
+        found.ok_or_else(|| DbError::Corrupt(format!("{text:?} is no status of a subscription")))
+    }
+}
+
+/// What is charged in a period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Everything.
+    Billed,
+    /// Nothing: a trial.
+    Trial,
+    /// Nothing: paused.
+    Paused,
+}
+
+impl Mode {
+    /// As the database spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Billed => "BILLED",
+            Self::Trial => "TRIAL",
+            Self::Paused => "PAUSED",
+        }
+    }
+}
+
+impl std::str::FromStr for Mode {
+    type Err = DbError;
+
+    fn from_str(text: &str) -> Result<Self, DbError> {
+        let found = [Self::Billed, Self::Trial, Self::Paused].into_iter().find(|it| it.as_str() == text);
+        found.ok_or_else(|| DbError::Corrupt(format!("{text:?} is no mode of a period")))
+    }
+}
+
+/// A version of a plan that the tenant has taken, as its own store has it.
+#[derive(Clone, Debug)]
+pub struct Agreed {
+    /// Which version.
+    pub version_id: PlanVersionId,
+    /// Of which plan.
+    pub plan: PlanId,
+    /// Its name for programs.
+    pub plan_key: String,
+    /// Its name for people.
+    pub plan_name: String,
+    /// From 1.
+    pub version: i32,
+    /// What it says.
+    pub terms: Terms,
+}
+
+impl Agreed {
+    /// From the directory's version.
+    pub fn of(version: &PlanVersion) -> Self {
+        Self {
+            version_id: version.id,
+            plan: version.plan.id,
+            plan_key: version.plan.key.clone(),
+            plan_name: version.plan.name.clone(),
+            version: version.version,
+            terms: version.terms.clone(),
+        }
+    }
+
+    fn offer(&self) -> Offer {
+        // Unwrap safety: terms are texts, numbers and lists.
+        let terms = serde_json::to_value(&self.terms).expect("terms can be written");
+        Offer { plan: self.plan, key: self.plan_key.clone(), version: self.version_id, terms }
+    }
+}
+
+/// What a tenant has of a plan.
+#[derive(Clone, Debug)]
+pub struct Subscription {
+    /// In the tenant.
+    pub id: SubscriptionId,
+    /// Which version.
+    pub version: PlanVersionId,
+    /// By the month or by the year.
+    pub interval: Interval,
+    /// Where it stands.
+    pub status: Status,
+    /// Where cycles are counted from.
+    pub anchor: Timestamp,
+    /// In which zone.
+    pub zone: TimeZone,
+    /// When its trial ends, or has ended.
+    pub trial_ends_at: Option<Timestamp>,
+    /// What it changes to at the end of its cycle.
+    pub next: Option<(PlanVersionId, Interval)>,
+    /// When it ends.
+    pub cancel_at: Option<Timestamp>,
+    /// Since when something is owed that should have been paid.
+    pub past_due_since: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// A part of a subscription's time, `[starts_at, ends_at)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BillingPeriod {
+    /// In the tenant.
+    pub id: Uuid,
+    /// Of which subscription.
+    pub subscription: SubscriptionId,
+    /// By which version it is charged.
+    pub version: PlanVersionId,
+    /// By which of its prices.
+    pub interval: Interval,
+    /// What is charged.
+    pub mode: Mode,
+    /// The first instant of it.
+    pub starts_at: Timestamp,
+    /// The first instant after it.
+    pub ends_at: Timestamp,
+    /// The first instant of the whole cycle that it is a part of.
+    pub cycle_start: Timestamp,
+    /// The first instant after that.
+    pub cycle_end: Timestamp,
+    /// Up to where its flat fee was billed.
+    pub flat_billed_until: Option<Timestamp>,
+    /// When its usage was billed.
+    pub usage_billed_at: Option<Timestamp>,
+}
+
+/// The database keeps microseconds.
+pub fn in_micros(at: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
+}
+
+/// Lets nobody else change what the tenant is billed for until the transaction ends: the first lock of whatever does.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn lock(tx: &ScopedTx) -> Result<(), DbError> {
+    queries::lock(tx).await
+}
+
+/// The present one, or the one that ended last; `None` where the tenant was never billed.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn current(tx: &ScopedTx) -> Result<Option<Subscription>, DbError> {
+    queries::current(tx).await
+}
+
+/// What the tenant has agreed to in this version.
+///
+/// # Errors
+/// When it has taken no such version.
+pub async fn agreed(tx: &ScopedTx, version: PlanVersionId) -> Result<Agreed, DbError> {
+    let found = queries::agreed(tx, version).await?;
+    found.ok_or_else(|| DbError::Corrupt(format!("no terms of {version}")))
+}
+
+/// Keeps a copy of what is about to be agreed; one that is there stays.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn keep_terms(tx: &ScopedTx, agreed: &Agreed, now: Timestamp) -> Result<(), DbError> {
+    queries::keep_terms(tx, agreed, now).await
+}
+
+/// The period that goes on, or the last one of a subscription that is over.
+///
+/// # Errors
+/// When there is none: every subscription begins with one.
+pub async fn last_period(tx: &ScopedTx, id: SubscriptionId) -> Result<BillingPeriod, DbError> {
+    let found = queries::last_period(tx, id).await?;
+    found.ok_or_else(|| DbError::Corrupt(format!("{id} has no period")))
+}
+
+/// Periods of which something is still to be billed, in the order of time.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn unbilled(tx: &ScopedTx) -> Result<Vec<BillingPeriod>, DbError> {
+    queries::unbilled(tx).await
+}
+
+/// One period.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn period(tx: &ScopedTx, id: Uuid) -> Result<Option<BillingPeriod>, DbError> {
+    queries::period(tx, id).await
+}
+
+/// The period that would follow the last one, with its terms; `None` where nothing does.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn following(
+    tx: &ScopedTx,
+    subscription: &Subscription,
+    last: &BillingPeriod,
+) -> Result<Option<(BillingPeriod, Agreed)>, DbError> {
+    let at = last.ends_at;
+    if !subscription.is_alive() || subscription.cancel_at.is_some_and(|it| it <= at) {
+        return Ok(None);
+    }
+    let next = subscription.clone().at_boundary(at, at == last.cycle_end).0;
+    Ok(Some((next.period_from(at), agreed(tx, next.version).await?)))
+}
+
+/// Notes what was billed of a period.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn note_billed(
+    tx: &ScopedTx,
+    period: &BillingPeriod,
+    flat_until: Option<Timestamp>,
+    usage_at: Option<Timestamp>,
+) -> Result<(), DbError> {
+    queries::note_billed(tx, period.id, flat_until, usage_at).await
+}
+
+/// A new subscription, from an instant on.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn begin(
+    tx: &ScopedTx,
+    tenant: &Tenant,
+    version: &Agreed,
+    interval: Interval,
+    at: Timestamp,
+    now: Timestamp,
+) -> Result<Subscription, DbError> {
+    queries::keep_terms(tx, version, now).await?;
+    let at = in_micros(at);
+    let subscription = new(tx, tenant, version, interval, at, now).await?;
+    queries::insert(tx, &subscription, now).await?;
+    queries::insert_period(tx, &subscription.period_from(at), None).await?;
+    apply(tx, version, now).await?;
+    if tenant.restriction == Some(Restriction::Paused) {
+        tenants::restrict(tx, None).await?;
+    }
+    Ok(subscription)
+}
+
+/// A subscription as it would begin at an instant.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn new(
+    tx: &ScopedTx,
+    tenant: &Tenant,
+    version: &Agreed,
+    interval: Interval,
+    at: Timestamp,
+    now: Timestamp,
+) -> Result<Subscription, DbError> {
+    let trial_ends_at = trial_of(tx, version, at).await?;
+    Ok(Subscription {
+        id: SubscriptionId::generate(now),
+        version: version.version_id,
+        // What is not sold by the month is sold by the year.
+        interval: if version.terms.is_offered(interval) { interval } else { Interval::Year },
+        status: if trial_ends_at.is_some() { Status::Trialing } else { Status::Active },
+        anchor: trial_ends_at.unwrap_or(at),
+        zone: tenant.time_zone.clone(),
+        trial_ends_at,
+        next: None,
+        cancel_at: None,
+        past_due_since: None,
+        ended_at: None,
+    })
+}
+
+/// When a trial of these terms would end that begins now: a tenant has one trial, ever.
+async fn trial_of(tx: &ScopedTx, version: &Agreed, at: Timestamp) -> Result<Option<Timestamp>, DbError> {
+    if version.terms.trial_days == 0 || queries::had_trial(tx).await? {
+        return Ok(None);
+    }
+    Ok(Some(at + SignedDuration::from_hours(24 * i64::from(version.terms.trial_days))))
+}
+
+/// Limits and features of what was agreed are in force.
+async fn apply(tx: &ScopedTx, version: &Agreed, now: Timestamp) -> Result<(), DbError> {
+    tenants::set_plan(tx, &version.offer(), now).await
+}
+
+impl Subscription {
+    /// The period that begins at this instant, as things stand.
+    pub fn period_from(&self, at: Timestamp) -> BillingPeriod {
+        let cycle = cycle_at(self.anchor, &self.zone, self.interval, at);
+        let trial_end = self.trial_ends_at.filter(|end| *end > at);
+        let (mode, ends_at) = match trial_end {
+            _ if self.status == Status::Paused => (Mode::Paused, cycle.end),
+            Some(end) => (Mode::Trial, cycle.end.min(end)),
+            None => (Mode::Billed, cycle.end),
+        };
+        BillingPeriod {
+            id: uuid_v7(at),
+            subscription: self.id,
+            version: self.version,
+            interval: self.interval,
+            mode,
+            starts_at: at,
+            ends_at,
+            cycle_start: cycle.start,
+            cycle_end: cycle.end,
+            flat_billed_until: None,
+            usage_billed_at: None,
+        }
+    }
+
+    /// What it is once a period has ended, and whether its version or interval has changed with it.
+    fn at_boundary(mut self, at: Timestamp, ends_cycle: bool) -> (Self, bool) {
+        let next = if ends_cycle { self.next.take() } else { None };
+        if let Some((version, interval)) = next {
+            if interval != self.interval {
+                self.anchor = at;
+            }
+            (self.version, self.interval) = (version, interval);
+        }
+        if self.status == Status::Trialing && self.trial_ends_at.is_none_or(|it| it <= at) {
+            self.status = Status::Active;
+        }
+        (self, next.is_some())
+    }
+
+    /// What it is once a cycle has ended.
+    pub fn after_cycle(self, at: Timestamp) -> Self {
+        self.at_boundary(at, true).0
+    }
+
+    /// Whether it goes on.
+    pub fn is_alive(&self) -> bool {
+        self.status != Status::Cancelled
+    }
+}
+
+/// Brings a subscription to the present: every period that has begun is there, what was to change at the end of a cycle has
+/// changed, and what was to end has ended. Done again it changes nothing.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn advance(tx: &ScopedTx, mut subscription: Subscription, now: Timestamp) -> Result<Subscription, DbError> {
+    if !subscription.is_alive() {
+        return Ok(subscription);
+    }
+    let mut last = last_period(tx, subscription.id).await?;
+    while last.ends_at <= now {
+        let at = last.ends_at;
+        if subscription.cancel_at.is_some_and(|it| it <= at) {
+            return end(tx, subscription, at, now).await;
+        }
+        let changed;
+        (subscription, changed) = subscription.at_boundary(at, at == last.cycle_end);
+        if changed {
+            apply(tx, &agreed(tx, subscription.version).await?, now).await?;
+        }
+        let next = subscription.period_from(at);
+        queries::insert_period(tx, &next, Some(at)).await?;
+        last = next;
+        if last.ends_at > now {
+            queries::update(tx, &subscription, now).await?;
+        }
+    }
+    Ok(subscription)
+}
+
+/// It is over: what follows is what stands as `next`, which for a cancelled one is what its tenant falls back to.
+async fn end(
+    tx: &ScopedTx,
+    subscription: Subscription,
+    at: Timestamp,
+    now: Timestamp,
+) -> Result<Subscription, DbError> {
+    match subscription.next {
+        Some((version, _)) => {
+            apply(tx, &agreed(tx, version).await?, now).await?;
+            tenants::restrict(tx, None).await?;
+        }
+        // There is nothing that is for nothing: its data can be read, and taken along.
+        None => tenants::restrict(tx, Some(Restriction::Paused)).await?,
+    }
+    let over = Subscription { status: Status::Cancelled, ended_at: Some(at), past_due_since: None, ..subscription };
+    queries::update(tx, &over, now).await?;
+    Ok(over)
+}
+
+/// Ends the period that goes on, and begins another as the subscription now says. Returns where the cut is: two changes
+/// never fall on one instant.
+async fn cut(tx: &ScopedTx, subscription: &Subscription, at: Timestamp) -> Result<Timestamp, DbError> {
+    let last = last_period(tx, subscription.id).await?;
+    let earliest = last.starts_at + SignedDuration::from_micros(1);
+    let at = in_micros(at).max(earliest);
+    queries::end_period(tx, last.id, at).await?;
+    Ok(at)
+}
+
+/// What a subscription would be after a change at this instant. A trial goes on, whatever the plan; a pause ends.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn changed(
+    tx: &ScopedTx,
+    mut subscription: Subscription,
+    version: &Agreed,
+    interval: Interval,
+    at: Timestamp,
+) -> Result<Subscription, DbError> {
+    if subscription.status == Status::Paused {
+        subscription.status = if subscription.past_due_since.is_some() { Status::PastDue } else { Status::Active };
+    }
+    let trial = if subscription.status == Status::Active { trial_of(tx, version, at).await? } else { None };
+    if let Some(end) = trial {
+        (subscription.trial_ends_at, subscription.status, subscription.anchor) = (Some(end), Status::Trialing, end);
+    } else if interval != subscription.interval {
+        subscription.anchor = subscription.trial_ends_at.filter(|it| *it > at).unwrap_or(at);
+    }
+    (subscription.version, subscription.interval) = (version.version_id, interval);
+    (subscription.next, subscription.cancel_at) = (None, None);
+    Ok(subscription)
+}
+
+/// Another version, another interval, or both: from now on.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn change_now(
+    tx: &ScopedTx,
+    subscription: Subscription,
+    version: &Agreed,
+    interval: Interval,
+    at: Timestamp,
+    now: Timestamp,
+) -> Result<Subscription, DbError> {
+    queries::keep_terms(tx, version, now).await?;
+    let at = cut(tx, &subscription, at).await?;
+    let subscription = changed(tx, subscription, version, interval, at).await?;
+    queries::update(tx, &subscription, now).await?;
+    queries::insert_period(tx, &subscription.period_from(at), Some(at)).await?;
+    apply(tx, version, now).await?;
+    if tenants::current(tx).await?.restriction == Some(Restriction::Paused) {
+        tenants::restrict(tx, None).await?;
+    }
+    Ok(subscription)
+}
+
+/// Another version, another interval, or both: from the end of the cycle on.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn change_at_end(
+    tx: &ScopedTx,
+    subscription: Subscription,
+    version: &Agreed,
+    interval: Interval,
+    now: Timestamp,
+) -> Result<Subscription, DbError> {
+    queries::keep_terms(tx, version, now).await?;
+    let is_same = version.version_id == subscription.version && interval == subscription.interval;
+    let next = (!is_same).then_some((version.version_id, interval));
+    let changed = Subscription { next, cancel_at: None, ..subscription };
+    queries::update(tx, &changed, now).await?;
+    Ok(changed)
+}
+
+/// Ends it at the end of the cycle; the tenant falls back to `fallback` then.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn cancel_at_end(
+    tx: &ScopedTx,
+    subscription: Subscription,
+    fallback: Option<&Agreed>,
+    now: Timestamp,
+) -> Result<Subscription, DbError> {
+    if let Some(fallback) = fallback {
+        queries::keep_terms(tx, fallback, now).await?;
+    }
+    let last = last_period(tx, subscription.id).await?;
+    let next = fallback.map(|it| (it.version_id, Interval::Month));
+    let changed = Subscription { next, cancel_at: Some(last.cycle_end), ..subscription };
+    queries::update(tx, &changed, now).await?;
+    Ok(changed)
+}
+
+/// Ends it now; the tenant falls back to `fallback`.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn cancel_now(
+    tx: &ScopedTx,
+    subscription: Subscription,
+    fallback: Option<&Agreed>,
+    now: Timestamp,
+) -> Result<Subscription, DbError> {
+    let mut subscription = cancel_at_end(tx, subscription, fallback, now).await?;
+    let at = cut(tx, &subscription, now).await?;
+    subscription.cancel_at = Some(at);
+    end(tx, subscription, at, now).await
+}
+
+/// Nothing is charged from now on, and nothing can be changed in the tenant.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn pause(tx: &ScopedTx, mut subscription: Subscription, now: Timestamp) -> Result<Subscription, DbError> {
+    let at = cut(tx, &subscription, now).await?;
+    subscription.status = Status::Paused;
+    queries::update(tx, &subscription, now).await?;
+    queries::insert_period(tx, &subscription.period_from(at), Some(at)).await?;
+    tenants::restrict(tx, Some(Restriction::Paused)).await?;
+    Ok(subscription)
+}
+
+/// Charges again, from now on.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn resume(tx: &ScopedTx, mut subscription: Subscription, now: Timestamp) -> Result<Subscription, DbError> {
+    let at = cut(tx, &subscription, now).await?;
+    let is_trial = subscription.trial_ends_at.is_some_and(|it| it > at);
+    subscription.status = match subscription.past_due_since {
+        _ if is_trial => Status::Trialing,
+        Some(_) => Status::PastDue,
+        None => Status::Active,
+    };
+    queries::update(tx, &subscription, now).await?;
+    queries::insert_period(tx, &subscription.period_from(at), Some(at)).await?;
+    tenants::restrict(tx, None).await?;
+    Ok(subscription)
+}
+
+/// Whether something is owed that should have been paid.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn set_past_due(tx: &ScopedTx, since: Option<Timestamp>, now: Timestamp) -> Result<(), DbError> {
+    let Some(subscription) = current(tx).await?.filter(Subscription::is_alive) else { return Ok(()) };
+    let status = match (subscription.status, since) {
+        (Status::Active, Some(_)) => Status::PastDue,
+        (Status::PastDue, None) => Status::Active,
+        (status, _) => status,
+    };
+    let changed = Subscription { status, past_due_since: since, ..subscription };
+    queries::update(tx, &changed, now).await
+}
