@@ -1031,7 +1031,7 @@ impl BillingMutation {
             occurred_at: subscriptions::in_micros(it.at.0),
         };
         let events: Vec<usage::Event> = input.events.into_iter().map(event).collect();
-        let became = super::record_usage(&work.tx, &events, work.caller().clock.now()).await;
+        let became = super::record_usage(&work.caller(), &events).await;
         let view = |(event, became): (usage::Event, Became)| {
             let (status, reason) = match became {
                 Became::Accepted => (UsageEventStatus::Accepted, None),

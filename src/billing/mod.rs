@@ -434,8 +434,12 @@ pub enum Rejection {
 /// Records usage that the tenant's own systems tell of, each event once. Returns what became of each, in their order.
 ///
 /// # Errors
-/// `Invalid` for too many at once.
-pub async fn record_usage(tx: &ScopedTx, events: &[usage::Event], now: Timestamp) -> Result<Vec<Became>, BillingError> {
+/// `Forbidden`, `Invalid` for too many at once.
+pub async fn record_usage(caller: &Caller<'_>, events: &[usage::Event]) -> Result<Vec<Became>, BillingError> {
+    let (tx, now) = (caller.tx, caller.clock.now());
+    if !caller.is_at_least(Role::Admin) {
+        return Err(BillingError::Forbidden);
+    }
     if events.is_empty() || events.len() > MAX_EVENTS {
         return Err(BillingError::Invalid("events", "There are 1 to 500 events at once."));
     }
@@ -470,6 +474,12 @@ pub async fn record_usage(tx: &ScopedTx, events: &[usage::Event], now: Timestamp
     let good: Vec<usage::Event> =
         events.iter().zip(&refusals).filter(|(_, refusal)| refusal.is_none()).map(|(it, _)| it.clone()).collect();
     let recorded = if good.is_empty() { vec![] } else { usage::record(tx, &good, &tenant, now).await? };
+    // One line for a batch: the events themselves are kept.
+    let accepted = recorded.iter().filter(|it| **it == Recorded::Accepted).count();
+    if accepted > 0 {
+        let changes = Changes::default().field("accepted", serde_json::Value::Null, accepted);
+        audit::record(caller, "usage.record", "usage", None, changes).await?;
+    }
     let mut recorded = recorded.into_iter();
     Ok(refusals
         .into_iter()
@@ -813,6 +823,11 @@ impl Biller<'_> {
         drop(tx);
         let is_ours = account.provider.as_deref() == Some(provider.name());
         let customer = account.customer.filter(|_| is_ours).ok_or(BillingError::NoCustomer)?;
+        let tx = self.engine.gate.tenant(Scope::worker(self.viewer.tenant), Access::Write);
+        let event = audit::Event::of_sign_in(self.viewer.user, "billing.portal", "subscription", None);
+        audit::record_as(&tx, event, self.clock.now(), self.origin).await?;
+        tx.commit().await?;
+        drop(tx);
         provider.create_portal(customer, return_url.to_owned()).await.map_err(|error| match error {
             ProviderError::Refused(why) | ProviderError::Later(why) => BillingError::Provider(why),
         })

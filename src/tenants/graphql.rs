@@ -3,7 +3,7 @@
 use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 
 use super::{SettingsError, SettingsPatch};
-use crate::entitlements;
+use crate::entitlements::graphql as features;
 use crate::graphql::{
     ApiError, ContextExt, CurrencyCode, DateTime, MUTATION_COST, Meaning, STATEMENT_COST, TimeZoneName, UserError,
     UserErrorCode, payload,
@@ -140,13 +140,13 @@ impl Tenant {
         ctx: &Context<'_>,
         #[graphql(desc = "Its name for programs, such as `branding`.")] key: String,
     ) -> Result<bool, ApiError> {
-        entitlements::graphql::is_enabled(ctx, &key).await
+        features::is_enabled(ctx, &key).await
     }
 
     /// Every feature that the plan, a roll-out or an override speaks of, by key.
     #[graphql(complexity = "STATEMENT_COST + 20 * child_complexity")]
-    async fn features(&self, ctx: &Context<'_>) -> Result<Vec<entitlements::graphql::Feature>, ApiError> {
-        entitlements::graphql::all(ctx).await
+    async fn features(&self, ctx: &Context<'_>) -> Result<Vec<features::Feature>, ApiError> {
+        features::all(ctx).await
     }
 }
 
@@ -256,7 +256,7 @@ impl TenantMutation {
         input: UpdateTenantInput,
     ) -> Result<UpdateTenantPayload, ApiError> {
         let work = ctx.work()?;
-        let may_brand = entitlements::graphql::is_enabled(ctx, super::settings::BRANDING).await?;
+        let may_brand = features::is_enabled(ctx, super::settings::BRANDING).await?;
         let updated = super::settings::update(&work.caller(), input.into(), may_brand).await.map(Tenant::from);
         Ok(work.settle(updated)?.into())
     }

@@ -131,7 +131,7 @@ async fn a_tenants_budget_is_its_plans() {
         ..Options::default()
     })
     .await;
-    app.by_hand("alter table directory.plans no force row level security; update directory.plans set limits = limits || '{\"api_cost\": 8000}' where key = 'free'; alter table directory.plans force row level security").await;
+    app.by_hand("alter table directory.plan_versions no force row level security; update directory.plan_versions v set terms = jsonb_set(terms, '{limits,api_cost}', '8000') from directory.plans p where p.id = v.plan_id and p.key = 'free'; alter table directory.plan_versions force row level security").await;
     let (acme, globex) = (app.tenant_on_plan("acme", "free").await, app.tenant("globex").await);
     // Two customers together empty it, each with a quarter at most; the tenant's own people go on.
     let query = "{ bookings(first: 100) { nodes { id status notes } } }";

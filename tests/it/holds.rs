@@ -139,7 +139,14 @@ async fn a_customers_own_sql_gets_no_further() {
     let asked = async |sql: &str, id: &uuid::Uuid| -> bool {
         client.query_one(sql, &[&acme.id, id, &now]).await.unwrap().get(0)
     };
-    let confirm = "select confirm_hold($1, $2, 1, null, $3)";
+    // Its event of usage, which a booking cannot be without.
+    let metered = uuid::Uuid::now_v7();
+    app.by_hand(&format!(
+        "insert into shared.usage_events values ('{}', '{metered}', 'test', 'one', 'bookings', 1, now(), now(), now())",
+        acme.id.0
+    ))
+    .await;
+    let confirm = &format!("select confirm_hold($1, $2, 1, null, '{metered}', $3)");
     assert!(!asked(confirm, &theirs).await, "somebody else's");
     let take =
         "select move_booking($1, $2, 1, 'CONFIRMED', $3::timestamptz, $3 + interval '1 hour', 'UTC', 'CONFIRMED', $3)";

@@ -99,9 +99,9 @@ async fn every_id_argument_treats_a_foreign_id_as_a_random_one() {
     for app in with_and_without_policies().await {
         // All of it in a minute is more than a plan allows.
         app.by_hand(
-            "alter table directory.plans no force row level security;
-             update directory.plans set limits = limits - 'api_cost';
-             alter table directory.plans force row level security",
+            "alter table directory.plan_versions no force row level security;
+             update directory.plan_versions set terms = terms #- '{limits,api_cost}';
+             alter table directory.plan_versions force row level security",
         )
         .await;
         let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
@@ -200,6 +200,16 @@ const EVERYTHING_OF_GLOBEX: &str = "
     select 'invitation', to_jsonb(t)::text from shared.invitations t where tenant_id = '$1' union all
     select 'settings', to_jsonb(t)::text from shared.tenant_settings t where tenant_id = '$1' union all
     select 'outbox', to_jsonb(t)::text from shared.outbox t where tenant_id = '$1' union all
+    select 'subscription', to_jsonb(t)::text from shared.subscriptions t where tenant_id = '$1' union all
+    select 'period', to_jsonb(t)::text from shared.subscription_periods t where tenant_id = '$1' union all
+    select 'invoice', to_jsonb(t)::text from shared.invoices t where tenant_id = '$1' union all
+    select 'line', to_jsonb(t)::text from shared.invoice_lines t where tenant_id = '$1' union all
+    select 'account', to_jsonb(t)::text from shared.billing_accounts t where tenant_id = '$1' union all
+    select 'profile', to_jsonb(t)::text from shared.billing_profiles t where tenant_id = '$1' union all
+    select 'event', to_jsonb(t)::text from shared.usage_events t where tenant_id = '$1' union all
+    select 'day', to_jsonb(t)::text from shared.usage_days t where tenant_id = '$1' union all
+    select 'payment', to_jsonb(t)::text from shared.payments t where tenant_id = '$1' union all
+    select 'checkout', to_jsonb(t)::text from shared.checkout_sessions t where tenant_id = '$1' union all
     select 'usage', to_jsonb(t)::text from shared.usage_counters t where tenant_id = '$1' union all
     select 'audit', to_jsonb(t)::text from shared.audit_events t where tenant_id = '$1') everything order by 1, 2";
 
@@ -244,7 +254,12 @@ async fn ids(tenant: &TestTenant) -> Ids {
             tenant.id.0, delivery.0, of_endpoint.0
         ))
         .await;
+    tenant.app.billing.run(tenant.id, tenant.app.clock.now()).await.unwrap();
+    let invoice = tenant.admin.run("{ billing { invoices { nodes { id } } } }").await;
+    let invoice =
+        invoice["data"]["billing"]["invoices"]["nodes"][0]["id"].as_str().unwrap_or_else(|| panic!("{invoice}"));
     BTreeMap::from([
+        ("ivc", invoice.to_owned()),
         ("whe", endpoint),
         ("whd", delivery.to_string()),
         ("wle", waits),
@@ -278,6 +293,7 @@ fn random(prefix: &str) -> String {
         "wle" => tenantry::ids::WaitlistEntryId(uuid).to_string(),
         "ser" => tenantry::ids::SeriesId(uuid).to_string(),
         "inv" => tenantry::ids::InvitationId(uuid).to_string(),
+        "ivc" => tenantry::ids::InvoiceId(uuid).to_string(),
         _ => tenantry::ids::BookingId(uuid).to_string(),
     }
 }
@@ -304,6 +320,8 @@ impl Argument {
             || ["updateTenantAsPlatform", "suspendTenant", "activateTenant", "deleteTenant", "restoreTenant"]
                 .contains(&field)
             || ["changeTenantPlan", "setFeature", "impersonate", "inviteAdministrator"].contains(&field)
+            || ["pauseSubscription", "setTaxRate", "voidInvoice", "recordInvoicePayment", "creditInvoice"]
+                .contains(&field)
     }
 
     /// Runs the field with this id in the place, and something sensible wherever else something is required.
@@ -330,6 +348,7 @@ impl Argument {
             "Query" => format!("query({}) {{ {field} }}", definitions.join(", ")),
             "Mutation" => format!("mutation({}) {{ {field} }}", definitions.join(", ")),
             "User" => format!("query({}) {{ viewer {{ {field} }} }}", definitions.join(", ")),
+            "Billing" => format!("query({}) {{ billing {{ {field} }} }}", definitions.join(", ")),
             "Platform" => format!("query({}) {{ platform {{ {field} }} }}", definitions.join(", ")),
             other => panic!("say here how to reach {other}, so that its id arguments are tested"),
         };
@@ -499,7 +518,7 @@ async fn keys_cannot_cross_tenants() {
     let error = client
         .execute(
             "insert into bookings (tenant_id, id, service_id, customer_id, starts_at, ends_at, time_zone, status, price_minor, currency, created_at, updated_at)
-             values ($1, gen_random_uuid(), $2, $3, now(), now() + interval '1 hour', 'UTC', 'CONFIRMED', 0, 'EUR', now(), now())",
+             values ($1, gen_random_uuid(), $2, $3, now(), now() + interval '1 hour', 'UTC', 'CANCELLED', 0, 'EUR', now(), now())",
             &[&acme.id, &service, &acme.user.id],
         )
         .await

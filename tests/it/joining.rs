@@ -151,8 +151,8 @@ async fn what_was_begun_is_finished_or_abandoned() {
          values ('01900000-0000-7000-8000-00000000000a', 'alone', 'Alone', 'CREATING', now() - interval '2 minutes'),
                 ('01900000-0000-7000-8000-00000000000b', 'begun', 'Begun', 'CREATING', now() - interval '2 minutes');
          insert into directory.logins values ('a@b.c', '01900000-0000-7000-8000-00000000000a', gen_random_uuid());
-         insert into shared.tenant_state (tenant_id, slug, name, state, time_zone, currency, plan_id, created_at, updated_at)
-         values ('01900000-0000-7000-8000-00000000000b', 'begun', 'Begun', 'CREATING', 'UTC', 'EUR', gen_random_uuid(), now(), now())",
+         insert into shared.tenant_state (tenant_id, slug, name, state, time_zone, currency, plan_id, plan_version_id, created_at, updated_at)
+         values ('01900000-0000-7000-8000-00000000000b', 'begun', 'Begun', 'CREATING', 'UTC', 'EUR', gen_random_uuid(), gen_random_uuid(), now(), now())",
     )
     .await;
     assert_eq!(app.sign_in.finish_or_abandon().await.unwrap(), 2);

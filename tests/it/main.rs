@@ -5,6 +5,7 @@
 mod architecture;
 mod audit;
 mod bad_input;
+mod billing;
 mod bookings;
 mod catalogue;
 mod classes;
@@ -23,6 +24,7 @@ mod migrations;
 mod model;
 mod notices;
 mod outages;
+mod payments;
 mod people;
 mod plans;
 mod platform;

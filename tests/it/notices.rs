@@ -312,7 +312,7 @@ async fn a_feed_shows_what_comes_first() {
     let coming = acme.booking(3).await;
     let raw = coming.parse::<tenantry::ids::BookingId>().unwrap().0;
     app.by_hand(&format!(
-        "insert into shared.bookings (tenant_id, id, service_id, customer_id, starts_at, ends_at, time_zone, status, price_minor, currency, created_at, updated_at)
+        "alter table shared.bookings drop constraint bookings_metered; insert into shared.bookings (tenant_id, id, service_id, customer_id, starts_at, ends_at, time_zone, status, price_minor, currency, created_at, updated_at)
          select tenant_id, gen_random_uuid(), service_id, customer_id, at, at + interval '30 minutes', time_zone, 'CONFIRMED', price_minor, currency, created_at, updated_at
            from shared.bookings, lateral (select '{}'::timestamptz - n * interval '40 minutes' as at from generate_series(1, 1000) n) past
           where id = '{raw}'",

@@ -158,7 +158,10 @@ async fn any_is_the_highest_priority_then_the_least_loaded() {
     let linked = acme.admin.link(&acme.service, &[(&anna, 0), (&ben, 5), (&cleo, 5), (&chair, 1), (&stool, 0)]).await;
     assert_eq!(linked["data"]["setServiceResources"]["service"]["resources"][0]["name"], "Ben", "{linked}");
     // Priority first: of Ben and Cleo the lower id, then whoever has less that day.
-    let at = |hours: i64| acme.in_days(3) + SignedDuration::from_hours(hours);
+    // From eight in the morning there, so that all of it is on one day.
+    let zone = jiff::tz::TimeZone::get("Europe/Amsterdam").unwrap();
+    let morning = acme.in_days(3).to_zoned(zone).with().hour(8).minute(0).second(0).build().unwrap().timestamp();
+    let at = |hours: i64| morning + SignedDuration::from_hours(hours);
     assert_eq!(held(&acme.user.book(&acme.service, at(0)).await), ["Chair", "Ben"]);
     assert_eq!(held(&acme.user.book(&acme.service, at(1)).await), ["Chair", "Cleo"]);
     // At the same time: the other of high priority, then the one of low priority, and then nobody.

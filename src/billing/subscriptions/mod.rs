@@ -291,7 +291,9 @@ pub async fn begin(
     let subscription = new(tx, tenant, version, interval, at, now).await?;
     queries::insert(tx, &subscription, now).await?;
     queries::insert_period(tx, &subscription.period_from(at), None).await?;
-    apply(tx, version, now).await?;
+    if tenant.plan_version != version.version_id {
+        apply(tx, version, now).await?;
+    }
     if tenant.restriction == Some(Restriction::Paused) {
         tenants::restrict(tx, None).await?;
     }
@@ -451,7 +453,8 @@ async fn cut(tx: &ScopedTx, subscription: &Subscription, at: Timestamp) -> Resul
     Ok(at)
 }
 
-/// What a subscription would be after a change at this instant. A trial goes on, whatever the plan; a pause ends.
+/// What a subscription would be after a change at this instant. A trial goes on, whatever the plan; a pause ends. Another
+/// interval begins a cycle of its own, and so does whoever pays for the first time: a whole one.
 ///
 /// # Errors
 /// When a statement fails.
@@ -466,9 +469,10 @@ pub async fn changed(
         subscription.status = if subscription.past_due_since.is_some() { Status::PastDue } else { Status::Active };
     }
     let trial = if subscription.status == Status::Active { trial_of(tx, version, at).await? } else { None };
+    let begins_to_pay = version.terms.costs() && !agreed(tx, subscription.version).await?.terms.costs();
     if let Some(end) = trial {
         (subscription.trial_ends_at, subscription.status, subscription.anchor) = (Some(end), Status::Trialing, end);
-    } else if interval != subscription.interval {
+    } else if interval != subscription.interval || begins_to_pay {
         subscription.anchor = subscription.trial_ends_at.filter(|it| *it > at).unwrap_or(at);
     }
     (subscription.version, subscription.interval) = (version.version_id, interval);

@@ -17,9 +17,9 @@ impl TestTenant {
                  alter table shared.booking_claims drop constraint booking_claims_no_overlap;
                  set session_replication_role = 'replica';
                  insert into shared.bookings (tenant_id, id, service_id, customer_id, starts_at, ends_at, time_zone, status, price_minor,
-                   currency, created_at, updated_at)
+                   currency, created_at, updated_at, metered_as)
                  select '{tenant}', gen_random_uuid(), '{service}', '{customer}', at, at + interval '30 minutes', 'UTC', 'COMPLETED', 0,
-                   'EUR', at, at
+                   'EUR', at, at, gen_random_uuid()
                    from (select n, '{now}'::timestamptz - interval '1 day' - (n / {lanes}) * interval '30 minutes' as at
                            from generate_series(0, {count} - 1) n) history;
                  insert into shared.booking_claims (tenant_id, id, booking_id, customer_id, resource_id, lane, blocked_from, blocked_to)

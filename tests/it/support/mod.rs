@@ -75,8 +75,11 @@ pub struct Options {
     /// Whether endpoints of webhooks may be on this machine.
     pub webhooks_may_be_private: bool,
     /// Who takes payments.
-    pub billing: fn(Gate) -> Engine,
+    pub billing: Billing,
 }
+
+/// Makes what bills.
+pub type Billing = Arc<dyn Fn(Gate) -> Engine + Send + Sync>;
 
 impl Default for Options {
     fn default() -> Self {
@@ -100,7 +103,7 @@ impl Default for Options {
             // What a test waits for is never time, unless it says so.
             statement: Duration::from_secs(120),
             webhooks_may_be_private: true,
-            billing: |gate| Engine::in_process(gate, "http://pay.test".into()),
+            billing: Arc::new(|gate| Engine::in_process(gate, "http://pay.test".into())),
         }
     }
 }
@@ -328,6 +331,16 @@ impl TestApp {
         let viewer = self.sign_in.trusted_session(tenant, &email).await.unwrap();
         let token = self.tokens.issue(&viewer, Timestamp::now()).unwrap().0;
         Person { app: self.clone(), id, email, viewer, token: Some(token) }
+    }
+
+    /// A platform administrator, signed in.
+    pub async fn operator(&self) -> Person {
+        let password = "an operators long secret";
+        self.sign_in.add_operator("Root@Example.test", "Robin", password.into()).await.unwrap();
+        let query = "mutation($p: String!) { platformLogin(input: { email: \"root@example.test\", password: $p }) {
+            session { accessToken } } }";
+        let answer = self.anonymous().run_with(query, json!({ "p": password })).await;
+        self.bearer(answer["data"]["platformLogin"]["session"]["accessToken"].as_str())
     }
 
     /// Somebody without a token.

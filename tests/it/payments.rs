@@ -1,0 +1,560 @@
+//! Checkout, what payment providers tell, and collecting what is owed: each thing once, whatever happens in between.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::State,
+    http::{HeaderMap, Request, Uri},
+    routing::any,
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tenantry::billing::{Engine, payments::stripe::Stripe};
+
+use crate::{
+    billing::{change, go_to, sell, terms},
+    support::{Billing, Options, Person, TestApp, TestTenant, code},
+};
+
+fn hours(count: i64) -> SignedDuration {
+    SignedDuration::from_hours(count)
+}
+
+async fn check_out(admin: &Person, plan: &str) -> Value {
+    let input = json!({ "plan": plan, "successUrl": "https://app.test/paid", "cancelUrl": "https://app.test/plans" });
+    change(admin, "createCheckoutSession", "checkoutSession { id url amount { amount } }", input).await
+}
+
+/// Path of the page, on this server.
+fn path(answer: &Value) -> String {
+    let url = answer["data"]["createCheckoutSession"]["checkoutSession"]["url"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{answer}"));
+    url.strip_prefix("http://pay.test").unwrap().to_owned()
+}
+
+async fn post(app: &TestApp, path: &str, form: &str) -> (u16, String) {
+    let request = Request::post(path).header("content-type", "application/x-www-form-urlencoded");
+    let (response, _) = app.send(request.body(Body::from(form.to_owned())).unwrap()).await;
+    let location = response.headers().get("location").map(|it| it.to_str().unwrap().to_owned());
+    (response.status().as_u16(), location.unwrap_or_default())
+}
+
+async fn plan(tenant: &TestTenant) -> (String, String) {
+    let seen = tenant.admin.run("{ billing { plan { key } subscription { status } } }").await;
+    let of = &seen["data"]["billing"];
+    (
+        of["plan"]["key"].as_str().unwrap_or_else(|| panic!("{seen}")).to_owned(),
+        of["subscription"]["status"].as_str().unwrap().to_owned(),
+    )
+}
+
+async fn latest_invoice(tenant: &TestTenant) -> Value {
+    let query = "{ billing { invoices(first: 1) { nodes { number status total { amount } owed { amount } payments { status failure } } } } }";
+    tenant.admin.run(query).await["data"]["billing"]["invoices"]["nodes"][0].clone()
+}
+
+fn fee(amount: &str) -> Value {
+    terms(json!([{ "name": "Fee", "interval": "MONTH", "model": "FLAT", "amount": amount }]))
+}
+
+/// From the page to the plan: only the provider's word grants it, and once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_is_taken_at_the_page_and_by_nothing_else() {
+    let app = TestApp::start().await;
+    let (acme, root) = (app.tenant_on_plan("acme", "free").await, app.operator().await);
+    sell(&root, "gold", fee("30.00")).await;
+    let opened = check_out(&acme.admin, "gold").await;
+    assert_eq!(code(&opened), "", "{opened}");
+    // One for each plan at a time; the one that is open is told.
+    let again = check_out(&acme.admin, "gold").await;
+    assert_eq!(code(&again), "CHECKOUT_OPEN");
+    assert_eq!(
+        again["data"]["createCheckoutSession"]["checkoutSession"],
+        opened["data"]["createCheckoutSession"]["checkoutSession"]
+    );
+    assert_eq!(code(&check_out(&acme.admin, "team").await), "");
+    // Looking at the page grants nothing, nor does coming back from it.
+    let page = path(&opened);
+    let (response, body) = app.send(Request::get(&page).body(Body::empty()).unwrap()).await;
+    let body = String::from_utf8(body).unwrap();
+    assert!(response.status() == 200 && body.contains("EUR 30.00") && body.contains("value=\"refuse\""), "{body}");
+    assert_eq!(plan(&acme).await, ("free".into(), "ACTIVE".into()));
+    assert_eq!(post(&app, &page, "action=nothing").await.0, 400);
+    assert_eq!(post(&app, &page, "action=pay&card=stolen").await.0, 400);
+    app.clock.advance(SignedDuration::from_mins(20));
+    assert_eq!(post(&app, &page, "action=pay&card=good").await, (303, "https://app.test/paid".into()));
+    assert_eq!(plan(&acme).await, ("gold".into(), "ACTIVE".into()));
+    let invoice = latest_invoice(&acme).await;
+    assert_eq!(
+        (&invoice["status"], &invoice["total"]["amount"], &invoice["owed"]["amount"]),
+        (&json!("PAID"), &json!("30.00"), &json!("0.00")),
+        "what was shown is what was charged"
+    );
+    // Again, nothing more.
+    assert_eq!(post(&app, &page, "action=pay&card=good").await, (303, "https://app.test/plans".into()));
+    app.worker().run_until_idle().await;
+    assert_eq!(app.truth("select count(*), sum(amount_minor) from shared.payments").await, ["1 | 3000"]);
+    // The card is there for the next month.
+    app.clock.advance(hours(24 * 31));
+    app.worker().run_until_idle().await;
+    let invoice = latest_invoice(&acme).await;
+    assert_eq!(
+        (&invoice["status"], &invoice["payments"]),
+        (&json!("PAID"), &json!([{ "status": "SUCCEEDED", "failure": null }])),
+        "{invoice}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_refuses_keeps_what_he_has() {
+    let app = TestApp::start().await;
+    let (acme, globex, root) =
+        (app.tenant_on_plan("acme", "free").await, app.tenant("globex").await, app.operator().await);
+    sell(&root, "gold", fee("30.00")).await;
+    let page = path(&check_out(&acme.admin, "gold").await);
+    // A page of another tenant is none, nor is one that nobody opened.
+    for bad in [
+        page.replace(&acme.id.to_string(), &globex.id.to_string()),
+        format!("/payments/{}/{}", acme.id, tenantry::ids::CheckoutId(uuid::Uuid::now_v7())),
+        "/payments/x/y".into(),
+    ] {
+        assert_eq!(post(&app, &bad, "action=pay&card=good").await.0, 404, "{bad}");
+    }
+    assert_eq!(post(&app, &page, "action=refuse").await, (303, "https://app.test/plans".into()));
+    assert_eq!(post(&app, &page, "action=pay&card=good").await, (303, "https://app.test/plans".into()));
+    assert_eq!(plan(&acme).await.0, "free");
+    assert_eq!(app.truth("select count(*) from shared.payments").await, ["0"]);
+    // Then again; and a page that was left alone is over after an hour.
+    let page = path(&check_out(&acme.admin, "gold").await);
+    app.clock.advance(hours(1));
+    assert_eq!(post(&app, &page, "action=pay&card=good").await.1, "https://app.test/plans");
+    assert_eq!(code(&check_out(&acme.admin, "gold").await), "");
+    for (field, bad) in [("successUrl", "javascript:alert(1)"), ("cancelUrl", "/relative")] {
+        let mut input = json!({ "plan": "team", "successUrl": "https://a.test", "cancelUrl": "https://a.test" });
+        input[field] = json!(bad);
+        let refused = change(&acme.admin, "createCheckoutSession", "checkoutSession { id }", input).await;
+        assert_eq!(refused["data"]["createCheckoutSession"]["userErrors"][0]["field"], json!([field]), "{refused}");
+    }
+}
+
+/// A card that is declined later: told, tried again, and after the time of grace reading goes on and writing does not, until
+/// it is paid.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_paid_is_tried_again_and_then_binds() {
+    let app = TestApp::start().await;
+    let (acme, root) = (app.tenant_on_plan("acme", "free").await, app.operator().await);
+    sell(&root, "gold", fee("30.00")).await;
+    let page = path(&check_out(&acme.admin, "gold").await);
+    post(&app, &page, "action=pay&card=declined_later").await;
+    assert_eq!(plan(&acme).await, ("gold".into(), "ACTIVE".into()));
+    app.mails().await;
+    let seen = acme.admin.run("{ billing { upcomingInvoice { fallsDueAt } } }").await;
+    go_to(&app, seen["data"]["billing"]["upcomingInvoice"]["fallsDueAt"].as_str().unwrap().parse().unwrap());
+    let due = app.clock.now();
+    let subjects = |mails: Vec<crate::support::Mail>| -> Vec<String> {
+        let about = mails.into_iter().filter(|it| !it.text.contains("booking"));
+        let mut subjects: Vec<String> =
+            about.inspect(|it| assert_eq!(it.to, acme.admin.email)).map(|it| it.subject).collect();
+        subjects.sort();
+        subjects
+    };
+    let told = subjects(app.mails().await);
+    assert_eq!(told, ["Invoice INV-000002 could not be paid", "Invoice INV-000002 for ACME"]);
+    assert_eq!(plan(&acme).await.1, "PAST_DUE");
+    // One attempt at a time, on the schedule.
+    for (day, attempts) in [(0, 1), (1, 2), (2, 2), (3, 3), (5, 4), (7, 5), (13, 5)] {
+        go_to(&app, due + hours(24 * day + 1));
+        app.worker().run_until_idle().await;
+        assert_eq!(latest_invoice(&acme).await["payments"].as_array().unwrap().len(), attempts, "on day {day}");
+    }
+    app.mails().await;
+    assert_eq!(code(&acme.user.book(&acme.service, acme.in_days(3)).await), "", "the time of grace");
+    go_to(&app, due + hours(24 * 14 + 1));
+    assert_eq!(subjects(app.mails().await), ["ACME can only be read now"]);
+    for person in [&acme.user, &acme.admin] {
+        assert_eq!(code(&person.book(&acme.service, acme.in_days(4)).await), "FORBIDDEN");
+        assert_eq!(code(&person.run("{ bookings { nodes { id } } }").await), "");
+    }
+    // The log can still be taken along, and who pays be told.
+    assert_eq!(code(&acme.admin.run("{ auditEvents { nodes { action } } billing { isRestricted } }").await), "");
+    let portal =
+        change(&acme.admin, "createBillingPortalSession", "url", json!({ "returnUrl": "https://app.test/billing" }))
+            .await;
+    let portal = portal["data"]["createBillingPortalSession"]["url"]
+        .as_str()
+        .unwrap()
+        .strip_prefix("http://pay.test")
+        .unwrap()
+        .to_owned();
+    assert_eq!(post(&app, &portal, "action=pay&card=good").await, (303, "https://app.test/billing".into()));
+    app.worker().run_until_idle().await;
+    assert_eq!(plan(&acme).await, ("gold".into(), "ACTIVE".into()));
+    assert_eq!(latest_invoice(&acme).await["status"], "PAID");
+    assert_eq!(code(&acme.user.book(&acme.service, acme.in_days(4)).await), "");
+    assert_eq!(app.truth("select count(*) from shared.payments where state = 'SUCCEEDED'").await, ["2"]);
+}
+
+/// Who has left no card gets the invoice by mail, and is overdue once its time is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_card_an_invoice_is_due_in_two_weeks() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let email = json!({ "email": "bills@acme.test" });
+    assert_eq!(code(&change(&acme.admin, "updateBillingProfile", "profile { email }", email).await), "");
+    app.billing.run(acme.id, app.clock.now()).await.unwrap();
+    let mail = app.mail_to("bills@acme.test").await;
+    assert!(mail.text.contains("EUR 99.00"), "{}", mail.text);
+    assert_eq!(plan(&acme).await.1, "ACTIVE");
+    app.clock.advance(hours(24 * 14 + 1));
+    assert_eq!(app.mail_to("bills@acme.test").await.subject, "Invoice INV-000001 could not be paid");
+    assert_eq!(plan(&acme).await.1, "PAST_DUE");
+    // Paid by transfer, it is all well again.
+    let root = app.operator().await;
+    let id = acme.admin.run("{ billing { invoices { nodes { id } } } }").await["data"]["billing"]["invoices"]["nodes"]
+        [0]["id"]
+        .clone();
+    let paid = json!({ "tenantId": acme.id.to_string(), "invoiceId": id, "amount": { "amount": "99.00", "currency": "EUR" }, "reference": "bank 1" });
+    assert_eq!(code(&change(&root, "recordInvoicePayment", "invoice { status }", paid).await), "");
+    assert_eq!(plan(&acme).await.1, "ACTIVE");
+}
+
+/// A server that answers as it is told to, and remembers what it was asked.
+#[derive(Clone, Default)]
+struct FakeStripe {
+    asked: Arc<Mutex<Vec<(String, HeaderMap, String)>>>,
+    answers: Arc<Mutex<VecDeque<(u16, Value)>>>,
+}
+
+impl FakeStripe {
+    async fn start(&self) -> String {
+        async fn answer(
+            State(fake): State<FakeStripe>,
+            uri: Uri,
+            headers: HeaderMap,
+            body: Bytes,
+        ) -> (axum::http::StatusCode, String) {
+            fake.asked.lock().unwrap().push((
+                uri.path().to_owned(),
+                headers,
+                String::from_utf8(body.to_vec()).unwrap(),
+            ));
+            let (status, body) = fake.answers.lock().unwrap().pop_front().unwrap_or((500, json!({})));
+            (axum::http::StatusCode::from_u16(status).unwrap(), body.to_string())
+        }
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().fallback(any(answer)).with_state(self.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        format!("http://{address}")
+    }
+
+    fn will_answer(&self, answers: impl IntoIterator<Item = (u16, Value)>) {
+        self.answers.lock().unwrap().extend(answers);
+    }
+
+    fn asked(&self) -> Vec<(String, String, String)> {
+        let asked = std::mem::take(&mut *self.asked.lock().unwrap());
+        let key = |headers: &HeaderMap| headers.get("idempotency-key").map_or("", |it| it.to_str().unwrap()).to_owned();
+        asked.into_iter().map(|(path, headers, body)| (path, key(&headers), body)).collect()
+    }
+}
+
+const SECRETS: [&str; 2] = ["whsec_new", "whsec_old"];
+
+fn sign(secret: &str, time: Timestamp, body: &str) -> String {
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret.as_bytes());
+    let tag = aws_lc_rs::hmac::sign(&key, format!("{}.{body}", time.as_second()).as_bytes());
+    let hex: String = tag.as_ref().iter().map(|it| format!("{it:02x}")).collect();
+    format!("t={},v1={hex}", time.as_second())
+}
+
+async fn deliver(app: &TestApp, body: &str, signature: &str) -> u16 {
+    let request =
+        Request::post("/webhooks/stripe").header("stripe-signature", signature).body(Body::from(body.to_owned()));
+    app.send(request.unwrap()).await.0.status().as_u16()
+}
+
+async fn tell(app: &TestApp, body: &str) -> u16 {
+    deliver(app, body, &sign("whsec_new", Timestamp::now(), body)).await
+}
+
+fn stripe_event(id: &str, kind: &str, created: Timestamp, object: Value) -> String {
+    json!({ "id": id, "type": kind, "created": created.as_second(), "data": { "object": object } }).to_string()
+}
+
+/// An app that talks to a Stripe of the test's.
+async fn with_stripe() -> (TestApp, FakeStripe) {
+    let fake = FakeStripe::default();
+    let billing = stripe_at(fake.start().await);
+    (TestApp::start_with(Options { billing, ..Options::default() }).await, fake)
+}
+
+fn stripe_at(base: String) -> Billing {
+    Arc::new(move |gate| {
+        let secrets = SECRETS.map(str::to_owned).to_vec();
+        Engine::with_stripe(gate, Stripe::try_new("sk_test_x".into(), secrets, base.clone()).unwrap())
+    })
+}
+
+/// A tenant whose checkout at Stripe is open.
+async fn at_the_page(app: &TestApp, fake: &FakeStripe, slug: &str) -> TestTenant {
+    let tenant = app.tenant_on_plan(slug, "free").await;
+    fake.will_answer([
+        (200, json!({ "id": format!("cus_{slug}") })),
+        (200, json!({ "id": format!("cs_{slug}"), "url": "https://checkout.stripe.com/c/pay/x" })),
+    ]);
+    let opened = check_out(&tenant.admin, "team").await;
+    assert_eq!(code(&opened), "", "{opened}");
+    tenant
+}
+
+fn completed(slug: &str, event: &str, at: Timestamp, metadata: &str) -> String {
+    let object = json!({
+        "id": format!("cs_{slug}"), "customer": format!("cus_{slug}"), "payment_status": "paid",
+        "payment_intent": format!("pi_{slug}"), "amount_total": 2900, "metadata": { "tenant": metadata }
+    });
+    stripe_event(event, "checkout.session.completed", at, object)
+}
+
+/// The row is there first and its id is Stripe's key: whatever fails in between, it is the same customer and the same page.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkout_that_failed_half_way_goes_on_as_the_same() {
+    let (app, fake) = with_stripe().await;
+    let acme = app.tenant_on_plan("acme", "free").await;
+    fake.will_answer([(500, json!({}))]);
+    assert_eq!(code(&check_out(&acme.admin, "team").await), "UNAVAILABLE");
+    fake.will_answer([(200, json!({ "id": "cus_acme" })), (429, json!({}))]);
+    assert_eq!(code(&check_out(&acme.admin, "team").await), "UNAVAILABLE");
+    fake.will_answer([(200, json!({ "id": "cs_acme", "url": "https://checkout.stripe.com/c/pay/x" }))]);
+    let opened = check_out(&acme.admin, "team").await;
+    assert_eq!(code(&opened), "", "{opened}");
+    let asked = fake.asked();
+    let paths: Vec<&str> = asked.iter().map(|it| it.0.as_str()).collect();
+    assert_eq!(paths, ["/v1/customers", "/v1/customers", "/v1/checkout/sessions", "/v1/checkout/sessions"]);
+    assert_eq!((&asked[0].1, &asked[2].1, &asked[2].2), (&asked[1].1, &asked[3].1, &asked[3].2));
+    let id = opened["data"]["createCheckoutSession"]["checkoutSession"]["id"].as_str().unwrap();
+    assert_eq!(asked[3].1, id);
+    assert!(
+        asked[3].2.contains(&format!("client_reference_id={id}")) && asked[3].2.contains("unit_amount%5D=2900"),
+        "{}",
+        asked[3].2
+    );
+    assert_eq!(app.truth("select count(*), min(state) from shared.checkout_sessions").await, ["1 | OPEN"]);
+    // What Stripe refuses for good is not asked again the same way.
+    fake.will_answer([
+        (400, json!({ "error": { "message": "no" } })),
+        (200, json!({ "id": "cs_2", "url": "https://x" })),
+    ]);
+    assert_eq!(code(&check_out(&acme.admin, "business").await), "UNAVAILABLE");
+    assert_eq!(code(&check_out(&acme.admin, "business").await), "");
+    let asked = fake.asked();
+    assert_ne!(asked[0].1, asked[1].1);
+    // Nothing secret is in a log or an answer; the key goes in its header.
+    let headers = fake.asked.lock().unwrap().len();
+    assert_eq!(headers, 0);
+}
+
+/// One event, ten times at once through two processes, and then again: one effect.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_has_its_effect_once() {
+    let (app, fake) = with_stripe().await;
+    let billing = stripe_at(fake.start().await);
+    let second = TestApp::on(app.database.clone(), Options { billing, ..Options::default() }).await;
+    let acme = at_the_page(&app, &fake, "acme").await;
+    let body = completed("acme", "evt_1", app.clock.now(), "");
+    let mut tasks = tokio::task::JoinSet::new();
+    for at in 0..10 {
+        let (app, body) = (if at % 2 == 0 { app.clone() } else { second.clone() }, body.clone());
+        tasks.spawn(async move { tell(&app, &body).await });
+    }
+    assert_eq!(tasks.join_all().await, [200; 10]);
+    assert_eq!(tell(&app, &body).await, 200);
+    assert_eq!(plan(&acme).await, ("team".into(), "ACTIVE".into()));
+    // The same fact by another event, too.
+    assert_eq!(tell(&app, &completed("acme", "evt_2", app.clock.now(), "")).await, 200);
+    assert_eq!(app.truth("select count(*), sum(amount_minor) from shared.payments").await, ["1 | 2900"]);
+    assert_eq!(app.truth("select count(*), min(state) from shared.invoices").await, ["1 | PAID"]);
+    assert_eq!(app.truth("select count(*) from shared.subscription_periods").await, ["2"]);
+    assert_eq!(
+        app.truth("select event_id, state, body is null from directory.payment_events order by 1").await,
+        ["evt_1 | DONE | t", "evt_2 | DONE | t"]
+    );
+}
+
+/// Forged, old, in other bytes, of nobody, or naming another tenant: one correct effect, or none.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_believed_only_as_it_was_signed() {
+    let (app, fake) = with_stripe().await;
+    let (acme, globex) = (at_the_page(&app, &fake, "acme").await, at_the_page(&app, &fake, "globex").await);
+    let now = Timestamp::now();
+    let body = completed("acme", "evt_1", now, "");
+    let pretty = serde_json::to_string_pretty(&serde_json::from_str::<Value>(&body).unwrap()).unwrap();
+    for (what, sent, signature) in [
+        ("forged", &body, sign("whsec_wrong", now, &body)),
+        ("unsigned", &body, String::new()),
+        ("old", &body, sign("whsec_new", now - SignedDuration::from_secs(302), &body)),
+        ("of the future", &body, sign("whsec_new", now + SignedDuration::from_secs(310), &body)),
+        ("in other bytes", &pretty, sign("whsec_new", now, &body)),
+        ("of another body", &completed("globex", "evt_1", now, ""), sign("whsec_new", now, &body)),
+    ] {
+        assert_eq!(deliver(&app, sent, &signature).await, 400, "{what}");
+    }
+    assert_eq!(deliver(&app, "no json", &sign("whsec_new", now, "no json")).await, 400);
+    assert_eq!(app.truth("select count(*) from directory.payment_events").await, ["0"]);
+    assert_eq!((plan(&acme).await.0, plan(&globex).await.0), ("free".into(), "free".into()));
+    // What it says of tenants counts for nothing: it is the customer's, by our own record.
+    let named = completed("acme", "evt_2", now, &globex.id.to_string());
+    assert_eq!(deliver(&app, &named, &sign("whsec_old", now, &named)).await, 200, "the older secret is still good");
+    assert_eq!((plan(&acme).await.0, plan(&globex).await.0), ("team".into(), "free".into()));
+    // A customer of one with the page of the other: nothing for either.
+    let mixed = named.replace("cus_acme", "cus_globex").replace("evt_2", "evt_3");
+    assert_eq!(tell(&app, &mixed).await, 200);
+    assert_eq!(plan(&globex).await.0, "free");
+    assert_eq!(
+        app.truth("select state, last_error from directory.payment_events where event_id = 'evt_3'").await,
+        ["WAITING | the checkout session is not known here yet"]
+    );
+    // Of a customer that is nobody's, and of what nobody here cares for.
+    for (id, kind, customer) in
+        [("evt_4", "checkout.session.completed", "cus_unknown"), ("evt_5", "charge.refunded", "cus_acme")]
+    {
+        let object = json!({ "id": "cs_x", "customer": customer, "payment_status": "paid" });
+        assert_eq!(tell(&app, &stripe_event(id, kind, now, object)).await, 200);
+    }
+    assert_eq!(
+        app.truth("select distinct state from directory.payment_events where event_id in ('evt_4', 'evt_5')").await,
+        ["IGNORED"]
+    );
+    // Without Stripe there is no such address.
+    let plain = TestApp::on(app.database.clone(), Options::default()).await;
+    assert_eq!(deliver(&plain, &body, &sign("whsec_new", now, &body)).await, 404);
+}
+
+/// Whatever the order in which they come: what is older than what is known changes nothing, and what came too early waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_may_come_in_any_order() {
+    let (app, fake) = with_stripe().await;
+    let acme = at_the_page(&app, &fake, "acme").await;
+    let now = app.clock.now();
+    let intent = |kind: &str, event: &str, id: &str, method: &str, at: Timestamp| {
+        let object =
+            json!({ "id": id, "customer": "cus_acme", "payment_method": method, "setup_future_usage": "off_session" });
+        stripe_event(event, kind, at, object)
+    };
+    // The payment is told of before its page.
+    assert_eq!(tell(&app, &intent("payment_intent.succeeded", "evt_1", "pi_acme", "pm_1", now)).await, 200);
+    assert_eq!(app.truth("select state, attempts from directory.payment_events").await, ["WAITING | 1"]);
+    assert_eq!(tell(&app, &completed("acme", "evt_2", now, "")).await, 200);
+    assert_eq!(plan(&acme).await.0, "team");
+    app.clock.advance(SignedDuration::from_secs(30));
+    app.worker().run_until_idle().await;
+    assert_eq!(app.truth("select distinct state from directory.payment_events").await, ["DONE"]);
+    assert_eq!(app.truth("select method_ref from shared.billing_accounts").await, ["pm_1"]);
+    // Then an older word on the card, and an end of the page that was completed.
+    let card = |event: &str, method: &str, at: Timestamp| {
+        stripe_event(
+            event,
+            "customer.updated",
+            at,
+            json!({ "id": "cus_acme", "invoice_settings": { "default_payment_method": method } }),
+        )
+    };
+    assert_eq!(tell(&app, &card("evt_3", "pm_3", now + SignedDuration::from_secs(20))).await, 200);
+    assert_eq!(tell(&app, &card("evt_4", "pm_old", now + SignedDuration::from_secs(10))).await, 200);
+    assert_eq!(app.truth("select method_ref from shared.billing_accounts").await, ["pm_3"]);
+    let expired =
+        stripe_event("evt_5", "checkout.session.expired", now, json!({ "id": "cs_acme", "customer": "cus_acme" }));
+    assert_eq!(tell(&app, &expired).await, 200);
+    assert_eq!(tell(&app, &intent("payment_intent.payment_failed", "evt_6", "pi_acme", "pm_1", now)).await, 200);
+    assert_eq!(app.truth("select state from shared.checkout_sessions").await, ["COMPLETED"]);
+    assert_eq!(
+        (plan(&acme).await, latest_invoice(&acme).await["status"].clone()),
+        (("team".into(), "ACTIVE".into()), json!("PAID"))
+    );
+    // A charge that Stripe knows nothing of yet; its failure comes after its success.
+    app.clock.advance(hours(24 * 32));
+    fake.will_answer([(200, json!({ "id": "pi_2", "status": "processing" }))]);
+    app.worker().run_until_idle().await;
+    assert_eq!(latest_invoice(&acme).await["payments"], json!([{ "status": "PENDING", "failure": null }]));
+    let later = app.clock.now() + SignedDuration::from_secs(60);
+    assert_eq!(tell(&app, &intent("payment_intent.succeeded", "evt_7", "pi_2", "pm_3", later)).await, 200);
+    assert_eq!(
+        tell(&app, &intent("payment_intent.payment_failed", "evt_8", "pi_2", "pm_3", app.clock.now())).await,
+        200
+    );
+    assert_eq!(latest_invoice(&acme).await["status"], "PAID");
+    assert_eq!(plan(&acme).await.1, "ACTIVE");
+}
+
+/// Given up after two days of attempts, listed, and tried again once somebody has looked.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_carried_out_is_listed() {
+    let (app, fake) = with_stripe().await;
+    let (acme, root) = (at_the_page(&app, &fake, "acme").await, app.operator().await);
+    app.by_hand("update shared.checkout_sessions set provider_ref = 'cs_lost'").await;
+    assert_eq!(tell(&app, &completed("acme", "evt_1", app.clock.now(), "")).await, 200);
+    for _ in 0..20 {
+        app.clock.advance(hours(9));
+        app.billing.work_off_events(app.clock.now()).await.unwrap();
+    }
+    let list = "{ platform { deadPaymentEvents { provider eventId kind attempts lastError } } }";
+    let expected = json!([{ "provider": "stripe", "eventId": "evt_1", "kind": "checkout.session.completed", "attempts": 14, "lastError": "the checkout session is not known here yet" }]);
+    assert_eq!(root.run(list).await["data"]["platform"]["deadPaymentEvents"], expected);
+    assert_eq!(code(&acme.admin.run(list).await), "FORBIDDEN");
+    let retry = async |event: &str| {
+        code(&change(&root, "retryPaymentEvent", "eventId", json!({ "provider": "stripe", "eventId": event })).await)
+            .to_owned()
+    };
+    assert_eq!(retry("evt_9").await, "NOT_FOUND");
+    app.by_hand("update shared.checkout_sessions set provider_ref = 'cs_acme'").await;
+    assert_eq!(retry("evt_1").await, "");
+    app.worker().run_until_idle().await;
+    assert_eq!(plan(&acme).await.0, "team");
+    assert_eq!(root.run(list).await["data"]["platform"]["deadPaymentEvents"], json!([]));
+}
+
+/// A charge whose answer was lost is asked for again by the same key; one that Stripe declines is told with its reason.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_charge_is_sent_again_as_the_same() {
+    let (app, fake) = with_stripe().await;
+    let acme = at_the_page(&app, &fake, "acme").await;
+    assert_eq!(tell(&app, &completed("acme", "evt_1", app.clock.now(), "")).await, 200);
+    let object = json!({ "id": "seti_1", "customer": "cus_acme", "payment_method": "pm_1" });
+    assert_eq!(tell(&app, &stripe_event("evt_2", "setup_intent.succeeded", app.clock.now(), object)).await, 200);
+    fake.asked();
+    app.clock.advance(hours(24 * 32));
+    app.billing.run(acme.id, app.clock.now()).await.unwrap();
+    fake.will_answer([
+        (503, json!({})),
+        (402, json!({ "error": { "type": "card_error", "message": "Your card was declined.", "payment_intent": { "id": "pi_2" } } })),
+    ]);
+    app.worker().run_until_idle().await;
+    app.clock.advance(SignedDuration::from_mins(1));
+    app.worker().run_until_idle().await;
+    let charges: Vec<_> = fake.asked().into_iter().filter(|it| it.0 == "/v1/payment_intents").collect();
+    assert_eq!(charges.len(), 2, "{charges:?}");
+    assert_eq!(charges[0], charges[1], "the same attempt");
+    assert!(
+        charges[0].2.starts_with(
+            "amount=2900&currency=eur&customer=cus_acme&payment_method=pm_1&confirm=true&off_session=true"
+        ),
+        "{}",
+        charges[0].2
+    );
+    let invoice = latest_invoice(&acme).await;
+    assert_eq!(invoice["payments"], json!([{ "status": "FAILED", "failure": "Your card was declined." }]));
+    assert_eq!(plan(&acme).await.1, "PAST_DUE");
+    // The next day it is another attempt.
+    app.clock.advance(hours(25));
+    fake.will_answer([(200, json!({ "id": "pi_3", "status": "succeeded" }))]);
+    app.worker().run_until_idle().await;
+    let next = fake.asked().pop().unwrap();
+    assert_ne!(next.1, charges[0].1);
+    assert_eq!((latest_invoice(&acme).await["status"].clone(), plan(&acme).await.1), (json!("PAID"), "ACTIVE".into()));
+}
