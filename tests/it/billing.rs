@@ -718,7 +718,7 @@ async fn a_change_of_plan_is_prorated_or_waits() {
 }
 
 /// Leaves a card at the provider in this process, as if somebody had been on its page.
-async fn leave_card(app: &TestApp, tenant: &TestTenant, card: &str) {
+pub async fn leave_card(app: &TestApp, tenant: &TestTenant, card: &str) {
     use tenantry::billing::payments::in_process::{Card, InProcess};
     let directory = format!(
         "insert into directory.payment_customers values ('in_process', 'inp_{0}', '{1}') on conflict do nothing",

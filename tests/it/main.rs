@@ -6,6 +6,7 @@ mod architecture;
 mod audit;
 mod bad_input;
 mod billing;
+mod billing_model;
 mod bookings;
 mod catalogue;
 mod classes;

@@ -315,7 +315,8 @@ pub fn flat_line(period: &BillingPeriod, agreed: &Agreed) -> Result<Option<Line>
 /// What was billed of the flat fee beyond the period's end, back; `None` where nothing was.
 pub fn credit_line(period: &BillingPeriod, agreed: &Agreed) -> Result<Option<Line>, DbError> {
     let currency = agreed.terms.currency()?;
-    let beyond = period.flat_billed_until.filter(|it| *it > period.ends_at);
+    // Of a trial or a pause nothing was billed, however long it was to be.
+    let beyond = period.flat_billed_until.filter(|it| *it > period.ends_at && period.mode == Mode::Billed);
     let (Some(until), Some(price)) = (beyond, agreed.terms.flat(period.interval)) else { return Ok(None) };
     let net = fee_until(period, price, period.ends_at, currency)? - fee_until(period, price, until, currency)?;
     let covers = Period { start: period.ends_at, end: until };
@@ -394,10 +395,8 @@ pub async fn draft_due(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result
             usage::close(tx, period.ends_at).await?;
             let lines = &mut due.entry((period.ends_at, period.subscription)).or_insert_with(|| (vec![], currency)).0;
             lines.extend(usage_lines(tx, &period, &agreed).await?);
-            if let Some(credit) = credit_line(&period, &agreed)? {
-                lines.push(credit);
-                flat_until = Some(period.ends_at);
-            }
+            lines.extend(credit_line(&period, &agreed)?);
+            flat_until = Some(period.ends_at);
         }
         subscriptions::note_billed(tx, &period, flat_until, is_over.then_some(now)).await?;
     }
