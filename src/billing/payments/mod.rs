@@ -341,9 +341,10 @@ impl From<DbError> for NotYet {
     }
 }
 
-/// A means of payment is known; an older word about it counts no more. What is owed is collected by it.
+/// A means of payment is known; an older word about it counts no more. What is owed is collected by another than before.
 async fn save_method(tx: &ScopedTx, reference: &str, at: Timestamp, now: Timestamp) -> Result<(), DbError> {
-    if queries::save_method(tx, reference, at, now).await? {
+    let before = queries::account(tx).await?.method;
+    if queries::save_method(tx, reference, at, now).await? && before.as_deref() != Some(reference) {
         for invoice in super::invoices::open(tx).await? {
             outbox::enqueue(tx, &Effect::CollectInvoice { invoice: invoice.id.0 }, now).await?;
         }
