@@ -1045,3 +1045,88 @@ async fn resources_have_a_limit_too() {
     assert_eq!(codes.iter().filter(|it| it.is_empty()).count(), 2, "{codes:?}");
     assert_eq!(codes.iter().filter(|it| *it == "QUOTA_EXCEEDED").count(), 4);
 }
+
+/// Whatever is done to what a tenant pays, its own log tells of it, and by whom.
+#[tokio::test(flavor = "multi_thread")]
+async fn billing_leaves_events() {
+    let app = TestApp::start().await;
+    let (acme, root) = (app.tenant_on_plan("acme", "free").await, app.operator().await);
+    let gold = json!({ "currency": "EUR", "prices": [flat("30.00")], "limits": [{ "meter": "sms", "limit": 9 }], "features": [] });
+    sell(&root, "gold", gold).await;
+    leave_card(&app, &acme, "good").await;
+    let pages = json!({ "plan": "team", "successUrl": "https://a.test", "cancelUrl": "https://a.test" });
+    let of = |more: Value| {
+        let mut input = json!({ "tenantId": acme.id.to_string() });
+        input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        input
+    };
+    let done = async |person: &Person, field: &str, selection: &str, input: Value| {
+        app.clock.advance(SignedDuration::from_secs(1));
+        let answer = change(person, field, selection, input).await;
+        assert_eq!(code(&answer), "", "{field}: {answer}");
+    };
+    done(&acme.admin, "createCheckoutSession", "checkoutSession { id }", pages).await;
+    done(&acme.admin, "createBillingPortalSession", "url", json!({ "returnUrl": "https://a.test" })).await;
+    done(&acme.admin, "changePlan", "preview { total { amount } }", json!({ "plan": "gold" })).await;
+    done(&acme.admin, "cancelSubscription", "subscription { status }", json!({})).await;
+    assert_eq!(code(&acme.admin.run("mutation { keepSubscription { userErrors { code } } }").await), "");
+    done(&acme.admin, "updateBillingProfile", "profile { email }", json!({ "email": "a@b.test" })).await;
+    done(
+        &acme.admin,
+        "recordUsage",
+        "results { status }",
+        json!({ "events": [event("a", "sms", 1, app.clock.now())] }),
+    )
+    .await;
+    let invoice = invoices(&acme.admin).await[0]["id"].clone();
+    done(&root, "setTaxRate", "tenant { slug }", of(json!({ "rate": "8.875", "name": "Sales tax" }))).await;
+    let one = json!({ "amount": "1.00", "currency": "EUR" });
+    done(
+        &root,
+        "creditInvoice",
+        "creditNote { number }",
+        of(json!({ "invoiceId": invoice, "amount": one, "reason": "sorry" })),
+    )
+    .await;
+    done(
+        &root,
+        "recordInvoicePayment",
+        "invoice { status }",
+        of(json!({ "invoiceId": invoice, "amount": one, "reference": "bank" })),
+    )
+    .await;
+    done(&root, "voidInvoice", "invoice { status }", of(json!({ "invoiceId": invoice, "asUncollectible": true })))
+        .await;
+    done(&root, "pauseSubscription", "tenant { slug }", of(json!({ "paused": true }))).await;
+    done(&root, "pauseSubscription", "tenant { slug }", of(json!({ "paused": false }))).await;
+    let told = app
+        .truth("select action, actor_id from shared.audit_events where action ~ '^(billing|usage)' order by seq")
+        .await;
+    let actions: Vec<&str> = told.iter().map(|it| it.split(" | ").next().unwrap()).collect();
+    let expected = [
+        "billing.checkout",
+        "billing.portal",
+        "billing.change_plan",
+        "billing.cancel",
+        "billing.keep_plan",
+        "billing.update_profile",
+        "usage.record",
+        "billing.set_tax",
+        "billing.credit_invoice",
+        "billing.record_payment",
+        "billing.settle_invoice",
+        "billing.pause",
+        "billing.resume",
+    ];
+    assert_eq!(actions, expected);
+    assert!(told[..7].iter().all(|it| it.ends_with(&acme.admin.id.0.to_string())), "{told:?}");
+    // And the platform's own log of what concerns no tenant.
+    done(&root, "rollOutFeature", "rollouts { key }", json!({ "key": "x", "percentage": 1 })).await;
+    done(&root, "updatePlan", "plan", json!({ "plan": "gold", "name": "Pure gold" })).await;
+    let told = app
+        .truth("select distinct action from directory.platform_events where action ~ '^(plans|features)' order by 1")
+        .await;
+    assert_eq!(told, ["features.roll_out", "plans.create", "plans.draft", "plans.publish", "plans.update"]);
+    let verified = acme.admin.run("{ verifyAuditChain { intact } }").await;
+    assert_eq!(verified["data"]["verifyAuditChain"]["intact"], true, "{verified}");
+}

@@ -517,6 +517,10 @@ async fn what_cannot_be_carried_out_is_listed() {
     assert_eq!(retry("evt_9").await, "NOT_FOUND");
     app.by_hand("update shared.checkout_sessions set provider_ref = 'cs_acme'").await;
     assert_eq!(retry("evt_1").await, "");
+    assert_eq!(
+        app.truth("select action from directory.platform_events where action = 'payments.retry'").await,
+        ["payments.retry"]
+    );
     app.worker().run_until_idle().await;
     assert_eq!(plan(&acme).await.0, "team");
     assert_eq!(root.run(list).await["data"]["platform"]["deadPaymentEvents"], json!([]));
@@ -783,6 +787,7 @@ async fn localstripe_is_understood() {
     assert_eq!(invoice["payments"][0]["status"], "FAILED", "{invoice}");
     assert!(invoice["payments"][0]["failure"].as_str().unwrap().contains("declined"), "{invoice}");
     assert_eq!(plan(&acme).await.1, "PAST_DUE");
+    app.clock.advance(hours(1));
     // And a good one: charged, and told by its own event as well.
     let good = card("4242424242424242").await;
     let later = app.clock.now() + SignedDuration::from_secs(60);

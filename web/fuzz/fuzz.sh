@@ -32,9 +32,9 @@ FUZZ_API=$(grep -oE 'http://[0-9.]+:[0-9]+' "$scratch/server.log" | head -n 1)/g
 export FUZZ_API
 # Nothing of it is to be refused for being too much: the plans say no more what a minute may cost.
 psql --quiet --no-psqlrc -v ON_ERROR_STOP=1 "$("$program" database-url --owner)" -c "
-  alter table directory.plans no force row level security;
-  update directory.plans set limits = limits - 'api_cost';
-  alter table directory.plans force row level security"
+  alter table directory.plan_versions no force row level security;
+  update directory.plan_versions set terms = terms #- '{limits,api_cost}';
+  alter table directory.plan_versions force row level security"
 failed=0
 # From here, so that no file of its own is left in the sources.
 cd "$scratch"

@@ -83,7 +83,13 @@ async fn prepare(tx: &ScopedTx, provider: Option<&str>, id: InvoiceId, now: Time
     };
     let account = queries::account(tx).await?;
     let is_ours = provider.is_some() && account.provider.as_deref() == provider;
-    let pending = queries::of_invoice(tx, id).await?.into_iter().find(|it| it.state == PaymentState::Pending);
+    let payments = queries::of_invoice(tx, id).await?;
+    // What has just been declined would be again: the schedule says when it is tried next, another card says now.
+    let just_now = |it: &Payment| it.created_at > now - ASK_AGAIN && it.method == account.method;
+    if payments.last().is_some_and(|it| it.state == PaymentState::Failed && just_now(it)) {
+        return Ok(Step::Nothing);
+    }
+    let pending = payments.into_iter().find(|it| it.state == PaymentState::Pending);
     match (pending, account.customer, account.method, provider) {
         (Some(payment), Some(customer), _, _) if is_ours => Ok(Step::Charge { payment: Box::new(payment), customer }),
         // Somebody else's, of before: that provider is to say what became of it.
