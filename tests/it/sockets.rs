@@ -139,7 +139,7 @@ const BOOKINGS: &str =
 #[tokio::test(flavor = "multi_thread")]
 async fn events_are_for_those_who_may_read_them() {
     for app in crate::isolation::with_and_without_policies().await {
-        everybody_hears_his_own(&app).await;
+        Box::pin(everybody_hears_his_own(&app)).await;
     }
 }
 

@@ -71,6 +71,11 @@ impl InProcess {
         Self { base }
     }
 
+    /// Its name for a tenant.
+    pub fn customer(tenant: TenantId) -> String {
+        format!("inp_{tenant}")
+    }
+
     /// What it tells once somebody has paid on a page.
     pub fn paid(tenant: TenantId, checkout: CheckoutId, amount_minor: i64, card: Card, now: Timestamp) -> String {
         let what = What::Paid { session: session(checkout), amount_minor, method: card.method().into() };
@@ -93,13 +98,10 @@ fn session(checkout: CheckoutId) -> String {
     format!("inp_{checkout}")
 }
 
-fn customer(tenant: TenantId) -> String {
-    format!("inp_{tenant}")
-}
-
 fn message(id: String, tenant: TenantId, what: What, at: Timestamp) -> String {
     // Unwrap safety: texts, numbers and an instant.
-    serde_json::to_string(&Message { id, customer: customer(tenant), at, what }).expect("a message can be written")
+    serde_json::to_string(&Message { id, customer: InProcess::customer(tenant), at, what })
+        .expect("a message can be written")
 }
 
 impl PaymentProvider for InProcess {
@@ -108,7 +110,7 @@ impl PaymentProvider for InProcess {
     }
 
     fn create_customer(&self, request: NewCustomer) -> BoxFuture<'_, Result<String, ProviderError>> {
-        async move { Ok(customer(request.tenant)) }.boxed()
+        async move { Ok(InProcess::customer(request.tenant)) }.boxed()
     }
 
     fn create_checkout(&self, request: CheckoutRequest) -> BoxFuture<'_, Result<HostedPage, ProviderError>> {

@@ -1,7 +1,7 @@
 //! Payments: through a provider, never inside a transaction, and each attempt under a key of its own.
 //!
 //! What is to be asked of the provider is written first; its row's id is the key by which the provider knows a repetition. What
-//! the provider tells goes one way, whether it comes as an answer or as an event: [`apply`].
+//! the provider tells goes one way, whether it comes as an answer or as an event: `apply`.
 
 pub mod checkout;
 pub mod collecting;

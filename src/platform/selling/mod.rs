@@ -150,7 +150,7 @@ impl Operator<'_> {
     }
 
     async fn first_terms(&self, id: TenantId) -> Result<Option<billing::subscriptions::Agreed>, PlatformError> {
-        match self.billing.terms_to_begin_with(id).await {
+        match self.billing.first_terms(id).await {
             Err(DbError::TenantNotHere) => Err(PlatformError::NotFound),
             other => Ok(other?),
         }
