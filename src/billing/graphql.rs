@@ -349,7 +349,7 @@ fn line_view(line: invoices::Line, invoice: Option<InvoiceId>, currency: money::
 #[ComplexObject]
 impl Invoice {
     /// Its lines, in their order.
-    #[graphql(complexity = "STATEMENT_COST + 20 * child_complexity")]
+    #[graphql(complexity = "STATEMENT_COST + 8 * child_complexity")]
     async fn lines(&self, ctx: &Context<'_>) -> Result<Vec<InvoiceLine>, ApiError> {
         let Some(invoice) = &self.origin else { return Ok(vec![]) };
         let lines = invoices::lines(&ctx.work()?.tx, invoice.id).await?;
@@ -407,7 +407,7 @@ impl From<invoices::CreditNote> for CreditNote {
 #[ComplexObject]
 impl InvoiceLine {
     /// How it came about, rated again now. Null for what was carried, and for what is not billed yet.
-    #[graphql(complexity = "4 * STATEMENT_COST + child_complexity")]
+    #[graphql(complexity = "2 * STATEMENT_COST + child_complexity")]
     async fn explain(&self, ctx: &Context<'_>) -> Result<Option<LineExplanation>, ApiError> {
         let Some((id, line)) = &self.origin else { return Ok(None) };
         let work = ctx.work()?;

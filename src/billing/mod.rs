@@ -27,6 +27,7 @@ use crate::{
     outbox::{self, Effect},
     tenants::{self, Tenant},
     usage,
+    webhooks::WebhookClient,
 };
 use cycles::Interval;
 use invoices::Reckoning;
@@ -83,6 +84,8 @@ pub struct Engine {
     stripe: Option<Arc<Stripe>>,
     takes_play_money: bool,
     issuer: Arc<str>,
+    /// Fetches logos, from public addresses alone.
+    pictures: Option<WebhookClient>,
 }
 
 /// Who issues invoices, unless said.
@@ -91,7 +94,14 @@ pub const DEFAULT_ISSUER: &str = "Tenantry";
 impl Engine {
     /// Without a payment provider: invoices are issued, and paid outside.
     pub fn without_provider(gate: Gate) -> Self {
-        Self { gate, provider: None, stripe: None, takes_play_money: false, issuer: DEFAULT_ISSUER.into() }
+        Self {
+            gate,
+            provider: None,
+            stripe: None,
+            takes_play_money: false,
+            issuer: DEFAULT_ISSUER.into(),
+            pictures: None,
+        }
     }
 
     /// With Stripe.
@@ -111,6 +121,17 @@ impl Engine {
         Self { issuer: issuer.into(), ..self }
     }
 
+    /// With tenants' logos on their invoices, fetched by this.
+    pub fn with_pictures(self, client: WebhookClient) -> Self {
+        Self { pictures: Some(client), ..self }
+    }
+
+    /// The tenant's logo, where it can be had.
+    async fn logo(&self, tenant: &Tenant) -> Option<Vec<u8>> {
+        let (client, url) = (self.pictures.as_ref()?, tenant.branding.logo_url.as_ref()?);
+        client.fetch(url, invoices::pdf::MAX_LOGO).await
+    }
+
     /// An invoice as a file, as background work sees it; `None` where there is none.
     ///
     /// # Errors
@@ -125,17 +146,21 @@ impl Engine {
         let found = read.await;
         tx.end_read();
         let Some((invoice, lines, credit_notes, tenant)) = found? else { return Ok(None) };
-        let issuer = self.issuer.clone();
+        let (issuer, logo) = (self.issuer.clone(), self.logo(&tenant).await);
         // Writing takes some milliseconds of one core, which other requests need not wait for.
         let written = tokio::task::spawn_blocking(move || {
-            invoices::pdf::write(&invoices::pdf::Sheet {
+            let sheet = invoices::pdf::Sheet {
                 invoice: &invoice,
                 lines: &lines,
                 credit_notes: &credit_notes,
                 issuer: &issuer,
                 branding: &tenant.branding,
+                logo: logo.as_deref(),
                 zone: &tenant.time_zone,
-            })
+            };
+            // A picture that cannot be read after all keeps nobody from his invoice.
+            invoices::pdf::write(&sheet)
+                .or_else(|_| invoices::pdf::write(&invoices::pdf::Sheet { logo: None, ..sheet }))
         });
         match written.await {
             Ok(Ok(file)) => Ok(Some(file)),

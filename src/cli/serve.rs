@@ -76,7 +76,7 @@ async fn serve_on(
     let webhooks = WebhookClient::try_new(config.webhooks_may_be_private)?;
     let (stop, mut stopping) = watch::channel(None::<String>);
     let rates = Arc::new(graphql::Rates::new(config.rates, gate.clone()));
-    let billing = engine(config, &gate, address)?;
+    let billing = engine(config, &gate, address, webhooks.clone())?;
     let services = Services {
         gate: gate.clone(),
         sign_in: sign_in.clone(),
@@ -165,7 +165,7 @@ async fn serve_on(
 }
 
 /// Bills, and takes payments as configured.
-fn engine(config: &Config, gate: &Gate, address: SocketAddr) -> Result<Engine, CliError> {
+fn engine(config: &Config, gate: &Gate, address: SocketAddr, pictures: WebhookClient) -> Result<Engine, CliError> {
     let engine = match &config.payments {
         Payments::Stripe { secret_key, webhook_secrets, base } => {
             let stripe = Stripe::try_new(secret_key.clone(), webhook_secrets.clone(), base.clone())?;
@@ -174,6 +174,7 @@ fn engine(config: &Config, gate: &Gate, address: SocketAddr) -> Result<Engine, C
         Payments::InProcess => Engine::in_process(gate.clone(), format!("http://{address}")),
         Payments::None => Engine::without_provider(gate.clone()),
     };
+    let engine = engine.with_pictures(pictures);
     Ok(match &config.invoice_issuer {
         Some(issuer) => engine.issued_by(issuer),
         None => engine,

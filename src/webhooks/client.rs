@@ -108,6 +108,20 @@ impl WebhookClient {
         Ok(())
     }
 
+    /// What stands at an address, up to so many bytes; `None` where it is too large, cannot be had, or may not be asked for.
+    pub async fn fetch(&self, url: &str, most: usize) -> Option<Vec<u8>> {
+        self.check(url).ok()?;
+        let mut response = self.http.get(url).send().await.ok().filter(|it| it.status().is_success())?;
+        let mut body = Vec::new();
+        while let Some(part) = response.chunk().await.ok()? {
+            if body.len() + part.len() > most {
+                return None;
+            }
+            body.extend_from_slice(&part);
+        }
+        Some(body)
+    }
+
     /// Sends a message once. Of the answer only its status counts.
     pub async fn send(&self, message: &Message<'_>, now: Timestamp) -> Answer {
         // What was good when it was saved may not be by now, after a change of the settings.

@@ -4,7 +4,8 @@ use jiff::{Timestamp, tz::TimeZone};
 use krilla::{
     Document,
     color::rgb,
-    geom::{PathBuilder, Point, Rect},
+    geom::{PathBuilder, Point, Rect, Size, Transform},
+    image::Image,
     metadata::Metadata,
     num::NormalizedF32,
     page::PageSettings,
@@ -29,8 +30,15 @@ const NAME: usize = 48;
 /// Colour of a tenant that has chosen none.
 const DEFAULT_COLOR: &str = "#1f2937";
 
+/// Most bytes of a logo.
+pub const MAX_LOGO: usize = 512 * 1024;
+/// Most pixels of a side of a logo: what is unpacked takes memory.
+const MAX_PIXELS: u32 = 2_000;
+/// How high and how wide a logo is at most.
+const LOGO: (f32, f32) = (36.0, 220.0);
+
 /// All that stands in the file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Sheet<'a> {
     /// The invoice.
     pub invoice: &'a Invoice,
@@ -42,6 +50,8 @@ pub struct Sheet<'a> {
     pub issuer: &'a str,
     /// How the tenant looks.
     pub branding: &'a Branding,
+    /// Its logo, a PNG or JPEG picture; its name stands where there is none, or one that cannot be read.
+    pub logo: Option<&'a [u8]>,
     /// By whose calendar days are told.
     pub zone: &'a TimeZone,
 }
@@ -74,6 +84,7 @@ impl Face {
 enum Mark {
     Text { at: (f32, f32), size: f32, text: String, bold: bool, color: rgb::Color, right: bool },
     Bar { at: (f32, f32), size: (f32, f32), color: rgb::Color },
+    Picture { at: (f32, f32), size: (f32, f32), image: Image },
 }
 
 struct Sketch {
@@ -177,6 +188,13 @@ fn draw(surface: &mut Surface<'_>, mark: &Mark, regular: &Face, bold_face: &Face
             surface.set_fill(Some(fill(*color)));
             surface.draw_text(Point::from_xy(x, at.1), face.font.clone(), *size, text, false, TextDirection::Auto);
         }
+        Mark::Picture { at, size, image } => {
+            if let Some(size) = Size::from_wh(size.0, size.1) {
+                surface.push_transform(&Transform::from_translate(at.0, at.1));
+                surface.draw_image(image.clone(), size);
+                surface.pop();
+            }
+        }
         Mark::Bar { at, size, color } => {
             let mut path = PathBuilder::new();
             if let Some(rect) = Rect::from_xywh(at.0, at.1, size.0, size.1) {
@@ -191,16 +209,22 @@ fn draw(surface: &mut Surface<'_>, mark: &Mark, regular: &Face, bold_face: &Face
 }
 
 fn sketch(sheet: &Sheet<'_>) -> Sketch {
-    let Sheet { invoice, lines, credit_notes, issuer, branding, zone } = sheet;
+    let Sheet { invoice, lines, credit_notes, issuer, branding, logo, zone } = *sheet;
     let default = brand(Some(DEFAULT_COLOR), color(INK));
     let primary = brand(branding.primary_color.as_deref(), default);
     let accent = brand(branding.accent_color.as_deref(), primary);
-    let day = |at: Timestamp| at.to_zoned((*zone).clone()).date().to_string();
+    let day = |at: Timestamp| at.to_zoned(zone.clone()).date().to_string();
     let amount = |minor: i64| Money { minor, currency: invoice.currency }.amount().to_string();
     let mut to = Sketch { pages: Vec::new(), y: 0.0 };
     to.bar((PAGE.0, 10.0), 0.0, primary);
     to.y = 64.0;
-    to.put(MARGIN, 20.0, invoice.recipient.name.clone(), true, primary, false);
+    match logo.and_then(picture) {
+        Some((image, size)) => {
+            let at = (MARGIN, to.y - 24.0);
+            to.page().push(Mark::Picture { at, size, image });
+        }
+        None => to.put(MARGIN, 20.0, short(&invoice.recipient.name, 30), true, primary, false),
+    }
     to.put(PAGE.0 - MARGIN, 20.0, "Invoice", true, color(INK), true);
     to.y = 82.0;
     to.right(PAGE.0 - MARGIN, 10.0, invoice.display_number());
@@ -250,7 +274,7 @@ fn sketch(sheet: &Sheet<'_>) -> Sketch {
     to.put(COLUMNS[2], 8.0, invoice.tax.name.to_uppercase(), true, color(PALE), true);
     to.y += 6.0;
     to.bar((PAGE.0 - 2.0 * MARGIN, 0.75), MARGIN, color(PALE));
-    for line in *lines {
+    for line in lines {
         to.step(18.0);
         to.text(MARGIN, 9.5, short(&line.name, NAME));
         if let Some(quantity) = line.quantity {
@@ -288,7 +312,7 @@ fn sketch(sheet: &Sheet<'_>) -> Sketch {
     to.step(22.0);
     to.put(COLUMNS[1], 11.0, format!("Total {}", invoice.currency), true, primary, true);
     to.put(COLUMNS[2], 11.0, amount(invoice.total_minor), true, primary, true);
-    for note in *credit_notes {
+    for note in credit_notes {
         to.step(18.0);
         to.right(COLUMNS[1], 9.0, format!("Credit note CRN-{:06} of {}", note.number, day(note.issued_at)));
         to.right(COLUMNS[2], 9.0, amount(-note.amount_minor));
@@ -299,6 +323,19 @@ fn sketch(sheet: &Sheet<'_>) -> Sketch {
         to.put(COLUMNS[2], 10.0, amount(invoice.owed_minor()), true, color(INK), true);
     }
     to
+}
+
+/// A picture and its size on the page.
+fn picture(bytes: &[u8]) -> Option<(Image, (f32, f32))> {
+    let data = krilla::Data::from(bytes.to_vec());
+    let image = Image::from_png(data.clone(), true).or_else(|_| Image::from_jpeg(data, true)).ok()?;
+    let (width, height) = image.size();
+    if width == 0 || height == 0 || width > MAX_PIXELS || height > MAX_PIXELS {
+        return None;
+    }
+    let (width, height) = (width as f32, height as f32);
+    let scale = (LOGO.0 / height).min(LOGO.1 / width);
+    Some((image, (width * scale, height * scale)))
 }
 
 fn short(text: &str, most: usize) -> String {
