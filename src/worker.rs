@@ -470,8 +470,8 @@ impl Worker {
                 self.send(taken, letter).await
             }
             Effect::RunBilling => Ok(self.billing.run(tenant, now).await?),
-            Effect::CollectInvoice { invoice } => {
-                self.billing.collect(tenant, InvoiceId(*invoice), now).await.map_err(Failure::Later)
+            Effect::CollectInvoice { invoice, at_once } => {
+                self.billing.collect(tenant, InvoiceId(*invoice), *at_once, now).await.map_err(Failure::Later)
             }
             Effect::AnnounceInvoice { invoice } => self.announce(tenant, taken, *invoice, "issued", now).await,
             Effect::AnnounceOverdue { invoice, is_last } => {

@@ -21,6 +21,7 @@ create table invoices (
   due_at          timestamptz,
   settled_at      timestamptz,
   attempts        integer not null default 0 check (attempts >= 0),
+  overdue_since   timestamptz,
   primary key (tenant_id, id),
   unique (tenant_id, number),
   unique (tenant_id, subscription_id, falls_due),
@@ -38,6 +39,7 @@ comment on column invoices.credited_minor is 'What credit notes took off before 
 comment on column invoices.recipient is 'Name, address and tax id as they were.';
 comment on column invoices.due_at is 'When it is to be paid at the latest.';
 comment on column invoices.attempts is 'How often a payment of it was tried.';
+comment on column invoices.overdue_since is 'When it first could not be collected: retries and the time of grace are counted from then.';
 
 alter table invoices enable row level security;
 alter table invoices force row level security;
@@ -54,7 +56,8 @@ create policy invoices_update on invoices for update to tenantry_app
   with check (tenant_id = current_tenant_id() and current_app_role() in ('WORKER', 'PLATFORM_ADMIN') and state <> 'DRAFT');
 -- No delete is granted, and amounts cannot be updated.
 grant select (tenant_id, id, subscription_id, falls_due, state, number, currency, net_minor, tax_minor, total_minor,
-    paid_minor, credited_minor, tax_rate_ppm, tax_name, recipient, created_at, issued_at, due_at, settled_at, attempts),
+    paid_minor, credited_minor, tax_rate_ppm, tax_name, recipient, created_at, issued_at, due_at, settled_at, attempts,
+    overdue_since),
   insert (tenant_id, id, subscription_id, falls_due, currency, net_minor, tax_minor, total_minor, tax_rate_ppm, tax_name,
     recipient, created_at),
-  update (state, number, issued_at, due_at, settled_at, paid_minor, credited_minor, attempts) on invoices to tenantry_app;
+  update (state, number, issued_at, due_at, settled_at, paid_minor, credited_minor, attempts, overdue_since) on invoices to tenantry_app;

@@ -68,6 +68,7 @@ grant execute on function record_usage(uuid, jsonb, timestamptz) to tenantry_app
 alter table bookings add column metered_as uuid;
 comment on column bookings.metered_as is 'Its event of usage.';
 alter table bookings no force row level security;
+alter table users no force row level security;
 alter table usage_events no force row level security;
 alter table usage_closings no force row level security;
 alter table tenant_state no force row level security;
@@ -75,9 +76,13 @@ insert into usage_events (tenant_id, id, source, event_id, meter, quantity, occu
   select tenant_id, id, 'tenantry', 'booking:' || id, 'bookings', 1, created_at, created_at, now()
     from bookings where status not in ('HELD', 'EXPIRED', 'CANCELLED');
 update bookings set metered_as = id where status not in ('HELD', 'EXPIRED', 'CANCELLED');
+insert into usage_events (tenant_id, id, source, event_id, meter, quantity, occurred_at, counted_at, recorded_at)
+  select tenant_id, gen_random_uuid(), 'tenantry', 'users:before', 'users', count(*), now(), now(), now()
+    from users where status = 'ACTIVE' group by tenant_id;
 -- Whoever is here already is billed from now on.
 insert into usage_closings (tenant_id, closed_until) select tenant_id, now() from tenant_state where state <> 'CREATING';
 alter table bookings force row level security;
+alter table users force row level security;
 alter table usage_events force row level security;
 alter table usage_closings force row level security;
 alter table tenant_state force row level security;

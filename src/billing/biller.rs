@@ -3,12 +3,12 @@
 use super::{
     BillingError, Engine, FALLBACK_PLAN, Preview, When,
     cycles::Interval,
-    invoices,
+    invoices::{self, State},
     payments::{
         self, CheckoutRequest, NewCustomer, PaymentProvider, ProviderError,
         checkout::{self, CheckoutSession, CheckoutState},
     },
-    present, schedule,
+    present, refuse_other_currency, schedule,
     subscriptions::{self, Agreed, Status, Subscription},
 };
 use crate::{
@@ -17,8 +17,9 @@ use crate::{
     clock::Clock,
     db::{Access, Scope, ScopedTx},
     fault,
-    ids::CheckoutId,
+    ids::{CheckoutId, InvoiceId},
     money::Money,
+    outbox::{self, Effect},
     tenants::{self, Tenant},
 };
 
@@ -124,6 +125,9 @@ impl Biller<'_> {
     ) -> Result<Preview, BillingError> {
         let now = subscriptions::in_micros(self.clock.now());
         refuse_same(subscription, agreed, interval)?;
+        if subscription.is_alive() {
+            refuse_other_currency(&subscriptions::agreed(tx, subscription.version).await?, agreed)?;
+        }
         let currency = agreed.terms.currency()?;
         let (at, reckoning) = match when {
             When::Now => {
@@ -272,7 +276,11 @@ impl Biller<'_> {
         let (tx, tenant, subscription) = self.enter().await?;
         let found = match payments::open_checkout(&tx, agreed.plan).await? {
             // Made by somebody who did not come to ask the provider, or to hear of it: it is asked again.
-            Some(begun) if begun.state == CheckoutState::Creating && now + checkout::LEAST_LIFE < begun.expires_at => {
+            Some(begun)
+                if begun.state == CheckoutState::Creating
+                    && now + checkout::LEAST_LIFE < begun.expires_at
+                    && begun.is_for(wish, agreed) =>
+            {
                 begun
             }
             Some(open) if open.state == CheckoutState::Open && now < open.expires_at => {
@@ -336,6 +344,23 @@ impl Biller<'_> {
         })?;
         payments::note_customer(gate, id, provider.name(), &customer, now).await?;
         Ok(customer)
+    }
+
+    /// Has an invoice collected now, whatever the schedule says.
+    ///
+    /// # Errors
+    /// `InvoiceNotFound` where there is none that is open.
+    pub async fn pay(&self, id: InvoiceId) -> Result<(), BillingError> {
+        let now = self.clock.now();
+        let (tx, tenant, _) = self.enter().await?;
+        let open = invoices::by_id(&tx, id).await?.filter(|it| it.state == State::Open && it.owed_minor() > 0);
+        let invoice = open.ok_or(BillingError::InvoiceNotFound)?;
+        if payments::account(&tx).await?.method.is_none() {
+            return Err(BillingError::CheckoutRequired);
+        }
+        outbox::enqueue(&tx, &Effect::CollectInvoice { invoice: id.0, at_once: true }, now).await?;
+        let changes = Changes::default().field("invoice", serde_json::Value::Null, invoice.display_number());
+        self.finish(tx, &tenant, "billing.pay", changes).await
     }
 
     /// Where the tenant's means of payment are seen and changed.

@@ -600,7 +600,7 @@ impl Billing {
         Ok(payments::account(&ctx.work()?.tx).await?.method.is_some())
     }
 
-    /// What comes off the next invoice.
+    /// What comes off the next invoice; below 0 it comes on top, as what was too little to be charged.
     #[graphql(complexity = "3 * STATEMENT_COST + child_complexity")]
     async fn credit(&self, ctx: &Context<'_>) -> Result<Money, ApiError> {
         let work = ctx.work()?;
@@ -638,6 +638,12 @@ impl From<Error> for Meaning {
             Error::Forbidden => Self::Refuse(ApiError::forbidden()),
             Error::PlanNotFound => mend(UserErrorCode::NotFound, "plan", "There is no such plan."),
             Error::NotOffered => mend(UserErrorCode::Invalid, "interval", "The plan is not sold by this interval."),
+            Error::OtherCurrency => mend(
+                UserErrorCode::Invalid,
+                "plan",
+                "The plan is of another currency than the present one: end that first.",
+            ),
+            Error::InvoiceNotFound => mend(UserErrorCode::NotFound, "id", "There is no such invoice that is open."),
             Error::SamePlan => mend(UserErrorCode::InUse, "plan", "The tenant has this plan already."),
             Error::CheckoutRequired => mend(
                 UserErrorCode::CheckoutRequired,
@@ -679,8 +685,21 @@ impl RequestContext {
     /// The caller, at work on his tenant's billing. The rules look whether he may.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED` when nobody is signed in.
+    /// `UNAUTHENTICATED` when nobody is signed in, `BAD_USER_INPUT` in a mutation that holds a transaction already: what is
+    /// done here has its own, which would wait for that one, and a payment provider is not asked inside of one.
     pub fn biller(&self) -> Result<Biller<'_>, ApiError> {
+        if self.may_write() && self.has_begun() {
+            let message = "Put what concerns billing first: not after another change in the same document.";
+            return Err(ApiError::refused(Code::BadUserInput, message));
+        }
+        self.looking_biller()
+    }
+
+    /// The same, to look.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` when nobody is signed in.
+    pub fn looking_biller(&self) -> Result<Biller<'_>, ApiError> {
         let viewer = self.viewer().ok_or_else(ApiError::unauthenticated)?;
         Ok(Biller { engine: &self.services().billing, viewer, clock: self.clock(), origin: self.origin() })
     }
@@ -695,7 +714,7 @@ impl BillingQuery {
     /// What the tenant has subscribed to, what it uses, and what it pays. Administrators only.
     #[graphql(complexity = "3 * STATEMENT_COST + child_complexity")]
     async fn billing(&self, ctx: &Context<'_>) -> Result<Billing, ApiError> {
-        ctx.request().biller()?.ensure().await.map_err(refused)?;
+        ctx.request().looking_biller()?.ensure().await.map_err(refused)?;
         Ok(Billing)
     }
 
@@ -759,6 +778,13 @@ pub struct CreateBillingPortalSessionInput {
 pub struct CancelSubscriptionInput {
     /// PERIOD_END unless said. With NOW what is left of the period is credited.
     when: Option<ChangeTiming>,
+}
+
+/// An invoice that is to be charged.
+#[derive(InputObject)]
+pub struct PayInvoiceInput {
+    /// TypeID with the prefix `ivc`.
+    id: ID,
 }
 
 /// Another plan, another interval, or both.
@@ -867,6 +893,13 @@ payload!(
     CancelSubscriptionPayload {
         /// The subscription, as it is now.
         subscription: PlanSubscription
+    }
+);
+payload!(
+    /// The outcome of `payInvoice`.
+    PayInvoicePayload {
+        /// The invoice, as it is now.
+        invoice: Invoice
     }
 );
 payload!(
@@ -988,6 +1021,24 @@ impl BillingMutation {
         })
     }
 
+    /// Charges an open invoice now, whatever the schedule of retries says. What became of it is told by `payments`.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    async fn pay_invoice(&self, ctx: &Context<'_>, input: PayInvoiceInput) -> Result<PayInvoicePayload, ApiError> {
+        let biller = ctx.request().biller()?;
+        let id: InvoiceId = parse_id(&input.id, "input.id")?;
+        let paid = match settled(biller.pay(id).await)? {
+            Ok(()) => {
+                let request = ctx.request();
+                request.adopt(request.viewer().ok_or_else(ApiError::unauthenticated)?);
+                let invoice = invoices::by_id(&ctx.work()?.tx, id).await?;
+                let gone = || ApiError::Internal("an invoice has disappeared".into());
+                Ok(Invoice::from(invoice.ok_or_else(gone)?))
+            }
+            Err(error) => Err(error),
+        };
+        Ok(paid.into())
+    }
+
     /// Takes back what was to happen when the period ends: a change of plan, or the end.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn keep_subscription(&self, ctx: &Context<'_>) -> Result<KeepSubscriptionPayload, ApiError> {
@@ -1021,7 +1072,7 @@ impl BillingMutation {
     #[graphql(complexity = "MUTATION_COST + 20 * child_complexity")]
     async fn record_usage(&self, ctx: &Context<'_>, input: RecordUsageInput) -> Result<RecordUsagePayload, ApiError> {
         // The plan says which meters there are.
-        ctx.request().biller()?.ensure().await.map_err(refused)?;
+        ctx.request().looking_biller()?.ensure().await.map_err(refused)?;
         let work = ctx.work()?;
         let event = |it: UsageEventInput| usage::Event {
             source: it.source,

@@ -52,6 +52,10 @@ pub enum BillingError {
     NotOffered,
     /// It has it already.
     SamePlan,
+    /// It is of another currency than what is paid now.
+    OtherCurrency,
+    /// There is no such invoice.
+    InvoiceNotFound,
     /// Something is to be paid, and nothing can be charged: there has to be a checkout.
     CheckoutRequired,
     /// The page for this plan is open: there it is.
@@ -205,8 +209,14 @@ impl Engine {
     ///
     /// # Errors
     /// When it is to be tried again.
-    pub async fn collect(&self, tenant: TenantId, invoice: InvoiceId, now: Timestamp) -> Result<(), String> {
-        payments::collecting::collect(&self.gate, self.provider.as_deref(), tenant, invoice, now).await
+    pub async fn collect(
+        &self,
+        tenant: TenantId,
+        invoice: InvoiceId,
+        at_once: bool,
+        now: Timestamp,
+    ) -> Result<(), String> {
+        payments::collecting::collect(&self.gate, self.provider.as_deref(), tenant, invoice, at_once, now).await
     }
 
     /// Brings a tenant's billing to the present: periods, drafts, and invoices with their numbers. Safe to run twice, by
@@ -231,9 +241,13 @@ impl Engine {
             tx.commit().await?;
             fault::point("billing.issued");
             if issued.is_none() {
-                return Ok(());
+                break;
             }
         }
+        let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
+        subscriptions::lock(&tx).await?;
+        payments::collecting::resume(&tx, now).await?;
+        tx.commit().await
     }
 
     /// What a tenant that was never billed has taken; `None` where it was billed.
@@ -253,7 +267,8 @@ impl Engine {
     }
 
     async fn version(&self, id: PlanVersionId) -> Result<PlanVersion, DbError> {
-        let directory = self.gate.directory(Scope::directory_public(), Access::Read);
+        // As the platform: a plan that is off the list is still whose that have it.
+        let directory = self.gate.directory(Scope::platform(None), Access::Read);
         let found = plans::version(&directory, id).await?;
         directory.end_read();
         found.ok_or_else(|| DbError::Corrupt(format!("there is no {id}")))
@@ -359,6 +374,15 @@ pub async fn standing(tx: &ScopedTx) -> Result<Standing, DbError> {
     Ok(Standing { subscription, agreed, next, period })
 }
 
+/// One cannot be changed into the other at one instant where both cost something: no invoice has two currencies.
+fn refuse_other_currency(present: &Agreed, wanted: &Agreed) -> Result<(), BillingError> {
+    let both_cost = present.terms.costs() && wanted.terms.costs();
+    if both_cost && present.terms.currency != wanted.terms.currency {
+        return Err(BillingError::OtherCurrency);
+    }
+    Ok(())
+}
+
 /// The platform puts a tenant on another plan, from now on; in a scope of the platform. Returns the plan before.
 ///
 /// # Errors
@@ -368,10 +392,11 @@ pub async fn put_on_plan(
     first: Option<&Agreed>,
     version: &PlanVersion,
     now: Timestamp,
-) -> Result<String, DbError> {
+) -> Result<String, BillingError> {
     let (tenant, subscription) = present(tx, first, now).await?;
     let before = subscriptions::agreed(tx, subscription.version).await?;
     let agreed = Agreed::of(version);
+    refuse_other_currency(&before, &agreed)?;
     let interval = if agreed.terms.is_offered(subscription.interval) { subscription.interval } else { Interval::Month };
     let interval = if agreed.terms.is_offered(interval) { interval } else { Interval::Year };
     if subscription.is_alive() {

@@ -211,12 +211,16 @@ impl RequestContext {
     /// `BAD_USER_INPUT` when this request holds a connection already: waiting for a second one, or hashing, would keep the
     /// first from everybody else.
     pub fn sign_in(&self) -> Result<&SignIn, ApiError> {
-        let holds_connection = lock(&self.own).as_ref().is_some_and(|work| work.tx.has_begun());
-        if holds_connection {
+        if self.has_begun() {
             let message = "Sign in first: not after another change in the same document.";
             return Err(ApiError::refused(Code::BadUserInput, message));
         }
         Ok(&self.services.sign_in)
+    }
+
+    /// Whether the caller's own transaction holds a connection.
+    pub fn has_begun(&self) -> bool {
+        lock(&self.own).as_ref().is_some_and(|work| work.tx.has_begun())
     }
 
     /// The caller's transaction and loaders.

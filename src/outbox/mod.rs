@@ -143,6 +143,9 @@ pub enum Effect {
     CollectInvoice {
         /// Which.
         invoice: Uuid,
+        /// Whether somebody asks for it, whatever the schedule says.
+        #[serde(default)]
+        at_once: bool,
     },
     /// Whoever is to hear of it hears that an invoice was issued.
     #[serde(rename = "billing.announce")]

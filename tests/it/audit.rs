@@ -272,6 +272,7 @@ async fn no_mutation_is_without_an_event() {
         "createBillingPortalSession" => "billing.portal",
         "changePlan" => "billing.change_plan",
         "cancelSubscription" => "billing.cancel",
+        "payInvoice" => "billing.pay",
         "keepSubscription" => "billing.keep_plan",
         "updateBillingProfile" => "billing.update_profile",
         "recordUsage" => "usage.record",

@@ -291,6 +291,13 @@ fn stripe_event(id: &str, kind: &str, created: Timestamp, object: Value) -> Stri
     json!({ "id": id, "type": kind, "created": created.as_second(), "data": { "object": object } }).to_string()
 }
 
+/// The customer's usual card is another.
+fn customer_event(id: &str, created: Timestamp, object: Value) -> String {
+    let data =
+        json!({ "object": object, "previous_attributes": { "invoice_settings": { "default_payment_method": null } } });
+    json!({ "id": id, "type": "customer.updated", "created": created.as_second(), "data": data }).to_string()
+}
+
 /// An app that talks to a Stripe of the test's.
 async fn with_stripe() -> (TestApp, FakeStripe) {
     let fake = FakeStripe::default();
@@ -461,12 +468,7 @@ async fn events_may_come_in_any_order() {
     assert_eq!(app.truth("select method_ref from shared.billing_accounts").await, ["pm_1"]);
     // Then an older word on the card, and an end of the page that was completed.
     let card = |event: &str, method: &str, at: Timestamp| {
-        stripe_event(
-            event,
-            "customer.updated",
-            at,
-            json!({ "id": "cus_acme", "invoice_settings": { "default_payment_method": method } }),
-        )
+        customer_event(event, at, json!({ "id": "cus_acme", "invoice_settings": { "default_payment_method": method } }))
     };
     assert_eq!(tell(&app, &card("evt_3", "pm_3", now + SignedDuration::from_secs(20))).await, 200);
     assert_eq!(tell(&app, &card("evt_4", "pm_old", now + SignedDuration::from_secs(10))).await, 200);
@@ -564,6 +566,180 @@ async fn a_charge_is_sent_again_as_the_same() {
     let next = fake.asked().pop().unwrap();
     assert_ne!(next.1, charges[0].1);
     assert_eq!((latest_invoice(&acme).await["status"].clone(), plan(&acme).await.1), (json!("PAID"), "ACTIVE".into()));
+}
+
+/// A charge whose answer was lost, and whose key Stripe has forgotten: it is looked for before it is sent again; and its
+/// event finds it by the row that it was asked for under.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_charge_is_never_made_twice_however_late() {
+    let (app, fake) = with_stripe().await;
+    let acme = at_the_page(&app, &fake, "acme").await;
+    assert_eq!(tell(&app, &completed("acme", "evt_1", app.clock.now(), "")).await, 200);
+    let saved = json!({ "id": "seti_1", "customer": "cus_acme", "payment_method": "pm_1" });
+    assert_eq!(tell(&app, &stripe_event("evt_2", "setup_intent.succeeded", app.clock.now(), saved)).await, 200);
+    app.clock.advance(hours(24 * 32));
+    app.billing.run(acme.id, app.clock.now()).await.unwrap();
+    fake.asked();
+    app.worker().run_until_idle().await;
+    assert_eq!(fake.asked().len(), 1, "it answers 500, as it does when nobody has said what to answer");
+    let payment = app.truth("select id from shared.payments where state = 'PENDING'").await.remove(0);
+    app.clock.advance(hours(30));
+    let metadata = json!({ "payment": payment });
+    fake.will_answer([(
+        200,
+        json!({ "data": [
+        { "id": "pi_other", "status": "succeeded", "metadata": {} },
+        { "id": "pi_2", "status": "succeeded", "metadata": metadata },
+    ] }),
+    )]);
+    app.worker().run_until_idle().await;
+    let asked = fake.asked();
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    assert!(asked[0].0 == "/v1/payment_intents" && asked[0].2.is_empty(), "looked for, and not sent: {asked:?}");
+    assert_eq!(latest_invoice(&acme).await["status"], "PAID");
+    // The next one: the answer is lost, and the event comes. Meanwhile the invoice was paid outside: what came twice is credit.
+    app.clock.advance(hours(24 * 32));
+    app.billing.run(acme.id, app.clock.now()).await.unwrap();
+    app.worker().run_until_idle().await;
+    let payment = app.truth("select id from shared.payments where state = 'PENDING'").await.remove(0);
+    let root = app.operator().await;
+    let id = acme.admin.run("{ billing { invoices(first: 1) { nodes { id } } } }").await["data"]["billing"]["invoices"]
+        ["nodes"][0]["id"]
+        .clone();
+    let outside = json!({ "tenantId": acme.id.to_string(), "invoiceId": id, "amount": { "amount": "29.00", "currency": "EUR" }, "reference": "bank 1" });
+    assert_eq!(code(&change(&root, "recordInvoicePayment", "invoice { status }", outside).await), "");
+    let object = json!({ "id": "pi_3", "customer": "cus_acme", "metadata": { "payment": payment } });
+    assert_eq!(tell(&app, &stripe_event("evt_3", "payment_intent.succeeded", app.clock.now(), object)).await, 200);
+    assert_eq!(app.truth("select count(*) from shared.payments where state = 'PENDING'").await, ["0"]);
+    let credit = acme.admin.run("{ billing { credit { amount } } }").await;
+    assert_eq!(credit["data"]["billing"]["credit"]["amount"], "29.00");
+    // Another tenant's event that names this payment finds nothing.
+    let globex = at_the_page(&app, &fake, "globex").await;
+    let object = json!({ "id": "pi_4", "customer": "cus_globex", "metadata": { "payment": payment } });
+    assert_eq!(tell(&app, &stripe_event("evt_4", "payment_intent.succeeded", app.clock.now(), object)).await, 200);
+    assert_eq!(
+        app.truth(&format!("select count(*) from shared.payments where tenant_id = '{}'", globex.id.0)).await,
+        ["0"]
+    );
+}
+
+/// Who owes too long is bound whatever he does to his subscription, until he has paid; and he can ask to be charged at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_debt_is_not_shed_by_a_change() {
+    let app = TestApp::start().await;
+    let (acme, root) = (app.tenant_on_plan("acme", "free").await, app.operator().await);
+    sell(&root, "gold", fee("30.00")).await;
+    crate::billing::leave_card(&app, &acme, "declined_later").await;
+    assert_eq!(
+        code(&change(&acme.admin, "changePlan", "subscription { status }", json!({ "plan": "gold" })).await),
+        ""
+    );
+    // The directory knows at once which plan it is, for the budget of its API.
+    app.worker().run_until_idle().await;
+    let known =
+        "select p.key from directory.tenants t join directory.plans p on p.id = t.plan_id where t.slug = 'acme'";
+    assert_eq!(app.truth(known).await, ["gold"]);
+    for day in [1, 3, 5, 7, 14] {
+        app.clock.advance(hours(24 * 2));
+        let _ = day;
+        app.worker().run_until_idle().await;
+    }
+    app.clock.advance(hours(24 * 7));
+    app.worker().run_until_idle().await;
+    let may_write = async || code(&acme.user.book(&acme.service, acme.in_days(3)).await).is_empty();
+    assert!(!may_write().await);
+    let pause = async |paused: bool| {
+        change(
+            &root,
+            "pauseSubscription",
+            "tenant { slug }",
+            json!({ "tenantId": acme.id.to_string(), "paused": paused }),
+        )
+        .await
+    };
+    assert_eq!(code(&pause(true).await), "");
+    assert_eq!(code(&pause(false).await), "");
+    assert!(!may_write().await, "a pause sheds nothing");
+    assert_eq!(
+        code(&change(&acme.admin, "cancelSubscription", "subscription { status }", json!({ "when": "NOW" })).await),
+        ""
+    );
+    assert!(!may_write().await, "nor does an end");
+    assert_eq!(app.truth(known).await, ["gold"]);
+    app.worker().run_until_idle().await;
+    assert_eq!(app.truth(known).await, ["free"]);
+    // Asked for, it is charged, past the schedule: still declined, and then not.
+    let invoices = acme.admin.run("{ billing { invoices { nodes { id status } } } }").await;
+    let open = invoices["data"]["billing"]["invoices"]["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|it| it["status"] == "OPEN")
+        .unwrap()["id"]
+        .clone();
+    let pay = async || change(&acme.admin, "payInvoice", "invoice { status }", json!({ "id": open })).await;
+    let attempts = async || app.truth("select count(*) from shared.payments").await[0].parse::<i64>().unwrap();
+    let before = attempts().await;
+    assert_eq!(code(&pay().await), "");
+    app.worker().run_until_idle().await;
+    assert_eq!(attempts().await, before + 1);
+    assert_eq!(
+        code(&change(&acme.staff, "payInvoice", "invoice { status }", json!({ "id": open })).await),
+        "FORBIDDEN"
+    );
+    crate::billing::leave_card(&app, &acme, "good").await;
+    app.worker().run_until_idle().await;
+    assert!(may_write().await);
+    assert_eq!(code(&pay().await), "NOT_FOUND");
+    // After another change, in one document, it would wait for itself: it says so at once.
+    let both = "mutation($s: ID!, $at: DateTime!) { a: createBooking(input: { serviceId: $s, startsAt: $at }) { booking { id } }
+        changePlan(input: { plan: \"gold\" }) { userErrors { code } } }";
+    let answer = acme.admin.run_with(both, json!({ "s": acme.service, "at": acme.in_days(9).to_string() })).await;
+    assert_eq!(code(&answer), "BAD_USER_INPUT");
+}
+
+/// What was taken back is not credited when its period is cut short, and what was given up is not charged any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_owed_is_neither_credited_nor_charged() {
+    let app = TestApp::start().await;
+    let (acme, globex, root) =
+        (app.tenant_on_plan("acme", "free").await, app.tenant_on_plan("globex", "free").await, app.operator().await);
+    sell(&root, "gold", fee("30.00")).await;
+    let yen = json!({ "currency": "JPY", "prices": [{ "name": "Fee", "interval": "MONTH", "model": "FLAT", "amount": "3000" }], "limits": [], "features": [] });
+    sell(&root, "yen", yen).await;
+    for tenant in [&acme, &globex] {
+        crate::billing::leave_card(&app, tenant, "declined_later").await;
+        assert_eq!(
+            code(&change(&tenant.admin, "changePlan", "subscription { status }", json!({ "plan": "gold" })).await),
+            ""
+        );
+    }
+    // No invoice has two currencies.
+    let other = change(&acme.admin, "changePlan", "subscription { status }", json!({ "plan": "yen" })).await;
+    assert_eq!(code(&other), "INVALID", "{other}");
+    app.worker().run_until_idle().await;
+    for (tenant, given_up) in [(&acme, false), (&globex, true)] {
+        let id =
+            tenant.admin.run("{ billing { invoices { nodes { id } } } }").await["data"]["billing"]["invoices"]["nodes"]
+                [0]["id"]
+                .clone();
+        let input = json!({ "tenantId": tenant.id.to_string(), "invoiceId": id, "asUncollectible": given_up });
+        assert_eq!(code(&change(&root, "voidInvoice", "invoice { status }", input).await), "");
+        assert_eq!(plan(tenant).await.1, "ACTIVE");
+    }
+    app.clock.advance(hours(24 * 8));
+    app.worker().run_until_idle().await;
+    assert_eq!(app.truth("select count(*) from shared.payments").await, ["2"], "the first attempts alone");
+    for tenant in [&acme, &globex] {
+        assert_eq!(
+            code(
+                &change(&tenant.admin, "cancelSubscription", "subscription { status }", json!({ "when": "NOW" })).await
+            ),
+            ""
+        );
+        let credit = tenant.admin.run("{ billing { credit { amount } } }").await;
+        assert_eq!(credit["data"]["billing"]["credit"]["amount"], "0.00");
+    }
 }
 
 /// A server as a process, on a database that this process prepares and looks at.
@@ -774,9 +950,8 @@ async fn localstripe_is_understood() {
     };
     // One that is declined when it is charged: known by the event that localstripe sends.
     let declined = card("4000000000000341").await;
-    let told = stripe_event(
+    let told = customer_event(
         "evt_local_1",
-        "customer.updated",
         app.clock.now(),
         json!({ "id": customer, "invoice_settings": { "default_payment_method": declined } }),
     );
@@ -791,9 +966,8 @@ async fn localstripe_is_understood() {
     // And a good one: charged, and told by its own event as well.
     let good = card("4242424242424242").await;
     let later = app.clock.now() + SignedDuration::from_secs(60);
-    let told = stripe_event(
+    let told = customer_event(
         "evt_local_2",
-        "customer.updated",
         later,
         json!({ "id": customer, "invoice_settings": { "default_payment_method": good } }),
     );

@@ -27,6 +27,8 @@ use crate::{
     usage::{self, Period},
 };
 
+/// The least that is charged, in minor units, as providers want it (Stripe: half a euro or dollar): what is less is put off.
+const LEAST_CHARGE: i64 = 50;
 /// How long after its issue an invoice is to be paid at the latest.
 const PAYMENT_TERM: SignedDuration = SignedDuration::from_hours(14 * 24);
 
@@ -190,6 +192,8 @@ pub struct Invoice {
     pub settled_at: Option<Timestamp>,
     /// How often a payment of it was tried.
     pub attempts: i32,
+    /// When it first could not be collected.
+    pub overdue_since: Option<Timestamp>,
 }
 
 impl Invoice {
@@ -278,6 +282,16 @@ fn micros(from: Timestamp, to: Timestamp) -> i64 {
     to.as_microsecond() - from.as_microsecond()
 }
 
+/// Most of one line, in minor units: a tenant that reports more than the world can pay is still billed, and nothing that it
+/// reports keeps its invoices from being issued.
+const MAX_LINE: i64 = 100_000_000_000_000;
+
+/// What a quantity costs, rounded once.
+fn rated(price: &Price, quantity: i64, currency: Currency) -> i64 {
+    let exact = price.model.rate(quantity).and_then(|it| round(it, currency));
+    exact.unwrap_or(MAX_LINE).min(MAX_LINE)
+}
+
 fn line(kind: Kind, period: &BillingPeriod, price: &Price, covers: Period, net_minor: i64) -> Line {
     Line {
         id: uuid_v7(covers.end),
@@ -336,7 +350,7 @@ pub async fn usage_lines(tx: &ScopedTx, period: &BillingPeriod, agreed: &Agreed)
         let Some(meter) = &price.meter else { continue };
         let quantity = usage::quantity_in(tx, meter, covers).await?;
         if quantity > 0 {
-            let net = round(price.model.rate(quantity).map_err(too_large)?, currency).map_err(too_large)?;
+            let net = rated(price, quantity, currency);
             let line = line(Kind::Usage, period, price, covers, net);
             lines.push(Line { meter: Some(meter.clone()), quantity: Some(quantity), ..line });
         }
@@ -353,9 +367,17 @@ pub fn reckon(mut lines: Vec<Line>, tax: &Tax, credit_minor: i64) -> Result<Reck
         taxes = taxes.checked_add(line.tax_minor).ok_or_else(|| too_large(TooLarge))?;
     }
     let gross = net.checked_add(taxes).ok_or_else(|| too_large(TooLarge))?;
-    let carried = if gross < 0 { -gross } else { -gross.min(credit_minor.max(0)) };
+    // With what earlier invoices have left over, or have put off.
+    let owed = gross.saturating_sub(credit_minor);
+    let total = if owed < LEAST_CHARGE { 0 } else { owed };
+    let carried = total - gross;
     if carried != 0 {
-        let name = if carried > 0 { "Credit carried to the next invoice" } else { "Credit from earlier invoices" };
+        let name = match (carried > 0, total > 0, owed > 0) {
+            (true, true, _) => "Put off from earlier invoices",
+            (true, false, _) => "Credit carried to the next invoice",
+            (false, false, true) => "Too little to be charged: put off to the next invoice",
+            (false, _, _) => "Credit from earlier invoices",
+        };
         lines.push(Line {
             id: uuid_v7(Timestamp::now()),
             kind: Kind::Balance,
@@ -370,7 +392,7 @@ pub fn reckon(mut lines: Vec<Line>, tax: &Tax, credit_minor: i64) -> Result<Reck
             tax_minor: 0,
         });
     }
-    Ok(Reckoning { lines, net_minor: net, tax_minor: taxes, total_minor: gross + carried })
+    Ok(Reckoning { lines, net_minor: net, tax_minor: taxes, total_minor: total })
 }
 
 /// Drafts an invoice for each instant at which something has fallen due, and returns how many. Under [`subscriptions::lock`],
@@ -379,32 +401,33 @@ pub fn reckon(mut lines: Vec<Line>, tax: &Tax, credit_minor: i64) -> Result<Reck
 /// # Errors
 /// When a statement fails.
 pub async fn draft_due(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result<usize, DbError> {
-    let mut due: BTreeMap<(Timestamp, SubscriptionId), (Vec<Line>, Currency)> = BTreeMap::new();
+    // At one instant all lines are of one currency: it changes only from or to what costs nothing.
+    let mut due: BTreeMap<(Timestamp, SubscriptionId), Vec<(Line, Currency)>> = BTreeMap::new();
     for period in subscriptions::unbilled(tx).await? {
         let agreed = subscriptions::agreed(tx, period.version).await?;
         let currency = agreed.terms.currency()?;
         let mut flat_until = None;
         if period.flat_billed_until.is_none() && period.starts_at <= now {
-            let lines = &mut due.entry((period.starts_at, period.subscription)).or_insert_with(|| (vec![], currency)).0;
-            lines.extend(flat_line(&period, &agreed)?);
+            let lines = due.entry((period.starts_at, period.subscription)).or_default();
+            lines.extend(flat_line(&period, &agreed)?.map(|it| (it, currency)));
             flat_until = Some(period.ends_at);
         }
         let is_over = period.ends_at <= now;
         if is_over {
             // Whoever records usage waits until this is committed, and then counts it later.
             usage::close(tx, period.ends_at).await?;
-            let lines = &mut due.entry((period.ends_at, period.subscription)).or_insert_with(|| (vec![], currency)).0;
-            lines.extend(usage_lines(tx, &period, &agreed).await?);
-            lines.extend(credit_line(&period, &agreed)?);
+            let lines = due.entry((period.ends_at, period.subscription)).or_default();
+            lines.extend(usage_lines(tx, &period, &agreed).await?.into_iter().map(|it| (it, currency)));
+            lines.extend(credit_line(&period, &agreed)?.map(|it| (it, currency)));
             flat_until = Some(period.ends_at);
         }
         subscriptions::note_billed(tx, &period, flat_until, is_over.then_some(now)).await?;
     }
     let mut drafted = 0;
-    for ((falls_due, subscription), (lines, currency)) in due {
-        if lines.iter().all(|it| it.net_minor == 0) {
-            continue; // What costs nothing needs no invoice.
-        }
+    for ((falls_due, subscription), lines) in due {
+        // What costs nothing needs no invoice.
+        let Some(currency) = lines.iter().find(|(it, _)| it.net_minor != 0).map(|it| it.1) else { continue };
+        let lines = lines.into_iter().filter(|it| it.1 == currency).map(|it| it.0).collect();
         let (tax, profile) = (queries::tax(tx).await?, queries::profile(tx).await?);
         let credit = queries::balance(tx, currency).await?;
         let reckoning = reckon(lines, &tax, credit)?;
@@ -441,7 +464,7 @@ pub async fn issue_next(tx: &ScopedTx, now: Timestamp) -> Result<Option<Invoice>
     outbox::enqueue_as(tx, effect, &Effect::AnnounceInvoice { invoice: issued.id.0 }, now).await?;
     if !is_paid {
         let effect = outbox::derived_id(issued.id.0, "collect");
-        outbox::enqueue_as(tx, effect, &Effect::CollectInvoice { invoice: issued.id.0 }, now).await?;
+        outbox::enqueue_as(tx, effect, &Effect::CollectInvoice { invoice: issued.id.0, at_once: false }, now).await?;
     }
     Ok(Some(issued))
 }
@@ -545,6 +568,12 @@ pub async fn settle(tx: &ScopedTx, id: InvoiceId, state: State, now: Timestamp) 
     }
     let settled = Invoice { state, settled_at: Some(now), ..invoice };
     queries::update(tx, &settled).await?;
+    // A fee that is not owed any more, or never paid, is not credited when its period is cut short.
+    for line in queries::lines(tx, id).await?.iter().filter(|it| it.kind == Kind::Flat) {
+        if let Some(period) = line.period {
+            subscriptions::forget_fee(tx, period).await?;
+        }
+    }
     Ok(settled)
 }
 
@@ -698,15 +727,12 @@ pub async fn explain(tx: &ScopedTx, invoice: &Invoice, line: &Line) -> Result<Op
         Some(meter) => Some(usage::quantity_in(tx, meter, covers).await?),
         None => None,
     };
-    let steps = price.model.steps(quantity.unwrap_or(1)).map_err(too_large)?;
+    let steps = price.model.steps(quantity.unwrap_or(1)).unwrap_or_default();
     let fee = |until| fee_until(&period, &price, until, invoice.currency);
     let net_minor = match line.kind {
         Kind::Flat => fee(covers.end)?,
         Kind::Credit => fee(covers.start)? - fee(covers.end)?,
-        Kind::Usage | Kind::Balance => {
-            let exact = price.model.rate(quantity.unwrap_or(0)).map_err(too_large)?;
-            round(exact, invoice.currency).map_err(too_large)?
-        }
+        Kind::Usage | Kind::Balance => rated(&price, quantity.unwrap_or(0), invoice.currency),
     };
     let tax_minor = invoice.tax.on(net_minor).map_err(too_large)?;
     let share = (line.kind != Kind::Usage).then(|| (micros(covers.start, covers.end), whole));
@@ -771,6 +797,16 @@ mod tests {
             net_minor,
             tax_minor: 0,
         }
+    }
+
+    #[test]
+    fn what_is_too_little_to_be_charged_is_put_off() {
+        let tax = Tax::default();
+        let little = reckon(vec![usage_of(30)], &tax, 0).unwrap();
+        assert_eq!((little.total_minor, little.lines[1].net_minor), (0, -30));
+        // The balance is what was carried: 30 below nothing.
+        let more = reckon(vec![usage_of(25)], &tax, -30).unwrap();
+        assert_eq!((more.total_minor, more.lines[1].net_minor), (55, 30));
     }
 
     #[test]

@@ -16,7 +16,8 @@ use crate::{
 macro_rules! columns {
     () => {
         "id, subscription_id, falls_due, state, number, currency, net_minor, tax_minor, total_minor, paid_minor,
-            credited_minor, tax_rate_ppm, tax_name, recipient, issued_at, due_at, settled_at, attempts"
+            credited_minor, tax_rate_ppm, tax_name, recipient, issued_at, due_at, settled_at, attempts,
+            overdue_since"
     };
 }
 
@@ -41,6 +42,7 @@ fn read(row: &Row) -> Result<Invoice, DbError> {
         due_at: row.get(15),
         settled_at: row.get(16),
         attempts: row.get(17),
+        overdue_since: row.get(18),
     })
 }
 
@@ -171,7 +173,7 @@ pub async fn update(tx: &ScopedTx, it: &Invoice) -> Result<(), DbError> {
     tx.execute(
         "-- invoices.update
         update invoices set state = $3, number = $4, issued_at = $5, due_at = $6, settled_at = $7, paid_minor = $8,
-               credited_minor = $9, attempts = $10
+               credited_minor = $9, attempts = $10, overdue_since = $11
          where tenant_id = $1 and id = $2",
         &[
             &tx.tenant(),
@@ -184,6 +186,7 @@ pub async fn update(tx: &ScopedTx, it: &Invoice) -> Result<(), DbError> {
             &it.paid_minor,
             &it.credited_minor,
             &it.attempts,
+            &it.overdue_since,
         ],
     )
     .await

@@ -7,7 +7,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Payment, PaymentState, queries, settle};
 use crate::{
-    billing::{cycles::Interval, invoices, subscriptions},
+    billing::{
+        CheckoutWish,
+        cycles::Interval,
+        invoices,
+        subscriptions::{self, Agreed, Status},
+    },
     db::{DbError, ScopedTx},
     ids::{CheckoutId, PlanId, PlanVersionId, uuid_v7},
     money::Money,
@@ -87,6 +92,16 @@ pub struct CheckoutSession {
     pub expires_at: Timestamp,
 }
 
+impl CheckoutSession {
+    /// Whether it is just what is wished for.
+    pub fn is_for(&self, wish: &CheckoutWish, agreed: &Agreed) -> bool {
+        self.version == agreed.version_id
+            && self.interval == wish.interval
+            && self.success_url == wish.success_url
+            && self.cancel_url == wish.cancel_url
+    }
+}
+
 /// The plan is taken, from the instant for which it was priced, and what was paid settles its invoice.
 pub async fn grant(
     tx: &ScopedTx,
@@ -100,7 +115,11 @@ pub async fn grant(
     match subscriptions::current(tx).await? {
         Some(present) if present.is_alive() => {
             let present = subscriptions::advance(tx, present, now).await?;
-            if present.is_alive() {
+            let has_it = (present.version, present.interval) == (session.version, session.interval);
+            let goes_on = present.next.is_none() && present.cancel_at.is_none() && present.status != Status::Paused;
+            if present.is_alive() && has_it && goes_on {
+                // Only a means of payment was missing.
+            } else if present.is_alive() {
                 subscriptions::change_now(tx, present, &agreed, session.interval, session.priced_at, now).await?;
             } else {
                 let from = present.ended_at.map_or(session.priced_at, |it| it.max(session.priced_at));

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     billing::{
-        invoices::{self, Invoice},
-        subscriptions,
+        invoices::{self, Invoice, State},
+        subscriptions::{self, Status},
     },
     db::{Access, DbError, Gate, Restriction, Scope, ScopedTx},
     fault,
@@ -28,6 +28,8 @@ pub const RETRIES: [SignedDuration; 4] = [
 ];
 /// How long after the first failure the tenant's people can still write.
 pub const GRACE: SignedDuration = SignedDuration::from_hours(14 * 24);
+/// How long a provider surely knows the key of a request: Stripe for a day.
+const KEY_LIFE: SignedDuration = SignedDuration::from_hours(20);
 /// When a provider that did not know yet is asked again.
 const ASK_AGAIN: SignedDuration = SignedDuration::from_hours(1);
 
@@ -48,22 +50,27 @@ pub async fn collect(
     provider: Option<&dyn PaymentProvider>,
     tenant: TenantId,
     id: InvoiceId,
+    at_once: bool,
     now: Timestamp,
 ) -> Result<(), String> {
     let text = |error: DbError| error.to_string();
     let tx = gate.tenant(Scope::worker(tenant), Access::Write);
-    let step = prepare(&tx, provider.map(PaymentProvider::name), id, now).await.map_err(text)?;
+    let step = prepare(&tx, provider.map(PaymentProvider::name), id, at_once, now).await.map_err(text)?;
     tx.commit().await.map_err(text)?;
     drop(tx);
     fault::point("payments.begun");
     let (Step::Charge { payment, customer }, Some(provider)) = (step, provider) else { return Ok(()) };
     let answer = match &payment.reference {
         Some(reference) => provider.look_up(reference.clone()).await,
-        None => {
-            let method = payment.method.clone().unwrap_or_default();
-            let request = ChargeRequest { payment: payment.id, invoice: id, customer, method, amount: payment.amount };
-            provider.charge(request).await
+        // Providers forget their keys after a day: then it is looked for before it is sent again.
+        None if payment.created_at + KEY_LIFE <= now => {
+            match provider.find_charge(customer.clone(), payment.id).await {
+                Ok(Some(charged)) => Ok(charged),
+                Ok(None) => provider.charge(charge_of(&payment, id, customer)).await,
+                Err(error) => Err(error),
+            }
         }
+        None => provider.charge(charge_of(&payment, id, customer)).await,
     };
     let charged = match answer {
         Ok(charged) => charged,
@@ -76,25 +83,40 @@ pub async fn collect(
     tx.commit().await.map_err(text)
 }
 
-async fn prepare(tx: &ScopedTx, provider: Option<&str>, id: InvoiceId, now: Timestamp) -> Result<Step, DbError> {
+fn charge_of(payment: &Payment, invoice: InvoiceId, customer: String) -> ChargeRequest {
+    let method = payment.method.clone().unwrap_or_default();
+    ChargeRequest { payment: payment.id, invoice, customer, method, amount: payment.amount }
+}
+
+async fn prepare(
+    tx: &ScopedTx,
+    provider: Option<&str>,
+    id: InvoiceId,
+    at_once: bool,
+    now: Timestamp,
+) -> Result<Step, DbError> {
     subscriptions::lock(tx).await?;
-    let Some(invoice) = invoices::by_id(tx, id).await?.filter(|it| it.owed_minor() > 0) else {
-        return Ok(Step::Nothing);
-    };
+    let Some(invoice) = invoices::by_id(tx, id).await? else { return Ok(Step::Nothing) };
     let account = queries::account(tx).await?;
     let is_ours = provider.is_some() && account.provider.as_deref() == provider;
     let payments = queries::of_invoice(tx, id).await?;
-    // What has just been declined would be again: the schedule says when it is tried next, another card says now.
-    let just_now = |it: &Payment| it.created_at > now - ASK_AGAIN && it.method == account.method;
-    if payments.last().is_some_and(|it| it.state == PaymentState::Failed && just_now(it)) {
+    // What was begun is brought to an end first, whatever became of the invoice meanwhile: it may have been paid.
+    if let Some(pending) = payments.iter().find(|it| it.state == PaymentState::Pending) {
+        return Ok(match account.customer {
+            Some(customer) if is_ours => Step::Charge { payment: Box::new(pending.clone()), customer },
+            // Somebody else's, of before: that provider is to say what became of it.
+            _ => Step::Nothing,
+        });
+    }
+    if invoice.state != State::Open || invoice.owed_minor() == 0 {
         return Ok(Step::Nothing);
     }
-    let pending = payments.into_iter().find(|it| it.state == PaymentState::Pending);
-    match (pending, account.customer, account.method, provider) {
-        (Some(payment), Some(customer), _, _) if is_ours => Ok(Step::Charge { payment: Box::new(payment), customer }),
-        // Somebody else's, of before: that provider is to say what became of it.
-        (Some(_), _, _, _) => Ok(Step::Nothing),
-        (None, Some(customer), Some(method), Some(provider)) if is_ours => {
+    let is_new_card = payments.last().is_some_and(|it| it.method != account.method);
+    if !at_once && !is_new_card && next_try(&invoice).is_none_or(|it| now < it) {
+        return Ok(Step::Nothing);
+    }
+    match (account.customer, account.method, provider) {
+        (Some(customer), Some(method), Some(provider)) if is_ours => {
             let payment = super::begin(tx, &invoice, provider, &method, now).await?;
             invoices::save(tx, &Invoice { attempts: invoice.attempts + 1, ..invoice }).await?;
             Ok(Step::Charge { payment: Box::new(payment), customer })
@@ -104,7 +126,8 @@ async fn prepare(tx: &ScopedTx, provider: Option<&str>, id: InvoiceId, now: Time
             let due_at = invoice.due_at.unwrap_or(now);
             if now < due_at {
                 let effect = outbox::derived_id(id.0, "due");
-                outbox::enqueue_as_at(tx, effect, &Effect::CollectInvoice { invoice: id.0 }, due_at, now).await?;
+                let collect = Effect::CollectInvoice { invoice: id.0, at_once: false };
+                outbox::enqueue_as_at(tx, effect, &collect, due_at, now).await?;
             } else {
                 invoices::save(tx, &Invoice { attempts: invoice.attempts + 1, ..invoice }).await?;
                 after_failure(tx, id, now).await?;
@@ -114,6 +137,13 @@ async fn prepare(tx: &ScopedTx, provider: Option<&str>, id: InvoiceId, now: Time
     }
 }
 
+/// When it is tried again by itself; `None` once it was tried often enough.
+fn next_try(invoice: &Invoice) -> Option<Timestamp> {
+    let Some(since) = invoice.overdue_since else { return Some(Timestamp::MIN) };
+    let nth = usize::try_from(invoice.attempts - 1).unwrap_or(0);
+    RETRIES.get(nth).map(|after| since + *after)
+}
+
 async fn note(tx: &ScopedTx, payment: Uuid, charged: &Charged, now: Timestamp) -> Result<(), DbError> {
     subscriptions::lock(tx).await?;
     let Some(payment) = queries::payment(tx, payment).await? else { return Ok(()) };
@@ -121,60 +151,89 @@ async fn note(tx: &ScopedTx, payment: Uuid, charged: &Charged, now: Timestamp) -
     let at = payment.provider_at.map_or(now, |it| it.max(now));
     conclude(tx, &payment, charged.reference.as_deref(), &charged.outcome, at, now).await?;
     if let (Outcome::Processing, Some(invoice)) = (&charged.outcome, payment.invoice) {
-        outbox::enqueue_at(tx, &Effect::CollectInvoice { invoice: invoice.0 }, now + ASK_AGAIN, now).await?;
+        let collect = Effect::CollectInvoice { invoice: invoice.0, at_once: false };
+        outbox::enqueue_at(tx, &collect, now + ASK_AGAIN, now).await?;
     }
     Ok(())
 }
 
 /// A payment of it failed, or nothing could be charged when it was due: the tenant is told, it is tried again on the schedule,
-/// and the time of grace begins with the first failure.
+/// and its time of grace begins with the first failure.
 ///
 /// # Errors
 /// When a statement fails.
 pub async fn after_failure(tx: &ScopedTx, id: InvoiceId, now: Timestamp) -> Result<(), DbError> {
-    let Some(invoice) = invoices::by_id(tx, id).await?.filter(|it| it.owed_minor() > 0) else { return Ok(()) };
-    let subscription = subscriptions::current(tx).await?;
-    let since = subscription.as_ref().and_then(|it| it.past_due_since).unwrap_or(now);
-    subscriptions::set_past_due(tx, Some(since), now).await?;
-    let nth = usize::try_from(invoice.attempts - 1).unwrap_or(0);
-    if let Some(after) = RETRIES.get(nth) {
-        let effect = outbox::derived_id(id.0, &format!("retry {nth}"));
-        let at = (since + *after).max(now + ASK_AGAIN);
-        outbox::enqueue_as_at(tx, effect, &Effect::CollectInvoice { invoice: id.0 }, at, now).await?;
+    let found = invoices::by_id(tx, id).await?.filter(|it| it.state == State::Open && it.owed_minor() > 0);
+    let Some(invoice) = found else { return Ok(()) };
+    let since = invoice.overdue_since.unwrap_or(now);
+    let invoice = Invoice { overdue_since: Some(since), ..invoice };
+    invoices::save(tx, &invoice).await?;
+    if let Some(at) = next_try(&invoice) {
+        let effect = outbox::derived_id(id.0, &format!("retry {}", invoice.attempts));
+        let collect = Effect::CollectInvoice { invoice: id.0, at_once: false };
+        outbox::enqueue_as_at(tx, effect, &collect, at.max(now), now).await?;
     }
-    let effect = outbox::derived_id(id.0, &format!("failed {nth}"));
+    let effect = outbox::derived_id(id.0, &format!("failed {}", invoice.attempts));
     outbox::enqueue_as(tx, effect, &Effect::AnnounceOverdue { invoice: id.0, is_last: false }, now).await?;
     let effect = outbox::derived_id(id.0, "restrict");
-    outbox::enqueue_as_at(tx, effect, &Effect::RestrictOverdue { invoice: id.0 }, since + GRACE, now).await
+    outbox::enqueue_as_at(tx, effect, &Effect::RestrictOverdue { invoice: id.0 }, since + GRACE, now).await?;
+    review(tx, now).await
 }
 
-/// The time of grace is over: where it is still owed, the tenant's people can read and not write.
+/// The time of grace of an invoice is over: where it is still owed, the tenant's people can read and not write.
 ///
 /// # Errors
 /// When a statement fails.
 pub async fn restrict(tx: &ScopedTx, id: InvoiceId, now: Timestamp) -> Result<(), DbError> {
     subscriptions::lock(tx).await?;
-    let is_owed =
-        invoices::by_id(tx, id).await?.is_some_and(|it| it.state == invoices::State::Open && it.owed_minor() > 0);
-    if !is_owed || tenants::current(tx).await?.restriction.is_some() {
-        return Ok(());
+    review(tx, now).await?;
+    let is_owed = invoices::by_id(tx, id).await?.is_some_and(|it| it.state == State::Open && it.owed_minor() > 0);
+    if is_owed {
+        let effect = outbox::derived_id(id.0, "restricted");
+        outbox::enqueue_as(tx, effect, &Effect::AnnounceOverdue { invoice: id.0, is_last: true }, now).await?;
     }
-    tenants::restrict(tx, Some(Restriction::Overdue)).await?;
-    let effect = outbox::derived_id(id.0, "restricted");
-    outbox::enqueue_as(tx, effect, &Effect::AnnounceOverdue { invoice: id.0, is_last: true }, now).await
+    Ok(())
 }
 
-/// Where nothing is overdue any more, nothing binds the tenant.
+/// The one place that says whether a tenant is past due, and whether its people may write: from what is open now. Whatever
+/// changes a subscription, an invoice or a payment asks it.
 ///
 /// # Errors
 /// When a statement fails.
-pub async fn relax(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
-    if invoices::open(tx).await?.iter().any(|it| it.attempts > 0) {
-        return Ok(());
-    }
-    subscriptions::set_past_due(tx, None, now).await?;
-    if tenants::current(tx).await?.restriction == Some(Restriction::Overdue) {
-        tenants::restrict(tx, None).await?;
+pub async fn review(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
+    let overdue: Vec<Timestamp> = invoices::open(tx).await?.iter().filter_map(|it| it.overdue_since).collect();
+    subscriptions::set_past_due(tx, overdue.iter().min().copied(), now).await?;
+    let is_paused = subscriptions::current(tx).await?.is_some_and(|it| match it.status {
+        Status::Paused => true,
+        // Over, and there was nothing that is for nothing to fall back to: its data can be read, and taken along.
+        Status::Cancelled => it.next.is_none(),
+        Status::Trialing | Status::Active | Status::PastDue => false,
+    });
+    let restriction = if is_paused {
+        Some(Restriction::Paused)
+    } else if overdue.iter().any(|since| *since + GRACE <= now) {
+        Some(Restriction::Overdue)
+    } else {
+        None
+    };
+    tenants::restrict(tx, restriction).await
+}
+
+/// Has everything collected that is open and that nobody tries any more: after a standstill, or when somebody has given up.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn resume(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
+    for invoice in invoices::open(tx).await? {
+        let is_due = next_try(&invoice).is_some_and(|it| it <= now);
+        if is_due && invoice.issued_at.is_none_or(|it| it + ASK_AGAIN <= now) {
+            let effect = outbox::derived_id(invoice.id.0, "resumed");
+            let collect = Effect::CollectInvoice { invoice: invoice.id.0, at_once: false };
+            outbox::enqueue_as(tx, effect, &collect, now).await?;
+        }
+        if invoice.overdue_since.is_some_and(|it| it + GRACE <= now) {
+            review(tx, now).await?;
+        }
     }
     Ok(())
 }

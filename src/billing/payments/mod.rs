@@ -139,6 +139,9 @@ pub enum Fact {
     PaymentSucceeded {
         /// The payment.
         reference: String,
+        /// The row of ours that it was asked for under, as we had told the provider: good only within the tenant whose
+        /// customer it is.
+        payment: Option<Uuid>,
     },
     /// A payment was not made.
     PaymentFailed {
@@ -149,6 +152,11 @@ pub enum Fact {
     },
     /// Later payments can be charged by this.
     MethodSaved {
+        /// The means of payment.
+        reference: String,
+    },
+    /// Nothing can be charged by this any more.
+    MethodRemoved {
         /// The means of payment.
         reference: String,
     },
@@ -170,6 +178,9 @@ pub trait PaymentProvider: Send + Sync {
 
     /// Charges. Asked again with the same payment it charges nothing more, and returns the same.
     fn charge(&self, request: ChargeRequest) -> BoxFuture<'_, Result<Charged, ProviderError>>;
+
+    /// The charge that was asked for under this payment, if there is one: for when the provider has forgotten the key.
+    fn find_charge(&self, customer: String, payment: Uuid) -> BoxFuture<'_, Result<Option<Charged>, ProviderError>>;
 
     /// What has become of a charge by now.
     fn look_up(&self, reference: String) -> BoxFuture<'_, Result<Charged, ProviderError>>;
@@ -346,7 +357,7 @@ async fn save_method(tx: &ScopedTx, reference: &str, at: Timestamp, now: Timesta
     let before = queries::account(tx).await?.method;
     if queries::save_method(tx, reference, at, now).await? && before.as_deref() != Some(reference) {
         for invoice in super::invoices::open(tx).await? {
-            outbox::enqueue(tx, &Effect::CollectInvoice { invoice: invoice.id.0 }, now).await?;
+            outbox::enqueue(tx, &Effect::CollectInvoice { invoice: invoice.id.0, at_once: false }, now).await?;
         }
     }
     Ok(())
@@ -365,7 +376,7 @@ async fn settle(tx: &ScopedTx, first: Option<&Invoice>, amount: Money, now: Time
             super::invoices::save(tx, &super::invoices::with_payment(invoice, part, now)).await?;
         }
     }
-    collecting::relax(tx, now).await
+    collecting::review(tx, now).await
 }
 
 /// The one way on which what a provider tells has its effect. Told again it has none, and what is older than what is known
@@ -388,8 +399,13 @@ async fn apply(tx: &ScopedTx, provider: &str, fact: &Fact, at: Timestamp, now: T
             Some(session) => Ok(queries::expire_checkout(tx, session.id).await?),
             None => Ok(()),
         },
-        Fact::PaymentSucceeded { reference } => {
-            let payment = queries::payment_by_reference(tx, provider, reference).await?;
+        Fact::PaymentSucceeded { reference, payment: asked } => {
+            let known = queries::payment_by_reference(tx, provider, reference).await?;
+            // One whose answer was lost has no reference yet.
+            let payment = match (known, asked) {
+                (None, Some(asked)) => queries::payment(tx, *asked).await?.filter(|it| it.reference.is_none()),
+                (known, _) => known,
+            };
             let payment = payment.ok_or(NotYet::Unknown("the payment"))?;
             Ok(conclude(tx, &payment, Some(reference), &Outcome::Succeeded, at, now).await?)
         }
@@ -403,6 +419,7 @@ async fn apply(tx: &ScopedTx, provider: &str, fact: &Fact, at: Timestamp, now: T
             }
         }
         Fact::MethodSaved { reference } => Ok(save_method(tx, reference, at, now).await?),
+        Fact::MethodRemoved { reference } => Ok(queries::forget_method(tx, reference, at, now).await?),
     }
 }
 

@@ -64,6 +64,17 @@ pub async fn save_method(tx: &ScopedTx, method: &str, at: Timestamp, now: Timest
     Ok(row.is_some())
 }
 
+/// Nothing can be charged by it any more, unless a newer word says otherwise.
+pub async fn forget_method(tx: &ScopedTx, method: &str, at: Timestamp, now: Timestamp) -> Result<(), DbError> {
+    tx.execute(
+        "-- payments.forget_method
+        update billing_accounts set method_ref = null, method_known_at = $3, updated_at = $4
+         where tenant_id = $1 and method_ref = $2 and (method_known_at is null or method_known_at <= $3)",
+        &[&tx.tenant(), &method, &at, &now],
+    )
+    .await
+}
+
 /// Directory: whose customer it is.
 pub async fn tenant_of(directory: &ScopedTx, provider: &str, customer: &str) -> Result<Option<TenantId>, DbError> {
     let row = directory

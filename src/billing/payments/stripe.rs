@@ -8,6 +8,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::{
     ChargeRequest, Charged, CheckoutRequest, Fact, HostedPage, NewCustomer, Outcome, PaymentProvider, ProviderError,
@@ -194,7 +195,13 @@ pub fn charge_form(request: &ChargeRequest) -> Form {
         pair("confirm", "true"),
         pair("off_session", "true"),
         pair("metadata[invoice]", &request.invoice.to_string()),
+        pair("metadata[payment]", &request.payment.to_string()),
     ]
+}
+
+/// Whether it can stand in an address.
+fn is_name(text: &str) -> bool {
+    text.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'_')
 }
 
 /// What a payment intent says.
@@ -261,10 +268,23 @@ impl PaymentProvider for Stripe {
         .boxed()
     }
 
+    fn find_charge(&self, customer: String, payment: Uuid) -> BoxFuture<'_, Result<Option<Charged>, ProviderError>> {
+        async move {
+            if !is_name(&customer) {
+                return Err(ProviderError::Refused("it is no customer of Stripe's".into()));
+            }
+            let path = format!("/v1/payment_intents?customer={customer}&limit=100");
+            let list = self.send(&path, None, None).await?;
+            let payment = payment.to_string();
+            let found = list["data"].as_array().into_iter().flatten();
+            Ok(found.into_iter().find(|it| it["metadata"]["payment"] == *payment).map(charged))
+        }
+        .boxed()
+    }
+
     fn look_up(&self, reference: String) -> BoxFuture<'_, Result<Charged, ProviderError>> {
         async move {
-            let fits = reference.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'_');
-            if !fits {
+            if !is_name(&reference) {
                 return Err(ProviderError::Refused("it is no payment of Stripe's".into()));
             }
             Ok(charged(&self.send(&format!("/v1/payment_intents/{reference}"), None, None).await?))
@@ -284,7 +304,11 @@ impl PaymentProvider for Stripe {
         let reference = text(&object["id"], 255);
         // An expanded object stands where its id would.
         let id_of = |value: &Value| text(value, 255).or_else(|| text(&value["id"], 255));
-        let customer = if kind.starts_with("customer.") { reference.clone() } else { id_of(&object["customer"]) };
+        let customer = match kind.as_str() {
+            "payment_method.detached" => id_of(&event["data"]["previous_attributes"]["customer"]),
+            it if it.starts_with("customer.") => reference.clone(),
+            _ => id_of(&object["customer"]),
+        };
         let facts = match (kind.as_str(), reference) {
             ("checkout.session.completed" | "checkout.session.async_payment_succeeded", Some(reference)) => {
                 match object["payment_status"].as_str() {
@@ -303,7 +327,8 @@ impl PaymentProvider for Stripe {
             ("payment_intent.succeeded", Some(reference)) => {
                 let method = id_of(&object["payment_method"]).filter(|_| object["setup_future_usage"].is_string());
                 let saved = method.map(|reference| Fact::MethodSaved { reference });
-                saved.into_iter().chain([Fact::PaymentSucceeded { reference }]).collect()
+                let payment = object["metadata"]["payment"].as_str().and_then(|it| it.parse().ok());
+                saved.into_iter().chain([Fact::PaymentSucceeded { reference, payment }]).collect()
             }
             ("payment_intent.payment_failed", Some(reference)) => {
                 let reason = object["last_payment_error"]["message"].as_str().unwrap_or("declined").to_owned();
@@ -312,6 +337,9 @@ impl PaymentProvider for Stripe {
             ("setup_intent.succeeded", _) => {
                 id_of(&object["payment_method"]).map(|reference| Fact::MethodSaved { reference }).into_iter().collect()
             }
+            // Every change of a customer repeats what his usual card is: only a change of that is news.
+            ("customer.updated", _) if event["data"]["previous_attributes"]["invoice_settings"].is_null() => vec![],
+            ("payment_method.detached", Some(reference)) => vec![Fact::MethodRemoved { reference }],
             ("customer.updated", _) => id_of(&object["invoice_settings"]["default_payment_method"])
                 .map(|reference| Fact::MethodSaved { reference })
                 .into_iter()
@@ -438,7 +466,7 @@ mod tests {
             r#"{"id":"pi_1","customer":{"id":"cus_1"},"payment_method":"pm_1","setup_future_usage":"off_session"}"#,
         );
         let saved = Fact::MethodSaved { reference: "pm_1".into() };
-        assert_eq!(paid.facts, [saved, Fact::PaymentSucceeded { reference: "pi_1".into() }]);
+        assert_eq!(paid.facts, [saved, Fact::PaymentSucceeded { reference: "pi_1".into(), payment: None }]);
         assert_eq!(paid.customer.as_deref(), Some("cus_1"));
         assert_eq!(read("charge.refunded", r#"{"id":"ch_1","customer":"cus_1"}"#).facts, []);
         for bad in ["", "{}", "[]", r#"{"id":"evt_1","type":"x"}"#, r#"{"id":"","type":"x","created":1}"#] {

@@ -11,12 +11,14 @@ use uuid::Uuid;
 
 use super::{
     cycles::{Interval, cycle_at},
+    payments::collecting,
     plans::PlanVersion,
     terms::Terms,
 };
 use crate::{
-    db::{DbError, Restriction, ScopedTx},
+    db::{DbError, ScopedTx},
     ids::{PlanId, PlanVersionId, SubscriptionId, uuid_v7},
+    outbox::{self, Effect},
     tenants::{self, Offer, Tenant},
 };
 
@@ -261,6 +263,14 @@ pub async fn following(
     Ok(Some((next.period_from(at), agreed(tx, next.version).await?)))
 }
 
+/// The fee of a period is owed no more, or was never paid: none of it is credited.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn forget_fee(tx: &ScopedTx, period: Uuid) -> Result<(), DbError> {
+    queries::forget_fee(tx, period).await
+}
+
 /// Notes what was billed of a period.
 ///
 /// # Errors
@@ -294,9 +304,7 @@ pub async fn begin(
     if tenant.plan_version != version.version_id {
         apply(tx, version, now).await?;
     }
-    if tenant.restriction == Some(Restriction::Paused) {
-        tenants::restrict(tx, None).await?;
-    }
+    collecting::review(tx, now).await?;
     Ok(subscription)
 }
 
@@ -339,7 +347,9 @@ async fn trial_of(tx: &ScopedTx, version: &Agreed, at: Timestamp) -> Result<Opti
 
 /// Limits and features of what was agreed are in force.
 async fn apply(tx: &ScopedTx, version: &Agreed, now: Timestamp) -> Result<(), DbError> {
-    tenants::set_plan(tx, &version.offer(), now).await
+    tenants::set_plan(tx, &version.offer(), now).await?;
+    // The directory's copy says what the API may cost.
+    outbox::enqueue(tx, &Effect::SyncTenant, now).await.map(drop)
 }
 
 impl Subscription {
@@ -430,16 +440,12 @@ async fn end(
     at: Timestamp,
     now: Timestamp,
 ) -> Result<Subscription, DbError> {
-    match subscription.next {
-        Some((version, _)) => {
-            apply(tx, &agreed(tx, version).await?, now).await?;
-            tenants::restrict(tx, None).await?;
-        }
-        // There is nothing that is for nothing: its data can be read, and taken along.
-        None => tenants::restrict(tx, Some(Restriction::Paused)).await?,
+    if let Some((version, _)) = subscription.next {
+        apply(tx, &agreed(tx, version).await?, now).await?;
     }
     let over = Subscription { status: Status::Cancelled, ended_at: Some(at), past_due_since: None, ..subscription };
     queries::update(tx, &over, now).await?;
+    collecting::review(tx, now).await?;
     Ok(over)
 }
 
@@ -498,9 +504,7 @@ pub async fn change_now(
     queries::update(tx, &subscription, now).await?;
     queries::insert_period(tx, &subscription.period_from(at), Some(at)).await?;
     apply(tx, version, now).await?;
-    if tenants::current(tx).await?.restriction == Some(Restriction::Paused) {
-        tenants::restrict(tx, None).await?;
-    }
+    collecting::review(tx, now).await?;
     Ok(subscription)
 }
 
@@ -568,7 +572,7 @@ pub async fn pause(tx: &ScopedTx, mut subscription: Subscription, now: Timestamp
     subscription.status = Status::Paused;
     queries::update(tx, &subscription, now).await?;
     queries::insert_period(tx, &subscription.period_from(at), Some(at)).await?;
-    tenants::restrict(tx, Some(Restriction::Paused)).await?;
+    collecting::review(tx, now).await?;
     Ok(subscription)
 }
 
@@ -586,7 +590,7 @@ pub async fn resume(tx: &ScopedTx, mut subscription: Subscription, now: Timestam
     };
     queries::update(tx, &subscription, now).await?;
     queries::insert_period(tx, &subscription.period_from(at), Some(at)).await?;
-    tenants::restrict(tx, None).await?;
+    collecting::review(tx, now).await?;
     Ok(subscription)
 }
 

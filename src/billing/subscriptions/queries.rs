@@ -265,6 +265,16 @@ pub async fn note_billed(
     .await
 }
 
+/// Counted as billed for no time at all, so that nothing of it is left over.
+pub async fn forget_fee(tx: &ScopedTx, id: Uuid) -> Result<(), DbError> {
+    tx.execute(
+        "-- subscriptions.forget_fee
+        update subscription_periods set flat_billed_until = starts_at where tenant_id = $1 and id = $2",
+        &[&tx.tenant(), &id],
+    )
+    .await
+}
+
 /// Whether the tenant ever had a trial.
 pub async fn had_trial(tx: &ScopedTx) -> Result<bool, DbError> {
     let row = tx

@@ -374,7 +374,7 @@ async fn finish(
 }
 
 /// Mutations of the sign-in path: they open transactions of their own, so no answer can be kept with what they did.
-const TAKE_NO_KEY: [&str; 14] = [
+const TAKE_NO_KEY: [&str; 20] = [
     "login",
     "refreshSession",
     "signUp",
@@ -386,6 +386,13 @@ const TAKE_NO_KEY: [&str; 14] = [
     "changePassword",
     "requestEmailVerification",
     "verifyEmail",
+    // And those of billing, which talk to a payment provider: asked again they are the same by themselves.
+    "createCheckoutSession",
+    "createBillingPortalSession",
+    "changePlan",
+    "cancelSubscription",
+    "keepSubscription",
+    "payInvoice",
     // Their answers hold secrets that are told once, and kept nowhere.
     "rotateCalendarFeed",
     "createWebhookEndpoint",
@@ -398,7 +405,9 @@ pub fn named(headers: &HeaderMap, request: &mut Request, actor: &Actor) -> Optio
     let key = headers.get("idempotency-key")?;
     let fields = request.parsed_query().map(input::root_fields).unwrap_or_default();
     if fields.iter().any(|it| TAKE_NO_KEY.contains(it)) {
-        return Some(Err("Idempotency-Key: mutations of signing in, or whose answer holds a secret, take none."));
+        return Some(Err(
+            "Idempotency-Key: mutations of signing in and of billing, or whose answer holds a secret, take none.",
+        ));
     }
     let by = match actor {
         Actor::Person(viewer) => (viewer.role.as_str(), viewer.impersonated),

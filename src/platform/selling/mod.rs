@@ -193,7 +193,7 @@ impl Operator<'_> {
         let (store, _) = self.enter(id, now).await?;
         billing::subscriptions::lock(&store).await?;
         let settled = invoices::settle(&store, invoice, state, now).await?;
-        billing::payments::collecting::relax(&store, now).await?;
+        billing::payments::collecting::review(&store, now).await?;
         let changes = Changes::default().field("invoice", Value::Null, settled.display_number()).field(
             "state",
             Value::Null,
@@ -241,7 +241,7 @@ impl Operator<'_> {
         let (store, _) = self.enter(id, now).await?;
         billing::subscriptions::lock(&store).await?;
         let note = invoices::credit(&store, invoice, amount_minor, reason, now).await?;
-        billing::payments::collecting::relax(&store, now).await?;
+        billing::payments::collecting::review(&store, now).await?;
         let changes = Changes::default()
             .field("invoice", Value::Null, invoice.to_string())
             .field("amount_minor", Value::Null, note.amount_minor)
