@@ -2,7 +2,10 @@
 
 use jiff::{SignedDuration, ToSpan, civil::Date};
 
-use super::{BillingError, subscriptions};
+use super::{
+    BillingError,
+    subscriptions::{self, Subscription},
+};
 use crate::{
     audit::{self, Changes},
     auth::{Caller, Role},
@@ -124,7 +127,8 @@ pub async fn record_usage(caller: &Caller<'_>, events: &[usage::Event]) -> Resul
         return Err(BillingError::Invalid("events", "There are 1 to 500 events at once."));
     }
     let tenant = tenants::current(tx).await?;
-    let subscription = subscriptions::current(tx).await?;
+    // What was agreed in one that is over is billed no more: whoever tells of it hears so.
+    let subscription = subscriptions::current(tx).await?.filter(Subscription::is_alive);
     let agreed = match &subscription {
         Some(subscription) => Some(subscriptions::agreed(tx, subscription.version).await?),
         None => None,

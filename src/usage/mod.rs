@@ -189,12 +189,17 @@ pub async fn closed_until(tx: &ScopedTx) -> Result<Option<Timestamp>, DbError> {
     queries::closed_until(tx).await
 }
 
-/// How much of a meter counts in a period, from its events: their sum, or of a level the most at any instant of it.
+/// How much of a meter counts in a period, from its events: their sum, or of a level the most at any instant of it. With
+/// `late_only` only what occurred before, in a period that was billed already; a level is never late.
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn quantity_in(tx: &ScopedTx, meter: &str, period: Period) -> Result<i64, DbError> {
-    if is_level(meter) { queries::most(tx, meter, period).await } else { queries::sum(tx, meter, period).await }
+pub async fn quantity_in(tx: &ScopedTx, meter: &str, period: Period, late_only: bool) -> Result<i64, DbError> {
+    match (is_level(meter), late_only) {
+        (true, true) => Ok(0),
+        (true, false) => queries::most(tx, meter, period).await,
+        (false, _) => queries::sum(tx, meter, period, late_only).await,
+    }
 }
 
 /// How much was used on a day.

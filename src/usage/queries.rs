@@ -83,13 +83,14 @@ pub async fn closed_until(tx: &ScopedTx) -> Result<Option<Timestamp>, DbError> {
 }
 
 /// The sum of what counts in the period.
-pub async fn sum(tx: &ScopedTx, meter: &str, period: Period) -> Result<i64, DbError> {
+pub async fn sum(tx: &ScopedTx, meter: &str, period: Period, late_only: bool) -> Result<i64, DbError> {
     let row = tx
         .query_one(
             "-- usage.sum
             select least(coalesce(sum(quantity), 0), 9223372036854775807)::bigint from usage_events
-             where tenant_id = $1 and meter = $2 and counted_at >= $3 and counted_at < $4",
-            &[&tx.tenant(), &meter, &period.start, &period.end],
+             where tenant_id = $1 and meter = $2 and counted_at >= $3 and counted_at < $4
+               and (not $5 or counted_at <> occurred_at)",
+            &[&tx.tenant(), &meter, &period.start, &period.end, &late_only],
         )
         .await?;
     Ok(row.get(0))

@@ -101,7 +101,8 @@ struct Books {
     next: Option<(usize, bool)>,
     ends: Option<i64>,
     over: bool,
-    usage: Vec<(i64, i64)>,
+    /// When it counts, how much, and whether it was told of late.
+    usage: Vec<(i64, i64, bool)>,
     billed_to: i64,
 }
 
@@ -160,11 +161,15 @@ impl Books {
 
     fn total(&self, now: i64) -> i64 {
         let mut sum = 0;
-        for it in self.stretches.iter().filter(|it| it.charged) {
+        for it in &self.stretches {
             let (part, whole) = (i128::from(it.to - it.from), i128::from(it.cycle.1 - it.cycle.0));
-            sum += rounded(i128::from(fee(it.plan, it.yearly)) * part, whole);
+            if it.charged {
+                sum += rounded(i128::from(fee(it.plan, it.yearly)) * part, whole);
+            }
             if it.to <= now {
-                let used: i64 = self.usage.iter().filter(|(at, _)| (it.from..it.to).contains(at)).map(|it| it.1).sum();
+                // A pause is for nothing, but for what was used before it.
+                let counts = |(at, _, late): &&(i64, i64, bool)| (it.from..it.to).contains(at) && (it.charged || *late);
+                let used: i64 = self.usage.iter().filter(counts).map(|it| it.1).sum();
                 let price = if it.yearly { 0 } else { usage_price(it.plan, used) };
                 sum += rounded(i128::from(price), 100);
             }
@@ -323,7 +328,8 @@ async fn step(
                 if results[1]["status"] != "DUPLICATE" {
                     return Err(format!("twice: {answer}"));
                 }
-                books.usage.push((at.as_microsecond().max(books.billed_to), quantity));
+                let at = at.as_microsecond();
+                books.usage.push((at.max(books.billed_to), quantity, at < books.billed_to));
             } else if results[0]["reason"] != "UNKNOWN_METER" {
                 return Err(format!("refused: {answer}"));
             }

@@ -337,7 +337,8 @@ pub fn credit_line(period: &BillingPeriod, agreed: &Agreed) -> Result<Option<Lin
     Ok((net != 0).then(|| line(Kind::Credit, period, price, covers, net)))
 }
 
-/// What was used in a period, by every price of its interval.
+/// What was used in a period, by every price of its interval. In a pause or a trial only what was told of late, and was used
+/// before it.
 ///
 /// # Errors
 /// When a statement fails.
@@ -345,10 +346,9 @@ pub async fn usage_lines(tx: &ScopedTx, period: &BillingPeriod, agreed: &Agreed)
     let currency = agreed.terms.currency()?;
     let covers = Period { start: period.starts_at, end: period.ends_at };
     let mut lines = Vec::new();
-    let prices = agreed.terms.prices.iter().filter(|it| it.interval == period.interval && period.mode == Mode::Billed);
-    for price in prices {
+    for price in agreed.terms.prices.iter().filter(|it| it.interval == period.interval) {
         let Some(meter) = &price.meter else { continue };
-        let quantity = usage::quantity_in(tx, meter, covers).await?;
+        let quantity = usage::quantity_in(tx, meter, covers, period.mode != Mode::Billed).await?;
         if quantity > 0 {
             let net = rated(price, quantity, currency);
             let line = line(Kind::Usage, period, price, covers, net);
@@ -724,7 +724,7 @@ pub async fn explain(tx: &ScopedTx, invoice: &Invoice, line: &Line) -> Result<Op
     let period = subscriptions::period(tx, period).await?.ok_or_else(|| lost("a period"))?;
     let whole = micros(period.cycle_start, period.cycle_end);
     let quantity = match &price.meter {
-        Some(meter) => Some(usage::quantity_in(tx, meter, covers).await?),
+        Some(meter) => Some(usage::quantity_in(tx, meter, covers, period.mode != Mode::Billed).await?),
         None => None,
     };
     let steps = price.model.steps(quantity.unwrap_or(1)).unwrap_or_default();
