@@ -261,9 +261,11 @@ impl Biller<'_> {
         fault::point("checkout.created");
         let tx = self.engine.gate.tenant(Scope::worker(self.viewer.tenant), Access::Write);
         payments::open_page(&tx, session.id, &page).await?;
+        let opened = payments::checkout_session(&tx, session.id).await?;
         tx.commit().await?;
-        let (reference, url) = (Some(page.reference), Some(page.url));
-        Ok(CheckoutSession { state: CheckoutState::Open, reference, url, ..session })
+        // Somebody who wished for something else has superseded it meanwhile.
+        let is_open = |it: &CheckoutSession| matches!(it.state, CheckoutState::Open | CheckoutState::Completed);
+        opened.filter(is_open).ok_or_else(|| BillingError::Provider("another checkout has taken its place".into()))
     }
 
     async fn begin_checkout(
@@ -358,7 +360,9 @@ impl Biller<'_> {
         if payments::account(&tx).await?.method.is_none() {
             return Err(BillingError::CheckoutRequired);
         }
-        outbox::enqueue(&tx, &Effect::CollectInvoice { invoice: id.0, at_once: true }, now).await?;
+        // Asked for twice before it was begun, it is begun once.
+        let effect = outbox::derived_id(id.0, "asked for");
+        outbox::enqueue_as(&tx, effect, &Effect::CollectInvoice { invoice: id.0, at_once: true }, now).await?;
         let changes = Changes::default().field("invoice", serde_json::Value::Null, invoice.display_number());
         self.finish(tx, &tenant, "billing.pay", changes).await
     }

@@ -396,7 +396,9 @@ pub async fn put_on_plan(
     let (tenant, subscription) = present(tx, first, now).await?;
     let before = subscriptions::agreed(tx, subscription.version).await?;
     let agreed = Agreed::of(version);
-    refuse_other_currency(&before, &agreed)?;
+    if subscription.is_alive() {
+        refuse_other_currency(&before, &agreed)?;
+    }
     let interval = if agreed.terms.is_offered(subscription.interval) { subscription.interval } else { Interval::Month };
     let interval = if agreed.terms.is_offered(interval) { interval } else { Interval::Year };
     if subscription.is_alive() {

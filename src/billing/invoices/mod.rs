@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// The least that is charged, in minor units, as providers want it (Stripe: half a euro or dollar): what is less is put off.
-const LEAST_CHARGE: i64 = 50;
+pub const LEAST_CHARGE: i64 = 50;
 /// How long after its issue an invoice is to be paid at the latest.
 const PAYMENT_TERM: SignedDuration = SignedDuration::from_hours(14 * 24);
 

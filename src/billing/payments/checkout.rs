@@ -10,7 +10,7 @@ use crate::{
     billing::{
         CheckoutWish,
         cycles::Interval,
-        invoices,
+        invoices, refuse_other_currency,
         subscriptions::{self, Agreed, Status},
     },
     db::{DbError, ScopedTx},
@@ -117,8 +117,11 @@ pub async fn grant(
             let present = subscriptions::advance(tx, present, now).await?;
             let has_it = (present.version, present.interval) == (session.version, session.interval);
             let goes_on = present.next.is_none() && present.cancel_at.is_none() && present.status != Status::Paused;
+            let paid_now = subscriptions::agreed(tx, present.version).await?;
             if present.is_alive() && has_it && goes_on {
                 // Only a means of payment was missing.
+            } else if present.is_alive() && refuse_other_currency(&paid_now, &agreed).is_err() {
+                // Another page, of another currency, was paid first: what was paid here is credit.
             } else if present.is_alive() {
                 subscriptions::change_now(tx, present, &agreed, session.interval, session.priced_at, now).await?;
             } else {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     billing::{
-        invoices::{self, Invoice, State},
+        invoices::{self, Invoice, LEAST_CHARGE, State},
         subscriptions::{self, Status},
     },
     db::{Access, DbError, Gate, Restriction, Scope, ScopedTx},
@@ -30,6 +30,8 @@ pub const RETRIES: [SignedDuration; 4] = [
 pub const GRACE: SignedDuration = SignedDuration::from_hours(14 * 24);
 /// How long a provider surely knows the key of a request: Stripe for a day.
 const KEY_LIFE: SignedDuration = SignedDuration::from_hours(20);
+/// How long after an attempt somebody can ask for another.
+const ASK_PAUSE: SignedDuration = SignedDuration::from_mins(1);
 /// When a provider that did not know yet is asked again.
 const ASK_AGAIN: SignedDuration = SignedDuration::from_hours(1);
 
@@ -108,17 +110,22 @@ async fn prepare(
             _ => Step::Nothing,
         });
     }
-    if invoice.state != State::Open || invoice.owed_minor() == 0 {
+    if invoice.state != State::Open || invoice.owed_minor() < LEAST_CHARGE {
         return Ok(Step::Nothing);
     }
-    let is_new_card = payments.last().is_some_and(|it| it.method != account.method);
-    if !at_once && !is_new_card && next_try(&invoice).is_none_or(|it| now < it) {
+    let last = payments.iter().rev().find(|it| it.method.is_some());
+    let is_new_card = account.method.is_some() && last.is_none_or(|it| it.method != account.method);
+    // Asked for, but not by whoever clicks ten times.
+    let is_asked = at_once && payments.last().is_none_or(|it| it.created_at + ASK_PAUSE <= now);
+    if !is_asked && !is_new_card && next_try(&invoice).is_none_or(|it| now < it) {
         return Ok(Step::Nothing);
     }
     match (account.customer, account.method, provider) {
         (Some(customer), Some(method), Some(provider)) if is_ours => {
             let payment = super::begin(tx, &invoice, provider, &method, now).await?;
-            invoices::save(tx, &Invoice { attempts: invoice.attempts + 1, ..invoice }).await?;
+            // What somebody asked for takes none of the schedule's attempts.
+            let attempts = if is_asked && invoice.attempts > 0 { invoice.attempts } else { invoice.attempts + 1 };
+            invoices::save(tx, &Invoice { attempts, ..invoice }).await?;
             Ok(Step::Charge { payment: Box::new(payment), customer })
         }
         // There is nothing that can be charged: it is overdue once its time is over.
@@ -201,7 +208,9 @@ pub async fn restrict(tx: &ScopedTx, id: InvoiceId, now: Timestamp) -> Result<()
 /// # Errors
 /// When a statement fails.
 pub async fn review(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
-    let overdue: Vec<Timestamp> = invoices::open(tx).await?.iter().filter_map(|it| it.overdue_since).collect();
+    // What is too little to be charged binds nobody.
+    let open = invoices::open(tx).await?.into_iter().filter(|it| it.owed_minor() >= LEAST_CHARGE);
+    let overdue: Vec<Timestamp> = open.filter_map(|it| it.overdue_since).collect();
     subscriptions::set_past_due(tx, overdue.iter().min().copied(), now).await?;
     let is_paused = subscriptions::current(tx).await?.is_some_and(|it| match it.status {
         Status::Paused => true,
@@ -225,9 +234,11 @@ pub async fn review(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
 /// When a statement fails.
 pub async fn resume(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
     for invoice in invoices::open(tx).await? {
-        let is_due = next_try(&invoice).is_some_and(|it| it <= now);
+        let payments = queries::of_invoice(tx, invoice.id).await?;
+        let is_pending = payments.iter().any(|it| it.state == PaymentState::Pending);
+        let is_due = is_pending || next_try(&invoice).is_some_and(|it| it <= now);
         if is_due && invoice.issued_at.is_none_or(|it| it + ASK_AGAIN <= now) {
-            let effect = outbox::derived_id(invoice.id.0, "resumed");
+            let effect = outbox::derived_id(invoice.id.0, &format!("resumed on day {}", now.as_second() / 86_400));
             let collect = Effect::CollectInvoice { invoice: invoice.id.0, at_once: false };
             outbox::enqueue_as(tx, effect, &collect, now).await?;
         }

@@ -309,12 +309,13 @@ pub async fn insert_checkout(tx: &ScopedTx, it: &CheckoutSession) -> Result<(), 
     .await
 }
 
-/// The provider has made its page. One that was completed meanwhile stays so.
+/// The provider has made its page. One that was completed or superseded meanwhile stays so, and is known by its name: it may
+/// be paid all the same.
 pub async fn open_page(tx: &ScopedTx, id: CheckoutId, reference: &str, url: &str) -> Result<(), DbError> {
     tx.execute(
         "-- payments.open_page
-        update checkout_sessions set state = 'OPEN', provider_ref = $3, url = $4
-         where tenant_id = $1 and id = $2 and state in ('CREATING', 'OPEN')",
+        update checkout_sessions set provider_ref = $3, url = $4, state = case when state = 'CREATING' then 'OPEN' else state end
+         where tenant_id = $1 and id = $2",
         &[&tx.tenant(), &id, &reference, &url],
     )
     .await

@@ -15,6 +15,8 @@ use super::{
     ProviderEvent,
 };
 
+use crate::money::Money;
+
 /// The version of the API that is asked for, and that this was written by.
 const API_VERSION: &str = "2026-10-28.endive";
 /// How long Stripe may take for an answer.
@@ -130,8 +132,10 @@ impl From<Failure> for ProviderError {
             Failure::Later(why) => Self::Later(why),
             Failure::Refused(status, answer) => {
                 let message = answer["error"]["message"].as_str().unwrap_or("no reason given");
-                // A wrong key or version is ours to mend, and then it goes on.
-                if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+                // A wrong key or version is ours to mend, and then it goes on. And where a key was used with other parameters,
+                // by a version of ours before, what was asked then may have been done: it is looked for in time.
+                let is_other = answer["error"]["type"] == "idempotency_error";
+                if is_other || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
                     return Self::Later(format!("Stripe answers {status}: {message}"));
                 }
                 Self::Refused(format!("Stripe answers {status}: {message}"))
@@ -156,6 +160,28 @@ fn field(value: &Value, name: &str) -> Result<String, ProviderError> {
     found.map(str::to_owned).ok_or_else(|| ProviderError::Later(format!("Stripe's answer has no {name}")))
 }
 
+/// Currencies without minor units in which Stripe reckons in hundredths all the same:
+/// <https://docs.stripe.com/currencies#special-cases>.
+const IN_HUNDREDTHS: [&str; 2] = ["ISK", "UGX"];
+
+fn stripe_amount(amount: Money) -> i64 {
+    if IN_HUNDREDTHS.contains(&amount.currency.code()) { amount.minor.saturating_mul(100) } else { amount.minor }
+}
+
+/// As [`stripe_amount`], the other way round; the currency as Stripe writes it.
+fn own_amount(amount: i64, currency: Option<&str>) -> i64 {
+    let is_hundredth = currency.is_some_and(|it| IN_HUNDREDTHS.contains(&it.to_uppercase().as_str()));
+    if is_hundredth { amount / 100 } else { amount }
+}
+
+/// Why Stripe cannot be asked for an amount of this currency: it counts in other units than ISO 4217.
+fn refuse_currency(amount: Money) -> Result<(), ProviderError> {
+    if amount.currency.decimals() > 2 || amount.currency.code() == "MGA" {
+        return Err(ProviderError::Later(format!("{} is not taken through Stripe", amount.currency)));
+    }
+    Ok(())
+}
+
 /// What is sent for a page: <https://docs.stripe.com/api/checkout/sessions/create>.
 pub fn checkout_form(request: &CheckoutRequest) -> Form {
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -173,7 +199,7 @@ pub fn checkout_form(request: &CheckoutRequest) -> Form {
             pair("mode", "payment"),
             pair("line_items[0][quantity]", "1"),
             pair("line_items[0][price_data][currency]", &currency),
-            pair("line_items[0][price_data][unit_amount]", &request.amount.minor.to_string()),
+            pair("line_items[0][price_data][unit_amount]", &stripe_amount(request.amount).to_string()),
             pair("line_items[0][price_data][product_data][name]", &request.description),
             // So that later invoices can be charged without anybody being there.
             pair("payment_intent_data[setup_future_usage]", "off_session"),
@@ -188,7 +214,7 @@ pub fn checkout_form(request: &CheckoutRequest) -> Form {
 pub fn charge_form(request: &ChargeRequest) -> Form {
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     vec![
-        pair("amount", &request.amount.minor.to_string()),
+        pair("amount", &stripe_amount(request.amount).to_string()),
         pair("currency", &request.amount.currency.code().to_lowercase()),
         pair("customer", &request.customer),
         pair("payment_method", &request.method),
@@ -235,6 +261,7 @@ impl PaymentProvider for Stripe {
 
     fn create_checkout(&self, request: CheckoutRequest) -> BoxFuture<'_, Result<HostedPage, ProviderError>> {
         async move {
+            refuse_currency(request.amount)?;
             let key = request.checkout.to_string();
             let session = self.send("/v1/checkout/sessions", Some(&checkout_form(&request)), Some(key)).await?;
             Ok(HostedPage { reference: field(&session, "id")?, url: field(&session, "url")? })
@@ -252,6 +279,7 @@ impl PaymentProvider for Stripe {
 
     fn charge(&self, request: ChargeRequest) -> BoxFuture<'_, Result<Charged, ProviderError>> {
         async move {
+            refuse_currency(request.amount)?;
             let key = request.payment.to_string();
             match self.send("/v1/payment_intents", Some(&charge_form(&request)), Some(key)).await {
                 Ok(intent) => Ok(charged(&intent)),
@@ -315,7 +343,8 @@ impl PaymentProvider for Stripe {
                     // It will be told when it is paid.
                     Some("unpaid") => vec![],
                     _ => {
-                        let amount = object["amount_total"].as_i64().unwrap_or(0);
+                        let amount =
+                            own_amount(object["amount_total"].as_i64().unwrap_or(0), object["currency"].as_str());
                         let payment = id_of(&object["payment_intent"]).map(|it| (it, amount));
                         vec![Fact::CheckoutCompleted { reference, payment }]
                     }
@@ -355,7 +384,7 @@ mod tests {
     use super::*;
     use crate::{
         ids::{CheckoutId, InvoiceId, TenantId},
-        money::{Currency, Money},
+        money::Currency,
     };
 
     fn stripe(secrets: &[&str]) -> Stripe {

@@ -387,7 +387,7 @@ impl Subscription {
             (self.version, self.interval) = (version, interval);
         }
         if self.status == Status::Trialing && self.trial_ends_at.is_none_or(|it| it <= at) {
-            self.status = Status::Active;
+            self.status = if self.past_due_since.is_some() { Status::PastDue } else { Status::Active };
         }
         (self, next.is_some())
     }
