@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    invoices::{self, Invoice, State},
+    invoices::{self, Invoice},
     payments,
 };
 use crate::{
@@ -43,8 +43,7 @@ pub async fn letter(tx: &ScopedTx, invoice: Uuid, user: Option<Uuid>, what: &str
         "failed" => InvoiceOccasion::Failed,
         _ => InvoiceOccasion::Restricted,
     };
-    let is_owed = matches!(invoice.state, State::Open) && invoice.owed_minor() > 0;
-    if occasion != InvoiceOccasion::Issued && !is_owed {
+    if occasion != InvoiceOccasion::Issued && !invoice.is_owing() {
         return Ok(None);
     }
     let tenant = tenants::current(tx).await?;

@@ -3,7 +3,7 @@
 use super::{
     BillingError, Engine, FALLBACK_PLAN, Preview, When,
     cycles::Interval,
-    invoices::{self, State},
+    invoices::{self, Invoice},
     payments::{
         self, CheckoutRequest, NewCustomer, PaymentProvider, ProviderError,
         checkout::{self, CheckoutSession, CheckoutState},
@@ -355,7 +355,7 @@ impl Biller<'_> {
     pub async fn pay(&self, id: InvoiceId) -> Result<(), BillingError> {
         let now = self.clock.now();
         let (tx, tenant, _) = self.enter().await?;
-        let open = invoices::by_id(&tx, id).await?.filter(|it| it.state == State::Open && it.owed_minor() > 0);
+        let open = invoices::by_id(&tx, id).await?.filter(Invoice::is_owing);
         let invoice = open.ok_or(BillingError::InvoiceNotFound)?;
         if payments::account(&tx).await?.method.is_none() {
             return Err(BillingError::CheckoutRequired);

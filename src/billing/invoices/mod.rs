@@ -27,6 +27,8 @@ use crate::{
     usage::{self, Period},
 };
 
+pub(super) use queries::make_account;
+
 /// The least that is charged, in minor units, as providers want it (Stripe: half a euro or dollar): what is less is put off.
 pub const LEAST_CHARGE: i64 = 50;
 /// How long after its issue an invoice is to be paid at the latest.
@@ -203,6 +205,11 @@ impl Invoice {
             State::Open | State::Uncollectible => (self.total_minor - self.paid_minor - self.credited_minor).max(0),
             State::Draft | State::Paid | State::Void => 0,
         }
+    }
+
+    /// Whether it waits to be paid: it is open, and something is owed.
+    pub fn is_owing(&self) -> bool {
+        self.state == State::Open && self.owed_minor() > 0
     }
 
     /// As people read it.

@@ -128,43 +128,42 @@ pub async fn oldest_draft(tx: &ScopedTx) -> Result<Option<Invoice>, DbError> {
     row.as_ref().map(read).transpose()
 }
 
+/// The tenant has an account from now on.
+pub async fn make_account(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
+    tx.execute(
+        "-- invoices.make_account
+        insert into billing_accounts (tenant_id, updated_at) values ($1, $2) on conflict (tenant_id) do nothing",
+        &[&tx.tenant(), &now],
+    )
+    .await
+}
+
 /// The next number of an invoice; whoever takes another waits until this one's transaction has ended.
 pub async fn take_number(tx: &ScopedTx, now: Timestamp) -> Result<i64, DbError> {
+    make_account(tx, now).await?;
     let row = tx
         .query_one(
             "-- invoices.take_number
-            insert into billing_accounts as a (tenant_id, updated_at) values ($1, $2)
-            on conflict (tenant_id) do update set updated_at = $2
-            returning a.next_invoice_number",
+            update billing_accounts set next_invoice_number = next_invoice_number + 1, updated_at = $2 where tenant_id = $1
+            returning next_invoice_number - 1",
             &[&tx.tenant(), &now],
         )
         .await?;
-    tx.execute(
-        "-- invoices.count_number
-        update billing_accounts set next_invoice_number = next_invoice_number + 1 where tenant_id = $1",
-        &[&tx.tenant()],
-    )
-    .await?;
     Ok(row.get(0))
 }
 
 /// The next number of a credit note; as with invoices.
 pub async fn take_credit_note_number(tx: &ScopedTx, now: Timestamp) -> Result<i64, DbError> {
+    make_account(tx, now).await?;
     let row = tx
         .query_one(
             "-- invoices.take_credit_note_number
-            insert into billing_accounts as a (tenant_id, updated_at) values ($1, $2)
-            on conflict (tenant_id) do update set updated_at = $2
-            returning a.next_credit_note_number",
+            update billing_accounts set next_credit_note_number = next_credit_note_number + 1, updated_at = $2
+             where tenant_id = $1
+            returning next_credit_note_number - 1",
             &[&tx.tenant(), &now],
         )
         .await?;
-    tx.execute(
-        "-- invoices.count_credit_note_number
-        update billing_accounts set next_credit_note_number = next_credit_note_number + 1 where tenant_id = $1",
-        &[&tx.tenant()],
-    )
-    .await?;
     Ok(row.get(0))
 }
 
@@ -365,12 +364,7 @@ pub async fn tax(tx: &ScopedTx) -> Result<Tax, DbError> {
 
 /// From the next invoice on.
 pub async fn upsert_tax(tx: &ScopedTx, tax: &Tax, now: Timestamp) -> Result<(), DbError> {
-    tx.execute(
-        "-- invoices.make_account
-        insert into billing_accounts (tenant_id, updated_at) values ($1, $2) on conflict (tenant_id) do nothing",
-        &[&tx.tenant(), &now],
-    )
-    .await?;
+    make_account(tx, now).await?;
     tx.execute(
         "-- invoices.update_tax
         update billing_accounts set tax_rate_ppm = $2, tax_name = $3, updated_at = $4 where tenant_id = $1",

@@ -170,7 +170,7 @@ async fn note(tx: &ScopedTx, payment: Uuid, charged: &Charged, now: Timestamp) -
 /// # Errors
 /// When a statement fails.
 pub async fn after_failure(tx: &ScopedTx, id: InvoiceId, now: Timestamp) -> Result<(), DbError> {
-    let found = invoices::by_id(tx, id).await?.filter(|it| it.state == State::Open && it.owed_minor() > 0);
+    let found = invoices::by_id(tx, id).await?.filter(Invoice::is_owing);
     let Some(invoice) = found else { return Ok(()) };
     let since = invoice.overdue_since.unwrap_or(now);
     let invoice = Invoice { overdue_since: Some(since), ..invoice };
@@ -194,8 +194,7 @@ pub async fn after_failure(tx: &ScopedTx, id: InvoiceId, now: Timestamp) -> Resu
 pub async fn restrict(tx: &ScopedTx, id: InvoiceId, now: Timestamp) -> Result<(), DbError> {
     subscriptions::lock(tx).await?;
     review(tx, now).await?;
-    let is_owed = invoices::by_id(tx, id).await?.is_some_and(|it| it.state == State::Open && it.owed_minor() > 0);
-    if is_owed {
+    if invoices::by_id(tx, id).await?.is_some_and(|it| it.is_owing()) {
         let effect = outbox::derived_id(id.0, "restricted");
         outbox::enqueue_as(tx, effect, &Effect::AnnounceOverdue { invoice: id.0, is_last: true }, now).await?;
     }
@@ -233,18 +232,19 @@ pub async fn review(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
 /// # Errors
 /// When a statement fails.
 pub async fn resume(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
-    for invoice in invoices::open(tx).await? {
+    let open = invoices::open(tx).await?;
+    for invoice in &open {
         let payments = queries::of_invoice(tx, invoice.id).await?;
         let is_pending = payments.iter().any(|it| it.state == PaymentState::Pending);
-        let is_due = is_pending || next_try(&invoice).is_some_and(|it| it <= now);
+        let is_due = is_pending || next_try(invoice).is_some_and(|it| it <= now);
         if is_due && invoice.issued_at.is_none_or(|it| it + ASK_AGAIN <= now) {
             let effect = outbox::derived_id(invoice.id.0, &format!("resumed on day {}", now.as_second() / 86_400));
             let collect = Effect::CollectInvoice { invoice: invoice.id.0, at_once: false };
             outbox::enqueue_as(tx, effect, &collect, now).await?;
         }
-        if invoice.overdue_since.is_some_and(|it| it + GRACE <= now) {
-            review(tx, now).await?;
-        }
+    }
+    if open.iter().any(|it| it.overdue_since.is_some_and(|since| since + GRACE <= now)) {
+        review(tx, now).await?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use super::{
     inbox::{DeadEvent, Waiting},
 };
 use crate::{
+    billing::invoices::make_account,
     db::{DbError, Row, ScopedTx},
     ids::{CheckoutId, InvoiceId, PlanId, TenantId},
     money::Money,
@@ -33,12 +34,7 @@ pub async fn account(tx: &ScopedTx) -> Result<Account, DbError> {
 
 /// The provider's name for the tenant. With another provider than before, what was to be charged there counts no more.
 pub async fn save_customer(tx: &ScopedTx, provider: &str, customer: &str, now: Timestamp) -> Result<(), DbError> {
-    tx.execute(
-        "-- payments.make_account
-        insert into billing_accounts (tenant_id, updated_at) values ($1, $2) on conflict (tenant_id) do nothing",
-        &[&tx.tenant(), &now],
-    )
-    .await?;
+    make_account(tx, now).await?;
     tx.execute(
         "-- payments.save_customer
         update billing_accounts set provider = $2, customer_ref = $3, updated_at = $4,
