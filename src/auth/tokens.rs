@@ -12,6 +12,7 @@ use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, Validation,
     jwk::{Jwk, JwkSet, PublicKeyUse, ThumbprintHash},
 };
+use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -20,6 +21,8 @@ use crate::{ids::TenantId, random};
 
 /// How old a token may be that was issued by a clock ahead of ours, in seconds.
 const LEEWAY_SECONDS: u64 = 5;
+/// How many verified tokens are remembered: some five megabytes.
+const REMEMBERED: usize = 10_000;
 
 /// Why there are no signing keys.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +121,7 @@ pub struct Tokens {
     jwks: JwkSet,
     public_pem: String,
     validation: Validation,
+    remembered: Remembered,
     successor_key: hmac::Key,
     seal_key: hmac::Key,
     /// Lives, issuer and audience.
@@ -172,6 +176,7 @@ impl Tokens {
             jwks: JwkSet { keys: jwks },
             public_pem,
             validation,
+            remembered: Remembered::new(),
             successor_key,
             seal_key,
             settings,
@@ -314,7 +319,20 @@ impl Tokens {
     }
 
     /// What a token says; `None` when it is not one of ours, has expired, or is not valid yet.
+    ///
+    /// A signature is checked once: what was found is remembered until the token expires. That says nothing about its session,
+    /// which `enter` looks up in every transaction.
     pub fn verify(&self, token: &str) -> Option<Verified> {
+        let hash = TokenHash::of(token);
+        if let Some(known) = self.remembered.find(&hash, Timestamp::now()) {
+            return Some(known);
+        }
+        let verified = self.verify_signature(token)?;
+        self.remembered.keep(hash, &verified);
+        Some(verified)
+    }
+
+    fn verify_signature(&self, token: &str) -> Option<Verified> {
         let header = jsonwebtoken::decode_header(token).ok()?;
         let key = self.verifying.get(header.kid.as_deref()?)?;
         let claims = jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok()?.claims;
@@ -354,6 +372,36 @@ impl Tokens {
         let mut secret = [0; 32];
         secret.copy_from_slice(tag.as_ref());
         RefreshToken { tenant: token.tenant, secret, kind: PhantomData }
+    }
+}
+
+/// SHA-256 of a token: whoever reads the server's memory finds no token in what it remembers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct TokenHash([u8; 32]);
+
+impl TokenHash {
+    fn of(token: &str) -> Self {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
+        Self(hash)
+    }
+}
+
+/// Tokens whose signature was found good, each until it expires; so many at most.
+struct Remembered(Cache<TokenHash, Verified>);
+
+impl Remembered {
+    fn new() -> Self {
+        Self(Cache::new(REMEMBERED))
+    }
+
+    fn find(&self, hash: &TokenHash, now: Timestamp) -> Option<Verified> {
+        // One that has just expired is looked at as if it were new.
+        self.0.get(hash).filter(|it| now < it.expires)
+    }
+
+    fn keep(&self, hash: TokenHash, verified: &Verified) {
+        self.0.insert(hash, verified.clone());
     }
 }
 
@@ -486,4 +534,35 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(beside, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remembered_token_is_good_until_it_expires_and_no_other_is_taken_for_it() {
+        let pem = Tokens::generate_private_pem().unwrap();
+        let tokens = Tokens::try_new(&pem, &[], TokenSettings::default()).unwrap();
+        let viewer = Viewer {
+            tenant: TenantId(Uuid::now_v7()),
+            user: crate::ids::UserId(Uuid::now_v7()),
+            role: Role::Staff,
+            session: crate::ids::SessionId(Uuid::now_v7()),
+            impersonated: false,
+        };
+        let (token, expires) = tokens.issue(&viewer, Timestamp::now()).unwrap();
+        let verified = tokens.verify(&token).unwrap();
+        assert_eq!(tokens.verify(&token), Some(verified.clone()), "the second time from memory");
+        let hash = TokenHash::of(&token);
+        assert_eq!(tokens.remembered.find(&hash, expires - SignedDuration::from_millis(1)), Some(verified));
+        assert_eq!(tokens.remembered.find(&hash, expires), None);
+        // Another signature under the same claims, and other claims under the same signature.
+        let (claims, signature) = token.rsplit_once('.').unwrap();
+        assert_eq!(tokens.verify(&format!("{claims}.{}", signature.replace(&signature[..4], "AAAA"))), None);
+        let other = tokens.issue(&Viewer { role: Role::Admin, ..viewer }, Timestamp::now()).unwrap().0;
+        assert_eq!(tokens.verify(&format!("{}.{signature}", other.rsplit_once('.').unwrap().0)), None);
+        // Nothing that was refused is remembered.
+        assert_eq!(tokens.remembered.0.len(), 1);
+    }
 }
