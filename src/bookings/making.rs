@@ -133,11 +133,13 @@ impl Order {
             return Err(BookingError::Forbidden);
         }
         let notes = checked_notes(new.notes)?;
-        // The lock is had before anything is read: what is read then cannot change before the commit. Not in one flush with
-        // it, where a statement that has to be prepared leaves after others that were.
-        tenants::lock_calendar(tx).await?;
-        let (ground, known_customer) =
-            futures_util::join!(Ground::read(tx, new.service, new.starts_at), users::active(tx, customer));
+        // The lock is had before anything is read: what is read then cannot change before the commit.
+        let (locked, ground, known_customer) = futures_util::join!(
+            tenants::lock_calendar(tx),
+            Ground::read(tx, new.service, new.starts_at),
+            users::active(tx, customer)
+        );
+        locked?;
         let ground = ground?.bookable()?;
         ground.require(new.resource)?;
         known_customer?.ok_or(BookingError::CustomerNotFound)?;
@@ -182,18 +184,22 @@ impl Order {
             None if ground.service.requires_confirmation => BookingStatus::Pending,
             None => BookingStatus::Confirmed,
         };
-        claims::release_around(tx, ground, now).await?;
-        let class = ground.class_at(tx, starts_at, now).await?;
+        let id = BookingId::generate(now);
+        // A hold counts when it is taken up. Whatever is refused below, the field is undone with what was counted.
+        let metering = async { if is_hold { Ok(None) } else { meter(tx, &ground.tenant, id, now).await.map(Some) } };
+        let (released, class, metered_as) =
+            futures_util::join!(claims::release_around(tx, ground, now), ground.class_at(tx, starts_at, now), metering);
+        released?;
+        let class = class?;
         let slot = ground.slot_at(starts_at, class.as_ref());
         ground.validate_slot(is_staff, &slot, now)?;
+        let metered_as = metered_as?;
         let booking = Booking {
+            id,
             notes: self.notes.clone(),
             series: self.series,
             ..ground.booking(self.customer, &slot, status, held_until, now)
         };
-        // A hold counts when it is taken up.
-        let metered_as = if is_hold { None } else { Some(meter(tx, &ground.tenant, booking.id, now).await?) };
-        Box::pin(take(tx, ground, &booking, metered_as, &slot, class, self.resource, is_staff)).await?;
         let first_step = Transition::new(None, booking.status, caller, None, now);
         let facts = Changes::default()
             .field("status", serde_json::Value::Null, booking.status.as_str())
@@ -203,7 +209,12 @@ impl Order {
         let action = if is_hold { "bookings.hold" } else { "bookings.create" };
         // Of a series one mail tells, and not one for each of its bookings.
         let telling = Telling { event: BookingEvent::of_new(booking.status), by_mail: self.series.is_none() };
-        steps::write(caller, &booking, &first_step, action, facts, telling).await?;
+        let (taken, written) = futures_util::join!(
+            Box::pin(take(tx, ground, &booking, metered_as, &slot, class, self.resource, is_staff)),
+            steps::write(caller, &booking, &first_step, action, facts, telling)
+        );
+        taken?;
+        written?;
         Ok(booking)
     }
 }
@@ -220,7 +231,17 @@ async fn take(
     wanted: Option<ResourceId>,
     is_staff: bool,
 ) -> Result<(), BookingError> {
-    match queries::insert(tx, booking, metered_as).await {
+    let serves = |resource: ResourceId| ground.serves(is_staff, resource, slot);
+    let now = booking.created_at;
+    let claiming = async {
+        match class {
+            Some(class) => classes::join(tx, booking, &class, wanted).await,
+            None => Box::pin(claims::take(tx, booking, ground, slot, wanted, now, serves)).await,
+        }
+    };
+    // The booking leaves first, and so is there before what it claims.
+    let (inserted, claimed) = futures_util::join!(queries::insert(tx, booking, metered_as), claiming);
+    match inserted {
         Ok(true) => {}
         Ok(false) => return Err(BookingError::ServiceNotFound), // Deleted or switched off since it was read.
         Err(error) if error.violates("bookings_tenant_id_service_id_fkey") => {
@@ -228,12 +249,7 @@ async fn take(
         }
         Err(error) => return Err(error.into()),
     }
-    let serves = |resource: ResourceId| ground.serves(is_staff, resource, slot);
-    let now = booking.created_at;
-    match class {
-        Some(class) => classes::join(tx, booking, &class, wanted).await?,
-        None => Box::pin(claims::take(tx, booking, ground, slot, wanted, now, serves)).await?,
-    }
+    claimed?;
     // When nobody takes a hold up, it is free for whoever waits.
     if let Some(until) = booking.held_until {
         claims::tell_freed_at(tx, booking, until, now).await?;

@@ -2,16 +2,20 @@
 //!
 //! - `begin`, `enter` and the first statement leave in one flush: tokio-postgres writes a request when its future is
 //!   first polled and answers in order, so the three are awaited together.
+//! - Statements that are awaited together leave together, in the order in which they were asked for: what follows a lock in
+//!   one flush runs with it held.
 //! - A statement that fails, or whose future is dropped before its answer, marks the transaction. A marked transaction
 //!   is rolled back and says so: PostgreSQL itself answers `commit` of an aborted one with success.
 //! - Dropped without an end, it queues a `rollback` and keeps its connection out of the pool until that is answered;
 //!   a connection whose statement had to be cancelled is closed, since a late cancel could hit a stranger's statement.
 
 use std::{
+    pin::pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -97,6 +101,8 @@ pub struct ScopedTx {
     scope: Scope,
     access: Access,
     live: OnceCell<Result<Live, DbError>>,
+    /// Whoever holds it is about to send a statement.
+    turn: tokio::sync::Mutex<()>,
     /// A statement failed or was abandoned since the last savepoint.
     marked: AtomicBool,
     /// Why, if a statement of ours knows.
@@ -174,6 +180,7 @@ impl ScopedTx {
             scope,
             access,
             live: OnceCell::new(),
+            turn: tokio::sync::Mutex::default(),
             marked: AtomicBool::new(false),
             cause: Mutex::new(None),
             savepoint_wanted: AtomicBool::new(false),
@@ -206,7 +213,8 @@ impl ScopedTx {
     /// The text is `'static`: no SQL is ever built from input. It opens with its name, `-- feature.verb`.
     pub async fn query(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, DbError> {
         let span = debug_span!("db.query", statement = statement_name(sql));
-        self.run(sql, params).instrument(span).await
+        // Boxed: whoever awaits several at once would be as large as all of them.
+        Box::pin(self.run(sql, params)).instrument(span).await
     }
 
     /// Runs a statement that returns at most one row.
@@ -230,8 +238,16 @@ impl ScopedTx {
         self.stats.statements.fetch_add(1, Ordering::Relaxed);
         let statement = InFlight::start(self, live);
         let answer = async {
+            // Statements leave in the order in which they were asked for, also where one has to be prepared first.
+            let turn = self.turn.lock().await;
             let prepared = live.client.prepare_cached(sql).await?;
-            live.client.query(&prepared, params).await
+            let mut answer = pin!(live.client.query(&prepared, params));
+            let answered = futures_util::poll!(answer.as_mut());
+            drop(turn);
+            match answered {
+                Poll::Ready(answer) => answer,
+                Poll::Pending => answer.await,
+            }
         };
         // Together with `begin` and `enter`, whose answers come first: the connection holds back everything behind an
         // answer that nobody takes.

@@ -442,3 +442,78 @@ async fn lost_connections_are_replaced() {
     }
     panic!("the pool does not recover");
 }
+
+/// On Citus `enter` sets the scope by statements that reach the workers. What it sets and refuses is the same. (Citus itself is not
+/// here: a setting of its stands for it.)
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scope_is_the_same_however_it_is_set() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let globex = app.tenant("globex").await;
+    app.by_hand("update shared.tenant_state set restriction = 'PAUSED' where tenant_id = (select tenant_id from shared.users where email = 'user@globex.test')").await;
+    let nobody = uuid::Uuid::now_v7();
+    let mut told = Vec::new();
+    for preparation in ["select 1", "set citus.shard_count = '32'"] {
+        let client = app.database.connect("tenantry_app").await;
+        client.batch_execute(&format!("set search_path = shared, pg_temp; {preparation}")).await.unwrap();
+        let mut outcomes = Vec::new();
+        for (tenant, user, role, session) in [
+            (acme.id.0, acme.user.id.0, "USER", acme.user.viewer.session.0),
+            (globex.id.0, globex.user.id.0, "USER", globex.user.viewer.session.0),
+            (acme.id.0, globex.user.id.0, "USER", globex.user.viewer.session.0),
+            (acme.id.0, acme.user.id.0, "ADMIN", acme.user.viewer.session.0),
+            (acme.id.0, acme.user.id.0, "USER", acme.admin.viewer.session.0),
+            (acme.id.0, acme.user.id.0, "USER' ; reset role; --", acme.user.viewer.session.0),
+            (nobody, acme.user.id.0, "USER", acme.user.viewer.session.0),
+            (acme.id.0, nobody, "WORKER", nobody),
+            (nobody, nobody, "PLATFORM_ADMIN", nobody),
+        ] {
+            client.batch_execute("begin").await.unwrap();
+            let entered = client.query("select enter($1, $2, $3, $4, true)", &[&tenant, &user, &role, &session]).await;
+            let outcome = match entered {
+                Err(error) => error.code().unwrap().code().to_owned(),
+                Ok(_) => {
+                    let seen = "select concat_ws(' ', current_setting('app.tenant_id'), current_setting('app.user_id'), current_setting('app.role'),
+                        current_setting('app.restriction'), (select string_agg(email, ',' order by email) from users))";
+                    client.query_one(seen, &[]).await.unwrap().get(0)
+                }
+            };
+            client.batch_execute("commit").await.unwrap();
+            let after = "select concat(current_setting('app.tenant_id', true), current_setting('app.user_id', true), current_setting('app.role', true),
+                current_setting('app.restriction', true))";
+            assert_eq!(
+                client.query_one(after, &[]).await.unwrap().get::<_, &str>(0),
+                "",
+                "the scope outlives its transaction"
+            );
+            outcomes.push(outcome);
+        }
+        told.push(outcomes);
+    }
+    assert_eq!(told[0], told[1]);
+    let codes: Vec<&str> = told[0].iter().filter(|it| it.starts_with("TN")).map(String::as_str).collect();
+    assert_eq!(codes, ["TN004", "TN005", "TN004", "TN001", "TN001"]);
+    assert!(
+        told[0][0].ends_with("USER  user@acme.test") && told[0][1].contains("USER PAUSED user@globex.test"),
+        "{told:?}"
+    );
+}
+
+/// Statements that are awaited together leave in their order, although the first has to be prepared and the second has been.
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_of_one_flush_keep_their_order() {
+    let app = TestApp::start_with(Options { connections: 1, ..Options::default() }).await;
+    let acme = app.tenant("acme").await;
+    let (write, read) = ("-- test.write
+        select set_config('app.noted', 'yes', true)", "-- test.read
+        select coalesce(current_setting('app.noted', true), '')");
+    let warming = app.gate.tenant(Scope::worker(acme.id), Access::Read);
+    assert_eq!(warming.query_one(read, &[]).await.unwrap().get::<_, &str>(0), "");
+    warming.end_read();
+    drop(warming);
+    let tx = app.gate.tenant(Scope::worker(acme.id), Access::Read);
+    let (written, seen) = futures_util::join!(tx.query_one(write, &[]), tx.query_one(read, &[]));
+    assert_eq!(written.unwrap().get::<_, &str>(0), "yes");
+    assert_eq!(seen.unwrap().get::<_, &str>(0), "yes");
+    tx.end_read();
+}

@@ -189,10 +189,13 @@ async fn take_among(
     let (service, links) = (&ground.service, &ground.links);
     let claimable: Vec<Uuid> =
         if links.is_empty() { vec![service.id.0] } else { links.iter().map(|it| it.resource.0).collect() };
-    queries::lock_claimable(tx, &claimable).await?;
     let day = day_around(booking);
     let (from, to) = (day.0.min(slot.blocked_from), day.1.max(slot.blocked_to));
-    let held = queries::held(tx, &claimable, (from, to), now).await?;
+    // With the locks held before it is looked.
+    let (locked, held) =
+        futures_util::join!(queries::lock_claimable(tx, &claimable), queries::held(tx, &claimable, (from, to), now));
+    locked?;
+    let held = held?;
     let is_taken = |id: Uuid, lane: i16| {
         held.iter()
             .any(|it| it.claimed == id && it.lane == lane && it.from < slot.blocked_to && it.to > slot.blocked_from)
