@@ -9,7 +9,8 @@
 use std::{collections::HashMap, sync::LazyLock};
 
 use async_graphql::{
-    PathSegment, Response, Value,
+    Name, PathSegment, Response, Value,
+    indexmap::IndexMap,
     parser::{
         parse_schema,
         types::{
@@ -64,6 +65,10 @@ pub fn complete(response: &mut Response, document: &ExecutableDocument, operatio
     let Some(operation) = operation.map(|it| &it.node) else { return };
     let mut shape = Shape::default();
     shape.add(&operation.selection_set.node, document);
+    if response.errors.is_empty() {
+        shape.order(&mut response.data);
+        return;
+    }
     let failed: Vec<&[PathSegment]> = response.errors.iter().map(|it| it.path.as_slice()).collect();
     let walk = Walk { failed: &failed, root_keeps_others: operation.ty == OperationType::Mutation };
     let root = match operation.ty {
@@ -100,6 +105,33 @@ impl<'a> Shape<'a> {
             self.0.len() - 1
         });
         &mut self.0[at]
+    }
+
+    /// Has the fields of a value, in which none failed, come in this order.
+    fn order(&self, value: &mut Value) {
+        match value {
+            Value::List(items) => items.iter_mut().for_each(|it| self.order(it)),
+            Value::Object(fields) => {
+                self.sort(fields);
+                for (key, value) in fields {
+                    if matches!(value, Value::List(_) | Value::Object(_))
+                        && let Some(at) = self.place(key)
+                    {
+                        self.0[at].below.order(value);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Sorts the fields of one object, unless they are. Some may be left out, by a directive or a fragment's type.
+    fn sort(&self, fields: &mut IndexMap<Name, Value>) {
+        let mut places = self.0.iter();
+        let is_sorted = fields.keys().all(|key| places.any(|it| it.key == key.as_str()));
+        if !is_sorted {
+            fields.sort_by_cached_key(|key, _| self.place(key.as_str()));
+        }
     }
 
     fn place(&self, key: &str) -> Option<usize> {
@@ -174,7 +206,7 @@ impl Walk<'_> {
                 Err(MustBeNull) => return Err(MustBeNull),
             }
         }
-        fields.sort_by_cached_key(|key, _| shape.place(key.as_str()));
+        shape.sort(fields);
         Ok(())
     }
 }

@@ -1,4 +1,5 @@
-//! Charges each document its cost, before it runs, and tells of it in `extensions.cost`.
+//! Charges each document its cost, before it runs, and tells of it in `extensions.cost`. What validation has found of a
+//! document is not looked for again.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,7 +10,7 @@ use async_graphql::{
     value,
 };
 
-use super::{RequestContext, error::nowhere, rates::Charged};
+use super::{RequestContext, error::nowhere, rates::Charged, reading::Findings};
 
 /// What a document cost, and what is left.
 #[derive(Clone, Copy)]
@@ -18,17 +19,18 @@ struct Bill {
     charged: Charged,
 }
 
-/// Makes a [`Meter`] for each request.
-pub struct Metering;
+/// Makes a [`Meter`] for each request, and keeps what validation has found.
+#[derive(Default)]
+pub struct Metering(Arc<Findings>);
 
 impl ExtensionFactory for Metering {
     fn create(&self) -> Arc<dyn Extension> {
-        Arc::new(Meter::default())
+        Arc::new(Meter { findings: self.0.clone(), bill: Mutex::default() })
     }
 }
 
-#[derive(Default)]
 struct Meter {
+    findings: Arc<Findings>,
     bill: Mutex<Option<Bill>>,
 }
 
@@ -51,8 +53,19 @@ impl Extension for Meter {
         ctx: &ExtensionContext<'_>,
         next: NextValidation<'_>,
     ) -> Result<ValidationResult, Vec<ServerError>> {
-        let valid = next.run(ctx).await?;
-        if let Ok(request) = ctx.data::<Arc<RequestContext>>() {
+        let request = ctx.data::<Arc<RequestContext>>().ok();
+        let key = request.and_then(|it| it.finding_key());
+        let valid = match key.and_then(|it| self.findings.find(it)) {
+            Some(found) => found,
+            None => {
+                let found = next.run(ctx).await?;
+                if let Some(key) = key {
+                    self.findings.keep(key.clone(), found);
+                }
+                found
+            }
+        };
+        if let Some(request) = request {
             let cost = valid.complexity + request.introspection_cost();
             let charged = request.charge(cost).await.map_err(|error| vec![nowhere(error)])?;
             *self.bill.lock().unwrap_or_else(PoisonError::into_inner) = Some(Bill { requested: cost, charged });

@@ -13,20 +13,20 @@ use async_graphql_value::{ConstValue, Number, Value};
 /// A value that no argument can take: its path, as that of an argument or a variable, and what is wrong with it.
 pub type Unfit = (String, &'static str);
 
-/// The first value in a document's arguments or its variables that no argument can take: a text with a NUL, which
-/// PostgreSQL cannot hold, or an integer of more than 32 bits, which GraphQL does not have. One rule here instead of one
-/// in each resolver.
-pub fn find_unfit(document: &ExecutableDocument, variables: &Variables) -> Option<Unfit> {
-    let mut in_variables = variables.iter().map(|(name, value)| below(format!("${name}"), in_const(value)));
-    if let Some(found) = in_variables.find_map(|it| it) {
-        return Some(found);
-    }
+/// The first value in a document's arguments that no argument can take: a text with a NUL, which PostgreSQL cannot hold, or an
+/// integer of more than 32 bits, which GraphQL does not have. One rule here instead of one in each resolver.
+pub fn find_unfit(document: &ExecutableDocument) -> Option<Unfit> {
     let operations = document.operations.iter().map(|(_, it)| in_operation(&it.node));
     let fragments = document.fragments.values().map(|it| in_selections(&it.node.selection_set.node));
     operations.chain(fragments).find_map(|it| it)
 }
 
-fn below(name: String, found: Option<Unfit>) -> Option<Unfit> {
+/// The same in the variables of a request.
+pub fn find_unfit_variable(variables: &Variables) -> Option<Unfit> {
+    variables.iter().find_map(|(name, value)| below(format_args!("${name}"), in_const(value)))
+}
+
+fn below(name: impl std::fmt::Display, found: Option<Unfit>) -> Option<Unfit> {
     found.map(|(path, message)| (format!("{name}{path}"), message))
 }
 
@@ -229,34 +229,35 @@ pub fn root_field_of<'a>(document: &'a ExecutableDocument, operation: Option<&st
     within(&ran.node.selection_set.node, document, key)
 }
 
-/// Takes out of a document what variables would fill that the request does not send: the specification reads an omitted
-/// variable as an omitted argument or field (section 6.4.1). async-graphql does so only when it executes, and skips the
-/// validation of the whole argument until then.
+/// A document without what variables would fill that the request does not send; `None` where it sends all of them. The
+/// specification reads an omitted variable as an omitted argument or field (section 6.4.1). async-graphql does so only when
+/// it executes, and skips the validation of the whole argument until then.
 ///
 /// Documents of several operations stay as they are.
-pub fn drop_omitted(document: &mut ExecutableDocument, variables: &Variables) {
-    if document.operations.iter().count() != 1 {
-        return;
+pub fn without_omitted(document: &ExecutableDocument, variables: &Variables) -> Option<ExecutableDocument> {
+    let mut operations = document.operations.iter();
+    let (Some((_, operation)), None) = (operations.next(), operations.next()) else { return None };
+    let is_omitted = |it: &VariableDefinition| {
+        it.var_type.node.nullable && it.default_value.is_none() && !variables.contains_key(&it.name.node)
+    };
+    let definitions = operation.node.variable_definitions.iter().filter(|it| is_omitted(&it.node));
+    let omitted: HashSet<Name> = definitions.map(|it| it.node.name.node.clone()).collect();
+    if omitted.is_empty() {
+        return None;
     }
+    let mut document = document.clone();
     let operation = match &mut document.operations {
         DocumentOperations::Single(operation) => Some(operation),
         DocumentOperations::Multiple(operations) => operations.values_mut().next(),
     };
-    let Some(operation) = operation else { return };
-    let is_omitted = |it: &VariableDefinition| {
-        it.var_type.node.nullable && it.default_value.is_none() && !variables.contains_key(&it.name.node)
-    };
-    let definitions = &mut operation.node.variable_definitions;
-    let omitted: HashSet<Name> =
-        definitions.iter().filter(|it| is_omitted(&it.node)).map(|it| it.node.name.node.clone()).collect();
-    if omitted.is_empty() {
-        return;
+    if let Some(operation) = operation {
+        operation.node.variable_definitions.retain(|it| !omitted.contains(&it.node.name.node));
+        drop_in_selections(&mut operation.node.selection_set.node, &omitted);
     }
-    definitions.retain(|it| !omitted.contains(&it.node.name.node));
-    drop_in_selections(&mut operation.node.selection_set.node, &omitted);
     for fragment in document.fragments.values_mut() {
         drop_in_selections(&mut fragment.node.selection_set.node, &omitted);
     }
+    Some(document)
 }
 
 fn drop_in_selections(selections: &mut SelectionSet, omitted: &HashSet<Name>) {
@@ -300,7 +301,7 @@ fn is_variable_of(value: &Value, names: &HashSet<Name>) -> bool {
 fn in_operation(operation: &OperationDefinition) -> Option<Unfit> {
     let mut defaults = operation.variable_definitions.iter().map(|it| {
         let value = it.node.default_value.as_ref()?;
-        below(format!("${}", it.node.name.node), in_const(&value.node))
+        below(format_args!("${}", it.node.name.node), in_const(&value.node))
     });
     defaults.find_map(|it| it).or_else(|| in_selections(&operation.selection_set.node))
 }
@@ -311,7 +312,7 @@ fn in_selections(selections: &SelectionSet) -> Option<Unfit> {
             let field = &field.node;
             let directives = field.directives.iter().flat_map(|it| &it.node.arguments);
             let mut arguments = field.arguments.iter().chain(directives);
-            let found = arguments.find_map(|(name, value)| below(name.node.to_string(), in_value(&value.node)));
+            let found = arguments.find_map(|(name, value)| below(&name.node, in_value(&value.node)));
             found.or_else(|| in_selections(&field.selection_set.node))
         }
         Selection::InlineFragment(fragment) => in_selections(&fragment.node.selection_set.node),
@@ -321,18 +322,34 @@ fn in_selections(selections: &SelectionSet) -> Option<Unfit> {
 
 fn in_value(value: &Value) -> Option<Unfit> {
     match value {
-        Value::String(text) if text.contains('\0') => Some((String::new(), "a text cannot hold a NUL character")),
-        Value::Number(number) if is_too_large(number) => Some((String::new(), "an integer has at most 32 bits")),
-        Value::List(items) => items.iter().enumerate().find_map(|(at, it)| below(format!(".{at}"), in_value(it))),
-        Value::Object(fields) => fields.iter().find_map(|(name, it)| below(format!(".{name}"), in_value(it))),
+        Value::String(text) => in_text(text),
+        Value::Number(number) => in_number(number),
+        Value::List(items) => items.iter().enumerate().find_map(|(at, it)| below(format_args!(".{at}"), in_value(it))),
+        Value::Object(fields) => fields.iter().find_map(|(name, it)| below(format_args!(".{name}"), in_value(it))),
         _ => None,
     }
 }
 
-fn is_too_large(number: &Number) -> bool {
-    !number.is_f64() && number.as_i64().is_none_or(|it| i32::try_from(it).is_err())
+fn in_const(value: &ConstValue) -> Option<Unfit> {
+    match value {
+        ConstValue::String(text) => in_text(text),
+        ConstValue::Number(number) => in_number(number),
+        ConstValue::List(items) => {
+            items.iter().enumerate().find_map(|(at, it)| below(format_args!(".{at}"), in_const(it)))
+        }
+        ConstValue::Object(fields) => fields.iter().find_map(|(name, it)| below(format_args!(".{name}"), in_const(it))),
+        _ => None,
+    }
 }
 
-fn in_const(value: &ConstValue) -> Option<Unfit> {
-    in_value(&value.clone().into_value())
+fn in_text(text: &str) -> Option<Unfit> {
+    text.contains('\0').then(|| (String::new(), "a text cannot hold a NUL character"))
+}
+
+fn in_number(number: &Number) -> Option<Unfit> {
+    is_too_large(number).then(|| (String::new(), "an integer has at most 32 bits"))
+}
+
+fn is_too_large(number: &Number) -> bool {
+    !number.is_f64() && number.as_i64().is_none_or(|it| i32::try_from(it).is_err())
 }

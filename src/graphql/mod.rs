@@ -14,6 +14,7 @@ mod mutation_root;
 mod node;
 mod paging;
 mod rates;
+mod reading;
 mod scalars;
 mod watching;
 
@@ -27,6 +28,7 @@ pub use error::{
 pub use limits::Limits;
 pub use paging::{Cursor, PageArgs, connection, page_cost};
 pub use rates::{Charged, RateSettings, Rates};
+pub use reading::{FindingKey, ReadDocument, Reader, Unreadable};
 pub use scalars::{
     CurrencyCode, Date, DateTime, Decimal, LocalTime, Money, MoneyInput, TimeZoneName, filter_interval, parse_id,
 };
@@ -121,7 +123,7 @@ pub fn schema(limits: Limits, introspects: bool) -> ApiSchema {
         .limit_depth(limits.depth)
         .limit_complexity(limits.cost)
         .limit_directives(limits.directives)
-        .extension(cost::Metering)
+        .extension(cost::Metering::default())
         .disable_suggestions()
         .override_output_type_description::<ID>(
             "A TypeID: a prefix that tells the type, and a UUIDv7. Treat it as opaque.",

@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use tower_http::{set_header::SetResponseHeaderLayer, timeout::RequestBodyTimeoutLayer};
 
 pub use self::{
-    graphql::{Documents, ManifestError, SocketSettings, Sockets},
+    graphql::{Documents, ManifestError, SocketSettings, Sockets, write_response},
     origins::Origins,
     proxies::Proxies,
     readiness::Readiness,
@@ -34,7 +34,7 @@ pub(crate) use server::ConnectionPlace;
 
 use crate::{
     auth::{Origin, Tokens},
-    graphql::{ApiSchema, Limits, Services},
+    graphql::{ApiSchema, Limits, Reader, Services},
     telemetry,
 };
 
@@ -65,6 +65,8 @@ pub struct AppParts {
     pub shows_metrics: bool,
     /// Which documents may run.
     pub documents: Documents,
+    /// Reads them.
+    pub reader: Reader,
     /// Who has a socket open.
     pub sockets: Arc<Sockets>,
     /// Other sites whose pages may talk to the API.
@@ -112,11 +114,14 @@ pub fn router(parts: AppParts) -> Router {
         .route("/readyz", get(readyz))
         .route("/.well-known/jwks.json", get(jwks))
         .merge(if shows_metrics { Router::new().route("/metrics", get(metrics)) } else { Router::new() })
-        .layer(RequestBodyTimeoutLayer::new(parts.body_patience))
-        .layer(DefaultBodyLimit::max(parts.limits.body_bytes))
-        .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(header(header::REFERRER_POLICY, "no-referrer"))
-        .layer(header(header::X_FRAME_OPTIONS, "DENY"))
+        // As one layer: the router boxes what each of its layers makes of a request.
+        .layer((
+            header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            header(header::REFERRER_POLICY, "no-referrer"),
+            header(header::X_FRAME_OPTIONS, "DENY"),
+            DefaultBodyLimit::max(parts.limits.body_bytes),
+            RequestBodyTimeoutLayer::new(parts.body_patience),
+        ))
         .with_state(App(Arc::new(parts)))
 }
 

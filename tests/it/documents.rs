@@ -172,3 +172,69 @@ async fn batches_are_off_or_small() {
     }
     assert_eq!(acme.user.run("{ viewer { name } }").await["data"]["viewer"]["name"], "First", "nothing of it was run");
 }
+
+/// What is kept of a document changes no answer: the same as of a server that sees each request for the first time.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_of_a_document_changes_no_answer() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let globex = app.tenant("globex").await;
+    let query = "query Q($id: ID!, $first: Int, $search: String, $kind: ResourceKind, $more: Boolean = false) {
+        service(id: $id) { id name }
+        services(first: $first, filter: { search: $search }) { nodes { name price @include(if: $more) { amount } } }
+        resources(filter: { kind: $kind }) { nodes { name } } }";
+    let several = "query A($first: Int) { services(first: $first) { nodes { name } } } query B($id: ID!) { service(id: $id) { name } }";
+    let mut asked = Vec::new();
+    for variables in [
+        json!({ "id": acme.service }),
+        json!({ "id": globex.service }),
+        json!({ "id": acme.service, "first": 1, "search": "hair" }),
+        json!({ "id": acme.service, "first": 100, "search": "nothing" }),
+        json!({ "id": acme.service, "first": 101 }),
+        json!({ "id": acme.service, "first": "1" }),
+        json!({ "id": acme.service, "first": 5_000_000_000_i64 }),
+        json!({ "id": acme.service, "first": null, "search": null, "more": true }),
+        json!({ "id": acme.service, "search": 5 }),
+        json!({ "id": acme.service, "search": "\u{0}" }),
+        json!({ "id": acme.service, "kind": "STAFF" }),
+        json!({ "id": acme.service, "kind": "NONE" }),
+        json!({ "id": acme.service, "more": "yes" }),
+        json!({ "id": { "x": 1 } }),
+        json!({ "id": ["a"] }),
+        json!({ "id": 7 }),
+        json!({ "id": "svc_nothing" }),
+        json!({ "id": null }),
+        json!({}),
+    ] {
+        asked.push(json!({ "query": query, "variables": variables }));
+    }
+    for operation in ["A", "B", "C"] {
+        asked.push(
+            json!({ "query": several, "operationName": operation, "variables": { "first": 1, "id": acme.service } }),
+        );
+        asked.push(json!({ "query": several, "operationName": operation, "variables": { "first": "x", "id": 5 } }));
+    }
+    let mut first = Vec::new();
+    for body in &asked {
+        let mut fresh = acme.admin.clone();
+        fresh.app = TestApp::on(app.database.clone(), Options::default()).await;
+        first.push(told(post(&fresh, body).await));
+    }
+    assert!(first.iter().filter(|it| it.1["errors"].is_null()).count() > 5);
+    for round in 0..3 {
+        for at in 0..asked.len() {
+            // In another order each time, so that each comes after each.
+            let at = (at * (2 * round + 1) + round) % asked.len();
+            assert_eq!(told(post(&acme.admin, &asked[at]).await), first[at], "{}", asked[at]);
+        }
+    }
+}
+
+/// An answer without what is another's in each request.
+fn told((status, mut answer): (u16, Value)) -> (u16, Value) {
+    answer.as_object_mut().unwrap().remove("extensions");
+    for error in answer.get_mut("errors").and_then(Value::as_array_mut).into_iter().flatten() {
+        error["extensions"].as_object_mut().unwrap().remove("requestId");
+    }
+    (status, answer)
+}

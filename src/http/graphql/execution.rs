@@ -8,10 +8,7 @@ use std::{
 
 use async_graphql::{
     PathSegment, Request, Response as GraphQLResponse, ServerError, Value, Variables,
-    parser::{
-        parse_query,
-        types::{ExecutableDocument, OperationType, Selection},
-    },
+    parser::types::{ExecutableDocument, OperationType, Selection},
 };
 use axum::http::HeaderMap;
 use futures_util::{StreamExt, stream::BoxStream};
@@ -29,7 +26,7 @@ use crate::{
     auth::{Actor, Origin, SessionCookies},
     db::{Access, DbError},
     graphql::{
-        ApiError, Code, KEY_COST, Limits, RequestContext,
+        ApiError, Code, FindingKey, KEY_COST, ReadDocument, RequestContext, Unreadable,
         batching::{LoadQueue, drive},
         completion, input, is_refusal_by_role, nowhere,
     },
@@ -66,13 +63,25 @@ impl Asked {
 
 /// A request that was read and may run.
 pub struct Prepared {
-    /// With its document, parsed.
+    /// Without its document.
     pub request: Request,
     /// What it does.
     pub kind: OperationType,
+    /// The document, as it was read.
+    pub read: Arc<ReadDocument>,
+    /// The document without what its variables leave out, where they do.
+    without_omitted: Option<ExecutableDocument>,
+    finding_key: Option<FindingKey>,
 }
 
-/// Finds the document, parses it, and finds what makes no sense whatever the schema says.
+impl Prepared {
+    /// The document as it is run.
+    fn document(&self) -> &ExecutableDocument {
+        self.without_omitted.as_ref().unwrap_or(&self.read.document)
+    }
+}
+
+/// Finds the document, reads it, and finds what makes no sense whatever the schema says.
 ///
 /// # Errors
 /// Why it is refused.
@@ -83,27 +92,24 @@ pub fn prepare(app: &App, actor: &Actor, asked: Asked) -> Result<Prepared, Vec<S
     };
     let wanted = Wanted::read(&asked)?;
     let text = app.documents.find(tenant, wanted, &asked)?;
-    if let Some(message) = app.limits.refuse_text(&text) {
-        return Err(vec![error_with_code("GRAPHQL_VALIDATION_FAILED", &message)]);
-    }
+    let read = app.reader.read(&text).map_err(|error| match error {
+        Unreadable::Syntax(message) => vec![error_with_code("GRAPHQL_PARSE_FAILED", &shorten(&message))],
+        Unreadable::TooLarge(message) => vec![error_with_code("GRAPHQL_VALIDATION_FAILED", &message)],
+        Unreadable::Unfit((path, message)) => vec![bad_variable(path, message)],
+    })?;
     let mut request = Request::new(text).variables(asked.variables.unwrap_or_default());
     request.operation_name = asked.operation_name;
-    let kind = inspect(&app.limits, &mut request)?;
-    app.documents.remember(tenant, wanted, &request.query);
-    Ok(Prepared { request, kind })
+    let prepared = inspect(request, read)?;
+    app.documents.remember(tenant, wanted, &prepared.request.query);
+    Ok(prepared)
 }
 
-fn inspect(limits: &Limits, request: &mut Request) -> Result<OperationType, Vec<ServerError>> {
+fn inspect(mut request: Request, read: Arc<ReadDocument>) -> Result<Prepared, Vec<ServerError>> {
     let refused = |code: &str, message: &str| vec![error_with_code(code, message)];
-    let mut document =
-        parse_query(&request.query).map_err(|error| refused("GRAPHQL_PARSE_FAILED", &shorten(&error.to_string())))?;
-    if let Some(message) = limits.refuse_document(&document) {
-        return Err(refused("GRAPHQL_VALIDATION_FAILED", &message));
-    }
-    if let Some((path, message)) = input::find_unfit(&document, &request.variables) {
+    if let Some((path, message)) = input::find_unfit_variable(&request.variables) {
         return Err(vec![bad_variable(path, message)]);
     }
-    let mut operations = document.operations.iter();
+    let mut operations = read.document.operations.iter();
     let operation = match &request.operation_name {
         Some(wanted) => operations.find(|(name, _)| name.is_some_and(|it| it.as_str() == wanted)),
         None => operations.next().filter(|_| operations.next().is_none()),
@@ -124,9 +130,9 @@ fn inspect(limits: &Limits, request: &mut Request) -> Result<OperationType, Vec<
     {
         return Err(refused("GRAPHQL_VALIDATION_FAILED", "A subscription has one field at its root, and no fragment."));
     }
-    input::drop_omitted(&mut document, &request.variables);
-    request.set_parsed_query(document);
-    Ok(kind)
+    let without_omitted = input::without_omitted(&read.document, &request.variables);
+    let finding_key = read.finding_key(&request.variables);
+    Ok(Prepared { request, kind, read, without_omitted, finding_key })
 }
 
 /// Whose request it is, and what came with it.
@@ -147,17 +153,17 @@ pub struct Sender {
 
 /// Runs a query or a mutation, on a task of its own: a client that hangs up drops whoever waits, but not a transaction
 /// between two statements.
-pub async fn run(app: &App, sender: Sender, mut prepared: Prepared) -> (Answer, Option<SessionCookies>) {
+pub async fn run(app: &App, sender: Sender, prepared: Prepared) -> (Answer, Option<SessionCookies>) {
     let begun = Instant::now();
     let Sender { actor, origin, trace, cookies, named, slot } = sender;
     let span = span(&origin, &actor, &prepared.request);
     telemetry::join_trace(&span, &trace);
     let access = if prepared.kind == OperationType::Mutation { Access::Write } else { Access::Read };
     let kind = if access == Access::Write { "mutation" } else { "query" };
-    let field = root_field(&mut prepared.request);
+    let field = prepared.read.root_field.clone();
     let (app, noted_in) = (app.clone(), span.clone());
     let work = async move {
-        let answered = execute(app, origin, actor, cookies, access, named, prepared.request).await;
+        let answered = execute(app, origin, actor, cookies, access, named, prepared).await;
         let (field, code) = match &answered.0 {
             Answer::Replayed(_) => (field, "REPLAYED".to_owned()),
             Answer::Fresh(response) => (field.filter(|_| is_executed(response)), code_to_count(response)),
@@ -183,7 +189,7 @@ pub struct Events {
     stream: BoxStream<'static, GraphQLResponse>,
     context: Arc<RequestContext>,
     queue: LoadQueue,
-    document: Option<ExecutableDocument>,
+    document: ExecutableDocument,
     operation: Option<String>,
     /// What every log line of it says.
     pub span: tracing::Span,
@@ -198,8 +204,10 @@ pub fn subscribe(app: &App, sender: Sender, prepared: Prepared) -> Events {
     let queue = LoadQueue::default();
     let context = RequestContext::new(app.services.clone(), actor, Access::Read, origin, queue.clone());
     let context = Arc::new(context);
+    let document = prepared.document().clone();
     let mut request = prepared.request;
-    let (document, operation) = (request.parsed_query().ok().cloned(), request.operation_name.clone());
+    let operation = request.operation_name.clone();
+    request.set_parsed_query(document.clone());
     let stream = app.schema.execute_stream(request.data(context.clone()));
     Events { stream, context, queue, document, operation, span, _slot: slot }
 }
@@ -209,8 +217,8 @@ impl Events {
     pub async fn next(&mut self) -> Option<GraphQLResponse> {
         let mut response = drive(self.stream.next(), self.queue.clone()).await?;
         self.context.end_event();
-        if let Some(document) = self.document.as_ref().filter(|_| response.data != Value::Null) {
-            completion::complete(&mut response, document, self.operation.as_deref());
+        if response.data != Value::Null {
+            completion::complete(&mut response, &self.document, self.operation.as_deref());
         }
         Some(response)
     }
@@ -245,15 +253,6 @@ pub fn span(origin: &Origin, actor: &Actor, request: &Request) -> tracing::Span 
     span
 }
 
-/// The one field of the root, as the document names it.
-fn root_field(request: &mut Request) -> Option<String> {
-    let document = request.parsed_query().ok()?;
-    match input::root_fields(document).as_slice() {
-        [field] => Some((*field).to_owned()),
-        _ => None,
-    }
-}
-
 async fn execute(
     app: App,
     origin: Origin,
@@ -261,19 +260,18 @@ async fn execute(
     cookies: Option<Brought>,
     access: Access,
     named: Option<Named>,
-    request: Request,
+    prepared: Prepared,
 ) -> (Answer, Option<SessionCookies>) {
     let queue = LoadQueue::default();
     let mut context = RequestContext::new(app.services.clone(), actor, access, origin, queue.clone());
-    let mut request = request;
-    context.use_introspection(request.parsed_query().map_or(0, input::introspected_fields));
+    context.use_document(prepared.read.introspected, prepared.finding_key.clone());
     if let Some(brought) = cookies {
         context.use_cookies(brought.refresh);
     }
     let context = Arc::new(context);
     let answer = match named {
-        Some(named) => answer_once(&app, &context, &named, request, queue).await,
-        None => Answer::Fresh(match resolve(&app, &context, request, queue).await {
+        Some(named) => Box::pin(answer_once(&app, &context, &named, prepared, queue)).await,
+        None => Answer::Fresh(match Box::pin(resolve(&app, &context, prepared, queue)).await {
             Ok((response, refused)) => finish(&app, &context, response, &refused).await,
             Err(too_late) => too_late,
         }),
@@ -297,7 +295,7 @@ async fn answer_once(
     app: &App,
     context: &Arc<RequestContext>,
     named: &Named,
-    request: Request,
+    prepared: Prepared,
     queue: LoadQueue,
 ) -> Answer {
     let refused = |error: ApiError| Answer::Fresh(GraphQLResponse::from_errors(vec![nowhere(error)]));
@@ -316,7 +314,7 @@ async fn answer_once(
         }
         Err(error) => return refused(error.into()),
     };
-    let (mut response, refusals) = match resolve(app, context, request, queue).await {
+    let (mut response, refusals) = match Box::pin(resolve(app, context, prepared, queue)).await {
         Ok(resolved) => resolved,
         Err(too_late) => return Answer::Fresh(too_late),
     };
@@ -339,10 +337,12 @@ async fn answer_once(
 async fn resolve(
     app: &App,
     context: &Arc<RequestContext>,
-    mut request: Request,
+    mut prepared: Prepared,
     queue: LoadQueue,
 ) -> Result<(GraphQLResponse, BTreeMap<String, usize>), GraphQLResponse> {
-    let (document, operation) = (request.parsed_query().ok().cloned(), request.operation_name.clone());
+    let mut request = std::mem::replace(&mut prepared.request, Request::new(""));
+    let operation = request.operation_name.clone();
+    request.set_parsed_query(prepared.document().clone());
     let execution = drive(app.schema.execute(request.data(context.clone())), queue);
     let Ok(mut response) = tokio::time::timeout(app.deadline, execution).await else {
         return Err(GraphQLResponse::from_errors(vec![nowhere(DbError::Timeout.into())]));
@@ -351,9 +351,9 @@ async fn resolve(
     if context.may_write() && write(&response, true, app.limits.answer_bytes).is_none() {
         return Err(GraphQLResponse::from_errors(vec![too_long(app.limits.answer_bytes)]));
     }
-    let refused = refused_fields(&response, document.as_ref(), operation.as_deref());
-    if let Some(document) = document.filter(|_| response.data != Value::Null) {
-        completion::complete(&mut response, &document, operation.as_deref());
+    let refused = refused_fields(&response, prepared.document(), operation.as_deref());
+    if response.data != Value::Null {
+        completion::complete(&mut response, prepared.document(), operation.as_deref());
     }
     Ok((response, refused))
 }
@@ -401,9 +401,9 @@ const TAKE_NO_KEY: [&str; 20] = [
 
 /// The key that a request was named with, if it was; or why it can be none. The same key in another role, or by somebody
 /// who acts as the user, is another request.
-pub fn named(headers: &HeaderMap, request: &mut Request, actor: &Actor) -> Option<Result<Named, &'static str>> {
-    let key = headers.get("idempotency-key")?;
-    let fields = request.parsed_query().map(input::root_fields).unwrap_or_default();
+pub fn named(headers: &HeaderMap, prepared: &Prepared, actor: &Actor) -> Option<Result<Named, &'static str>> {
+    let (key, request) = (headers.get("idempotency-key")?, &prepared.request);
+    let fields = input::root_fields(&prepared.read.document);
     if fields.iter().any(|it| TAKE_NO_KEY.contains(it)) {
         return Some(Err(
             "Idempotency-Key: mutations of signing in and of billing, or whose answer holds a secret, take none.",
@@ -423,13 +423,13 @@ pub fn named(headers: &HeaderMap, request: &mut Request, actor: &Actor) -> Optio
 /// Root fields that the caller's role was refused, by the names that the schema gives them, with how often.
 fn refused_fields(
     response: &GraphQLResponse,
-    document: Option<&ExecutableDocument>,
+    document: &ExecutableDocument,
     operation: Option<&str>,
 ) -> BTreeMap<String, usize> {
     let mut refused = BTreeMap::new();
     for error in response.errors.iter().filter(|it| is_refusal_by_role(it)) {
         let Some(PathSegment::Field(key)) = error.path.first() else { continue };
-        let name = document.and_then(|it| input::root_field_of(it, operation, key)).unwrap_or(key);
+        let name = input::root_field_of(document, operation, key).unwrap_or(key);
         *refused.entry(name.to_owned()).or_default() += 1;
     }
     refused

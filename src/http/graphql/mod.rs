@@ -40,6 +40,7 @@ use crate::{
 };
 
 pub use documents::{Documents, ManifestError};
+pub use errors::write as write_response;
 pub use sockets::{SocketSettings, Sockets};
 
 /// Says that an answer was given before, to a request with the same key.
@@ -218,7 +219,7 @@ async fn run(app: &App, origin: Origin, headers: &HeaderMap, asked: Asked, may_m
     }
     let cookies = cookies::read(headers);
     let (actor, impersonator) = actor(app, headers, cookies.as_ref());
-    let mut prepared = match prepare(app, &actor, asked) {
+    let prepared = match prepare(app, &actor, asked) {
         Ok(prepared) => prepared,
         Err(errors) => {
             let response = GraphQLResponse::from_errors(errors);
@@ -236,7 +237,7 @@ async fn run(app: &App, origin: Origin, headers: &HeaderMap, asked: Asked, may_m
         return reply.answer(GraphQLResponse::from_errors(vec![error]), Outcome::Refused);
     }
     let is_mutation = prepared.kind == OperationType::Mutation;
-    let named = match named(headers, &mut prepared.request, &actor).filter(|_| is_mutation) {
+    let named = match named(headers, &prepared, &actor).filter(|_| is_mutation) {
         None => None,
         Some(Ok(named)) => Some(named),
         Some(Err(message)) => return reply.refuse(StatusCode::BAD_REQUEST, message),

@@ -1,0 +1,221 @@
+//! Documents as they are read: parsed and looked at once, and kept for the next request with the same text.
+//!
+//! Kept are those that hold no text of their own, as clients write them that send values as variables. So what is kept is
+//! nobody's data, whoever's request it came with, and how long an answer takes tells nothing of what others have asked.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_graphql::{
+    ValidationResult, Variables,
+    parser::{
+        parse_query,
+        types::{BaseType, DocumentOperations, ExecutableDocument},
+    },
+};
+use async_graphql_value::ConstValue;
+use quick_cache::{Weighter, sync::Cache};
+
+use super::{
+    Limits,
+    input::{self, Unfit},
+};
+
+/// Bytes that all kept documents may take, about.
+const KEPT_BYTES: u64 = 8 * 1024 * 1024;
+/// What a parsed document takes for each byte of its text, about.
+const BYTES_EACH: u64 = 40;
+/// How many documents are expected.
+const EXPECTED: usize = 1_000;
+/// How many findings of validation are kept.
+const KEPT_FINDINGS: usize = 10_000;
+/// Longest spelling of a request's variables with which a finding is kept, in bytes.
+const LONGEST_KEY: usize = 256;
+
+/// A document that can be run, as far as its own text tells.
+pub struct ReadDocument {
+    /// Parsed.
+    pub document: ExecutableDocument,
+    /// The one field of the root, as the schema has it; `None` where there are others.
+    pub root_field: Option<String>,
+    /// How many fields of the schema itself it asks for.
+    pub introspected: usize,
+    /// Of this reading alone.
+    number: u64,
+}
+
+/// Why a document cannot be run.
+#[derive(Debug)]
+pub enum Unreadable {
+    /// It does not parse.
+    Syntax(String),
+    /// It is too large in some way.
+    TooLarge(String),
+    /// It holds a value that no argument can take.
+    Unfit(Unfit),
+}
+
+/// Counts what a document takes.
+#[derive(Clone)]
+struct Size;
+
+impl Weighter<Box<str>, Arc<ReadDocument>> for Size {
+    fn weight(&self, text: &Box<str>, _: &Arc<ReadDocument>) -> u64 {
+        (text.len() as u64 + 100) * BYTES_EACH
+    }
+}
+
+/// The documents that are kept.
+pub struct Reader {
+    limits: Limits,
+    kept: Cache<Box<str>, Arc<ReadDocument>, Size>,
+}
+
+impl Reader {
+    /// Refuses what goes beyond these.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, kept: Cache::with_weighter(EXPECTED, KEPT_BYTES, Size) }
+    }
+
+    /// Reads a document, unless it was read before.
+    ///
+    /// # Errors
+    /// Why it cannot be run.
+    pub fn read(&self, text: &str) -> Result<Arc<ReadDocument>, Unreadable> {
+        if let Some(kept) = self.kept.get(text) {
+            return Ok(kept);
+        }
+        let read = Arc::new(ReadDocument::read(text, &self.limits)?);
+        // A text of its own would stand between quotes.
+        if !text.contains('"') {
+            self.kept.insert(text.into(), read.clone());
+        }
+        Ok(read)
+    }
+}
+
+impl ReadDocument {
+    fn read(text: &str, limits: &Limits) -> Result<Self, Unreadable> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        if let Some(message) = limits.refuse_text(text) {
+            return Err(Unreadable::TooLarge(message));
+        }
+        let document = parse_query(text).map_err(|error| Unreadable::Syntax(error.to_string()))?;
+        if let Some(message) = limits.refuse_document(&document) {
+            return Err(Unreadable::TooLarge(message));
+        }
+        if let Some(unfit) = input::find_unfit(&document) {
+            return Err(Unreadable::Unfit(unfit));
+        }
+        let root_field = match input::root_fields(&document).as_slice() {
+            [field] => Some((*field).to_owned()),
+            _ => None,
+        };
+        let introspected = input::introspected_fields(&document);
+        Ok(Self { document, root_field, introspected, number: NEXT.fetch_add(1, Ordering::Relaxed) })
+    }
+
+    /// Of all requests that validation must find the same of: this document's, with variables that differ in nothing but texts
+    /// where it declares `ID` or `String`, which take any. `None` where that is not told in short.
+    pub fn finding_key(&self, variables: &Variables) -> Option<FindingKey> {
+        // Validation looks at all operations, with the variables of each.
+        let DocumentOperations::Single(operation) = &self.document.operations else { return None };
+        let mut spelled = BTreeMap::new();
+        for definition in &operation.node.variable_definitions {
+            let (name, declared) = (definition.node.name.node.as_str(), &definition.node.var_type.node.base);
+            let takes_any = matches!(declared, BaseType::Named(name) if matches!(name.as_str(), "ID" | "String"));
+            let spelling = match variables.get(name) {
+                None => continue,
+                Some(ConstValue::String(_)) if takes_any => "text".to_owned(),
+                Some(other) => other.to_string(),
+            };
+            spelled.insert(name, spelling);
+        }
+        let key = if spelled.is_empty() { String::new() } else { serde_json::to_string(&spelled).ok()? };
+        (key.len() <= LONGEST_KEY).then(|| FindingKey(self.number, key.into()))
+    }
+}
+
+/// See [`ReadDocument::finding_key`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FindingKey(u64, Box<str>);
+
+/// What validation has found good, and what it costs.
+pub struct Findings(Cache<FindingKey, ValidationResult>);
+
+impl Default for Findings {
+    fn default() -> Self {
+        Self(Cache::new(KEPT_FINDINGS))
+    }
+}
+
+impl Findings {
+    /// What was found before.
+    pub fn find(&self, key: &FindingKey) -> Option<ValidationResult> {
+        self.0.get(key)
+    }
+
+    /// Keeps what was found.
+    pub fn keep(&self, key: FindingKey, found: ValidationResult) {
+        self.0.insert(key, found);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn key(read: &ReadDocument, variables: serde_json::Value) -> Option<FindingKey> {
+        read.finding_key(&Variables::from_json(variables))
+    }
+
+    #[test]
+    fn what_holds_a_text_is_nobody_elses() {
+        let reader = Reader::new(Limits::default());
+        let twice = |text: &str| (reader.read(text).unwrap().number, reader.read(text).unwrap().number);
+        let (first, second) = twice("query($id: ID!) { service(id: $id) { id } }");
+        assert_eq!(first, second);
+        for text in
+            ["{ service(id: \"svc_1\") { id } }", "{ services(filter: { search: \"\"\"x\"\"\" }) { nodes { id } } }"]
+        {
+            let (first, second) = twice(text);
+            assert_ne!(first, second, "{text}");
+        }
+        // What cannot be run is looked at each time.
+        for text in ["{", "{ a(b: 5000000000) }", &"{ a ".repeat(20_000)] {
+            assert!(reader.read(text).is_err() && reader.read(text).is_err());
+        }
+    }
+
+    #[test]
+    fn findings_are_of_all_texts_and_of_each_other_value() {
+        let reader = Reader::new(Limits::default());
+        let read = reader.read("query($id: ID!, $n: Int, $at: DateTime) { a(id: $id, n: $n, at: $at) }").unwrap();
+        let of = |variables| key(&read, variables).unwrap();
+        assert_eq!(of(json!({ "id": "a", "n": 1 })), of(json!({ "id": "b", "n": 1, "unknown": 2 })));
+        for other in [
+            json!({ "id": "a" }),
+            json!({ "id": "a", "n": null }),
+            json!({ "id": "a", "n": 2 }),
+            json!({ "id": "a", "n": "1" }),
+            json!({ "id": 1, "n": 1 }),
+            json!({ "id": null, "n": 1 }),
+            json!({ "id": ["text"], "n": 1 }),
+            json!({ "id": "a", "n": 1, "at": "text" }),
+        ] {
+            assert_ne!(of(json!({ "id": "a", "n": 1 })), of(other.clone()), "{other}");
+        }
+        // Another type's text may be none of its values.
+        assert_ne!(of(json!({ "at": "2026-01-01T00:00:00Z" })), of(json!({ "at": "x" })));
+        assert_eq!(key(&read, json!({ "n": "x".repeat(300) })), None, "too long to be kept");
+        let several = reader.read("query A { a } query B { b }").unwrap();
+        assert_eq!(key(&several, json!({})), None);
+    }
+}
