@@ -93,7 +93,7 @@ impl AuditEvent {
     /// Who did it, or whom signing in was about. Null for background work.
     async fn actor(&self, ctx: &Context<'_>) -> Result<Option<User>, ApiError> {
         let Some(actor) = self.actor else { return Ok(None) };
-        Ok(ctx.work()?.loaders.users.load_one(actor).await?.map(User::from))
+        Ok(ctx.work()?.loaders.users().load_one(actor).await?.map(User::from))
     }
 }
 

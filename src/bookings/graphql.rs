@@ -3,7 +3,7 @@
 use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject, connection::Connection};
 
 use super::{
-    BookingError as Error, BookingFilter, NewBooking, Transition,
+    BookingError as Error, BookingFilter, NewBooking, Related, Transition,
     loaders::{HistoryOf, InSeries, PageOf, ResourcesOf},
 };
 use crate::{
@@ -115,20 +115,20 @@ impl Booking {
     /// The series that it was made with. Null for one made alone.
     async fn series(&self, ctx: &Context<'_>) -> Result<Option<BookingSeries>, ApiError> {
         let Some(id) = self.made_with else { return Ok(None) };
-        Ok(ctx.work()?.loaders.series.load_one(id).await?.map(BookingSeries::from))
+        Ok(ctx.work()?.loaders.series().load_one(id).await?.map(BookingSeries::from))
     }
 
     /// Who and what it holds, or held to its end. Empty where its service needs none.
     async fn resources(&self, ctx: &Context<'_>) -> Result<Vec<Resource>, ApiError> {
         let work = ctx.work()?;
-        let ids = work.loaders.bookings.load_one(ResourcesOf(self.key.0)).await?.unwrap_or_default();
-        let found = work.loaders.resources.load_many(ids.iter().copied()).await?;
+        let ids = work.loaders.bookings().load_one(ResourcesOf(self.key.0)).await?.unwrap_or_default();
+        let found = work.loaders.resources().load_many(ids.iter().copied()).await?;
         Ok(ids.iter().filter_map(|id| found.get(id).cloned().map(Resource::from)).collect())
     }
 
     /// What happened to it, first step first.
     async fn history(&self, ctx: &Context<'_>) -> Result<Vec<BookingTransition>, ApiError> {
-        let steps = ctx.work()?.loaders.bookings.load_one(HistoryOf(self.key.0)).await?;
+        let steps = ctx.work()?.loaders.bookings().load_one(HistoryOf(self.key.0)).await?;
         Ok(steps.unwrap_or_default().into_iter().map(BookingTransition::from).collect())
     }
 }
@@ -172,7 +172,7 @@ impl BookingTransition {
     /// Who did it. Null for background work, and for people whom the caller may not see.
     async fn actor(&self, ctx: &Context<'_>) -> Result<Option<User>, ApiError> {
         let Some(actor) = self.actor else { return Ok(None) };
-        Ok(ctx.work()?.loaders.users.load_one(actor).await?.map(User::from))
+        Ok(ctx.work()?.loaders.users().load_one(actor).await?.map(User::from))
     }
 }
 
@@ -201,7 +201,7 @@ impl From<super::FreeSlot> for FreeSlot {
 impl FreeSlot {
     /// Who and what could serve it then, those of higher priority in front. Empty where the service needs none.
     async fn resources(&self, ctx: &Context<'_>) -> Result<Vec<Resource>, ApiError> {
-        let found = ctx.work()?.loaders.resources.load_many(self.key.iter().copied()).await?;
+        let found = ctx.work()?.loaders.resources().load_many(self.key.iter().copied()).await?;
         Ok(self.key.iter().filter_map(|id| found.get(id).cloned().map(Resource::from)).collect())
     }
 }
@@ -451,7 +451,7 @@ pub async fn page_of_customer(
     const KIND: &str = "bookings.starts_at";
     let page = args.read(KIND)?;
     let filter = filter.map(BookingFilterInput::read).transpose()?.unwrap_or_default();
-    let slice = ctx.work()?.loaders.bookings.load_one(PageOf { customer, filter, page }).await?;
+    let slice = ctx.work()?.loaders.bookings().load_one(PageOf { customer, filter, page }).await?;
     let slice = slice.ok_or_else(|| ApiError::Internal("a loader lost a page".into()))?;
     Ok(connection(KIND, slice, Booking::from))
 }
@@ -484,7 +484,13 @@ impl BookingQuery {
         };
         let page = PageArgs { first, after, last, before }.read(kind)?;
         let filter = filter.map(BookingFilterInput::read).transpose()?.unwrap_or_default();
-        let slice = super::list(&ctx.work()?.tx, &filter, order, &page).await?;
+        let work = ctx.work()?;
+        let mut related = selects_related(ctx).then(Related::default);
+        let slice = super::list(&work.tx, &filter, order, &page, related.as_mut()).await?;
+        if let Some(Related { services, customers }) = related {
+            work.loaders.services().feed_many(services).await;
+            work.loaders.users().feed_many(customers).await;
+        }
         Ok(connection(kind, slice, Booking::from))
     }
 
@@ -535,13 +541,21 @@ impl BookingQuery {
 
 /// One booking, as `booking(id)` and `node(id)` show it.
 pub async fn find(ctx: &Context<'_>, id: BookingId) -> Result<Option<Booking>, ApiError> {
-    Ok(ctx.work()?.loaders.bookings.load_one(id).await?.map(Booking::from))
+    Ok(ctx.work()?.loaders.bookings().load_one(id).await?.map(Booking::from))
 }
 
 /// The bookings of a series, earliest first, for `BookingSeries.bookings`.
 pub async fn of_series(ctx: &Context<'_>, series: SeriesId) -> Result<Vec<Booking>, ApiError> {
-    let found = ctx.work()?.loaders.bookings.load_one(InSeries(series)).await?;
+    let found = ctx.work()?.loaders.bookings().load_one(InSeries(series)).await?;
     Ok(found.unwrap_or_default().into_iter().map(Booking::from).collect())
+}
+
+/// Whether a list of bookings is asked for what each of them points at.
+fn selects_related(ctx: &Context<'_>) -> bool {
+    let list = ctx.look_ahead();
+    [list.field("nodes"), list.field("edges").field("node")]
+        .iter()
+        .any(|booking| booking.field("service").exists() || booking.field("customer").exists())
 }
 
 /// Mutations of bookings.

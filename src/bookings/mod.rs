@@ -30,6 +30,8 @@ use crate::{
     ids::{BookingId, ResourceId, SeriesId, ServiceId, UserId},
     money::Money,
     paging::{Page, Slice},
+    services::Service,
+    users::User,
 };
 
 /// Longest notes, in characters.
@@ -216,7 +218,16 @@ impl From<DbError> for BookingError {
     }
 }
 
-/// A page of the bookings that the caller may see.
+/// What the bookings of a list point at, as far as the caller may see it.
+#[derive(Debug, Default)]
+pub struct Related {
+    /// What is booked.
+    pub services: HashMap<ServiceId, Service>,
+    /// For whom.
+    pub customers: HashMap<UserId, User>,
+}
+
+/// A page of the bookings that the caller may see. With `related`, what they point at comes in the same statement.
 ///
 /// # Errors
 /// When the statement fails.
@@ -225,8 +236,9 @@ pub async fn list(
     filter: &BookingFilter,
     order: BookingOrder,
     page: &Page<BookingKey>,
+    related: Option<&mut Related>,
 ) -> Result<Slice<BookingKey, Booking>, DbError> {
-    let bookings = queries::list(tx, filter, order, page).await?;
+    let bookings = queries::list(tx, filter, order, page, related).await?;
     Ok(page.slice(bookings.into_iter().map(|it| (order.key(&it), it)).collect()))
 }
 

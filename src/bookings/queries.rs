@@ -8,12 +8,16 @@ use std::collections::HashMap;
 use jiff::{Timestamp, tz::TimeZone};
 use uuid::Uuid;
 
-use super::{Booking, BookingFilter, BookingKey, BookingOrder, BookingStatus, Changed, Transition, slots::Slot};
+use super::{
+    Booking, BookingFilter, BookingKey, BookingOrder, BookingStatus, Changed, Related, Transition, slots::Slot,
+};
 use crate::{
     db::{DbError, Row, ScopedTx},
     ids::{BookingId, SeriesId, UserId, uuid_v7},
     money::Money,
     paging::Page,
+    services::{Service, service_columns},
+    users::User,
 };
 
 macro_rules! columns {
@@ -291,6 +295,31 @@ pub async fn histories(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<Booki
     Ok(histories)
 }
 
+/// Which rows of `bookings b` are between two keys. The bounds are always values, so that one plan for all of them finds its
+/// place in the index.
+macro_rules! between {
+    ($key:literal, $lower:literal, $lower_id:literal, $upper:literal, $upper_id:literal) => {
+        concat!(
+            "(b.",
+            $key,
+            ", b.id) > (coalesce(",
+            $lower,
+            "::timestamptz, '-infinity'),
+                 coalesce(",
+            $lower_id,
+            "::uuid, '00000000-0000-0000-0000-000000000000'))
+               and (b.",
+            $key,
+            ", b.id) < (coalesce(",
+            $upper,
+            "::timestamptz, 'infinity'),
+                 coalesce(",
+            $upper_id,
+            "::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))"
+        )
+    };
+}
+
 /// Which rows of `bookings b` a filter and two bounds leave. `$2` to `$10`, and `$12`.
 macro_rules! where_filter {
     ($key:literal) => {
@@ -299,31 +328,67 @@ macro_rules! where_filter {
                and ($2::text[] is null or b.status = any ($2))
                and ($3::uuid is null or b.service_id = $3)
                and ($4::uuid is null or b.customer_id = $4)
-               and ($5::timestamptz is null or b.starts_at >= $5)
-               and ($6::timestamptz is null or b.starts_at < $6)
+               and b.starts_at >= coalesce($5::timestamptz, '-infinity')
+               and b.starts_at < coalesce($6::timestamptz, 'infinity')
                and ($12::uuid is null or exists (
                  select from booking_claims c
                   where c.tenant_id = $1 and c.booking_id = b.id and c.resource_id = $12 and c.active)
                  or (b.holds_seat and exists (
                  select from booking_claims c
                   where c.tenant_id = $1 and c.occurrence_id = b.occurrence_id and c.resource_id = $12 and c.active)))
-               and ($7::timestamptz is null or (b.",
-            $key,
-            ", b.id) > ($7, $8::uuid))
-               and ($9::timestamptz is null or (b.",
-            $key,
-            ", b.id) < ($9, $10::uuid))"
+               and ",
+            between!($key, "$7", "$8", "$9", "$10")
         )
     };
 }
 
+/// Columns and tables of bookings alone, or of bookings with their services and customers.
+macro_rules! listed {
+    (alone) => {
+        concat!(columns!(), " from bookings b")
+    };
+    (with_related) => {
+        concat!(
+            columns!(),
+            ", s.*, u.*
+              from bookings b
+              left join lateral (select ",
+            service_columns!(),
+            " from services where tenant_id = $1 and id = b.service_id) s on true
+              left join lateral (select id, email, name, role, status, created_at, email_verified_at
+                                   from users where tenant_id = $1 and id = b.customer_id) u on true"
+        )
+    };
+}
+
+/// A page of all bookings: a statement without the conditions of filters needs a planner only once.
+macro_rules! list_all_sql {
+    ($listed:ident, $key:literal, $direction:literal) => {
+        concat!(
+            "-- bookings.list_all
+            select ",
+            listed!($listed),
+            " where b.tenant_id = $1 and ",
+            between!($key, "$2", "$3", "$4", "$5"),
+            " order by b.",
+            $key,
+            " ",
+            $direction,
+            ", b.id ",
+            $direction,
+            " limit $6"
+        )
+    };
+}
+
+/// A page of what a filter leaves.
 macro_rules! list_sql {
-    ($key:literal, $direction:literal) => {
+    ($listed:ident, $key:literal, $direction:literal) => {
         concat!(
             "-- bookings.list
             select ",
-            columns!(),
-            " from bookings b where",
+            listed!($listed),
+            " where",
             where_filter!($key),
             " order by b.",
             $key,
@@ -336,26 +401,47 @@ macro_rules! list_sql {
     };
 }
 
-/// One row more than the page, in the order of the scan.
+/// The statement of one of these names for an order, with related rows or without.
+macro_rules! in_order {
+    ($sql:ident, $with_related:expr, $by_start:expr, $descending:expr) => {
+        match ($with_related, $by_start, $descending) {
+            (false, true, false) => $sql!(alone, "starts_at", "asc"),
+            (false, true, true) => $sql!(alone, "starts_at", "desc"),
+            (false, false, false) => $sql!(alone, "created_at", "asc"),
+            (false, false, true) => $sql!(alone, "created_at", "desc"),
+            (true, true, false) => $sql!(with_related, "starts_at", "asc"),
+            (true, true, true) => $sql!(with_related, "starts_at", "desc"),
+            (true, false, false) => $sql!(with_related, "created_at", "asc"),
+            (true, false, true) => $sql!(with_related, "created_at", "desc"),
+        }
+    };
+}
+
+/// Where the columns of a booking's service begin in a row with related ones, and those of its customer.
+const SERVICE_AT: usize = 14;
+const CUSTOMER_AT: usize = SERVICE_AT + 17;
+
+/// One row more than the page, in the order of the scan. With `related`, the services and customers of these bookings come in
+/// the same statement.
 pub async fn list(
     tx: &ScopedTx,
     filter: &BookingFilter,
     order: BookingOrder,
     page: &Page<BookingKey>,
+    mut related: Option<&mut Related>,
 ) -> Result<Vec<Booking>, DbError> {
     let descending = matches!(order, BookingOrder::StartsAtDesc | BookingOrder::CreatedAtDesc);
     let by_start = matches!(order, BookingOrder::StartsAtAsc | BookingOrder::StartsAtDesc);
-    let sql = match (by_start, descending != page.from_the_back) {
-        (true, false) => list_sql!("starts_at", "asc"),
-        (true, true) => list_sql!("starts_at", "desc"),
-        (false, false) => list_sql!("created_at", "asc"),
-        (false, true) => list_sql!("created_at", "desc"),
-    };
     // What comes after in a descending list is smaller.
     let (lower, upper) = if descending { (page.before, page.after) } else { (page.after, page.before) };
     let ((lower_key, lower_id), (upper_key, upper_id)) = (lower.unzip(), upper.unzip());
-    let rows = tx
-        .query(
+    let (with_related, descending) = (related.is_some(), descending != page.from_the_back);
+    let rows = if *filter == BookingFilter::default() {
+        let sql = in_order!(list_all_sql, with_related, by_start, descending);
+        tx.query(sql, &[&tx.tenant(), &lower_key, &lower_id, &upper_key, &upper_id, &page.fetch()]).await?
+    } else {
+        let sql = in_order!(list_sql, with_related, by_start, descending);
+        tx.query(
             sql,
             &[
                 &tx.tenant(),
@@ -372,8 +458,30 @@ pub async fn list(
                 &filter.resource,
             ],
         )
-        .await?;
-    rows.iter().map(Booking::read).collect()
+        .await?
+    };
+    let mut bookings = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let booking = Booking::read(row)?;
+        if let Some(related) = related.as_deref_mut() {
+            related.read(row, &booking)?;
+        }
+        bookings.push(booking);
+    }
+    Ok(bookings)
+}
+
+impl Related {
+    /// Reads what a row holds beside the booking, unless it is known from another, or may not be seen.
+    fn read(&mut self, row: &Row, booking: &Booking) -> Result<(), DbError> {
+        if !self.services.contains_key(&booking.service) && row.get::<_, Option<Uuid>>(SERVICE_AT).is_some() {
+            self.services.insert(booking.service, Service::read_at(row, SERVICE_AT)?);
+        }
+        if !self.customers.contains_key(&booking.customer) && row.get::<_, Option<Uuid>>(CUSTOMER_AT).is_some() {
+            self.customers.insert(booking.customer, User::read_at(row, CUSTOMER_AT)?);
+        }
+        Ok(())
+    }
 }
 
 macro_rules! of_customers_sql {

@@ -1,6 +1,11 @@
 //! The loaders of one transaction. Never shared with another: a process-wide loader would be a cross-tenant leak.
 
-use std::{collections::HashMap, hash::Hash, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use async_graphql::dataloader::{DataLoader, HashMapCache, Loader};
 
@@ -29,33 +34,61 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static, L: Loader<K>> Loader<K> for C
     }
 }
 
-/// Every loader, around one transaction.
+/// Every loader, around one transaction. Each is made when it is first asked for: a request needs one or two.
 pub struct Loaders {
-    /// The tenant.
-    pub tenants: Cached<TenantLoader>,
-    /// Users by id.
-    pub users: Cached<UserLoader>,
-    /// Resources by id.
-    pub resources: Cached<ResourceLoader>,
-    /// Services by id, and the resources of each.
-    pub services: Cached<ServiceLoader>,
-    /// Bookings by id, histories, and pages of customers' bookings.
-    pub bookings: Cached<BookingLoader>,
-    /// Series by id.
-    pub series: Cached<SeriesLoader>,
+    tx: Arc<ScopedTx>,
+    queue: LoadQueue,
+    tenants: OnceLock<Cached<TenantLoader>>,
+    users: OnceLock<Cached<UserLoader>>,
+    resources: OnceLock<Cached<ResourceLoader>>,
+    services: OnceLock<Cached<ServiceLoader>>,
+    bookings: OnceLock<Cached<BookingLoader>>,
+    series: OnceLock<Cached<SeriesLoader>>,
 }
 
 impl Loaders {
     /// Empty caches; batches run when the queue's request is idle.
     pub fn new(tx: &Arc<ScopedTx>, queue: &LoadQueue) -> Self {
         Self {
-            tenants: cached("tenants", TenantLoader(tx.clone()), queue),
-            users: cached("users", UserLoader(tx.clone()), queue),
-            resources: cached("resources", ResourceLoader(tx.clone()), queue),
-            services: cached("services", ServiceLoader(tx.clone()), queue),
-            bookings: cached("bookings", BookingLoader(tx.clone()), queue),
-            series: cached("series", SeriesLoader(tx.clone()), queue),
+            tx: tx.clone(),
+            queue: queue.clone(),
+            tenants: OnceLock::new(),
+            users: OnceLock::new(),
+            resources: OnceLock::new(),
+            services: OnceLock::new(),
+            bookings: OnceLock::new(),
+            series: OnceLock::new(),
         }
+    }
+
+    /// The tenant.
+    pub fn tenants(&self) -> &Cached<TenantLoader> {
+        self.tenants.get_or_init(|| cached("tenants", TenantLoader(self.tx.clone()), &self.queue))
+    }
+
+    /// Users by id.
+    pub fn users(&self) -> &Cached<UserLoader> {
+        self.users.get_or_init(|| cached("users", UserLoader(self.tx.clone()), &self.queue))
+    }
+
+    /// Resources by id.
+    pub fn resources(&self) -> &Cached<ResourceLoader> {
+        self.resources.get_or_init(|| cached("resources", ResourceLoader(self.tx.clone()), &self.queue))
+    }
+
+    /// Services by id, and the resources of each.
+    pub fn services(&self) -> &Cached<ServiceLoader> {
+        self.services.get_or_init(|| cached("services", ServiceLoader(self.tx.clone()), &self.queue))
+    }
+
+    /// Bookings by id, histories, and pages of customers' bookings.
+    pub fn bookings(&self) -> &Cached<BookingLoader> {
+        self.bookings.get_or_init(|| cached("bookings", BookingLoader(self.tx.clone()), &self.queue))
+    }
+
+    /// Series by id.
+    pub fn series(&self) -> &Cached<SeriesLoader> {
+        self.series.get_or_init(|| cached("series", SeriesLoader(self.tx.clone()), &self.queue))
     }
 }
 

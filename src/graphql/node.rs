@@ -78,9 +78,9 @@ async fn find(ctx: &Context<'_>, id: &ID, argument: &'static str) -> Result<Opti
     } else if let Ok(id) = id.parse::<ServiceId>() {
         Ok(crate::services::graphql::find(ctx, id).await?.map(Node::Service))
     } else if let Ok(id) = id.parse::<UserId>() {
-        Ok(work.loaders.users.load_one(id).await?.map(|it| Node::User(it.into())))
+        Ok(work.loaders.users().load_one(id).await?.map(|it| Node::User(it.into())))
     } else if let Ok(id) = id.parse::<TenantId>() {
-        Ok(work.loaders.tenants.load_one(id).await?.map(|it| Node::Tenant(it.into())))
+        Ok(work.loaders.tenants().load_one(id).await?.map(|it| Node::Tenant(it.into())))
     } else {
         Err(ApiError::bad_input(
             argument,

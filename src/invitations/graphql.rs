@@ -63,7 +63,7 @@ impl Invitation {
     /// Who invited. Null for a platform administrator.
     async fn invited_by(&self, ctx: &Context<'_>) -> Result<Option<User>, ApiError> {
         let Some(inviter) = self.inviter else { return Ok(None) };
-        Ok(ctx.work()?.loaders.users.load_one(inviter).await?.map(User::from))
+        Ok(ctx.work()?.loaders.users().load_one(inviter).await?.map(User::from))
     }
 }
 

@@ -60,7 +60,7 @@ impl Resource {
     /// Whom it stands for. Null where it stands for nobody, and for people whom the caller may not see.
     async fn user(&self, ctx: &Context<'_>) -> Result<Option<User>, ApiError> {
         let Some(user) = self.stands_for else { return Ok(None) };
-        Ok(ctx.work()?.loaders.users.load_one(user).await?.map(User::from))
+        Ok(ctx.work()?.loaders.users().load_one(user).await?.map(User::from))
     }
 }
 
@@ -192,7 +192,7 @@ impl ResourceQuery {
 pub async fn find(ctx: &Context<'_>, id: ResourceId) -> Result<Option<Resource>, ApiError> {
     let work = ctx.work()?;
     let sees_inactive = work.viewer.role >= Role::Staff;
-    let resource = work.loaders.resources.load_one(id).await?;
+    let resource = work.loaders.resources().load_one(id).await?;
     Ok(resource.filter(|it| it.active || sees_inactive).map(Resource::from))
 }
 

@@ -315,7 +315,7 @@ impl SeriesQuery {
 
 /// One series, as `bookingSeries(id)` and `node(id)` show it.
 pub async fn find(ctx: &Context<'_>, id: SeriesId) -> Result<Option<BookingSeries>, ApiError> {
-    Ok(ctx.work()?.loaders.series.load_one(id).await?.map(BookingSeries::from))
+    Ok(ctx.work()?.loaders.series().load_one(id).await?.map(BookingSeries::from))
 }
 
 /// Mutations of series.

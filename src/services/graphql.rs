@@ -59,8 +59,8 @@ impl Service {
     /// Who and what can serve it, those taken first in front: a booking takes one of each kind. Empty where it needs none.
     async fn resources(&self, ctx: &Context<'_>) -> Result<Vec<Resource>, ApiError> {
         let work = ctx.work()?;
-        let links = work.loaders.services.load_one(LinksOf(self.key)).await?.unwrap_or_default();
-        let found = work.loaders.resources.load_many(links.iter().map(|it| it.resource)).await?;
+        let links = work.loaders.services().load_one(LinksOf(self.key)).await?.unwrap_or_default();
+        let found = work.loaders.resources().load_many(links.iter().map(|it| it.resource)).await?;
         Ok(links.iter().filter_map(|it| found.get(&it.resource).cloned().map(Resource::from)).collect())
     }
 }
@@ -301,7 +301,7 @@ impl ServiceQuery {
 
 /// The service that a row points at, active or not: a key sees to it that there is one.
 pub async fn of_key(ctx: &Context<'_>, id: ServiceId) -> Result<Service, ApiError> {
-    let service = ctx.work()?.loaders.services.load_one(id).await?;
+    let service = ctx.work()?.loaders.services().load_one(id).await?;
     service.map(Service::from).ok_or_else(|| ApiError::Internal(format!("{id} is pointed at and not there")))
 }
 
@@ -309,7 +309,7 @@ pub async fn of_key(ctx: &Context<'_>, id: ServiceId) -> Result<Service, ApiErro
 pub async fn find(ctx: &Context<'_>, id: ServiceId) -> Result<Option<Service>, ApiError> {
     let work = ctx.work()?;
     let sees_inactive = work.viewer.role >= Role::Staff;
-    let service = work.loaders.services.load_one(id).await?;
+    let service = work.loaders.services().load_one(id).await?;
     Ok(service.filter(|it| it.active || sees_inactive).map(Service::from))
 }
 

@@ -122,26 +122,45 @@ pub struct Link {
     pub active: bool,
 }
 
+/// What [`Service::read_at`] reads, of a statement on `services`.
+macro_rules! service_columns {
+    () => {
+        "id, name, description, duration_minutes, price_minor, currency, capacity, requires_confirmation, active, created_at,
+            buffer_before_minutes, buffer_after_minutes, min_notice_minutes, max_ahead_days, cancel_notice_minutes,
+            reschedule_notice_minutes, slot_step_minutes"
+    };
+}
+pub(crate) use service_columns;
+
 impl Service {
+    /// From a row that holds `service_columns!` and nothing before them.
     fn read(row: &Row) -> Result<Self, DbError> {
+        Self::read_at(row, 0)
+    }
+
+    /// The same, from this column on: for statements that join services.
+    ///
+    /// # Errors
+    /// When a column does not hold what it should.
+    pub fn read_at(row: &Row, first: usize) -> Result<Self, DbError> {
         Ok(Self {
-            id: row.get(0),
-            name: row.get(1),
-            description: row.get(2),
-            duration_minutes: row.get(3),
-            price: Money { minor: row.get(4), currency: row.try_get(5)? },
-            capacity: row.get(6),
-            requires_confirmation: row.get(7),
-            active: row.get(8),
-            created_at: row.get(9),
+            id: row.get(first),
+            name: row.get(first + 1),
+            description: row.get(first + 2),
+            duration_minutes: row.get(first + 3),
+            price: Money { minor: row.get(first + 4), currency: row.try_get(first + 5)? },
+            capacity: row.get(first + 6),
+            requires_confirmation: row.get(first + 7),
+            active: row.get(first + 8),
+            created_at: row.get(first + 9),
             rules: Rules {
-                buffer_before_minutes: row.get(10),
-                buffer_after_minutes: row.get(11),
-                min_notice_minutes: row.get(12),
-                max_ahead_days: row.get(13),
-                cancel_notice_minutes: row.get(14),
-                reschedule_notice_minutes: row.get(15),
-                slot_step_minutes: row.get(16),
+                buffer_before_minutes: row.get(first + 10),
+                buffer_after_minutes: row.get(first + 11),
+                min_notice_minutes: row.get(first + 12),
+                max_ahead_days: row.get(first + 13),
+                cancel_notice_minutes: row.get(first + 14),
+                reschedule_notice_minutes: row.get(first + 15),
+                slot_step_minutes: row.get(first + 16),
             },
         })
     }

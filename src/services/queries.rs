@@ -4,27 +4,19 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::{Draft, Link, Service, ServiceKey};
+use super::{Draft, Link, Service, ServiceKey, service_columns};
 use crate::{
     db::{DbError, ScopedTx},
     ids::{ResourceId, ServiceId},
     paging::Page,
 };
 
-macro_rules! columns {
-    () => {
-        "id, name, description, duration_minutes, price_minor, currency, capacity, requires_confirmation, active, created_at,
-            buffer_before_minutes, buffer_after_minutes, min_notice_minutes, max_ahead_days, cancel_notice_minutes,
-            reschedule_notice_minutes, slot_step_minutes"
-    };
-}
-
 macro_rules! list_sql {
     ($direction:literal) => {
         concat!(
             "-- services.list
             select ",
-            columns!(),
+            service_columns!(),
             "
               from services
              where tenant_id = $1
@@ -57,20 +49,34 @@ pub async fn list(
     rows.iter().map(Service::read).collect()
 }
 
-/// Those that exist in the tenant.
+/// Those that exist in the tenant. One alone is looked up without a list, whose length a planner would want to know each time.
 pub async fn by_ids(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId, Service>, DbError> {
-    let rows = tx
-        .query(
-            concat!(
-                "-- services.by_ids
-            select ",
-                columns!(),
-                "
-              from services where tenant_id = $1 and id = any ($2)"
-            ),
-            &[&tx.tenant(), &ids],
-        )
-        .await?;
+    let rows = match ids {
+        [id] => {
+            tx.query(
+                concat!(
+                    "-- services.by_id
+                    select ",
+                    service_columns!(),
+                    " from services where tenant_id = $1 and id = $2"
+                ),
+                &[&tx.tenant(), id],
+            )
+            .await?
+        }
+        ids => {
+            tx.query(
+                concat!(
+                    "-- services.by_ids
+                    select ",
+                    service_columns!(),
+                    " from services where tenant_id = $1 and id = any ($2)"
+                ),
+                &[&tx.tenant(), &ids],
+            )
+            .await?
+        }
+    };
     rows.iter().map(|row| Service::read(row).map(|service| (service.id, service))).collect()
 }
 
@@ -81,7 +87,7 @@ pub async fn lock(tx: &ScopedTx, id: ServiceId) -> Result<Option<Service>, DbErr
             concat!(
                 "-- services.lock
             select ",
-                columns!(),
+                service_columns!(),
                 "
               from services where tenant_id = $1 and id = $2 for update"
             ),
@@ -105,7 +111,7 @@ pub async fn insert(tx: &ScopedTx, id: ServiceId, draft: &Draft, now: Timestamp)
             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12, $13, $14, $15, $16, $17)
             on conflict (tenant_id, name) do nothing
             returning ",
-                columns!(),
+                service_columns!(),
                 ""
             ),
             &[
@@ -145,7 +151,7 @@ pub async fn update(tx: &ScopedTx, id: ServiceId, draft: &Draft, now: Timestamp)
                    cancel_notice_minutes = $16, reschedule_notice_minutes = $17, slot_step_minutes = $18
              where tenant_id = $1 and id = $2
             returning ",
-                columns!(),
+                service_columns!(),
                 ""
             ),
             &[

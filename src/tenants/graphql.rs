@@ -278,7 +278,7 @@ impl TenantQuery {
 /// The tenant of the caller, asked for once in a request.
 pub async fn own(ctx: &Context<'_>) -> Result<Tenant, ApiError> {
     let work = ctx.work()?;
-    let tenant = work.loaders.tenants.load_one(work.viewer.tenant).await?;
+    let tenant = work.loaders.tenants().load_one(work.viewer.tenant).await?;
     // `enter` has just seen it, so it is there.
     Ok(tenant.ok_or_else(ApiError::unauthenticated)?.into())
 }

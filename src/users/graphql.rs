@@ -99,7 +99,7 @@ impl User {
 
 /// The user that a row points at: a key sees to it that there is one, and whoever sees the row may see him.
 pub async fn of_key(ctx: &Context<'_>, id: UserId) -> Result<User, ApiError> {
-    let user = ctx.work()?.loaders.users.load_one(id).await?;
+    let user = ctx.work()?.loaders.users().load_one(id).await?;
     user.map(User::from).ok_or_else(|| ApiError::Internal(format!("{id} is pointed at and not there")))
 }
 
@@ -224,7 +224,7 @@ impl UserQuery {
         }
         let work = ctx.work()?;
         // `enter` has just seen him, so he is there.
-        let user = work.loaders.users.load_one(work.viewer.user).await?;
+        let user = work.loaders.users().load_one(work.viewer.user).await?;
         Ok(Some(user.ok_or_else(ApiError::unauthenticated)?.into()))
     }
 

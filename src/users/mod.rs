@@ -71,20 +71,28 @@ impl User {
     /// # Errors
     /// When the row holds what the table's checks forbid.
     pub fn read(row: &Row) -> Result<Self, DbError> {
-        let status = match row.get(4) {
+        Self::read_at(row, 0)
+    }
+
+    /// The same, from this column on: for statements that join users.
+    ///
+    /// # Errors
+    /// When a column does not hold what it should.
+    pub fn read_at(row: &Row, first: usize) -> Result<Self, DbError> {
+        let status = match row.get(first + 4) {
             "ACTIVE" => UserStatus::Active,
             "DEACTIVATED" => UserStatus::Deactivated,
             "ERASED" => UserStatus::Erased,
             other => return Err(DbError::Corrupt(format!("{other:?} is no user status"))),
         };
         Ok(Self {
-            id: row.get(0),
-            email: row.get(1),
-            name: row.get(2),
-            role: row.get::<_, &str>(3).parse()?,
+            id: row.get(first),
+            email: row.get(first + 1),
+            name: row.get(first + 2),
+            role: row.get::<_, &str>(first + 3).parse()?,
             status,
-            created_at: row.get(5),
-            email_verified_at: row.get(6),
+            created_at: row.get(first + 5),
+            email_verified_at: row.get(first + 6),
         })
     }
 }
