@@ -30,8 +30,16 @@ policy-matrix:
 graphiql:
     cd web/graphiql && npm ci && npm run build
 
+# Requests a second, latency, CPU and memory beside pgbench; with `scale` how cost grows with the data. Some ten minutes after the build (Debian: wrk, postgresql).
+bench *what:
+    cargo bench --bench throughput -- {{ what }}
+
+# What a request costs in the process alone: tokens, documents, validation, answers, ids. Half a minute after the build.
+bench-in-process:
+    cargo bench --bench in_process
+
 # Whether the time of an answer tells who exists: medians of 200 each, as a table. About two minutes after the build.
-bench:
+bench-equal-work:
     cargo bench --bench equal_work
 
 # Whether a month of availability costs more with a million bookings than with a thousand, as a table. Some minutes.

@@ -1,5 +1,5 @@
 //! Does the time of an answer tell whether an e-mail is known? Medians of 200 each, interleaved, in one run:
-//! `just bench`, or `cargo bench --bench equal_work`.
+//! `just bench-equal-work`, or `cargo bench --bench equal_work`.
 //!
 //! Figures are ratios of one run on one machine. No test asserts a time: the tests count statements and hashes instead.
 

@@ -504,9 +504,12 @@ async fn a_scope_is_the_same_however_it_is_set() {
 async fn statements_of_one_flush_keep_their_order() {
     let app = TestApp::start_with(Options { connections: 1, ..Options::default() }).await;
     let acme = app.tenant("acme").await;
-    let (write, read) = ("-- test.write
-        select set_config('app.noted', 'yes', true)", "-- test.read
-        select coalesce(current_setting('app.noted', true), '')");
+    let (write, read) = (
+        "-- test.write
+        select set_config('app.noted', 'yes', true)",
+        "-- test.read
+        select coalesce(current_setting('app.noted', true), '')",
+    );
     let warming = app.gate.tenant(Scope::worker(acme.id), Access::Read);
     assert_eq!(warming.query_one(read, &[]).await.unwrap().get::<_, &str>(0), "");
     warming.end_read();

@@ -1,0 +1,163 @@
+//! The release binary with its private PostgreSQL, and what both use of the machine.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tenantry::db::roles;
+use tokio_postgres::{Client, NoTls};
+
+/// Connections of the server's pool of the tenant store: its default.
+pub const POOL: usize = 8;
+/// Budgets are for customers; here the machine alone shall be the limit.
+const SETTINGS: [(&str, &str); 6] = [
+    ("PORT", "0"),
+    ("RATE_USER", "4000000000"),
+    ("RATE_ADDRESS", "4000000000"),
+    ("RATE_TENANT", "4000000000"),
+    // Addresses of clients are told by the load generator, because sign-ins are counted by address.
+    ("TRUSTED_PROXIES", "127.0.0.1/32"),
+    ("JWT_ISSUER", "tenantry"),
+];
+
+/// A running server.
+pub struct Deployment {
+    server: Child,
+    folder: PathBuf,
+    /// Where it serves, as `127.0.0.1:port`.
+    pub address: String,
+    /// From its start until it said that it serves.
+    pub ready: Duration,
+    postmaster: i32,
+}
+
+/// What was used up to a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    /// CPU time of the server.
+    pub server: Duration,
+    /// CPU time of PostgreSQL, its background processes too.
+    pub database: Duration,
+}
+
+impl Deployment {
+    /// Starts the server in this folder, with demo data where the folder is new.
+    pub fn start(folder: &Path) -> Self {
+        let begun = Instant::now();
+        let mut server = Command::new(env!("CARGO_BIN_EXE_tenantry"))
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("TENANTRY_DATA_DIR", folder)
+            .envs(SETTINGS)
+            .current_dir("/tmp")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut banner = String::new();
+        let mut lines = BufReader::new(server.stdout.take().unwrap());
+        while !banner.contains("Stop with Ctrl-C.") {
+            assert!(lines.read_line(&mut banner).unwrap() > 0, "it ended before it served: {banner}");
+        }
+        let ready = begun.elapsed();
+        let address = banner.split("http://").nth(1).and_then(|it| it.split([' ', '\n']).next()).unwrap().to_owned();
+        let postmaster = children(pid(&server)).into_iter().next().expect("a PostgreSQL of its own");
+        Self { server, folder: folder.to_owned(), address, ready, postmaster }
+    }
+
+    /// Stops it, and waits for its end.
+    pub fn stop(mut self) {
+        kill(Pid::from_raw(pid(&self.server)), Signal::SIGTERM).unwrap();
+        self.server.wait().unwrap();
+    }
+
+    /// The URL to connect to its database as this role, `postgres` among them.
+    pub fn database_url(&self, role: &str) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tenantry"));
+        let printed =
+            command.args(["database-url", "--owner"]).env("TENANTRY_DATA_DIR", &self.folder).output().unwrap();
+        let url = String::from_utf8(printed.stdout).unwrap().trim().to_owned();
+        url.replace(&format!("user={}", roles::OWNER), &format!("user={role}"))
+    }
+
+    /// A connection as a superuser: the data set is written past the rules.
+    pub async fn superuser(&self) -> Client {
+        let (client, connection) = tokio_postgres::connect(&self.database_url("postgres"), NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
+    /// The log of its PostgreSQL.
+    pub fn database_log(&self) -> PathBuf {
+        self.folder.join("postgres.log")
+    }
+
+    /// The key with which it signs tokens.
+    pub fn signing_key(&self) -> PathBuf {
+        self.folder.join("jwt-signing-key.pem")
+    }
+
+    /// What was used so far.
+    pub fn usage(&self) -> Usage {
+        // Backends that ended are counted with their parent.
+        let living = children(self.postmaster).into_iter().map(|it| cpu_time(it, false));
+        let database = cpu_time(self.postmaster, true) + living.sum::<Duration>();
+        Usage { server: cpu_time(pid(&self.server), false), database }
+    }
+
+    /// Memory of the server now, and the most since [`forget_peak`](Self::forget_peak), in MB.
+    pub fn memory(&self) -> (f64, f64) {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.server.id())).unwrap();
+        let megabytes = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+            line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+        };
+        (megabytes("VmRSS"), megabytes("VmHWM"))
+    }
+
+    /// Counts the most memory from now on.
+    pub fn forget_peak(&self) {
+        fs::write(format!("/proc/{}/clear_refs", self.server.id()), "5").unwrap();
+    }
+
+    /// What the server has counted: requests that were answered as asked, and all others.
+    pub async fn answered(&self) -> (u64, u64) {
+        let text = reqwest::get(format!("http://{}/metrics", self.address)).await.unwrap().text().await.unwrap();
+        let (mut good, mut bad) = (0, 0);
+        for line in text.lines().filter(|it| it.starts_with("tenantry_requests_total{")) {
+            let count: u64 = line.rsplit(' ').next().unwrap().parse().unwrap();
+            *if line.contains("code=\"OK\"") { &mut good } else { &mut bad } += count;
+        }
+        (good, bad)
+    }
+}
+
+fn pid(child: &Child) -> i32 {
+    i32::try_from(child.id()).unwrap()
+}
+
+/// Processes that this one has started and that live.
+fn children(parent: i32) -> Vec<i32> {
+    let tasks = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
+    let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().map(|it| it.parse().unwrap()).collect::<Vec<i32>>()).collect()
+}
+
+/// CPU time of a process, and if wanted of its children that have ended; nothing for one that is gone.
+fn cpu_time(pid: i32, with_ended_children: bool) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name, in brackets, may hold spaces. Fields 14 to 17 of proc(5): utime, stime, cutime, cstime.
+    let Some((_, fields)) = stat.rsplit_once(") ") else { return Duration::ZERO };
+    let wanted = if with_ended_children { 4 } else { 2 };
+    let ticks: u64 = fields.split(' ').skip(11).take(wanted).map(|it| it.parse::<u64>().unwrap()).sum();
+    // Linux counts a hundred a second for whoever reads it here.
+    Duration::from_millis(ticks * 10)
+}
