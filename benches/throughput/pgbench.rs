@@ -122,7 +122,6 @@ fn values(text: &str) -> Vec<Option<String>> {
 pub struct Script {
     files: Vec<String>,
     variables: BTreeMap<String, String>,
-    runs: &'static AtomicUsize,
 }
 
 impl Script {
@@ -137,13 +136,8 @@ impl Script {
         let superuser = deployment.superuser().await;
         superuser.batch_execute("set search_path = shared, pg_temp").await.unwrap();
         let mut types: HashMap<String, Vec<String>> = HashMap::new();
-        // Of all scripts: none books what another has.
-        static RUNS: AtomicUsize = AtomicUsize::new(0);
-        let mut script = Self {
-            runs: &RUNS,
-            files: Vec::new(),
-            variables: BTreeMap::from([("none".to_owned(), "none".to_owned())]),
-        };
+        let mut script =
+            Self { files: Vec::new(), variables: BTreeMap::from([("none".to_owned(), "none".to_owned())]) };
         let placeholder = Regex::new(r"\$(\d+)").unwrap();
         for (number, (sender, transaction)) in senders.iter().zip(transactions).enumerate() {
             let mut text = String::new();
@@ -202,7 +196,9 @@ impl Script {
             fs::write(&path, text).unwrap();
             command.arg("--file").arg(path);
         }
-        let run = self.runs.fetch_add(1, Ordering::Relaxed) + 1;
+        // Of all scripts: none books what another has.
+        static RUNS: AtomicUsize = AtomicUsize::new(1);
+        let run = RUNS.fetch_add(1, Ordering::Relaxed);
         // The seed too is of each run: else it would make the same ids again.
         command.args(["--define", "done=0", "--define", &format!("run={run}"), "--random-seed", &run.to_string()]);
         for (name, value) in &self.variables {
@@ -231,8 +227,8 @@ struct Made {
 impl Made {
     fn find(sender: &Sender, transaction: &[Statement], starts_at: Option<i64>) -> Self {
         let mut known: Vec<String> = sender.services.iter().map(|it| it.0.to_string()).collect();
-        let Self { mut ids, .. } = Self { ids: Vec::new(), starts_at };
         known.extend([sender.viewer.tenant.0, sender.viewer.user.0, sender.viewer.session.0].map(|it| it.to_string()));
+        let mut ids = Vec::new();
         let id = Regex::new("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").unwrap();
         for value in transaction.iter().filter(|_| starts_at.is_some()).flat_map(|it| it.values.iter().flatten()) {
             ids.extend(id.find_iter(value).map(|it| it.as_str().to_owned()).filter(|it| !known.contains(it)));
