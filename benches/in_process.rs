@@ -1,5 +1,7 @@
 //! What a request costs in the process alone, without a database: `cargo bench --bench in_process`.
 
+// The schema's futures are as deep as its roots are merged.
+#![recursion_limit = "256"]
 #![allow(clippy::unwrap_used, reason = "a benchmark that meets the unexpected shall stop there")]
 
 use std::hint::black_box;
