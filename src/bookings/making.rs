@@ -133,16 +133,7 @@ impl Order {
             return Err(BookingError::Forbidden);
         }
         let notes = checked_notes(new.notes)?;
-        // The lock is had before anything is read: what is read then cannot change before the commit.
-        let (locked, ground, known_customer) = futures_util::join!(
-            tenants::lock_calendar(tx),
-            Ground::read(tx, new.service, new.starts_at),
-            users::active(tx, customer)
-        );
-        locked?;
-        let ground = ground?.bookable()?;
-        ground.require(new.resource)?;
-        known_customer?.ok_or(BookingError::CustomerNotFound)?;
+        let ground = Box::pin(locked_ground(tx, new.service, new.starts_at, new.resource, customer)).await?;
         Ok(Self { ground, customer, resource: new.resource, notes, series: None })
     }
 
@@ -219,6 +210,27 @@ impl Order {
     }
 }
 
+/// Locks the tenant's calendar, and reads what decides about a booking of a service that can be booked, for a customer who can
+/// book. In one flush, the lock first: what is read then cannot change before the commit.
+async fn locked_ground(
+    tx: &ScopedTx,
+    service: ServiceId,
+    starts_at: Timestamp,
+    wanted: Option<ResourceId>,
+    customer: UserId,
+) -> Result<Ground, BookingError> {
+    let (locked, ground, known_customer) = futures_util::join!(
+        tenants::lock_calendar(tx),
+        Ground::read(tx, service, starts_at),
+        users::active(tx, customer)
+    );
+    locked?;
+    let ground = ground?.bookable()?;
+    ground.require(wanted)?;
+    known_customer?.ok_or(BookingError::CustomerNotFound)?;
+    Ok(ground)
+}
+
 /// Writes a new booking, and takes what it needs.
 #[allow(clippy::too_many_arguments, reason = "each is another thing that a booking needs")]
 async fn take(
@@ -271,11 +283,8 @@ fn checked_notes(notes: Option<String>) -> Result<Option<String>, BookingError> 
 /// See [`BookingError`]: some of it may be written then, for the caller to undo.
 pub async fn offer(tx: &ScopedTx, new: NewBooking, until: Timestamp, now: Timestamp) -> Result<Booking, BookingError> {
     refuse_out_of_reach(new.starts_at, now)?;
-    tenants::lock_calendar(tx).await?;
-    let ground = Box::pin(Ground::read(tx, new.service, new.starts_at)).await?.bookable()?;
-    ground.require(new.resource)?;
     let customer = new.customer.ok_or(BookingError::CustomerNotFound)?;
-    users::active(tx, customer).await?.ok_or(BookingError::CustomerNotFound)?;
+    let ground = Box::pin(locked_ground(tx, new.service, new.starts_at, new.resource, customer)).await?;
     claims::release_around(tx, &ground, now).await?;
     let class = ground.class_at(tx, new.starts_at, now).await?;
     let slot = ground.slot_at(new.starts_at, class.as_ref());
