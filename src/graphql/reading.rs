@@ -47,6 +47,8 @@ pub struct ReadDocument {
     pub introspected: usize,
     /// Of this reading alone.
     number: u64,
+    /// Whether it is kept for others, as what holds no text of its own is: such a text would stand between quotes.
+    is_kept: bool,
 }
 
 /// Why a document cannot be run.
@@ -91,8 +93,7 @@ impl Reader {
             return Ok(kept);
         }
         let read = Arc::new(ReadDocument::read(text, &self.limits)?);
-        // A text of its own would stand between quotes.
-        if !text.contains('"') {
+        if read.is_kept {
             self.kept.insert(text.into(), read.clone());
         }
         Ok(read)
@@ -117,12 +118,16 @@ impl ReadDocument {
             _ => None,
         };
         let introspected = input::introspected_fields(&document);
-        Ok(Self { document, root_field, introspected, number: NEXT.fetch_add(1, Ordering::Relaxed) })
+        let (number, is_kept) = (NEXT.fetch_add(1, Ordering::Relaxed), !text.contains('"'));
+        Ok(Self { document, root_field, introspected, number, is_kept })
     }
 
     /// Of all requests that validation must find the same of: this document's, with variables that differ in nothing but texts
-    /// where it declares `ID` or `String`, which take any. `None` where that is not told in short.
+    /// where it declares `ID` or `String`, which take any. `None` where that is not told in short, or the next reading is another.
     pub fn finding_key(&self, variables: &Variables) -> Option<FindingKey> {
+        if !self.is_kept {
+            return None;
+        }
         // Validation looks at all operations, with the variables of each.
         let DocumentOperations::Single(operation) = &self.document.operations else { return None };
         let mut spelled = BTreeMap::new();
@@ -217,5 +222,7 @@ mod tests {
         assert_eq!(key(&read, json!({ "n": "x".repeat(300) })), None, "too long to be kept");
         let several = reader.read("query A { a } query B { b }").unwrap();
         assert_eq!(key(&several, json!({})), None);
+        let with_text = reader.read("{ a(id: \"x\") }").unwrap();
+        assert_eq!(key(&with_text, json!({})), None, "nobody would ask for it");
     }
 }
