@@ -81,6 +81,8 @@ id_type!(/// An invitation to join a tenant.
     InvitationId, "inv");
 id_type!(/// A platform administrator.
     AdministratorId, "adm");
+id_type!(/// A move of a tenant from one store to another.
+    MoveId, "mov");
 id_type!(/// A plan that a tenant can subscribe to.
     PlanId, "pln");
 id_type!(/// A version of a plan.

@@ -7,7 +7,7 @@
 //! - Features, each calling only those before it: [`audit`], [`outbox`], [`idempotency`], [`tenants`], [`usage`], [`entitlements`], [`users`],
 //!   [`invitations`], [`resources`], [`services`], [`hours`], [`bookings`], [`series`], [`waitlist`], [`calendars`], [`notices`], [`webhooks`], [`billing`], [`platform`]. In each, `mod.rs` has the types and rules, `queries.rs` every statement, `graphql.rs` the
 //!   resolvers, `loaders.rs` the batching look-ups.
-//! - Around them: [`worker`] (background work), [`mail`], [`cli`], [`config`], [`telemetry`], [`embedded`] (the private
+//! - Around them: [`worker`] (background work), [`fleet`] (all stores: made, migrated, moved), [`mail`], [`cli`], [`config`], [`telemetry`], [`embedded`] (the private
 //!   PostgreSQL of a first run), [`seed`] (demo data), [`fault`] (kills in tests), and the small vocabulary that all share: [`clock`], [`ids`], [`money`], [`paging`], [`random`].
 
 pub mod db;
@@ -40,6 +40,7 @@ pub mod cli;
 pub mod config;
 pub mod embedded;
 pub mod fault;
+pub mod fleet;
 pub mod mail;
 pub mod seed;
 pub mod telemetry;

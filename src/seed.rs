@@ -12,7 +12,7 @@ use crate::{
     },
     bookings::{self, BookingError, BookingStatus, NewBooking},
     clock::Clock,
-    db::{Access, DbError, Gate, Scope},
+    db::{Access, DbError, Gate, Placement, Scope},
     ids::{TenantId, UserId},
     money::{Currency, Money},
     paging::Page,
@@ -201,6 +201,7 @@ async fn make_tenant(gate: &Gate, demo: &DemoTenant) -> Result<TenantId, SeedErr
     let offer = offer.ok_or_else(|| SeedError::Rule(format!("there is no plan {DEMO_PLAN}")))?;
     let mut new = NewTenant {
         id: TenantId::generate(now),
+        placement: Placement::Shared,
         slug: demo.slug.into(),
         name: demo.name.into(),
         time_zone: demo.time_zone.into(),

@@ -177,7 +177,7 @@ pub fn note_due_tenants(tenants: usize) {
 }
 
 /// Everything, in the text format of Prometheus.
-pub fn render_metrics(stats: &Stats, pools: [(&'static str, PoolStatus); 2]) -> String {
+pub fn render_metrics(stats: &Stats, pools: [(&'static str, PoolStatus); 3]) -> String {
     let Some(handle) = METRICS.as_ref() else { return String::new() };
     counter!("tenantry_transactions_total").absolute(stats.transactions.load(Ordering::Relaxed));
     counter!("tenantry_statements_total").absolute(stats.statements.load(Ordering::Relaxed));

@@ -24,7 +24,7 @@ use crate::{
     billing::{self, Engine},
     bookings::{self, BookingEvent, Happened},
     clock::Clock,
-    db::{Access, DbError, Gate, Scope},
+    db::{Access, DbError, Gate, Scope, ScopedTx},
     fault,
     graphql::Rates,
     ids::{BookingId, InvoiceId, ServiceId, TenantId, UserId},
@@ -47,6 +47,8 @@ const PURGE_EVERY: Duration = Duration::from_secs(3_600);
 const TURN: i64 = 3;
 /// How many tenants are worked for at the same time, in each lane.
 const AT_ONCE: usize = 4;
+/// A sweep looks at every tenant of the shared store, and at one of so many parts of those with a store of their own.
+const OWN_PARTS: u128 = 4;
 /// How many tenants one statement asks about.
 const SWEEP_PART: usize = 500;
 
@@ -200,11 +202,12 @@ impl Worker {
     /// lanes that do not wait for each other.
     async fn serve_tenants(&self, mut stop: watch::Receiver<Option<String>>) {
         let (mut lines, mut running) = ([Line::default(), Line::default()], [0; 2]);
-        let mut next_sweep = Instant::now();
+        let (mut next_sweep, mut part) = (Instant::now(), 0);
         let mut turns: JoinSet<(Lane, TenantId, bool)> = JoinSet::new();
         while stop.borrow().is_none() {
             if Instant::now() >= next_sweep {
-                let due = self.sweep().await;
+                let due = self.sweep(Some(part)).await;
+                part = (part + 1) % OWN_PARTS;
                 telemetry::note_due_tenants(due.len());
                 join_all(&mut lines, due);
                 next_sweep = Instant::now() + SWEEP_EVERY;
@@ -242,7 +245,7 @@ impl Worker {
         let mut turns = 0;
         loop {
             let looked = self.look_into_requests().await | self.look_into_payments().await;
-            let waiting = self.sweep().await;
+            let waiting = self.sweep(None).await;
             if waiting.is_empty() && !looked {
                 return turns;
             }
@@ -315,19 +318,34 @@ impl Worker {
         }
     }
 
-    /// Everybody who has something due.
-    async fn sweep(&self) -> VecDeque<TenantId> {
+    /// Everybody who has something due, among all tenants or this part of them.
+    async fn sweep(&self, part: Option<u128>) -> VecDeque<TenantId> {
         let found = async {
             let tenants = platform::served_tenants(&self.gate).await?;
+            let (shared, own) = self.gate.split_by_store(&tenants).await?;
             let mut due = VecDeque::new();
-            for part in tenants.chunks(SWEEP_PART) {
-                // In the scope of the platform, which sees nothing itself; the function looks at each as its worker.
-                let tx = self.gate.tenant(Scope::platform(part.first().copied()), Access::Read);
-                match outbox::with_due_effects(&tx, part, self.clock.now()).await {
-                    Ok(found) => due.extend(found),
-                    Err(error) => tracing::warn!(%error, "cannot look for background work of some tenants"),
+            for tenants in shared.chunks(SWEEP_PART) {
+                self.look_for_work(self.gate.shared(), tenants, &mut due).await;
+            }
+            // Each of the others is a connection, which is to rest in between: what its own commits leave rings.
+            let own = own.into_iter().filter(|it| part.is_none_or(|part| it.0.as_u128() % OWN_PARTS == part));
+            let mut looks = JoinSet::new();
+            for tenant in own {
+                if looks.len() >= AT_ONCE
+                    && let Some(Ok(found)) = looks.join_next().await
+                {
+                    due.extend(found);
                 }
-                tx.end_read();
+                let worker = self.clone();
+                looks.spawn(async move {
+                    let mut due = VecDeque::new();
+                    let store = worker.gate.tenant(Scope::platform(Some(tenant)), Access::Read);
+                    worker.look_for_work(store, &[tenant], &mut due).await;
+                    due
+                });
+            }
+            while let Some(Ok(found)) = looks.join_next().await {
+                due.extend(found);
             }
             Ok::<_, DbError>(due)
         };
@@ -335,6 +353,14 @@ impl Worker {
             tracing::warn!(%error, "cannot look for background work");
             VecDeque::new()
         })
+    }
+
+    async fn look_for_work(&self, tx: ScopedTx, tenants: &[TenantId], due: &mut VecDeque<TenantId>) {
+        match outbox::with_due_effects(&tx, tenants, self.clock.now()).await {
+            Ok(found) => due.extend(found),
+            Err(error) => tracing::warn!(%error, "cannot look for background work of some tenants"),
+        }
+        tx.end_read();
     }
 
     /// What payment providers told and could not be carried out at once.

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use tenantry::{
     auth::{NewUser, PasswordCost, Passwords, Role, SignIn, SignInLimits, TokenSettings, Tokens, Viewer},
     clock::Clock,
-    db::{Access, Gate, PoolSettings, Scope, roles},
+    db::{Access, Gate, Placement, PoolSettings, Scope, roles},
     ids::{ServiceId, TenantId, UserId},
     tenants::{self, NewTenant},
 };
@@ -80,6 +80,7 @@ async fn found(gate: &Gate, number: usize) -> TenantId {
     public.end_read();
     let new = NewTenant {
         id: TenantId::generate(now),
+        placement: Placement::Shared,
         slug: format!("bench-{number}"),
         name: format!("Bench {number}"),
         time_zone: "Europe/Amsterdam".into(),

@@ -14,8 +14,9 @@ begin
 end
 $$;
 
--- The owner migrates. It is no superuser, and forced row-level security binds it too.
-alter role tenantry_owner nosuperuser nobypassrls nocreaterole nocreatedb noreplication;
+-- The owner migrates, and makes the databases of tenants that have one of their own. It is no superuser, and forced row-level
+-- security binds it too.
+alter role tenantry_owner nosuperuser nobypassrls nocreaterole createdb noreplication;
 -- The app serves requests: it owns nothing, may bypass nothing, and may not wait for ever.
 alter role tenantry_app nosuperuser nobypassrls nocreaterole nocreatedb noreplication;
 alter role tenantry_app set statement_timeout = '10s';

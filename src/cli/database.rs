@@ -9,6 +9,7 @@ use crate::{
     config::{Config, Database},
     db::roles,
     embedded::{self, Cluster, EmbeddedError, Options},
+    fleet::Logins,
 };
 
 /// The database of a private cluster.
@@ -20,6 +21,8 @@ pub struct Connected {
     pub app_url: String,
     /// As the owner, where it is known.
     pub owner_url: Option<String>,
+    /// As the platform's role, where it is known.
+    pub platform_url: Option<String>,
     /// The private cluster, if this process runs it.
     pub cluster: Option<Cluster>,
 }
@@ -28,9 +31,12 @@ impl Connected {
     /// The given database; or the private one, which is started unless another process of ours runs it.
     pub async fn to(config: &Config) -> Result<Self, CliError> {
         match &config.database {
-            Database::Given { app, owner } => {
-                Ok(Self { app_url: app.clone(), owner_url: owner.clone(), cluster: None })
-            }
+            Database::Given { app, owner, platform } => Ok(Self {
+                app_url: app.clone(),
+                owner_url: owner.clone(),
+                platform_url: platform.clone(),
+                cluster: None,
+            }),
             Database::Private if embedded::in_use(&config.data_dir) => {
                 Ok(Self::private(&config.data_dir.clone(), None))
             }
@@ -51,7 +57,19 @@ impl Connected {
 
     fn private(data_dir: &std::path::Path, cluster: Option<Cluster>) -> Self {
         let url = |role| embedded::connection_url(data_dir, role, NAME);
-        Self { app_url: url(roles::APP), owner_url: Some(url(roles::OWNER)), cluster }
+        let (owner_url, platform_url) = (Some(url(roles::OWNER)), Some(url(roles::PLATFORM)));
+        Self { app_url: url(roles::APP), owner_url, platform_url, cluster }
+    }
+
+    /// The operator's logins, where both are known.
+    ///
+    /// # Errors
+    /// When one is no URL of PostgreSQL's.
+    pub fn logins(&self) -> Result<Option<Logins>, CliError> {
+        match (&self.owner_url, &self.platform_url) {
+            (Some(owner), Some(platform)) => Ok(Some(Logins::try_new(owner, platform)?)),
+            _ => Ok(None),
+        }
     }
 
     /// Stops the private cluster, if this process started it.

@@ -12,6 +12,7 @@ use crate::{
     config::{Config, Database, Environment, Payments},
     db::{Gate, migrations, refuse_unsafe},
     embedded::EmbeddedError,
+    fleet::Fleet,
     graphql::{self, Services},
     http::{self, AppParts, Documents, Readiness, Sockets, router},
     mail::{MailSettings, Mailer},
@@ -85,6 +86,7 @@ async fn serve_on(
         look_every: graphql::LOOK_EVERY,
         webhooks: webhooks.clone(),
         billing: billing.clone(),
+        places: Arc::new(config.places.clone()),
     };
     let documents = match &config.trusted_documents {
         Some(manifest) => Documents::try_trusted(manifest)?,
@@ -118,6 +120,8 @@ async fn serve_on(
         clock: Clock::system(),
     });
     let worker = worker.start(stopping.clone());
+    let fleet = connected.logins()?.map(|logins| Fleet::new(gate.clone(), logins, Clock::system()));
+    let fleet = fleet.map(|it| it.start(stopping.clone()));
     let (carrier, url, until) = (gate.clone(), connected.app_url.clone(), stopping.clone());
     tokio::spawn(async move { carrier.changes().carry(&url, until).await });
     tokio::spawn(watch_signals(stop.clone(), readiness, config.stop_delay));
@@ -160,6 +164,12 @@ async fn serve_on(
     // What it is at is finished, or a mail would be sent twice.
     if tokio::time::timeout(WORKER_LIMIT, worker).await.is_err() {
         eprintln!("Background work did not end in {} s and was cut off.", WORKER_LIMIT.as_secs());
+    }
+    // A move that is under way lets its tenant's writers go on.
+    if let Some(fleet) = fleet
+        && tokio::time::timeout(WORKER_LIMIT, fleet).await.is_err()
+    {
+        eprintln!("Keeping stores did not end in {} s and was cut off.", WORKER_LIMIT.as_secs());
     }
     gate.close();
     if reason.starts_with("PostgreSQL") { Err(reason.into()) } else { Ok(()) }

@@ -11,9 +11,10 @@ use std::{
 };
 
 use crate::{
-    db::{PoolSettings, is_database_url, url_password},
+    db::{PoolSettings, StoreSettings, is_database_url, url_password},
     graphql::{Limits, RateSettings},
     http::{BODY_PATIENCE, Origins, Patience, Proxies, SocketSettings},
+    platform::moving::Places,
 };
 
 pub use settings::Settings;
@@ -56,6 +57,8 @@ pub enum Database {
         app: String,
         /// As the owner, where it is known.
         owner: Option<String>,
+        /// As the platform's role, where it is known.
+        platform: Option<String>,
     },
 }
 
@@ -70,6 +73,8 @@ pub struct Config {
     pub database: Database,
     /// Sizes and waits of the pools.
     pub pool: PoolSettings,
+    /// Where tenants may be.
+    pub places: Places,
     /// For the private PostgreSQL and the key.
     pub data_dir: PathBuf,
     /// Where `postgres` is, if it was said.
@@ -227,7 +232,20 @@ impl TryFrom<Settings> for Config {
             1..=1000,
         );
         let statement = checks.seconds("STATEMENT_TIMEOUT", settings.statement_timeout, usual.statement, 1..=600);
-        let pool = PoolSettings { each_tenant: each_tenant.min(pool_size), statement, ..sizes };
+        let usual = StoreSettings::default();
+        let stores = StoreSettings {
+            budget: checks.number(
+                "DATABASE_STORE_CONNECTIONS",
+                settings.database_store_connections,
+                usual.budget,
+                1..=1000,
+            ),
+            idle: checks.seconds("DATABASE_STORE_IDLE", settings.database_store_idle, usual.idle, 1..=86_400),
+            ..usual
+        };
+        let pool = PoolSettings { each_tenant: each_tenant.min(pool_size), statement, stores, ..sizes };
+        let expected = "servers such as db2.example.com:5432";
+        let places = checks.list("DATABASE_SERVERS", settings.database_servers, expected, Places::try_new);
         let environment = match given(settings.tenantry_env).as_deref() {
             None | Some("development") => Environment::Development,
             Some("production") => Environment::Production,
@@ -240,8 +258,12 @@ impl TryFrom<Settings> for Config {
         let url = "a PostgreSQL URL such as postgresql://user:password@host:5432/tenantry";
         checks.secret("DATABASE_URL", app.as_ref(), url, is_database_url);
         checks.secret("DATABASE_OWNER_URL", owner.as_ref(), url, is_database_url);
-        if app.is_none() && owner.is_some() {
-            checks.0.push("DATABASE_OWNER_URL is set without DATABASE_URL, expected both or neither".into());
+        let platform = given(settings.database_platform_url);
+        checks.secret("DATABASE_PLATFORM_URL", platform.as_ref(), url, is_database_url);
+        for (name, other) in [("DATABASE_OWNER_URL", &owner), ("DATABASE_PLATFORM_URL", &platform)] {
+            if app.is_none() && other.is_some() {
+                checks.0.push(format!("{name} is set without DATABASE_URL, expected both or neither"));
+            }
         }
         let private_key = given(settings.jwt_private_key).map(|it| it.replace("\\n", "\n"));
         let pem = "an Ed25519 private key in PEM format (openssl genpkey -algorithm ed25519)";
@@ -402,8 +424,9 @@ impl TryFrom<Settings> for Config {
         Ok(Self {
             host,
             port,
-            database: app.map_or(Database::Private, |app| Database::Given { app, owner }),
+            database: app.map_or(Database::Private, |app| Database::Given { app, owner, platform }),
             pool,
+            places,
             data_dir: given(settings.tenantry_data_dir).map_or_else(|| ".tenantry".into(), PathBuf::from),
             pg_bin: given(settings.tenantry_pg_bin).map(PathBuf::from),
             environment,

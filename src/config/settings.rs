@@ -18,6 +18,19 @@ pub struct Settings {
     /// The same database as the owner of its tables, for migrations
     #[arg(long, env = "DATABASE_OWNER_URL", global = true, hide_env_values = true)]
     pub database_owner_url: Option<String>,
+    /// The same database as tenantry_platform, whom no policy binds: for making stores of tenants' own, moving, exporting and
+    /// importing tenants. Without it and DATABASE_OWNER_URL another process has to do that
+    #[arg(long, env = "DATABASE_PLATFORM_URL", global = true, hide_env_values = true)]
+    pub database_platform_url: Option<String>,
+    /// Other servers that may hold databases of tenants, as host:port with commas. The logins are the same there
+    #[arg(long, env = "DATABASE_SERVERS", global = true, hide_env_values = true)]
+    pub database_servers: Option<String>,
+    /// Most connections to all schemas and databases of tenants' own together, 1 to 1000 [default: 16]
+    #[arg(long, env = "DATABASE_STORE_CONNECTIONS", global = true, hide_env_values = true)]
+    pub database_store_connections: Option<String>,
+    /// Seconds that a connection to such a store is kept while nobody uses it [default: 60]
+    #[arg(long, env = "DATABASE_STORE_IDLE", global = true, hide_env_values = true)]
+    pub database_store_idle: Option<String>,
     /// Most connections to the tenant store, 1 to 1000 [default: 8]
     #[arg(long, env = "DATABASE_POOL_SIZE", global = true, hide_env_values = true)]
     pub database_pool_size: Option<String>,

@@ -25,6 +25,9 @@ pub enum DbError {
     /// The store does not hold the tenant.
     #[error("the tenant is not in this store")]
     TenantNotHere,
+    /// The tenant's own store is not where the directory says: a fault of the operation, or a moment of a move.
+    #[error("the tenant's store is missing")]
+    StoreMissing,
     /// The tenant is being moved; writes are refused for a moment.
     #[error("the tenant is being moved")]
     TenantMoving,
@@ -61,6 +64,11 @@ pub enum DbError {
 }
 
 impl DbError {
+    /// Whether the tenant is in another store, or about to be.
+    pub(super) fn is_of_another_place(&self) -> bool {
+        matches!(self, Self::TenantNotHere | Self::TenantMoving | Self::StoreMissing)
+    }
+
     /// Whether it is the violation of this constraint. By prefix: Citus appends the shard's number.
     pub fn violates(&self, name: &str) -> bool {
         matches!(self, Self::Violation { constraint } if constraint.starts_with(name))

@@ -10,8 +10,14 @@ pub const DIRECTORY_SCHEMA: &str = "directory";
 /// Where the tables of tenants in shared tables are.
 pub const SHARED_SCHEMA: &str = "shared";
 
-/// Key of the advisory lock under which migrations run: "tenantry" read as a number.
-const MIGRATION_LOCK: i64 = i64::from_be_bytes(*b"tenantry");
+/// Where the tables of a tenant with a database of its own are.
+pub const OWN_SCHEMA: &str = "tenant";
+/// The oldest migration of the tenant store with which this program can serve a store of a tenant's own. To be raised by
+/// whatever makes the program need a newer one.
+pub const OLDEST_STORE: i32 = 75;
+
+/// First key of the advisory locks under which migrations run, "tena" read as a number; the second is the schema's.
+const MIGRATION_LOCK: i32 = i32::from_be_bytes(*b"tena");
 
 mod directory {
     refinery::embed_migrations!("sql/directory");
@@ -29,42 +35,52 @@ pub enum MigrationError {
     /// A migration failed, or one that was applied differs from the file of its name.
     #[error("migration of {schema} failed: {source}")]
     Migration {
-        /// Which of the two.
-        schema: &'static str,
+        /// Of which schema.
+        schema: String,
         /// The cause.
         source: Box<refinery::Error>,
     },
 }
 
-/// Applies what is missing, in both schemas, and returns the names of what was applied.
+/// Applies what is missing in the directory and in the shared store, and returns the names of what was applied.
 ///
-/// Two processes at once are safe: the second waits for the first and then finds nothing to do. refinery has no lock of
-/// its own, so an advisory lock is held on a connection that does nothing else.
+/// Two processes at once are safe: the second waits for the first and then finds nothing to do.
 ///
 /// # Errors
 /// The first migration that fails is rolled back whole; those before it stay.
 pub async fn migrate(owner_url: &str) -> Result<Vec<String>, MigrationError> {
-    let (lock, lock_task) = connect(owner_url).await?;
-    lock.execute("select pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;
-    let mut applied = Vec::new();
-    for (schema, runner) in
-        [(DIRECTORY_SCHEMA, directory::migrations::runner()), (SHARED_SCHEMA, tenant::migrations::runner())]
-    {
-        let (mut client, task) = connect(owner_url).await?;
-        prepare_schema(&client, schema).await?;
-        let report = runner
-            .run_async(&mut client)
-            .await
-            .map_err(|source| MigrationError::Migration { schema, source: Box::new(source) })?;
-        applied.extend(report.applied_migrations().iter().map(|it| format!("{schema}: {it}")));
-        // So that a server can tell whether it fits.
-        client.batch_execute("grant select (version) on refinery_schema_history to tenantry_app").await?;
-        drop(client);
-        let _ = task.await;
-    }
+    let config = Config::from_str(owner_url)?;
+    let mut applied = apply(&config, DIRECTORY_SCHEMA, directory::migrations::runner()).await?;
+    applied.extend(migrate_store(&config, SHARED_SCHEMA).await?);
+    Ok(applied)
+}
+
+/// The same for the tenant store in this schema of the database that this leads to, as its owner. A new one is made whole or
+/// not at all.
+///
+/// # Errors
+/// As [`migrate`].
+pub async fn migrate_store(owner: &Config, schema: &str) -> Result<Vec<String>, MigrationError> {
+    apply(owner, schema, tenant::migrations::runner()).await
+}
+
+/// refinery has no lock of its own, so an advisory lock is held on a connection that does nothing else: one for each schema, so
+/// that stores are brought up to date side by side.
+async fn apply(owner: &Config, schema: &str, runner: refinery::Runner) -> Result<Vec<String>, MigrationError> {
+    let failed = |source| MigrationError::Migration { schema: schema.to_owned(), source: Box::new(source) };
+    let (lock, lock_task) = connect(owner).await?;
+    lock.execute("select pg_advisory_lock($1, hashtext($2))", &[&MIGRATION_LOCK, &schema]).await?;
+    let (mut client, task) = connect(owner).await?;
+    let is_new = prepare_schema(&client, schema).await?;
+    // All in one transaction where nothing is there yet; one after the other where each may take its time.
+    let report = runner.set_grouped(is_new).run_async(&mut client).await.map_err(failed)?;
+    // So that a server can tell whether it fits.
+    client.batch_execute("grant select (version) on refinery_schema_history to tenantry_app, tenantry_platform").await?;
+    drop(client);
+    let _ = task.await;
     drop(lock); // Ends the session, and so the lock.
     let _ = lock_task.await;
-    Ok(applied)
+    Ok(report.applied_migrations().iter().map(|it| format!("{schema}: {it}")).collect())
 }
 
 /// The newest migration of each schema that this program knows, as (schema, version).
@@ -73,8 +89,14 @@ pub fn newest() -> [(&'static str, i32); 2] {
     [(DIRECTORY_SCHEMA, last(directory::migrations::runner())), (SHARED_SCHEMA, last(tenant::migrations::runner()))]
 }
 
-async fn prepare_schema(client: &Client, schema: &'static str) -> Result<(), tokio_postgres::Error> {
-    // Names of schemas are constants of this file, never input.
+/// The newest migration of a tenant store that this program knows.
+pub fn newest_of_stores() -> i32 {
+    newest()[1].1
+}
+
+/// Makes the schema if need be, and has the connection see it alone. Returns whether nothing was migrated there yet.
+async fn prepare_schema(client: &Client, schema: &str) -> Result<bool, tokio_postgres::Error> {
+    // Names of schemas are constants, or names that a `Location` has checked.
     client
         .batch_execute(&format!(
             "create schema if not exists {schema};
@@ -83,11 +105,13 @@ async fn prepare_schema(client: &Client, schema: &'static str) -> Result<(), tok
                grant select, insert, update, delete on tables to tenantry_platform;
              set search_path = {schema}, pg_temp;"
         ))
-        .await
+        .await?;
+    let history = "select to_regclass('refinery_schema_history') is null";
+    Ok(client.query_one(history, &[]).await?.get(0))
 }
 
-async fn connect(url: &str) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
-    let mut config = Config::from_str(url)?;
+async fn connect(config: &Config) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
+    let mut config = config.clone();
     config.application_name("tenantry migrate");
     let (client, connection) = config.connect(NoTls).await?;
     let task = tokio::spawn(async move {

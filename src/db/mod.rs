@@ -6,12 +6,15 @@
 mod changes;
 mod error;
 pub mod migrations;
+mod placement;
+mod placements;
 mod pools;
 pub mod roles;
 mod safety;
 mod scope;
 mod shares;
 mod sql_types;
+mod stores;
 mod tx;
 mod wakeups;
 
@@ -19,9 +22,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use changes::{Change, Changes};
 pub use error::DbError;
+pub use migrations::MigrationError;
+pub use placement::{InvalidLocation, Isolation, Location, Placement, server_of};
 pub use pools::{Gate, PoolSettings, PoolStatus, Stats, is_database_url, url_password};
 pub use safety::{UnsafeDatabase, find_unsafe, refuse_unsafe};
 pub use scope::{Scope, ScopeRole};
+pub use stores::StoreSettings;
 pub use tokio_postgres::Row;
 pub use tx::{Access, Param, Part, Restriction, ScopedTx};
 

@@ -3,13 +3,23 @@
 use std::{
     str::FromStr,
     sync::{Arc, atomic::AtomicU64},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio_postgres::{Config, NoTls};
 
-use super::{Access, DbError, Scope, ScopedTx, changes::Changes, migrations, shares::Shares, wakeups::Wakeups};
+use super::{
+    Access, DbError, Placement, Scope, ScopedTx, StoreSettings,
+    changes::Changes,
+    migrations,
+    placements::{Placements, Routes},
+    shares::Shares,
+    stores::Stores,
+    tx::Route,
+    wakeups::Wakeups,
+};
+use crate::ids::TenantId;
 
 /// How long after a statement's time its answer may come: past that the server is silent, not slow.
 const SILENCE: Duration = Duration::from_secs(3);
@@ -25,6 +35,8 @@ pub struct PoolSettings {
     pub wait: Duration,
     /// How long a statement may run before the server cancels it.
     pub statement: Duration,
+    /// Connections to stores of tenants' own.
+    pub stores: StoreSettings,
 }
 
 impl Default for PoolSettings {
@@ -39,7 +51,7 @@ impl PoolSettings {
     pub fn of_size(max_connections: usize) -> Self {
         let each_tenant = (max_connections * 3 / 4).max(1);
         let (wait, statement) = (Duration::from_secs(5), Duration::from_secs(10));
-        Self { max_connections, each_tenant, wait, statement }
+        Self { max_connections, each_tenant, wait, statement, stores: StoreSettings::default() }
     }
 }
 
@@ -65,20 +77,25 @@ pub struct PoolStatus {
     pub waiting: usize,
 }
 
+/// What all transactions of this process have in common.
+pub(super) struct Common {
+    pub stats: Stats,
+    pub wakeups: Wakeups,
+    pub changes: Changes,
+    /// How long a statement waits for its answer.
+    pub patience: Duration,
+}
+
 /// Opens scoped transactions and does nothing else: what is handed up instead of a pool.
 #[derive(Clone)]
 pub struct Gate {
     directory: Pool,
-    /// Every tenant's store, as long as all are placed in shared tables.
+    /// The tenants in shared tables.
     shared: Pool,
-    /// One connection to the tenant store that no flood takes: for asking whether people may stay.
+    /// One connection to the shared tables that no flood takes: for asking whether people may stay.
     asking: Pool,
-    stats: Arc<Stats>,
-    wakeups: Arc<Wakeups>,
-    changes: Arc<Changes>,
-    /// How long a statement waits for its answer.
-    patience: Duration,
-    shares: Arc<Shares>,
+    placements: Arc<Placements>,
+    common: Arc<Common>,
 }
 
 impl Gate {
@@ -88,64 +105,124 @@ impl Gate {
     /// When the URL is not one of PostgreSQL's.
     pub fn try_new(database_url: &str, settings: PoolSettings) -> Result<Self, DbError> {
         let config = Config::from_str(database_url).map_err(DbError::from)?;
-        let directory_size = (settings.max_connections / 4).max(1);
+        let PoolSettings { max_connections, each_tenant, wait, statement, stores } = settings;
+        let directory = |size| pool(config.clone(), migrations::DIRECTORY_SCHEMA, size, wait, statement);
+        let store = |size| pool(config.clone(), migrations::SHARED_SCHEMA, size, wait, statement);
+        let shared = store(max_connections)?;
+        let common = Arc::new(Common {
+            stats: Stats::default(),
+            wakeups: Wakeups::default(),
+            changes: Changes::default(),
+            patience: statement + SILENCE,
+        });
+        let placements = Placements::new(Routes {
+            locating: directory(1)?,
+            shared: shared.clone(),
+            shares: Arc::new(Shares::new(each_tenant, wait)),
+            stores: Stores::new(config.clone(), stores, wait, statement),
+            common: common.clone(),
+            wait,
+        });
         Ok(Self {
-            asking: pool(config.clone(), migrations::SHARED_SCHEMA, 1, settings)?,
-            directory: pool(config.clone(), migrations::DIRECTORY_SCHEMA, directory_size, settings)?,
-            shared: pool(config, migrations::SHARED_SCHEMA, settings.max_connections, settings)?,
-            patience: settings.statement + SILENCE,
-            stats: Arc::default(),
-            wakeups: Arc::default(),
-            changes: Arc::default(),
-            shares: Arc::new(Shares::new(settings.each_tenant, settings.wait)),
+            asking: store(1)?,
+            directory: directory((max_connections / 4).max(1))?,
+            shared,
+            placements: Arc::new(placements),
+            common,
         })
     }
 
-    /// A transaction in the tenant's store. Costs nothing until its first statement.
+    /// A transaction in the tenant's store, wherever that is. Costs nothing until its first statement.
+    ///
+    /// # Panics
+    /// In a scope of the directory, which has no tenant.
     pub fn tenant(&self, scope: Scope, access: Access) -> ScopedTx {
-        let shares = Some(self.shares.clone());
-        ScopedTx::new(self.shared.clone(), shares, self.stats.clone(), self.bells(), self.patience, scope, access)
+        ScopedTx::new(Route::Tenant(self.placements.clone()), self.common.clone(), scope, access)
     }
 
-    /// A transaction of the platform in the tenant store, on a connection of its own: whoever has lost his right to be there
-    /// is found however busy the others are.
+    /// A transaction of the platform in the shared store, which belongs to no tenant and sees nothing itself: for functions
+    /// that look at each of many tenants in that tenant's own scope.
+    pub fn shared(&self) -> ScopedTx {
+        ScopedTx::new(Route::Pool(self.shared.clone()), self.common.clone(), Scope::platform(None), Access::Read)
+    }
+
+    /// The same on a connection of its own: whoever has lost his right to be there is found however busy the others are.
     pub fn asking(&self) -> ScopedTx {
-        let (stats, scope) = (self.stats.clone(), Scope::platform(None));
-        ScopedTx::new(self.asking.clone(), None, stats, self.bells(), self.patience, scope, Access::Read)
+        ScopedTx::new(Route::Pool(self.asking.clone()), self.common.clone(), Scope::platform(None), Access::Read)
+    }
+
+    /// The same for this tenant, wherever it is.
+    ///
+    /// # Errors
+    /// When it is not known where the tenant is.
+    pub async fn asking_about(&self, tenant: TenantId) -> Result<ScopedTx, DbError> {
+        Ok(match self.placement(tenant).await? {
+            Placement::Shared => self.asking(),
+            Placement::Own(..) => self.tenant(Scope::platform(Some(tenant)), Access::Read),
+        })
     }
 
     /// A transaction in the directory. Costs nothing until its first statement.
     pub fn directory(&self, scope: Scope, access: Access) -> ScopedTx {
-        ScopedTx::new(self.directory.clone(), None, self.stats.clone(), self.bells(), self.patience, scope, access)
+        ScopedTx::new(Route::Pool(self.directory.clone()), self.common.clone(), scope, access)
     }
 
-    /// Whom a commit tells.
-    fn bells(&self) -> (Arc<Wakeups>, Arc<Changes>) {
-        (self.wakeups.clone(), self.changes.clone())
+    /// Where the tenant's store is, as far as this process knows.
+    ///
+    /// # Errors
+    /// `TenantNotHere` where there is no such tenant.
+    pub async fn placement(&self, tenant: TenantId) -> Result<Placement, DbError> {
+        self.placements.of(tenant).await
+    }
+
+    /// Those of the tenants that are in the shared store, and those that have a store of their own.
+    ///
+    /// # Errors
+    /// When the directory cannot be asked.
+    pub async fn split_by_store(&self, tenants: &[TenantId]) -> Result<(Vec<TenantId>, Vec<TenantId>), DbError> {
+        self.placements.split(tenants).await
+    }
+
+    /// Asks the directory whether the tenant's store is there.
+    ///
+    /// # Errors
+    /// When the directory cannot be asked.
+    pub async fn is_placed(&self, tenant: TenantId) -> Result<bool, DbError> {
+        Ok(self.placements.look(tenant, Instant::now()).await?.placement.is_some())
+    }
+
+    /// Asks the directory where the tenant is, and returns whether this process knew otherwise.
+    ///
+    /// # Errors
+    /// When the directory cannot be asked.
+    pub async fn has_moved(&self, tenant: TenantId) -> Result<bool, DbError> {
+        self.placements.has_moved(tenant).await
     }
 
     /// What the transactions did so far.
     pub fn stats(&self) -> &Stats {
-        &self.stats
+        &self.common.stats
     }
 
     /// Who has background work to do, as the commits of this process tell.
     pub fn wakeups(&self) -> &Wakeups {
-        &self.wakeups
+        &self.common.wakeups
     }
 
     /// What changes, as the commits of all processes tell.
     pub fn changes(&self) -> &Changes {
-        &self.changes
+        &self.common.changes
     }
 
-    /// How the pools stand: directory and store.
-    pub fn pools(&self) -> [(&'static str, PoolStatus); 2] {
+    /// How the pools stand: directory, shared store, and the stores of tenants' own together.
+    pub fn pools(&self) -> [(&'static str, PoolStatus); 3] {
         let status = |pool: &Pool| {
             let status = pool.status();
             PoolStatus { open: status.size, idle: status.available, waiting: status.waiting }
         };
-        [("directory", status(&self.directory)), ("store", status(&self.shared))]
+        let (open, idle, waiting) = self.placements.stores().status();
+        let own = PoolStatus { open, idle, waiting };
+        [("directory", status(&self.directory)), ("store", status(&self.shared)), ("own_stores", own)]
     }
 
     /// Whether the database answers.
@@ -164,18 +241,33 @@ impl Gate {
         self.directory.close();
         self.shared.close();
         self.asking.close();
+        self.placements.close();
     }
 }
 
-fn pool(mut config: Config, schema: &'static str, size: usize, settings: PoolSettings) -> Result<Pool, DbError> {
-    let PoolSettings { wait, statement, .. } = settings;
+fn pool(
+    mut config: Config,
+    schema: &'static str,
+    size: usize,
+    wait: Duration,
+    statement: Duration,
+) -> Result<Pool, DbError> {
     config.application_name("tenantry").connect_timeout(wait);
     // `Fast` runs no SQL at check-out: `ScopedTx` never lets a connection back that is not clean.
     let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-    let search_path = match schema {
-        migrations::DIRECTORY_SCHEMA => "set search_path = directory, pg_temp",
-        _ => "set search_path = shared, pg_temp",
-    };
+    build(manager, schema, size, wait, statement)
+}
+
+/// A pool of connections that see this schema alone.
+pub(super) fn build(
+    manager: Manager,
+    schema: &str,
+    size: usize,
+    wait: Duration,
+    statement: Duration,
+) -> Result<Pool, DbError> {
+    // Names in SQL are unqualified; the pool says whose tables they are, with temporary ones last.
+    let search_path = format!("{schema}, pg_temp");
     let timeout = statement.as_millis().to_string();
     Pool::builder(manager)
         .max_size(size)
@@ -183,13 +275,11 @@ fn pool(mut config: Config, schema: &'static str, size: usize, settings: PoolSet
         .wait_timeout(Some(wait))
         .create_timeout(Some(wait))
         .recycle_timeout(Some(wait))
-        // Names in SQL are unqualified; the pool says whose tables they are, with temporary ones last.
         .post_create(Hook::async_fn(move |client, _| {
-            let timeout = timeout.clone();
+            let (search_path, timeout) = (search_path.clone(), timeout.clone());
             Box::pin(async move {
-                client.batch_execute(search_path).await.map_err(HookError::Backend)?;
-                let set = "select set_config('statement_timeout', $1, false)";
-                client.query(set, &[&timeout]).await.map(drop).map_err(HookError::Backend)
+                let set = "select set_config('search_path', $1, false), set_config('statement_timeout', $2, false)";
+                client.query(set, &[&search_path, &timeout]).await.map(drop).map_err(HookError::Backend)
             })
         }))
         .build()

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::{Client, Config, NoTls};
 
 use super::migrations;
 
@@ -68,8 +68,7 @@ pub async fn refuse_unsafe(database_url: &str) -> Result<(), UnsafeDatabase> {
 pub async fn find_unsafe(database_url: &str) -> Result<i32, UnsafeDatabase> {
     let (client, connection) = Config::from_str(database_url)?.connect(NoTls).await?;
     let connection = tokio::spawn(connection);
-    let schemas = [migrations::DIRECTORY_SCHEMA, migrations::SHARED_SCHEMA];
-    let rows = client.query(FINDINGS, &[&schemas.as_slice()]).await?;
+    let findings = findings(&client, &[migrations::DIRECTORY_SCHEMA, migrations::SHARED_SCHEMA]).await?;
     let version: i32 = client.query_one("select current_setting('server_version_num')::int", &[]).await?.get(0);
     let applied = client
         .query_one(
@@ -81,7 +80,6 @@ pub async fn find_unsafe(database_url: &str) -> Result<i32, UnsafeDatabase> {
     drop(client);
     let _ = connection.await;
 
-    let findings: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     if !findings.is_empty() {
         return Err(UnsafeDatabase::Unprotected(findings));
     }
@@ -94,6 +92,22 @@ pub async fn find_unsafe(database_url: &str) -> Result<i32, UnsafeDatabase> {
         }
     }
     Ok(version)
+}
+
+/// Every way in which whoever is connected could see past the policies of these schemas.
+pub(super) async fn findings(client: &Client, schemas: &[&str]) -> Result<Vec<String>, tokio_postgres::Error> {
+    let rows = client.query(FINDINGS, &[&schemas]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// The newest migration that the tenant store in this schema has; `None` where there is no store.
+pub(super) async fn store_version(client: &Client, schema: &str) -> Result<Option<i32>, tokio_postgres::Error> {
+    let history = "select to_regclass($1 || '.refinery_schema_history') is not null";
+    if !client.query_one(history, &[&schema]).await?.get::<_, bool>(0) {
+        return Ok(None);
+    }
+    // Every connection to a store has its schema alone in its search path.
+    Ok(client.query_one("select max(version) from refinery_schema_history", &[]).await?.get(0))
 }
 
 /// The minor to update to, when this one has known row-level security bugs.

@@ -4,7 +4,7 @@ use postgres_types::{IsNull, ToSql, Type, to_sql_checked};
 
 use crate::{
     ids::{
-        AdministratorId, BookingId, CheckoutId, CreditNoteId, InvitationId, InvoiceId, PlanId, PlanVersionId,
+        AdministratorId, BookingId, CheckoutId, CreditNoteId, InvitationId, InvoiceId, MoveId, PlanId, PlanVersionId,
         ResourceId, SeriesId, ServiceId, SessionId, SubscriptionId, TenantId, UserId, WaitlistEntryId,
         WebhookDeliveryId, WebhookEndpointId,
     },
@@ -41,6 +41,7 @@ as_uuid!(
     CreditNoteId,
     InvitationId,
     InvoiceId,
+    MoveId,
     PlanId,
     PlanVersionId,
     ResourceId,

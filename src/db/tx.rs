@@ -16,22 +16,19 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::Poll,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use deadpool_postgres::{Object, Pool};
 use futures_util::{FutureExt, future::BoxFuture, future::Shared};
-use tokio::sync::OnceCell;
 use tokio_postgres::{NoTls, Row, error::SqlState, types::ToSql};
 use tracing::{Instrument, debug_span, warn};
 
 use super::{
-    Change, DbError, Stats,
-    changes::Changes,
-    lock,
+    Change, DbError, Placement, lock,
+    placements::{Held, Placements},
+    pools::Common,
     scope::Scope,
-    shares::{Place, Shares},
-    wakeups::Wakeups,
 };
 use crate::ids::TenantId;
 
@@ -46,8 +43,10 @@ const APPEND_AUDIT_EVENTS: &str = "-- db.append_audit_events
 
 /// How long a dropped transaction's statement may go on before it is cancelled.
 const DRAIN_GRACE: Duration = Duration::from_millis(100);
-/// How many may wait for each connection of a pool; whoever comes then is told at once to come again.
-const WAITING_EACH: usize = 128;
+/// How long a transaction waits before it looks again where a tenant is that is being moved; doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+/// The longest of these pauses.
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// How many turns of the scheduler a statement waits for a concurrent one to tell why both failed.
 const CAUSE_TURNS: usize = 32;
 /// How long the cancel itself may take.
@@ -92,15 +91,24 @@ impl std::str::FromStr for Restriction {
     }
 }
 
+/// Where a transaction gets its connection.
+pub(super) enum Route {
+    /// Here.
+    Pool(Pool),
+    /// Wherever its scope's tenant is.
+    Tenant(Arc<Placements>),
+}
+
 /// One transaction under one [`Scope`]; see the module's description.
 pub struct ScopedTx {
-    pool: Pool,
-    /// Each tenant's share of the pool; the directory has none.
-    shares: Option<Arc<Shares>>,
-    stats: Arc<Stats>,
+    route: Route,
+    common: Arc<Common>,
     scope: Scope,
     access: Access,
-    live: OnceCell<Result<Live, DbError>>,
+    /// Once it has begun, or could not.
+    live: Mutex<Option<Result<Arc<Live>, DbError>>>,
+    /// Whoever holds it is about to begin.
+    beginning: tokio::sync::Mutex<()>,
     /// Whoever holds it is about to send a statement.
     turn: tokio::sync::Mutex<()>,
     /// A statement failed or was abandoned since the last savepoint.
@@ -113,10 +121,8 @@ pub struct ScopedTx {
     events: Mutex<Pending<serde_json::Value>>,
     /// What is told to whoever watches, right after the commit.
     changed: Mutex<Pending<Change>>,
-    changes: Arc<Changes>,
     /// How long a statement waits for its answer before the server counts as silent.
     patience: Mutex<Duration>,
-    wakeups: Arc<Wakeups>,
     /// Whether the commit leaves background work behind.
     leaves_work: AtomicBool,
     ended: AtomicBool,
@@ -155,40 +161,45 @@ pub struct Part {
 
 /// What exists once the transaction has begun.
 struct Live {
-    client: Arc<Object>,
     /// Answers of `begin` and `enter`, taken with the first statement's. When something failed they know the cause.
     opening: Shared<BoxFuture<'static, Result<Option<Restriction>, DbError>>>,
+    held: Held,
     in_flight: AtomicUsize,
-    /// In the tenant's share, for as long as the connection is not back in the pool.
-    place: Option<Place>,
+    /// Set where this is the first try: its tenant may be elsewhere.
+    tried: Option<Tried>,
+}
+
+/// Where a transaction was tried first.
+#[derive(Clone)]
+struct Tried {
+    placements: Arc<Placements>,
+    placement: Placement,
+    at: Instant,
+}
+
+/// Why a statement has no rows.
+enum Failed {
+    /// `enter` refused the transaction, so no statement of it did anything.
+    AtTheDoor(DbError),
+    Itself(DbError),
 }
 
 impl ScopedTx {
-    pub(super) fn new(
-        pool: Pool,
-        shares: Option<Arc<Shares>>,
-        stats: Arc<Stats>,
-        (wakeups, changes): (Arc<Wakeups>, Arc<Changes>),
-        patience: Duration,
-        scope: Scope,
-        access: Access,
-    ) -> Self {
+    pub(super) fn new(route: Route, common: Arc<Common>, scope: Scope, access: Access) -> Self {
         Self {
-            pool,
-            shares,
-            stats,
+            route,
+            patience: Mutex::new(common.patience),
+            common,
             scope,
             access,
-            live: OnceCell::new(),
+            live: Mutex::new(None),
+            beginning: tokio::sync::Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             marked: AtomicBool::new(false),
             cause: Mutex::new(None),
             savepoint_wanted: AtomicBool::new(false),
             events: Mutex::default(),
             changed: Mutex::default(),
-            changes,
-            patience: Mutex::new(patience),
-            wakeups,
             leaves_work: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         }
@@ -234,14 +245,31 @@ impl ScopedTx {
     }
 
     async fn run(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, DbError> {
-        let live = self.live().await?;
-        self.stats.statements.fetch_add(1, Ordering::Relaxed);
+        let mut live = self.live().await?;
+        loop {
+            let refused = match self.attempt(&live, sql, params).await {
+                Ok(rows) => return Ok(rows),
+                Err(Failed::Itself(error)) => return Err(error),
+                Err(Failed::AtTheDoor(refused)) => refused,
+            };
+            match self.elsewhere(live, &refused).await {
+                Some(again) => live = again?,
+                None => {
+                    self.marked.store(true, Ordering::Relaxed);
+                    return Err(refused);
+                }
+            }
+        }
+    }
+
+    async fn attempt(&self, live: &Live, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, Failed> {
+        self.common.stats.statements.fetch_add(1, Ordering::Relaxed);
         let statement = InFlight::start(self, live);
         let answer = async {
             // Statements leave in the order in which they were asked for, also where one has to be prepared first.
             let turn = self.turn.lock().await;
-            let prepared = live.client.prepare_cached(sql).await?;
-            let mut answer = pin!(live.client.query(&prepared, params));
+            let prepared = live.held.client.prepare_cached(sql).await?;
+            let mut answer = pin!(live.held.client.query(&prepared, params));
             let answered = futures_util::poll!(answer.as_mut());
             drop(turn);
             match answered {
@@ -255,22 +283,22 @@ impl ScopedTx {
         let answers = async { futures_util::join!(live.opening.clone(), answer) };
         let Ok((opening, answer)) = tokio::time::timeout(patience, answers).await else {
             // The server cancels what is slow, so this one does not answer at all. `statement` is dropped: abandoned.
-            return Err(DbError::Unavailable("the database does not answer".into()));
+            return Err(Failed::Itself(DbError::Unavailable("the database does not answer".into())));
         };
         statement.answered();
         let error = match answer {
             Ok(rows) => return Ok(rows),
             Err(error) => error,
         };
-        self.marked.store(true, Ordering::Relaxed);
         // "Current transaction is aborted" hides the cause when it was `enter` that refused.
-        opening?;
+        opening.map_err(Failed::AtTheDoor)?;
+        self.marked.store(true, Ordering::Relaxed);
         if error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION) {
-            return Err(self.cause(error).await);
+            return Err(Failed::Itself(self.cause(error).await));
         }
         let error = DbError::from(error);
         lock(&self.cause).get_or_insert_with(|| error.clone());
-        Err(error)
+        Err(Failed::Itself(error))
     }
 
     /// What a concurrent statement failed of, where this one could only say that the transaction is aborted. Its answer
@@ -311,44 +339,136 @@ impl ScopedTx {
         self.begun()?.opening.clone().await.ok().flatten()
     }
 
-    /// Whether it holds a connection.
+    /// Whether it holds a connection, or tried to get one.
     pub fn has_begun(&self) -> bool {
-        self.live.initialized()
+        lock(&self.live).is_some()
     }
 
-    async fn live(&self) -> Result<&Live, DbError> {
+    async fn live(&self) -> Result<Arc<Live>, DbError> {
         if self.ended.load(Ordering::Relaxed) {
             return Err(DbError::NotCommitted);
         }
+        if let Some(live) = &*lock(&self.live) {
+            return live.clone();
+        }
+        let _beginning = self.beginning.lock().await;
+        if let Some(live) = &*lock(&self.live) {
+            return live.clone();
+        }
         // A failure is kept: thirty resolvers must not each wait for a pool that has no connection.
-        self.live.get_or_init(|| self.open()).await.as_ref().map_err(DbError::clone)
+        self.keep(self.open().await)
+    }
+
+    fn keep(&self, live: Result<Live, DbError>) -> Result<Arc<Live>, DbError> {
+        let live = live.map(Arc::new);
+        *lock(&self.live) = Some(live.clone());
+        live
     }
 
     async fn open(&self) -> Result<Live, DbError> {
-        let place = match (&self.shares, self.scope.tenant) {
-            // People alone: what the system does for one tenant must not wait behind that tenant's flood, and whether it
-            // has to wait must tell nobody whose an e-mail is.
-            (Some(shares), Some(tenant)) if self.scope.role.is_person() => Some(shares.place(tenant).await?),
-            _ => None,
+        let placements = match &self.route {
+            Route::Pool(pool) => return self.begin(Held::of(pool).await?, None).await,
+            Route::Tenant(placements) => placements,
         };
-        let status = self.pool.status();
-        if status.waiting > status.max_size * WAITING_EACH {
-            return Err(DbError::Unavailable("too many wait for a connection".into()));
+        let at = Instant::now();
+        let placement = placements.of(self.tenant()).await?;
+        let tried = Tried { placements: placements.clone(), placement, at };
+        match self.begin_at(placements, &tried.placement, Some(tried.clone())).await {
+            Err(DbError::StoreMissing) => self.open_elsewhere(tried, DbError::StoreMissing).await,
+            other => other,
         }
-        let client = Arc::new(self.pool.get().await?);
-        let enter = client.prepare_cached(ENTER).await?;
-        // From here to the return nothing is awaited, so no cancellation can leave a begun transaction without its guard.
-        let opening = begin(client.clone(), enter, self.scope, self.access).boxed().shared();
-        write_now(opening.clone());
-        if self.savepoint_wanted.load(Ordering::Relaxed) {
-            write_now(client.batch_execute("savepoint field"));
-        }
-        self.stats.transactions.fetch_add(1, Ordering::Relaxed);
-        Ok(Live { client, opening, in_flight: AtomicUsize::new(0), place })
     }
 
-    fn begun(&self) -> Option<&Live> {
-        self.live.get().and_then(|it| it.as_ref().ok())
+    async fn begin_at(&self, all: &Placements, at: &Placement, tried: Option<Tried>) -> Result<Live, DbError> {
+        self.begin(all.connect(&self.scope, at).await?, tried).await
+    }
+
+    async fn begin(&self, held: Held, tried: Option<Tried>) -> Result<Live, DbError> {
+        let enter = held.client.prepare_cached(ENTER).await.map_err(entering)?;
+        // From here to the return nothing is awaited, so no cancellation can leave a begun transaction without its guard.
+        let opening = begin(held.client.clone(), enter, self.scope, self.access).boxed().shared();
+        write_now(opening.clone());
+        if self.savepoint_wanted.load(Ordering::Relaxed) {
+            write_now(held.client.batch_execute("savepoint field"));
+        }
+        self.common.stats.transactions.fetch_add(1, Ordering::Relaxed);
+        Ok(Live { opening, held, in_flight: AtomicUsize::new(0), tried })
+    }
+
+    /// Begins once more where the tenant is by now, if it is refused here because it is not: nothing was done yet. `None`
+    /// where it is refused for another reason, or once more.
+    async fn elsewhere(&self, live: Arc<Live>, refused: &DbError) -> Option<Result<Arc<Live>, DbError>> {
+        if !refused.is_of_another_place() {
+            return None;
+        }
+        let tried = live.tried.clone()?;
+        // Given back before anything is waited for, with whatever concurrent statements hold of it.
+        write_now(live.held.client.batch_execute("rollback"));
+        drop(live);
+        let _beginning = self.beginning.lock().await;
+        match &mut *lock(&self.live) {
+            Some(Ok(first)) if first.tried.is_some() => {}
+            Some(other) => return Some(other.clone()), // A concurrent statement has been here.
+            None => {}
+        }
+        *lock(&self.live) = None;
+        // Should this be dropped while it waits, the transaction is not one that can go on.
+        self.marked.store(true, Ordering::Relaxed);
+        let again = self.open_elsewhere(tried, refused.clone()).await;
+        self.marked.store(again.is_err(), Ordering::Relaxed);
+        Some(self.keep(again))
+    }
+
+    /// Waits until the directory says where the tenant is, if it is on its way, and begins there.
+    async fn open_elsewhere(&self, tried: Tried, mut refused: DbError) -> Result<Live, DbError> {
+        let Tried { placements, placement: mut last, mut at } = tried;
+        let deadline = Instant::now() + placements.wait();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let known = placements.look(self.tenant(), at).await?;
+            let Some(placement) = known.placement else { return Err(DbError::TenantNotHere) };
+            let is_same = placement == last;
+            if is_same && !known.is_moving && !matches!(refused, DbError::TenantMoving) {
+                return Err(refused);
+            }
+            // Where writers wait there is no use in asking, and readers were refused here already.
+            if !known.is_moving || !is_same {
+                let live = self.begin_at(&placements, &placement, None).await;
+                refused = match live {
+                    Ok(live) => match live.opening.clone().await {
+                        Err(error) if error.is_of_another_place() => {
+                            write_now(live.held.client.batch_execute("rollback"));
+                            error
+                        }
+                        _ => return Ok(live),
+                    },
+                    Err(DbError::StoreMissing) => DbError::StoreMissing,
+                    Err(error) => return Err(error),
+                };
+                last = placement;
+            }
+            if Instant::now() >= deadline {
+                return Err(refused);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            at = Instant::now();
+        }
+    }
+
+    fn begun(&self) -> Option<Arc<Live>> {
+        lock(&self.live).as_ref().and_then(|it| it.as_ref().ok()).cloned()
+    }
+
+    /// What has begun, and was let in.
+    async fn admitted(&self) -> Result<(), DbError> {
+        let live = self.live().await?;
+        if let Err(refused) = live.opening.clone().await
+            && let Some(again) = self.elsewhere(live, &refused).await
+        {
+            again?;
+        }
+        Ok(())
     }
 
     /// Sets a savepoint, to which [`end_field`](Self::end_field) can return. Fields of a mutation run one by one, so
@@ -358,7 +478,7 @@ impl ScopedTx {
         lock(&self.events).start_field();
         lock(&self.changed).start_field();
         if let Some(live) = self.begun() {
-            write_now(live.client.batch_execute("savepoint field"));
+            write_now(live.held.client.batch_execute("savepoint field"));
         }
     }
 
@@ -373,13 +493,13 @@ impl ScopedTx {
         }
         let Some(live) = self.begun() else { return Ok(keep && !marked) };
         if keep && !marked {
-            write_now(live.client.batch_execute("release savepoint field"));
+            write_now(live.held.client.batch_execute("release savepoint field"));
             return Ok(true);
         }
         if live.opening.clone().await.is_err() {
             return Ok(false); // Refused at the door: there is no savepoint, and nothing to undo.
         }
-        live.client.batch_execute("rollback to savepoint field; release savepoint field").await?;
+        live.held.client.batch_execute("rollback to savepoint field; release savepoint field").await?;
         self.marked.store(false, Ordering::Relaxed);
         *lock(&self.cause) = None;
         Ok(false)
@@ -388,7 +508,7 @@ impl ScopedTx {
     /// Begins a part of a field that can be undone by itself. Parts do not stand in one another.
     pub async fn start_part(&self) -> Result<Part, DbError> {
         if let Some(live) = self.begun() {
-            live.client.batch_execute("savepoint part").await?;
+            live.held.client.batch_execute("savepoint part").await?;
         }
         Ok(Part { events: lock(&self.events).all.len(), changed: lock(&self.changed).all.len() })
     }
@@ -398,11 +518,11 @@ impl ScopedTx {
     pub async fn end_part(&self, part: Part, keep: bool) -> Result<(), DbError> {
         let Some(live) = self.begun() else { return Ok(()) };
         if keep {
-            return Ok(live.client.batch_execute("release savepoint part").await?);
+            return Ok(live.held.client.batch_execute("release savepoint part").await?);
         }
         lock(&self.events).all.truncate(part.events);
         lock(&self.changed).all.truncate(part.changed);
-        Ok(live.client.batch_execute("rollback to savepoint part; release savepoint part").await?)
+        Ok(live.held.client.batch_execute("rollback to savepoint part; release savepoint part").await?)
     }
 
     /// Commits, and returns once the server has acknowledged it.
@@ -412,7 +532,7 @@ impl ScopedTx {
     pub async fn commit(&self) -> Result<(), DbError> {
         let events = std::mem::take(&mut lock(&self.events).all);
         if !events.is_empty() && !self.marked.load(Ordering::Relaxed) {
-            self.live().await?; // It may be that nothing but an event is to be written.
+            self.admitted().await?; // It may be that nothing but an event is to be written.
         }
         let Some(live) = self.begun() else { return Ok(()) };
         if self.marked.load(Ordering::Relaxed) {
@@ -429,17 +549,17 @@ impl ScopedTx {
             refused => refused,
         };
         let (appended, committed) = if events.is_empty() {
-            (Ok(()), live.client.batch_execute("commit").await)
+            (Ok(()), live.held.client.batch_execute("commit").await)
         } else {
-            let append = live.client.prepare_cached(APPEND_AUDIT_EVENTS).await?;
+            let append = live.held.client.prepare_cached(APPEND_AUDIT_EVENTS).await?;
             let events = serde_json::Value::Array(events);
             let params: [Param<'_>; 2] = [&self.scope.tenant.map(|it| it.0), &events];
             // In one flush, so that the chain's end is locked for the time of the commit alone. When the first fails the
             // second rolls back.
             let (opening, appended, committed) = futures_util::join!(
                 live.opening.clone(),
-                live.client.query(&append, &params),
-                live.client.batch_execute("commit")
+                live.held.client.query(&append, &params),
+                live.held.client.batch_execute("commit")
             );
             if appended.is_err() {
                 opening?; // Refused at the door, which is why.
@@ -452,10 +572,10 @@ impl ScopedTx {
         appended.map_err(unknown)?;
         live.opening.clone().await?;
         if self.leaves_work.load(Ordering::Relaxed) {
-            self.wakeups.ring(self.scope.tenant);
+            self.common.wakeups.ring(self.scope.tenant);
         }
         if let Some(tenant) = self.scope.tenant {
-            self.changes.tell(tenant, std::mem::take(&mut lock(&self.changed).all));
+            self.common.changes.tell(tenant, std::mem::take(&mut lock(&self.changed).all));
         }
         Ok(())
     }
@@ -473,7 +593,7 @@ impl ScopedTx {
     fn end_unawaited(&self, statement: &'static str) {
         let Some(live) = self.begun() else { return };
         if live.in_flight.load(Ordering::Relaxed) == 0 && !self.ended.swap(true, Ordering::Relaxed) {
-            write_now(live.client.batch_execute(statement));
+            write_now(live.held.client.batch_execute(statement));
         } // Otherwise an abandoned statement still runs: the guard in `drop` deals with it.
     }
 }
@@ -495,8 +615,16 @@ async fn begin(
     // Polled together, so both are written before either is answered.
     let (begun, entered) = futures_util::join!(client.batch_execute(begin), client.query(&enter, &params));
     begun?;
-    let noted = entered?.first().and_then(|row| row.get::<_, Option<String>>(0));
+    let noted = entered.map_err(entering)?.first().and_then(|row| row.get::<_, Option<String>>(0));
     noted.filter(|it| !it.is_empty()).map(|it| it.parse()).transpose()
+}
+
+/// A store without `enter` is none.
+fn entering(error: tokio_postgres::Error) -> DbError {
+    match error.code() {
+        Some(code) if [SqlState::UNDEFINED_FUNCTION, SqlState::INVALID_SCHEMA_NAME].contains(code) => DbError::StoreMissing,
+        _ => error.into(),
+    }
 }
 
 /// Polls once, which writes the request to the connection, in this order; the answer is discarded unless somebody else
@@ -541,33 +669,27 @@ impl Drop for ScopedTx {
         if self.ended.load(Ordering::Relaxed) {
             return;
         }
-        let Some(Ok(Live { client, opening, place, .. })) = self.live.take() else { return };
+        // Nobody else has it: whoever did borrowed the transaction.
+        let Some(Ok(live)) = lock(&self.live).take() else { return };
+        let Some(Live { opening, held, .. }) = Arc::into_inner(live) else { return };
         drop(opening);
-        write_now(client.batch_execute("rollback"));
+        write_now(held.client.batch_execute("rollback"));
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            close(client);
+            held.close();
             return;
         };
-        self.stats.abandoned.fetch_add(1, Ordering::Relaxed);
+        self.common.stats.abandoned.fetch_add(1, Ordering::Relaxed);
         runtime.spawn(async move {
-            let _place = place;
             // A second rollback is answered after the first, and so after every statement before it.
-            let drained = tokio::time::timeout(DRAIN_GRACE, client.batch_execute("rollback")).await;
+            let drained = tokio::time::timeout(DRAIN_GRACE, held.client.batch_execute("rollback")).await;
             if matches!(drained, Ok(Ok(()))) {
                 return; // Back to the pool, clean.
             }
-            let cancel = client.cancel_token();
+            let cancel = held.client.cancel_token();
             if tokio::time::timeout(CANCEL_LIMIT, cancel.cancel_query(NoTls)).await.is_err() {
                 warn!("a cancel request was not answered; the connection is closed all the same");
             }
-            close(client);
+            held.close();
         });
-    }
-}
-
-/// Takes the connection out of the pool for good.
-fn close(client: Arc<Object>) {
-    if let Some(object) = Arc::into_inner(client) {
-        drop(Object::take(object));
     }
 }

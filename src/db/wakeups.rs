@@ -17,6 +17,7 @@ pub struct Wakeups {
     tenants: Mutex<HashSet<TenantId>>,
     of_tenants: Notify,
     of_directory: Notify,
+    of_stores: Notify,
 }
 
 impl Wakeups {
@@ -29,6 +30,16 @@ impl Wakeups {
             }
             None => self.of_directory.notify_one(),
         }
+    }
+
+    /// Rings for whoever makes and moves stores.
+    pub fn ring_for_stores(&self) {
+        self.of_stores.notify_one();
+    }
+
+    /// Waits until somebody rang for stores.
+    pub async fn stores(&self) {
+        self.of_stores.notified().await;
     }
 
     /// Waits until somebody rang for tenants, and returns which.

@@ -22,6 +22,7 @@ use super::{
     watching::Watch,
 };
 use crate::{
+    platform::moving::Places,
     audit,
     auth::{self, Actor, Caller, Fall, Origin, SessionCookies, SignIn, Viewer},
     billing::Engine,
@@ -64,6 +65,8 @@ pub struct Services {
     pub webhooks: WebhookClient,
     /// Bills, and talks to the payment provider.
     pub billing: Engine,
+    /// Where tenants may be.
+    pub places: Arc<Places>,
 }
 
 /// Everything of one request. Made by the HTTP floor, ended by it with [`finish`](Self::finish).
@@ -296,7 +299,7 @@ impl RequestContext {
     /// When it cannot be found out.
     pub async fn follow_role(&self) -> Result<bool, DbError> {
         let Actor::Person(viewer) = self.actor else { return Ok(false) };
-        let tx = self.services.gate.asking();
+        let tx = self.services.gate.asking_about(viewer.tenant).await?;
         let fallen = auth::fallen(&tx, &[viewer]).await?;
         tx.end_read();
         let Some((_, Fall::RoleChanged(role))) = fallen.first() else { return Ok(false) };

@@ -113,6 +113,10 @@ impl From<DbError> for ApiError {
                 Self::unavailable(1)
             }
             DbError::TenantMoving => Self::unavailable(2),
+            DbError::StoreMissing => {
+                tracing::error!("a tenant's store is not where the directory says");
+                Self::unavailable(5)
+            }
             DbError::SessionEnded | DbError::RoleChanged | DbError::TenantNotHere => Self::unauthenticated(),
             DbError::TenantSuspended => Self::refused(Code::Forbidden, "This tenant is suspended."),
             DbError::Refused(cause) => {

@@ -44,6 +44,7 @@ use crate::{
     hours::graphql::{HoursMutation, HoursQuery},
     invitations::graphql::{Invitation, InvitationMutation, InvitationQuery},
     platform::graphql::{PlatformEvent, PlatformMutation, PlatformQuery, PlatformTenant},
+    platform::moving::graphql::{MovingMutation, TenantMove},
     platform::selling::graphql::SellingMutation,
     resources::graphql::{Resource, ResourceMutation, ResourceQuery},
     series::graphql::{SeriesMutation, SeriesQuery},
@@ -96,6 +97,7 @@ pub struct Mutation(
     BillingMutation,
     PlatformMutation,
     SellingMutation,
+    MovingMutation,
 );
 
 /// What can be watched, over a WebSocket.
@@ -136,6 +138,7 @@ pub fn schema(limits: Limits, introspects: bool) -> ApiSchema {
         .override_output_type_description::<Connection<Cursor, PlatformTenant>>("A page of tenants.")
         .override_output_type_description::<Connection<Cursor, Resource>>("A page of resources.")
         .override_output_type_description::<Connection<Cursor, Service>>("A page of services.")
+        .override_output_type_description::<Connection<Cursor, TenantMove>>("A page of moves.")
         .override_output_type_description::<Connection<Cursor, User>>("A page of users.")
         .override_output_type_description::<Connection<Cursor, WaitlistEntry>>("A page of the waitlist.")
         .override_output_type_description::<Connection<Cursor, WebhookDelivery>>("A page of messages to an endpoint.");

@@ -48,5 +48,12 @@ impl Watch {
 
 /// Whether it is worth waiting for: nothing is said about who asks.
 pub fn is_passing(error: &DbError) -> bool {
-    matches!(error, DbError::Unavailable(_) | DbError::Timeout | DbError::Contention(_) | DbError::TenantMoving)
+    matches!(
+        error,
+        DbError::Unavailable(_)
+            | DbError::Timeout
+            | DbError::Contention(_)
+            | DbError::TenantMoving
+            | DbError::StoreMissing
+    )
 }

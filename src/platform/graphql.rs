@@ -4,6 +4,7 @@ use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, Simp
 
 use super::{
     Listed, PlatformError, Statistics, TenantFilter, TenantOrder as Order,
+    moving::graphql::{TenantMove, parts as moves},
     selling::graphql::{DeadPaymentEvent, FeatureRollout, parts},
 };
 use crate::{
@@ -199,6 +200,21 @@ impl Platform {
         }
     }
 
+    /// Moves of tenants between stores, newest first; of one tenant, or of all.
+    #[allow(clippy::too_many_arguments, reason = "the arguments of a list")]
+    #[graphql(complexity = "page_cost(first, last, child_complexity)")]
+    async fn tenant_moves(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many from the front, 1 to 100 (default 20).")] first: Option<i32>,
+        #[graphql(desc = "Past this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Only of this tenant.")] tenant_id: Option<ID>,
+    ) -> Result<Connection<Cursor, TenantMove>, ApiError> {
+        moves::tenant_moves(ctx, tenant_id, PageArgs { first, after, last, before }).await
+    }
+
     /// How many tenants there are.
     #[graphql(complexity = "2 * STATEMENT_COST + 10 * child_complexity")]
     async fn statistics(&self, ctx: &Context<'_>) -> Result<PlatformStatistics, ApiError> {
@@ -306,6 +322,10 @@ pub struct CreateTenantInput {
     currency: Option<CurrencyCode>,
     /// Key of its plan. `free` unless said.
     plan: Option<String>,
+    /// How its data is kept apart. `SHARED` unless said; a schema or database of its own takes a moment.
+    isolation: Option<Isolation>,
+    /// Another server for a database of its own, as `postgresql://host:port`: one of `DATABASE_SERVERS`.
+    url: Option<String>,
 }
 
 /// A change of a tenant by the platform. Fields that are left out stay as they are.
@@ -516,6 +536,13 @@ impl From<PlatformError> for Meaning {
                 &format!("The tenant is {}: it cannot be brought from there to what was asked for.", status.as_str()),
             ),
             PlatformError::Invalid(field, message) => mend(UserErrorCode::Invalid, field, message),
+            PlatformError::IsMoving => mend(UserErrorCode::InUse, "id", "The tenant is being moved already."),
+            PlatformError::NoSuchMove => mend(UserErrorCode::NotFound, "id", "There is no such move."),
+            PlatformError::MoveIsOver(state) => mend(
+                UserErrorCode::InvalidTransition,
+                "id",
+                &format!("The move is {}: there is no way back any more.", state.as_str()),
+            ),
             PlatformError::NoSuchEvent => mend(UserErrorCode::NotFound, "eventId", "None of this name was given up."),
             PlatformError::Invoice(error) => match error {
                 InvoiceError::NotFound => mend(UserErrorCode::NotFound, "invoiceId", "There is no such invoice."),
@@ -599,7 +626,8 @@ impl PlatformMutation {
             currency: input.currency.map_or(crate::money::Currency::EUR, |it| it.0),
             plan: input.plan.unwrap_or_else(|| crate::auth::joining::FIRST_PLAN.to_owned()),
         };
-        let made = operator.create(request.sign_in()?, draft).await;
+        let isolation = input.isolation.map_or(crate::db::Isolation::Shared, Into::into);
+        let made = operator.create(request.sign_in()?, draft, isolation, input.url.as_deref()).await;
         Ok(tenant(&operator, made).await?.into())
     }
 
@@ -762,7 +790,8 @@ impl<'a> crate::graphql::RequestContext {
         match self.actor() {
             Actor::Platform(viewer) => {
                 let (gate, billing) = (self.gate(), &self.services().billing);
-                Ok(super::Operator { gate, viewer, clock: self.clock(), origin: self.origin(), billing })
+                let places = &self.services().places;
+                Ok(super::Operator { gate, viewer, clock: self.clock(), origin: self.origin(), billing, places })
             }
             Actor::Person(_) => Err(ApiError::forbidden()),
             Actor::Anonymous | Actor::Unverified => Err(ApiError::unauthenticated()),

@@ -5,6 +5,7 @@
 //! after. Should that be interrupted, background work finds the note and copies.
 
 pub mod graphql;
+pub mod moving;
 mod queries;
 pub mod selling;
 
@@ -19,13 +20,14 @@ use crate::{
     auth::{Origin, PlatformViewer, SignIn, SignInError, TenantDraft, operators},
     billing::{BillingError, Engine, invoices::InvoiceError, plans::PlanError},
     clock::Clock,
-    db::{Access, DbError, Gate, Scope, ScopedTx},
+    db::{Access, DbError, Gate, Placement, Scope, ScopedTx},
     entitlements::{self, Feature, Override},
     fault,
-    ids::{AdministratorId, PlanId, TenantId},
+    ids::{AdministratorId, PlanId, TenantId, uuid_v7},
     paging::{Page, Slice},
     tenants::{self, Isolation, SettingsError, SettingsPatch, Tenant, TenantStatus},
 };
+use moving::{MoveState, Places};
 
 /// How long whoever changes a tenant has to copy the change, before background work does: longer than any request.
 const COPY_LIMIT: SignedDuration = SignedDuration::from_secs(60);
@@ -137,6 +139,12 @@ pub enum PlatformError {
     Billing(BillingError),
     /// There is no such event that was given up.
     NoSuchEvent,
+    /// The tenant is being moved already.
+    IsMoving,
+    /// There is no such move.
+    NoSuchMove,
+    /// The move is in this state, from which there is no way back.
+    MoveIsOver(MoveState),
     /// What signing in says.
     SignIn(SignInError),
     /// What settings say.
@@ -194,6 +202,8 @@ pub struct Operator<'a> {
     pub origin: &'a Origin,
     /// Bills.
     pub billing: &'a Engine,
+    /// Where tenants may be.
+    pub places: &'a Places,
 }
 
 impl Operator<'_> {
@@ -270,11 +280,19 @@ impl Operator<'_> {
     /// Makes a tenant, and invites its first administrator.
     ///
     /// # Errors
-    /// What [`SignIn::create_tenant`] says.
-    pub async fn create(&self, sign_in: &SignIn, draft: TenantDraft) -> Result<Listed, PlatformError> {
+    /// What [`SignIn::create_tenant`] says, and `Invalid` for where it cannot be.
+    pub async fn create(
+        &self,
+        sign_in: &SignIn,
+        draft: TenantDraft,
+        isolation: Isolation,
+        url: Option<&str>,
+    ) -> Result<Listed, PlatformError> {
         self.refuse_ended().await?;
-        let details = json!({ "slug": draft.slug });
-        let id = sign_in.create_tenant(draft, self.viewer.administrator, self.origin).await?;
+        let details = json!({ "slug": draft.slug, "isolation": isolation.as_str() });
+        let id = TenantId::generate(self.clock.now());
+        let placement = self.places.new_place(isolation, url, id)?;
+        let id = sign_in.create_tenant(id, placement, draft, self.viewer.administrator, self.origin).await?;
         self.note("tenants.create", Some(id), &details).await?;
         self.tenant(id).await?.ok_or(PlatformError::NotFound)
     }
@@ -562,6 +580,10 @@ async fn erase(gate: &Gate, id: TenantId, now: Timestamp) -> Result<(), DbError>
     drop(store);
     if is_gone {
         let directory = gate.directory(Scope::platform(Some(id)), Access::Write);
+        // A store of its own has nothing in it any more, and goes too.
+        if let Some(own @ Placement::Own(..)) = moving::queries::placement(&directory).await? {
+            moving::queries::leave(&directory, uuid_v7(now), id, &own, now).await?;
+        }
         queries::delete(&directory).await?;
         operators::note_work(&directory, "tenants.erase", id, now).await?;
         directory.commit().await?;

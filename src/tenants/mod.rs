@@ -9,11 +9,12 @@ mod slugs;
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;
 
+pub use crate::db::Isolation;
 pub use settings::{BookingRules, Branding, Locale, SettingsError, SettingsPatch};
 pub use slugs::checked_slug;
 
 use crate::{
-    db::{DbError, Restriction, ScopedTx},
+    db::{DbError, Placement, Restriction, ScopedTx},
     ids::{PlanId, PlanVersionId, TenantId},
     money::Currency,
 };
@@ -104,30 +105,6 @@ impl std::str::FromStr for TenantStatus {
     }
 }
 
-/// How a tenant's data is kept apart from the others'.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Isolation {
-    /// In tables that tenants share, by row-level security.
-    Shared,
-    /// In a schema of its own.
-    Schema,
-    /// In a database of its own.
-    Database,
-}
-
-impl std::str::FromStr for Isolation {
-    type Err = DbError;
-
-    fn from_str(text: &str) -> Result<Self, DbError> {
-        match text {
-            "SHARED" => Ok(Self::Shared),
-            "SCHEMA" => Ok(Self::Schema),
-            "DATABASE" => Ok(Self::Database),
-            other => Err(DbError::Corrupt(format!("{other:?} is no isolation"))),
-        }
-    }
-}
-
 /// What a plan allows at most of each meter.
 #[derive(Clone, Debug)]
 pub struct Limits(Value);
@@ -148,6 +125,8 @@ impl Limits {
 pub struct NewTenant {
     /// Its id.
     pub id: TenantId,
+    /// Where its store is.
+    pub placement: Placement,
     /// Its name in addresses.
     pub slug: String,
     /// Its name for people.

@@ -21,7 +21,7 @@ pub async fn find(tx: &ScopedTx) -> Result<Option<Tenant>, DbError> {
     let row = tx
         .query_opt(
             "-- tenants.find
-            select t.tenant_id, t.slug, coalesce(s.name, t.name), t.state, t.isolation,
+            select t.tenant_id, t.slug, coalesce(s.name, t.name), case when t.fence is null then t.state else 'MOVING' end, t.isolation,
                    coalesce(s.time_zone, t.time_zone), coalesce(s.currency, t.currency), t.plan_id, t.limits,
                    t.created_at, t.features, coalesce(s.locale, 'en'), s.logo_url, s.primary_color, s.accent_color,
                    coalesce(s.open_registration, false), s.min_notice_minutes, s.max_ahead_days,
@@ -104,9 +104,19 @@ pub async fn register(directory: &ScopedTx, new: &NewTenant, now: Timestamp) -> 
     directory
         .execute(
             "-- tenants.register
-            insert into tenants (id, slug, name, plan_id, created_at, plan_version_id) values ($1, $2, $3, $4, $5, $6)
+            insert into tenants (id, slug, name, plan_id, created_at, plan_version_id, isolation, url)
+            values ($1, $2, $3, $4, $5, $6, $7, $8)
             on conflict (slug) do nothing",
-            &[&new.id, &new.slug, &new.name, &new.offer.plan, &now, &new.offer.version],
+            &[
+                &new.id,
+                &new.slug,
+                &new.name,
+                &new.offer.plan,
+                &now,
+                &new.offer.version,
+                &new.placement.isolation().as_str(),
+                &new.placement.url(),
+            ],
         )
         .await?;
     let row = directory
@@ -125,8 +135,9 @@ pub async fn found(tx: &ScopedTx, new: &NewTenant, status: TenantStatus, now: Ti
         .query_opt(
             "-- tenants.found
             insert into tenant_state
-              (tenant_id, slug, name, time_zone, currency, plan_id, limits, features, created_at, updated_at, state, plan_version_id)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11)
+              (tenant_id, slug, name, time_zone, currency, plan_id, limits, features, created_at, updated_at, state, plan_version_id,
+               isolation)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11, $12)
             on conflict (tenant_id) do nothing
             returning true",
             &[
@@ -141,6 +152,7 @@ pub async fn found(tx: &ScopedTx, new: &NewTenant, status: TenantStatus, now: Ti
                 &now,
                 &status.as_str(),
                 &new.offer.version,
+                &new.placement.isolation().as_str(),
             ],
         )
         .await?;

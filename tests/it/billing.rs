@@ -145,7 +145,7 @@ async fn billing_is_for_administrators_alone() {
         acme.admin.run_with(one, json!({ "id": id })).await["data"]["billing"]["invoice"]["number"],
         "INV-000001"
     );
-    assert_eq!(app.truth("select count(*) from shared.invoices").await, ["1"]);
+    assert_eq!(acme.truth("select count(*) from shared.invoices").await, ["1"]);
     for field in
         ["createPlan(input: { key: \"x\", name: \"x\" })", "rollOutFeature(input: { key: \"x\", percentage: 5 })"]
     {
@@ -490,17 +490,17 @@ async fn no_booking_is_unmetered_or_metered_twice() {
     acme.booking(3).await;
     acme.booking(4).await;
     let refused = async |sql: &str| {
-        let error = app.database.connect("postgres").await.batch_execute(sql).await.unwrap_err();
+        let error = acme.store("postgres").await.batch_execute(sql).await.unwrap_err();
         error.as_db_error().unwrap().constraint().unwrap_or_default().to_owned()
     };
-    assert_eq!(refused("update shared.bookings set metered_as = null").await, "bookings_metered");
-    assert_eq!(refused("update shared.bookings set metered_as = gen_random_uuid()").await, "bookings_metered_as_fkey");
+    assert_eq!(refused("update bookings set metered_as = null").await, "bookings_metered");
+    assert_eq!(refused("update bookings set metered_as = gen_random_uuid()").await, "bookings_metered_as_fkey");
     assert_eq!(
-        refused("update shared.bookings set metered_as = (select min(metered_as::text)::uuid from shared.bookings)")
+        refused("update bookings set metered_as = (select min(metered_as::text)::uuid from bookings)")
             .await,
         "bookings_metered_once"
     );
-    assert_eq!(refused("delete from shared.usage_events where meter = 'bookings'").await, "bookings_metered_as_fkey");
+    assert_eq!(refused("delete from usage_events where meter = 'bookings'").await, "bookings_metered_as_fkey");
     // A hold is metered when it is taken up, and one that is not leaves nothing.
     let hold = "mutation($s: ID!, $at: DateTime!) { holdSlot(input: { serviceId: $s, startsAt: $at }) { booking { id } userErrors { code } } }";
     let held = acme.user.run_with(hold, json!({ "s": acme.service, "at": acme.in_days(8).to_string() })).await;
@@ -608,8 +608,8 @@ async fn invoices_say_what_was_agreed_and_used() {
     let texts = all[2]["lines"].as_array().unwrap().iter().find(|it| it["name"] == "Texts").unwrap().clone();
     assert_eq!((texts["quantity"].clone(), texts["net"]["amount"].clone()), (json!(500), json!("7.20")));
     // Nothing of what was issued can be changed, by whoever has every grant.
-    let client = app.database.connect("tenantry_app").await;
-    client.batch_execute("begin; set local search_path = shared").await.unwrap();
+    let client = acme.store("tenantry_app").await;
+    client.batch_execute("begin").await.unwrap();
     client.query("select enter($1, null, 'WORKER', null, true)", &[&acme.id]).await.unwrap();
     for sql in [
         "update invoices set total_minor = 0 where true",
@@ -928,7 +928,7 @@ async fn invoices_are_settled_by_the_platform() {
         let answer = change(&root, "recordInvoicePayment", "invoice { status owed { amount } }", paid.clone()).await;
         assert_eq!(answer["data"]["recordInvoicePayment"]["invoice"]["status"], "PAID", "{answer}");
     }
-    assert_eq!(app.truth("select count(*), sum(amount_minor) from shared.payments").await, ["1 | 9900"]);
+    assert_eq!(acme.truth("select count(*), sum(amount_minor) from shared.payments").await, ["1 | 9900"]);
     // Credited: off the debt of an open one, and of a paid one off the next.
     let credit = async |at: usize, amount: &str| {
         let mut input = with(at, eur(amount));

@@ -156,10 +156,10 @@ async fn neighbours_do_not_collide_and_a_cancelled_time_is_free() {
     assert_eq!(code(&acme.other.book(&acme.service, acme.in_days(3)).await), "");
     for times in ["now(), now()", "now() + interval '1 hour', now()", "'-infinity', now()", "now(), 'infinity'"] {
         let insert = format!(
-            "insert into shared.bookings (tenant_id, id, service_id, customer_id, starts_at, ends_at, time_zone, status, price_minor, currency, created_at, updated_at)
-             select tenant_id, gen_random_uuid(), service_id, customer_id, {times}, 'UTC', 'CANCELLED', 0, 'EUR', now(), now() from shared.bookings limit 1"
+            "insert into bookings (tenant_id, id, service_id, customer_id, starts_at, ends_at, time_zone, status, price_minor, currency, created_at, updated_at)
+             select tenant_id, gen_random_uuid(), service_id, customer_id, {times}, 'UTC', 'CANCELLED', 0, 'EUR', now(), now() from bookings limit 1"
         );
-        assert!(app.database.connect("postgres").await.batch_execute(&insert).await.is_err(), "{times}");
+        assert!(acme.store("postgres").await.batch_execute(&insert).await.is_err(), "{times}");
     }
 }
 
@@ -388,8 +388,8 @@ async fn a_range_of_time_is_read_by_index_under_row_level_security() {
         acme.user.id.0
     ))
     .await;
-    let client = app.database.connect("tenantry_app").await;
-    client.batch_execute("begin; set local search_path = shared").await.unwrap();
+    let client = acme.store("tenantry_app").await;
+    client.batch_execute("begin").await.unwrap();
     client
         .query("select enter($1, $2, 'ADMIN', $3, false)", &[&acme.id, &acme.admin.id, &acme.admin.viewer.session])
         .await
@@ -419,7 +419,7 @@ async fn nothing_is_decided_by_what_was_read_before_the_lock() {
         if is_warm {
             acme.booking(9).await;
         }
-        let lock = app.database.connect("postgres").await;
+        let lock = acme.store("postgres").await;
         let take = format!("begin; select pg_advisory_xact_lock(hashtextextended('calendar of {}', 0))", acme.id.0);
         lock.batch_execute(&take).await.unwrap();
         let (service, user) = (acme.service.clone(), acme.user.clone());
@@ -431,7 +431,7 @@ async fn nothing_is_decided_by_what_was_read_before_the_lock() {
         }
         let day = at.to_zoned(jiff::tz::TimeZone::get("Europe/Amsterdam").unwrap()).date();
         let close = format!(
-            "insert into shared.opening_overrides (tenant_id, id, day, hours, created_at)
+            "insert into opening_overrides (tenant_id, id, day, hours, created_at)
              values ('{}', gen_random_uuid(), '{day}', '[]', now()); commit",
             acme.id.0
         );
@@ -451,8 +451,8 @@ async fn the_constraint_has_the_last_word() {
     let second = acme.booking(5).await;
     let raw = |id: &str| id.parse::<tenantry::ids::BookingId>().unwrap().0;
     let anna = anna.parse::<tenantry::ids::ResourceId>().unwrap().0;
-    let client = app.database.connect("tenantry_app").await;
-    client.batch_execute("begin; set local search_path = shared").await.unwrap();
+    let client = acme.store("tenantry_app").await;
+    client.batch_execute("begin").await.unwrap();
     client
         .query("select enter($1, $2, 'STAFF', $3, true)", &[&acme.id, &acme.staff.id, &acme.staff.viewer.session])
         .await
@@ -485,7 +485,8 @@ async fn the_constraint_has_the_last_word() {
     client.execute("update booking_claims set active = false where booking_id = $1", &[&raw(&first)]).await.unwrap();
     assert_eq!(claim(0, 45).await, "");
     // The same resource's id in another tenant's claim is no collision, but no resource of his.
-    client.batch_execute("rollback; begin; set local search_path = shared").await.unwrap();
+    let client = globex.store("tenantry_app").await;
+    client.batch_execute("begin").await.unwrap();
     client
         .query("select enter($1, $2, 'STAFF', $3, true)", &[&globex.id, &globex.staff.id, &globex.staff.viewer.session])
         .await

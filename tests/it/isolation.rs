@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use tenantry::db::roles;
+use tenantry::db::{StoreSettings, roles};
 
 use crate::support::{Options, Person, TestApp, TestTenant, code, scrubbed};
 
 /// Both walls, and wall 1 alone: a role that PostgreSQL's policies do not bind.
 pub async fn with_and_without_policies() -> [TestApp; 2] {
-    let bypassing = Options { role: roles::PLATFORM, ..Options::default() };
+    let stores = StoreSettings { checks_role: false, ..StoreSettings::default() };
+    let bypassing = Options { role: roles::PLATFORM, stores, ..Options::default() };
     [TestApp::start().await, TestApp::start_with(bypassing).await]
 }
 
@@ -508,8 +509,8 @@ fn written(type_ref: &Value) -> String {
 async fn keys_cannot_cross_tenants() {
     let app = TestApp::start().await;
     let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
-    let client = app.database.connect("tenantry_app").await;
-    client.batch_execute("begin; set local search_path = shared").await.unwrap();
+    let client = acme.store("tenantry_app").await;
+    client.batch_execute("begin").await.unwrap();
     client
         .query("select enter($1, $2, 'ADMIN', $3, true)", &[&acme.id, &acme.admin.id, &acme.admin.viewer.session])
         .await

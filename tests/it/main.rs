@@ -23,6 +23,8 @@ mod loaders;
 mod mail;
 mod migrations;
 mod model;
+mod moves;
+mod modes;
 mod notices;
 mod outages;
 mod payments;

@@ -129,6 +129,9 @@ impl Fixture {
              insert into directory.plan_versions (id, plan_id, version, terms, created_at)
              select gen_random_uuid(), id, 2, '{\"prices\": [], \"limits\": {}, \"features\": []}', now() from directory.plans;
              insert into directory.feature_rollouts values ('one', 1, 1), ('two', 2, 2);
+             insert into directory.tenant_moves (id, tenant_id, from_isolation, to_isolation, to_url, created_at)
+             select gen_random_uuid(), id, 'SHARED', 'SCHEMA', 'postgresql:///?schema=x', now() from directory.tenants;
+             insert into directory.store_leftovers select gen_random_uuid(), id, 'SHARED', null, now() from directory.tenants;
              insert into directory.payment_customers select 'x', id::text, id from directory.tenants;
              insert into directory.payment_events (provider, event_id, kind, received_at, available_at, state)
              values ('x', 'a', 'x', now(), now(), 'DONE'), ('x', 'b', 'x', now(), now(), 'WAITING');

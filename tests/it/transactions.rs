@@ -322,7 +322,7 @@ async fn a_query_cannot_write() {
 /// What `enter` refuses is told as what it is, and not as the "aborted transaction" that follows it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_door_says_why() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_with(Options { wait: Duration::from_millis(200), ..Options::default() }).await;
     let acme = app.tenant("acme").await;
     let open = || app.gate.tenant(acme.user.viewer.scope(), Access::Read);
     let fails = async |tx: ScopedTx| {
@@ -336,11 +336,13 @@ async fn the_door_says_why() {
     assert_eq!(fails(open()).await.1, "the tenant is not in this store");
     app.by_hand("update shared.tenant_state set state = 'CREATING', erase_after = null").await;
     assert_eq!(fails(open()).await.1, "the tenant is not in this store");
-    app.by_hand("update shared.tenant_state set state = 'MOVING'").await;
+    app.by_hand("update shared.tenant_state set state = 'ACTIVE', fence = 'MOVED'").await;
+    assert_eq!(fails(open()).await.1, "the tenant is not in this store");
+    app.by_hand("update shared.tenant_state set fence = 'MOVING'").await;
     let write = app.gate.tenant(acme.user.viewer.scope(), Access::Write);
     assert_eq!(fails(write).await.0, "the tenant is being moved");
     assert_eq!(count(&open()).await, 1); // reads go on
-    app.by_hand("update shared.tenant_state set state = 'ACTIVE'").await;
+    app.by_hand("update shared.tenant_state set fence = null").await;
     app.by_hand("update shared.users set role = 'STAFF' where role = 'USER'").await;
     assert_eq!(fails(open()).await.0, "the role has changed");
     app.by_hand("update shared.users set role = 'USER', status = 'DEACTIVATED' where email like 'user@%'").await;

@@ -6,6 +6,8 @@
 
 mod queries;
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -20,7 +22,7 @@ use super::{
 };
 use crate::{
     audit::{self, Changes},
-    db::{Access, DbError, Scope, ScopedTx},
+    db::{Access, DbError, Placement, Scope, ScopedTx},
     fault,
     ids::{AdministratorId, InvitationId, TenantId, UserId, uuid_v7},
     money::Currency,
@@ -33,6 +35,10 @@ use crate::{
 pub const INVITATION_LIFE: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// How long a registration waits to be confirmed.
 const REGISTRATION_LIFE: SignedDuration = SignedDuration::from_hours(24);
+/// How long a tenant's own store may take to be made: less than a request may take.
+const STORE_LIMIT: Duration = Duration::from_secs(20);
+/// How often it is looked whether it was.
+const STORE_PAUSE: Duration = Duration::from_millis(25);
 /// How long whoever makes a tenant has for it, before what there is of it is finished or abandoned: longer than any
 /// request may take.
 pub const CREATION_LIMIT: SignedDuration = SignedDuration::from_secs(60);
@@ -126,12 +132,14 @@ impl SignIn {
         self.begin_session(tenant.id, account.user, None, origin).await
     }
 
-    /// Makes a tenant whose first administrator is invited. For platform administrators.
+    /// Makes a tenant at this place, whose first administrator is invited. For platform administrators.
     ///
     /// # Errors
     /// `SlugTaken`, `Invalid`; nothing is there then.
     pub async fn create_tenant(
         &self,
+        id: TenantId,
+        placement: Placement,
         draft: TenantDraft,
         by: AdministratorId,
         origin: &Origin,
@@ -142,6 +150,7 @@ impl SignIn {
         let slug = checked_slug(&draft.slug)?;
         let now = self.clock.now();
         let tenant = self.new_tenant(slug, name, draft.time_zone, draft.currency, &draft.plan, now).await?;
+        let tenant = NewTenant { id, placement, ..tenant };
         self.create(&tenant, &First::IsInvited { email: &email, by }, now, origin).await?;
         Ok(tenant.id)
     }
@@ -194,7 +203,8 @@ impl SignIn {
         let offer = tenants::offer(&directory, plan).await?;
         let offer = offer.ok_or(SignInError::Invalid("plan", "There is no such plan."))?;
         directory.end_read();
-        Ok(NewTenant { id: TenantId::generate(now), slug, name, time_zone, currency, offer })
+        let (id, placement) = (TenantId::generate(now), Placement::Shared);
+        Ok(NewTenant { id, placement, slug, name, time_zone, currency, offer })
     }
 
     /// The steps of making a tenant. Each can be the last before a crash.
@@ -218,6 +228,9 @@ impl SignIn {
         directory.commit().await?;
         drop(directory);
         fault::point("create.registered");
+        if tenant.placement != Placement::Shared {
+            self.await_store(tenant.id).await?;
+        }
 
         let store = self.gate.tenant(Scope::platform(Some(tenant.id)), Access::Write);
         if !tenants::begin(&store, tenant, now).await? {
@@ -243,6 +256,19 @@ impl SignIn {
         queries::activate_tenant(&directory, now).await?;
         directory.commit().await?;
         fault::point("create.activated");
+        Ok(())
+    }
+
+    /// A store of its own is made by whoever has the operator's logins.
+    async fn await_store(&self, tenant: TenantId) -> Result<(), DbError> {
+        self.gate.wakeups().ring_for_stores();
+        let deadline = tokio::time::Instant::now() + STORE_LIMIT;
+        while !self.gate.is_placed(tenant).await? {
+            if tokio::time::Instant::now() >= deadline {
+                return Err(DbError::Unavailable("nobody has made the tenant's store in time".into()));
+            }
+            tokio::time::sleep(STORE_PAUSE).await;
+        }
         Ok(())
     }
 
@@ -300,7 +326,12 @@ impl SignIn {
 
     async fn settle_begun(&self, tenant: TenantId, now: Timestamp) -> Result<(), SignInError> {
         let store = self.gate.tenant(Scope::platform(Some(tenant)), Access::Write);
-        let is_whole = match tenants::find(&store).await? {
+        let found = match tenants::find(&store).await {
+            // Its own store was not made, or not said to be.
+            Err(DbError::TenantNotHere | DbError::StoreMissing) => return self.abandon(tenant, now).await,
+            found => found?,
+        };
+        let is_whole = match found {
             Some(it) if it.status == TenantStatus::Creating => {
                 let gone =
                     tenants::Tenant { status: TenantStatus::Deleted, erase_after: Some(now + TOMBSTONE_LIFE), ..it };
@@ -313,15 +344,20 @@ impl SignIn {
         };
         store.commit().await?;
         drop(store);
-        let directory = self.gate.directory(Scope::platform(Some(tenant)), Access::Write);
-        if is_whole {
-            queries::activate_tenant(&directory, now).await?;
-        } else {
-            queries::delete_logins(&directory).await?;
-            queries::abandon_tenant(&directory, now + TOMBSTONE_LIFE, now).await?;
+        if !is_whole {
+            return self.abandon(tenant, now).await;
         }
-        directory.commit().await?;
-        Ok(())
+        let directory = self.gate.directory(Scope::platform(Some(tenant)), Access::Write);
+        queries::activate_tenant(&directory, now).await?;
+        Ok(directory.commit().await?)
+    }
+
+    async fn abandon(&self, tenant: TenantId, now: Timestamp) -> Result<(), SignInError> {
+        let directory = self.gate.directory(Scope::platform(Some(tenant)), Access::Write);
+        queries::delete_logins(&directory).await?;
+        queries::leave_store(&directory, uuid_v7(now), now).await?;
+        queries::abandon_tenant(&directory, now + TOMBSTONE_LIFE, now).await?;
+        Ok(directory.commit().await?)
     }
 
     /// Notes that a customer wants to join a tenant with open registration. Whether his e-mail is known there is looked

@@ -30,11 +30,20 @@ pub async fn insert_tenant(directory: &ScopedTx, new: &NewTenant, now: Timestamp
     let row = directory
         .query_opt(
             "-- joining.insert_tenant
-            insert into tenants (id, slug, name, state, plan_id, created_at, plan_version_id)
-            values ($1, $2, $3, 'CREATING', $4, $5, $6)
+            insert into tenants (id, slug, name, state, plan_id, created_at, plan_version_id, isolation, url)
+            values ($1, $2, $3, 'CREATING', $4, $5, $6, $7, $8)
             on conflict (slug) do nothing
             returning true",
-            &[&new.id, &new.slug, &new.name, &new.offer.plan, &now, &new.offer.version],
+            &[
+                &new.id,
+                &new.slug,
+                &new.name,
+                &new.offer.plan,
+                &now,
+                &new.offer.version,
+                &new.placement.isolation().as_str(),
+                &new.placement.url(),
+            ],
         )
         .await?;
     Ok(row.is_some())
@@ -51,12 +60,26 @@ pub async fn activate_tenant(directory: &ScopedTx, now: Timestamp) -> Result<(),
         .await
 }
 
+/// Directory: a store of its own that was made for the scope's tenant, or may have been, is to be removed.
+pub async fn leave_store(directory: &ScopedTx, id: Uuid, now: Timestamp) -> Result<(), DbError> {
+    directory
+        .execute(
+            "-- joining.leave_store
+            insert into store_leftovers (id, tenant_id, isolation, url, remove_after)
+              select $2, id, isolation, url, $3 from tenants where id = $1 and state = 'CREATING' and isolation <> 'SHARED'",
+            &[&directory.tenant(), &id, &now],
+        )
+        .await
+}
+
 /// Directory: the scope's tenant will never be whole; its slug is free again.
 pub async fn abandon_tenant(directory: &ScopedTx, erase_after: Timestamp, now: Timestamp) -> Result<(), DbError> {
     directory
         .execute(
             "-- joining.abandon_tenant
-            update tenants set slug = 'deleted-' || id, state = 'DELETED', erase_after = $2, changed_at = $3
+            update tenants
+               set slug = 'deleted-' || id, state = 'DELETED', erase_after = $2, changed_at = $3,
+                   isolation = 'SHARED', url = null, store_ready_at = null
              where id = $1 and state = 'CREATING'",
             &[&directory.tenant(), &erase_after, &now],
         )

@@ -1,7 +1,7 @@
 //! Who has a socket open, how many he may have, and whether he may stay.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -9,12 +9,14 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use tokio::sync::{Notify, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::{
     auth::{self, Fall, Viewer},
-    db::Gate,
+    db::{Access, DbError, Gate, Scope, ScopedTx},
+    ids::TenantId,
     telemetry,
 };
 
@@ -146,26 +148,56 @@ impl Sockets {
     }
 
     async fn ask(&self, people: &[(u64, Viewer)]) {
-        let viewers: Vec<Viewer> = people.iter().map(|(_, viewer)| *viewer).collect();
-        let tx = self.gate.asking();
-        match auth::fallen(&tx, &viewers).await {
-            Ok(fallen) => {
-                let table = self.lock();
-                for (place, fall) in fallen {
-                    if let Some(it) = people.get(place).and_then(|(number, _)| table.open.get(number)) {
-                        it.fallen.send_replace(Some(fall));
-                    }
-                }
-            }
-            // Nothing is read without the database either, so nobody learns what he may not.
-            Err(error) => tracing::warn!(%error, "cannot ask whether people with open sockets may stay"),
+        let tenants: Vec<_> = people.iter().map(|(_, viewer)| viewer.tenant).collect();
+        let (shared, own) = match self.gate.split_by_store(&tenants).await {
+            Ok(split) => split,
+            Err(error) => return cannot_ask(&error),
+        };
+        let shared: HashSet<_> = shared.into_iter().collect();
+        let own: HashSet<_> = own.into_iter().collect();
+        let among = |tenants: &dyn Fn(&Viewer) -> bool| -> Vec<_> {
+            people.iter().filter(|(_, viewer)| tenants(viewer)).copied().collect()
+        };
+        // One store that does not answer keeps nobody of another waiting.
+        let own = own.iter().map(|id| (self.asking_of(*id), among(&|it| it.tenant == *id)));
+        let all = own.chain([(self.gate.asking(), among(&|it| shared.contains(&it.tenant)))]);
+        join_all(all.map(|(tx, people)| self.ask_store(tx, people))).await;
+    }
+
+    fn asking_of(&self, tenant: TenantId) -> ScopedTx {
+        self.gate.tenant(Scope::platform(Some(tenant)), Access::Read)
+    }
+
+    async fn ask_store(&self, tx: ScopedTx, people: Vec<(u64, Viewer)>) {
+        if people.is_empty() {
+            return;
         }
+        let viewers: Vec<Viewer> = people.iter().map(|(_, viewer)| *viewer).collect();
+        let fallen = match auth::fallen(&tx, &viewers).await {
+            Ok(fallen) => fallen,
+            Err(error) => return cannot_ask(&error),
+        };
         tx.end_read();
+        for (place, fall) in fallen {
+            let Some((number, viewer)) = people.get(place) else { continue };
+            // Whose tenant is elsewhere by now is asked for there, the next time.
+            if matches!(fall, Fall::TenantGone) && self.gate.has_moved(viewer.tenant).await.unwrap_or(true) {
+                continue;
+            }
+            if let Some(it) = self.lock().open.get(number) {
+                it.fallen.send_replace(Some(fall));
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Nothing is read without the database either, so nobody learns what he may not.
+fn cannot_ask(error: &DbError) {
+    tracing::warn!(%error, "cannot ask whether people with open sockets may stay");
 }
 
 fn is_same_user(one: &Viewer, other: &Viewer) -> bool {

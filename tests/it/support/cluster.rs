@@ -11,11 +11,12 @@ use tenantry::{
     embedded::{self, Cluster, Options},
 };
 use tokio::sync::OnceCell;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, NoTls, error::SqlState};
 
 const TEMPLATE: &str = "template_tenantry";
 
 static CLUSTER: OnceCell<TestCluster> = OnceCell::const_new();
+static OWN_TEMPLATE: OnceCell<&'static str> = OnceCell::const_new();
 static NEXT_DATABASE: AtomicU32 = AtomicU32::new(1);
 
 /// The running cluster. It ends with this process: PostgreSQL is told by the kernel when its parent is gone.
@@ -60,6 +61,21 @@ impl TestDatabase {
     /// The URL for a role of the cluster.
     pub async fn url(&self, role: &str) -> String {
         cluster().await.0.connection_url(role, &self.name)
+    }
+
+    /// Has databases of its tenants cloned from a template that all tests have made once.
+    pub async fn prepare_template(&self) {
+        let template = OWN_TEMPLATE.get_or_init(make_own_template).await;
+        let admin = cluster().await.connect("postgres", "postgres").await;
+        let clone = format!("create database {}_template template {template} owner tenantry_owner", self.name);
+        if let Err(error) = admin.batch_execute(&clone).await {
+            assert_eq!(error.code(), Some(&SqlState::DUPLICATE_DATABASE), "{error}");
+        }
+    }
+
+    /// A connection as this role to any database of the cluster.
+    pub async fn connect_to(role: &str, database: &str) -> Client {
+        cluster().await.connect(role, database).await
     }
 
     /// A connection as this role.
@@ -112,6 +128,17 @@ async fn start() -> TestCluster {
     cluster.connect("postgres", TEMPLATE).await.batch_execute(roles::BOOTSTRAP_DATABASE).await.unwrap();
     migrations::migrate(&cluster.0.connection_url(roles::OWNER, TEMPLATE)).await.unwrap();
     cluster
+}
+
+async fn make_own_template() -> &'static str {
+    const NAME: &str = "template_of_own_stores";
+    let cluster = cluster().await;
+    let admin = cluster.connect("postgres", "postgres").await;
+    admin.batch_execute(&format!("create database {NAME}")).await.unwrap();
+    cluster.connect("postgres", NAME).await.batch_execute(roles::BOOTSTRAP_DATABASE).await.unwrap();
+    let owner = cluster.0.connection_url(roles::OWNER, NAME).parse().unwrap();
+    migrations::migrate_store(&owner, migrations::OWN_SCHEMA).await.unwrap();
+    NAME
 }
 
 /// Folders of test processes that are gone.

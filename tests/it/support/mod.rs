@@ -20,11 +20,13 @@ use tenantry::{
     auth::{NewUser, Origin, PasswordCost, Passwords, Role, SignIn, SignInLimits, TokenSettings, Tokens, Viewer},
     billing::Engine,
     clock::Clock,
-    db::{Access, Gate, PoolSettings, Scope, roles},
+    db::{Access, Gate, Isolation, Location, Placement, PoolSettings, Scope, StoreSettings, roles},
+    fleet::{Fleet, Logins},
     graphql::{self, Limits, RateSettings, Rates, Services},
     http::{self, AppParts, Documents, Origins, Proxies, Readiness, SocketSettings, Sockets, router},
     ids::{TenantId, UserId},
     mail::{MailSettings, Mailer},
+    platform::moving::Places,
     tenants::{self, NewTenant},
     webhooks::WebhookClient,
     worker::{Worker, WorkerParts},
@@ -76,6 +78,12 @@ pub struct Options {
     pub webhooks_may_be_private: bool,
     /// Who takes payments.
     pub billing: Billing,
+    /// How its tenants are kept apart.
+    pub isolation: Isolation,
+    /// Connections to stores of tenants' own.
+    pub stores: StoreSettings,
+    /// Servers that may hold tenants' databases.
+    pub places: Places,
 }
 
 /// Makes what bills.
@@ -104,6 +112,9 @@ impl Default for Options {
             statement: Duration::from_secs(120),
             webhooks_may_be_private: true,
             billing: Arc::new(|gate| Engine::in_process(gate, "http://pay.test".into())),
+            isolation: isolation_of_run(),
+            stores: StoreSettings::default(),
+            places: Places::default(),
         }
     }
 }
@@ -125,6 +136,9 @@ pub struct TestApp {
     pub readiness: Arc<Readiness>,
     pub billing: Engine,
     pub rates: Arc<Rates>,
+    pub fleet: Fleet,
+    pub isolation: Isolation,
+    places: Arc<Places>,
     /// Where its mail goes.
     mail: Arc<tempfile::TempDir>,
 }
@@ -181,6 +195,7 @@ impl TestApp {
         let pool = PoolSettings {
             wait: options.wait,
             statement: options.statement,
+            stores: options.stores,
             ..PoolSettings::of_size(options.connections)
         };
         let url = database.url(options.role).await;
@@ -198,7 +213,11 @@ impl TestApp {
             look_every: options.look_every,
             webhooks: WebhookClient::try_new(options.webhooks_may_be_private).unwrap(),
             billing: (options.billing)(gate.clone()),
+            places: Arc::new(options.places.clone()),
         };
+        let places = services.places.clone();
+        let logins = Logins::try_new(&database.url(roles::OWNER).await, &database.url(roles::PLATFORM).await).unwrap();
+        let fleet = Fleet::new(gate.clone(), logins, clock.clone());
         let (rates, billing) = (services.rates.clone(), services.billing.clone());
         let (stop, stopping) = tokio::sync::watch::channel(None);
         let sockets = Sockets::new(options.sockets, gate.clone());
@@ -233,6 +252,9 @@ impl TestApp {
             readiness,
             billing,
             rates,
+            fleet,
+            isolation: options.isolation,
+            places,
             mail,
         }
     }
@@ -305,8 +327,10 @@ impl TestApp {
         let offer = tenants::offer(&public, plan).await.unwrap().unwrap();
         public.end_read();
         drop(public);
+        let id = TenantId::generate(now);
         let new = NewTenant {
-            id: TenantId::generate(now),
+            id,
+            placement: self.places.new_place(self.isolation, None, id).unwrap(),
             slug: slug.into(),
             name: slug.to_uppercase(),
             time_zone: "Europe/Amsterdam".into(),
@@ -317,6 +341,11 @@ impl TestApp {
         tenants::register(&directory, &new, now).await.unwrap();
         directory.commit().await.unwrap();
         drop(directory);
+        if new.placement != Placement::Shared {
+            self.database.prepare_template().await;
+            self.fleet.make_store(&new.placement).await.unwrap();
+            self.by_hand("update directory.tenants set store_ready_at = now() where url is not null").await;
+        }
         let store = self.gate.tenant(Scope::platform(Some(new.id)), Access::Write);
         tenants::found(&store, &new, now).await.unwrap();
         store.commit().await.unwrap();
@@ -372,21 +401,50 @@ impl TestApp {
     }
 
     /// Asks the database as its superuser, past every policy: what is really there.
+    ///
+    /// What it says of the schema `shared` is asked of every store.
     pub async fn truth(&self, sql: &str) -> Vec<String> {
-        let rows = self.database.connect("postgres").await.simple_query(sql).await.unwrap();
-        rows.iter()
-            .filter_map(|it| match it {
-                tokio_postgres::SimpleQueryMessage::Row(row) => {
-                    Some((0..row.len()).map(|at| row.get(at).unwrap_or("null")).collect::<Vec<_>>().join(" | "))
-                }
-                _ => None,
-            })
-            .collect()
+        let mut found = Vec::new();
+        for (client, sql) in self.everywhere(sql).await {
+            found.extend(rows_of(&client, &sql).await);
+        }
+        found
     }
 
-    /// Changes the database as its superuser.
+    /// Changes the database as its superuser; what it says of the schema `shared` is done in every store.
     pub async fn by_hand(&self, sql: &str) {
-        self.database.connect("postgres").await.batch_execute(sql).await.unwrap();
+        for (client, sql) in self.everywhere(sql).await {
+            client.batch_execute(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        }
+    }
+
+    /// A superuser's connection to each store that this is about, and what to say there: where it names tenants by their id,
+    /// to theirs alone.
+    async fn everywhere(&self, sql: &str) -> Vec<(tokio_postgres::Client, String)> {
+        if self.isolation == Isolation::Shared || !sql.contains("shared.") {
+            return vec![(self.database.connect("postgres").await, sql.to_owned())];
+        }
+        if sql.contains("directory.") {
+            let mut parts = Vec::new();
+            for part in sql.split(';').filter(|it| !it.trim().is_empty()) {
+                parts.extend(Box::pin(self.everywhere(part)).await);
+            }
+            return parts;
+        }
+        let main = self.database.connect("postgres").await;
+        let all = "select id::text, url from directory.tenants where url is not null order by id";
+        let mut rows = main.query(all, &[]).await.unwrap();
+        if rows.iter().any(|row| sql.contains(row.get::<_, &str>(0))) {
+            rows.retain(|row| sql.contains(row.get::<_, &str>(0)));
+        }
+        let mut stores = Vec::new();
+        for row in rows {
+            let location: Location = row.get::<_, &str>(1).parse().unwrap();
+            let sql = sql.replace("shared.", &format!("{}.", location.schema));
+            let database = location.database.as_deref().unwrap_or(&self.database.name);
+            stores.push((TestDatabase::connect_to("postgres", database).await, sql));
+        }
+        stores
     }
 
     pub fn statements(&self) -> u64 {
@@ -413,6 +471,23 @@ impl TestTenant {
     pub async fn booking(&self, days: i64) -> String {
         let answer = self.user.book(&self.service, self.in_days(days)).await;
         answer["data"]["createBooking"]["booking"]["id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+
+    /// As [`TestApp::truth`], in its store alone.
+    pub async fn truth(&self, sql: &str) -> Vec<String> {
+        rows_of(&self.store("postgres").await, &sql.replace("shared.", "")).await
+    }
+
+    /// A connection to its store as this role, which sees the schema of its tables.
+    pub async fn store(&self, role: &str) -> tokio_postgres::Client {
+        let placement = self.app.gate.placement(self.id).await.unwrap();
+        let (database, schema) = match placement.location() {
+            None => (None, "shared"),
+            Some(location) => (location.database.as_deref(), location.schema.as_str()),
+        };
+        let client = TestDatabase::connect_to(role, database.unwrap_or(&self.app.database.name)).await;
+        client.batch_execute(&format!("set search_path = {schema}, pg_temp")).await.unwrap();
+        client
     }
 
     pub fn in_days(&self, days: i64) -> Timestamp {
@@ -526,6 +601,22 @@ pub fn scrubbed(response: &Value) -> String {
     let text = serde_json::to_string_pretty(response).unwrap();
     let ids = regex::Regex::new(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").unwrap();
     ids.replace_all(&text, "[request]").into_owned()
+}
+
+async fn rows_of(client: &tokio_postgres::Client, sql: &str) -> Vec<String> {
+    let rows = client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    let read = |it: &tokio_postgres::SimpleQueryMessage| match it {
+        tokio_postgres::SimpleQueryMessage::Row(row) => {
+            Some((0..row.len()).map(|at| row.get(at).unwrap_or("null")).collect::<Vec<_>>().join(" | "))
+        }
+        _ => None,
+    };
+    rows.iter().filter_map(read).collect()
+}
+
+/// How tenants are kept apart in this run of the tests: `modes.rs` runs suites anew with another value.
+fn isolation_of_run() -> Isolation {
+    std::env::var("TENANTRY_TEST_ISOLATION").map_or(Isolation::Shared, |it| it.parse().unwrap())
 }
 
 /// The next whole hour, a week from now: in the future for PostgreSQL as well, wherever a test moves from here.

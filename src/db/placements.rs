@@ -1,0 +1,214 @@
+//! Where each tenant is, as this process knows it, and how to get a connection there.
+//!
+//! What is known is never thrown away for its age: the store itself says when a tenant is not there any more (`enter`), and
+//! then the directory is asked again. So nobody acts on what is out of date for longer than one refused statement.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use deadpool_postgres::{Object, Pool};
+use futures_util::{FutureExt, future::BoxFuture};
+use quick_cache::sync::Cache;
+
+use super::{
+    Access, DbError, Placement, Scope, ScopedTx,
+    pools::Common,
+    shares::{Place, Shares},
+    stores::{Lease, Stores},
+    tx::Route,
+};
+use crate::ids::TenantId;
+
+/// How many tenants' placements are remembered.
+const REMEMBERED: usize = 100_000;
+/// For how long a tenant that does not exist is not asked for again.
+const UNKNOWN_FOR: Duration = Duration::from_secs(1);
+/// How many may wait for each connection of a pool; whoever comes then is told at once to come again.
+const WAITING_EACH: usize = 128;
+
+const LOCATE: &str = "-- db.locate
+    select id, isolation, url, moving_since is not null, isolation = 'SHARED' or store_ready_at is not null
+      from tenants where id = any ($1)";
+
+/// What the directory said of a tenant.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    /// `None` where its own store is still to be made. A tenant that does not exist is looked for among the shared tables,
+    /// where nothing of it is found: so nobody is told whether it exists by what is done about it.
+    pub placement: Option<Placement>,
+    /// Whether its writers wait, because it is about to be elsewhere.
+    pub is_moving: bool,
+    /// Whether the directory knows the tenant.
+    exists: bool,
+    at: Instant,
+}
+
+impl Known {
+    fn nothing(at: Instant) -> Self {
+        Self { placement: Some(Placement::Shared), is_moving: false, exists: false, at }
+    }
+}
+
+/// The pools that tenants' transactions get their connections from.
+pub(super) struct Routes {
+    /// Of the directory, for these look-ups alone: who holds one of its other connections may wait for a look-up.
+    pub locating: Pool,
+    pub shared: Pool,
+    pub shares: Arc<Shares>,
+    pub stores: Arc<Stores>,
+    pub common: Arc<Common>,
+    /// How long a transaction waits for a tenant that is being moved.
+    pub wait: Duration,
+}
+
+/// Where each tenant is.
+pub(super) struct Placements {
+    routes: Routes,
+    known: Cache<TenantId, Known>,
+    /// Whoever holds it asks the directory; those who wait for it find that it was asked.
+    asking: tokio::sync::Mutex<()>,
+}
+
+/// A connection that is in use. Dropped in this order: it goes back before its places are free.
+pub(super) struct Held {
+    pub client: Arc<Object>,
+    /// In the store, where that is one of a tenant's own.
+    _lease: Option<Lease>,
+    /// In the tenant's share of the shared store.
+    _place: Option<Place>,
+}
+
+impl Held {
+    /// One of this pool.
+    pub async fn of(pool: &Pool) -> Result<Self, DbError> {
+        Self::in_place(pool, None).await
+    }
+
+    async fn in_place(pool: &Pool, place: Option<Place>) -> Result<Self, DbError> {
+        let status = pool.status();
+        if status.waiting > status.max_size * WAITING_EACH {
+            return Err(DbError::Unavailable("too many wait for a connection".into()));
+        }
+        Ok(Self { client: Arc::new(pool.get().await?), _lease: None, _place: place })
+    }
+
+    /// Takes the connection out of its pool for good.
+    pub fn close(self) {
+        let Self { client, _lease, _place } = self;
+        if let Some(object) = Arc::into_inner(client) {
+            drop(Object::take(object));
+        }
+    }
+}
+
+impl Placements {
+    pub fn new(routes: Routes) -> Self {
+        Self { routes, known: Cache::new(REMEMBERED), asking: tokio::sync::Mutex::default() }
+    }
+
+    /// How long a transaction waits for a tenant that is being moved.
+    pub fn wait(&self) -> Duration {
+        self.routes.wait
+    }
+
+    pub fn stores(&self) -> &Stores {
+        &self.routes.stores
+    }
+
+    /// Where the tenant is, as far as is known.
+    pub async fn of(&self, tenant: TenantId) -> Result<Placement, DbError> {
+        if tenant.0.is_nil() {
+            return Ok(Placement::Shared); // Stands for whoever does not exist, with no more and no less work.
+        }
+        let known = match self.known.get(&tenant) {
+            Some(known) if known.exists || known.at.elapsed() < UNKNOWN_FOR => known,
+            _ => self.look(tenant, Instant::now()).await?,
+        };
+        known.placement.ok_or(DbError::TenantNotHere)
+    }
+
+    /// Those of the tenants that are in the shared store, and those that have a store of their own, as far as is known.
+    pub async fn split(&self, tenants: &[TenantId]) -> Result<(Vec<TenantId>, Vec<TenantId>), DbError> {
+        let is_unknown = |it: &TenantId| self.known.peek(it).is_none_or(|known| !known.exists);
+        let unknown: Vec<TenantId> = tenants.iter().copied().filter(is_unknown).collect();
+        if !unknown.is_empty() {
+            let _asking = self.asking.lock().await;
+            self.ask(&unknown).await?;
+        }
+        let placed = |it: &TenantId| self.known.peek(it).and_then(|it| it.placement);
+        let is_own = |it: &TenantId| matches!(placed(it), Some(Placement::Own(..)));
+        // One that the directory does not know is asked for among the shared, where nothing of it is found.
+        Ok(tenants.iter().copied().partition(|it| !is_own(it)))
+    }
+
+    /// What the directory says, or said after this instant.
+    pub async fn look(&self, tenant: TenantId, since: Instant) -> Result<Known, DbError> {
+        let _asking = self.asking.lock().await;
+        if let Some(known) = self.known.peek(&tenant).filter(|it| it.at > since) {
+            return Ok(known);
+        }
+        let mut found = self.ask(&[tenant]).await?;
+        Ok(found.remove(&tenant).unwrap_or_else(|| Known::nothing(Instant::now())))
+    }
+
+    /// Asks the directory, and whether it says another place than what was known.
+    pub async fn has_moved(&self, tenant: TenantId) -> Result<bool, DbError> {
+        let before = self.known.peek(&tenant).and_then(|it| it.placement);
+        let known = self.look(tenant, Instant::now()).await?;
+        Ok(known.placement.is_some() && (known.is_moving || known.placement != before))
+    }
+
+    /// Boxed, because it is a transaction that a transaction waits for.
+    fn ask<'a>(&'a self, tenants: &'a [TenantId]) -> BoxFuture<'a, Result<HashMap<TenantId, Known>, DbError>> {
+        async move {
+            let (at, common) = (Instant::now(), self.routes.common.clone());
+            let locating = Route::Pool(self.routes.locating.clone());
+            let directory = ScopedTx::new(locating, common, Scope::directory_authenticator(), Access::Read);
+            let rows = directory.query(LOCATE, &[&tenants]).await?;
+            directory.end_read();
+            let mut found = HashMap::new();
+            for row in rows {
+                let placement = Placement::read(row.get(1), row.get(2))?;
+                // Without its store it does not count as known: that changes without anybody being refused.
+                let is_ready: bool = row.get(4);
+                let placement = is_ready.then_some(placement);
+                let known = Known { placement, is_moving: row.get(3), exists: is_ready, at };
+                found.insert(row.get::<_, TenantId>(0), known);
+            }
+            for tenant in tenants {
+                let known = found.entry(*tenant).or_insert_with(|| Known::nothing(at));
+                self.known.insert(*tenant, known.clone());
+            }
+            Ok(found)
+        }
+        .boxed()
+    }
+
+    /// A connection to the store at this placement, for this scope.
+    pub async fn connect(&self, scope: &Scope, placement: &Placement) -> Result<Held, DbError> {
+        match placement {
+            Placement::Own(_, location) => {
+                let (client, lease) = self.routes.stores.connect(location).await?;
+                Ok(Held { client: Arc::new(client), _lease: Some(lease), _place: None })
+            }
+            Placement::Shared => {
+                let place = match scope.tenant() {
+                    // People alone: what the system does for one tenant must not wait behind that tenant's flood, and
+                    // whether it has to wait must tell nobody whose an e-mail is.
+                    Some(tenant) if scope.role().is_person() => Some(self.routes.shares.place(tenant).await?),
+                    _ => None,
+                };
+                Held::in_place(&self.routes.shared, place).await
+            }
+        }
+    }
+
+    /// Closes what belongs to it alone.
+    pub fn close(&self) {
+        self.routes.locating.close();
+        self.routes.stores.close();
+    }
+}

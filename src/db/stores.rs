@@ -1,0 +1,304 @@
+//! Connections to stores of tenants' own: a small pool for each that is in use, opened on demand, all of them within one budget.
+//!
+//! Every connection holds a place in the budget from before it is made until it is closed, whoever uses it or nobody. Who
+//! needs a place where none is left closes the idle connection that was used longest ago; where none is idle he waits, and
+//! the next connection that comes back is closed for him instead of being kept. One that is in use is never closed.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use deadpool_postgres::{Connect, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod};
+use futures_util::future::BoxFuture;
+use tokio::{
+    sync::{OnceCell, OwnedSemaphorePermit, Semaphore},
+    task::JoinHandle,
+};
+use tokio_postgres::{Client, Config, NoTls, error::SqlState};
+
+use super::{DbError, lock, placement::Location, pools, safety};
+
+/// How long a server may take to let somebody in.
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+/// How long a store that could not be reached counts as one that cannot.
+const DOWN_FOR: Duration = Duration::from_secs(1);
+/// How many may wait for each connection of a store.
+const WAITING_EACH: usize = 64;
+
+/// How many connections the stores of tenants' own get.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreSettings {
+    /// All together, at any time.
+    pub budget: usize,
+    /// Each of them.
+    pub each: usize,
+    /// How long a connection is kept that nobody uses.
+    pub idle: Duration,
+    /// The oldest migration of a store with which this program can serve it.
+    pub oldest: i32,
+    /// Whether a store is refused in which the login role could see past the policies. Always on, but in tests of the
+    /// filters alone.
+    pub checks_role: bool,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self { budget: 16, each: 4, idle: Duration::from_secs(60), oldest: super::migrations::OLDEST_STORE, checks_role: true }
+    }
+}
+
+/// All stores of tenants' own that this process is connected to, or was a moment ago.
+pub(super) struct Stores {
+    base: Config,
+    settings: StoreSettings,
+    wait: Duration,
+    statement: Duration,
+    budget: Arc<Semaphore>,
+    /// How many wait for a place in the budget.
+    wanting: AtomicUsize,
+    open: Mutex<HashMap<Arc<Location>, Arc<Store>>>,
+    is_kept_tidy: AtomicBool,
+}
+
+struct Store {
+    pool: Pool,
+    used: Mutex<Instant>,
+    /// Once it was found fit to be served.
+    fit: OnceCell<()>,
+    down: Arc<Mutex<Option<Down>>>,
+}
+
+/// Since when a store cannot be reached, and why.
+struct Down {
+    since: Instant,
+    why: String,
+}
+
+/// Held while a connection of the store is in use, and dropped after it.
+pub(super) struct Lease {
+    stores: Arc<Stores>,
+    _store: Arc<Store>,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // What has just come back is idle now, and somebody may be waiting for its place.
+        if self.stores.wanting.load(Ordering::SeqCst) > 0 {
+            self.stores.close_longest_idle();
+        }
+    }
+}
+
+impl Stores {
+    pub fn new(base: Config, settings: StoreSettings, wait: Duration, statement: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            base,
+            settings,
+            wait,
+            statement,
+            budget: Arc::new(Semaphore::new(settings.budget)),
+            wanting: AtomicUsize::new(0),
+            open: Mutex::default(),
+            is_kept_tidy: AtomicBool::new(false),
+        })
+    }
+
+    /// A connection to this store.
+    ///
+    /// # Errors
+    /// `StoreMissing` where there is none (any more); `Unavailable` where it cannot be reached or must not be served, at once
+    /// if that is known.
+    pub async fn connect(self: &Arc<Self>, location: &Arc<Location>) -> Result<(Object, Lease), DbError> {
+        let store = self.store(location)?;
+        if let Some(down) = &*lock(&store.down)
+            && down.since.elapsed() < DOWN_FOR
+        {
+            return Err(DbError::Unavailable(down.why.clone()));
+        }
+        if store.pool.status().waiting > self.settings.each * WAITING_EACH {
+            return Err(DbError::Unavailable("too many wait for a connection to the tenant's store".into()));
+        }
+        let lease = Lease { stores: self.clone(), _store: store.clone() };
+        let client = match store.pool.get().await {
+            Ok(client) => client,
+            Err(PoolError::Backend(error)) if is_missing(&error) => return Err(DbError::StoreMissing),
+            Err(error) => {
+                let error = DbError::from(error);
+                note_down(&store.down, error.to_string());
+                return Err(error);
+            }
+        };
+        if let Err(error) = store.fit.get_or_try_init(|| self.look(&client, &location.schema)).await {
+            if !matches!(error, DbError::StoreMissing) {
+                tracing::error!(%error, store = %location, "a tenant's store cannot be served");
+                note_down(&store.down, error.to_string());
+            }
+            drop(client); // Before the lease.
+            return Err(error);
+        }
+        *lock(&store.down) = None;
+        *lock(&store.used) = Instant::now();
+        Ok((client, lease))
+    }
+
+    async fn look(&self, client: &Client, schema: &str) -> Result<(), DbError> {
+        let version = safety::store_version(client, schema).await?.ok_or(DbError::StoreMissing)?;
+        if version < self.settings.oldest {
+            let oldest = self.settings.oldest;
+            return Err(DbError::Unavailable(format!("the store is at migration {version}, expected {oldest} at least")));
+        }
+        if !self.settings.checks_role {
+            return Ok(());
+        }
+        let findings = safety::findings(client, &[schema]).await?;
+        if findings.is_empty() { Ok(()) } else { Err(DbError::Unavailable(findings.join("; "))) }
+    }
+
+    fn store(self: &Arc<Self>, location: &Arc<Location>) -> Result<Arc<Store>, DbError> {
+        if !self.is_kept_tidy.swap(true, Ordering::Relaxed) {
+            tokio::spawn(keep_tidy(Arc::downgrade(self), self.settings.idle));
+        }
+        let mut open = lock(&self.open);
+        if let Some(store) = open.get(location) {
+            return Ok(store.clone());
+        }
+        let down = Arc::default();
+        let budgeted = Budgeted { stores: Arc::downgrade(self), down: Arc::clone(&down) };
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let mut config = location.config(&self.base);
+        config.application_name("tenantry").connect_timeout(CONNECT_LIMIT);
+        let manager = Manager::from_connect(config, budgeted, recycling);
+        let pool = pools::build(manager, &location.schema, self.settings.each, self.wait, self.statement)?;
+        let store = Arc::new(Store { pool, used: Mutex::new(Instant::now()), fit: OnceCell::new(), down });
+        open.insert(location.clone(), store.clone());
+        Ok(store)
+    }
+
+    /// A place in the budget, which somebody else's idle connection may have to make room for.
+    async fn place(self: Arc<Self>) -> Option<OwnedSemaphorePermit> {
+        if let Ok(place) = self.budget.clone().try_acquire_owned() {
+            return Some(place);
+        }
+        let _wanting = Wanting::begin(&self.wanting);
+        self.close_longest_idle();
+        self.budget.clone().acquire_owned().await.ok()
+    }
+
+    /// Closes one connection that nobody uses: the one of the store that was used longest ago.
+    fn close_longest_idle(&self) {
+        let mut stores: Vec<_> = {
+            let open = lock(&self.open);
+            let idle = open.values().filter(|it| it.pool.status().available > 0);
+            idle.map(|it| (*lock(&it.used), it.clone())).collect()
+        };
+        stores.sort_by_key(|(used, _)| *used);
+        for (_, store) in stores {
+            let mut is_closed = false;
+            store.pool.retain(|_, _| std::mem::replace(&mut is_closed, true));
+            if is_closed {
+                return;
+            }
+        }
+    }
+
+    /// Closes what nobody has used for long, and forgets stores without connections.
+    fn tidy(&self) {
+        let idle = self.settings.idle;
+        lock(&self.open).retain(|_, store| {
+            store.pool.retain(|_, metrics| metrics.last_used() < idle);
+            let is_used = Arc::strong_count(store) > 1 || store.pool.status().size > 0;
+            is_used || lock(&store.used).elapsed() < idle
+        });
+    }
+
+    /// Connections: open, idle, and how many wait for a place.
+    pub fn status(&self) -> (usize, usize, usize) {
+        let open = lock(&self.open);
+        let sum = |count: fn(&Store) -> usize| open.values().map(|it| count(it)).sum();
+        (
+            sum(|it| it.pool.status().size),
+            sum(|it| it.pool.status().available),
+            self.wanting.load(Ordering::Relaxed) + sum(|it| it.pool.status().waiting),
+        )
+    }
+
+    /// Closes all of them: connections end as they come back.
+    pub fn close(&self) {
+        self.budget.close();
+        for store in lock(&self.open).drain() {
+            store.1.pool.close();
+        }
+    }
+}
+
+fn note_down(down: &Mutex<Option<Down>>, why: String) {
+    *lock(down) = Some(Down { since: Instant::now(), why });
+}
+
+/// Whether there is no such database, rather than a server that does not let us in.
+fn is_missing(error: &tokio_postgres::Error) -> bool {
+    error.code() == Some(&SqlState::INVALID_CATALOG_NAME)
+}
+
+async fn keep_tidy(stores: Weak<Stores>, idle: Duration) {
+    loop {
+        tokio::time::sleep(idle / 2).await;
+        let Some(stores) = stores.upgrade() else { return };
+        stores.tidy();
+    }
+}
+
+/// Counts one who wants a place, until he has it or goes.
+struct Wanting<'a>(&'a AtomicUsize);
+
+impl<'a> Wanting<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Wanting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Makes connections that hold a place in the budget until they are closed.
+struct Budgeted {
+    stores: Weak<Stores>,
+    down: Arc<Mutex<Option<Down>>>,
+}
+
+impl Connect for Budgeted {
+    fn connect(&self, config: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), tokio_postgres::Error>> {
+        let config = config.clone();
+        Box::pin(async move {
+            let place = match self.stores.upgrade() {
+                Some(stores) => stores.place().await,
+                None => None,
+            };
+            let Ok(connected) = tokio::time::timeout(CONNECT_LIMIT, config.connect(NoTls)).await else {
+                note_down(&self.down, "the server of the tenant's store does not answer".into());
+                drop(place);
+                // There is no error of tokio-postgres to return: the pool's own limit ends this.
+                return std::future::pending().await;
+            };
+            let (client, connection) = connected?;
+            // Its end is that of the connection: the client's drop, which the server is told of.
+            tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "a connection to a tenant's store was lost");
+                }
+                drop(place);
+            });
+            // The pool aborts the task that it is given when it drops a client, and that task is to end by itself.
+            Ok((client, tokio::spawn(std::future::ready(()))))
+        })
+    }
+}

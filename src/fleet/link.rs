@@ -1,0 +1,59 @@
+//! A connection of the operator's, to one store.
+
+use std::ops::{Deref, DerefMut};
+
+use tokio::task::JoinHandle;
+use tokio_postgres::{Client, Config, NoTls};
+
+use super::FleetError;
+
+/// How a value is written as text, the same on every server: rows are copied and compared as text.
+const SPELLING: &str = "set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set intervalstyle = 'iso_8601';
+    set extra_float_digits = 1; set bytea_output = 'hex'; set statement_timeout = 0; set idle_in_transaction_session_timeout = 0";
+
+/// A connection that sees one schema alone, and ends when it is dropped.
+pub(super) struct Link {
+    client: Client,
+    task: JoinHandle<()>,
+}
+
+impl Link {
+    /// Connects; `None` for the schema leaves the search path as it is.
+    pub async fn connect(config: &Config, schema: Option<&str>) -> Result<Self, FleetError> {
+        let mut config = config.clone();
+        config.application_name("tenantry fleet").connect_timeout(std::time::Duration::from_secs(5));
+        let (client, connection) = config.connect(NoTls).await?;
+        let task = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection to a store ended");
+            }
+        });
+        client.batch_execute(SPELLING).await?;
+        if let Some(schema) = schema {
+            let path = format!("{schema}, pg_temp");
+            client.query("select set_config('search_path', $1, false)", &[&path]).await?;
+        }
+        Ok(Self { client, task })
+    }
+
+    /// Ends the session, and waits until it has ended.
+    pub async fn close(self) {
+        let Self { client, task } = self;
+        drop(client);
+        let _ = task.await;
+    }
+}
+
+impl Deref for Link {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl DerefMut for Link {
+    fn deref_mut(&mut self) -> &mut Client {
+        &mut self.client
+    }
+}

@@ -1,0 +1,254 @@
+//! Moving a tenant to another store while it is served.
+//!
+//! 1. `PREPARING`: the target is made, and cleared of what an earlier attempt left.
+//! 2. `COPYING`: the fence goes up. Writers that are under way are waited for, new ones wait; readers go on. One snapshot of
+//!    the source is copied and compared, table by table.
+//! 3. `FLIPPING`, from where there is no way back: the source refuses everybody (`MOVED`), the target lets everybody in, the
+//!    directory says so. Whoever is refused meanwhile asks the directory until it does.
+//!
+//! Each step can be done again, so whoever finds a move whose worker was killed begins its attempt anew, or finishes its flip.
+//! What fails before the flip leaves the source as it was.
+
+use std::{pin::pin, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{SinkExt, TryStreamExt};
+use tokio::time::Instant;
+use tokio_postgres::{IsolationLevel, error::SqlState};
+
+use super::{
+    Fleet, FleetError,
+    copying::{self, STATE},
+    link::Link,
+};
+use crate::{
+    db::{Access, Placement},
+    fault,
+    ids::uuid_v7,
+    platform::moving::{GRACE, MAX_ATTEMPTS, Move, MoveState, queries as jobs},
+};
+
+/// How long the fence waits for writers that are under way, while new ones wait behind it; then it lets those pass first.
+const FENCE_WAIT: &str = "set local lock_timeout = '2s'";
+/// How often the fence is tried before the attempt fails.
+const FENCE_TRIES: usize = 10;
+/// How often it is told how far a copy is.
+const TELL_EVERY: Duration = Duration::from_millis(500);
+
+impl Fleet {
+    /// Goes on with every move that nobody is at, one after the other.
+    pub(super) async fn go_on_with_moves(&self) -> Result<(), FleetError> {
+        let directory = self.directory(None, Access::Read);
+        let open = jobs::open(&directory).await?;
+        directory.end_read();
+        drop(directory);
+        for it in open {
+            let alone = Link::connect(&self.logins.platform, None).await?;
+            let lock = "select pg_try_advisory_lock(hashtextextended('move ' || $1, 0))";
+            if !alone.query_one(lock, &[&it.id.to_string()]).await?.get::<_, bool>(0) {
+                continue;
+            }
+            // It may have ended, or gone on, before the lock was had.
+            let directory = self.directory(None, Access::Read);
+            let found = jobs::find(&directory, it.id).await?;
+            directory.end_read();
+            drop(directory);
+            if let Some(it) = found.filter(|it| !it.state.is_end())
+                && let Err(error) = self.go_on(&it, &alone).await
+            {
+                tracing::warn!(%error, tenant.id = %it.tenant, "a move cannot be gone on with now");
+            }
+            alone.close().await;
+        }
+        Ok(())
+    }
+
+    /// One attempt of a move, to its end. The lock of the move is held by the session `alone`.
+    async fn go_on(&self, it: &Move, alone: &Link) -> Result<(), FleetError> {
+        if it.state == MoveState::Flipping {
+            return self.flip(it).await;
+        }
+        let Err(error) = self.attempt(it, alone).await else { return Ok(()) };
+        // Without the lock somebody else may be at it by now, behind a fence of his own.
+        holds(alone).await?;
+        self.let_writers_go_on(it).await?;
+        let state = match error {
+            FleetError::Aborted => MoveState::Aborted,
+            FleetError::Stopping => MoveState::Waiting,
+            _ if it.attempts + 1 >= MAX_ATTEMPTS => MoveState::Failed,
+            _ => MoveState::Waiting,
+        };
+        let directory = self.directory(Some(it.tenant), Access::Write);
+        if !matches!(error, FleetError::Aborted | FleetError::Stopping) {
+            tracing::warn!(%error, tenant.id = %it.tenant, attempt = it.attempts + 1, "an attempt to move a tenant failed");
+            jobs::note_error(&directory, it.id, &error.told()).await?;
+        }
+        if jobs::step(&directory, it.id, state, self.now()).await? && state.is_end() {
+            jobs::leave(&directory, uuid_v7(self.now()), it.tenant, &it.to, self.now()).await?;
+        }
+        Ok(directory.commit().await?)
+    }
+
+    async fn attempt(&self, it: &Move, alone: &Link) -> Result<(), FleetError> {
+        if it.abort_wanted {
+            return Err(FleetError::Aborted);
+        }
+        if !self.step(it, MoveState::Preparing).await? {
+            return Err(FleetError::Refused("somebody else is at this move".into()));
+        }
+        fault::point("move.preparing");
+        self.make_store(&it.to).await?;
+        fault::point("move.made");
+        self.put_fence_up(it).await?;
+        fault::point("move.fenced");
+        self.copy(it).await?;
+        fault::point("move.copied");
+        holds(alone).await?;
+        if !self.step(it, MoveState::Flipping).await? {
+            return Err(FleetError::Aborted);
+        }
+        fault::point("move.flipping");
+        self.flip(it).await
+    }
+
+    async fn step(&self, it: &Move, state: MoveState) -> Result<bool, FleetError> {
+        let directory = self.directory(Some(it.tenant), Access::Write);
+        let stepped = jobs::step(&directory, it.id, state, self.now()).await?;
+        directory.commit().await?;
+        Ok(stepped)
+    }
+
+    async fn link(&self, placement: &Placement) -> Result<Link, FleetError> {
+        let (config, schema) = self.at(&self.logins.platform, placement);
+        Link::connect(&config, Some(schema)).await
+    }
+
+    /// From here on nobody writes at the source, and nobody still is.
+    async fn put_fence_up(&self, it: &Move) -> Result<(), FleetError> {
+        let directory = self.directory(Some(it.tenant), Access::Write);
+        jobs::step(&directory, it.id, MoveState::Copying, self.now()).await?;
+        jobs::set_moving(&directory, Some(self.now())).await?;
+        directory.commit().await?;
+        drop(directory);
+        fault::point("move.fencing");
+        let source = self.link(&it.from).await?;
+        for attempt in 1.. {
+            source.batch_execute(&format!("begin; {FENCE_WAIT}")).await?;
+            let lock = "select pg_advisory_xact_lock(hashtextextended('move of ' || $1::uuid, 0))";
+            match source.execute(lock, &[&it.tenant.0]).await {
+                Ok(_) => break,
+                Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) && attempt < FENCE_TRIES => {
+                    source.batch_execute("rollback").await?;
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let set = format!("update {STATE} set fence = 'MOVING' where tenant_id = $1 and fence is distinct from 'MOVED'");
+        if source.execute(&set, &[&it.tenant.0]).await? != 1 {
+            return Err(FleetError::Refused("the tenant is not where it is to be moved from".into()));
+        }
+        source.batch_execute("commit").await?;
+        source.close().await;
+        Ok(())
+    }
+
+    /// Takes the fence down again.
+    async fn let_writers_go_on(&self, it: &Move) -> Result<(), FleetError> {
+        let source = self.link(&it.from).await?;
+        let set = format!("update {STATE} set fence = null where tenant_id = $1 and fence = 'MOVING'");
+        source.execute(&set, &[&it.tenant.0]).await?;
+        source.close().await;
+        let directory = self.directory(Some(it.tenant), Access::Write);
+        jobs::set_moving(&directory, None).await?;
+        Ok(directory.commit().await?)
+    }
+
+    /// Copies one snapshot of the source, and compares. Until the flip nobody may enter what was copied.
+    async fn copy(&self, it: &Move) -> Result<(), FleetError> {
+        let (mut source, mut target) = (self.link(&it.from).await?, self.link(&it.to).await?);
+        let snapshot = source
+            .build_transaction()
+            .isolation_level(IsolationLevel::RepeatableRead)
+            .read_only(true)
+            .start()
+            .await?;
+        let copy = target.transaction().await?;
+        let tables = copying::tables(&snapshot).await?;
+        if tables != copying::tables(&copy).await? {
+            return Err(FleetError::Refused("source and target have different tables: run `tenantry migrate`".into()));
+        }
+        let total = copying::count(&snapshot, &tables, it.tenant).await?;
+        self.tell(it, total, 0).await?;
+        copying::clear(&copy, it.tenant.0).await?;
+        // Its own row first, closed to everybody: whatever is committed here before the flip is no tenant's store.
+        let (mut copied, mut told) = (0, Instant::now());
+        for table in &tables {
+            let rows = pin!(snapshot.copy_out(table.copy_out(it.tenant).as_str()).await?);
+            let mut sink = pin!(copy.copy_in::<_, Bytes>(table.copy_in().as_str()).await?);
+            let mut rows = rows.map_err(FleetError::from);
+            while let Some(chunk) = rows.try_next().await? {
+                sink.feed(chunk).await?;
+                self.refuse_if_stopping()?;
+            }
+            copied += i64::try_from(sink.as_mut().finish().await?).unwrap_or(i64::MAX);
+            if table.name == STATE {
+                let close = format!("update {STATE} set fence = 'MOVED', isolation = $2 where tenant_id = $1");
+                copy.execute(&close, &[&it.tenant.0, &it.to.isolation().as_str()]).await?;
+            }
+            if told.elapsed() >= TELL_EVERY {
+                self.tell(it, total, copied).await?;
+                told = Instant::now();
+            }
+            fault::point("move.table");
+        }
+        for table in &tables {
+            let (expected, found) = (table.sum(&snapshot, it.tenant).await?, table.sum(&copy, it.tenant).await?);
+            if expected != found {
+                let (table, expected, found) = (table.name.clone(), expected.to_string(), found.to_string());
+                return Err(FleetError::Differs { table, expected, found });
+            }
+        }
+        fault::point("move.compared");
+        copy.commit().await?;
+        snapshot.commit().await?;
+        self.tell(it, total, copied).await
+    }
+
+    /// How far it is; fails where its end was asked for.
+    async fn tell(&self, it: &Move, total: i64, copied: i64) -> Result<(), FleetError> {
+        let directory = self.directory(Some(it.tenant), Access::Write);
+        let is_over = jobs::note_progress(&directory, it.id, total, copied).await?;
+        directory.commit().await?;
+        if is_over { Err(FleetError::Aborted) } else { Ok(()) }
+    }
+
+    /// The source refuses, the target lets in, the directory says so: each of it as often as it takes.
+    async fn flip(&self, it: &Move) -> Result<(), FleetError> {
+        let set = |fence: &str| format!("update {STATE} set fence = {fence} where tenant_id = $1");
+        let source = self.link(&it.from).await?;
+        source.execute(&set("'MOVED'"), &[&it.tenant.0]).await?;
+        source.close().await;
+        fault::point("move.closed");
+        let target = self.link(&it.to).await?;
+        if target.execute(&set("null"), &[&it.tenant.0]).await? != 1 {
+            return Err(FleetError::Refused("the copy of the tenant is gone".into()));
+        }
+        target.close().await;
+        fault::point("move.opened");
+        let now = self.now();
+        let directory = self.directory(Some(it.tenant), Access::Write);
+        jobs::place(&directory, &it.to, now).await?;
+        jobs::step(&directory, it.id, MoveState::Done, now).await?;
+        jobs::leave(&directory, uuid_v7(now), it.tenant, &it.from, now + GRACE).await?;
+        directory.commit().await?;
+        fault::point("move.done");
+        tracing::info!(tenant.id = %it.tenant, from = it.from.isolation().as_str(), to = it.to.isolation().as_str(), "a tenant was moved");
+        Ok(())
+    }
+}
+
+/// Whether the session is alive, and so has held its lock since it took it.
+async fn holds(alone: &Link) -> Result<(), FleetError> {
+    Ok(alone.batch_execute("select").await?)
+}

@@ -1,0 +1,183 @@
+//! Making and removing stores of tenants' own.
+
+use tokio_postgres::{Config, error::SqlState};
+
+use super::{Fleet, FleetError, copying, link::Link};
+use crate::{
+    db::{Access, Isolation, Location, Placement, migrations, roles},
+    fault,
+    ids::TenantId,
+    platform::moving::{Leftover, queries as jobs},
+};
+
+impl Fleet {
+    /// Makes the store of a tenant that is being made, and says so in the directory.
+    pub(super) async fn make_store_of(&self, tenant: TenantId, placement: &Placement) -> Result<(), FleetError> {
+        fault::point("fleet.wanted");
+        self.make_store(placement).await?;
+        fault::point("fleet.made");
+        let directory = self.directory(Some(tenant), Access::Write);
+        jobs::store_is_ready(&directory, placement, self.now()).await?;
+        Ok(directory.commit().await?)
+    }
+
+    /// Makes a store at this placement, or brings one that is there up to date.
+    ///
+    /// # Errors
+    /// When its server refuses, or a migration fails. Made again, it is made whole.
+    pub async fn make_store(&self, placement: &Placement) -> Result<(), FleetError> {
+        let Some(location) = placement.location() else { return Ok(()) };
+        let _alone = self.alone_at(placement).await?;
+        if placement.isolation() == Isolation::Database {
+            self.make_database(location).await?;
+        }
+        let (owner, schema) = self.at(&self.logins.owner, placement);
+        migrations::migrate_store(&owner, schema).await?;
+        Ok(())
+    }
+
+    /// Nobody else makes or removes the store while this is held.
+    async fn alone_at(&self, placement: &Placement) -> Result<Link, FleetError> {
+        let link = Link::connect(&self.logins.platform, None).await?;
+        let url = placement.url().unwrap_or_default();
+        link.execute("select pg_advisory_lock(hashtextextended('store at ' || $1, 0))", &[&url]).await?;
+        Ok(link)
+    }
+
+    /// Clones the template, which some 90 ms suffice for. (`create database … template` copies tables and their grants; not
+    /// the grants on the database.)
+    async fn make_database(&self, location: &Location) -> Result<(), FleetError> {
+        // A name that `Location` has checked.
+        let Some(name) = &location.database else { return Err(unnamed()) };
+        let mut templates = self.templates.lock().await;
+        if !templates.contains(&location.server) {
+            self.make_template(location).await?;
+            templates.insert(location.server.clone());
+        }
+        drop(templates);
+        let owner = Link::connect(&self.beside(location), None).await?;
+        let made = owner.batch_execute(&format!("create database {name} template {}", self.template)).await;
+        if let Err(error) = made
+            && error.code() != Some(&SqlState::DUPLICATE_DATABASE)
+        {
+            return Err(error.into());
+        }
+        fault::point("fleet.cloned");
+        owner.batch_execute(&grants_on(name)).await?;
+        owner.close().await;
+        Ok(())
+    }
+
+    /// Makes the template on the server of this location, or brings it up to date.
+    async fn make_template(&self, location: &Location) -> Result<(), FleetError> {
+        let template = Location {
+            server: location.server.clone(),
+            database: Some(self.template.clone()),
+            schema: migrations::OWN_SCHEMA.into(),
+        };
+        let placement = Placement::Own(Isolation::Database, template.clone().into());
+        let _alone = self.alone_at(&placement).await?;
+        let owner = Link::connect(&self.beside(location), None).await?;
+        let found = owner.query("select from pg_database where datname = $1", &[&self.template]).await?;
+        if found.is_empty() {
+            owner.batch_execute(&format!("create database {}", self.template)).await?;
+            owner.batch_execute(&grants_on(&self.template)).await?;
+        }
+        owner.close().await;
+        let config = template.config(&self.logins.owner);
+        let inside = Link::connect(&config, None).await?;
+        inside.batch_execute(&prepare_database()).await?;
+        inside.close().await;
+        migrations::migrate_store(&config, migrations::OWN_SCHEMA).await?;
+        Ok(())
+    }
+
+    /// A database of the same server that is always there, for making others.
+    fn beside(&self, location: &Location) -> Config {
+        match location.server {
+            None => self.logins.owner.clone(),
+            Some(_) => {
+                let database = Some("postgres".to_owned());
+                Location { database, ..location.clone() }.config(&self.logins.owner)
+            }
+        }
+    }
+
+    /// Removes what is out of use and whose time is over.
+    pub(super) async fn remove_leftovers(&self) -> Result<(), FleetError> {
+        let directory = self.directory(None, Access::Read);
+        let leftovers = jobs::leftovers(&directory, self.now()).await?;
+        directory.end_read();
+        drop(directory);
+        for leftover in leftovers {
+            let removed = self.remove(&leftover).await;
+            let directory = self.directory(Some(leftover.tenant), Access::Write);
+            match removed {
+                Ok(()) => jobs::forget_leftover(&directory, leftover.id).await?,
+                Err(error) => {
+                    tracing::warn!(%error, tenant.id = %leftover.tenant, "a store that is out of use cannot be removed now");
+                    jobs::note_leftover_error(&directory, leftover.id, &error.to_string()).await?;
+                }
+            }
+            directory.commit().await?;
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, leftover: &Leftover) -> Result<(), FleetError> {
+        let _alone = self.alone_at(&leftover.placement).await?;
+        let directory = self.directory(Some(leftover.tenant), Access::Read);
+        let is_used = jobs::is_used(&directory, leftover.tenant, &leftover.placement).await?;
+        directory.end_read();
+        drop(directory);
+        if is_used {
+            return Ok(()); // The tenant came back.
+        }
+        match &leftover.placement {
+            Placement::Shared => {
+                let (config, schema) = self.at(&self.logins.platform, &leftover.placement);
+                let link = Link::connect(&config, Some(schema)).await?;
+                copying::remove_rows(&link, leftover.tenant).await
+            }
+            Placement::Own(Isolation::Database, location) => {
+                let Some(name) = &location.database else { return Err(unnamed()) };
+                let owner = Link::connect(&self.beside(location), None).await?;
+                if owner.query("select from pg_database where datname = $1", &[name]).await?.is_empty() {
+                    return Ok(());
+                }
+                // Nobody comes in any more; whoever is still there is waited for, until the next attempt.
+                owner.batch_execute(&format!("alter database {name} with allow_connections false")).await?;
+                Ok(owner.batch_execute(&format!("drop database {name}")).await?)
+            }
+            Placement::Own(_, location) => {
+                let owner = Link::connect(&location.config(&self.logins.owner), None).await?;
+                Ok(owner.batch_execute(&format!("drop schema if exists {} cascade", location.schema)).await?)
+            }
+        }
+    }
+}
+
+fn unnamed() -> FleetError {
+    FleetError::Refused("a tenant's own database has no name".into())
+}
+
+/// What `sql/bootstrap/20-database.sql` says of a database, as far as its owner can.
+fn grants_on(database: &str) -> String {
+    format!(
+        "revoke all on database {database} from public;
+         grant connect on database {database} to {}, {}",
+        roles::APP,
+        roles::PLATFORM
+    )
+}
+
+fn prepare_database() -> String {
+    format!(
+        "revoke all on schema public from public;
+         create extension if not exists btree_gist schema public;
+         grant usage on schema public to {}, {}, {}",
+        roles::OWNER,
+        roles::APP,
+        roles::PLATFORM
+    )
+}
