@@ -35,7 +35,7 @@ create policy tenant_moves_select on tenant_moves for select to tenantry_app
 create policy tenant_moves_insert on tenant_moves for insert to tenantry_app
   with check (current_app_role() = 'PLATFORM_ADMIN');
 create policy tenant_moves_update on tenant_moves for update to tenantry_app
-  using (current_app_role() = 'PLATFORM_ADMIN' and ended_at is null) with check (current_app_role() = 'PLATFORM_ADMIN');
+  using (current_app_role() = 'PLATFORM_ADMIN') with check (current_app_role() = 'PLATFORM_ADMIN');
 -- No delete is granted: what was done stays listed, as long as its tenant is there.
 grant select (id, tenant_id, from_isolation, from_url, to_isolation, to_url, state, abort_wanted, rows_total, rows_copied, attempts,
     last_error, requested_by, created_at, fenced_at, flipped_at, ended_at),

@@ -75,7 +75,9 @@ async fn apply(owner: &Config, schema: &str, runner: refinery::Runner) -> Result
     // All in one transaction where nothing is there yet; one after the other where each may take its time.
     let report = runner.set_grouped(is_new).run_async(&mut client).await.map_err(failed)?;
     // So that a server can tell whether it fits.
-    client.batch_execute("grant select (version) on refinery_schema_history to tenantry_app, tenantry_platform").await?;
+    client
+        .batch_execute("grant select (version) on refinery_schema_history to tenantry_app, tenantry_platform")
+        .await?;
     drop(client);
     let _ = task.await;
     drop(lock); // Ends the session, and so the lock.

@@ -57,11 +57,13 @@ impl Placement {
     pub fn read(isolation: &str, url: Option<&str>) -> Result<Self, DbError> {
         match (isolation.parse()?, url) {
             (Isolation::Shared, None) => Ok(Self::Shared),
-            (isolation @ (Isolation::Schema | Isolation::Database), Some(url)) => {
-                Ok(Self::Own(isolation, Arc::new(url.parse().map_err(|error: InvalidLocation| {
-                    DbError::Corrupt(format!("a tenant's url: {error}"))
-                })?)))
-            }
+            (isolation @ (Isolation::Schema | Isolation::Database), Some(url)) => Ok(Self::Own(
+                isolation,
+                Arc::new(
+                    url.parse()
+                        .map_err(|error: InvalidLocation| DbError::Corrupt(format!("a tenant's url: {error}")))?,
+                ),
+            )),
             _ => Err(DbError::Corrupt("a tenant's isolation and url contradict each other".into())),
         }
     }

@@ -48,7 +48,13 @@ pub struct StoreSettings {
 
 impl Default for StoreSettings {
     fn default() -> Self {
-        Self { budget: 16, each: 4, idle: Duration::from_secs(60), oldest: super::migrations::OLDEST_STORE, checks_role: true }
+        Self {
+            budget: 16,
+            each: 4,
+            idle: Duration::from_secs(60),
+            oldest: super::migrations::OLDEST_STORE,
+            checks_role: true,
+        }
     }
 }
 
@@ -150,7 +156,9 @@ impl Stores {
         let version = safety::store_version(client, schema).await?.ok_or(DbError::StoreMissing)?;
         if version < self.settings.oldest {
             let oldest = self.settings.oldest;
-            return Err(DbError::Unavailable(format!("the store is at migration {version}, expected {oldest} at least")));
+            return Err(DbError::Unavailable(format!(
+                "the store is at migration {version}, expected {oldest} at least"
+            )));
         }
         if !self.settings.checks_role {
             return Ok(());

@@ -159,14 +159,31 @@ pub struct Part {
     changed: usize,
 }
 
-/// What exists once the transaction has begun.
+/// What exists once the transaction has begun. Whoever drops it last ends it, and so nothing is sent after its end.
 struct Live {
     /// Answers of `begin` and `enter`, taken with the first statement's. When something failed they know the cause.
-    opening: Shared<BoxFuture<'static, Result<Option<Restriction>, DbError>>>,
-    held: Held,
+    opening: Option<Opening>,
+    /// `None` while it is dropped.
+    held: Option<Held>,
     in_flight: AtomicUsize,
+    ended: AtomicBool,
     /// Set where this is the first try: its tenant may be elsewhere.
     tried: Option<Tried>,
+    common: Arc<Common>,
+}
+
+type Opening = Shared<BoxFuture<'static, Result<Option<Restriction>, DbError>>>;
+
+impl Live {
+    fn client(&self) -> &Arc<Object> {
+        // Unwrap safety: taken by `drop` alone.
+        &self.held.as_ref().expect("a connection").client
+    }
+
+    async fn opened(&self) -> Result<Option<Restriction>, DbError> {
+        // Unwrap safety: taken by `drop` alone.
+        self.opening.clone().expect("an opening").await
+    }
 }
 
 /// Where a transaction was tried first.
@@ -268,8 +285,8 @@ impl ScopedTx {
         let answer = async {
             // Statements leave in the order in which they were asked for, also where one has to be prepared first.
             let turn = self.turn.lock().await;
-            let prepared = live.held.client.prepare_cached(sql).await?;
-            let mut answer = pin!(live.held.client.query(&prepared, params));
+            let prepared = live.client().prepare_cached(sql).await?;
+            let mut answer = pin!(live.client().query(&prepared, params));
             let answered = futures_util::poll!(answer.as_mut());
             drop(turn);
             match answered {
@@ -280,7 +297,7 @@ impl ScopedTx {
         // Together with `begin` and `enter`, whose answers come first: the connection holds back everything behind an
         // answer that nobody takes.
         let patience = *lock(&self.patience);
-        let answers = async { futures_util::join!(live.opening.clone(), answer) };
+        let answers = async { futures_util::join!(live.opened(), answer) };
         let Ok((opening, answer)) = tokio::time::timeout(patience, answers).await else {
             // The server cancels what is slow, so this one does not answer at all. `statement` is dropped: abandoned.
             return Err(Failed::Itself(DbError::Unavailable("the database does not answer".into())));
@@ -336,7 +353,7 @@ impl ScopedTx {
 
     /// Why the scope's person may not write, as `enter` has said; `None` where he may, or nothing was begun.
     pub async fn restriction(&self) -> Option<Restriction> {
-        self.begun()?.opening.clone().await.ok().flatten()
+        self.begun()?.opened().await.ok().flatten()
     }
 
     /// Whether it holds a connection, or tried to get one.
@@ -392,7 +409,14 @@ impl ScopedTx {
             write_now(held.client.batch_execute("savepoint field"));
         }
         self.common.stats.transactions.fetch_add(1, Ordering::Relaxed);
-        Ok(Live { opening, held, in_flight: AtomicUsize::new(0), tried })
+        Ok(Live {
+            opening: Some(opening),
+            held: Some(held),
+            in_flight: AtomicUsize::new(0),
+            ended: AtomicBool::new(false),
+            tried,
+            common: self.common.clone(),
+        })
     }
 
     /// Begins once more where the tenant is by now, if it is refused here because it is not: nothing was done yet. `None`
@@ -402,8 +426,7 @@ impl ScopedTx {
             return None;
         }
         let tried = live.tried.clone()?;
-        // Given back before anything is waited for, with whatever concurrent statements hold of it.
-        write_now(live.held.client.batch_execute("rollback"));
+        // It ends, and its connection goes back, once concurrent statements have let go of it too.
         drop(live);
         let _beginning = self.beginning.lock().await;
         match &mut *lock(&self.live) {
@@ -435,11 +458,8 @@ impl ScopedTx {
             if !known.is_moving || !is_same {
                 let live = self.begin_at(&placements, &placement, None).await;
                 refused = match live {
-                    Ok(live) => match live.opening.clone().await {
-                        Err(error) if error.is_of_another_place() => {
-                            write_now(live.held.client.batch_execute("rollback"));
-                            error
-                        }
+                    Ok(live) => match live.opened().await {
+                        Err(error) if error.is_of_another_place() => error,
                         _ => return Ok(live),
                     },
                     Err(DbError::StoreMissing) => DbError::StoreMissing,
@@ -463,7 +483,7 @@ impl ScopedTx {
     /// What has begun, and was let in.
     async fn admitted(&self) -> Result<(), DbError> {
         let live = self.live().await?;
-        if let Err(refused) = live.opening.clone().await
+        if let Err(refused) = live.opened().await
             && let Some(again) = self.elsewhere(live, &refused).await
         {
             again?;
@@ -478,7 +498,7 @@ impl ScopedTx {
         lock(&self.events).start_field();
         lock(&self.changed).start_field();
         if let Some(live) = self.begun() {
-            write_now(live.held.client.batch_execute("savepoint field"));
+            write_now(live.client().batch_execute("savepoint field"));
         }
     }
 
@@ -493,13 +513,13 @@ impl ScopedTx {
         }
         let Some(live) = self.begun() else { return Ok(keep && !marked) };
         if keep && !marked {
-            write_now(live.held.client.batch_execute("release savepoint field"));
+            write_now(live.client().batch_execute("release savepoint field"));
             return Ok(true);
         }
-        if live.opening.clone().await.is_err() {
+        if live.opened().await.is_err() {
             return Ok(false); // Refused at the door: there is no savepoint, and nothing to undo.
         }
-        live.held.client.batch_execute("rollback to savepoint field; release savepoint field").await?;
+        live.client().batch_execute("rollback to savepoint field; release savepoint field").await?;
         self.marked.store(false, Ordering::Relaxed);
         *lock(&self.cause) = None;
         Ok(false)
@@ -508,7 +528,7 @@ impl ScopedTx {
     /// Begins a part of a field that can be undone by itself. Parts do not stand in one another.
     pub async fn start_part(&self) -> Result<Part, DbError> {
         if let Some(live) = self.begun() {
-            live.held.client.batch_execute("savepoint part").await?;
+            live.client().batch_execute("savepoint part").await?;
         }
         Ok(Part { events: lock(&self.events).all.len(), changed: lock(&self.changed).all.len() })
     }
@@ -518,11 +538,11 @@ impl ScopedTx {
     pub async fn end_part(&self, part: Part, keep: bool) -> Result<(), DbError> {
         let Some(live) = self.begun() else { return Ok(()) };
         if keep {
-            return Ok(live.held.client.batch_execute("release savepoint part").await?);
+            return Ok(live.client().batch_execute("release savepoint part").await?);
         }
         lock(&self.events).all.truncate(part.events);
         lock(&self.changed).all.truncate(part.changed);
-        Ok(live.held.client.batch_execute("rollback to savepoint part; release savepoint part").await?)
+        Ok(live.client().batch_execute("rollback to savepoint part; release savepoint part").await?)
     }
 
     /// Commits, and returns once the server has acknowledged it.
@@ -538,7 +558,7 @@ impl ScopedTx {
         if self.marked.load(Ordering::Relaxed) {
             self.rollback();
             // Refused at the door, no statement ever succeeded: whoever ran one knows, and there is nothing to lose.
-            if live.opening.clone().await.is_err() {
+            if live.opened().await.is_err() {
                 return Ok(());
             }
             return Err(lock(&self.cause).take().unwrap_or(DbError::NotCommitted));
@@ -549,17 +569,17 @@ impl ScopedTx {
             refused => refused,
         };
         let (appended, committed) = if events.is_empty() {
-            (Ok(()), live.held.client.batch_execute("commit").await)
+            (Ok(()), live.client().batch_execute("commit").await)
         } else {
-            let append = live.held.client.prepare_cached(APPEND_AUDIT_EVENTS).await?;
+            let append = live.client().prepare_cached(APPEND_AUDIT_EVENTS).await?;
             let events = serde_json::Value::Array(events);
             let params: [Param<'_>; 2] = [&self.scope.tenant.map(|it| it.0), &events];
             // In one flush, so that the chain's end is locked for the time of the commit alone. When the first fails the
             // second rolls back.
             let (opening, appended, committed) = futures_util::join!(
-                live.opening.clone(),
-                live.held.client.query(&append, &params),
-                live.held.client.batch_execute("commit")
+                live.opened(),
+                live.client().query(&append, &params),
+                live.client().batch_execute("commit")
             );
             if appended.is_err() {
                 opening?; // Refused at the door, which is why.
@@ -569,8 +589,9 @@ impl ScopedTx {
         committed.map_err(unknown)?;
         // Only now: a commit whose answer was not awaited is not to be handed back as a clean connection.
         self.ended.store(true, Ordering::Relaxed);
+        live.ended.store(true, Ordering::Relaxed);
         appended.map_err(unknown)?;
-        live.opening.clone().await?;
+        live.opened().await?;
         if self.leaves_work.load(Ordering::Relaxed) {
             self.common.wakeups.ring(self.scope.tenant);
         }
@@ -593,7 +614,8 @@ impl ScopedTx {
     fn end_unawaited(&self, statement: &'static str) {
         let Some(live) = self.begun() else { return };
         if live.in_flight.load(Ordering::Relaxed) == 0 && !self.ended.swap(true, Ordering::Relaxed) {
-            write_now(live.held.client.batch_execute(statement));
+            live.ended.store(true, Ordering::Relaxed);
+            write_now(live.client().batch_execute(statement));
         } // Otherwise an abandoned statement still runs: the guard in `drop` deals with it.
     }
 }
@@ -622,7 +644,9 @@ async fn begin(
 /// A store without `enter` is none.
 fn entering(error: tokio_postgres::Error) -> DbError {
     match error.code() {
-        Some(code) if [SqlState::UNDEFINED_FUNCTION, SqlState::INVALID_SCHEMA_NAME].contains(code) => DbError::StoreMissing,
+        Some(code) if [SqlState::UNDEFINED_FUNCTION, SqlState::INVALID_SCHEMA_NAME].contains(code) => {
+            DbError::StoreMissing
+        }
         _ => error.into(),
     }
 }
@@ -664,15 +688,13 @@ impl Drop for InFlight<'_> {
     }
 }
 
-impl Drop for ScopedTx {
+impl Drop for Live {
     fn drop(&mut self) {
         if self.ended.load(Ordering::Relaxed) {
             return;
         }
-        // Nobody else has it: whoever did borrowed the transaction.
-        let Some(Ok(live)) = lock(&self.live).take() else { return };
-        let Some(Live { opening, held, .. }) = Arc::into_inner(live) else { return };
-        drop(opening);
+        drop(self.opening.take());
+        let Some(held) = self.held.take() else { return };
         write_now(held.client.batch_execute("rollback"));
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             held.close();

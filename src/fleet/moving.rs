@@ -144,7 +144,8 @@ impl Fleet {
                 Err(error) => return Err(error.into()),
             }
         }
-        let set = format!("update {STATE} set fence = 'MOVING' where tenant_id = $1 and fence is distinct from 'MOVED'");
+        let set =
+            format!("update {STATE} set fence = 'MOVING' where tenant_id = $1 and fence is distinct from 'MOVED'");
         if source.execute(&set, &[&it.tenant.0]).await? != 1 {
             return Err(FleetError::Refused("the tenant is not where it is to be moved from".into()));
         }
@@ -167,12 +168,8 @@ impl Fleet {
     /// Copies one snapshot of the source, and compares. Until the flip nobody may enter what was copied.
     async fn copy(&self, it: &Move) -> Result<(), FleetError> {
         let (mut source, mut target) = (self.link(&it.from).await?, self.link(&it.to).await?);
-        let snapshot = source
-            .build_transaction()
-            .isolation_level(IsolationLevel::RepeatableRead)
-            .read_only(true)
-            .start()
-            .await?;
+        let snapshot =
+            source.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
         let copy = target.transaction().await?;
         let tables = copying::tables(&snapshot).await?;
         if tables != copying::tables(&copy).await? {

@@ -22,13 +22,13 @@ use super::{
     watching::Watch,
 };
 use crate::{
-    platform::moving::Places,
     audit,
     auth::{self, Actor, Caller, Fall, Origin, SessionCookies, SignIn, Viewer},
     billing::Engine,
     clock::Clock,
     db::{Access, DbError, Gate, Restriction, Scope, ScopedTx},
     idempotency::{self, Named, Standing},
+    platform::moving::Places,
     webhooks::WebhookClient,
 };
 

@@ -496,8 +496,7 @@ async fn no_booking_is_unmetered_or_metered_twice() {
     assert_eq!(refused("update bookings set metered_as = null").await, "bookings_metered");
     assert_eq!(refused("update bookings set metered_as = gen_random_uuid()").await, "bookings_metered_as_fkey");
     assert_eq!(
-        refused("update bookings set metered_as = (select min(metered_as::text)::uuid from bookings)")
-            .await,
+        refused("update bookings set metered_as = (select min(metered_as::text)::uuid from bookings)").await,
         "bookings_metered_once"
     );
     assert_eq!(refused("delete from usage_events where meter = 'bookings'").await, "bookings_metered_as_fkey");

@@ -197,7 +197,8 @@ impl Operator<'_> {
         let to = self.places.new_place(isolation, url, id)?;
         let directory = self.gate.directory(self.viewer.scope(Some(id)), Access::Write);
         let made = want(&directory, id, &to, Some(self.viewer.administrator), now).await?;
-        let details = json!({ "from": made.from.isolation().as_str(), "to": made.to.isolation().as_str(), "url": made.to.url() });
+        let details =
+            json!({ "from": made.from.isolation().as_str(), "to": made.to.isolation().as_str(), "url": made.to.url() });
         operators::note(&directory, self.viewer, "tenants.move", Some(id), &details, self.origin, now).await?;
         directory.commit().await?;
         self.gate.wakeups().ring_for_stores();
@@ -255,8 +256,7 @@ pub async fn want(
     }
     let from = queries::placement(directory).await?.ok_or(PlatformError::NotFound)?;
     let (here, there) = (from.isolation(), to.isolation());
-    let same_server =
-        from.location().map(|it| it.server.clone()) == to.location().map(|it| it.server.clone());
+    let same_server = from.location().map(|it| it.server.clone()) == to.location().map(|it| it.server.clone());
     if here == there && (here != Isolation::Database || same_server) {
         return Err(PlatformError::Invalid("isolation", "The tenant is there already."));
     }

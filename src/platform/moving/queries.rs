@@ -101,11 +101,7 @@ pub async fn find(directory: &ScopedTx, id: MoveId) -> Result<Option<Move>, DbEr
 }
 
 /// One row more than the page, in the order of the scan: newest first.
-pub async fn list(
-    directory: &ScopedTx,
-    tenant: Option<TenantId>,
-    page: &Page<MoveKey>,
-) -> Result<Vec<Move>, DbError> {
+pub async fn list(directory: &ScopedTx, tenant: Option<TenantId>, page: &Page<MoveKey>) -> Result<Vec<Move>, DbError> {
     macro_rules! list_sql {
         ($direction:literal) => {
             concat!(
