@@ -1,9 +1,11 @@
-//! The command line: `tenantry [serve | migrate | seed | admin | keys | outbox | schema | database-url]`.
+//! The command line: `tenantry [serve | migrate | seed | admin | keys | outbox | tenant | schema | database-url]`.
 
 mod database;
 mod keys;
+mod migrate;
 mod outbox;
 mod serve;
+mod tenant;
 
 use std::{path::Path, sync::Arc};
 
@@ -13,7 +15,7 @@ use crate::{
     auth::{PasswordCost, Passwords, SignIn, SignInError, SignInLimits, TokenSettings, Tokens},
     clock::Clock,
     config::{Config, Database, Environment, Settings},
-    db::{Gate, migrations, roles},
+    db::{Gate, roles},
     embedded, graphql, seed, telemetry,
 };
 use database::Connected;
@@ -37,8 +39,12 @@ pub struct Cli {
 enum Command {
     /// Serve the API (the default). Without DATABASE_URL it starts a private PostgreSQL with demo data
     Serve,
-    /// Bring the database up to date, as its owner
-    Migrate,
+    /// Bring the directory and every store of tenants up to date, as their owner
+    Migrate {
+        /// Show how each store stands, and change nothing
+        #[arg(long)]
+        status: bool,
+    },
     /// Add the demo data, or what is missing of it; refused in production
     Seed,
     /// Keep platform administrators, the operators of the deployment
@@ -55,6 +61,11 @@ enum Command {
     Outbox {
         #[command(subcommand)]
         command: outbox::OutboxCommand,
+    },
+    /// Move, export, import or erase one tenant
+    Tenant {
+        #[command(subcommand)]
+        command: tenant::TenantCommand,
     },
     /// Print the GraphQL schema
     Schema,
@@ -96,29 +107,18 @@ impl Cli {
         }
         match self.command {
             None | Some(Command::Serve) => serve::serve(&config).await,
-            Some(Command::Migrate) => migrate(&config).await,
+            Some(Command::Migrate { status }) => migrate::run(&config, status).await,
             Some(Command::Seed) => add_demo_data(&config).await,
             Some(Command::Admin { command: AdminCommand::Create { email, name } }) => {
                 create_admin(&config, &email, &name).await
             }
             Some(Command::Keys { command }) => keys::run(&config, &command),
             Some(Command::Outbox { command }) => outbox::run(&config, &command).await,
+            Some(Command::Tenant { command }) => tenant::run(&config, command).await,
             Some(Command::DatabaseUrl { owner }) => print_database_url(&config, owner),
             Some(Command::Schema) => Ok(()),
         }
     }
-}
-
-async fn migrate(config: &Config) -> Result<(), CliError> {
-    let connected = Connected::to(config).await?;
-    let owner = connected.owner_url.as_deref().ok_or("DATABASE_OWNER_URL is missing: migrations run as the owner")?;
-    let applied = migrations::migrate(owner).await?;
-    for name in &applied {
-        println!("applied {name}");
-    }
-    println!("{} migrations applied; the database is up to date", applied.len());
-    connected.stop().await;
-    Ok(())
 }
 
 async fn add_demo_data(config: &Config) -> Result<(), CliError> {

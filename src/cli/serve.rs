@@ -12,7 +12,7 @@ use crate::{
     config::{Config, Database, Environment, Payments},
     db::{Gate, migrations, refuse_unsafe},
     embedded::EmbeddedError,
-    fleet::Fleet,
+    fleet::{Fleet, Upgraded},
     graphql::{self, Services},
     http::{self, AppParts, Documents, Readiness, Sockets, router},
     mail::{MailSettings, Mailer},
@@ -55,6 +55,10 @@ async fn serve_on(
     }
     refuse_unsafe(&connected.app_url).await?;
     let gate = Gate::try_new(&connected.app_url, config.pool)?;
+    let fleet = connected.logins()?.map(|logins| Fleet::new(gate.clone(), logins, Clock::system()));
+    if let Some(fleet) = fleet.as_ref().filter(|_| config.environment == Environment::Development) {
+        fleet.upgrade(|it| tell_of_upgrade(it)).await?;
+    }
     let tokens = tokens(config)?;
     let sign_in = Arc::new(sign_in(&gate, tokens.clone())?);
     let has_demo_data = match (config.environment, &config.database) {
@@ -120,7 +124,6 @@ async fn serve_on(
         clock: Clock::system(),
     });
     let worker = worker.start(stopping.clone());
-    let fleet = connected.logins()?.map(|logins| Fleet::new(gate.clone(), logins, Clock::system()));
     let fleet = fleet.map(|it| it.start(stopping.clone()));
     let (carrier, url, until) = (gate.clone(), connected.app_url.clone(), stopping.clone());
     tokio::spawn(async move { carrier.changes().carry(&url, until).await });
@@ -173,6 +176,14 @@ async fn serve_on(
     }
     gate.close();
     if reason.starts_with("PostgreSQL") { Err(reason.into()) } else { Ok(()) }
+}
+
+fn tell_of_upgrade(it: &Upgraded) {
+    match &it.applied {
+        Ok(applied) if applied.is_empty() => {}
+        Ok(applied) => eprintln!("  applied {} migrations to the store of {}", applied.len(), it.store.name),
+        Err(why) => eprintln!("  the store of {} stays as it is: {why}", it.store.name),
+    }
 }
 
 /// Bills, and takes payments as configured.

@@ -64,6 +64,14 @@ pub async fn migrate_store(owner: &Config, schema: &str) -> Result<Vec<String>, 
     apply(owner, schema, tenant::migrations::runner()).await
 }
 
+/// The same, no further than this migration: as an older program would have left it.
+///
+/// # Errors
+/// As [`migrate`].
+pub async fn migrate_store_to(owner: &Config, schema: &str, version: i32) -> Result<Vec<String>, MigrationError> {
+    apply(owner, schema, tenant::migrations::runner().set_target(refinery::Target::Version(version))).await
+}
+
 /// refinery has no lock of its own, so an advisory lock is held on a connection that does nothing else: one for each schema, so
 /// that stores are brought up to date side by side.
 async fn apply(owner: &Config, schema: &str, runner: refinery::Runner) -> Result<Vec<String>, MigrationError> {

@@ -236,6 +236,11 @@ impl Gate {
         Ok(())
     }
 
+    /// Closes connections to stores of tenants' own that nobody uses.
+    pub fn close_idle_stores(&self) {
+        self.placements.stores().close_idle();
+    }
+
     /// Closes the pools: connections end as they come back, and nothing new begins.
     pub fn close(&self) {
         self.directory.close();

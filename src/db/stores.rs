@@ -235,6 +235,13 @@ impl Stores {
         )
     }
 
+    /// Closes whatever nobody uses.
+    pub fn close_idle(&self) {
+        for store in lock(&self.open).values() {
+            store.pool.retain(|_, _| false);
+        }
+    }
+
     /// Closes all of them: connections end as they come back.
     pub fn close(&self) {
         self.budget.close();

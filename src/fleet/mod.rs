@@ -4,10 +4,13 @@
 //! `tenantry_platform` it copies rows past the policies. What it decides by, and what it has done, stands in the directory,
 //! which it reads and writes as the platform through the [`Gate`] like everybody else.
 
+pub mod archive;
 mod copying;
+mod erasing;
 mod link;
 mod moving;
 mod stores;
+mod upgrading;
 
 use std::{collections::HashSet, str::FromStr, sync::Arc, time::Duration};
 
@@ -21,6 +24,9 @@ use crate::{
     ids::TenantId,
     platform::moving::queries as jobs,
 };
+
+pub use erasing::{Erased, Remains};
+pub use upgrading::{Standing, Store, Upgraded};
 
 /// How often it is looked for what nobody rang for.
 const LOOK_EVERY: Duration = Duration::from_secs(2);

@@ -128,6 +128,7 @@ impl Fleet {
         let _alone = self.alone_at(&leftover.placement).await?;
         let directory = self.directory(Some(leftover.tenant), Access::Read);
         let is_used = jobs::is_used(&directory, leftover.tenant, &leftover.placement).await?;
+        let is_known = jobs::placement(&directory).await?.is_some();
         directory.end_read();
         drop(directory);
         if is_used {
@@ -137,7 +138,11 @@ impl Fleet {
             Placement::Shared => {
                 let (config, schema) = self.at(&self.logins.platform, &leftover.placement);
                 let link = Link::connect(&config, Some(schema)).await?;
-                copying::remove_rows(&link, leftover.tenant).await
+                if is_known {
+                    copying::remove_rows(&link, leftover.tenant).await
+                } else {
+                    copying::clear(&*link, leftover.tenant.0).await
+                }
             }
             Placement::Own(Isolation::Database, location) => {
                 let Some(name) = &location.database else { return Err(unnamed()) };

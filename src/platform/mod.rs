@@ -507,6 +507,14 @@ pub async fn plan_keys(directory: &ScopedTx) -> Result<HashMap<PlanId, String>, 
     queries::plan_keys(directory).await
 }
 
+/// The tenant with this slug.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn by_slug(directory: &ScopedTx, slug: &str) -> Result<Option<TenantId>, DbError> {
+    queries::id_of_slug(directory, slug).await
+}
+
 /// Copies what a tenant's own store says to the directory. Done again it changes nothing, and an older copy never
 /// replaces a newer one.
 ///
@@ -518,6 +526,9 @@ pub async fn sync(gate: &Gate, id: TenantId, wanted_before: Timestamp) -> Result
     store.end_read();
     drop(store);
     let Some(tenant) = tenant else { return Ok(()) };
+    if tenant.status == TenantStatus::Moving {
+        return Ok(()); // What it is else is not told here; background work copies it once the move is over.
+    }
     let directory = gate.directory(Scope::worker(id), Access::Write);
     queries::copy(&directory, &tenant).await?;
     queries::copied(&directory, wanted_before).await?;
@@ -583,6 +594,7 @@ async fn erase(gate: &Gate, id: TenantId, now: Timestamp) -> Result<(), DbError>
         // A store of its own has nothing in it any more, and goes too.
         if let Some(own @ Placement::Own(..)) = moving::queries::placement(&directory).await? {
             moving::queries::leave(&directory, uuid_v7(now), id, &own, now).await?;
+            moving::queries::leave(&directory, uuid_v7(now), id, &Placement::Shared, now).await?;
         }
         queries::delete(&directory).await?;
         operators::note_work(&directory, "tenants.erase", id, now).await?;

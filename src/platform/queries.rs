@@ -111,6 +111,18 @@ pub async fn tenant(directory: &ScopedTx, id: TenantId) -> Result<Option<Listed>
     row.as_ref().map(read).transpose()
 }
 
+/// The id of whoever has this slug.
+pub async fn id_of_slug(directory: &ScopedTx, slug: &str) -> Result<Option<TenantId>, DbError> {
+    let row = directory
+        .query_opt(
+            "-- platform.id_of_slug
+            select id from tenants where slug = $1",
+            &[&slug],
+        )
+        .await?;
+    Ok(row.map(|row| row.get(0)))
+}
+
 /// How many tenants there are.
 pub async fn statistics(directory: &ScopedTx, since: Timestamp) -> Result<Statistics, DbError> {
     let by_status = directory

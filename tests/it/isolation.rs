@@ -405,6 +405,7 @@ impl Argument {
             "SeriesFrequency" => json!("WEEKLY"),
             "SeriesConflict" => json!("SKIP"),
             "SeriesScope" => json!(if self.path.last().is_some_and(|it| it == "bookingId") { "THIS" } else { "ALL" }),
+            "Isolation" => json!("SCHEMA"),
             "Role" => json!("STAFF"),
             "ResourceKind" => json!("STAFF"),
             "TimeZone" => json!("UTC"),

@@ -14,6 +14,7 @@ mod documents;
 mod edge;
 mod embedded;
 mod first_run;
+mod fleet;
 mod holds;
 mod hours;
 mod http;

@@ -138,7 +138,7 @@ pub struct TestApp {
     pub rates: Arc<Rates>,
     pub fleet: Fleet,
     pub isolation: Isolation,
-    places: Arc<Places>,
+    pub places: Arc<Places>,
     /// Where its mail goes.
     mail: Arc<tempfile::TempDir>,
 }
@@ -480,6 +480,7 @@ impl TestTenant {
 
     /// A connection to its store as this role, which sees the schema of its tables.
     pub async fn store(&self, role: &str) -> tokio_postgres::Client {
+        self.app.gate.has_moved(self.id).await.unwrap(); // It may be elsewhere without anybody of this app having asked.
         let placement = self.app.gate.placement(self.id).await.unwrap();
         let (database, schema) = match placement.location() {
             None => (None, "shared"),
@@ -585,6 +586,40 @@ impl Person {
             updateBookingStatus(input: $input) { booking { id status version } userErrors { code field message } } }";
         self.run_with(query, json!({ "input": input })).await
     }
+}
+
+/// Everything that there is of a tenant, but for where it is.
+pub async fn everything(tenant: &TestTenant) -> Vec<String> {
+    let client = tenant.store("postgres").await;
+    let tables = client
+        .query(
+            "select c.relname::text from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_id'
+              where c.relnamespace = current_schema()::regnamespace and c.relkind = 'r' order by 1",
+            &[],
+        )
+        .await
+        .unwrap();
+    let mut found = Vec::new();
+    for table in tables {
+        let table: &str = table.get(0);
+        let sql = format!(
+            "select (to_jsonb(t) - 'isolation' - 'fence')::text from {table} t where tenant_id = '{}' order by 1",
+            tenant.id.0
+        );
+        let rows = client.query(&sql, &[]).await.unwrap();
+        found.extend(rows.iter().map(|row| format!("{table} {}", row.get::<_, &str>(0))));
+    }
+    found
+}
+
+/// More is asked in a minute than a plan allows.
+pub async fn unlimited(app: &TestApp) {
+    app.by_hand(
+        "alter table directory.plan_versions no force row level security;
+         update directory.plan_versions set terms = terms #- '{limits,api_cost}';
+         alter table directory.plan_versions force row level security",
+    )
+    .await;
 }
 
 /// The code of a response: of its first error, or of its first user error; `""` for none.

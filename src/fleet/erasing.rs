@@ -1,0 +1,157 @@
+//! Erasing a tenant at once, with a proof of what is left.
+
+use std::path::Path;
+
+use tokio_postgres::GenericClient;
+use uuid::Uuid;
+
+use super::{
+    Fleet, FleetError,
+    copying::{self, STATE, Table},
+    link::Link,
+};
+use crate::{
+    db::{Placement, migrations},
+    fault,
+    ids::TenantId,
+};
+
+/// How many rows of a tenant a table held, and holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remains {
+    /// Which table.
+    pub table: String,
+    /// Before.
+    pub before: i64,
+    /// Now.
+    pub after: i64,
+}
+
+/// What became of an erasure.
+#[derive(Clone, Debug)]
+pub struct Erased {
+    /// What was kept of it in a file: how many invoices that were issued.
+    pub invoices_kept: i64,
+    /// Every table that held something of it.
+    pub remains: Vec<Remains>,
+    /// Whether its own store is gone; `None` where it had none. One that somebody is still connected to goes a moment later.
+    pub store_is_gone: Option<bool>,
+}
+
+/// Tables of the directory that name a tenant, and whether the row stays: logs of what the platform did and of what was paid
+/// hold no personal data, and say that there was a tenant of this id.
+const DIRECTORY: [(&str, &str); 7] = [
+    ("tenants", "id"),
+    ("logins", "tenant_id"),
+    ("payment_customers", "tenant_id"),
+    ("tenant_moves", "tenant_id"),
+    ("store_leftovers", "tenant_id"),
+    ("platform_events", "tenant_id"),
+    ("payment_events", "tenant_id"),
+];
+
+impl Fleet {
+    /// Erases a tenant for good, without the time in which it could be restored. Invoices that were issued have to be kept by
+    /// law: `archive` is where the whole tenant is exported to before.
+    ///
+    /// # Errors
+    /// `Refused` for a tenant that is being moved, or that has invoices and no file to keep them in; what a server says. Done
+    /// again, it goes on.
+    pub async fn erase(&self, tenant: TenantId, archive: Option<&Path>) -> Result<Erased, FleetError> {
+        let placement = self.gate.placement(tenant).await?;
+        let (config, schema) = self.at(&self.logins.platform, &placement);
+        let mut store = Link::connect(&config, Some(schema)).await?;
+        let mut directory = Link::connect(&self.logins.platform, Some(migrations::DIRECTORY_SCHEMA)).await?;
+        if directory.query_opt("select from tenants where id = $1", &[&tenant.0]).await?.is_none() {
+            return Err(FleetError::Refused("there is no such tenant".into()));
+        }
+        let moving = "select from tenant_moves where tenant_id = $1 and ended_at is null";
+        if directory.query_opt(moving, &[&tenant.0]).await?.is_some() {
+            return Err(FleetError::Refused("the tenant is being moved: wait, or abort the move".into()));
+        }
+        let issued = "select count(*) from invoices where tenant_id = $1 and number is not null";
+        let invoices: i64 = store.query_one(issued, &[&tenant.0]).await?.get(0);
+        match archive {
+            Some(file) => drop(self.export(tenant, file, |_| ()).await?),
+            None if invoices > 0 => {
+                return Err(FleetError::Refused(format!(
+                    "the tenant has {invoices} invoices, which the law asks to be kept: name a file for them"
+                )));
+            }
+            None => {}
+        }
+        fault::point("erase.kept");
+        let tables = copying::tables(&*store).await?;
+        let mut before = count_each(&*store, &tables, tenant).await?;
+        before.extend(count_directory(&directory, tenant).await?);
+
+        // Nobody comes in any more, and nobody is still there.
+        let tx = store.transaction().await?;
+        let lock = "select pg_advisory_xact_lock(hashtextextended('move of ' || $1::uuid, 0))";
+        tx.execute(lock, &[&tenant.0]).await?;
+        tx.execute(&format!("delete from {STATE} where tenant_id = $1"), &[&tenant.0]).await?;
+        tx.commit().await?;
+        fault::point("erase.emptied");
+        self.strike_out(&mut directory, tenant, &placement).await?;
+        fault::point("erase.struck_out");
+        let mut after = count_each(&*store, &tables, tenant).await?;
+        store.close().await;
+        self.remove_leftovers().await?;
+        let store_is_gone = match placement {
+            Placement::Shared => None,
+            Placement::Own(..) => {
+                let left = "select from store_leftovers where url = $1";
+                Some(directory.query_opt(left, &[&placement.url()]).await?.is_none())
+            }
+        };
+        after.extend(count_directory(&directory, tenant).await?);
+        directory.close().await;
+        let remains =
+            before.into_iter().zip(after).map(|((table, before), (_, after))| Remains { table, before, after });
+        let remains = remains.filter(|it| it.before > 0 || it.after > 0).collect();
+        Ok(Erased { invoices_kept: if archive.is_some() { invoices } else { 0 }, remains, store_is_gone })
+    }
+
+    async fn strike_out(&self, directory: &mut Link, tenant: TenantId, at: &Placement) -> Result<(), FleetError> {
+        let now = self.now();
+        let tx = directory.transaction().await?;
+        tx.execute("delete from logins where tenant_id = $1", &[&tenant.0]).await?;
+        tx.execute("delete from tenants where id = $1", &[&tenant.0]).await?;
+        if let Some(url) = at.url() {
+            let leave =
+                "insert into store_leftovers (id, tenant_id, isolation, url, remove_after) values ($1, $2, $3, $4, $5)";
+            tx.execute(leave, &[&Uuid::now_v7(), &tenant.0, &at.isolation().as_str(), &url, &now]).await?;
+        }
+        // What moves left of it, here and elsewhere, goes too, and the mark in the shared store.
+        tx.execute("update store_leftovers set remove_after = $2 where tenant_id = $1", &[&tenant.0, &now]).await?;
+        if at.location().is_some() {
+            let leave =
+                "insert into store_leftovers (id, tenant_id, isolation, remove_after) values ($1, $2, 'SHARED', $3)";
+            tx.execute(leave, &[&Uuid::now_v7(), &tenant.0, &now]).await?;
+        }
+        let note = "insert into platform_events (id, at, action, tenant_id) values ($1, $2, 'tenants.erase', $3)";
+        tx.execute(note, &[&Uuid::now_v7(), &now, &tenant.0]).await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+async fn count_each(
+    store: &impl GenericClient,
+    tables: &[Table],
+    tenant: TenantId,
+) -> Result<Vec<(String, i64)>, FleetError> {
+    let mut counts = Vec::new();
+    for table in tables {
+        counts.push((table.name.clone(), copying::count(store, std::slice::from_ref(table), tenant).await?));
+    }
+    Ok(counts)
+}
+
+async fn count_directory(directory: &Link, tenant: TenantId) -> Result<Vec<(String, i64)>, FleetError> {
+    let mut counts = Vec::new();
+    for (table, column) in DIRECTORY {
+        let sql = format!("select count(*) from {table} where {column} = $1");
+        counts.push((format!("directory.{table}"), directory.query_one(&sql, &[&tenant.0]).await?.get(0)));
+    }
+    Ok(counts)
+}

@@ -1,0 +1,151 @@
+//! Bringing every store up to date, and telling which are not.
+
+use tokio::task::JoinSet;
+
+use super::{Fleet, FleetError, link::Link};
+use crate::{
+    db::{Access, Isolation, Location, Placement, migrations},
+    platform::moving::queries as jobs,
+};
+
+/// How many stores are brought up to date at the same time.
+const AT_ONCE: usize = 4;
+
+/// A store of the deployment.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// Whose it is: a tenant's slug, or what it is for.
+    pub name: String,
+    /// Where it is.
+    pub placement: Placement,
+}
+
+/// How a store stands.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Which.
+    pub store: Store,
+    /// Its newest migration, 0 before the first; or why it could not be asked.
+    pub version: Result<i32, String>,
+}
+
+impl Standing {
+    /// How many migrations it lacks; `None` where it could not be asked.
+    pub fn behind(&self) -> Option<i32> {
+        self.version.as_ref().ok().map(|it| migrations::newest_of_stores() - it)
+    }
+}
+
+/// What became of a store.
+#[derive(Clone, Debug)]
+pub struct Upgraded {
+    /// Which.
+    pub store: Store,
+    /// The names of what was applied; or why it stays as it is, and is served as long as this program can.
+    pub applied: Result<Vec<String>, String>,
+}
+
+impl Fleet {
+    /// The template of tenants' databases, if it was made, and every tenant's own store, by slug.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub async fn stores(&self) -> Result<Vec<Store>, FleetError> {
+        let directory = self.directory(None, Access::Read);
+        let own = jobs::own_stores(&directory).await?;
+        directory.end_read();
+        let template =
+            Location { server: None, database: Some(self.template.clone()), schema: migrations::OWN_SCHEMA.into() };
+        let owner = Link::connect(&self.logins.owner, None).await?;
+        let made = owner.query("select from pg_database where datname = $1", &[&self.template]).await?;
+        let template = (!made.is_empty()).then(|| Store {
+            name: "(template)".into(),
+            placement: Placement::Own(Isolation::Database, template.into()),
+        });
+        owner.close().await;
+        let own = own.into_iter().map(|(_, slug, placement)| Store { name: slug, placement });
+        Ok(template.into_iter().chain(own).collect())
+    }
+
+    /// How the shared store and all others stand.
+    ///
+    /// # Errors
+    /// When the directory cannot be read. A store that cannot be reached says so itself.
+    pub async fn standing(&self) -> Result<Vec<Standing>, FleetError> {
+        let shared = Store { name: "(shared)".into(), placement: Placement::Shared };
+        let mut all = vec![shared];
+        all.extend(self.stores().await?);
+        let mut found: Vec<(usize, Standing)> = Vec::new();
+        let mut looks = JoinSet::new();
+        for (place, store) in all.into_iter().enumerate() {
+            if looks.len() >= AT_ONCE
+                && let Some(Ok(standing)) = looks.join_next().await
+            {
+                found.push(standing);
+            }
+            let fleet = self.clone();
+            looks.spawn(async move {
+                let version = fleet.version(&store.placement).await.map_err(|error| error.to_string());
+                (place, Standing { store, version })
+            });
+        }
+        while let Some(Ok(standing)) = looks.join_next().await {
+            found.push(standing);
+        }
+        found.sort_by_key(|(place, _)| *place);
+        Ok(found.into_iter().map(|(_, standing)| standing).collect())
+    }
+
+    async fn version(&self, placement: &Placement) -> Result<i32, FleetError> {
+        let (owner, schema) = self.at(&self.logins.owner, placement);
+        let link = Link::connect(&owner, Some(schema)).await?;
+        let history = "select to_regclass('refinery_schema_history') is not null";
+        let version = match link.query_one(history, &[]).await?.get(0) {
+            true => link.query_one("select coalesce(max(version), 0) from refinery_schema_history", &[]).await?.get(0),
+            false => 0,
+        };
+        link.close().await;
+        Ok(version)
+    }
+
+    /// Brings the template and every store of a tenant's own up to date, some at a time; `told` hears of each as it is done.
+    /// One that fails holds none of the others up, and is begun where it failed the next time.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub async fn upgrade(&self, mut told: impl FnMut(&Upgraded)) -> Result<Vec<Upgraded>, FleetError> {
+        let mut done = Vec::new();
+        let mut upgrades = JoinSet::new();
+        let mut note = |it: Result<Upgraded, tokio::task::JoinError>| {
+            if let Ok(it) = it {
+                told(&it);
+                done.push(it);
+            }
+        };
+        for store in self.stores().await? {
+            if upgrades.len() >= AT_ONCE
+                && let Some(it) = upgrades.join_next().await
+            {
+                note(it);
+            }
+            let fleet = self.clone();
+            upgrades.spawn(async move {
+                let applied = fleet.upgrade_one(&store.placement).await.map_err(|error| error.to_string());
+                Upgraded { store, applied }
+            });
+        }
+        while let Some(it) = upgrades.join_next().await {
+            note(it);
+        }
+        Ok(done)
+    }
+
+    async fn upgrade_one(&self, placement: &Placement) -> Result<Vec<String>, FleetError> {
+        // Most have nothing to do, and then one look is all.
+        if self.version(placement).await? == migrations::newest_of_stores() {
+            return Ok(Vec::new());
+        }
+        let (owner, schema) = self.at(&self.logins.owner, placement);
+        Ok(migrations::migrate_store(&owner, schema).await?)
+    }
+}
