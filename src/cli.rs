@@ -126,7 +126,7 @@ async fn add_demo_data(config: &Config) -> Result<(), CliError> {
         return Err("demo data has passwords that everybody knows: refused in production".into());
     }
     let connected = Connected::to(config).await?;
-    let gate = Gate::try_new(&connected.app_url, config.pool)?;
+    let gate = connected.gate(config)?;
     let sign_in = sign_in(&gate, tokens(config)?)?;
     seed::run(&gate, &sign_in).await?;
     gate.close();
@@ -149,7 +149,7 @@ async fn create_admin(config: &Config, email: &str, name: &str) -> Result<(), Cl
         line.trim_end_matches(['\r', '\n']).to_owned()
     };
     let connected = Connected::to(config).await?;
-    let gate = Gate::try_new(&connected.app_url, config.pool)?;
+    let gate = connected.gate(config)?;
     let added = sign_in(&gate, tokens(config)?)?.add_operator(email, name, password).await;
     gate.close();
     connected.stop().await;

@@ -7,7 +7,7 @@ use tokio_postgres::NoTls;
 use super::CliError;
 use crate::{
     config::{Config, Database},
-    db::roles,
+    db::{DbError, Gate, roles},
     embedded::{self, Cluster, EmbeddedError, Options},
     fleet::Logins,
 };
@@ -23,6 +23,8 @@ pub struct Connected {
     pub owner_url: Option<String>,
     /// As the platform's role, where it is known.
     pub platform_url: Option<String>,
+    /// As the app's role, past the pooler, where there is one in transaction mode.
+    pub direct_url: Option<String>,
     /// The private cluster, if this process runs it.
     pub cluster: Option<Cluster>,
 }
@@ -31,10 +33,11 @@ impl Connected {
     /// The given database; or the private one, which is started unless another process of ours runs it.
     pub async fn to(config: &Config) -> Result<Self, CliError> {
         match &config.database {
-            Database::Given { app, owner, platform } => Ok(Self {
+            Database::Given { app, owner, platform, direct } => Ok(Self {
                 app_url: app.clone(),
                 owner_url: owner.clone(),
                 platform_url: platform.clone(),
+                direct_url: direct.clone(),
                 cluster: None,
             }),
             Database::Private if embedded::in_use(&config.data_dir) => {
@@ -58,7 +61,23 @@ impl Connected {
     fn private(data_dir: &std::path::Path, cluster: Option<Cluster>) -> Self {
         let url = |role| embedded::connection_url(data_dir, role, NAME);
         let (owner_url, platform_url) = (Some(url(roles::OWNER)), Some(url(roles::PLATFORM)));
-        Self { app_url: url(roles::APP), owner_url, platform_url, cluster }
+        Self { app_url: url(roles::APP), owner_url, platform_url, direct_url: None, cluster }
+    }
+
+    /// The way in for transactions.
+    ///
+    /// # Errors
+    /// When a URL is none of PostgreSQL's.
+    pub fn gate(&self, config: &Config) -> Result<Gate, DbError> {
+        match &self.direct_url {
+            Some(direct) => Gate::try_pooled(&self.app_url, direct, config.pool),
+            None => Gate::try_new(&self.app_url, config.pool),
+        }
+    }
+
+    /// As the app's role, for what needs a session of its own: listening, and looking at the database.
+    pub fn session_url(&self) -> &str {
+        self.direct_url.as_deref().unwrap_or(&self.app_url)
     }
 
     /// The operator's logins, where both are known.

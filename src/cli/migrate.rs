@@ -3,12 +3,7 @@
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{CliError, Connected};
-use crate::{
-    clock::Clock,
-    config::Config,
-    db::{Gate, migrations},
-    fleet::Fleet,
-};
+use crate::{clock::Clock, config::Config, db::migrations, fleet::Fleet};
 
 pub async fn run(config: &Config, status: bool) -> Result<(), CliError> {
     let connected = Connected::to(config).await?;
@@ -28,7 +23,7 @@ async fn migrate(config: &Config, connected: &Connected) -> Result<(), CliError>
         println!("stores of tenants' own were not looked at: DATABASE_PLATFORM_URL is missing");
         return Ok(());
     };
-    let gate = Gate::try_new(&connected.app_url, config.pool)?;
+    let gate = connected.gate(config)?;
     let fleet = Fleet::new(gate.clone(), logins, Clock::system());
     let bar = ProgressBar::new(fleet.stores().await?.len() as u64)
         .with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} stores, {elapsed}, {eta} left")?);
@@ -60,7 +55,7 @@ async fn migrate(config: &Config, connected: &Connected) -> Result<(), CliError>
 
 async fn show(config: &Config, connected: &Connected) -> Result<(), CliError> {
     let logins = connected.logins()?.ok_or("DATABASE_OWNER_URL and DATABASE_PLATFORM_URL are missing")?;
-    let gate = Gate::try_new(&connected.app_url, config.pool)?;
+    let gate = connected.gate(config)?;
     let standing = Fleet::new(gate.clone(), logins, Clock::system()).standing().await;
     gate.close();
     let standing = standing?;

@@ -20,7 +20,7 @@ pub enum OutboxCommand {
 
 pub async fn run(config: &Config, command: &OutboxCommand) -> Result<(), CliError> {
     let connected = Connected::to(config).await?;
-    let gate = Gate::try_new(&connected.app_url, config.pool)?;
+    let gate = connected.gate(config)?;
     let result = match command {
         OutboxCommand::List => list(&gate).await,
         OutboxCommand::Retry => retry(&gate).await,

@@ -10,7 +10,7 @@ use crate::{
     billing::{Engine, payments::stripe::Stripe},
     clock::Clock,
     config::{Config, Database, Environment, Payments},
-    db::{Gate, migrations, refuse_unsafe},
+    db::{Gate, migrations, refuse_too_few_connections, refuse_unsafe},
     embedded::EmbeddedError,
     fleet::{Fleet, Upgraded},
     graphql::{self, Services},
@@ -53,8 +53,12 @@ async fn serve_on(
             eprintln!("  applied {} migrations", applied.len());
         }
     }
-    refuse_unsafe(&connected.app_url).await?;
-    let gate = Gate::try_new(&connected.app_url, config.pool)?;
+    refuse_unsafe(connected.session_url()).await?;
+    // Behind a pooler they are the pooler's to count.
+    if connected.direct_url.is_none() {
+        refuse_too_few_connections(connected.session_url(), config.pool.most_connections()).await?;
+    }
+    let gate = connected.gate(config)?;
     let fleet = connected.logins()?.map(|logins| Fleet::new(gate.clone(), logins, Clock::system()));
     if let Some(fleet) = fleet.as_ref().filter(|_| config.environment == Environment::Development) {
         fleet.upgrade(|it| tell_of_upgrade(it)).await?;
@@ -97,7 +101,7 @@ async fn serve_on(
         None => Documents::any(),
     };
     let sockets = Sockets::new(config.sockets.clone(), gate.clone());
-    let readiness = Arc::new(Readiness::new(&connected.app_url));
+    let readiness = Arc::new(Readiness::new(connected.session_url()));
     let app = router(AppParts {
         schema: graphql::schema(config.limits, config.introspects),
         services,
@@ -125,7 +129,7 @@ async fn serve_on(
     });
     let worker = worker.start(stopping.clone());
     let fleet = fleet.map(|it| it.start(stopping.clone()));
-    let (carrier, url, until) = (gate.clone(), connected.app_url.clone(), stopping.clone());
+    let (carrier, url, until) = (gate.clone(), connected.session_url().to_owned(), stopping.clone());
     tokio::spawn(async move { carrier.changes().carry(&url, until).await });
     tokio::spawn(watch_signals(stop.clone(), readiness, config.stop_delay));
     if let Some(ended) = ended {

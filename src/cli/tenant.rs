@@ -99,7 +99,7 @@ pub async fn run(config: &Config, command: TenantCommand) -> Result<(), CliError
 
 async fn carry_out(config: &Config, connected: &Connected, command: TenantCommand) -> Result<(), CliError> {
     let logins = connected.logins()?.ok_or("DATABASE_OWNER_URL and DATABASE_PLATFORM_URL are missing")?;
-    let gate = Gate::try_new(&connected.app_url, config.pool)?;
+    let gate = connected.gate(config)?;
     let fleet = Fleet::new(gate.clone(), logins, Clock::system());
     let result = match command {
         TenantCommand::Move { tenant, to, server } => {

@@ -59,6 +59,8 @@ pub enum Database {
         owner: Option<String>,
         /// As the platform's role, where it is known.
         platform: Option<String>,
+        /// As the app's role past the pooler, where there is one in transaction mode.
+        direct: Option<String>,
     },
 }
 
@@ -260,7 +262,23 @@ impl TryFrom<Settings> for Config {
         checks.secret("DATABASE_OWNER_URL", owner.as_ref(), url, is_database_url);
         let platform = given(settings.database_platform_url);
         checks.secret("DATABASE_PLATFORM_URL", platform.as_ref(), url, is_database_url);
-        for (name, other) in [("DATABASE_OWNER_URL", &owner), ("DATABASE_PLATFORM_URL", &platform)] {
+        let direct = given(settings.database_direct_url);
+        checks.secret("DATABASE_DIRECT_URL", direct.as_ref(), url, is_database_url);
+        match (given(settings.database_pooler).as_deref(), &direct) {
+            (None | Some("none"), None) | (Some("transaction"), Some(_)) => {}
+            (None | Some("none"), Some(_)) => {
+                checks.0.push("DATABASE_DIRECT_URL is set without DATABASE_POOLER=transaction".into());
+            }
+            (Some("transaction"), None) => {
+                checks.0.push("DATABASE_DIRECT_URL is missing, expected with DATABASE_POOLER=transaction".into());
+            }
+            (Some(other), _) => {
+                checks.0.push(format!("DATABASE_POOLER is {other:?}, expected transaction or none"));
+            }
+        }
+        let urls =
+            [("DATABASE_OWNER_URL", &owner), ("DATABASE_PLATFORM_URL", &platform), ("DATABASE_DIRECT_URL", &direct)];
+        for (name, other) in urls {
             if app.is_none() && other.is_some() {
                 checks.0.push(format!("{name} is set without DATABASE_URL, expected both or neither"));
             }
@@ -424,7 +442,7 @@ impl TryFrom<Settings> for Config {
         Ok(Self {
             host,
             port,
-            database: app.map_or(Database::Private, |app| Database::Given { app, owner, platform }),
+            database: app.map_or(Database::Private, |app| Database::Given { app, owner, platform, direct }),
             pool,
             places,
             data_dir: given(settings.tenantry_data_dir).map_or_else(|| ".tenantry".into(), PathBuf::from),

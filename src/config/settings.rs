@@ -18,6 +18,14 @@ pub struct Settings {
     /// The same database as the owner of its tables, for migrations
     #[arg(long, env = "DATABASE_OWNER_URL", global = true, hide_env_values = true)]
     pub database_owner_url: Option<String>,
+    /// transaction where DATABASE_URL leads to a pooler in transaction mode, such as PgBouncer: then nothing is left to a
+    /// session and no statement has a name [default: none]
+    #[arg(long, env = "DATABASE_POOLER", global = true, hide_env_values = true)]
+    pub database_pooler: Option<String>,
+    /// As DATABASE_URL, past the pooler: for listening, and for looking at the database. Required with DATABASE_POOLER.
+    /// DATABASE_OWNER_URL and DATABASE_PLATFORM_URL always lead past it
+    #[arg(long, env = "DATABASE_DIRECT_URL", global = true, hide_env_values = true)]
+    pub database_direct_url: Option<String>,
     /// The same database as tenantry_platform, whom no policy binds: for making stores of tenants' own, moving, exporting and
     /// importing tenants. Without it and DATABASE_OWNER_URL another process has to do that
     #[arg(long, env = "DATABASE_PLATFORM_URL", global = true, hide_env_values = true)]

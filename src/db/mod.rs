@@ -16,6 +16,7 @@ mod shares;
 mod sql_types;
 mod stores;
 mod tx;
+mod unnamed;
 mod wakeups;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,7 +26,7 @@ pub use error::DbError;
 pub use migrations::MigrationError;
 pub use placement::{InvalidLocation, Isolation, Location, Placement, server_of};
 pub use pools::{Gate, PoolSettings, PoolStatus, Stats, is_database_url, url_password};
-pub use safety::{UnsafeDatabase, find_unsafe, refuse_unsafe};
+pub use safety::{UnsafeDatabase, find_unsafe, refuse_too_few_connections, refuse_unsafe};
 pub use scope::{Scope, ScopeRole};
 pub use stores::StoreSettings;
 pub use tokio_postgres::Row;

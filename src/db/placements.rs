@@ -14,7 +14,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use quick_cache::sync::Cache;
 
 use super::{
-    Access, DbError, Placement, Scope, ScopedTx,
+    Access, DbError, Placement, Scope, ScopedTx, migrations,
     pools::Common,
     shares::{Place, Shares},
     stores::{Lease, Stores},
@@ -75,6 +75,8 @@ pub(super) struct Placements {
 /// A connection that is in use. Dropped in this order: it goes back before its places are free.
 pub(super) struct Held {
     pub client: Arc<Object>,
+    /// Whose tables it sees.
+    pub schema: Arc<str>,
     /// In the store, where that is one of a tenant's own.
     _lease: Option<Lease>,
     /// In the tenant's share of the shared store.
@@ -82,22 +84,22 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// One of this pool.
-    pub async fn of(pool: &Pool) -> Result<Self, DbError> {
-        Self::in_place(pool, None).await
+    /// One of this pool, which sees this schema.
+    pub async fn of(pool: &Pool, schema: &str) -> Result<Self, DbError> {
+        Self::in_place(pool, schema, None).await
     }
 
-    async fn in_place(pool: &Pool, place: Option<Place>) -> Result<Self, DbError> {
+    async fn in_place(pool: &Pool, schema: &str, place: Option<Place>) -> Result<Self, DbError> {
         let status = pool.status();
         if status.waiting > status.max_size * WAITING_EACH {
             return Err(DbError::Unavailable("too many wait for a connection".into()));
         }
-        Ok(Self { client: Arc::new(pool.get().await?), _lease: None, _place: place })
+        Ok(Self { client: Arc::new(pool.get().await?), schema: schema.into(), _lease: None, _place: place })
     }
 
     /// Takes the connection out of its pool for good.
     pub fn close(self) {
-        let Self { client, _lease, _place } = self;
+        let Self { client, schema: _, _lease, _place } = self;
         if let Some(object) = Arc::into_inner(client) {
             drop(Object::take(object));
         }
@@ -168,7 +170,7 @@ impl Placements {
     fn ask<'a>(&'a self, tenants: &'a [TenantId]) -> BoxFuture<'a, Result<HashMap<TenantId, Known>, DbError>> {
         async move {
             let (at, common) = (Instant::now(), self.routes.common.clone());
-            let locating = Route::Pool(self.routes.locating.clone());
+            let locating = Route::Pool(self.routes.locating.clone(), migrations::DIRECTORY_SCHEMA);
             let directory = ScopedTx::new(locating, common, Scope::directory_authenticator(), Access::Read);
             let rows = directory.query(LOCATE, &[&tenants]).await?;
             directory.end_read();
@@ -195,7 +197,8 @@ impl Placements {
         match placement {
             Placement::Own(_, location) => {
                 let (client, lease) = self.routes.stores.connect(location).await?;
-                Ok(Held { client: Arc::new(client), _lease: Some(lease), _place: None })
+                let schema = location.schema.as_str().into();
+                Ok(Held { client: Arc::new(client), schema, _lease: Some(lease), _place: None })
             }
             Placement::Shared => {
                 let place = match scope.tenant() {
@@ -204,7 +207,7 @@ impl Placements {
                     Some(tenant) if scope.role().is_person() => Some(self.routes.shares.place(tenant).await?),
                     _ => None,
                 };
-                Held::in_place(&self.routes.shared, place).await
+                Held::in_place(&self.routes.shared, migrations::SHARED_SCHEMA, place).await
             }
         }
     }

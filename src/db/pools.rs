@@ -17,12 +17,17 @@ use super::{
     shares::Shares,
     stores::Stores,
     tx::Route,
+    unnamed::Types,
     wakeups::Wakeups,
 };
 use crate::ids::TenantId;
 
 /// How long after a statement's time its answer may come: past that the server is silent, not slow.
 const SILENCE: Duration = Duration::from_secs(3);
+
+/// Connections with one task each: asking whether people may stay, looking up where tenants are, carrying hints, and looking
+/// whether the database is ready.
+const ALONE: usize = 4;
 
 /// How large the pools are and how long they wait.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +57,15 @@ impl PoolSettings {
         let each_tenant = (max_connections * 3 / 4).max(1);
         let (wait, statement) = (Duration::from_secs(5), Duration::from_secs(10));
         Self { max_connections, each_tenant, wait, statement, stores: StoreSettings::default() }
+    }
+
+    /// Most connections that a process holds at once, all its pools together.
+    pub fn most_connections(&self) -> usize {
+        self.max_connections + self.of_directory() + ALONE + self.stores.budget
+    }
+
+    fn of_directory(&self) -> usize {
+        (self.max_connections / 4).max(1)
     }
 }
 
@@ -84,6 +98,15 @@ pub(super) struct Common {
     pub changes: Changes,
     /// How long a statement waits for its answer.
     pub patience: Duration,
+    /// Set where connections lead through a pooler in transaction mode, which gives each transaction another session.
+    pub pooler: Option<Pooler>,
+}
+
+/// What is to be said in each transaction, because no session remembers it.
+pub(super) struct Pooler {
+    pub types: Types,
+    /// The longest time of a statement, in milliseconds.
+    pub statement_timeout: u128,
 }
 
 /// Opens scoped transactions and does nothing else: what is handed up instead of a pool.
@@ -104,28 +127,45 @@ impl Gate {
     /// # Errors
     /// When the URL is not one of PostgreSQL's.
     pub fn try_new(database_url: &str, settings: PoolSettings) -> Result<Self, DbError> {
+        Self::try_prepare(database_url, None, settings)
+    }
+
+    /// The same through a pooler in transaction mode: nothing is left to a session, and no statement has a name. The second
+    /// URL leads past the pooler.
+    ///
+    /// # Errors
+    /// When one of the URLs is not one of PostgreSQL's.
+    pub fn try_pooled(database_url: &str, direct_url: &str, settings: PoolSettings) -> Result<Self, DbError> {
+        Self::try_prepare(database_url, Some(direct_url), settings)
+    }
+
+    fn try_prepare(database_url: &str, direct_url: Option<&str>, settings: PoolSettings) -> Result<Self, DbError> {
+        let direct = direct_url.map(Config::from_str).transpose()?;
         let config = Config::from_str(database_url).map_err(DbError::from)?;
         let PoolSettings { max_connections, each_tenant, wait, statement, stores } = settings;
-        let directory = |size| pool(config.clone(), migrations::DIRECTORY_SCHEMA, size, wait, statement);
-        let store = |size| pool(config.clone(), migrations::SHARED_SCHEMA, size, wait, statement);
+        let is_direct = direct.is_none();
+        let session = |schema| is_direct.then(|| Session::new(schema, statement));
+        let directory = |size| pool(config.clone(), session(migrations::DIRECTORY_SCHEMA), size, wait);
+        let store = |size| pool(config.clone(), session(migrations::SHARED_SCHEMA), size, wait);
         let shared = store(max_connections)?;
         let common = Arc::new(Common {
             stats: Stats::default(),
             wakeups: Wakeups::default(),
             changes: Changes::default(),
             patience: statement + SILENCE,
+            pooler: direct.clone().map(|it| Pooler { types: Types::new(it), statement_timeout: statement.as_millis() }),
         });
         let placements = Placements::new(Routes {
             locating: directory(1)?,
             shared: shared.clone(),
             shares: Arc::new(Shares::new(each_tenant, wait)),
-            stores: Stores::new(config.clone(), stores, wait, statement),
+            stores: Stores::new(config.clone(), direct, stores, wait, statement),
             common: common.clone(),
             wait,
         });
         Ok(Self {
             asking: store(1)?,
-            directory: directory((max_connections / 4).max(1))?,
+            directory: directory(settings.of_directory())?,
             shared,
             placements: Arc::new(placements),
             common,
@@ -143,12 +183,14 @@ impl Gate {
     /// A transaction of the platform in the shared store, which belongs to no tenant and sees nothing itself: for functions
     /// that look at each of many tenants in that tenant's own scope.
     pub fn shared(&self) -> ScopedTx {
-        ScopedTx::new(Route::Pool(self.shared.clone()), self.common.clone(), Scope::platform(None), Access::Read)
+        let route = Route::Pool(self.shared.clone(), migrations::SHARED_SCHEMA);
+        ScopedTx::new(route, self.common.clone(), Scope::platform(None), Access::Read)
     }
 
     /// The same on a connection of its own: whoever has lost his right to be there is found however busy the others are.
     pub fn asking(&self) -> ScopedTx {
-        ScopedTx::new(Route::Pool(self.asking.clone()), self.common.clone(), Scope::platform(None), Access::Read)
+        let route = Route::Pool(self.asking.clone(), migrations::SHARED_SCHEMA);
+        ScopedTx::new(route, self.common.clone(), Scope::platform(None), Access::Read)
     }
 
     /// The same for this tenant, wherever it is.
@@ -164,7 +206,8 @@ impl Gate {
 
     /// A transaction in the directory. Costs nothing until its first statement.
     pub fn directory(&self, scope: Scope, access: Access) -> ScopedTx {
-        ScopedTx::new(Route::Pool(self.directory.clone()), self.common.clone(), scope, access)
+        let route = Route::Pool(self.directory.clone(), migrations::DIRECTORY_SCHEMA);
+        ScopedTx::new(route, self.common.clone(), scope, access)
     }
 
     /// Where the tenant's store is, as far as this process knows.
@@ -250,30 +293,29 @@ impl Gate {
     }
 }
 
-fn pool(
-    mut config: Config,
-    schema: &'static str,
-    size: usize,
-    wait: Duration,
-    statement: Duration,
-) -> Result<Pool, DbError> {
+fn pool(mut config: Config, session: Option<Session>, size: usize, wait: Duration) -> Result<Pool, DbError> {
     config.application_name("tenantry").connect_timeout(wait);
     // `Fast` runs no SQL at check-out: `ScopedTx` never lets a connection back that is not clean.
     let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-    build(manager, schema, size, wait, statement)
+    build(manager, session, size, wait)
 }
 
-/// A pool of connections that see this schema alone.
-pub(super) fn build(
-    manager: Manager,
-    schema: &str,
-    size: usize,
-    wait: Duration,
-    statement: Duration,
-) -> Result<Pool, DbError> {
-    // Names in SQL are unqualified; the pool says whose tables they are, with temporary ones last.
-    let search_path = format!("{schema}, pg_temp");
-    let timeout = statement.as_millis().to_string();
+/// What every session of a pool is told when it begins.
+#[derive(Clone)]
+pub(super) struct Session {
+    search_path: String,
+    statement_timeout: String,
+}
+
+impl Session {
+    /// Names in SQL are unqualified; the pool says whose tables they are, with temporary ones last.
+    pub fn new(schema: &str, statement: Duration) -> Self {
+        Self { search_path: format!("{schema}, pg_temp"), statement_timeout: statement.as_millis().to_string() }
+    }
+}
+
+/// A pool of connections whose sessions are told this, if they are ours alone.
+pub(super) fn build(manager: Manager, session: Option<Session>, size: usize, wait: Duration) -> Result<Pool, DbError> {
     Pool::builder(manager)
         .max_size(size)
         .runtime(Runtime::Tokio1)
@@ -281,10 +323,12 @@ pub(super) fn build(
         .create_timeout(Some(wait))
         .recycle_timeout(Some(wait))
         .post_create(Hook::async_fn(move |client, _| {
-            let (search_path, timeout) = (search_path.clone(), timeout.clone());
+            let session = session.clone();
             Box::pin(async move {
+                let Some(Session { search_path, statement_timeout }) = session else { return Ok(()) };
                 let set = "select set_config('search_path', $1, false), set_config('statement_timeout', $2, false)";
-                client.query(set, &[&search_path, &timeout]).await.map(drop).map_err(HookError::Backend)
+                let told = client.query(set, &[&search_path, &statement_timeout]).await;
+                told.map(drop).map_err(HookError::Backend)
             })
         }))
         .build()

@@ -18,6 +18,17 @@ pub enum UnsafeDatabase {
     /// Row-level security would not hold.
     #[error("refusing to serve, because row-level security would not protect the tenants:\n  - {}", .0.join("\n  - "))]
     Unprotected(Vec<String>),
+    /// The server lets in fewer than this process may need.
+    #[error(
+        "DATABASE_POOL_SIZE and DATABASE_STORE_CONNECTIONS allow this process {needed} connections, but the server lets in \
+         {allowed} (max_connections, less what it reserves): lower them, or raise that"
+    )]
+    TooFewConnections {
+        /// How many this process may hold.
+        needed: usize,
+        /// How many the server lets in.
+        allowed: usize,
+    },
     /// Migrations are missing.
     #[error("the database is not up to date ({0}): run `tenantry migrate`")]
     OutOfDate(String),
@@ -59,6 +70,22 @@ pub async fn refuse_unsafe(database_url: &str) -> Result<(), UnsafeDatabase> {
         );
     }
     Ok(())
+}
+
+/// Refuses a server that lets in fewer connections than one process may need.
+///
+/// # Errors
+/// [`UnsafeDatabase::TooFewConnections`], or when it cannot be asked.
+pub async fn refuse_too_few_connections(database_url: &str, needed: usize) -> Result<(), UnsafeDatabase> {
+    let (client, connection) = Config::from_str(database_url)?.connect(NoTls).await?;
+    let connection = tokio::spawn(connection);
+    let allowed =
+        "select current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int";
+    let allowed: i32 = client.query_one(allowed, &[]).await?.get(0);
+    drop(client);
+    let _ = connection.await;
+    let allowed = usize::try_from(allowed).unwrap_or(0);
+    if needed > allowed { Err(UnsafeDatabase::TooFewConnections { needed, allowed }) } else { Ok(()) }
 }
 
 /// The same without a word on old minors: returns the server's version number.

@@ -61,6 +61,8 @@ impl Default for StoreSettings {
 /// All stores of tenants' own that this process is connected to, or was a moment ago.
 pub(super) struct Stores {
     base: Config,
+    /// Past the pooler, where there is one.
+    direct: Option<Config>,
     settings: StoreSettings,
     wait: Duration,
     statement: Duration,
@@ -101,9 +103,16 @@ impl Drop for Lease {
 }
 
 impl Stores {
-    pub fn new(base: Config, settings: StoreSettings, wait: Duration, statement: Duration) -> Arc<Self> {
+    pub fn new(
+        base: Config,
+        direct: Option<Config>,
+        settings: StoreSettings,
+        wait: Duration,
+        statement: Duration,
+    ) -> Arc<Self> {
         Arc::new(Self {
             base,
+            direct,
             settings,
             wait,
             statement,
@@ -139,7 +148,7 @@ impl Stores {
                 return Err(error);
             }
         };
-        if let Err(error) = store.fit.get_or_try_init(|| self.look(&client, &location.schema)).await {
+        if let Err(error) = store.fit.get_or_try_init(|| self.look(&client, location)).await {
             if !matches!(error, DbError::StoreMissing) {
                 tracing::error!(%error, store = %location, "a tenant's store cannot be served");
                 note_down(&store.down, error.to_string());
@@ -152,7 +161,22 @@ impl Stores {
         Ok((client, lease))
     }
 
-    async fn look(&self, client: &Client, schema: &str) -> Result<(), DbError> {
+    async fn look(&self, client: &Client, location: &Location) -> Result<(), DbError> {
+        let Some(direct) = &self.direct else { return self.look_by(client, &location.schema).await };
+        // What it asks has names and leaves a search path, neither of which may come by the pooler.
+        let mut config = location.config(direct);
+        config.application_name("tenantry").connect_timeout(CONNECT_LIMIT);
+        let (client, connection) = config.connect(NoTls).await?;
+        let connection = tokio::spawn(connection);
+        let path = format!("{}, pg_temp", location.schema);
+        client.query("select set_config('search_path', $1, false)", &[&path]).await?;
+        let found = self.look_by(&client, &location.schema).await;
+        drop(client);
+        let _ = connection.await;
+        found
+    }
+
+    async fn look_by(&self, client: &Client, schema: &str) -> Result<(), DbError> {
         let version = safety::store_version(client, schema).await?.ok_or(DbError::StoreMissing)?;
         if version < self.settings.oldest {
             let oldest = self.settings.oldest;
@@ -181,7 +205,8 @@ impl Stores {
         let mut config = location.config(&self.base);
         config.application_name("tenantry").connect_timeout(CONNECT_LIMIT);
         let manager = Manager::from_connect(config, budgeted, recycling);
-        let pool = pools::build(manager, &location.schema, self.settings.each, self.wait, self.statement)?;
+        let session = self.direct.is_none().then(|| pools::Session::new(&location.schema, self.statement));
+        let pool = pools::build(manager, session, self.settings.each, self.wait)?;
         let store = Arc::new(Store { pool, used: Mutex::new(Instant::now()), fit: OnceCell::new(), down });
         open.insert(location.clone(), store.clone());
         Ok(store)

@@ -10,6 +10,7 @@
 //!   a connection whose statement had to be cancelled is closed, since a late cancel could hit a stranger's statement.
 
 use std::{
+    borrow::Cow,
     pin::pin,
     sync::{
         Arc, Mutex,
@@ -21,7 +22,11 @@ use std::{
 
 use deadpool_postgres::{Object, Pool};
 use futures_util::{FutureExt, future::BoxFuture, future::Shared};
-use tokio_postgres::{NoTls, Row, error::SqlState, types::ToSql};
+use tokio_postgres::{
+    NoTls, Row,
+    error::SqlState,
+    types::{ToSql, Type},
+};
 use tracing::{Instrument, debug_span, warn};
 
 use super::{
@@ -93,8 +98,8 @@ impl std::str::FromStr for Restriction {
 
 /// Where a transaction gets its connection.
 pub(super) enum Route {
-    /// Here.
-    Pool(Pool),
+    /// Here, and what is called by name there is in this schema.
+    Pool(Pool, &'static str),
     /// Wherever its scope's tenant is.
     Tenant(Arc<Placements>),
 }
@@ -175,14 +180,45 @@ struct Live {
 type Opening = Shared<BoxFuture<'static, Result<Option<Restriction>, DbError>>>;
 
 impl Live {
-    fn client(&self) -> &Arc<Object> {
+    fn held(&self) -> &Held {
         // Unwrap safety: taken by `drop` alone.
-        &self.held.as_ref().expect("a connection").client
+        self.held.as_ref().expect("a connection")
+    }
+
+    fn client(&self) -> &Arc<Object> {
+        &self.held().client
     }
 
     async fn opened(&self) -> Result<Option<Restriction>, DbError> {
         // Unwrap safety: taken by `drop` alone.
         self.opening.clone().expect("an opening").await
+    }
+}
+
+/// A statement that can be sent.
+enum Statement {
+    /// Prepared in the session, under a name.
+    Prepared(tokio_postgres::Statement),
+    /// To be sent whole, with the types of its parameters.
+    Unnamed(&'static str, Arc<[Type]>),
+}
+
+impl Statement {
+    async fn of(common: &Common, held: &Held, sql: &'static str) -> Result<Self, tokio_postgres::Error> {
+        match &common.pooler {
+            None => Ok(Self::Prepared(held.client.prepare_cached(sql).await?)),
+            Some(pooler) => Ok(Self::Unnamed(sql, pooler.types.of(&held.schema, sql).await?)),
+        }
+    }
+
+    async fn run(&self, client: &Object, params: &[Param<'_>]) -> Result<Vec<Row>, tokio_postgres::Error> {
+        match self {
+            Self::Prepared(statement) => client.query(statement, params).await,
+            Self::Unnamed(sql, types) => {
+                let typed: Vec<_> = params.iter().copied().zip(types.iter().cloned()).collect();
+                client.query_typed(sql, &typed).await
+            }
+        }
     }
 }
 
@@ -285,8 +321,8 @@ impl ScopedTx {
         let answer = async {
             // Statements leave in the order in which they were asked for, also where one has to be prepared first.
             let turn = self.turn.lock().await;
-            let prepared = live.client().prepare_cached(sql).await?;
-            let mut answer = pin!(live.client().query(&prepared, params));
+            let statement = Statement::of(&self.common, live.held(), sql).await?;
+            let mut answer = pin!(statement.run(live.client(), params));
             let answered = futures_util::poll!(answer.as_mut());
             drop(turn);
             match answered {
@@ -384,7 +420,7 @@ impl ScopedTx {
 
     async fn open(&self) -> Result<Live, DbError> {
         let placements = match &self.route {
-            Route::Pool(pool) => return self.begin(Held::of(pool).await?, None).await,
+            Route::Pool(pool, schema) => return self.begin(Held::of(pool, schema).await?, None).await,
             Route::Tenant(placements) => placements,
         };
         let at = Instant::now();
@@ -400,10 +436,27 @@ impl ScopedTx {
         self.begin(all.connect(&self.scope, at).await?, tried).await
     }
 
+    fn opening_words(&self, held: &Held) -> Cow<'static, str> {
+        let begin = match self.access {
+            Access::Read => "begin read only",
+            Access::Write => "begin read write",
+        };
+        match &self.common.pooler {
+            None => begin.into(),
+            // The session is another one each time, and must be left as it was. Names of schemas need no quotes.
+            Some(pooler) => format!(
+                "{begin}; set local search_path = {}, pg_temp; set local statement_timeout = {}",
+                held.schema, pooler.statement_timeout
+            )
+            .into(),
+        }
+    }
+
     async fn begin(&self, held: Held, tried: Option<Tried>) -> Result<Live, DbError> {
-        let enter = held.client.prepare_cached(ENTER).await.map_err(entering)?;
+        let enter = Statement::of(&self.common, &held, ENTER).await.map_err(entering)?;
         // From here to the return nothing is awaited, so no cancellation can leave a begun transaction without its guard.
-        let opening = begin(held.client.clone(), enter, self.scope, self.access).boxed().shared();
+        let opening = begin(held.client.clone(), self.opening_words(&held), enter, self.scope, self.access);
+        let opening = opening.boxed().shared();
         write_now(opening.clone());
         if self.savepoint_wanted.load(Ordering::Relaxed) {
             write_now(held.client.batch_execute("savepoint field"));
@@ -571,14 +624,14 @@ impl ScopedTx {
         let (appended, committed) = if events.is_empty() {
             (Ok(()), live.client().batch_execute("commit").await)
         } else {
-            let append = live.client().prepare_cached(APPEND_AUDIT_EVENTS).await?;
+            let append = Statement::of(&self.common, live.held(), APPEND_AUDIT_EVENTS).await?;
             let events = serde_json::Value::Array(events);
             let params: [Param<'_>; 2] = [&self.scope.tenant.map(|it| it.0), &events];
             // In one flush, so that the chain's end is locked for the time of the commit alone. When the first fails the
             // second rolls back.
             let (opening, appended, committed) = futures_util::join!(
                 live.opened(),
-                live.client().query(&append, &params),
+                append.run(live.client(), &params),
                 live.client().batch_execute("commit")
             );
             if appended.is_err() {
@@ -622,20 +675,17 @@ impl ScopedTx {
 
 async fn begin(
     client: Arc<Object>,
-    enter: tokio_postgres::Statement,
+    begin: Cow<'static, str>,
+    enter: Statement,
     scope: Scope,
     access: Access,
 ) -> Result<Option<Restriction>, DbError> {
-    let begin = match access {
-        Access::Read => "begin read only",
-        Access::Write => "begin read write",
-    };
     let (tenant, user, session) =
         (scope.tenant.map(|it| it.0), scope.user.map(|it| it.0), scope.session.map(|it| it.0));
     let (role, write) = (scope.role.as_str(), access == Access::Write);
     let params: [Param<'_>; 5] = [&tenant, &user, &role, &session, &write];
     // Polled together, so both are written before either is answered.
-    let (begun, entered) = futures_util::join!(client.batch_execute(begin), client.query(&enter, &params));
+    let (begun, entered) = futures_util::join!(client.batch_execute(&begin), enter.run(&client, &params));
     begun?;
     let noted = entered.map_err(entering)?.first().and_then(|row| row.get::<_, Option<String>>(0));
     noted.filter(|it| !it.is_empty()).map(|it| it.parse()).transpose()

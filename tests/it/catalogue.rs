@@ -1,7 +1,9 @@
 //! Rules that every table keeps, read off PostgreSQL's catalogue of the migrated database: the first part is what
 //! row-level security needs, the second what a sharded database (Citus) needs. Every query returns its violations.
 
-use crate::support::{TestApp, TestDatabase};
+use tenantry::db::Isolation;
+
+use crate::support::{Options, TestApp, TestDatabase};
 
 /// The tables of tenants: those of the shared store. (The directory has rules of its own, below.)
 const TENANT_TABLES: &str = "with t as (
@@ -64,15 +66,45 @@ const DIRECTORY_TABLES: &str = "with d as (select c.oid, c.oid::regclass::text a
 
 async fn violations(database: &TestDatabase) -> Vec<String> {
     let client = database.connect("postgres").await;
-    let mut found = Vec::new();
     let rules =
         RULES.iter().map(|it| (TENANT_TABLES, it)).chain(DIRECTORY_RULES.iter().map(|it| (DIRECTORY_TABLES, it)));
-    for (tables, (rule, sql)) in rules {
-        let rows =
-            client.query(&format!("{tables} {sql}"), &[]).await.unwrap_or_else(|error| panic!("{rule}: {error:?}"));
+    broken(&client, rules.map(|(tables, (rule, sql))| (*rule, format!("{tables} {sql}")))).await
+}
+
+async fn broken(client: &tokio_postgres::Client, rules: impl Iterator<Item = (&'static str, String)>) -> Vec<String> {
+    let mut found = Vec::new();
+    for (rule, sql) in rules {
+        let rows = client.query(&sql, &[]).await.unwrap_or_else(|error| panic!("{rule}: {error:?}"));
         found.extend(rows.iter().map(|row| format!("{rule}: {}", row.get::<_, String>(0))));
     }
     found
+}
+
+/// The rules of tenant tables hold in every store by itself: in a schema, and in a database that was cloned.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_store_keeps_every_rule() {
+    for isolation in [Isolation::Schema, Isolation::Database] {
+        let app = TestApp::start_with(Options { isolation, ..Options::default() }).await;
+        let acme = app.tenant("acme").await;
+        let placement = app.gate.placement(acme.id).await.unwrap();
+        let schema = placement.location().unwrap().schema.clone();
+        let here = |sql: &str| {
+            let sql = sql.replace("'shared'", &format!("'{schema}'")).replace("'shared.", &format!("'{schema}."));
+            // A database of its own has no directory.
+            if isolation == Isolation::Database { sql.replace(", 'directory'::regnamespace", "") } else { sql }
+        };
+        let rules = || RULES.iter().map(|(rule, sql)| (*rule, here(&format!("{TENANT_TABLES} {sql}"))));
+        let client = acme.store("postgres").await;
+        assert_eq!(broken(&client, rules()).await, Vec::<String>::new(), "{isolation:?}");
+        // And it is this store that was looked at.
+        client.batch_execute("alter table bookings no force row level security").await.unwrap();
+        let found = broken(&client, rules()).await;
+        assert!(found.iter().any(|it| it.contains("enabled and forced")), "{found:?}");
+        // Whoever meets it there refuses to serve it.
+        let fresh = TestApp::on(app.database.clone(), Options { isolation, ..Options::default() }).await;
+        let ours = crate::support::Person { app: fresh, ..acme.user.clone() };
+        assert_eq!(crate::support::code(&ours.run("{ viewer { id } }").await), "UNAVAILABLE");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

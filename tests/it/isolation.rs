@@ -320,7 +320,8 @@ impl Argument {
         self.parent == "Platform"
             || ["updateTenantAsPlatform", "suspendTenant", "activateTenant", "deleteTenant", "restoreTenant"]
                 .contains(&field)
-            || ["changeTenantPlan", "setFeature", "impersonate", "inviteAdministrator"].contains(&field)
+            || ["changeTenantPlan", "setFeature", "impersonate", "inviteAdministrator", "moveTenant", "abortTenantMove"]
+                .contains(&field)
             || ["pauseSubscription", "setTaxRate", "voidInvoice", "recordInvoicePayment", "creditInvoice"]
                 .contains(&field)
     }

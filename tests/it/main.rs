@@ -33,6 +33,7 @@ mod people;
 mod plans;
 mod platform;
 mod policy_matrix;
+mod pooler;
 mod production;
 mod resources;
 mod schema;

@@ -1,7 +1,7 @@
 //! Migrations: as the owner, once, whoever starts them; and the databases on which the server refuses to serve.
 
 use tenantry::{
-    db::{UnsafeDatabase, migrations, refuse_unsafe, roles},
+    db::{UnsafeDatabase, migrations, refuse_too_few_connections, refuse_unsafe, roles},
     embedded::{Cluster, Options},
 };
 
@@ -113,4 +113,18 @@ async fn the_owner_sees_no_rows() {
     let owner = app.database.connect("tenantry_owner").await;
     let rows = owner.query_one("select count(*) from shared.users", &[]).await.unwrap();
     assert_eq!(rows.get::<_, i64>(0), 0);
+}
+
+/// What all pools of one process may hold together has to fit into the server.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_too_few_connections_is_refused() {
+    let url = TestDatabase::create().await.url(roles::APP).await;
+    let usual = tenantry::db::PoolSettings::default();
+    assert_eq!(usual.most_connections(), 8 + 2 + 4 + 16);
+    assert!(refuse_too_few_connections(&url, usual.most_connections()).await.is_ok());
+    // The tests' server lets in 300, and keeps 3 for superusers.
+    assert!(refuse_too_few_connections(&url, 297).await.is_ok());
+    let refused = refuse_too_few_connections(&url, 298).await.unwrap_err();
+    assert!(matches!(refused, UnsafeDatabase::TooFewConnections { needed: 298, allowed: 297 }), "{refused}");
+    assert!(refused.to_string().contains("DATABASE_STORE_CONNECTIONS"));
 }

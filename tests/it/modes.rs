@@ -6,9 +6,9 @@ use std::process::Command;
 /// What a tenant's place must not matter for.
 const SUITES: [&str; 3] = ["isolation::", "bookings::", "billing::"];
 
-fn run(isolation: &str) {
+fn run(parameter: &str, value: &str, suites: &[&str]) {
     let mut run = Command::new(std::env::current_exe().unwrap());
-    run.args(SUITES).args(["--test-threads", "2"]).env("TENANTRY_TEST_ISOLATION", isolation);
+    run.args(suites).args(["--test-threads", "2"]).env(parameter, value);
     let output = run.output().unwrap();
     let (told, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{told}\n{complained}");
@@ -18,10 +18,20 @@ fn run(isolation: &str) {
 
 #[test]
 fn with_a_schema_for_each_tenant() {
-    run("SCHEMA");
+    run("TENANTRY_TEST_ISOLATION", "SCHEMA", &SUITES);
 }
 
 #[test]
 fn with_a_database_for_each_tenant() {
-    run("DATABASE");
+    run("TENANTRY_TEST_ISOLATION", "DATABASE", &SUITES);
+}
+
+/// PgBouncer in transaction mode: what does not need a session must not notice.
+#[tokio::test(flavor = "multi_thread")]
+async fn through_a_pooler() {
+    let database = crate::support::TestDatabase::create().await;
+    if crate::support::pooler::url(&database.url("tenantry_app").await).await.is_some() {
+        let suites = ["isolation::", "bookings::", "holds::", "series::", "services::", "people::"];
+        tokio::task::spawn_blocking(move || run("TENANTRY_TEST_POOLER", "1", &suites)).await.unwrap();
+    }
 }

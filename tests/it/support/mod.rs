@@ -4,6 +4,7 @@
 
 mod cluster;
 mod history;
+pub mod pooler;
 pub mod server;
 
 use std::{sync::Arc, time::Duration};
@@ -84,6 +85,8 @@ pub struct Options {
     pub stores: StoreSettings,
     /// Servers that may hold tenants' databases.
     pub places: Places,
+    /// Whether a pooler in transaction mode stands before the database.
+    pub through_pooler: bool,
 }
 
 /// Makes what bills.
@@ -115,6 +118,7 @@ impl Default for Options {
             isolation: isolation_of_run(),
             stores: StoreSettings::default(),
             places: Places::default(),
+            through_pooler: std::env::var_os("TENANTRY_TEST_POOLER").is_some(),
         }
     }
 }
@@ -199,7 +203,10 @@ impl TestApp {
             ..PoolSettings::of_size(options.connections)
         };
         let url = database.url(options.role).await;
-        let gate = Gate::try_new(&url, pool).unwrap();
+        let gate = match options.through_pooler {
+            true => Gate::try_pooled(&pooler::url(&url).await.expect("PgBouncer"), &url, pool).unwrap(),
+            false => Gate::try_new(&url, pool).unwrap(),
+        };
         let passwords = Passwords::with_gate(options.cost, 2, 1000).unwrap();
         let tokens = Arc::new(Tokens::try_new(SIGNING_KEY, &[], TokenSettings::default()).unwrap());
         let sign_in =
