@@ -5,6 +5,8 @@ use std::str::FromStr;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, NoTls};
 
+use super::distribution;
+
 /// Where the directory's tables are.
 pub const DIRECTORY_SCHEMA: &str = "directory";
 /// Where the tables of tenants in shared tables are.
@@ -82,6 +84,7 @@ async fn apply(owner: &Config, schema: &str, runner: refinery::Runner) -> Result
     let is_new = prepare_schema(&client, schema).await?;
     // All in one transaction where nothing is there yet; one after the other where each may take its time.
     let report = runner.set_grouped(is_new).run_async(&mut client).await.map_err(failed)?;
+    distribution::distribute(&mut client, schema).await?;
     // So that a server can tell whether it fits.
     client
         .batch_execute("grant select (version) on refinery_schema_history to tenantry_app, tenantry_platform")

@@ -4,6 +4,7 @@
 //! through the [`Gate`]; the pools themselves never leave this module.
 
 mod changes;
+mod distribution;
 mod error;
 pub mod migrations;
 mod placement;

@@ -128,3 +128,55 @@ async fn a_server_with_too_few_connections_is_refused() {
     assert!(matches!(refused, UnsafeDatabase::TooFewConnections { needed: 298, allowed: 297 }), "{refused}");
     assert!(refused.to_string().contains("DATABASE_STORE_CONNECTIONS"));
 }
+
+/// Where Citus is installed, migrating distributes tables: here its functions are stood in for by some that write down what they
+/// are called with, and refuse what Citus refuses. (The real one is not to be had on the machines that this runs on.)
+#[tokio::test(flavor = "multi_thread")]
+async fn on_citus_tables_are_distributed_by_tenant() {
+    let database = TestDatabase::create_empty().await;
+    let superuser = database.connect("postgres").await;
+    superuser
+        .batch_execute(
+            "set allow_system_table_mods = on;
+             create table pg_catalog.pg_dist_partition (logicalrelid oid primary key, called text, placed_with text);
+             grant select, insert on pg_catalog.pg_dist_partition to public;
+             create function pg_catalog.create_reference_table(p_table regclass) returns void language sql
+               as $$ insert into pg_catalog.pg_dist_partition values (p_table, 'reference', null) $$;
+             create function pg_catalog.create_distributed_table(p_table regclass, p_column text, colocate_with text default 'default')
+               returns void language plpgsql as $$
+             begin
+               if exists (select from pg_constraint k where k.contype = 'f' and k.confrelid = p_table
+                   and not exists (select from pg_catalog.pg_dist_partition p where p.logicalrelid = k.conrelid)) then
+                 raise exception 'a local table refers to %', p_table;
+               end if;
+               insert into pg_catalog.pg_dist_partition values (p_table, p_column, colocate_with);
+             end $$",
+        )
+        .await
+        .unwrap();
+    let keys = "select count(*)::text || ' ' || md5(string_agg(conrelid::regclass || conname || pg_get_constraintdef(oid), ',' order by conrelid::regclass::text, conname)) from pg_constraint where contype = 'f'";
+    let owner = database.url("tenantry_owner").await;
+    migrations::migrate(&owner).await.unwrap();
+    let elsewhere = TestDatabase::create_empty().await;
+    migrations::migrate(&elsewhere.url("tenantry_owner").await).await.unwrap();
+    let of = async |client: &tokio_postgres::Client| client.query_one(keys, &[]).await.unwrap().get::<_, String>(0);
+    assert_eq!(of(&superuser).await, of(&elsewhere.connect("postgres").await).await, "every key is as it was");
+    let placed = async || {
+        let sql = "select c.relnamespace::regnamespace::text || ' ' || called || ' ' || coalesce(placed_with, '-'), count(*)
+              from pg_catalog.pg_dist_partition p join pg_class c on c.oid = p.logicalrelid group by 1 order by 1";
+        let rows = superuser.query(sql, &[]).await.unwrap();
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect::<Vec<(String, i64)>>()
+    };
+    let tables = async |schema: &str| -> i64 {
+        let sql = "select count(*) from pg_class where relnamespace = $1::text::regnamespace and relkind = 'r' and relname <> 'refinery_schema_history'";
+        superuser.query_one(sql, &[&schema]).await.unwrap().get(0)
+    };
+    let expected = vec![
+        ("directory reference -".to_owned(), tables("directory").await),
+        ("shared tenant_id default".to_owned(), 1),
+        ("shared tenant_id tenant_state".to_owned(), tables("shared").await - 1),
+    ];
+    assert_eq!(placed().await, expected);
+    migrations::migrate(&owner).await.unwrap();
+    assert_eq!(placed().await, expected, "once");
+}
