@@ -67,7 +67,7 @@ async fn main() {
     let mut stores = Vec::new();
     for size in SIZES {
         let begin = Instant::now();
-        stores.push(store(size).await);
+        stores.push(Box::pin(store(size)).await);
         eprintln!("{size} bookings written in {:.0} s", begin.elapsed().as_secs_f64());
     }
     let mut months: Vec<Vec<Duration>> = vec![Vec::new(); stores.len()];

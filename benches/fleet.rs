@@ -19,8 +19,9 @@ const SCHEMAS: usize = 1_000;
 const DATABASES: usize = 200;
 const AT_ONCE: usize = 4;
 
-fn number(name: &str, usual: usize) -> usize {
-    std::env::var(name).map_or(usual, |it| it.parse().unwrap())
+/// The number that stands behind this word on the command line.
+fn number(word: &str, usual: usize) -> usize {
+    std::env::args().skip_while(|it| it != word).nth(1).map_or(usual, |it| it.parse().unwrap())
 }
 
 async fn connect(url: &str) -> Client {
@@ -38,7 +39,7 @@ fn main() {
 }
 
 async fn run() {
-    let (schemas, databases) = (number("SCHEMAS", SCHEMAS), number("DATABASES", DATABASES));
+    let (schemas, databases) = (number("schemas", SCHEMAS), number("databases", DATABASES));
     let folder = tempfile::tempdir_in("/tmp").unwrap();
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(folder.path(), mode).unwrap();

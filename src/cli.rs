@@ -1,6 +1,7 @@
-//! The command line: `tenantry [serve | migrate | seed | admin | keys | outbox | tenant | schema | database-url]`.
+//! The command line: `tenantry [serve | migrate | seed | admin | keys | outbox | fleet | tenant | schema | database-url]`.
 
 mod database;
+mod fleet;
 mod keys;
 mod migrate;
 mod outbox;
@@ -62,6 +63,8 @@ enum Command {
         #[command(subcommand)]
         command: outbox::OutboxCommand,
     },
+    /// Make, move and remove stores of tenants, beside servers that do not have the operator's logins
+    Fleet,
     /// Move, export, import or erase one tenant
     Tenant {
         #[command(subcommand)]
@@ -114,6 +117,7 @@ impl Cli {
             }
             Some(Command::Keys { command }) => keys::run(&config, &command),
             Some(Command::Outbox { command }) => outbox::run(&config, &command).await,
+            Some(Command::Fleet) => fleet::run(&config).await,
             Some(Command::Tenant { command }) => tenant::run(&config, command).await,
             Some(Command::DatabaseUrl { owner }) => print_database_url(&config, owner),
             Some(Command::Schema) => Ok(()),

@@ -13,7 +13,7 @@ use std::{
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use tokio::{
-    sync::watch,
+    sync::{mpsc, watch},
     task::{JoinHandle, JoinSet},
     time::Instant,
 };
@@ -132,6 +132,8 @@ pub struct Worker {
     billing: Engine,
     rates: Arc<Rates>,
     clock: Clock,
+    /// Held while stores of tenants' own are looked at.
+    looking: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What a worker needs.
@@ -156,7 +158,7 @@ impl Worker {
     /// From its parts.
     pub fn new(parts: WorkerParts) -> Self {
         let WorkerParts { gate, sign_in, mailer, webhooks, billing, rates, clock } = parts;
-        Self { gate, sign_in, mailer, webhooks, billing, rates, clock }
+        Self { gate, sign_in, mailer, webhooks, billing, rates, clock, looking: Arc::default() }
     }
 
     /// Works until it is told to stop. What it is at then is finished: at most one effect of each tenant that has its turn.
@@ -203,10 +205,11 @@ impl Worker {
     async fn serve_tenants(&self, mut stop: watch::Receiver<Option<String>>) {
         let (mut lines, mut running) = ([Line::default(), Line::default()], [0; 2]);
         let (mut next_sweep, mut part) = (Instant::now(), 0);
+        let (found, mut finds) = mpsc::unbounded_channel();
         let mut turns: JoinSet<(Lane, TenantId, bool)> = JoinSet::new();
         while stop.borrow().is_none() {
             if Instant::now() >= next_sweep {
-                let due = self.sweep(Some(part)).await;
+                let due = self.sweep(Some(part), &found).await;
                 part = (part + 1) % OWN_PARTS;
                 telemetry::note_due_tenants(due.len());
                 join_all(&mut lines, due);
@@ -234,6 +237,7 @@ impl Worker {
                     }
                 }
                 rung = self.gate.wakeups().tenants() => join_all(&mut lines, rung),
+                Some(due) = finds.recv() => join_all(&mut lines, [due]),
                 () = tokio::time::sleep_until(next_sweep) => {}
             }
         }
@@ -245,7 +249,12 @@ impl Worker {
         let mut turns = 0;
         loop {
             let looked = self.look_into_requests().await | self.look_into_payments().await;
-            let waiting = self.sweep(None).await;
+            let (found, mut finds) = mpsc::unbounded_channel();
+            let mut waiting = self.sweep(None, &found).await;
+            drop(found);
+            while let Some(due) = finds.recv().await {
+                waiting.push_back(due);
+            }
             if waiting.is_empty() && !looked {
                 return turns;
             }
@@ -318,49 +327,54 @@ impl Worker {
         }
     }
 
-    /// Everybody who has something due, among all tenants or this part of them.
-    async fn sweep(&self, part: Option<u128>) -> VecDeque<TenantId> {
-        let found = async {
-            let tenants = platform::served_tenants(&self.gate).await?;
-            let (shared, own) = self.gate.split_by_store(&tenants).await?;
-            let mut due = VecDeque::new();
-            for tenants in shared.chunks(SWEEP_PART) {
-                self.look_for_work(self.gate.shared(), tenants, &mut due).await;
+    /// Everybody who has something due. `found` hears of those with a store of their own as they are looked at, for one store
+    /// that does not answer keeps nobody waiting; with a part, of that part of them.
+    async fn sweep(&self, part: Option<u128>, found: &mpsc::UnboundedSender<TenantId>) -> VecDeque<TenantId> {
+        let mut due = VecDeque::new();
+        let split = async { self.gate.split_by_store(&platform::served_tenants(&self.gate).await?).await };
+        let (shared, own) = match split.await {
+            Ok(split) => split,
+            Err(error) => {
+                tracing::warn!(%error, "cannot look for background work");
+                return due;
             }
-            // Each of the others is a connection, which is to rest in between: what its own commits leave rings.
-            let own = own.into_iter().filter(|it| part.is_none_or(|part| it.0.as_u128() % OWN_PARTS == part));
+        };
+        for tenants in shared.chunks(SWEEP_PART) {
+            due.extend(self.look_for_work(self.gate.shared(), tenants).await);
+        }
+        // Each of the others is a connection, which is to rest in between: what its own commits leave rings.
+        let own = own.into_iter().map(|(tenant, _)| tenant);
+        let own: Vec<_> = own.filter(|it| part.is_none_or(|part| it.0.as_u128() % OWN_PARTS == part)).collect();
+        let Ok(looking) = self.looking.clone().try_lock_owned() else { return due }; // The last sweep still looks.
+        let (worker, found) = (self.clone(), found.clone());
+        let looks = async move {
+            let _looking = looking;
             let mut looks = JoinSet::new();
             for tenant in own {
-                if looks.len() >= AT_ONCE
-                    && let Some(Ok(found)) = looks.join_next().await
-                {
-                    due.extend(found);
+                if looks.len() >= AT_ONCE {
+                    looks.join_next().await;
                 }
-                let worker = self.clone();
+                let (worker, found) = (worker.clone(), found.clone());
                 looks.spawn(async move {
-                    let mut due = VecDeque::new();
                     let store = worker.gate.tenant(Scope::platform(Some(tenant)), Access::Read);
-                    worker.look_for_work(store, &[tenant], &mut due).await;
-                    due
+                    for tenant in worker.look_for_work(store, &[tenant]).await {
+                        let _ = found.send(tenant); // Nobody hears it any more where the worker stops.
+                    }
                 });
             }
-            while let Some(Ok(found)) = looks.join_next().await {
-                due.extend(found);
-            }
-            Ok::<_, DbError>(due)
+            while looks.join_next().await.is_some() {}
         };
-        found.await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "cannot look for background work");
-            VecDeque::new()
-        })
+        tokio::spawn(looks);
+        due
     }
 
-    async fn look_for_work(&self, tx: ScopedTx, tenants: &[TenantId], due: &mut VecDeque<TenantId>) {
-        match outbox::with_due_effects(&tx, tenants, self.clock.now()).await {
-            Ok(found) => due.extend(found),
-            Err(error) => tracing::warn!(%error, "cannot look for background work of some tenants"),
-        }
+    async fn look_for_work(&self, tx: ScopedTx, tenants: &[TenantId]) -> Vec<TenantId> {
+        let found = outbox::with_due_effects(&tx, tenants, self.clock.now()).await;
         tx.end_read();
+        found.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot look for background work of some tenants");
+            Vec::new()
+        })
     }
 
     /// What payment providers told and could not be carried out at once.

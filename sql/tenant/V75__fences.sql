@@ -6,8 +6,9 @@ comment on column tenant_state.fence is 'MOVING: it is being copied, and only re
 grant select (fence), insert (isolation) on tenant_state to tenantry_app;
 
 -- Whoever writes holds the lock 'move of' the tenant shared until his transaction ends, and looks at the fence after he has it:
--- a move takes the lock alone, so no write is still under way when it has set the fence. That needs `read committed`: a
--- transaction with one snapshot could look at the fence as it was before. (Restates V74's.)
+-- a move takes the lock alone, so no write is still under way when it has set the fence. Whoever cannot have it at once, because
+-- a move wants it, waits without a connection and comes again. All that needs `read committed`: a transaction with one snapshot
+-- could look at the fence as it was before. (Restates V74's.)
 create or replace function enter(p_tenant uuid, p_user uuid, p_role text, p_session uuid, p_write boolean) returns void
   language plpgsql
   as $$
@@ -33,7 +34,9 @@ begin
     if current_setting('transaction_isolation') <> 'read committed' then
       raise exception 'whoever writes enters at read committed' using errcode = 'invalid_transaction_state';
     end if;
-    perform pg_advisory_xact_lock_shared(hashtextextended('move of ' || p_tenant, 0));
+    if not pg_try_advisory_xact_lock_shared(hashtextextended('move of ' || p_tenant, 0)) then
+      raise exception 'the tenant is being moved' using errcode = 'TN002';
+    end if;
   end if;
   select t.state, t.restriction, t.fence into v_state, v_restriction, v_fence from tenant_state t where t.tenant_id = p_tenant;
   if v_fence = 'MOVED' then

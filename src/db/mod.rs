@@ -25,7 +25,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use changes::{Change, Changes};
 pub use error::DbError;
 pub use migrations::MigrationError;
-pub use placement::{InvalidLocation, Isolation, Location, Placement, server_of};
+pub use placement::{InvalidLocation, Isolation, Location, Placement, Server, server_of};
 pub use pools::{Gate, PoolSettings, PoolStatus, Stats, is_database_url, url_password};
 pub use safety::{UnsafeDatabase, find_unsafe, refuse_too_few_connections, refuse_unsafe};
 pub use scope::{Scope, ScopeRole};

@@ -97,12 +97,15 @@ impl Placement {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Location {
     /// Another server than the deployment's, as host and port.
-    pub server: Option<(String, u16)>,
+    pub server: Option<Server>,
     /// Another database than the deployment's.
     pub database: Option<String>,
     /// The schema of its tables.
     pub schema: String,
 }
+
+/// Host and port.
+pub type Server = (String, u16);
 
 /// What is no location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

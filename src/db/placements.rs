@@ -52,6 +52,9 @@ impl Known {
     }
 }
 
+/// Those who are in the shared store, and the others with where they are.
+pub(super) type Split = (Vec<TenantId>, Vec<(TenantId, Placement)>);
+
 /// The pools that tenants' transactions get their connections from.
 pub(super) struct Routes {
     /// Of the directory, for these look-ups alone: who holds one of its other connections may wait for a look-up.
@@ -133,17 +136,22 @@ impl Placements {
     }
 
     /// Those of the tenants that are in the shared store, and those that have a store of their own, as far as is known.
-    pub async fn split(&self, tenants: &[TenantId]) -> Result<(Vec<TenantId>, Vec<TenantId>), DbError> {
+    pub async fn split(&self, tenants: &[TenantId]) -> Result<Split, DbError> {
         let is_unknown = |it: &TenantId| self.known.peek(it).is_none_or(|known| !known.exists);
         let unknown: Vec<TenantId> = tenants.iter().copied().filter(is_unknown).collect();
         if !unknown.is_empty() {
             let _asking = self.asking.lock().await;
             self.ask(&unknown).await?;
         }
-        let placed = |it: &TenantId| self.known.peek(it).and_then(|it| it.placement);
-        let is_own = |it: &TenantId| matches!(placed(it), Some(Placement::Own(..)));
-        // One that the directory does not know is asked for among the shared, where nothing of it is found.
-        Ok(tenants.iter().copied().partition(|it| !is_own(it)))
+        let (mut shared, mut own) = (Vec::new(), Vec::new());
+        for tenant in tenants {
+            match self.known.peek(tenant).and_then(|it| it.placement) {
+                Some(place @ Placement::Own(..)) => own.push((*tenant, place)),
+                // One that the directory does not know is asked for here, where nothing of it is found.
+                _ => shared.push(*tenant),
+            }
+        }
+        Ok((shared, own))
     }
 
     /// What the directory says, or said after this instant.
@@ -157,13 +165,6 @@ impl Placements {
         }
         let mut found = self.ask(&[tenant]).await?;
         Ok(found.remove(&tenant).unwrap_or_else(|| Known::nothing(Instant::now())))
-    }
-
-    /// Asks the directory, and whether it says another place than what was known.
-    pub async fn has_moved(&self, tenant: TenantId) -> Result<bool, DbError> {
-        let before = self.known.peek(&tenant).and_then(|it| it.placement);
-        let known = self.look(tenant, Instant::now()).await?;
-        Ok(known.placement.is_some() && (known.is_moving || known.placement != before))
     }
 
     /// Boxed, because it is a transaction that a transaction waits for.

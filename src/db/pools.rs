@@ -218,28 +218,32 @@ impl Gate {
         self.placements.of(tenant).await
     }
 
-    /// Those of the tenants that are in the shared store, and those that have a store of their own.
+    /// Those of the tenants that are in the shared store, and those that have a store of their own, with where it is.
     ///
     /// # Errors
     /// When the directory cannot be asked.
-    pub async fn split_by_store(&self, tenants: &[TenantId]) -> Result<(Vec<TenantId>, Vec<TenantId>), DbError> {
+    pub async fn split_by_store(
+        &self,
+        tenants: &[TenantId],
+    ) -> Result<(Vec<TenantId>, Vec<(TenantId, Placement)>), DbError> {
         self.placements.split(tenants).await
     }
 
-    /// Asks the directory whether the tenant's store is there.
+    /// Asks the directory whether the tenant's store is there, at this place.
     ///
     /// # Errors
     /// When the directory cannot be asked.
-    pub async fn is_placed(&self, tenant: TenantId) -> Result<bool, DbError> {
-        Ok(self.placements.look(tenant, Instant::now()).await?.placement.is_some())
+    pub async fn is_placed(&self, tenant: TenantId, at: &Placement) -> Result<bool, DbError> {
+        Ok(self.placements.look(tenant, Instant::now()).await?.placement.as_ref() == Some(at))
     }
 
-    /// Asks the directory where the tenant is, and returns whether this process knew otherwise.
+    /// Asks the directory whether the tenant is elsewhere by now, or about to be.
     ///
     /// # Errors
     /// When the directory cannot be asked.
-    pub async fn has_moved(&self, tenant: TenantId) -> Result<bool, DbError> {
-        self.placements.has_moved(tenant).await
+    pub async fn has_left(&self, tenant: TenantId, place: &Placement) -> Result<bool, DbError> {
+        let known = self.placements.look(tenant, Instant::now()).await?;
+        Ok(known.is_moving || known.placement.is_some_and(|it| it != *place))
     }
 
     /// What the transactions did so far.

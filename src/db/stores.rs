@@ -21,10 +21,20 @@ use tokio::{
 };
 use tokio_postgres::{Client, Config, NoTls, error::SqlState};
 
-use super::{DbError, lock, placement::Location, pools, safety};
+use super::{
+    DbError, lock,
+    placement::{Location, Server},
+    pools, safety,
+};
 
 /// How long a server may take to let somebody in.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+/// How many connect to another server at the same time.
+const CONNECTING_EACH: usize = 4;
+/// How long a connection has to end once nobody wants it.
+const ENDING: Duration = Duration::from_secs(1);
+/// How long a server may acknowledge nothing that is sent to it.
+const SILENT_FOR: Duration = Duration::from_secs(15);
 /// How long a store that could not be reached counts as one that cannot.
 const DOWN_FOR: Duration = Duration::from_secs(1);
 /// How many may wait for each connection of a store.
@@ -69,6 +79,8 @@ pub(super) struct Stores {
     budget: Arc<Semaphore>,
     /// How many wait for a place in the budget.
     wanting: AtomicUsize,
+    /// Room for connecting to each other server at the same time, so that one that does not answer takes few places.
+    connecting: Mutex<HashMap<Server, Arc<Semaphore>>>,
     open: Mutex<HashMap<Arc<Location>, Arc<Store>>>,
     is_kept_tidy: AtomicBool,
 }
@@ -118,6 +130,7 @@ impl Stores {
             statement,
             budget: Arc::new(Semaphore::new(settings.budget)),
             wanting: AtomicUsize::new(0),
+            connecting: Mutex::default(),
             open: Mutex::default(),
             is_kept_tidy: AtomicBool::new(false),
         })
@@ -139,16 +152,24 @@ impl Stores {
             return Err(DbError::Unavailable("too many wait for a connection to the tenant's store".into()));
         }
         let lease = Lease { stores: self.clone(), _store: store.clone() };
-        let client = match store.pool.get().await {
-            Ok(client) => client,
-            Err(PoolError::Backend(error)) if is_missing(&error) => return Err(DbError::StoreMissing),
-            Err(error) => {
-                let error = DbError::from(error);
-                note_down(&store.down, error.to_string());
-                return Err(error);
+        let got = tokio::time::timeout(self.wait + CONNECT_LIMIT, store.pool.get()).await;
+        let client = match got {
+            Ok(Ok(client)) => client,
+            Ok(Err(PoolError::Backend(error))) if is_missing(&error) => return Err(DbError::StoreMissing),
+            Ok(Err(error)) => {
+                // That there is no room now says nothing of the store.
+                if !matches!(error, PoolError::Timeout(_)) {
+                    note_down(&store.down, error.to_string());
+                }
+                return Err(error.into());
             }
+            Err(_) => return Err(DbError::Unavailable("the tenant's store does not let us in".into())),
         };
-        if let Err(error) = store.fit.get_or_try_init(|| self.look(&client, location)).await {
+        let look = async {
+            let looked = tokio::time::timeout(CONNECT_LIMIT, self.look(&client, location)).await;
+            looked.unwrap_or_else(|_| Err(DbError::Unavailable("the tenant's store does not answer".into())))
+        };
+        if let Err(error) = store.fit.get_or_try_init(|| look).await {
             if !matches!(error, DbError::StoreMissing) {
                 tracing::error!(%error, store = %location, "a tenant's store cannot be served");
                 note_down(&store.down, error.to_string());
@@ -200,10 +221,12 @@ impl Stores {
             return Ok(store.clone());
         }
         let down = Arc::default();
-        let budgeted = Budgeted { stores: Arc::downgrade(self), down: Arc::clone(&down) };
+        let room = |server: &Server| lock(&self.connecting).entry(server.clone()).or_insert_with(few).clone();
+        let connecting = location.server.as_ref().map(room);
+        let budgeted = Budgeted { stores: Arc::downgrade(self), down: Arc::clone(&down), connecting };
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let mut config = location.config(&self.base);
-        config.application_name("tenantry").connect_timeout(CONNECT_LIMIT);
+        config.application_name("tenantry").connect_timeout(CONNECT_LIMIT).tcp_user_timeout(SILENT_FOR);
         let manager = Manager::from_connect(config, budgeted, recycling);
         let session = self.direct.is_none().then(|| pools::Session::new(&location.schema, self.statement));
         let pool = pools::build(manager, session, self.settings.each, self.wait)?;
@@ -224,10 +247,10 @@ impl Stores {
 
     /// Closes one connection that nobody uses: the one of the store that was used longest ago.
     fn close_longest_idle(&self) {
+        // (What a pool calls available leaves out what somebody waits for elsewhere in it, so each is looked into.)
         let mut stores: Vec<_> = {
             let open = lock(&self.open);
-            let idle = open.values().filter(|it| it.pool.status().available > 0);
-            idle.map(|it| (*lock(&it.used), it.clone())).collect()
+            open.values().filter(|it| it.pool.status().size > 0).map(|it| (*lock(&it.used), it.clone())).collect()
         };
         stores.sort_by_key(|(used, _)| *used);
         for (_, store) in stores {
@@ -282,7 +305,9 @@ fn note_down(down: &Mutex<Option<Down>>, why: String) {
 
 /// Whether there is no such database, rather than a server that does not let us in.
 fn is_missing(error: &tokio_postgres::Error) -> bool {
-    error.code() == Some(&SqlState::INVALID_CATALOG_NAME)
+    // Or one that is about to be dropped, and lets nobody in any more.
+    let missing = [SqlState::INVALID_CATALOG_NAME, SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE];
+    error.code().is_some_and(|it| missing.contains(it))
 }
 
 async fn keep_tidy(stores: Weak<Stores>, idle: Duration) {
@@ -313,12 +338,21 @@ impl Drop for Wanting<'_> {
 struct Budgeted {
     stores: Weak<Stores>,
     down: Arc<Mutex<Option<Down>>>,
+    connecting: Option<Arc<Semaphore>>,
+}
+
+fn few() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(CONNECTING_EACH))
 }
 
 impl Connect for Budgeted {
     fn connect(&self, config: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), tokio_postgres::Error>> {
         let config = config.clone();
         Box::pin(async move {
+            let _connecting = match &self.connecting {
+                Some(connecting) => connecting.acquire().await.ok(),
+                None => None,
+            };
             let place = match self.stores.upgrade() {
                 Some(stores) => stores.place().await,
                 None => None,
@@ -330,15 +364,24 @@ impl Connect for Budgeted {
                 return std::future::pending().await;
             };
             let (client, connection) = connected?;
-            // Its end is that of the connection: the client's drop, which the server is told of.
+            // The pool aborts the task that it is given when it drops a client. The connection is to end by itself then, which
+            // the server is told of; but one whose server is silent does not, and gives its place back all the same.
+            let (is_wanted, dropped) = tokio::sync::oneshot::channel::<()>();
+            let watch = tokio::spawn(async move {
+                let _is_wanted = is_wanted;
+                std::future::pending().await
+            });
             tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "a connection to a tenant's store was lost");
+                let mut connection = std::pin::pin!(connection);
+                tokio::select! {
+                    ended = &mut connection => if let Err(error) = ended {
+                        tracing::debug!(%error, "a connection to a tenant's store was lost");
+                    },
+                    _ = dropped => drop(tokio::time::timeout(ENDING, connection).await),
                 }
                 drop(place);
             });
-            // The pool aborts the task that it is given when it drops a client, and that task is to end by itself.
-            Ok((client, tokio::spawn(std::future::ready(()))))
+            Ok((client, watch))
         })
     }
 }

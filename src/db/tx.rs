@@ -50,6 +50,8 @@ const APPEND_AUDIT_EVENTS: &str = "-- db.append_audit_events
 const DRAIN_GRACE: Duration = Duration::from_millis(100);
 /// How long a transaction waits before it looks again where a tenant is that is being moved; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
+/// How long ago the directory may have been asked where a tenant is whose store cannot be reached.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// The longest of these pauses.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// How many turns of the scheduler a statement waits for a concurrent one to tell why both failed.
@@ -227,7 +229,6 @@ impl Statement {
 struct Tried {
     placements: Arc<Placements>,
     placement: Placement,
-    at: Instant,
 }
 
 /// Why a statement has no rows.
@@ -423,11 +424,18 @@ impl ScopedTx {
             Route::Pool(pool, schema) => return self.begin(Held::of(pool, schema).await?, None).await,
             Route::Tenant(placements) => placements,
         };
-        let at = Instant::now();
         let placement = placements.of(self.tenant()).await?;
-        let tried = Tried { placements: placements.clone(), placement, at };
+        let tried = Tried { placements: placements.clone(), placement };
         match self.begin_at(placements, &tried.placement, Some(tried.clone())).await {
             Err(DbError::StoreMissing) => self.open_elsewhere(tried, DbError::StoreMissing).await,
+            // A store that cannot be reached may be one that the tenant has left.
+            Err(DbError::Unavailable(why)) if tried.placement != Placement::Shared => {
+                let since = Instant::now().checked_sub(LOOK_AGAIN_AFTER).unwrap_or_else(Instant::now);
+                match placements.look(self.tenant(), since).await?.placement {
+                    Some(place) if place != tried.placement => self.begin_at(placements, &place, None).await,
+                    _ => Err(DbError::Unavailable(why)),
+                }
+            }
             other => other,
         }
     }
@@ -453,7 +461,10 @@ impl ScopedTx {
     }
 
     async fn begin(&self, held: Held, tried: Option<Tried>) -> Result<Live, DbError> {
-        let enter = Statement::of(&self.common, &held, ENTER).await.map_err(entering)?;
+        // A session may never have been asked anything, so this may be its first answer.
+        let enter = tokio::time::timeout(self.common.patience, Statement::of(&self.common, &held, ENTER)).await;
+        let enter =
+            enter.map_err(|_| DbError::Unavailable("the database does not answer".into()))?.map_err(entering)?;
         // From here to the return nothing is awaited, so no cancellation can leave a begun transaction without its guard.
         let opening = begin(held.client.clone(), self.opening_words(&held), enter, self.scope, self.access);
         let opening = opening.boxed().shared();
@@ -497,7 +508,8 @@ impl ScopedTx {
 
     /// Waits until the directory says where the tenant is, if it is on its way, and begins there.
     async fn open_elsewhere(&self, tried: Tried, mut refused: DbError) -> Result<Live, DbError> {
-        let Tried { placements, placement: mut last, mut at } = tried;
+        let Tried { placements, placement: mut last } = tried;
+        let mut at = Instant::now();
         let deadline = Instant::now() + placements.wait();
         let mut pause = FIRST_PAUSE;
         loop {
@@ -511,9 +523,10 @@ impl ScopedTx {
             if !known.is_moving || !is_same {
                 let live = self.begin_at(&placements, &placement, None).await;
                 refused = match live {
-                    Ok(live) => match live.opened().await {
-                        Err(error) if error.is_of_another_place() => error,
-                        _ => return Ok(live),
+                    Ok(live) => match tokio::time::timeout(self.common.patience, live.opened()).await {
+                        Ok(Err(error)) if error.is_of_another_place() => error,
+                        Ok(_) => return Ok(live),
+                        Err(_) => return Err(DbError::Unavailable("the database does not answer".into())),
                     },
                     Err(DbError::StoreMissing) => DbError::StoreMissing,
                     Err(error) => return Err(error),
@@ -521,7 +534,8 @@ impl ScopedTx {
                 last = placement;
             }
             if Instant::now() >= deadline {
-                return Err(refused);
+                // On its way, and so neither gone nor signed out of.
+                return Err(if known.is_moving { DbError::TenantMoving } else { refused });
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -605,7 +619,7 @@ impl ScopedTx {
     pub async fn commit(&self) -> Result<(), DbError> {
         let events = std::mem::take(&mut lock(&self.events).all);
         if !events.is_empty() && !self.marked.load(Ordering::Relaxed) {
-            self.admitted().await?; // It may be that nothing but an event is to be written.
+            Box::pin(self.admitted()).await?; // It may be that nothing but an event is to be written.
         }
         let Some(live) = self.begun() else { return Ok(()) };
         if self.marked.load(Ordering::Relaxed) {

@@ -13,10 +13,13 @@ use tokio_postgres::{Client, Config, NoTls, types::Type};
 
 use super::{lock, migrations};
 
+/// A statement, and the schema whose names it uses.
+type Sent = (&'static str, &'static str);
+
 /// The types of the parameters of every statement that was sent.
 pub(super) struct Types {
     direct: Config,
-    known: Mutex<HashMap<(&'static str, &'static str), Arc<[Type]>>>,
+    known: Mutex<HashMap<Sent, Arc<[Type]>>>,
     /// Past the pooler; made when it is needed.
     client: tokio::sync::Mutex<Option<Client>>,
 }

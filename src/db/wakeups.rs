@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::ids::TenantId;
 
@@ -17,7 +17,7 @@ pub struct Wakeups {
     tenants: Mutex<HashSet<TenantId>>,
     of_tenants: Notify,
     of_directory: Notify,
-    of_stores: Notify,
+    of_stores: watch::Sender<()>,
 }
 
 impl Wakeups {
@@ -34,12 +34,12 @@ impl Wakeups {
 
     /// Rings for whoever makes and moves stores.
     pub fn ring_for_stores(&self) {
-        self.of_stores.notify_one();
+        self.of_stores.send_replace(());
     }
 
-    /// Waits until somebody rang for stores.
-    pub async fn stores(&self) {
-        self.of_stores.notified().await;
+    /// Changes when somebody rings for stores.
+    pub fn stores(&self) -> watch::Receiver<()> {
+        self.of_stores.subscribe()
     }
 
     /// Waits until somebody rang for tenants, and returns which.

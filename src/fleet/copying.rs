@@ -124,8 +124,8 @@ pub(super) async fn count(client: &impl GenericClient, tables: &[Table], tenant:
 /// Removes the rows of a tenant that was moved away, children first and some at a time; its mark in `tenant_state` stays.
 pub(super) async fn remove_rows(client: &Client, tenant: TenantId) -> Result<(), FleetError> {
     let fence = format!("select fence from {STATE} where tenant_id = $1");
-    let fence = client.query_opt(&fence, &[&tenant.0]).await?.and_then(|row| row.get::<_, Option<String>>(0));
-    if fence.as_deref() != Some("MOVED") {
+    let Some(row) = client.query_opt(&fence, &[&tenant.0]).await? else { return Ok(()) };
+    if row.get::<_, Option<&str>>(0) != Some("MOVED") {
         return Err(FleetError::Refused("rows of a tenant that is here are not removed".into()));
     }
     let tables = tables(client).await?;

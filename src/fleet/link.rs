@@ -1,6 +1,9 @@
 //! A connection of the operator's, to one store.
 
-use std::ops::{Deref, DerefMut};
+use std::{
+    ops::{Deref, DerefMut},
+    time::Duration,
+};
 
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, NoTls};
@@ -21,7 +24,14 @@ impl Link {
     /// Connects; `None` for the schema leaves the search path as it is.
     pub async fn connect(config: &Config, schema: Option<&str>) -> Result<Self, FleetError> {
         let mut config = config.clone();
-        config.application_name("tenantry fleet").connect_timeout(std::time::Duration::from_secs(5));
+        // A server that is gone is noticed within a minute, however long a statement may take.
+        config
+            .application_name("tenantry fleet")
+            .connect_timeout(Duration::from_secs(5))
+            .keepalives_idle(Duration::from_secs(15))
+            .keepalives_interval(Duration::from_secs(5))
+            .keepalives_retries(6)
+            .tcp_user_timeout(Duration::from_secs(45));
         let (client, connection) = config.connect(NoTls).await?;
         let task = tokio::spawn(async move {
             if let Err(error) = connection.await {

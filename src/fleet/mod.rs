@@ -15,12 +15,15 @@ mod upgrading;
 use std::{collections::HashSet, str::FromStr, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::{AbortHandle, JoinHandle, JoinSet},
+};
 use tokio_postgres::Config;
 
 use crate::{
     clock::Clock,
-    db::{Access, DbError, Gate, MigrationError, Placement, Scope, ScopedTx, migrations},
+    db::{Access, DbError, Gate, MigrationError, Placement, Scope, ScopedTx, Server, migrations},
     ids::TenantId,
     platform::moving::queries as jobs,
 };
@@ -106,9 +109,20 @@ pub struct Fleet {
     /// The database that those of tenants are cloned from, on each server.
     template: String,
     /// Servers whose template is known to be up to date.
-    templates: Arc<tokio::sync::Mutex<HashSet<Option<(String, u16)>>>>,
+    templates: Arc<tokio::sync::Mutex<HashSet<Option<Server>>>>,
+    /// Room for moves at the same time.
+    moving: Arc<Semaphore>,
     /// Says when the process stops.
     stop: Option<watch::Receiver<Option<String>>>,
+}
+
+/// How many moves one process is at.
+const MOVES_AT_ONCE: usize = 4;
+
+fn tell(what: &'static str, done: Result<(), FleetError>) {
+    if let Err(error) = done {
+        tracing::warn!(%error, "{what} cannot be gone on with now");
+    }
 }
 
 impl Fleet {
@@ -120,7 +134,15 @@ impl Fleet {
 
     /// The same, with a template of this name, which several deployments may share.
     pub fn with_template(gate: Gate, logins: Logins, clock: Clock, template: String) -> Self {
-        Self { gate, logins, clock, template, templates: Arc::default(), stop: None }
+        Self {
+            gate,
+            logins,
+            clock,
+            template,
+            templates: Arc::default(),
+            moving: Arc::new(Semaphore::new(MOVES_AT_ONCE)),
+            stop: None,
+        }
     }
 
     /// Works until it is told to stop. A move that is under way then lets its tenant's writers go on, and is begun anew by
@@ -128,27 +150,44 @@ impl Fleet {
     pub fn start(mut self, mut stop: watch::Receiver<Option<String>>) -> JoinHandle<()> {
         self.stop = Some(stop.clone());
         tokio::spawn(async move {
-            loop {
-                self.work().await;
+            let mut rung = self.gate.wakeups().stores();
+            let mut tasks = JoinSet::new();
+            // Each kind of work by itself: whoever waits for a store does not wait for somebody else's move.
+            let (mut making, mut removing) = (None, None);
+            while stop.borrow().is_none() {
+                let is_over = |task: &Option<AbortHandle>| task.as_ref().is_none_or(AbortHandle::is_finished);
+                if is_over(&making) {
+                    let fleet = self.clone();
+                    making = Some(tasks.spawn(async move { tell("making stores", fleet.make_wanted_stores().await) }));
+                }
+                if is_over(&removing) {
+                    let fleet = self.clone();
+                    removing =
+                        Some(tasks.spawn(async move { tell("removing stores", fleet.remove_leftovers().await) }));
+                }
+                // Those that are under way are held by whoever is at them.
+                let fleet = self.clone();
+                tasks.spawn(async move { tell("moving tenants", fleet.go_on_with_moves().await) });
+                while tasks.try_join_next().is_some() {}
                 tokio::select! {
-                    _ = stop.wait_for(Option::is_some) => return,
-                    () = self.gate.wakeups().stores() => {}
+                    _ = stop.wait_for(Option::is_some) => {}
+                    _ = rung.changed() => {}
                     () = tokio::time::sleep(LOOK_EVERY) => {}
                 }
             }
+            while tasks.join_next().await.is_some() {}
         })
     }
 
     /// Does what there is to do: makes stores of new tenants, goes on with moves, removes what is out of use. One that fails
     /// holds none of the others up.
     pub async fn work(&self) {
-        let (made, moved, removed) =
-            tokio::join!(self.make_wanted_stores(), self.go_on_with_moves(), self.remove_leftovers());
-        for (done, what) in [(made, "making stores"), (moved, "moving tenants"), (removed, "removing stores")] {
-            if let Err(error) = done {
-                tracing::warn!(%error, "{what} cannot be gone on with now");
-            }
-        }
+        // Boxed: whoever awaits several at once would be as large as all of them.
+        let (making, moving) = (Box::pin(self.make_wanted_stores()), Box::pin(self.go_on_with_moves()));
+        let (made, moved, removed) = tokio::join!(making, moving, Box::pin(self.remove_leftovers()));
+        tell("making stores", made);
+        tell("moving tenants", moved);
+        tell("removing stores", removed);
     }
 
     fn refuse_if_stopping(&self) -> Result<(), FleetError> {

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     db::{Access, Placement},
     fault,
-    ids::uuid_v7,
+    ids::{MoveId, uuid_v7},
     platform::moving::{GRACE, MAX_ATTEMPTS, Move, MoveState, queries as jobs},
 };
 
@@ -32,6 +32,8 @@ use crate::{
 const FENCE_WAIT: &str = "set local lock_timeout = '2s'";
 /// How often the fence is tried before the attempt fails.
 const FENCE_TRIES: usize = 10;
+/// How long writers may wait for a copy at the most.
+const FENCED_LIMIT: Duration = Duration::from_secs(1_800);
 /// How often it is told how far a copy is.
 const TELL_EVERY: Duration = Duration::from_millis(500);
 
@@ -39,27 +41,38 @@ impl Fleet {
     /// Goes on with every move that nobody is at, one after the other.
     pub(super) async fn go_on_with_moves(&self) -> Result<(), FleetError> {
         let directory = self.directory(None, Access::Read);
-        let open = jobs::open(&directory).await?;
+        let mut open = jobs::open(&directory).await?;
         directory.end_read();
         drop(directory);
+        // Whose tenant is changing places waits for nobody: it can not be entered anywhere meanwhile.
+        open.sort_by_key(|it| it.state != MoveState::Flipping);
         for it in open {
-            let alone = Link::connect(&self.logins.platform, None).await?;
-            let lock = "select pg_try_advisory_lock(hashtextextended('move ' || $1, 0))";
-            if !alone.query_one(lock, &[&it.id.to_string()]).await?.get::<_, bool>(0) {
-                continue;
+            let place = self.moving.clone().try_acquire_owned();
+            if it.state != MoveState::Flipping && place.is_err() {
+                continue; // The others are at it, and whoever looks next finds room.
             }
-            // It may have ended, or gone on, before the lock was had.
-            let directory = self.directory(None, Access::Read);
-            let found = jobs::find(&directory, it.id).await?;
-            directory.end_read();
-            drop(directory);
-            if let Some(it) = found.filter(|it| !it.state.is_end())
-                && let Err(error) = self.go_on(&it, &alone).await
-            {
+            if let Err(error) = self.go_on_alone(it.id).await {
                 tracing::warn!(%error, tenant.id = %it.tenant, "a move cannot be gone on with now");
             }
-            alone.close().await;
         }
+        Ok(())
+    }
+
+    /// Goes on with a move unless somebody is at it.
+    async fn go_on_alone(&self, id: MoveId) -> Result<(), FleetError> {
+        let alone = Link::connect(&self.logins.platform, None).await?;
+        let lock = "select pg_try_advisory_lock(hashtextextended('move ' || $1, 0))";
+        if alone.query_one(lock, &[&id.to_string()]).await?.get::<_, bool>(0) {
+            // It may have ended, or gone on, before the lock was had.
+            let directory = self.directory(None, Access::Read);
+            let found = jobs::find(&directory, id).await?;
+            directory.end_read();
+            drop(directory);
+            if let Some(it) = found.filter(|it| !it.state.is_end()) {
+                self.go_on(&it, &alone).await?;
+            }
+        }
+        alone.close().await;
         Ok(())
     }
 
@@ -69,8 +82,12 @@ impl Fleet {
             return self.flip(it).await;
         }
         let Err(error) = self.attempt(it, alone).await else { return Ok(()) };
-        // Without the lock somebody else may be at it by now, behind a fence of his own.
+        // Without the lock somebody else may be at it by now, behind a fence of his own. And once the tenant is changing
+        // places there is no way back, whatever failed: it is gone on with from there.
         holds(alone).await?;
+        if self.is_past_return(it).await? {
+            return Err(error);
+        }
         self.let_writers_go_on(it).await?;
         let state = match error {
             FleetError::Aborted => MoveState::Aborted,
@@ -89,6 +106,13 @@ impl Fleet {
         Ok(directory.commit().await?)
     }
 
+    async fn is_past_return(&self, it: &Move) -> Result<bool, FleetError> {
+        let directory = self.directory(None, Access::Read);
+        let found = jobs::find(&directory, it.id).await?;
+        directory.end_read();
+        Ok(found.is_none_or(|it| it.state == MoveState::Flipping || it.state.is_end()))
+    }
+
     async fn attempt(&self, it: &Move, alone: &Link) -> Result<(), FleetError> {
         if it.abort_wanted {
             return Err(FleetError::Aborted);
@@ -98,10 +122,16 @@ impl Fleet {
         }
         fault::point("move.preparing");
         self.make_store(&it.to).await?;
+        // What an earlier move left in the shared store is not removed while the tenant comes back to it.
+        let _rows = match it.to {
+            Placement::Shared => Some(self.alone_with(it.tenant, &it.to).await?),
+            Placement::Own(..) => None,
+        };
         fault::point("move.made");
         self.put_fence_up(it).await?;
         fault::point("move.fenced");
-        self.copy(it).await?;
+        let copied = tokio::time::timeout(FENCED_LIMIT, self.copy(it)).await;
+        copied.unwrap_or_else(|_| Err(FleetError::Refused("copying took too long, and writers waited".into())))?;
         fault::point("move.copied");
         holds(alone).await?;
         if !self.step(it, MoveState::Flipping).await? {
@@ -187,19 +217,23 @@ impl Fleet {
             while let Some(chunk) = rows.try_next().await? {
                 sink.feed(chunk).await?;
                 self.refuse_if_stopping()?;
+                if told.elapsed() >= TELL_EVERY {
+                    self.tell(it, total, copied).await?;
+                    told = Instant::now();
+                }
             }
             copied += i64::try_from(sink.as_mut().finish().await?).unwrap_or(i64::MAX);
             if table.name == STATE {
                 let close = format!("update {STATE} set fence = 'MOVED', isolation = $2 where tenant_id = $1");
                 copy.execute(&close, &[&it.tenant.0, &it.to.isolation().as_str()]).await?;
             }
+            fault::point("move.table");
+        }
+        for table in &tables {
             if told.elapsed() >= TELL_EVERY {
                 self.tell(it, total, copied).await?;
                 told = Instant::now();
             }
-            fault::point("move.table");
-        }
-        for table in &tables {
             let (expected, found) = (table.sum(&snapshot, it.tenant).await?, table.sum(&copy, it.tenant).await?);
             if expected != found {
                 let (table, expected, found) = (table.name.clone(), expected.to_string(), found.to_string());
@@ -223,11 +257,10 @@ impl Fleet {
     /// The source refuses, the target lets in, the directory says so: each of it as often as it takes.
     async fn flip(&self, it: &Move) -> Result<(), FleetError> {
         let set = |fence: &str| format!("update {STATE} set fence = {fence} where tenant_id = $1");
-        let source = self.link(&it.from).await?;
+        let (source, target) = (self.link(&it.from).await?, self.link(&it.to).await?);
         source.execute(&set("'MOVED'"), &[&it.tenant.0]).await?;
         source.close().await;
         fault::point("move.closed");
-        let target = self.link(&it.to).await?;
         if target.execute(&set("null"), &[&it.tenant.0]).await? != 1 {
             return Err(FleetError::Refused("the copy of the tenant is gone".into()));
         }

@@ -6,9 +6,12 @@ use super::{Fleet, FleetError, copying, link::Link};
 use crate::{
     db::{Access, Isolation, Location, Placement, migrations, roles},
     fault,
-    ids::TenantId,
+    ids::{TenantId, uuid_v7},
     platform::moving::{Leftover, queries as jobs},
 };
+
+/// How long to wait for whoever makes, removes or fills the same store.
+const LOCK_WAIT: &str = "set lock_timeout = '10min'";
 
 impl Fleet {
     /// Makes the store of a tenant that is being made, and says so in the directory.
@@ -17,7 +20,10 @@ impl Fleet {
         self.make_store(placement).await?;
         fault::point("fleet.made");
         let directory = self.directory(Some(tenant), Access::Write);
-        jobs::store_is_ready(&directory, placement, self.now()).await?;
+        if !jobs::store_is_ready(&directory, placement, self.now()).await? {
+            // The tenant was abandoned meanwhile, and its store may have been looked for before it was there.
+            jobs::leave(&directory, uuid_v7(self.now()), tenant, placement, self.now()).await?;
+        }
         Ok(directory.commit().await?)
     }
 
@@ -38,9 +44,21 @@ impl Fleet {
 
     /// Nobody else makes or removes the store while this is held.
     async fn alone_at(&self, placement: &Placement) -> Result<Link, FleetError> {
+        self.alone(&format!("store at {}", placement.url().unwrap_or_default())).await
+    }
+
+    /// The same, in the shared store for the rows of this tenant alone.
+    pub(super) async fn alone_with(&self, tenant: TenantId, placement: &Placement) -> Result<Link, FleetError> {
+        match placement {
+            Placement::Shared => self.alone(&format!("rows of {}", tenant.0)).await,
+            Placement::Own(..) => self.alone_at(placement).await,
+        }
+    }
+
+    async fn alone(&self, what: &str) -> Result<Link, FleetError> {
         let link = Link::connect(&self.logins.platform, None).await?;
-        let url = placement.url().unwrap_or_default();
-        link.execute("select pg_advisory_lock(hashtextextended('store at ' || $1, 0))", &[&url]).await?;
+        link.batch_execute(LOCK_WAIT).await?;
+        link.execute("select pg_advisory_lock(hashtextextended($1, 0))", &[&what]).await?;
         Ok(link)
     }
 
@@ -125,7 +143,7 @@ impl Fleet {
     }
 
     async fn remove(&self, leftover: &Leftover) -> Result<(), FleetError> {
-        let _alone = self.alone_at(&leftover.placement).await?;
+        let _alone = self.alone_with(leftover.tenant, &leftover.placement).await?;
         let directory = self.directory(Some(leftover.tenant), Access::Read);
         let is_used = jobs::is_used(&directory, leftover.tenant, &leftover.placement).await?;
         let is_known = jobs::placement(&directory).await?.is_some();

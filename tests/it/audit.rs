@@ -203,6 +203,7 @@ async fn no_mutation_is_without_an_event() {
         "billing/metering.rs",
         "platform/mod.rs",
         "platform/selling/mod.rs",
+        "platform/moving/mod.rs",
     ];
     let text: String = sources
         .iter()
@@ -260,6 +261,8 @@ async fn no_mutation_is_without_an_event() {
         "platformLogin" => "sessions.login",
         "platformLogout" => "sessions.logout",
         "createTenant" => "tenants.create",
+        "moveTenant" => "tenants.move",
+        "abortTenantMove" => "tenants.abort_move",
         "suspendTenant" => "tenants.suspend",
         "inviteAdministrator" => "tenants.invite_administrator",
         "activateTenant" => "tenants.activate",

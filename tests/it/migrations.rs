@@ -162,7 +162,8 @@ async fn on_citus_tables_are_distributed_by_tenant() {
     let of = async |client: &tokio_postgres::Client| client.query_one(keys, &[]).await.unwrap().get::<_, String>(0);
     assert_eq!(of(&superuser).await, of(&elsewhere.connect("postgres").await).await, "every key is as it was");
     let placed = async || {
-        let sql = "select c.relnamespace::regnamespace::text || ' ' || called || ' ' || coalesce(placed_with, '-'), count(*)
+        let sql =
+            "select c.relnamespace::regnamespace::text || ' ' || called || ' ' || coalesce(placed_with, '-'), count(*)
               from pg_catalog.pg_dist_partition p join pg_class c on c.oid = p.logicalrelid group by 1 order by 1";
         let rows = superuser.query(sql, &[]).await.unwrap();
         rows.iter().map(|row| (row.get(0), row.get(1))).collect::<Vec<(String, i64)>>()

@@ -402,7 +402,7 @@ async fn tables(app: &TestApp, acme: &TestTenant) -> Vec<Table> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn policy_matrix() {
-    let matrix = Fixture::make().await.matrix().await;
+    let matrix = Box::pin(Fixture::make()).await.matrix().await;
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/policy_matrix.txt");
     if std::env::var_os("UPDATE_POLICY_MATRIX").is_some() {
         std::fs::write(file, &matrix).unwrap();
@@ -490,7 +490,7 @@ async fn signing_up_only_finishes_what_it_began() {
 /// Each policy is dropped, and then opened wide, in a transaction of its own: both must change what the matrix says.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_policy_can_go_or_open_unnoticed() {
-    let fixture = Fixture::make().await;
+    let fixture = Box::pin(Fixture::make()).await;
     let app_role = fixture.app.database.connect("tenantry_app").await;
     app_role.batch_execute("begin").await.unwrap();
     let superuser = fixture.app.database.connect("postgres").await;

@@ -229,7 +229,7 @@ impl SignIn {
         drop(directory);
         fault::point("create.registered");
         if tenant.placement != Placement::Shared {
-            self.await_store(tenant.id).await?;
+            self.await_store(tenant).await?;
         }
 
         let store = self.gate.tenant(Scope::platform(Some(tenant.id)), Access::Write);
@@ -260,10 +260,10 @@ impl SignIn {
     }
 
     /// A store of its own is made by whoever has the operator's logins.
-    async fn await_store(&self, tenant: TenantId) -> Result<(), DbError> {
+    async fn await_store(&self, tenant: &NewTenant) -> Result<(), DbError> {
         self.gate.wakeups().ring_for_stores();
         let deadline = tokio::time::Instant::now() + STORE_LIMIT;
-        while !self.gate.is_placed(tenant).await? {
+        while !self.gate.is_placed(tenant.id, &tenant.placement).await? {
             if tokio::time::Instant::now() >= deadline {
                 return Err(DbError::Unavailable("nobody has made the tenant's store in time".into()));
             }
@@ -397,7 +397,10 @@ impl SignIn {
         let found = known(tenants::find(&tx).await)?;
         tx.end_read();
         match found {
-            Some(it) if it.status == TenantStatus::Active && it.open_registration => Ok(()),
+            // While it is being moved, whoever writes waits.
+            Some(it) if matches!(it.status, TenantStatus::Active | TenantStatus::Moving) && it.open_registration => {
+                Ok(())
+            }
             Some(_) => Err(SignInError::NotOpen),
             None => Err(SignInError::TenantUnknown),
         }

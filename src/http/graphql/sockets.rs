@@ -9,19 +9,20 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::join_all;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::{
     auth::{self, Fall, Viewer},
-    db::{Access, DbError, Gate, Scope, ScopedTx},
+    db::{Access, DbError, Gate, Placement, Scope, ScopedTx},
     ids::TenantId,
     telemetry,
 };
 
 /// How often it is asked whether people may stay: twice, with the answer, within a second.
 const ASK_EVERY: Duration = Duration::from_millis(400);
+/// How many stores of tenants' own are asked at the same time.
+const ASKING_OWN: usize = 8;
 /// How many people one statement asks about.
 const PART: usize = 2_000;
 
@@ -68,6 +69,9 @@ pub struct Sockets {
     table: Mutex<Table>,
     next: AtomicU64,
     ask_now: Notify,
+    /// Tenants whose own store is being asked.
+    asked: Mutex<HashSet<TenantId>>,
+    asking_own: Semaphore,
 }
 
 #[derive(Default)]
@@ -100,6 +104,8 @@ impl Sockets {
             table: Mutex::default(),
             next: AtomicU64::new(0),
             ask_now: Notify::new(),
+            asked: Mutex::default(),
+            asking_own: Semaphore::new(ASKING_OWN),
         })
     }
 
@@ -147,28 +153,34 @@ impl Sockets {
         }
     }
 
-    async fn ask(&self, people: &[(u64, Viewer)]) {
+    async fn ask(self: &Arc<Self>, people: &[(u64, Viewer)]) {
         let tenants: Vec<_> = people.iter().map(|(_, viewer)| viewer.tenant).collect();
         let (shared, own) = match self.gate.split_by_store(&tenants).await {
             Ok(split) => split,
             Err(error) => return cannot_ask(&error),
         };
-        let shared: HashSet<_> = shared.into_iter().collect();
-        let own: HashSet<_> = own.into_iter().collect();
-        let among = |tenants: &dyn Fn(&Viewer) -> bool| -> Vec<_> {
-            people.iter().filter(|(_, viewer)| tenants(viewer)).copied().collect()
+        let among = |tenants: &HashSet<TenantId>| -> Vec<(u64, Viewer)> {
+            people.iter().filter(|(_, viewer)| tenants.contains(&viewer.tenant)).copied().collect()
         };
-        // One store that does not answer keeps nobody of another waiting.
-        let own = own.iter().map(|id| (self.asking_of(*id), among(&|it| it.tenant == *id)));
-        let all = own.chain([(self.gate.asking(), among(&|it| shared.contains(&it.tenant)))]);
-        join_all(all.map(|(tx, people)| self.ask_store(tx, people))).await;
+        // A store that does not answer keeps nobody of another waiting, and is not asked again while it is.
+        for (tenant, place) in own.into_iter().collect::<HashMap<_, _>>() {
+            if !lock(&self.asked).insert(tenant) {
+                continue;
+            }
+            let (sockets, people) = (self.clone(), among(&HashSet::from([tenant])));
+            tokio::spawn(async move {
+                if let Ok(_turn) = sockets.asking_own.acquire().await {
+                    let tx = sockets.gate.tenant(Scope::platform(Some(tenant)), Access::Read);
+                    sockets.ask_store(tx, &place, people).await;
+                }
+                lock(&sockets.asked).remove(&tenant);
+            });
+        }
+        let shared = shared.into_iter().collect();
+        self.ask_store(self.gate.asking(), &Placement::Shared, among(&shared)).await;
     }
 
-    fn asking_of(&self, tenant: TenantId) -> ScopedTx {
-        self.gate.tenant(Scope::platform(Some(tenant)), Access::Read)
-    }
-
-    async fn ask_store(&self, tx: ScopedTx, people: Vec<(u64, Viewer)>) {
+    async fn ask_store(&self, tx: ScopedTx, place: &Placement, people: Vec<(u64, Viewer)>) {
         if people.is_empty() {
             return;
         }
@@ -178,10 +190,10 @@ impl Sockets {
             Err(error) => return cannot_ask(&error),
         };
         tx.end_read();
-        for (place, fall) in fallen {
-            let Some((number, viewer)) = people.get(place) else { continue };
+        for (at, fall) in fallen {
+            let Some((number, viewer)) = people.get(at) else { continue };
             // Whose tenant is elsewhere by now is asked for there, the next time.
-            if matches!(fall, Fall::TenantGone) && self.gate.has_moved(viewer.tenant).await.unwrap_or(true) {
+            if matches!(fall, Fall::TenantGone) && self.gate.has_left(viewer.tenant, place).await.unwrap_or(true) {
                 continue;
             }
             if let Some(it) = self.lock().open.get(number) {
@@ -191,8 +203,12 @@ impl Sockets {
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.table)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Nothing is read without the database either, so nobody learns what he may not.

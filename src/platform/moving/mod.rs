@@ -5,13 +5,14 @@ pub mod graphql;
 pub mod queries;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Operator, PlatformError};
 use crate::{
+    audit::{self, Changes},
     auth::operators,
-    db::{Access, DbError, Isolation, Location, Placement, ScopedTx, migrations},
+    db::{Access, DbError, Isolation, Location, Placement, ScopedTx, Server, migrations},
     ids::{AdministratorId, MoveId, TenantId},
     paging::{Page, Slice},
     random,
@@ -126,7 +127,7 @@ pub struct Leftover {
 /// Where tenants may be placed.
 #[derive(Clone, Debug, Default)]
 pub struct Places {
-    servers: Vec<(String, u16)>,
+    servers: Vec<Server>,
 }
 
 impl Places {
@@ -175,7 +176,7 @@ impl Places {
         Ok(Placement::Own(isolation, location.into()))
     }
 
-    fn server(&self, url: &str) -> Option<(String, u16)> {
+    fn server(&self, url: &str) -> Option<Server> {
         let bare = url.trim_end_matches('/');
         let location = format!("{bare}/?schema=x").parse::<Location>().ok().filter(|it| it.database.is_none())?;
         location.server.filter(|it| self.servers.contains(it))
@@ -200,6 +201,14 @@ impl Operator<'_> {
         let details =
             json!({ "from": made.from.isolation().as_str(), "to": made.to.isolation().as_str(), "url": made.to.url() });
         operators::note(&directory, self.viewer, "tenants.move", Some(id), &details, self.origin, now).await?;
+        // The tenant's own log tells of it too, and before the move can begin: then nobody writes to it until the end.
+        let store = self.gate.tenant(self.viewer.scope(Some(id)), Access::Write);
+        let changes = Changes::default()
+            .field("isolation", made.from.isolation().as_str(), made.to.isolation().as_str())
+            .field("platform_administrator", Value::Null, self.viewer.email.to_string());
+        let event = audit::Event::of_platform(Some(self.viewer.administrator.0), "tenants.move", Some(id.0));
+        audit::record_as(&store, event.with(changes), now, self.origin).await?;
+        store.commit().await?;
         directory.commit().await?;
         self.gate.wakeups().ring_for_stores();
         Ok(made)

@@ -314,15 +314,16 @@ pub async fn without_store(directory: &ScopedTx) -> Result<Vec<(TenantId, Placem
     rows.iter().map(|row| Ok((row.get(0), Placement::read(row.get(1), row.get(2))?))).collect()
 }
 
-/// The scope's tenant has its store.
-pub async fn store_is_ready(directory: &ScopedTx, placement: &Placement, now: Timestamp) -> Result<(), DbError> {
-    directory
-        .execute(
+/// The scope's tenant has its store; `false` where it wants none at this place any more.
+pub async fn store_is_ready(directory: &ScopedTx, placement: &Placement, now: Timestamp) -> Result<bool, DbError> {
+    let row = directory
+        .query_opt(
             "-- moving.store_is_ready
-            update tenants set store_ready_at = $3 where id = $1 and state = 'CREATING' and url = $2",
+            update tenants set store_ready_at = coalesce(store_ready_at, $3) where id = $1 and url = $2 returning true",
             &[&directory.tenant(), &placement.url(), &now],
         )
-        .await
+        .await?;
+    Ok(row.is_some())
 }
 
 /// Every tenant with a store of its own, by slug.

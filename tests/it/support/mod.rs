@@ -191,7 +191,7 @@ impl TestApp {
 
     pub async fn start_with(options: Options) -> Self {
         let database = Arc::new(TestDatabase::create().await);
-        Self::on(database, options).await
+        Box::pin(Self::on(database, options)).await
     }
 
     /// One more app on the same database, as a second process would be.
@@ -314,7 +314,7 @@ impl TestApp {
     }
 
     pub async fn tenant_on_plan(&self, slug: &str, plan: &str) -> TestTenant {
-        let id = self.bare_tenant(slug, plan).await;
+        let id = Box::pin(self.bare_tenant(slug, plan)).await;
         let admin = self.person(id, "admin", slug, Role::Admin).await;
         let staff = self.person(id, "staff", slug, Role::Staff).await;
         let user = self.person(id, "user", slug, Role::User).await;
@@ -325,7 +325,7 @@ impl TestApp {
 
     /// A tenant with nothing in it.
     pub async fn bare(&self, slug: &str) -> TenantId {
-        self.bare_tenant(slug, "business").await
+        Box::pin(self.bare_tenant(slug, "business")).await
     }
 
     async fn bare_tenant(&self, slug: &str, plan: &str) -> TenantId {
@@ -487,7 +487,7 @@ impl TestTenant {
 
     /// A connection to its store as this role, which sees the schema of its tables.
     pub async fn store(&self, role: &str) -> tokio_postgres::Client {
-        self.app.gate.has_moved(self.id).await.unwrap(); // It may be elsewhere without anybody of this app having asked.
+        self.app.gate.has_left(self.id, &Placement::Shared).await.unwrap(); // It may be elsewhere without anybody of this app having asked.
         let placement = self.app.gate.placement(self.id).await.unwrap();
         let (database, schema) = match placement.location() {
             None => (None, "shared"),
@@ -658,7 +658,8 @@ async fn rows_of(client: &tokio_postgres::Client, sql: &str) -> Vec<String> {
 
 /// How tenants are kept apart in this run of the tests: `modes.rs` runs suites anew with another value.
 fn isolation_of_run() -> Isolation {
-    std::env::var("TENANTRY_TEST_ISOLATION").map_or(Isolation::Shared, |it| it.parse().unwrap())
+    let said = std::env::var_os("TENANTRY_TEST_ISOLATION");
+    said.map_or(Isolation::Shared, |it| it.to_str().unwrap().parse().unwrap())
 }
 
 /// The next whole hour, a week from now: in the future for PostgreSQL as well, wherever a test moves from here.

@@ -4,6 +4,7 @@
 use std::{
     fs,
     net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -47,10 +48,14 @@ fn start(config: &Config) -> Option<Pooler> {
     let settings = format!(
         "[databases]\n* = host={} port={socket_port}\n[pgbouncer]\npool_mode = transaction\nlisten_addr = 127.0.0.1\n\
          listen_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {}\ndefault_pool_size = 2\n\
-         max_client_conn = 2000\nserver_idle_timeout = 5\nserver_reset_query =\n",
+         max_client_conn = 2000\nserver_idle_timeout = 5\nserver_reset_query =\nlogfile = {}\n",
         socket.display(),
-        folder.path().join("users.txt").display()
+        folder.path().join("users.txt").display(),
+        folder.path().join("log/pgbouncer.log").display()
     );
+    let logs = folder.path().join("log");
+    fs::create_dir(&logs).unwrap();
+    fs::set_permissions(&logs, fs::Permissions::from_mode(0o777)).unwrap();
     let file: PathBuf = folder.path().join("pgbouncer.ini");
     fs::write(&file, settings).unwrap();
     let program = program.to_string();
@@ -67,7 +72,12 @@ fn start(config: &Config) -> Option<Pooler> {
             command.arg(program).arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         started.send(child.is_ok()).unwrap();
         if let Ok(mut child) = child {
-            let _ = child.wait();
+            let ended = child.wait();
+            // It is not to end before this process does.
+            eprintln!(
+                "PgBouncer ended: {ended:?}\n{}",
+                fs::read_to_string(logs.join("pgbouncer.log")).unwrap_or_default()
+            );
         }
     });
     assert!(has_started.recv().unwrap(), "setpriv is missing");

@@ -1,0 +1,26 @@
+//! `tenantry fleet`: makes, moves and removes stores of tenants, beside servers that do not have the operator's logins.
+
+use tokio::{signal::unix::SignalKind, sync::watch};
+
+use super::{CliError, Connected};
+use crate::{clock::Clock, config::Config, fleet::Fleet};
+
+/// Works until Ctrl-C or SIGTERM.
+pub async fn run(config: &Config) -> Result<(), CliError> {
+    let connected = Connected::to(config).await?;
+    let logins = connected.logins()?.ok_or("DATABASE_OWNER_URL and DATABASE_PLATFORM_URL are missing")?;
+    let gate = connected.gate(config)?;
+    let (stop, stopping) = watch::channel(None);
+    let working = Fleet::new(gate.clone(), logins, Clock::system()).start(stopping);
+    let mut terminated = tokio::signal::unix::signal(SignalKind::terminate())?;
+    eprintln!("Stores of tenants are made, moved and removed as platform administrators ask for it. Stop with Ctrl-C.");
+    let reason = tokio::select! {
+        _ = tokio::signal::ctrl_c() => "Ctrl-C",
+        _ = terminated.recv() => "SIGTERM",
+    };
+    stop.send_replace(Some(reason.to_owned()));
+    let _ = working.await; // A move that is under way lets its tenant's writers go on.
+    gate.close();
+    connected.stop().await;
+    Ok(())
+}
