@@ -432,9 +432,10 @@ impl TryFrom<Settings> for Config {
             if private_key.is_none() {
                 checks.0.push(format!("JWT_PRIVATE_KEY is missing, expected {pem} in production"));
             }
-            checks.secret("DATABASE_URL", app.as_ref(), "a password of at least 12 characters in production", |it| {
-                strong_password(it)
-            });
+            let strong = "a password of at least 12 characters in production";
+            for (name, url) in [("DATABASE_URL", &app), ("DATABASE_PLATFORM_URL", &platform)] {
+                checks.secret(name, url.as_ref(), strong, strong_password);
+            }
         }
         if !checks.0.is_empty() {
             return Err(InvalidConfig(checks.0));
@@ -535,6 +536,34 @@ mod tests {
             ..Settings::default()
         };
         assert!(Config::try_from(weak).unwrap_err().to_string().contains("at least 12 characters"));
+    }
+
+    #[test]
+    fn a_pooler_and_the_way_past_it_belong_together() {
+        let url = || Some("postgresql://tenantry_app@db/tenantry".to_owned());
+        let settings = |pooler: Option<&str>, direct| Settings {
+            database_url: url(),
+            database_pooler: pooler.map(str::to_owned),
+            database_direct_url: direct,
+            ..Settings::default()
+        };
+        for (pooler, direct, complaint) in [
+            (None, None, None),
+            (Some("none"), None, None),
+            (Some("transaction"), url(), None),
+            (Some("transaction"), None, Some("DATABASE_DIRECT_URL is missing")),
+            (None, url(), Some("without DATABASE_POOLER")),
+            (Some("session"), url(), Some("expected transaction or none")),
+        ] {
+            let told = Config::try_from(settings(pooler, direct)).err().map(|it| it.to_string());
+            assert_eq!(told.is_some(), complaint.is_some(), "{pooler:?}: {told:?}");
+            assert!(complaint.is_none_or(|it| told.is_some_and(|told| told.contains(it))), "{pooler:?}");
+        }
+        let servers = |text: &str| Settings { database_servers: Some(text.into()), ..Settings::default() };
+        assert!(Config::try_from(servers("db2.example.com:5432, [::1]:5433")).is_ok());
+        assert!(
+            Config::try_from(servers("user:secret@db2:5432")).unwrap_err().to_string().contains("DATABASE_SERVERS")
+        );
     }
 
     #[test]

@@ -277,7 +277,7 @@ impl Stores {
         let open = lock(&self.open);
         let sum = |count: fn(&Store) -> usize| open.values().map(|it| count(it)).sum();
         (
-            sum(|it| it.pool.status().size),
+            self.settings.budget - self.budget.available_permits(),
             sum(|it| it.pool.status().available),
             self.wanting.load(Ordering::Relaxed) + sum(|it| it.pool.status().waiting),
         )

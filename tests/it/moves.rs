@@ -17,9 +17,7 @@ use tenantry::{
     platform::moving::GRACE,
 };
 
-use crate::support::{
-    Options, PASSWORD, Person, TestApp, TestDatabase, TestTenant, code, everything, server, unlimited,
-};
+use crate::support::{Options, PASSWORD, Person, TestApp, TestTenant, code, everything, server, unlimited};
 
 const MOVE: &str = "mutation($input: MoveTenantInput!) {
     moveTenant(input: $input) { tenantMove { id state } userErrors { code field message } } }";
@@ -663,12 +661,13 @@ async fn two_hundred_databases_within_a_budget() {
     let count = "select count(*) from pg_stat_activity where datname like 'tenant_%' and usename = 'tenantry_app'";
     let watching = tokio::spawn(async move {
         let client = watched.database.connect("postgres").await;
-        let mut most = 0;
+        let (mut most, mut most_at_server) = (0, 0);
         while !stopped.load(Ordering::Relaxed) {
-            most = most.max(client.query_one(count, &[]).await.unwrap().get::<_, i64>(0));
+            most = most.max(watched.gate.pools()[2].1.open);
+            most_at_server = most_at_server.max(client.query_one(count, &[]).await.unwrap().get::<_, i64>(0));
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        most
+        (most, most_at_server)
     });
     let clients: Vec<_> = (0..64_usize)
         .map(|client| {
@@ -691,8 +690,10 @@ async fn two_hundred_databases_within_a_budget() {
         client.await.unwrap();
     }
     stop.store(true, Ordering::Relaxed);
-    let most = watching.await.unwrap();
+    let (most, most_at_server) = watching.await.unwrap();
     assert!(most <= 40 && most > 10, "{most} connections");
+    // There a connection counts until its process has ended, which on a busy machine may be after the next one has begun.
+    assert!(most_at_server <= 48, "{most_at_server} at the server");
     let begin = std::time::Instant::now();
     while app.truth(count).await != ["0"] {
         assert!(begin.elapsed() < Duration::from_secs(30), "{:?} are left", app.truth(count).await);
@@ -722,22 +723,20 @@ async fn what_is_in_use_is_never_closed() {
     assert_eq!(ask(one).query(sql, &[&one]).await.unwrap().len(), 1);
 }
 
-/// Moves to another server need it to be named in the configuration, and then work: here it is the same one by another way.
+/// What a process knows of where a tenant is, is what the directory says; and a second fleet finds nothing left to do.
 #[tokio::test(flavor = "multi_thread")]
 async fn placements_are_what_the_directory_says() {
     let app = app().await;
     let acme = app.tenant("acme").await;
     let root = app.operator().await;
     assert_eq!(app.gate.placement(acme.id).await.unwrap(), Placement::Shared);
-    move_to(&root, &acme, Schema).await;
+    let done = move_to(&root, &acme, Schema).await;
     acme.user.run("{ viewer { id } }").await;
     let placement = app.gate.placement(acme.id).await.unwrap();
     assert_eq!(placement.isolation(), Schema);
     assert_eq!(placement.url(), Some(app.truth("select url from directory.tenants").await.remove(0)));
     let logins =
         Logins::try_new(&app.database.url(roles::OWNER).await, &app.database.url(roles::PLATFORM).await).unwrap();
-    // Another process's fleet finds nothing to do.
     Fleet::new(app.gate.clone(), logins, app.clock.clone()).work().await;
-    assert_eq!(acme.store("postgres").await.query("select 1", &[]).await.unwrap().len(), 1);
-    let _ = TestDatabase::connect_to("postgres", "postgres").await;
+    assert_eq!(newest(&root).await, done);
 }

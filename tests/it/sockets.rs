@@ -6,6 +6,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tenantry::{
     auth::{Role, TokenSettings, Tokens},
+    db::Isolation,
     http::{self, Patience, SocketSettings},
 };
 use tokio::net::TcpStream;
@@ -664,4 +665,49 @@ async fn a_burst_of_hints_stops_nothing() {
     for app in [&app, &other] {
         app.stop.send_replace(Some("the test ends".into()));
     }
+}
+
+/// A tenant that is moved takes its listeners along: nobody is signed out, in this process or another, and events go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn listeners_stay_when_their_tenant_moves() {
+    let shared =
+        || Options { isolation: Isolation::Shared, look_every: Duration::from_millis(500), ..Options::default() };
+    let app = TestApp::start_with(shared()).await;
+    app.database.prepare_template().await;
+    crate::support::unlimited(&app).await;
+    let other = TestApp::on(app.database.clone(), shared()).await;
+    let acme = app.tenant("acme").await;
+    let root = app.operator().await;
+    let mut clients = Vec::new();
+    // Two of one user at each process, since who is asked first must not decide for the second.
+    for address in [served(&app).await, served(&other).await] {
+        for _ in 0..2 {
+            let mut client = Client::of(address, &acme.staff).await;
+            client.subscribe("one", BOOKINGS).await;
+            client.is_subscribed().await;
+            clients.push(client);
+        }
+    }
+    for (nth, isolation) in ["SCHEMA", "DATABASE", "SHARED"].into_iter().enumerate() {
+        let query = "mutation($id: ID!, $to: Isolation!) { moveTenant(input: { id: $id, isolation: $to }) { userErrors { code } } }";
+        let asked = root.run_with(query, json!({ "id": acme.id.to_string(), "to": isolation })).await;
+        assert_eq!(code(&asked), "", "{asked}");
+        app.fleet.work().await;
+        // As long as it takes to be asked whether one may stay.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let booking = acme.booking(3 + i64::try_from(nth).unwrap()).await;
+        for client in &mut clients {
+            let came = client.next().await;
+            let change = &came.value()["payload"]["data"]["bookingChanged"];
+            assert_eq!((&change["kind"], &change["booking"]["id"]), (&json!("CREATED"), &json!(booking)), "{came:?}");
+        }
+    }
+    // And whoever may not stay is still told within a second.
+    let out = acme.staff.run("mutation { logout { sessionId } }").await;
+    assert_eq!(code(&out), "", "{out}");
+    for client in &mut clients {
+        assert_eq!(client.next().await.code(), 4401);
+    }
+    app.stop.send_replace(Some("the test is over".into()));
+    other.stop.send_replace(Some("the test is over".into()));
 }

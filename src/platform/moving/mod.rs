@@ -134,12 +134,12 @@ impl Places {
     /// Besides the deployment's own server these may hold databases of tenants, as `host:port` with commas.
     ///
     /// # Errors
-    /// With the part that is no server.
+    /// With the part that is no server, without a login that may stand in it.
     pub fn try_new(servers: &str) -> Result<Self, String> {
         let parts = servers.split(',').map(str::trim).filter(|it| !it.is_empty());
         let servers = parts.map(|part| {
             let location = format!("postgresql://{part}/?schema=x").parse::<Location>().ok();
-            location.and_then(|it| it.server).ok_or_else(|| part.to_owned())
+            location.and_then(|it| it.server).ok_or_else(|| part.rsplit('@').next().unwrap_or_default().to_owned())
         });
         Ok(Self { servers: servers.collect::<Result<_, _>>()? })
     }
