@@ -4,15 +4,16 @@
 //! each other. A hint can be lost with its process or its connection, so whoever watches looks by himself as well, and
 //! reads what he is told of in a transaction of his own.
 
-use std::{collections::HashMap, str::FromStr, sync::Mutex, time::Duration};
+use std::{collections::HashMap, str::FromStr, time::Duration};
 
 use futures_util::{StreamExt, stream};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio_postgres::{AsyncMessage, Config, NoTls};
 use uuid::Uuid;
 
-use super::{DbError, lock};
+use super::DbError;
 use crate::ids::TenantId;
 
 /// How many hints wait for one who is slow; past that he looks for himself.
@@ -84,7 +85,7 @@ impl Default for Changes {
 impl Changes {
     /// Everything that is told of this tenant from now on.
     pub fn watch(&self, tenant: TenantId) -> broadcast::Receiver<Change> {
-        let mut watched = lock(&self.watched);
+        let mut watched = self.watched.lock();
         if watched.len() >= MANY {
             watched.retain(|_, it| it.receiver_count() > 0);
         }
@@ -103,7 +104,7 @@ impl Changes {
     }
 
     fn tell_here(&self, tenant: TenantId, change: Change) {
-        let mut watched = lock(&self.watched);
+        let mut watched = self.watched.lock();
         if watched.get(&tenant).is_some_and(|it| it.send(change).is_err()) {
             watched.remove(&tenant); // Nobody watches any more.
         }
@@ -111,12 +112,12 @@ impl Changes {
 
     /// Hints may have been lost: everybody is to look.
     fn tell_all_to_look(&self) {
-        lock(&self.watched).retain(|_, it| it.send(Change::Unknown).is_ok());
+        self.watched.lock().retain(|_, it| it.send(Change::Unknown).is_ok());
     }
 
     /// Carries hints between this process and others, on a connection of its own, until it is told to stop.
     pub async fn carry(&self, database_url: &str, mut stop: watch::Receiver<Option<String>>) {
-        let Some(mut outgoing) = lock(&self.carried).take() else { return };
+        let Some(mut outgoing) = self.carried.lock().take() else { return };
         loop {
             tokio::select! {
                 _ = stop.wait_for(Option::is_some) => return,

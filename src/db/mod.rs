@@ -4,6 +4,7 @@
 //! through the [`Gate`]; the pools themselves never leave this module.
 
 mod changes;
+mod counted;
 mod distribution;
 mod error;
 pub mod migrations;
@@ -13,14 +14,13 @@ mod pools;
 pub mod roles;
 mod safety;
 mod scope;
+mod session;
 mod shares;
 mod sql_types;
 mod stores;
 mod tx;
 mod unnamed;
 mod wakeups;
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use changes::{Change, Changes};
 pub use error::DbError;
@@ -29,11 +29,7 @@ pub use placement::{InvalidLocation, Isolation, Location, Placement, Server, ser
 pub use pools::{Gate, PoolSettings, PoolStatus, Stats, is_database_url, url_password};
 pub use safety::{UnsafeDatabase, find_unsafe, refuse_too_few_connections, refuse_unsafe};
 pub use scope::{Scope, ScopeRole};
+pub use session::see_only;
 pub use stores::StoreSettings;
 pub use tokio_postgres::Row;
 pub use tx::{Access, Param, Part, Restriction, ScopedTx};
-
-/// No code under these locks can panic half-way.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

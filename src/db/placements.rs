@@ -14,7 +14,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use quick_cache::sync::Cache;
 
 use super::{
-    Access, DbError, Placement, Scope, ScopedTx, migrations,
+    Access, DbError, Location, Placement, Scope, ScopedTx, migrations,
     pools::Common,
     shares::{Place, Shares},
     stores::{Lease, Stores},
@@ -78,26 +78,39 @@ pub(super) struct Placements {
 /// A connection that is in use. Dropped in this order: it goes back before its places are free.
 pub(super) struct Held {
     pub client: Arc<Object>,
-    /// Whose tables it sees.
-    pub schema: Arc<str>,
+    schema: Seen,
     /// In the store, where that is one of a tenant's own.
     _lease: Option<Lease>,
     /// In the tenant's share of the shared store.
     _place: Option<Place>,
 }
 
+/// Whose tables a connection sees.
+enum Seen {
+    Schema(&'static str),
+    Own(Arc<Location>),
+}
+
 impl Held {
     /// One of this pool, which sees this schema.
-    pub async fn of(pool: &Pool, schema: &str) -> Result<Self, DbError> {
+    pub async fn of(pool: &Pool, schema: &'static str) -> Result<Self, DbError> {
         Self::in_place(pool, schema, None).await
     }
 
-    async fn in_place(pool: &Pool, schema: &str, place: Option<Place>) -> Result<Self, DbError> {
+    /// The schema whose tables it sees.
+    pub fn schema(&self) -> &str {
+        match &self.schema {
+            Seen::Schema(schema) => schema,
+            Seen::Own(location) => &location.schema,
+        }
+    }
+
+    async fn in_place(pool: &Pool, schema: &'static str, place: Option<Place>) -> Result<Self, DbError> {
         let status = pool.status();
         if status.waiting > status.max_size * WAITING_EACH {
             return Err(DbError::Unavailable("too many wait for a connection".into()));
         }
-        Ok(Self { client: Arc::new(pool.get().await?), schema: schema.into(), _lease: None, _place: place })
+        Ok(Self { client: Arc::new(pool.get().await?), schema: Seen::Schema(schema), _lease: None, _place: place })
     }
 
     /// Takes the connection out of its pool for good.
@@ -198,7 +211,7 @@ impl Placements {
         match placement {
             Placement::Own(_, location) => {
                 let (client, lease) = self.routes.stores.connect(location).await?;
-                let schema = location.schema.as_str().into();
+                let schema = Seen::Own(location.clone());
                 Ok(Held { client: Arc::new(client), schema, _lease: Some(lease), _place: None })
             }
             Placement::Shared => {

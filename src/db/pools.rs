@@ -14,6 +14,7 @@ use super::{
     changes::Changes,
     migrations,
     placements::{Placements, Routes},
+    session::Session,
     shares::Shares,
     stores::Stores,
     tx::Route,
@@ -105,8 +106,8 @@ pub(super) struct Common {
 /// What is to be said in each transaction, because no session remembers it.
 pub(super) struct Pooler {
     pub types: Types,
-    /// The longest time of a statement, in milliseconds.
-    pub statement_timeout: u128,
+    /// The longest time of a statement.
+    pub statement: Duration,
 }
 
 /// Opens scoped transactions and does nothing else: what is handed up instead of a pool.
@@ -153,7 +154,7 @@ impl Gate {
             wakeups: Wakeups::default(),
             changes: Changes::default(),
             patience: statement + SILENCE,
-            pooler: direct.clone().map(|it| Pooler { types: Types::new(it), statement_timeout: statement.as_millis() }),
+            pooler: direct.clone().map(|it| Pooler { types: Types::new(it), statement }),
         });
         let placements = Placements::new(Routes {
             locating: directory(1)?,
@@ -304,20 +305,6 @@ fn pool(mut config: Config, session: Option<Session>, size: usize, wait: Duratio
     build(manager, session, size, wait)
 }
 
-/// What every session of a pool is told when it begins.
-#[derive(Clone)]
-pub(super) struct Session {
-    search_path: String,
-    statement_timeout: String,
-}
-
-impl Session {
-    /// Names in SQL are unqualified; the pool says whose tables they are, with temporary ones last.
-    pub fn new(schema: &str, statement: Duration) -> Self {
-        Self { search_path: format!("{schema}, pg_temp"), statement_timeout: statement.as_millis().to_string() }
-    }
-}
-
 /// A pool of connections whose sessions are told this, if they are ours alone.
 pub(super) fn build(manager: Manager, session: Option<Session>, size: usize, wait: Duration) -> Result<Pool, DbError> {
     Pool::builder(manager)
@@ -329,10 +316,8 @@ pub(super) fn build(manager: Manager, session: Option<Session>, size: usize, wai
         .post_create(Hook::async_fn(move |client, _| {
             let session = session.clone();
             Box::pin(async move {
-                let Some(Session { search_path, statement_timeout }) = session else { return Ok(()) };
-                let set = "select set_config('search_path', $1, false), set_config('statement_timeout', $2, false)";
-                let told = client.query(set, &[&search_path, &statement_timeout]).await;
-                told.map(drop).map_err(HookError::Backend)
+                let Some(session) = session else { return Ok(()) };
+                session.begin(client).await.map_err(HookError::Backend)
             })
         }))
         .build()

@@ -2,16 +2,14 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Weak, atomic::AtomicUsize},
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::DbError;
+use super::{DbError, counted::Counted};
 use crate::ids::TenantId;
 
 /// How many may wait for each connection of a tenant's share; whoever comes then is told at once to come again.
@@ -55,14 +53,14 @@ impl Shares {
             return Ok(Place { _permit: permit, _share: share });
         }
         let exhausted = || DbError::Unavailable("the tenant's share of the connections is exhausted".into());
-        let _waiting = Waiting::begin(&share.waiting, self.each * WAITING_EACH).ok_or_else(exhausted)?;
+        let _waiting = Counted::up_to(self.each * WAITING_EACH, &share.waiting).ok_or_else(exhausted)?;
         let permit = tokio::time::timeout(self.wait, free.acquire_owned()).await;
         let permit = permit.ok().and_then(Result::ok).ok_or_else(exhausted)?;
         Ok(Place { _permit: permit, _share: share.clone() })
     }
 
     fn share(&self, tenant: TenantId) -> Arc<Share> {
-        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tenants = self.tenants.lock();
         if let Some(share) = tenants.get(&tenant).and_then(Weak::upgrade) {
             return share;
         }
@@ -75,24 +73,10 @@ impl Shares {
     }
 }
 
-/// Counts one who waits, until he does not.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn begin(count: &'a AtomicUsize, most: usize) -> Option<Self> {
-        let waiting = Self(count);
-        (count.fetch_add(1, Ordering::Relaxed) < most).then_some(waiting)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use super::*;
 
     fn tenant(number: u128) -> TenantId {
@@ -132,6 +116,6 @@ mod tests {
             drop(shares.place(tenant(number)).await.unwrap());
         }
         drop(shares.place(tenant(1_000_000)).await.unwrap());
-        assert!(shares.tenants.lock().unwrap().len() < MANY);
+        assert!(shares.tenants.lock().len() < MANY);
     }
 }

@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, Weak,
+        Arc, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -15,6 +15,7 @@ use std::{
 
 use deadpool_postgres::{Connect, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod};
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::{
     sync::{OnceCell, OwnedSemaphorePermit, Semaphore},
     task::JoinHandle,
@@ -22,9 +23,11 @@ use tokio::{
 use tokio_postgres::{Client, Config, NoTls, error::SqlState};
 
 use super::{
-    DbError, lock,
+    DbError,
+    counted::Counted,
     placement::{Location, Server},
-    pools, safety,
+    pools, safety, see_only,
+    session::Session,
 };
 
 /// How long a server may take to let somebody in.
@@ -33,6 +36,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 const CONNECTING_EACH: usize = 4;
 /// How long a connection has to end once nobody wants it.
 const ENDING: Duration = Duration::from_secs(1);
+/// How long a server's process takes to be gone once it was told to end: until then the server counts it.
+const GOING: Duration = Duration::from_millis(20);
 /// How long a server may acknowledge nothing that is sent to it.
 const SILENT_FOR: Duration = Duration::from_secs(15);
 /// How long a store that could not be reached counts as one that cannot.
@@ -79,6 +84,8 @@ pub(super) struct Stores {
     budget: Arc<Semaphore>,
     /// How many wait for a place in the budget.
     wanting: AtomicUsize,
+    /// How many connections were closed for them whose places are not free yet.
+    leaving: AtomicUsize,
     /// Room for connecting to each other server at the same time, so that one that does not answer takes few places.
     connecting: Mutex<HashMap<Server, Arc<Semaphore>>>,
     open: Mutex<HashMap<Arc<Location>, Arc<Store>>>,
@@ -108,9 +115,7 @@ pub(super) struct Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         // What has just come back is idle now, and somebody may be waiting for its place.
-        if self.stores.wanting.load(Ordering::SeqCst) > 0 {
-            self.stores.close_longest_idle();
-        }
+        self.stores.make_room();
     }
 }
 
@@ -130,6 +135,7 @@ impl Stores {
             statement,
             budget: Arc::new(Semaphore::new(settings.budget)),
             wanting: AtomicUsize::new(0),
+            leaving: AtomicUsize::new(0),
             connecting: Mutex::default(),
             open: Mutex::default(),
             is_kept_tidy: AtomicBool::new(false),
@@ -143,7 +149,7 @@ impl Stores {
     /// if that is known.
     pub async fn connect(self: &Arc<Self>, location: &Arc<Location>) -> Result<(Object, Lease), DbError> {
         let store = self.store(location)?;
-        if let Some(down) = &*lock(&store.down)
+        if let Some(down) = &*store.down.lock()
             && down.since.elapsed() < DOWN_FOR
         {
             return Err(DbError::Unavailable(down.why.clone()));
@@ -177,8 +183,8 @@ impl Stores {
             drop(client); // Before the lease.
             return Err(error);
         }
-        *lock(&store.down) = None;
-        *lock(&store.used) = Instant::now();
+        *store.down.lock() = None;
+        *store.used.lock() = Instant::now();
         Ok((client, lease))
     }
 
@@ -189,8 +195,7 @@ impl Stores {
         config.application_name("tenantry").connect_timeout(CONNECT_LIMIT);
         let (client, connection) = config.connect(NoTls).await?;
         let connection = tokio::spawn(connection);
-        let path = format!("{}, pg_temp", location.schema);
-        client.query("select set_config('search_path', $1, false)", &[&path]).await?;
+        see_only(&client, &location.schema).await?;
         let found = self.look_by(&client, &location.schema).await;
         drop(client);
         let _ = connection.await;
@@ -216,19 +221,19 @@ impl Stores {
         if !self.is_kept_tidy.swap(true, Ordering::Relaxed) {
             tokio::spawn(keep_tidy(Arc::downgrade(self), self.settings.idle));
         }
-        let mut open = lock(&self.open);
+        let mut open = self.open.lock();
         if let Some(store) = open.get(location) {
             return Ok(store.clone());
         }
         let down = Arc::default();
-        let room = |server: &Server| lock(&self.connecting).entry(server.clone()).or_insert_with(few).clone();
+        let room = |server: &Server| self.connecting.lock().entry(server.clone()).or_insert_with(few).clone();
         let connecting = location.server.as_ref().map(room);
         let budgeted = Budgeted { stores: Arc::downgrade(self), down: Arc::clone(&down), connecting };
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let mut config = location.config(&self.base);
         config.application_name("tenantry").connect_timeout(CONNECT_LIMIT).tcp_user_timeout(SILENT_FOR);
         let manager = Manager::from_connect(config, budgeted, recycling);
-        let session = self.direct.is_none().then(|| pools::Session::new(&location.schema, self.statement));
+        let session = self.direct.is_none().then(|| Session::new(&location.schema, self.statement));
         let pool = pools::build(manager, session, self.settings.each, self.wait)?;
         let store = Arc::new(Store { pool, used: Mutex::new(Instant::now()), fit: OnceCell::new(), down });
         open.insert(location.clone(), store.clone());
@@ -240,41 +245,57 @@ impl Stores {
         if let Ok(place) = self.budget.clone().try_acquire_owned() {
             return Some(place);
         }
-        let _wanting = Wanting::begin(&self.wanting);
-        self.close_longest_idle();
+        let _wanting = Counted::one(&self.wanting);
+        self.make_room();
         self.budget.clone().acquire_owned().await.ok()
     }
 
-    /// Closes one connection that nobody uses: the one of the store that was used longest ago.
-    fn close_longest_idle(&self) {
+    /// Closes an idle connection if more wait for a place than places are about to be free.
+    fn make_room(&self) {
+        let is_wanted = |leaving| (leaving < self.wanting.load(Ordering::SeqCst)).then_some(leaving + 1);
+        let one_more = self.leaving.fetch_update(Ordering::SeqCst, Ordering::SeqCst, is_wanted);
+        if one_more.is_ok() && !self.close_longest_idle() {
+            self.one_has_left();
+        }
+    }
+
+    fn one_has_left(&self) {
+        let one_less = |leaving: usize| leaving.checked_sub(1);
+        // None is counted of those that were not closed to make room.
+        let _ = self.leaving.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
+    }
+
+    /// Closes one connection that nobody uses, if there is one: of the store that was used longest ago.
+    fn close_longest_idle(&self) -> bool {
         // (What a pool calls available leaves out what somebody waits for elsewhere in it, so each is looked into.)
         let mut stores: Vec<_> = {
-            let open = lock(&self.open);
-            open.values().filter(|it| it.pool.status().size > 0).map(|it| (*lock(&it.used), it.clone())).collect()
+            let open = self.open.lock();
+            open.values().filter(|it| it.pool.status().size > 0).map(|it| (*it.used.lock(), it.clone())).collect()
         };
         stores.sort_by_key(|(used, _)| *used);
         for (_, store) in stores {
             let mut is_closed = false;
             store.pool.retain(|_, _| std::mem::replace(&mut is_closed, true));
             if is_closed {
-                return;
+                return true;
             }
         }
+        false
     }
 
     /// Closes what nobody has used for long, and forgets stores without connections.
     fn tidy(&self) {
         let idle = self.settings.idle;
-        lock(&self.open).retain(|_, store| {
+        self.open.lock().retain(|_, store| {
             store.pool.retain(|_, metrics| metrics.last_used() < idle);
             let is_used = Arc::strong_count(store) > 1 || store.pool.status().size > 0;
-            is_used || lock(&store.used).elapsed() < idle
+            is_used || store.used.lock().elapsed() < idle
         });
     }
 
     /// Connections: open, idle, and how many wait for a place.
     pub fn status(&self) -> (usize, usize, usize) {
-        let open = lock(&self.open);
+        let open = self.open.lock();
         let sum = |count: fn(&Store) -> usize| open.values().map(|it| count(it)).sum();
         (
             self.settings.budget - self.budget.available_permits(),
@@ -285,7 +306,7 @@ impl Stores {
 
     /// Closes whatever nobody uses.
     pub fn close_idle(&self) {
-        for store in lock(&self.open).values() {
+        for store in self.open.lock().values() {
             store.pool.retain(|_, _| false);
         }
     }
@@ -293,14 +314,14 @@ impl Stores {
     /// Closes all of them: connections end as they come back.
     pub fn close(&self) {
         self.budget.close();
-        for store in lock(&self.open).drain() {
+        for store in self.open.lock().drain() {
             store.1.pool.close();
         }
     }
 }
 
 fn note_down(down: &Mutex<Option<Down>>, why: String) {
-    *lock(down) = Some(Down { since: Instant::now(), why });
+    *down.lock() = Some(Down { since: Instant::now(), why });
 }
 
 /// Whether there is no such database, rather than a server that does not let us in.
@@ -315,22 +336,6 @@ async fn keep_tidy(stores: Weak<Stores>, idle: Duration) {
         tokio::time::sleep(idle / 2).await;
         let Some(stores) = stores.upgrade() else { return };
         stores.tidy();
-    }
-}
-
-/// Counts one who wants a place, until he has it or goes.
-struct Wanting<'a>(&'a AtomicUsize);
-
-impl<'a> Wanting<'a> {
-    fn begin(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::SeqCst);
-        Self(count)
-    }
-}
-
-impl Drop for Wanting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -353,7 +358,8 @@ impl Connect for Budgeted {
                 Some(connecting) => connecting.acquire().await.ok(),
                 None => None,
             };
-            let place = match self.stores.upgrade() {
+            let stores = self.stores.clone();
+            let place = match stores.upgrade() {
                 Some(stores) => stores.place().await,
                 None => None,
             };
@@ -377,9 +383,15 @@ impl Connect for Budgeted {
                     ended = &mut connection => if let Err(error) = ended {
                         tracing::debug!(%error, "a connection to a tenant's store was lost");
                     },
-                    _ = dropped => drop(tokio::time::timeout(ENDING, connection).await),
+                    _ = dropped => {
+                        let _ = tokio::time::timeout(ENDING, connection).await;
+                        tokio::time::sleep(GOING).await;
+                    },
                 }
                 drop(place);
+                if let Some(stores) = stores.upgrade() {
+                    stores.one_has_left();
+                }
             });
             Ok((client, watch))
         })

@@ -13,7 +13,7 @@ use std::{
     borrow::Cow,
     pin::pin,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::Poll,
@@ -22,6 +22,7 @@ use std::{
 
 use deadpool_postgres::{Object, Pool};
 use futures_util::{FutureExt, future::BoxFuture, future::Shared};
+use parking_lot::Mutex;
 use tokio_postgres::{
     NoTls, Row,
     error::SqlState,
@@ -30,10 +31,11 @@ use tokio_postgres::{
 use tracing::{Instrument, debug_span, warn};
 
 use super::{
-    Change, DbError, Placement, lock,
+    Change, DbError, Placement,
     placements::{Held, Placements},
     pools::Common,
     scope::Scope,
+    session::Session,
 };
 use crate::ids::TenantId;
 
@@ -209,7 +211,7 @@ impl Statement {
     async fn of(common: &Common, held: &Held, sql: &'static str) -> Result<Self, tokio_postgres::Error> {
         match &common.pooler {
             None => Ok(Self::Prepared(held.client.prepare_cached(sql).await?)),
-            Some(pooler) => Ok(Self::Unnamed(sql, pooler.types.of(&held.schema, sql).await?)),
+            Some(pooler) => Ok(Self::Unnamed(sql, pooler.types.of(held.schema(), sql).await?)),
         }
     }
 
@@ -333,7 +335,7 @@ impl ScopedTx {
         };
         // Together with `begin` and `enter`, whose answers come first: the connection holds back everything behind an
         // answer that nobody takes.
-        let patience = *lock(&self.patience);
+        let patience = *self.patience.lock();
         let answers = async { futures_util::join!(live.opened(), answer) };
         let Ok((opening, answer)) = tokio::time::timeout(patience, answers).await else {
             // The server cancels what is slow, so this one does not answer at all. `statement` is dropped: abandoned.
@@ -351,7 +353,7 @@ impl ScopedTx {
             return Err(Failed::Itself(self.cause(error).await));
         }
         let error = DbError::from(error);
-        lock(&self.cause).get_or_insert_with(|| error.clone());
+        self.cause.lock().get_or_insert_with(|| error.clone());
         Err(Failed::Itself(error))
     }
 
@@ -359,7 +361,7 @@ impl ScopedTx {
     /// came before this one's, but its future may be polled after it.
     async fn cause(&self, aborted: tokio_postgres::Error) -> DbError {
         for _ in 0..CAUSE_TURNS {
-            if let Some(cause) = &*lock(&self.cause) {
+            if let Some(cause) = &*self.cause.lock() {
                 return cause.clone();
             }
             tokio::task::yield_now().await;
@@ -370,17 +372,17 @@ impl ScopedTx {
     /// Adds an audit event, which is appended to the tenant's chain when this commits. `append_audit_events` in
     /// `sql/tenant` says what its fields are.
     pub fn log(&self, event: serde_json::Value) {
-        lock(&self.events).all.push(event);
+        self.events.lock().all.push(event);
     }
 
     /// Has whoever watches the tenant told of this once it has committed.
     pub fn announce(&self, change: Change) {
-        lock(&self.changed).all.push(change);
+        self.changed.lock().all.push(change);
     }
 
     /// Lets its statements run for this long, where the server was told so too.
     pub fn allow_time(&self, time: Duration) {
-        *lock(&self.patience) = time;
+        *self.patience.lock() = time;
     }
 
     /// Has background work begin once this has committed.
@@ -395,18 +397,18 @@ impl ScopedTx {
 
     /// Whether it holds a connection, or tried to get one.
     pub fn has_begun(&self) -> bool {
-        lock(&self.live).is_some()
+        self.live.lock().is_some()
     }
 
     async fn live(&self) -> Result<Arc<Live>, DbError> {
         if self.ended.load(Ordering::Relaxed) {
             return Err(DbError::NotCommitted);
         }
-        if let Some(live) = &*lock(&self.live) {
+        if let Some(live) = &*self.live.lock() {
             return live.clone();
         }
         let _beginning = self.beginning.lock().await;
-        if let Some(live) = &*lock(&self.live) {
+        if let Some(live) = &*self.live.lock() {
             return live.clone();
         }
         // A failure is kept: thirty resolvers must not each wait for a pool that has no connection.
@@ -415,7 +417,7 @@ impl ScopedTx {
 
     fn keep(&self, live: Result<Live, DbError>) -> Result<Arc<Live>, DbError> {
         let live = live.map(Arc::new);
-        *lock(&self.live) = Some(live.clone());
+        *self.live.lock() = Some(live.clone());
         live
     }
 
@@ -451,12 +453,10 @@ impl ScopedTx {
         };
         match &self.common.pooler {
             None => begin.into(),
-            // The session is another one each time, and must be left as it was. Names of schemas need no quotes.
-            Some(pooler) => format!(
-                "{begin}; set local search_path = {}, pg_temp; set local statement_timeout = {}",
-                held.schema, pooler.statement_timeout
-            )
-            .into(),
+            // The session is another one each time, and must be left as it was.
+            Some(pooler) => {
+                format!("{begin}; {}", Session::for_one_transaction(held.schema(), pooler.statement)).into()
+            }
         }
     }
 
@@ -493,12 +493,12 @@ impl ScopedTx {
         // It ends, and its connection goes back, once concurrent statements have let go of it too.
         drop(live);
         let _beginning = self.beginning.lock().await;
-        match &mut *lock(&self.live) {
+        match &mut *self.live.lock() {
             Some(Ok(first)) if first.tried.is_some() => {}
             Some(other) => return Some(other.clone()), // A concurrent statement has been here.
             None => {}
         }
-        *lock(&self.live) = None;
+        *self.live.lock() = None;
         // Should this be dropped while it waits, the transaction is not one that can go on.
         self.marked.store(true, Ordering::Relaxed);
         let again = self.open_elsewhere(tried, refused.clone()).await;
@@ -544,7 +544,7 @@ impl ScopedTx {
     }
 
     fn begun(&self) -> Option<Arc<Live>> {
-        lock(&self.live).as_ref().and_then(|it| it.as_ref().ok()).cloned()
+        self.live.lock().as_ref().and_then(|it| it.as_ref().ok()).cloned()
     }
 
     /// What has begun, and was let in.
@@ -562,8 +562,8 @@ impl ScopedTx {
     /// there is never more than one.
     pub fn start_field(&self) {
         self.savepoint_wanted.store(true, Ordering::Relaxed);
-        lock(&self.events).start_field();
-        lock(&self.changed).start_field();
+        self.events.lock().start_field();
+        self.changed.lock().start_field();
         if let Some(live) = self.begun() {
             write_now(live.client().batch_execute("savepoint field"));
         }
@@ -575,8 +575,8 @@ impl ScopedTx {
         self.savepoint_wanted.store(false, Ordering::Relaxed);
         let marked = self.marked.load(Ordering::Relaxed);
         if !keep || marked {
-            lock(&self.events).undo_field();
-            lock(&self.changed).undo_field();
+            self.events.lock().undo_field();
+            self.changed.lock().undo_field();
         }
         let Some(live) = self.begun() else { return Ok(keep && !marked) };
         if keep && !marked {
@@ -588,7 +588,7 @@ impl ScopedTx {
         }
         live.client().batch_execute("rollback to savepoint field; release savepoint field").await?;
         self.marked.store(false, Ordering::Relaxed);
-        *lock(&self.cause) = None;
+        *self.cause.lock() = None;
         Ok(false)
     }
 
@@ -597,7 +597,7 @@ impl ScopedTx {
         if let Some(live) = self.begun() {
             live.client().batch_execute("savepoint part").await?;
         }
-        Ok(Part { events: lock(&self.events).all.len(), changed: lock(&self.changed).all.len() })
+        Ok(Part { events: self.events.lock().all.len(), changed: self.changed.lock().all.len() })
     }
 
     /// Keeps a part, or undoes it: what it wrote, and what it would have told. A statement that failed in it is no reason
@@ -607,8 +607,8 @@ impl ScopedTx {
         if keep {
             return Ok(live.client().batch_execute("release savepoint part").await?);
         }
-        lock(&self.events).all.truncate(part.events);
-        lock(&self.changed).all.truncate(part.changed);
+        self.events.lock().all.truncate(part.events);
+        self.changed.lock().all.truncate(part.changed);
         Ok(live.client().batch_execute("rollback to savepoint part; release savepoint part").await?)
     }
 
@@ -617,7 +617,7 @@ impl ScopedTx {
     /// Fails with the cause, or [`DbError::NotCommitted`], when a statement failed: then everything was rolled back. Fails
     /// with [`DbError::CommitUnknown`] when the server's answer did not come.
     pub async fn commit(&self) -> Result<(), DbError> {
-        let events = std::mem::take(&mut lock(&self.events).all);
+        let events = std::mem::take(&mut self.events.lock().all);
         if !events.is_empty() && !self.marked.load(Ordering::Relaxed) {
             Box::pin(self.admitted()).await?; // It may be that nothing but an event is to be written.
         }
@@ -628,7 +628,7 @@ impl ScopedTx {
             if live.opened().await.is_err() {
                 return Ok(());
             }
-            return Err(lock(&self.cause).take().unwrap_or(DbError::NotCommitted));
+            return Err(self.cause.lock().take().unwrap_or(DbError::NotCommitted));
         }
         let unknown = |error: tokio_postgres::Error| match DbError::from(error) {
             // No answer, or one of a server that goes down: it may have been written before.
@@ -663,7 +663,7 @@ impl ScopedTx {
             self.common.wakeups.ring(self.scope.tenant);
         }
         if let Some(tenant) = self.scope.tenant {
-            self.common.changes.tell(tenant, std::mem::take(&mut lock(&self.changed).all));
+            self.common.changes.tell(tenant, std::mem::take(&mut self.changed.lock().all));
         }
         Ok(())
     }

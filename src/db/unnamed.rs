@@ -4,14 +4,12 @@
 //! Without a name a statement is sent together with the types of its parameters. PostgreSQL knows them, so each statement is
 //! prepared once on a connection that leads past the pooler, and its types are remembered.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-};
+use std::{collections::HashMap, sync::Arc};
 
+use parking_lot::Mutex;
 use tokio_postgres::{Client, Config, NoTls, types::Type};
 
-use super::{lock, migrations};
+use super::{migrations, see_only};
 
 /// A statement, and the schema whose names it uses.
 type Sent = (&'static str, &'static str);
@@ -36,7 +34,7 @@ impl Types {
             _ => migrations::SHARED_SCHEMA,
         };
         let key = (schema, sql);
-        if let Some(types) = lock(&self.known).get(&key) {
+        if let Some(types) = self.known.lock().get(&key) {
             return Ok(types.clone());
         }
         let mut client = self.client.lock().await;
@@ -53,10 +51,9 @@ impl Types {
         }
         // Unwrap safety: it was made above.
         let client = client.as_ref().expect("a connection");
-        let path = format!("{schema}, pg_temp");
-        client.query("select set_config('search_path', $1, false)", &[&path]).await?;
+        see_only(client, schema).await?;
         let types: Arc<[Type]> = client.prepare(sql).await?.params().into();
-        lock(&self.known).insert(key, types.clone());
+        self.known.lock().insert(key, types.clone());
         Ok(types)
     }
 }

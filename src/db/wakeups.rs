@@ -2,11 +2,9 @@
 //!
 //! A hint only. What another process left, or one that is gone, is found by looking from time to time.
 
-use std::{
-    collections::HashSet,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::HashSet;
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use crate::ids::TenantId;
@@ -25,7 +23,7 @@ impl Wakeups {
     pub fn ring(&self, tenant: Option<TenantId>) {
         match tenant {
             Some(tenant) => {
-                self.lock().insert(tenant);
+                self.tenants.lock().insert(tenant);
                 self.of_tenants.notify_one();
             }
             None => self.of_directory.notify_one(),
@@ -45,7 +43,7 @@ impl Wakeups {
     /// Waits until somebody rang for tenants, and returns which.
     pub async fn tenants(&self) -> Vec<TenantId> {
         loop {
-            let rung: Vec<_> = self.lock().drain().collect();
+            let rung: Vec<_> = self.tenants.lock().drain().collect();
             if !rung.is_empty() {
                 return rung;
             }
@@ -56,9 +54,5 @@ impl Wakeups {
     /// Waits until somebody rang for the directory.
     pub async fn directory(&self) {
         self.of_directory.notified().await;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashSet<TenantId>> {
-        self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

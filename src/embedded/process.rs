@@ -6,14 +6,15 @@ use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use parking_lot::Mutex;
 
 use super::accounts::Accounts;
 use super::{EmbeddedError, LOCALE};
@@ -183,13 +184,13 @@ impl Keeper {
 
     /// The status of a server that has ended by itself, which is then told no other way.
     pub(super) fn early_end(&self) -> Option<ExitStatus> {
-        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = self.ended.lock();
         ended.as_ref()?.try_recv().ok()
     }
 
     /// The receiver, once.
     pub(super) fn take_ended(&self) -> Option<Receiver<ExitStatus>> {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.ended.lock().take()
     }
 }
 

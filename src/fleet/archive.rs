@@ -29,6 +29,7 @@ use super::{
     Fleet, FleetError,
     copying::{self, STATE, Sum, Table},
     link::Link,
+    stores::leave,
 };
 use crate::{
     db::{Placement, migrations},
@@ -223,12 +224,9 @@ impl Fleet {
         directory.execute(alone, &[&entry.id]).await?;
         refuse_unfit(&directory, &manifest, &entry).await?;
         // Should this be interrupted, the store goes after a while.
-        let leave =
-            "insert into store_leftovers (id, tenant_id, isolation, url, remove_after) values ($1, $2, $3, $4, $5)";
         let leftover = Uuid::now_v7();
-        if let Some(url) = how.placement.url() {
-            let isolation = how.placement.isolation().as_str();
-            directory.execute(leave, &[&leftover, &entry.id, &isolation, &url, &(self.now() + LEFT_FOR)]).await?;
+        if how.placement.location().is_some() {
+            leave(&*directory, leftover, TenantId(entry.id), &how.placement, self.now() + LEFT_FOR).await?;
         }
         self.make_store(&how.placement).await?;
         fault::point("import.made");

@@ -9,6 +9,7 @@ use super::{
     Fleet, FleetError,
     copying::{self, STATE, Table},
     link::Link,
+    stores::leave,
 };
 use crate::{
     db::{Placement, migrations},
@@ -117,17 +118,11 @@ impl Fleet {
         let tx = directory.transaction().await?;
         tx.execute("delete from logins where tenant_id = $1", &[&tenant.0]).await?;
         tx.execute("delete from tenants where id = $1", &[&tenant.0]).await?;
-        if let Some(url) = at.url() {
-            let leave =
-                "insert into store_leftovers (id, tenant_id, isolation, url, remove_after) values ($1, $2, $3, $4, $5)";
-            tx.execute(leave, &[&Uuid::now_v7(), &tenant.0, &at.isolation().as_str(), &url, &now]).await?;
-        }
         // What moves left of it, here and elsewhere, goes too, and the mark in the shared store.
         tx.execute("update store_leftovers set remove_after = $2 where tenant_id = $1", &[&tenant.0, &now]).await?;
         if at.location().is_some() {
-            let leave =
-                "insert into store_leftovers (id, tenant_id, isolation, remove_after) values ($1, $2, 'SHARED', $3)";
-            tx.execute(leave, &[&Uuid::now_v7(), &tenant.0, &now]).await?;
+            leave(&tx, Uuid::now_v7(), tenant, at, now).await?;
+            leave(&tx, Uuid::now_v7(), tenant, &Placement::Shared, now).await?;
         }
         let note = "insert into platform_events (id, at, action, tenant_id) values ($1, $2, 'tenants.erase', $3)";
         tx.execute(note, &[&Uuid::now_v7(), &now, &tenant.0]).await?;

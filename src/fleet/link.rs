@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, NoTls};
 
 use super::FleetError;
+use crate::db;
 
 /// How a value is written as text, the same on every server: rows are copied and compared as text.
 const SPELLING: &str = "set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set intervalstyle = 'iso_8601';
@@ -40,8 +41,7 @@ impl Link {
         });
         client.batch_execute(SPELLING).await?;
         if let Some(schema) = schema {
-            let path = format!("{schema}, pg_temp");
-            client.query("select set_config('search_path', $1, false)", &[&path]).await?;
+            db::see_only(&client, schema).await?;
         }
         Ok(Self { client, task })
     }

@@ -1,6 +1,8 @@
 //! Making and removing stores of tenants' own.
 
-use tokio_postgres::{Config, error::SqlState};
+use jiff::Timestamp;
+use tokio_postgres::{Config, GenericClient, error::SqlState};
+use uuid::Uuid;
 
 use super::{Fleet, FleetError, copying, link::Link};
 use crate::{
@@ -178,6 +180,20 @@ impl Fleet {
             }
         }
     }
+}
+
+/// By the operator's login: what is at this placement is to be removed from then on.
+pub(super) async fn leave(
+    directory: &impl GenericClient,
+    id: Uuid,
+    tenant: TenantId,
+    placement: &Placement,
+    remove_after: Timestamp,
+) -> Result<(), FleetError> {
+    let sql = "insert into store_leftovers (id, tenant_id, isolation, url, remove_after) values ($1, $2, $3, $4, $5)";
+    let (isolation, url) = (placement.isolation().as_str(), placement.url());
+    directory.execute(sql, &[&id, &tenant.0, &isolation, &url, &remove_after]).await?;
+    Ok(())
 }
 
 fn unnamed() -> FleetError {

@@ -9,13 +9,14 @@ use std::{
     future::poll_fn,
     pin::pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
 };
 
 use futures_util::{Stream, future::BoxFuture, stream::FuturesUnordered};
+use parking_lot::Mutex;
 
 /// The batches of one request that wait to run.
 #[derive(Clone, Default)]
@@ -24,11 +25,11 @@ pub struct LoadQueue(Arc<Mutex<Vec<BoxFuture<'static, ()>>>>);
 impl LoadQueue {
     /// Adds a batch: what a `DataLoader` is given as its spawner.
     pub fn push(&self, batch: BoxFuture<'static, ()>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(batch);
+        self.0.lock().push(batch);
     }
 
     fn take(&self) -> Vec<BoxFuture<'static, ()>> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.0.lock())
     }
 }
 

@@ -4,13 +4,14 @@ use std::{
     collections::BTreeMap,
     future::Future,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use async_graphql::Context;
+use parking_lot::Mutex;
 
 use super::{
     ApiError, Code, INTROSPECTION_COST, Meaning, UserError,
@@ -162,13 +163,13 @@ impl RequestContext {
     /// Has the answer set or take away the session's cookies; `false` when the request is not in cookie mode.
     pub fn change_cookies(&self, change: SessionCookies) -> bool {
         let Some(cookies) = &self.cookies else { return false };
-        *lock(&cookies.change) = Some(change);
+        *cookies.change.lock() = Some(change);
         true
     }
 
     /// What becomes of the cookies.
     pub fn cookies(&self) -> Option<SessionCookies> {
-        lock(&self.cookies.as_ref()?.change).clone()
+        self.cookies.as_ref()?.change.lock().clone()
     }
 
     /// Takes the cost of the document from whoever sent it.
@@ -233,7 +234,7 @@ impl RequestContext {
 
     /// Whether the caller's own transaction holds a connection.
     pub fn has_begun(&self) -> bool {
-        lock(&self.own).as_ref().is_some_and(|work| work.tx.has_begun())
+        self.own.lock().as_ref().is_some_and(|work| work.tx.has_begun())
     }
 
     /// The caller's transaction and loaders.
@@ -241,11 +242,11 @@ impl RequestContext {
     /// # Errors
     /// `UNAUTHENTICATED` when nobody is signed in.
     pub fn work(&self) -> Result<Arc<Work>, ApiError> {
-        if let Some(work) = &*lock(&self.adopted) {
+        if let Some(work) = &*self.adopted.lock() {
             return Ok(work.clone());
         }
         let Actor::Person(viewer) = self.actor else { return Err(ApiError::unauthenticated()) };
-        Ok(lock(&self.own).get_or_insert_with(|| Arc::new(self.open(viewer, self.access))).clone())
+        Ok(self.own.lock().get_or_insert_with(|| Arc::new(self.open(viewer, self.access))).clone())
     }
 
     fn open(&self, viewer: Viewer, access: Access) -> Work {
@@ -261,7 +262,7 @@ impl RequestContext {
     /// Lets the rest of the running mutation field read as the session that it has just begun.
     pub fn adopt(&self, viewer: Viewer) {
         let work = self.open(viewer, Access::Read);
-        *lock(&self.adopted) = Some(Arc::new(work));
+        *self.adopted.lock() = Some(Arc::new(work));
     }
 
     /// What changes in the caller's tenant, from now on. For subscriptions.
@@ -288,7 +289,7 @@ impl RequestContext {
 
     /// Ends what an event of a subscription opened: the next one reads in a transaction of its own, through `enter`.
     pub fn end_event(&self) {
-        for work in [lock(&self.own).take(), lock(&self.adopted).take()].into_iter().flatten() {
+        for work in [self.own.lock().take(), self.adopted.lock().take()].into_iter().flatten() {
             work.tx.end_read();
         }
     }
@@ -328,7 +329,7 @@ impl RequestContext {
             work.tx.start_field();
         }
         let result = field.await;
-        if let Some(adopted) = lock(&self.adopted).take() {
+        if let Some(adopted) = self.adopted.lock().take() {
             adopted.tx.end_read();
         }
         if let Some(work) = own {
@@ -342,7 +343,7 @@ impl RequestContext {
             let undo = work.undo.load(Ordering::Relaxed);
             let kept = work.tx.end_field(result.is_ok() && !undo).await?;
             // What a loader has cached may have changed.
-            *lock(&self.own) = Some(Arc::new(self.around(work.tx.clone(), work.viewer)));
+            *self.own.lock() = Some(Arc::new(self.around(work.tx.clone(), work.viewer)));
             if result.is_ok() && !kept && !undo {
                 return Err(ApiError::Internal("a statement of the field failed, so it was undone".into()));
             }
@@ -380,7 +381,7 @@ impl RequestContext {
     /// # Errors
     /// When the commit failed, or it is not known whether it did: the response must say so instead of what it had to say.
     pub async fn finish(&self, refused: &BTreeMap<String, usize>) -> Result<(), DbError> {
-        let own = lock(&self.own).take();
+        let own = self.own.lock().take();
         if let Some(work) = own.as_ref().filter(|_| self.access == Access::Read) {
             work.tx.end_read();
         }
@@ -449,9 +450,4 @@ impl ContextExt for Context<'_> {
     fn request(&self) -> &RequestContext {
         self.data_unchecked::<Arc<RequestContext>>()
     }
-}
-
-/// No code under these locks can panic half-way, so a poisoned one is as good as new.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,7 +1,7 @@
 //! Charges each document its cost, before it runs, and tells of it in `extensions.cost`. What validation has found of a
 //! document is not looked for again.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_graphql::{
     Response, ServerError, ValidationResult,
@@ -9,6 +9,7 @@ use async_graphql::{
     extensions::{Extension, ExtensionContext, ExtensionFactory, NextRequest, NextValidation},
     value,
 };
+use parking_lot::Mutex;
 
 use super::{RequestContext, error::nowhere, rates::Charged, reading::Findings};
 
@@ -38,7 +39,7 @@ struct Meter {
 impl Extension for Meter {
     async fn request(&self, ctx: &ExtensionContext<'_>, next: NextRequest<'_>) -> Response {
         let response = next.run(ctx).await;
-        let bill = *self.bill.lock().unwrap_or_else(PoisonError::into_inner);
+        let bill = *self.bill.lock();
         match bill {
             Some(Bill { requested, charged }) => response.extension(
                 "cost",
@@ -68,7 +69,7 @@ impl Extension for Meter {
         if let Some(request) = request {
             let cost = valid.complexity + request.introspection_cost();
             let charged = request.charge(cost).await.map_err(|error| vec![nowhere(error)])?;
-            *self.bill.lock().unwrap_or_else(PoisonError::into_inner) = Some(Bill { requested: cost, charged });
+            *self.bill.lock() = Some(Bill { requested: cost, charged });
         }
         Ok(valid)
     }

@@ -6,7 +6,6 @@
 use std::{
     collections::HashMap,
     num::NonZeroU32,
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -16,6 +15,7 @@ use governor::{
     middleware::StateInformationMiddleware,
     state::keyed::DefaultKeyedStateStore,
 };
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::{ApiError, Code};
@@ -107,7 +107,7 @@ impl<K: Key> Budgets<K> {
             return key.clone();
         }
         let is_due = {
-            let mut tidied_at = self.tidied_at.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut tidied_at = self.tidied_at.lock();
             let is_due = tidied_at.elapsed() > TIDY_EVERY;
             if is_due {
                 *tidied_at = Instant::now();
@@ -190,7 +190,7 @@ impl Rates {
 
     /// The limit of the tenant's plan, looked up once a minute.
     async fn limit_of(&self, tenant: TenantId) -> Result<u32, DbError> {
-        if let Some((limit, read_at)) = self.lock_plans().get_mut(&tenant) {
+        if let Some((limit, read_at)) = self.plans.lock().get_mut(&tenant) {
             if read_at.elapsed() < PLAN_LIFE {
                 return Ok(*limit);
             }
@@ -200,7 +200,7 @@ impl Rates {
         let directory = self.gate.directory(Scope::authenticator(tenant), Access::Read);
         let looked_up = tenants::api_cost(&directory).await;
         directory.end_read();
-        let limit = match (looked_up, self.lock_plans().get(&tenant)) {
+        let limit = match (looked_up, self.plans.lock().get(&tenant)) {
             (Ok(limit), _) => limit,
             (Err(error), Some((was, _))) => {
                 tracing::warn!(%error, "a tenant's plan cannot be looked up: it counts as it was");
@@ -209,16 +209,12 @@ impl Rates {
             (Err(error), None) => return Err(error),
         };
         let limit = limit.and_then(|it| u32::try_from(it).ok()).unwrap_or(self.settings.tenant);
-        let mut plans = self.lock_plans();
+        let mut plans = self.plans.lock();
         if plans.len() >= MANY {
             plans.retain(|_, (_, read_at)| read_at.elapsed() < PLAN_LIFE);
         }
         plans.insert(tenant, (limit, Instant::now()));
         Ok(limit)
-    }
-
-    fn lock_plans(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, (u32, Instant)>> {
-        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,12 +4,10 @@
 //! came together, as events whose ids are the process's and a count: sent again after a failure they are there once. What a
 //! process that is killed had not recorded yet, some seconds' cost, is lost, and not billed.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::HashMap;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::{API_COST, Event};
@@ -41,13 +39,13 @@ impl Default for State {
 impl ApiCosts {
     /// A request of the tenant costs so much.
     pub fn add(&self, tenant: TenantId, cost: u32) {
-        *self.lock().adding.entry(tenant).or_default() += i64::from(cost);
+        *self.0.lock().adding.entry(tenant).or_default() += i64::from(cost);
     }
 
     /// Records what came together. What cannot be recorded now is kept for the next time.
     pub async fn record(&self, gate: &Gate, now: Timestamp) {
         let waiting = {
-            let mut state = self.lock();
+            let mut state = self.0.lock();
             let State { process, count, adding, waiting } = &mut *state;
             for (tenant, cost) in adding.drain() {
                 *count += 1;
@@ -66,12 +64,7 @@ impl ApiCosts {
                 }
             }
         }
-        self.lock().waiting.extend(left);
-    }
-
-    /// No code under this lock can panic half-way.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().waiting.extend(left);
     }
 }
 

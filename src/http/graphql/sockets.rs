@@ -3,12 +3,13 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
@@ -111,7 +112,7 @@ impl Sockets {
 
     /// A place for one more socket of this user; `None` when he has as many as he may.
     pub fn enter(self: &Arc<Self>, viewer: Viewer) -> Option<SocketPlace> {
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         if table.open.values().filter(|it| is_same_user(&it.viewer, &viewer)).count() >= self.settings.each_user {
             return None;
         }
@@ -138,7 +139,7 @@ impl Sockets {
                 () = self.ask_now.notified() => {}
             }
             let mut people: Vec<(u64, Viewer)> = {
-                let mut table = self.lock();
+                let mut table = self.table.lock();
                 if table.open.is_empty() {
                     table.is_asked = false;
                     return;
@@ -164,7 +165,7 @@ impl Sockets {
         };
         // A store that does not answer keeps nobody of another waiting, and is not asked again while it is.
         for (tenant, place) in own.into_iter().collect::<HashMap<_, _>>() {
-            if !lock(&self.asked).insert(tenant) {
+            if !self.asked.lock().insert(tenant) {
                 continue;
             }
             let (sockets, people) = (self.clone(), among(&HashSet::from([tenant])));
@@ -173,7 +174,7 @@ impl Sockets {
                     let tx = sockets.gate.tenant(Scope::platform(Some(tenant)), Access::Read);
                     sockets.ask_store(tx, &place, people).await;
                 }
-                lock(&sockets.asked).remove(&tenant);
+                sockets.asked.lock().remove(&tenant);
             });
         }
         let shared = shared.into_iter().collect();
@@ -196,19 +197,11 @@ impl Sockets {
             if matches!(fall, Fall::TenantGone) && self.gate.has_left(viewer.tenant, place).await.unwrap_or(true) {
                 continue;
             }
-            if let Some(it) = self.lock().open.get(number) {
+            if let Some(it) = self.table.lock().open.get(number) {
                 it.fallen.send_replace(Some(fall));
             }
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, Table> {
-        lock(&self.table)
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Nothing is read without the database either, so nobody learns what he may not.
@@ -222,7 +215,7 @@ fn is_same_user(one: &Viewer, other: &Viewer) -> bool {
 
 impl Drop for SocketPlace {
     fn drop(&mut self) {
-        let mut table = self.sockets.lock();
+        let mut table = self.sockets.table.lock();
         table.open.remove(&self.number);
         telemetry::note_sockets(table.open.len());
     }

@@ -1,0 +1,26 @@
+//! How many are at something right now.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Counts one, until it is dropped.
+pub(super) struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    /// Counts one more.
+    pub fn one(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+
+    /// Counts one more, unless there are so many.
+    pub fn up_to(most: usize, count: &'a AtomicUsize) -> Option<Self> {
+        let one_more = |counted| (counted < most).then_some(counted + 1);
+        count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).ok().map(|_| Self(count))
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
