@@ -192,24 +192,26 @@ async fn a_customers_own_sql_moves_no_seats() {
     let (yoga, _) = yoga(&acme).await;
     let uuid = |text: &str| text.parse::<tenantry::ids::BookingId>().unwrap().0;
     let theirs = uuid(&id(&acme.other.book(&yoga, acme.in_days(3)).await));
-    let client = app.database.connect("tenantry_app").await;
-    let enter = async |tenant: &tenantry::ids::TenantId, user: &crate::support::Person| {
-        client.batch_execute("rollback; begin; set local search_path = shared").await.unwrap();
+    let enter = async |tenant: &TestTenant| {
+        let client = tenant.store("tenantry_app").await;
+        client.batch_execute("begin").await.unwrap();
+        let user = &tenant.user;
         client
-            .query("select enter($1, $2, 'USER', $3, true)", &[tenant, &user.id, &user.viewer.session])
+            .query("select enter($1, $2, 'USER', $3, true)", &[&tenant.id, &user.id, &user.viewer.session])
             .await
             .unwrap();
+        client
     };
-    enter(&acme.id, &acme.user).await;
+    let client = enter(&acme).await;
     client.query("select leave_seat($1, $2)", &[&acme.id, &theirs]).await.unwrap();
     assert_eq!(client.execute("update occurrences set capacity = 100", &[]).await.unwrap(), 0);
-    let occurrence: uuid::Uuid = app.truth("select id from shared.occurrences").await[0].parse().unwrap();
+    let occurrence: uuid::Uuid = acme.truth("select id from shared.occurrences").await[0].parse().unwrap();
     let taken = client.query_one("select take_seat($1, $2, $3)", &[&acme.id, &theirs, &occurrence]).await.unwrap();
     assert!(!taken.get::<_, bool>(0));
     assert!(client.query("select from occurrences", &[]).await.unwrap().is_empty());
     client.batch_execute("commit").await.unwrap();
     // And nobody of another tenant finds anything, whichever tenant he names.
-    enter(&globex.id, &globex.user).await;
+    let client = enter(&globex).await;
     for named in [&acme.id, &globex.id] {
         let seen = client
             .query(
@@ -222,8 +224,8 @@ async fn a_customers_own_sql_moves_no_seats() {
         client.query("select leave_seat($1, $2)", &[named, &theirs]).await.unwrap();
     }
     client.batch_execute("commit").await.unwrap();
-    assert_eq!(app.truth("select seats_taken from shared.occurrences").await, ["1"]);
-    assert_eq!(app.truth(MISCOUNTED).await, ["0"]);
+    assert_eq!(acme.truth("select seats_taken from shared.occurrences").await, ["1"]);
+    assert_eq!(acme.truth(MISCOUNTED).await, ["0"]);
 }
 
 /// A class that nobody came to stands in no other's way, even where it held what its service has given up since.
@@ -259,8 +261,8 @@ async fn a_booking_moves_into_a_class_of_another_length() {
     assert_eq!(app.truth(MISCOUNTED).await, ["0"]);
     // By SQL of one's own, no length is had that no class has.
     let raw = mine.parse::<tenantry::ids::BookingId>().unwrap().0;
-    let client = app.database.connect("tenantry_app").await;
-    client.batch_execute("begin; set local search_path = shared").await.unwrap();
+    let client = acme.store("tenantry_app").await;
+    client.batch_execute("begin").await.unwrap();
     client
         .query("select enter($1, $2, 'USER', $3, true)", &[&acme.id, &acme.user.id, &acme.user.viewer.session])
         .await

@@ -128,8 +128,8 @@ async fn a_customers_own_sql_gets_no_further() {
     let theirs = id(&acme.other.hold(&acme.service, acme.in_days(5)).await);
     let waiting = acme.booking(8).await.parse::<tenantry::ids::BookingId>().unwrap().0;
     app.by_hand(&format!("update shared.bookings set status = 'PENDING' where id = '{waiting}'")).await;
-    let client = app.database.connect("tenantry_app").await;
-    client.batch_execute("begin; set local search_path = shared").await.unwrap();
+    let client = acme.store("tenantry_app").await;
+    client.batch_execute("begin").await.unwrap();
     client
         .query("select enter($1, $2, 'USER', $3, true)", &[&acme.id, &acme.user.id, &acme.user.viewer.session])
         .await

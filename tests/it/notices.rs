@@ -212,7 +212,7 @@ async fn a_feed_shows_its_users_bookings_and_nobody_elses() {
     }
     answers.dedup();
     assert_eq!(answers, [(404, "There is no such calendar.\n".to_owned())]);
-    assert_eq!(app.truth("select count(*) from shared.calendar_feeds where token_hash is null").await, ["0"]);
+    assert_eq!(acme.truth("select count(*) from shared.calendar_feeds where token_hash is null").await, ["0"]);
 }
 
 /// Wall 2 alone: who may go on as whom, by SQL of one's own.
@@ -230,8 +230,8 @@ async fn nobody_goes_on_as_somebody_else() {
         !app.truth("select * from shared.calendar_feeds").await[0].contains(&token[5..20]),
         "only its hash is kept"
     );
-    let client = app.database.connect("tenantry_app").await;
-    client.batch_execute("begin; set local search_path = shared").await.unwrap();
+    let client = acme.store("tenantry_app").await;
+    client.batch_execute("begin").await.unwrap();
     client
         .query("select enter($1, $2, 'USER', $3, true)", &[&acme.id, &acme.user.id, &acme.user.viewer.session])
         .await

@@ -132,7 +132,7 @@ async fn who_refuses_keeps_what_he_has() {
     assert_eq!(post(&app, &page, "action=refuse").await, (303, "https://app.test/plans".into()));
     assert_eq!(post(&app, &page, "action=pay&card=good").await, (303, "https://app.test/plans".into()));
     assert_eq!(plan(&acme).await.0, "free");
-    assert_eq!(app.truth("select count(*) from shared.payments").await, ["0"]);
+    assert_eq!(acme.truth("select count(*) from shared.payments").await, ["0"]);
     // Then again; and a page that was left alone is over after an hour.
     let page = path(&check_out(&acme.admin, "gold").await);
     app.clock.advance(hours(1));
@@ -744,8 +744,9 @@ async fn what_is_not_owed_is_neither_credited_nor_charged() {
     }
     app.clock.advance(hours(24 * 8));
     app.worker().run_until_idle().await;
-    assert_eq!(app.truth("select count(*) from shared.payments").await, ["2"], "the first attempts alone");
     for tenant in [&acme, &globex] {
+        let payments = tenant.truth("select count(*) from shared.payments").await;
+        assert_eq!(payments, ["1"], "the first attempt alone");
         assert_eq!(
             code(
                 &change(&tenant.admin, "cancelSubscription", "subscription { status }", json!({ "when": "NOW" })).await

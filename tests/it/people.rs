@@ -15,7 +15,7 @@ async fn a_viewer_sees_himself_and_his_tenant() {
         answer["data"],
         json!({
             "viewer": { "email": "user@acme.test", "name": "user of acme", "role": "USER", "status": "ACTIVE", "tenant": { "slug": "acme" } },
-            "tenant": { "slug": "acme", "name": "ACME", "status": "ACTIVE", "isolation": "SHARED", "timeZone": "Europe/Amsterdam", "currency": "EUR" },
+            "tenant": { "slug": "acme", "name": "ACME", "status": "ACTIVE", "isolation": app.isolation.as_str(), "timeZone": "Europe/Amsterdam", "currency": "EUR" },
         })
     );
     let anonymous = app.anonymous().run("{ viewer { id } }").await;
@@ -143,8 +143,8 @@ async fn a_change_that_cannot_be_logged_is_not_made() {
 async fn nobody_raises_himself() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
-    let client = app.database.connect("tenantry_app").await;
-    client.batch_execute("begin; set local search_path = shared").await.unwrap();
+    let client = acme.store("tenantry_app").await;
+    client.batch_execute("begin").await.unwrap();
     client
         .query("select enter($1, $2, 'USER', $3, true)", &[&acme.id, &acme.user.id, &acme.user.viewer.session])
         .await

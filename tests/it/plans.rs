@@ -26,8 +26,8 @@ async fn availability_reads_the_month_alone() {
             assert_eq!(code(&person.book(&acme.service, acme.in_days(days)).await), "");
         }
     }
-    let client = app.database.connect("tenantry_app").await;
-    client.batch_execute("begin; set local search_path = shared").await.unwrap();
+    let client = acme.store("tenantry_app").await;
+    client.batch_execute("begin").await.unwrap();
     client
         .query("select enter($1, $2, 'USER', $3, true)", &[&acme.id, &acme.user.id, &acme.user.viewer.session])
         .await
@@ -97,8 +97,8 @@ async fn holds_are_found_without_looking_at_bookings() {
     let app = TestApp::start().await;
     let (acme, resources) = staffed(&app).await;
     acme.add_history(&resources, 20_000).await;
-    let client = app.database.connect("tenantry_app").await;
-    client.batch_execute("begin; set local search_path = shared").await.unwrap();
+    let client = acme.store("tenantry_app").await;
+    client.batch_execute("begin").await.unwrap();
     client
         .query("select enter($1, $2, 'USER', $3, true)", &[&acme.id, &acme.user.id, &acme.user.viewer.session])
         .await

@@ -416,9 +416,9 @@ async fn nothing_is_lost_when_the_ground_changes() {
         acme.user.run_with("query($id: ID!) { booking(id: $id) { resources { name } } }", json!({ "id": moved })).await;
     assert_eq!(seen["data"]["booking"]["resources"], json!([{ "name": "Ben" }]));
     // One resource has one lane, whoever writes.
-    let twice = "insert into shared.booking_claims (tenant_id, id, booking_id, customer_id, resource_id, lane, blocked_from, blocked_to)
-        select tenant_id, gen_random_uuid(), booking_id, customer_id, resource_id, 7, blocked_from, blocked_to from shared.booking_claims where resource_id is not null limit 1";
-    assert!(app.database.connect("postgres").await.batch_execute(twice).await.is_err());
+    let twice = "insert into booking_claims (tenant_id, id, booking_id, customer_id, resource_id, lane, blocked_from, blocked_to)
+        select tenant_id, gen_random_uuid(), booking_id, customer_id, resource_id, 7, blocked_from, blocked_to from booking_claims where resource_id is not null limit 1";
+    assert!(acme.store("postgres").await.batch_execute(twice).await.is_err());
 }
 
 /// Documents that move two bookings, in either order, wait for each other in turn and never in a ring.

@@ -711,3 +711,52 @@ async fn listeners_stay_when_their_tenant_moves() {
     app.stop.send_replace(Some("the test is over".into()));
     other.stop.send_replace(Some("the test is over".into()));
 }
+
+/// Whose store is silent stays, since nobody can say that he may not; and who may not stay elsewhere is told as quickly as ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_silent_store_keeps_nobody_elsewhere() {
+    let shared = || Options { isolation: Isolation::Shared, ..Options::default() };
+    let app = TestApp::start_with(shared()).await;
+    app.database.prepare_template().await;
+    crate::support::unlimited(&app).await;
+    let (acme, globex, initech) = (app.tenant("acme").await, app.tenant("globex").await, app.tenant("initech").await);
+    let root = app.operator().await;
+    for (tenant, isolation) in [(&acme, "DATABASE"), (&globex, "SCHEMA")] {
+        let query = "mutation($id: ID!, $to: Isolation!) { moveTenant(input: { id: $id, isolation: $to }) { userErrors { code } } }";
+        let asked = root.run_with(query, json!({ "id": tenant.id.to_string(), "to": isolation })).await;
+        assert_eq!(code(&asked), "", "{asked}");
+    }
+    app.fleet.work().await;
+    let relay = crate::support::relay::Relay::start(&app.database.url("tenantry_app").await).await;
+    let url = relay.before(&app.truth("select url from directory.tenants where slug = 'acme'").await[0]);
+    app.by_hand(&format!("update directory.tenants set url = '{url}' where slug = 'acme'")).await;
+    // Whoever waited for its answer would wait for longer than this test does.
+    let patient = Options { statement: Duration::from_secs(300), ..shared() };
+    let other = TestApp::on(app.database.clone(), patient).await;
+    let address = served(&other).await;
+    let mut listening = Vec::new();
+    for tenant in [&acme, &globex, &initech] {
+        let mut client = Client::of(address, &tenant.staff).await;
+        client.subscribe("one", BOOKINGS).await;
+        client.is_subscribed().await;
+        listening.push(client);
+    }
+    relay.speak(false);
+    // Longer than it takes to ask once, so that somebody waits for the silent one.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for (tenant, client) in [&globex, &initech].into_iter().zip(&mut listening[1..]) {
+        let out = tenant.staff.run("mutation { logout { sessionId } }").await;
+        assert_eq!(code(&out), "", "{out}");
+        assert_eq!(client.next().await.code(), 4401);
+    }
+    relay.speak(true);
+    // Its own people are asked after again.
+    let there = Person { app: other.clone(), ..acme.staff.clone() };
+    let begin = std::time::Instant::now();
+    while code(&there.run("mutation { logout { sessionId } }").await) != "" {
+        assert!(begin.elapsed() < Duration::from_secs(30));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(listening[0].next().await.code(), 4401);
+    other.stop.send_replace(Some("the test is over".into()));
+}

@@ -5,6 +5,7 @@
 mod cluster;
 mod history;
 pub mod pooler;
+pub mod relay;
 pub mod server;
 
 use std::{sync::Arc, time::Duration};
