@@ -15,6 +15,9 @@ use crate::db;
 const SPELLING: &str = "set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set intervalstyle = 'iso_8601';
     set extra_float_digits = 1; set bytea_output = 'hex'; set statement_timeout = 0; set idle_in_transaction_session_timeout = 0";
 
+/// How long a server may take to answer at all.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
 /// A connection that sees one schema alone, and ends when it is dropped.
 pub(super) struct Link {
     client: Client,
@@ -28,12 +31,14 @@ impl Link {
         // A server that is gone is noticed within a minute, however long a statement may take.
         config
             .application_name("tenantry fleet")
-            .connect_timeout(Duration::from_secs(5))
+            .connect_timeout(CONNECT_LIMIT)
             .keepalives_idle(Duration::from_secs(15))
             .keepalives_interval(Duration::from_secs(5))
             .keepalives_retries(6)
             .tcp_user_timeout(Duration::from_secs(45));
-        let (client, connection) = config.connect(NoTls).await?;
+        let connected = tokio::time::timeout(2 * CONNECT_LIMIT, config.connect(NoTls)).await;
+        let (client, connection) =
+            connected.map_err(|_| FleetError::Refused("a server does not let us in".into()))??;
         let task = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection to a store ended");

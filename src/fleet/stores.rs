@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Fleet, FleetError, copying, link::Link};
 use crate::{
-    db::{Access, Isolation, Location, Placement, migrations, roles},
+    db::{Access, Isolation, Location, Placement, Server, migrations, roles},
     fault,
     ids::{TenantId, uuid_v7},
     platform::moving::{Leftover, queries as jobs},
@@ -90,11 +90,7 @@ impl Fleet {
 
     /// Makes the template on the server of this location, or brings it up to date.
     async fn make_template(&self, location: &Location) -> Result<(), FleetError> {
-        let template = Location {
-            server: location.server.clone(),
-            database: Some(self.template.clone()),
-            schema: migrations::OWN_SCHEMA.into(),
-        };
+        let template = self.template_at(location.server.clone());
         let placement = Placement::Own(Isolation::Database, template.clone().into());
         let _alone = self.alone_at(&placement).await?;
         let owner = Link::connect(&self.beside(location), None).await?;
@@ -112,8 +108,13 @@ impl Fleet {
         Ok(())
     }
 
+    /// The template of tenants' databases on this server.
+    pub(super) fn template_at(&self, server: Option<Server>) -> Location {
+        Location { server, database: Some(self.template.clone()), schema: migrations::OWN_SCHEMA.into() }
+    }
+
     /// A database of the same server that is always there, for making others.
-    fn beside(&self, location: &Location) -> Config {
+    pub(super) fn beside(&self, location: &Location) -> Config {
         match location.server {
             None => self.logins.owner.clone(),
             Some(_) => {

@@ -1,10 +1,12 @@
 //! Bringing every store up to date, and telling which are not.
 
+use std::collections::BTreeSet;
+
 use tokio::task::JoinSet;
 
 use super::{Fleet, FleetError, link::Link};
 use crate::{
-    db::{Access, Isolation, Location, Placement, migrations},
+    db::{Access, Isolation, Location, Placement, Server, migrations},
     platform::moving::queries as jobs,
 };
 
@@ -46,7 +48,7 @@ pub struct Upgraded {
 }
 
 impl Fleet {
-    /// The template of tenants' databases, if it was made, and every tenant's own store, by slug.
+    /// The template of tenants' databases on each server where it was made, and every tenant's own store, by slug.
     ///
     /// # Errors
     /// When the directory cannot be read.
@@ -54,17 +56,27 @@ impl Fleet {
         let directory = self.directory(None, Access::Read);
         let own = jobs::own_stores(&directory).await?;
         directory.end_read();
-        let template =
-            Location { server: None, database: Some(self.template.clone()), schema: migrations::OWN_SCHEMA.into() };
-        let owner = Link::connect(&self.logins.owner, None).await?;
-        let made = owner.query("select from pg_database where datname = $1", &[&self.template]).await?;
-        let template = (!made.is_empty()).then(|| Store {
-            name: "(template)".into(),
-            placement: Placement::Own(Isolation::Database, template.into()),
-        });
+        let elsewhere = own.iter().filter_map(|(_, _, placement)| placement.location()?.server.clone());
+        let servers: BTreeSet<Option<Server>> = elsewhere.map(Some).chain([None]).collect();
+        let mut all = Vec::new();
+        for server in servers {
+            let name =
+                server.as_ref().map_or("(template)".into(), |(host, port)| format!("(template at {host}:{port})"));
+            let template = self.template_at(server);
+            // One that cannot be asked says so itself.
+            if self.is_made(&template).await.unwrap_or(true) {
+                all.push(Store { name, placement: Placement::Own(Isolation::Database, template.into()) });
+            }
+        }
+        all.extend(own.into_iter().map(|(_, slug, placement)| Store { name: slug, placement }));
+        Ok(all)
+    }
+
+    async fn is_made(&self, database: &Location) -> Result<bool, FleetError> {
+        let owner = Link::connect(&self.beside(database), None).await?;
+        let made = owner.query("select from pg_database where datname = $1", &[&database.database]).await?;
         owner.close().await;
-        let own = own.into_iter().map(|(_, slug, placement)| Store { name: slug, placement });
-        Ok(template.into_iter().chain(own).collect())
+        Ok(!made.is_empty())
     }
 
     /// How the shared store and all others stand.

@@ -4,12 +4,12 @@ use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 use tenantry::{
-    db::{Isolation, Placement, StoreSettings, migrations},
+    db::{Isolation, Placement, StoreSettings, migrations, roles},
     fleet::{FleetError, archive, archive::Import},
     ids::TenantId,
 };
 
-use crate::support::{Options, PASSWORD, TestApp, TestTenant, code, everything, server, unlimited};
+use crate::support::{Options, PASSWORD, TestApp, TestTenant, code, everything, relay::Relay, server, unlimited};
 
 async fn app() -> TestApp {
     let app = TestApp::start_with(Options { isolation: Isolation::Shared, ..Options::default() }).await;
@@ -39,6 +39,30 @@ async fn at_version(app: &TestApp, slug: &str, isolation: Isolation, version: i3
     ))
     .await;
     id
+}
+
+/// Another server has a template of its own, which is brought up to date with the rest; and one that is silent says so itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_server_has_a_template() {
+    let app = app().await;
+    let relay = Relay::start(&app.database.url(roles::OWNER).await).await;
+    let newest = migrations::newest_of_stores();
+    at_version(&app, "a", Isolation::Database, newest).await;
+    let names = async || {
+        let stores = app.fleet.stores().await.unwrap();
+        stores.into_iter().map(|it| it.name.split(" at ").next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names().await, ["(template)", "a"]);
+    let url = relay.before(&app.truth("select url from directory.tenants").await[0]);
+    app.by_hand(&format!("update directory.tenants set url = '{url}'")).await;
+    assert_eq!(names().await, ["(template)", "(template", "a"]);
+    let elsewhere = async || app.fleet.standing().await.unwrap().into_iter().find(|it| it.store.name.contains(" at "));
+    assert_eq!(elsewhere().await.unwrap().version, Ok(newest));
+    relay.speak(false);
+    assert!(elsewhere().await.unwrap().version.is_err());
+    let done = app.fleet.upgrade(|_| ()).await.unwrap();
+    let failed: Vec<_> = done.iter().filter(|it| it.applied.is_err()).map(|it| it.store.name.as_str()).collect();
+    assert_eq!((done.len(), failed.len()), (3, 2), "{failed:?}");
 }
 
 /// Stores that are behind are brought up to date side by side; one that fails is told of, stays as it is, and holds nobody up.
@@ -89,14 +113,14 @@ async fn stores_are_brought_up_to_date_one_by_one() {
     app.by_hand(&format!("alter table {schema}.tenant_state drop column fence")).await;
     app.fleet.upgrade(|_| ()).await.unwrap();
     assert_eq!(behind().await, []);
-    // One that cannot be reached says so, and the others are told of all the same.
+    // One that cannot be reached says so, as its server's template does, and the others are told of all the same.
     app.by_hand(&format!(
         "update directory.tenants set url = 'postgresql://127.0.0.1:9/x?schema=tenant' where id = '{}'",
         good.0
     ))
     .await;
     let unreached: Vec<_> = standing().await.into_iter().filter(|(_, behind)| behind.is_none()).collect();
-    assert_eq!(unreached, [("d".to_owned(), None)]);
+    assert_eq!(unreached, [("(template at 127.0.0.1:9)".to_owned(), None), ("d".to_owned(), None)]);
 }
 
 /// A store that this program can still serve is served as it is; one that is too old is not, and costs nobody else anything.
