@@ -10,9 +10,14 @@ use std::sync::{
 
 use argon2::{
     Algorithm, Argon2, Params, Version,
-    password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
+    password_hash::{
+        PasswordHasher, PasswordVerifier,
+        phc::{Output, PasswordHash, Salt},
+    },
 };
 use tokio::sync::Semaphore;
+
+use crate::random;
 
 /// Why there is no answer about a password.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -70,12 +75,9 @@ impl Passwords {
     pub fn with_gate(cost: PasswordCost, width: usize, max_waiting: usize) -> Result<Self, PasswordsError> {
         let params = Params::new(cost.memory_kib, cost.passes, 1, None).map_err(hashing)?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        let mut unknown = [0; 32];
-        aws_lc_rs::rand::fill(&mut unknown).map_err(hashing)?;
-        let dummy_hash = argon2.hash_password(&unknown).map_err(hashing)?.to_string().into();
         Ok(Self {
+            dummy_hash: hash_of_nothing(argon2.params())?.into(),
             argon2,
-            dummy_hash,
             running: Arc::new(Semaphore::new(width)),
             waiting: Arc::default(),
             max_waiting,
@@ -137,6 +139,19 @@ impl Passwords {
     }
 }
 
+/// What verifying costs as much as any hash, and no password has: of random bytes instead of one's hash. Nothing is hashed for
+/// it, since the memory of that would stay with an idle server.
+fn hash_of_nothing(params: &Params) -> Result<String, PasswordsError> {
+    let hash = PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: params.try_into().map_err(hashing)?,
+        salt: Some(Salt::new(&random::bytes::<16>()).map_err(hashing)?),
+        hash: Some(Output::new(&random::bytes::<32>()).map_err(hashing)?),
+    };
+    Ok(hash.to_string())
+}
+
 /// A place in the queue, given back when dropped.
 struct Waiting(Arc<AtomicUsize>);
 
@@ -174,6 +189,18 @@ mod tests {
         assert!(passwords.verify("demo-demo-demo".into(), Some(hash.clone())).await.unwrap());
         assert!(!passwords.verify("demo-demo-demO".into(), Some(hash)).await.unwrap());
         assert!(!passwords.verify("demo-demo-demo".into(), None).await.unwrap());
+    }
+
+    /// Whoever measures a sign-in must not learn by it whether there is such a user.
+    #[tokio::test]
+    async fn the_hash_of_nobody_is_like_any_other() {
+        let passwords = Passwords::try_new(CHEAP).unwrap();
+        let hash = passwords.hash("demo-demo-demo".into()).await.unwrap();
+        let (one, nobodys) = (PasswordHash::new(&hash).unwrap(), PasswordHash::new(&passwords.dummy_hash).unwrap());
+        assert_eq!((nobodys.algorithm, nobodys.version, &nobodys.params), (one.algorithm, one.version, &one.params));
+        let lengths = |it: &PasswordHash| (it.salt.as_ref().unwrap().len(), it.hash.as_ref().unwrap().len());
+        assert_eq!(lengths(&nobodys), lengths(&one));
+        assert_ne!(Passwords::try_new(CHEAP).unwrap().dummy_hash, passwords.dummy_hash);
     }
 
     #[tokio::test]
