@@ -104,7 +104,7 @@ async fn run() {
     println!("{schemas} schemas and {databases} databases made in {:.0} s", begin.elapsed().as_secs_f64());
     for what in ["one migration each", "nothing to do"] {
         let begin = Instant::now();
-        let done = fleet.upgrade(|_| ()).await.unwrap();
+        let done = fleet.upgrade(fleet.stores().await.unwrap(), |_| ()).await;
         let failed: Vec<_> = done.iter().filter(|it| it.applied.is_err()).collect();
         assert!(failed.is_empty(), "{failed:?}");
         println!("{} stores, {what}: {:.1} s", done.len(), begin.elapsed().as_secs_f64());

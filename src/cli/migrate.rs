@@ -25,10 +25,11 @@ async fn migrate(config: &Config, connected: &Connected) -> Result<(), CliError>
     };
     let gate = connected.gate(config)?;
     let fleet = Fleet::new(gate.clone(), logins, Clock::system());
-    let bar = ProgressBar::new(fleet.stores().await?.len() as u64)
+    let stores = fleet.stores().await?;
+    let bar = ProgressBar::new(stores.len() as u64)
         .with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} stores, {elapsed}, {eta} left")?);
     let done = fleet
-        .upgrade(|it| {
+        .upgrade(stores, |it| {
             match &it.applied {
                 Ok(applied) if applied.is_empty() => {}
                 Ok(applied) => bar.println(format!("{}: {} applied", it.store.name, applied.len())),
@@ -39,7 +40,6 @@ async fn migrate(config: &Config, connected: &Connected) -> Result<(), CliError>
         .await;
     bar.finish_and_clear();
     gate.close();
-    let done = done?;
     let failed: Vec<_> = done.iter().filter_map(|it| Some((&it.store.name, it.applied.as_ref().err()?))).collect();
     // A bar draws nothing where there is no terminal.
     for (name, why) in &failed {

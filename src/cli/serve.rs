@@ -61,7 +61,7 @@ async fn serve_on(
     let gate = connected.gate(config)?;
     let fleet = connected.logins()?.map(|logins| Fleet::new(gate.clone(), logins, Clock::system()));
     if let Some(fleet) = fleet.as_ref().filter(|_| config.environment == Environment::Development) {
-        fleet.upgrade(tell_of_upgrade).await?;
+        fleet.upgrade(fleet.stores().await?, tell_of_upgrade).await;
     }
     let tokens = tokens(config)?;
     let sign_in = Arc::new(sign_in(&gate, tokens.clone())?);

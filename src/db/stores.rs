@@ -84,16 +84,26 @@ pub(super) struct Stores {
     budget: Arc<Semaphore>,
     /// How many wait for a place in the budget.
     wanting: AtomicUsize,
-    /// How many connections were closed for them whose places are not free yet.
-    leaving: AtomicUsize,
-    /// Room for connecting to each other server at the same time, so that one that does not answer takes few places.
-    connecting: Mutex<HashMap<Server, Arc<Semaphore>>>,
+    /// How many connections were closed for them whose places are not free yet. (One too few where others end meanwhile.)
+    leaving: Mutex<usize>,
+    /// What of the budget each other server can hold up, should it not answer.
+    servers: Mutex<HashMap<Server, Arc<Room>>>,
     open: Mutex<HashMap<Arc<Location>, Arc<Store>>>,
     is_kept_tidy: AtomicBool,
 }
 
+/// A part of the budget.
+struct Room {
+    /// For connecting at the same time.
+    connecting: Semaphore,
+    /// For connections that are in use at the same time: three quarters.
+    in_use: Arc<Semaphore>,
+}
+
 struct Store {
     pool: Pool,
+    /// On another server.
+    room: Option<Arc<Room>>,
     used: Mutex<Instant>,
     /// Once it was found fit to be served.
     fit: OnceCell<()>,
@@ -110,6 +120,7 @@ struct Down {
 pub(super) struct Lease {
     stores: Arc<Stores>,
     _store: Arc<Store>,
+    _in_use: Option<OwnedSemaphorePermit>,
 }
 
 impl Drop for Lease {
@@ -135,8 +146,8 @@ impl Stores {
             statement,
             budget: Arc::new(Semaphore::new(settings.budget)),
             wanting: AtomicUsize::new(0),
-            leaving: AtomicUsize::new(0),
-            connecting: Mutex::default(),
+            leaving: Mutex::new(0),
+            servers: Mutex::default(),
             open: Mutex::default(),
             is_kept_tidy: AtomicBool::new(false),
         })
@@ -157,7 +168,15 @@ impl Stores {
         if store.pool.status().waiting > self.settings.each * WAITING_EACH {
             return Err(DbError::Unavailable("too many wait for a connection to the tenant's store".into()));
         }
-        let lease = Lease { stores: self.clone(), _store: store.clone() };
+        let _in_use = match &store.room {
+            None => None,
+            Some(room) => {
+                let place = tokio::time::timeout(self.wait, room.in_use.clone().acquire_owned()).await;
+                let all_wait = || DbError::Unavailable("all that use the tenant's server wait for it".into());
+                Some(place.ok().and_then(Result::ok).ok_or_else(all_wait)?)
+            }
+        };
+        let lease = Lease { stores: self.clone(), _store: store.clone(), _in_use };
         let got = tokio::time::timeout(self.wait + CONNECT_LIMIT, store.pool.get()).await;
         let client = match got {
             Ok(Ok(client)) => client,
@@ -226,18 +245,23 @@ impl Stores {
             return Ok(store.clone());
         }
         let down = Arc::default();
-        let room = |server: &Server| self.connecting.lock().entry(server.clone()).or_insert_with(few).clone();
-        let connecting = location.server.as_ref().map(room);
-        let budgeted = Budgeted { stores: Arc::downgrade(self), down: Arc::clone(&down), connecting };
+        let room = location.server.as_ref().map(|it| self.room(it));
+        let budgeted = Budgeted { stores: Arc::downgrade(self), down: Arc::clone(&down), room: room.clone() };
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let mut config = location.config(&self.base);
         config.application_name("tenantry").connect_timeout(CONNECT_LIMIT).tcp_user_timeout(SILENT_FOR);
         let manager = Manager::from_connect(config, budgeted, recycling);
         let session = self.direct.is_none().then(|| Session::new(&location.schema, self.statement));
         let pool = pools::build(manager, session, self.settings.each, self.wait)?;
-        let store = Arc::new(Store { pool, used: Mutex::new(Instant::now()), fit: OnceCell::new(), down });
+        let store = Arc::new(Store { pool, room, used: Mutex::new(Instant::now()), fit: OnceCell::new(), down });
         open.insert(location.clone(), store.clone());
         Ok(store)
+    }
+
+    fn room(&self, server: &Server) -> Arc<Room> {
+        let in_use = (self.settings.budget * 3 / 4).max(1);
+        let new = || Room { connecting: Semaphore::new(CONNECTING_EACH), in_use: Arc::new(Semaphore::new(in_use)) };
+        self.servers.lock().entry(server.clone()).or_insert_with(|| new().into()).clone()
     }
 
     /// A place in the budget, which somebody else's idle connection may have to make room for.
@@ -250,19 +274,24 @@ impl Stores {
         self.budget.clone().acquire_owned().await.ok()
     }
 
-    /// Closes an idle connection if more wait for a place than places are about to be free.
+    /// Closes idle connections while more wait for a place than places are about to be free.
     fn make_room(&self) {
-        let is_wanted = |leaving| (leaving < self.wanting.load(Ordering::SeqCst)).then_some(leaving + 1);
-        let one_more = self.leaving.fetch_update(Ordering::SeqCst, Ordering::SeqCst, is_wanted);
-        if one_more.is_ok() && !self.close_longest_idle() {
-            self.one_has_left();
+        if self.wanting.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        // Held while it is looked for one: what comes back meanwhile is looked at after it.
+        let mut leaving = self.leaving.lock();
+        while *leaving < self.wanting.load(Ordering::SeqCst) && self.close_longest_idle() {
+            *leaving += 1;
         }
     }
 
+    /// A connection has ended, and its place is free.
     fn one_has_left(&self) {
-        let one_less = |leaving: usize| leaving.checked_sub(1);
-        // None is counted of those that were not closed to make room.
-        let _ = self.leaving.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
+        let mut leaving = self.leaving.lock();
+        *leaving = leaving.saturating_sub(1);
+        drop(leaving);
+        self.make_room();
     }
 
     /// Closes one connection that nobody uses, if there is one: of the store that was used longest ago.
@@ -275,7 +304,8 @@ impl Stores {
         stores.sort_by_key(|(used, _)| *used);
         for (_, store) in stores {
             let mut is_closed = false;
-            store.pool.retain(|_, _| std::mem::replace(&mut is_closed, true));
+            // One that the server has ended makes no room: its place is free already.
+            store.pool.retain(|client, _| !client.is_closed() && std::mem::replace(&mut is_closed, true));
             if is_closed {
                 return true;
             }
@@ -343,19 +373,15 @@ async fn keep_tidy(stores: Weak<Stores>, idle: Duration) {
 struct Budgeted {
     stores: Weak<Stores>,
     down: Arc<Mutex<Option<Down>>>,
-    connecting: Option<Arc<Semaphore>>,
-}
-
-fn few() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(CONNECTING_EACH))
+    room: Option<Arc<Room>>,
 }
 
 impl Connect for Budgeted {
     fn connect(&self, config: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), tokio_postgres::Error>> {
         let config = config.clone();
         Box::pin(async move {
-            let _connecting = match &self.connecting {
-                Some(connecting) => connecting.acquire().await.ok(),
+            let _connecting = match &self.room {
+                Some(room) => room.connecting.acquire().await.ok(),
                 None => None,
             };
             let stores = self.stores.clone();
@@ -383,11 +409,9 @@ impl Connect for Budgeted {
                     ended = &mut connection => if let Err(error) = ended {
                         tracing::debug!(%error, "a connection to a tenant's store was lost");
                     },
-                    _ = dropped => {
-                        let _ = tokio::time::timeout(ENDING, connection).await;
-                        tokio::time::sleep(GOING).await;
-                    },
+                    _ = dropped => drop(tokio::time::timeout(ENDING, connection).await),
                 }
+                tokio::time::sleep(GOING).await;
                 drop(place);
                 if let Some(stores) = stores.upgrade() {
                     stores.one_has_left();

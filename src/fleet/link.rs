@@ -18,6 +18,15 @@ const SPELLING: &str = "set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set in
 /// How long a server may take to answer at all.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
+/// What a server that answers takes less time for.
+pub(super) async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, FleetError>>,
+) -> Result<T, FleetError> {
+    let silent = || FleetError::Refused("a server does not answer".into());
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(silent()))
+}
+
 /// A connection that sees one schema alone, and ends when it is dropped.
 pub(super) struct Link {
     client: Client,
@@ -27,6 +36,12 @@ pub(super) struct Link {
 impl Link {
     /// Connects; `None` for the schema leaves the search path as it is.
     pub async fn connect(config: &Config, schema: Option<&str>) -> Result<Self, FleetError> {
+        // Of each host in turn, and of what is said first.
+        let hosts = u32::try_from(config.get_hosts().len()).unwrap_or(u32::MAX);
+        within(CONNECT_LIMIT.saturating_mul(hosts.saturating_add(1)), Self::begin(config, schema)).await
+    }
+
+    async fn begin(config: &Config, schema: Option<&str>) -> Result<Self, FleetError> {
         let mut config = config.clone();
         // A server that is gone is noticed within a minute, however long a statement may take.
         config
@@ -36,9 +51,7 @@ impl Link {
             .keepalives_interval(Duration::from_secs(5))
             .keepalives_retries(6)
             .tcp_user_timeout(Duration::from_secs(45));
-        let connected = tokio::time::timeout(2 * CONNECT_LIMIT, config.connect(NoTls)).await;
-        let (client, connection) =
-            connected.map_err(|_| FleetError::Refused("a server does not let us in".into()))??;
+        let (client, connection) = config.connect(NoTls).await?;
         let task = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection to a store ended");

@@ -1,17 +1,23 @@
 //! Bringing every store up to date, and telling which are not.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
+use futures_util::future::join_all;
 use tokio::task::JoinSet;
 
-use super::{Fleet, FleetError, link::Link};
+use super::{
+    Fleet, FleetError,
+    link::{Link, within},
+};
 use crate::{
-    db::{Access, Isolation, Location, Placement, Server, migrations},
+    db::{Access, Isolation, Placement, Server, migrations},
     platform::moving::queries as jobs,
 };
 
 /// How many stores are brought up to date at the same time.
 const AT_ONCE: usize = 4;
+/// How long a store may take to say how it stands.
+const ASK_LIMIT: Duration = Duration::from_secs(20);
 
 /// A store of the deployment.
 #[derive(Clone, Debug)]
@@ -56,27 +62,27 @@ impl Fleet {
         let directory = self.directory(None, Access::Read);
         let own = jobs::own_stores(&directory).await?;
         directory.end_read();
+        drop(directory);
         let elsewhere = own.iter().filter_map(|(_, _, placement)| placement.location()?.server.clone());
         let servers: BTreeSet<Option<Server>> = elsewhere.map(Some).chain([None]).collect();
-        let mut all = Vec::new();
-        for server in servers {
-            let name =
-                server.as_ref().map_or("(template)".into(), |(host, port)| format!("(template at {host}:{port})"));
-            let template = self.template_at(server);
-            // One that cannot be asked says so itself.
-            if self.is_made(&template).await.unwrap_or(true) {
-                all.push(Store { name, placement: Placement::Own(Isolation::Database, template.into()) });
-            }
-        }
+        let templates = join_all(servers.into_iter().map(|it| self.template_on(it))).await;
+        let mut all: Vec<Store> = templates.into_iter().flatten().collect();
         all.extend(own.into_iter().map(|(_, slug, placement)| Store { name: slug, placement }));
         Ok(all)
     }
 
-    async fn is_made(&self, database: &Location) -> Result<bool, FleetError> {
-        let owner = Link::connect(&self.beside(database), None).await?;
-        let made = owner.query("select from pg_database where datname = $1", &[&database.database]).await?;
-        owner.close().await;
-        Ok(!made.is_empty())
+    /// The template on a server, if it was made there. One that cannot be asked is told of when its version is.
+    async fn template_on(&self, server: Option<Server>) -> Option<Store> {
+        let name = server.as_ref().map_or("(template)".into(), |(host, port)| format!("(template at {host}:{port})"));
+        let template = self.template_at(server);
+        let made = within(ASK_LIMIT, async {
+            let owner = Link::connect(&self.beside(&template), None).await?;
+            let made = owner.query("select from pg_database where datname = $1", &[&template.database]).await?;
+            owner.close().await;
+            Ok(!made.is_empty())
+        });
+        let is_made = made.await.unwrap_or(true);
+        is_made.then(|| Store { name, placement: Placement::Own(Isolation::Database, template.into()) })
     }
 
     /// How the shared store and all others stand.
@@ -109,6 +115,10 @@ impl Fleet {
     }
 
     async fn version(&self, placement: &Placement) -> Result<i32, FleetError> {
+        within(ASK_LIMIT, self.ask_version(placement)).await
+    }
+
+    async fn ask_version(&self, placement: &Placement) -> Result<i32, FleetError> {
         let (owner, schema) = self.at(&self.logins.owner, placement);
         let link = Link::connect(&owner, Some(schema)).await?;
         let history = "select to_regclass('refinery_schema_history') is not null";
@@ -120,12 +130,9 @@ impl Fleet {
         Ok(version)
     }
 
-    /// Brings the template and every store of a tenant's own up to date, some at a time; `told` hears of each as it is done.
-    /// One that fails holds none of the others up, and is begun where it failed the next time.
-    ///
-    /// # Errors
-    /// When the directory cannot be read.
-    pub async fn upgrade(&self, mut told: impl FnMut(&Upgraded)) -> Result<Vec<Upgraded>, FleetError> {
+    /// Brings these stores up to date, some at a time; `told` hears of each as it is done. One that fails holds none of the
+    /// others up, and is begun where it failed the next time.
+    pub async fn upgrade(&self, stores: Vec<Store>, mut told: impl FnMut(&Upgraded)) -> Vec<Upgraded> {
         let mut done = Vec::new();
         let mut upgrades = JoinSet::new();
         let mut note = |it: Result<Upgraded, tokio::task::JoinError>| {
@@ -134,7 +141,7 @@ impl Fleet {
                 done.push(it);
             }
         };
-        for store in self.stores().await? {
+        for store in stores {
             if upgrades.len() >= AT_ONCE
                 && let Some(it) = upgrades.join_next().await
             {
@@ -149,7 +156,7 @@ impl Fleet {
         while let Some(it) = upgrades.join_next().await {
             note(it);
         }
-        Ok(done)
+        done
     }
 
     async fn upgrade_one(&self, placement: &Placement) -> Result<Vec<String>, FleetError> {

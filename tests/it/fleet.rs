@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use serde_json::{Value, json};
 use tenantry::{
     db::{Isolation, Placement, StoreSettings, migrations, roles},
-    fleet::{FleetError, archive, archive::Import},
+    fleet::{FleetError, Upgraded, archive, archive::Import},
     ids::TenantId,
 };
 
@@ -16,6 +16,10 @@ async fn app() -> TestApp {
     app.database.prepare_template().await;
     unlimited(&app).await;
     app
+}
+
+async fn upgrade(app: &TestApp) -> Vec<Upgraded> {
+    app.fleet.upgrade(app.fleet.stores().await.unwrap(), |_| ()).await
 }
 
 /// A tenant whose store stands at this migration.
@@ -60,7 +64,7 @@ async fn every_server_has_a_template() {
     assert_eq!(elsewhere().await.unwrap().version, Ok(newest));
     relay.speak(false);
     assert!(elsewhere().await.unwrap().version.is_err());
-    let done = app.fleet.upgrade(|_| ()).await.unwrap();
+    let done = upgrade(&app).await;
     let failed: Vec<_> = done.iter().filter(|it| it.applied.is_err()).map(|it| it.store.name.as_str()).collect();
     assert_eq!((done.len(), failed.len()), (3, 2), "{failed:?}");
 }
@@ -90,7 +94,8 @@ async fn stores_are_brought_up_to_date_one_by_one() {
         vec![told("(shared)", 0), told("(template)", 0), told("a", 1), told("b", 3), told("c", 3), told("d", 0)];
     assert_eq!(standing().await, expected);
     let mut heard = Vec::new();
-    let done = app.fleet.upgrade(|it| heard.push(it.store.name.clone())).await.unwrap();
+    let stores = app.fleet.stores().await.unwrap();
+    let done = app.fleet.upgrade(stores, |it| heard.push(it.store.name.clone())).await;
     assert_eq!((heard.len(), done.len()), (5, 5), "each is told of");
     for it in &done {
         let applied = it.applied.as_ref().map(Vec::len);
@@ -111,7 +116,7 @@ async fn stores_are_brought_up_to_date_one_by_one() {
     assert_eq!(left[0].0, "c");
     // Once the cause is gone, it goes on where it failed.
     app.by_hand(&format!("alter table {schema}.tenant_state drop column fence")).await;
-    app.fleet.upgrade(|_| ()).await.unwrap();
+    upgrade(&app).await;
     assert_eq!(behind().await, []);
     // One that cannot be reached says so, as its server's template does, and the others are told of all the same.
     app.by_hand(&format!(
@@ -147,7 +152,7 @@ async fn a_store_is_served_at_its_version_unless_it_is_too_old() {
             Ok(rows) => assert_eq!((rows, serves), (1, true)),
             Err(error) => assert!(!serves && matches!(error, tenantry::db::DbError::Unavailable(_)), "{error}"),
         }
-        app.fleet.upgrade(|_| ()).await.unwrap();
+        upgrade(&app).await;
         tokio::time::sleep(std::time::Duration::from_millis(1_100)).await; // It is looked at again after a second.
         assert_eq!(ask().await.unwrap(), 1);
     }

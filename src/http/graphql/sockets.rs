@@ -24,6 +24,8 @@ use crate::{
 const ASK_EVERY: Duration = Duration::from_millis(400);
 /// How many stores of tenants' own are asked at the same time.
 const ASKING_OWN: usize = 8;
+/// How long one of them may take, while others wait for their turn.
+const SILENT_FOR: Duration = Duration::from_secs(2);
 /// How many people one statement asks about.
 const PART: usize = 2_000;
 
@@ -172,7 +174,8 @@ impl Sockets {
             tokio::spawn(async move {
                 if let Ok(_turn) = sockets.asking_own.acquire().await {
                     let tx = sockets.gate.tenant(Scope::platform(Some(tenant)), Access::Read);
-                    sockets.ask_store(tx, &place, people).await;
+                    let asked = tokio::time::timeout(SILENT_FOR, sockets.ask_store(tx, &place, people)).await;
+                    asked.unwrap_or_else(|_| cannot_ask(&DbError::Timeout));
                 }
                 sockets.asked.lock().remove(&tenant);
             });
