@@ -745,7 +745,7 @@ async fn a_silent_server_does_not_take_the_whole_budget() {
     app.by_hand(&format!("update directory.tenants set url = '{url}' where slug = 'acme'")).await;
     let options = Options {
         isolation: Shared,
-        stores: StoreSettings { budget: 2, each: 2, ..StoreSettings::default() },
+        stores: StoreSettings { budget: 4, each: 4, ..StoreSettings::default() },
         // Whoever waited for its answer would wait for longer than for a place.
         statement: Duration::from_secs(60),
         ..Options::default()
@@ -753,14 +753,22 @@ async fn a_silent_server_does_not_take_the_whole_budget() {
     let other = TestApp::on(app.database.clone(), options).await;
     let sql = "-- test.slug\n select slug from tenant_state where tenant_id = $1";
     let ask = |tenant| other.gate.tenant(Scope::worker(tenant), Access::Read);
-    ask(acme.id).query(sql, &[&acme.id]).await.unwrap();
-    relay.speak(false);
-    let flood: Vec<_> = (0..4)
-        .map(|_| {
+    let flood = |sql: &'static str| -> Vec<_> {
+        let ask = |_| {
             let (tx, id) = (ask(acme.id), acme.id);
             tokio::spawn(async move { tx.query(sql, &[&id]).await.is_ok() })
-        })
-        .collect();
+        };
+        (0..8).map(ask).collect()
+    };
+    // As many connections as it may have, which rest then.
+    for it in flood("-- test.sleep\n select pg_sleep(0.2) from tenant_state where tenant_id = $1") {
+        assert!(it.await.unwrap());
+    }
+    while other.gate.pools()[2].1.idle < other.gate.pools()[2].1.open {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    relay.speak(false);
+    let flood = flood(sql);
     tokio::time::sleep(Duration::from_millis(300)).await;
     for _ in 0..3 {
         let rows = ask(globex.id).query(sql, &[&globex.id]).await;
