@@ -104,6 +104,8 @@ struct Store {
     pool: Pool,
     /// On another server.
     room: Option<Arc<Room>>,
+    /// How many are about to get a connection to it.
+    asking: AtomicUsize,
     used: Mutex<Instant>,
     /// Once it was found fit to be served.
     fit: OnceCell<()>,
@@ -165,9 +167,8 @@ impl Stores {
         {
             return Err(DbError::Unavailable(down.why.clone()));
         }
-        if store.pool.status().waiting > self.settings.each * WAITING_EACH {
-            return Err(DbError::Unavailable("too many wait for a connection to the tenant's store".into()));
-        }
+        let too_many = || DbError::Unavailable("too many wait for a connection to the tenant's store".into());
+        let _asking = Counted::up_to(self.settings.each * WAITING_EACH, &store.asking).ok_or_else(too_many)?;
         let _in_use = match &store.room {
             None => None,
             Some(room) => {
@@ -253,7 +254,8 @@ impl Stores {
         let manager = Manager::from_connect(config, budgeted, recycling);
         let session = self.direct.is_none().then(|| Session::new(&location.schema, self.statement));
         let pool = pools::build(manager, session, self.settings.each, self.wait)?;
-        let store = Arc::new(Store { pool, room, used: Mutex::new(Instant::now()), fit: OnceCell::new(), down });
+        let (asking, used) = (AtomicUsize::new(0), Mutex::new(Instant::now()));
+        let store = Arc::new(Store { pool, room, asking, used, fit: OnceCell::new(), down });
         open.insert(location.clone(), store.clone());
         Ok(store)
     }
