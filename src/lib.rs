@@ -47,6 +47,7 @@ pub mod telemetry;
 pub mod worker;
 
 pub mod clock;
+mod counted;
 pub mod ids;
 pub mod money;
 pub mod paging;

@@ -17,7 +17,7 @@ use argon2::{
 };
 use tokio::sync::Semaphore;
 
-use crate::random;
+use crate::{counted::Counted, random};
 
 /// Why there is no answer about a password.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -125,7 +125,7 @@ impl Passwords {
         &self,
         work: impl FnOnce(&Argon2<'static>) -> T + Send + 'static,
     ) -> Result<T, PasswordsError> {
-        let place = Waiting::take(&self.waiting, self.max_waiting)?;
+        let place = Counted::up_to(self.max_waiting, &self.waiting).ok_or(PasswordsError::Busy)?;
         let permit = self.running.clone().acquire_owned().await.map_err(hashing)?;
         drop(place);
         let (argon2, done) = (self.argon2.clone(), self.done.clone());
@@ -150,25 +150,6 @@ fn hash_of_nothing(params: &Params) -> Result<String, PasswordsError> {
         hash: Some(Output::new(&random::bytes::<32>()).map_err(hashing)?),
     };
     Ok(hash.to_string())
-}
-
-/// A place in the queue, given back when dropped.
-struct Waiting(Arc<AtomicUsize>);
-
-impl Waiting {
-    fn take(count: &Arc<AtomicUsize>, most: usize) -> Result<Self, PasswordsError> {
-        let place = Self(count.clone());
-        if count.fetch_add(1, Ordering::Relaxed) >= most {
-            return Err(PasswordsError::Busy); // Dropping `place` gives it back.
-        }
-        Ok(place)
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 fn hashing(error: impl std::fmt::Display) -> PasswordsError {

@@ -4,7 +4,6 @@
 //! through the [`Gate`]; the pools themselves never leave this module.
 
 mod changes;
-mod counted;
 mod distribution;
 mod error;
 pub mod migrations;

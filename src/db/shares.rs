@@ -9,8 +9,8 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{DbError, counted::Counted};
-use crate::ids::TenantId;
+use super::DbError;
+use crate::{counted::Counted, ids::TenantId};
 
 /// How many may wait for each connection of a tenant's share; whoever comes then is told at once to come again.
 const WAITING_EACH: usize = 64;

@@ -24,11 +24,11 @@ use tokio_postgres::{Client, Config, NoTls, error::SqlState};
 
 use super::{
     DbError,
-    counted::Counted,
     placement::{Location, Server},
     pools, safety, see_only,
     session::Session,
 };
+use crate::counted::Counted;
 
 /// How long a server may take to let somebody in.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);

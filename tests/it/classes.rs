@@ -192,17 +192,7 @@ async fn a_customers_own_sql_moves_no_seats() {
     let (yoga, _) = yoga(&acme).await;
     let uuid = |text: &str| text.parse::<tenantry::ids::BookingId>().unwrap().0;
     let theirs = uuid(&id(&acme.other.book(&yoga, acme.in_days(3)).await));
-    let enter = async |tenant: &TestTenant| {
-        let client = tenant.store("tenantry_app").await;
-        client.batch_execute("begin").await.unwrap();
-        let user = &tenant.user;
-        client
-            .query("select enter($1, $2, 'USER', $3, true)", &[&tenant.id, &user.id, &user.viewer.session])
-            .await
-            .unwrap();
-        client
-    };
-    let client = enter(&acme).await;
+    let client = acme.entered(&acme.user).await;
     client.query("select leave_seat($1, $2)", &[&acme.id, &theirs]).await.unwrap();
     assert_eq!(client.execute("update occurrences set capacity = 100", &[]).await.unwrap(), 0);
     let occurrence: uuid::Uuid = acme.truth("select id from shared.occurrences").await[0].parse().unwrap();
@@ -211,7 +201,7 @@ async fn a_customers_own_sql_moves_no_seats() {
     assert!(client.query("select from occurrences", &[]).await.unwrap().is_empty());
     client.batch_execute("commit").await.unwrap();
     // And nobody of another tenant finds anything, whichever tenant he names.
-    let client = enter(&globex).await;
+    let client = globex.entered(&globex.user).await;
     for named in [&acme.id, &globex.id] {
         let seen = client
             .query(
@@ -261,12 +251,7 @@ async fn a_booking_moves_into_a_class_of_another_length() {
     assert_eq!(app.truth(MISCOUNTED).await, ["0"]);
     // By SQL of one's own, no length is had that no class has.
     let raw = mine.parse::<tenantry::ids::BookingId>().unwrap().0;
-    let client = acme.store("tenantry_app").await;
-    client.batch_execute("begin").await.unwrap();
-    client
-        .query("select enter($1, $2, 'USER', $3, true)", &[&acme.id, &acme.user.id, &acme.user.viewer.session])
-        .await
-        .unwrap();
+    let client = acme.entered(&acme.user).await;
     let longer = client
         .query_one(
             "select move_booking($1, $2, 2, 'CONFIRMED', starts_at, ends_at + interval '1 hour', 'UTC', 'CONFIRMED', now()) from bookings where id = $2",

@@ -128,12 +128,7 @@ async fn a_customers_own_sql_gets_no_further() {
     let theirs = id(&acme.other.hold(&acme.service, acme.in_days(5)).await);
     let waiting = acme.booking(8).await.parse::<tenantry::ids::BookingId>().unwrap().0;
     app.by_hand(&format!("update shared.bookings set status = 'PENDING' where id = '{waiting}'")).await;
-    let client = acme.store("tenantry_app").await;
-    client.batch_execute("begin").await.unwrap();
-    client
-        .query("select enter($1, $2, 'USER', $3, true)", &[&acme.id, &acme.user.id, &acme.user.viewer.session])
-        .await
-        .unwrap();
+    let client = acme.entered(&acme.user).await;
     let now = app.clock.now();
     let role = async || client.query_one("select current_setting('app.role')", &[]).await.unwrap().get::<_, String>(0);
     let asked = async |sql: &str, id: &uuid::Uuid| -> bool {

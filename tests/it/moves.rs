@@ -17,9 +17,7 @@ use tenantry::{
     platform::moving::GRACE,
 };
 
-use crate::support::{
-    Options, PASSWORD, Person, TestApp, TestTenant, code, everything, relay::Relay, server, unlimited,
-};
+use crate::support::{Options, PASSWORD, Person, TestApp, TestTenant, code, everything, server, unlimited};
 
 const MOVE: &str = "mutation($input: MoveTenantInput!) {
     moveTenant(input: $input) { tenantMove { id state } userErrors { code field message } } }";
@@ -710,9 +708,7 @@ async fn a_server_that_falls_silent_holds_no_place() {
     let root = app.operator().await;
     move_to(&root, &acme, Database).await;
     move_to(&root, &globex, Schema).await;
-    let relay = Relay::start(&app.database.url(roles::APP).await).await;
-    let url = relay.before(&app.truth("select url from directory.tenants where slug = 'acme'").await[0]);
-    app.by_hand(&format!("update directory.tenants set url = '{url}' where slug = 'acme'")).await;
+    let relay = acme.put_behind_relay().await;
     let other = TestApp::on(app.database.clone(), options()).await;
     let sql = "-- test.slug\n select slug from tenant_state where tenant_id = $1";
     let ask = |tenant| other.gate.tenant(Scope::worker(tenant), Access::Read);
@@ -740,9 +736,7 @@ async fn a_silent_server_does_not_take_the_whole_budget() {
     let root = app.operator().await;
     move_to(&root, &acme, Database).await;
     move_to(&root, &globex, Schema).await;
-    let relay = Relay::start(&app.database.url(roles::APP).await).await;
-    let url = relay.before(&app.truth("select url from directory.tenants where slug = 'acme'").await[0]);
-    app.by_hand(&format!("update directory.tenants set url = '{url}' where slug = 'acme'")).await;
+    let relay = acme.put_behind_relay().await;
     let options = Options {
         isolation: Shared,
         stores: StoreSettings { budget: 4, each: 4, ..StoreSettings::default() },

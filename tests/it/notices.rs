@@ -230,12 +230,7 @@ async fn nobody_goes_on_as_somebody_else() {
         !app.truth("select * from shared.calendar_feeds").await[0].contains(&token[5..20]),
         "only its hash is kept"
     );
-    let client = acme.store("tenantry_app").await;
-    client.batch_execute("begin").await.unwrap();
-    client
-        .query("select enter($1, $2, 'USER', $3, true)", &[&acme.id, &acme.user.id, &acme.user.viewer.session])
-        .await
-        .unwrap();
+    let client = acme.entered(&acme.user).await;
     let became = client.query_one("select enter_feed($1, $2)", &[&acme.id, &hash]).await.unwrap();
     assert_eq!(
         became.get::<_, Option<uuid::Uuid>>(0),

@@ -143,12 +143,7 @@ async fn a_change_that_cannot_be_logged_is_not_made() {
 async fn nobody_raises_himself() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
-    let client = acme.store("tenantry_app").await;
-    client.batch_execute("begin").await.unwrap();
-    client
-        .query("select enter($1, $2, 'USER', $3, true)", &[&acme.id, &acme.user.id, &acme.user.viewer.session])
-        .await
-        .unwrap();
+    let client = acme.entered(&acme.user).await;
     for raise in [
         "update users set role = 'ADMIN'",
         "update users set status = 'ACTIVE'",

@@ -26,12 +26,7 @@ async fn availability_reads_the_month_alone() {
             assert_eq!(code(&person.book(&acme.service, acme.in_days(days)).await), "");
         }
     }
-    let client = acme.store("tenantry_app").await;
-    client.batch_execute("begin").await.unwrap();
-    client
-        .query("select enter($1, $2, 'USER', $3, true)", &[&acme.id, &acme.user.id, &acme.user.viewer.session])
-        .await
-        .unwrap();
+    let client = acme.entered(&acme.user).await;
     let ids: Vec<uuid::Uuid> = resources.iter().map(|it| it.parse::<tenantry::ids::ResourceId>().unwrap().0).collect();
     let read = async || -> (i64, i64) {
         let sql = "select sum(seq_tup_read)::bigint, sum(idx_tup_fetch)::bigint from pg_stat_xact_user_tables
@@ -97,12 +92,7 @@ async fn holds_are_found_without_looking_at_bookings() {
     let app = TestApp::start().await;
     let (acme, resources) = staffed(&app).await;
     acme.add_history(&resources, 20_000).await;
-    let client = acme.store("tenantry_app").await;
-    client.batch_execute("begin").await.unwrap();
-    client
-        .query("select enter($1, $2, 'USER', $3, true)", &[&acme.id, &acme.user.id, &acme.user.viewer.session])
-        .await
-        .unwrap();
+    let client = acme.entered(&acme.user).await;
     let ids: Vec<uuid::Uuid> = resources.iter().map(|it| it.parse::<tenantry::ids::ResourceId>().unwrap().0).collect();
     for _ in 0..8 {
         client.query("select expire_holds($1, $2, $3)", &[&acme.id, &ids, &app.clock.now()]).await.unwrap();

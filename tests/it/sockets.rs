@@ -727,9 +727,7 @@ async fn one_silent_store_keeps_nobody_elsewhere() {
         assert_eq!(code(&asked), "", "{asked}");
     }
     app.fleet.work().await;
-    let relay = crate::support::relay::Relay::start(&app.database.url("tenantry_app").await).await;
-    let url = relay.before(&app.truth("select url from directory.tenants where slug = 'acme'").await[0]);
-    app.by_hand(&format!("update directory.tenants set url = '{url}' where slug = 'acme'")).await;
+    let relay = acme.put_behind_relay().await;
     // Whoever waited for its answer would wait for longer than this test does.
     let patient = Options { statement: Duration::from_secs(300), ..shared() };
     let other = TestApp::on(app.database.clone(), patient).await;

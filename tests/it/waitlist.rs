@@ -221,12 +221,7 @@ async fn nobody_offers_himself_a_time_by_sql() {
     let acme = app.tenant("acme").await;
     let booking = acme.booking(3).await.parse::<tenantry::ids::BookingId>().unwrap().0;
     assert_eq!(code(&acme.other.wait_for(&acme.service, acme.in_days(3)).await), "");
-    let client = acme.store("tenantry_app").await;
-    client.batch_execute("begin").await.unwrap();
-    client
-        .query("select enter($1, $2, 'USER', $3, true)", &[&acme.id, &acme.other.id, &acme.other.viewer.session])
-        .await
-        .unwrap();
+    let client = acme.entered(&acme.other).await;
     let refused = client.execute("update waitlist_entries set booking_id = $1", &[&booking]).await.unwrap_err();
     assert_eq!(refused.code().unwrap().code(), "42501");
 }

@@ -35,6 +35,8 @@ use tenantry::{
 };
 use tower::ServiceExt;
 
+use relay::Relay;
+
 pub use cluster::TestDatabase;
 
 /// The password of every user of a test.
@@ -497,6 +499,25 @@ impl TestTenant {
         let client = TestDatabase::connect_to(role, database.unwrap_or(&self.app.database.name)).await;
         client.batch_execute(&format!("set search_path = {schema}, pg_temp")).await.unwrap();
         client
+    }
+
+    /// A transaction of this customer's in its store, for SQL of his own.
+    pub async fn entered(&self, customer: &Person) -> tokio_postgres::Client {
+        let client = self.store(roles::APP).await;
+        client.batch_execute("begin").await.unwrap();
+        let enter = "select enter($1, $2, 'USER', $3, true)";
+        client.query(enter, &[&self.id, &customer.id, &customer.viewer.session]).await.unwrap();
+        client
+    }
+
+    /// From now on its own database is behind a relay, for whoever has not asked where it is.
+    pub async fn put_behind_relay(&self) -> Relay {
+        let relay = Relay::start(&self.app.database.url(roles::APP).await).await;
+        let id = self.id.0;
+        let url =
+            relay.before(&self.app.truth(&format!("select url from directory.tenants where id = '{id}'")).await[0]);
+        self.app.by_hand(&format!("update directory.tenants set url = '{url}' where id = '{id}'")).await;
+        relay
     }
 
     pub fn in_days(&self, days: i64) -> Timestamp {
