@@ -208,7 +208,7 @@ async fn an_unknown_effect_waits() {
 
 /// A server as a process, on a database of its own, with a mail server.
 struct Deployment {
-    database: TestDatabase,
+    database: std::sync::Arc<TestDatabase>,
     data_dir: TempDir,
     smtp: SmtpServer,
     url: String,
@@ -223,7 +223,6 @@ impl Deployment {
         let database = std::sync::Arc::new(TestDatabase::create().await);
         let app = TestApp::on(database.clone(), Options::default()).await;
         let (url, owner_url) = (database.url(roles::APP).await, database.url(roles::OWNER).await);
-        let database = TestDatabase { name: database.name.clone() };
         Some(Self { database, data_dir: server::folder(), smtp, url, owner_url, app })
     }
 

@@ -317,7 +317,7 @@ async fn acme_books(acme: &TestTenant) {
 
 /// As in production.
 fn strict_worker(app: &TestApp) -> tenantry::worker::Worker {
-    let folder = std::env::temp_dir().join(format!("tenantry-mail-{}", uuid::Uuid::now_v7()));
+    let folder = crate::support::cluster::folder().join("mail");
     let settings = tenantry::mail::MailSettings::Folder(folder);
     let mailer =
         tenantry::mail::Mailer::try_new(&settings, "no-reply@tenantry.test", "https://app.test/account").unwrap();

@@ -2,10 +2,11 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use parking_lot::Mutex;
 use tenantry::{
     db::{migrations, roles},
     embedded::{self, Cluster, Options},
@@ -15,14 +16,24 @@ use tokio_postgres::{Client, NoTls, error::SqlState};
 
 const TEMPLATE: &str = "template_tenantry";
 
+const DATABASES_OF_TENANTS: &str = "select distinct substring(url from '^postgresql:///([a-z0-9_]+)')
+       from (select url from directory.tenants union all select url from directory.store_leftovers) places
+      where url ~ '^postgresql:///[a-z]'";
+
 static CLUSTER: OnceCell<TestCluster> = OnceCell::const_new();
 static OWN_TEMPLATE: OnceCell<&'static str> = OnceCell::const_new();
 static NEXT_DATABASE: AtomicU32 = AtomicU32::new(1);
+/// Databases whose tests have ended.
+static ENDED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// How many ended tests leave their databases, of 12 MB and more each. (Dropping one writes a checkpoint, which the next ones
+/// find done.)
+const MANY_ENDED: usize = 10;
 
 /// The running cluster. It ends with this process: PostgreSQL is told by the kernel when its parent is gone.
 pub struct TestCluster(Cluster);
 
-/// A database of one test, a clone of the migrated template.
+/// A database of one test, a clone of the migrated template. Dropped, it goes some tests later.
 pub struct TestDatabase {
     pub name: String,
 }
@@ -33,6 +44,7 @@ impl TestDatabase {
         let cluster = cluster().await;
         let database = Self { name: new_name() };
         let admin = cluster.connect("postgres", "postgres").await;
+        drop_ended(cluster, &admin).await;
         admin.batch_execute(&format!("create database {} template {TEMPLATE}", database.name)).await.unwrap();
         // Privileges of a database are not cloned with it. And what a test waits for is never time: a machine that stands
         // still for a while must not make one fail.
@@ -84,12 +96,38 @@ impl TestDatabase {
     }
 }
 
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        ENDED.lock().push(std::mem::take(&mut self.name));
+    }
+}
+
 impl TestCluster {
     async fn connect(&self, role: &str, database: &str) -> Client {
         let (client, connection) =
             tokio_postgres::connect(&self.0.connection_url(role, database), NoTls).await.unwrap();
         tokio::spawn(connection);
         client
+    }
+}
+
+/// Drops what ended tests have left, with the databases of their tenants.
+async fn drop_ended(cluster: &TestCluster, admin: &Client) {
+    let ended = {
+        let mut ended = ENDED.lock();
+        if ended.len() < MANY_ENDED { Vec::new() } else { std::mem::take(&mut *ended) }
+    };
+    for database in ended {
+        let url = cluster.0.connection_url("postgres", &database);
+        // One may be dropped already, or never had a directory.
+        let Ok((client, connection)) = tokio_postgres::connect(&url, NoTls).await else { continue };
+        tokio::spawn(connection);
+        let of_tenants = client.query(DATABASES_OF_TENANTS, &[]).await.unwrap_or_default();
+        drop(client);
+        let names = of_tenants.iter().map(|row| row.get(0)).chain([format!("{database}_template"), database.clone()]);
+        for name in names.collect::<Vec<String>>() {
+            admin.batch_execute(&format!("drop database if exists {name} with (force)")).await.unwrap();
+        }
     }
 }
 
@@ -103,10 +141,9 @@ async fn cluster() -> &'static TestCluster {
 
 async fn start() -> TestCluster {
     let cluster = tokio::task::spawn_blocking(|| {
-        let folders = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        remove_leftovers(folders);
+        remove_leftovers(Path::new(env!("CARGO_TARGET_TMPDIR")));
         let options = Options {
-            data_dir: &folders.join(format!("cluster-{}", std::process::id())),
+            data_dir: &folder(),
             bin_dir: None,
             // Nothing of a test has to outlive a power cut.
             settings: &[
@@ -114,6 +151,7 @@ async fn start() -> TestCluster {
                 ("synchronous_commit", "off"),
                 ("full_page_writes", "off"),
                 ("max_connections", "300"),
+                ("max_wal_size", "160MB"),
             ],
             roles: &[roles::OWNER, roles::APP, roles::PLATFORM],
             progress: &|_| {},
@@ -139,6 +177,11 @@ async fn make_own_template() -> &'static str {
     let owner = cluster.0.connection_url(roles::OWNER, NAME).parse().unwrap();
     migrations::migrate_store(&owner, migrations::OWN_SCHEMA).await.unwrap();
     NAME
+}
+
+/// The folder of this process and its cluster: it is removed once both are gone, by the next that starts one.
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cluster-{}", std::process::id()))
 }
 
 /// Folders of test processes that are gone.

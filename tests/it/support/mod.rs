@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each part is used by some test files, not by all")]
 
-mod cluster;
+pub mod cluster;
 mod history;
 pub mod pooler;
 pub mod relay;
@@ -24,7 +24,7 @@ use tenantry::{
     clock::Clock,
     db::{Access, Gate, Isolation, Location, Placement, PoolSettings, Scope, StoreSettings, roles},
     fleet::{Fleet, Logins},
-    graphql::{self, Limits, RateSettings, Rates, Services},
+    graphql::{self, ApiSchema, Limits, RateSettings, Rates, Services},
     http::{self, AppParts, Documents, Origins, Proxies, Readiness, SocketSettings, Sockets, router},
     ids::{TenantId, UserId},
     mail::{MailSettings, Mailer},
@@ -233,7 +233,7 @@ impl TestApp {
         let sockets = Sockets::new(options.sockets, gate.clone());
         let readiness = Arc::new(Readiness::new(&url));
         let router = router(AppParts {
-            schema: graphql::schema(options.request, options.introspects),
+            schema: ApiSchema::new(options.request, options.introspects),
             services,
             tokens: tokens.clone(),
             deadline: options.deadline,

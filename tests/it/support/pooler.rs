@@ -11,7 +11,6 @@ use std::{
 };
 
 use nix::unistd::Uid;
-use tempfile::TempDir;
 use tokio::sync::OnceCell;
 use tokio_postgres::{Config, config::Host};
 
@@ -19,7 +18,6 @@ static POOLER: OnceCell<Option<Pooler>> = OnceCell::const_new();
 
 struct Pooler {
     port: u16,
-    _folder: TempDir,
 }
 
 /// The same database through the pooler. `None` where PgBouncer is not installed, which CI does not let pass.
@@ -40,23 +38,25 @@ fn start(config: &Config) -> Option<Pooler> {
         .find(|it| Path::new(it).exists())?;
     let Some(Host::Unix(socket)) = config.get_hosts().first() else { panic!("the cluster has a socket") };
     let socket_port = config.get_ports().first().copied().unwrap_or(5432);
-    let folder = super::server::folder();
+    let folder = super::cluster::folder().join("pooler");
+    fs::create_dir_all(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let users: String =
         ["tenantry_app", "tenantry_owner", "tenantry_platform"].iter().map(|it| format!("\"{it}\" \"\"\n")).collect();
-    fs::write(folder.path().join("users.txt"), users).unwrap();
+    fs::write(folder.join("users.txt"), users).unwrap();
     let settings = format!(
         "[databases]\n* = host={} port={socket_port}\n[pgbouncer]\npool_mode = transaction\nlisten_addr = 127.0.0.1\n\
          listen_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {}\ndefault_pool_size = 2\n\
          max_client_conn = 2000\nserver_idle_timeout = 5\nserver_reset_query =\nlogfile = {}\n",
         socket.display(),
-        folder.path().join("users.txt").display(),
-        folder.path().join("log/pgbouncer.log").display()
+        folder.join("users.txt").display(),
+        folder.join("log/pgbouncer.log").display()
     );
-    let logs = folder.path().join("log");
+    let logs = folder.join("log");
     fs::create_dir(&logs).unwrap();
     fs::set_permissions(&logs, fs::Permissions::from_mode(0o777)).unwrap();
-    let file: PathBuf = folder.path().join("pgbouncer.ini");
+    let file: PathBuf = folder.join("pgbouncer.ini");
     fs::write(&file, settings).unwrap();
     let program = program.to_string();
     // The signal that ends it with this process belongs to the thread that started it, so that one stays.
@@ -86,5 +86,5 @@ fn start(config: &Config) -> Option<Pooler> {
         assert!(begin.elapsed() < Duration::from_secs(30), "PgBouncer does not listen");
         std::thread::sleep(Duration::from_millis(20));
     }
-    Some(Pooler { port, _folder: folder })
+    Some(Pooler { port })
 }
