@@ -6,6 +6,7 @@
 mod changes;
 mod distribution;
 mod error;
+mod handing;
 pub mod migrations;
 mod placement;
 mod placements;

@@ -14,11 +14,13 @@ use futures_util::{FutureExt, future::BoxFuture};
 use quick_cache::sync::Cache;
 
 use super::{
-    Access, DbError, Location, Placement, Scope, ScopedTx, migrations,
+    Access, DbError, Location, Placement, Scope, ScopedTx,
+    handing::{Handed, Handing, Uncommitted},
+    migrations,
     pools::Common,
     shares::{Place, Shares},
     stores::{Lease, Stores},
-    tx::Route,
+    tx::{Route, write_now},
 };
 use crate::ids::TenantId;
 
@@ -59,7 +61,7 @@ pub(super) type Split = (Vec<TenantId>, Vec<(TenantId, Placement)>);
 pub(super) struct Routes {
     /// Of the directory, for these look-ups alone: who holds one of its other connections may wait for a look-up.
     pub locating: Pool,
-    pub shared: Pool,
+    pub shared: Arc<Handing>,
     pub shares: Arc<Shares>,
     pub stores: Arc<Stores>,
     pub common: Arc<Common>,
@@ -78,7 +80,11 @@ pub(super) struct Placements {
 /// A connection that is in use. Dropped in this order: it goes back before its places are free.
 pub(super) struct Held {
     pub client: Arc<Object>,
+    /// The same connection, where a transaction before is still to be committed.
+    pub uncommitted: Option<Uncommitted>,
     schema: Seen,
+    /// Where somebody may wait for it.
+    wanted_by: Option<Arc<Handing>>,
     /// In the store, where that is one of a tenant's own.
     _lease: Option<Lease>,
     /// In the tenant's share of the shared store.
@@ -94,7 +100,23 @@ enum Seen {
 impl Held {
     /// One of this pool, which sees this schema.
     pub async fn of(pool: &Pool, schema: &'static str) -> Result<Self, DbError> {
-        Self::in_place(pool, schema, None).await
+        bounded(pool)?;
+        Ok(Self::new(Arc::new(pool.get().await?), Seen::Schema(schema)))
+    }
+
+    /// One of the shared store's, for who holds this place in his tenant's share.
+    async fn shared(pool: &Arc<Handing>, place: Option<Place>) -> Result<Self, DbError> {
+        bounded(pool.pool())?;
+        let (client, uncommitted) = match pool.get().await? {
+            Handed::Idle(client) => (Arc::new(client), None),
+            Handed::Uncommitted(it) => (it.client(), Some(it)),
+        };
+        let held = Self::new(client, Seen::Schema(migrations::SHARED_SCHEMA));
+        Ok(Self { uncommitted, wanted_by: Some(pool.clone()), _place: place, ..held })
+    }
+
+    fn new(client: Arc<Object>, schema: Seen) -> Self {
+        Self { client, uncommitted: None, schema, wanted_by: None, _lease: None, _place: None }
     }
 
     /// The schema whose tables it sees.
@@ -105,21 +127,32 @@ impl Held {
         }
     }
 
-    async fn in_place(pool: &Pool, schema: &'static str, place: Option<Place>) -> Result<Self, DbError> {
-        let status = pool.status();
-        if status.waiting > status.max_size * WAITING_EACH {
-            return Err(DbError::Unavailable("too many wait for a connection".into()));
+    /// Ends a transaction that has only read and in which nothing failed.
+    pub fn end_read(self) {
+        let Self { client, wanted_by, _lease, _place, .. } = self;
+        match wanted_by {
+            Some(pool) => pool.hand_on(client),
+            None => write_now(client.batch_execute("commit")),
         }
-        Ok(Self { client: Arc::new(pool.get().await?), schema: Seen::Schema(schema), _lease: None, _place: place })
     }
 
     /// Takes the connection out of its pool for good.
     pub fn close(self) {
-        let Self { client, schema: _, _lease, _place } = self;
+        let Self { client, uncommitted, _lease, _place, .. } = self;
+        drop(uncommitted);
         if let Some(object) = Arc::into_inner(client) {
             drop(Object::take(object));
         }
     }
+}
+
+/// Refuses whoever comes to a pool that too many wait for.
+fn bounded(pool: &Pool) -> Result<(), DbError> {
+    let status = pool.status();
+    if status.waiting > status.max_size * WAITING_EACH {
+        return Err(DbError::Unavailable("too many wait for a connection".into()));
+    }
+    Ok(())
 }
 
 impl Placements {
@@ -212,7 +245,7 @@ impl Placements {
             Placement::Own(_, location) => {
                 let (client, lease) = self.routes.stores.connect(location).await?;
                 let schema = Seen::Own(location.clone());
-                Ok(Held { client: Arc::new(client), schema, _lease: Some(lease), _place: None })
+                Ok(Held { _lease: Some(lease), ..Held::new(Arc::new(client), schema) })
             }
             Placement::Shared => {
                 let place = match scope.tenant() {
@@ -221,7 +254,7 @@ impl Placements {
                     Some(tenant) if scope.role().is_person() => Some(self.routes.shares.place(tenant).await?),
                     _ => None,
                 };
-                Held::in_place(&self.routes.shared, migrations::SHARED_SCHEMA, place).await
+                Held::shared(&self.routes.shared, place).await
             }
         }
     }

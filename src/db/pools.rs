@@ -12,6 +12,7 @@ use tokio_postgres::{Config, NoTls};
 use super::{
     Access, DbError, Placement, Scope, ScopedTx, StoreSettings,
     changes::Changes,
+    handing::Handing,
     migrations,
     placements::{Placements, Routes},
     session::Session,
@@ -77,6 +78,8 @@ pub struct Stats {
     pub transactions: AtomicU64,
     /// Statements run, without `begin`, `enter`, savepoints and `commit`.
     pub statements: AtomicU64,
+    /// Those of them that were begun where another's connection was handed on to them: see [`handing`](super::handing).
+    pub handed_on: AtomicU64,
     /// Transactions that were dropped without an end.
     pub abandoned: AtomicU64,
 }
@@ -115,7 +118,7 @@ pub(super) struct Pooler {
 pub struct Gate {
     directory: Pool,
     /// The tenants in shared tables.
-    shared: Pool,
+    shared: Arc<Handing>,
     /// One connection to the shared tables that no flood takes: for asking whether people may stay.
     asking: Pool,
     placements: Arc<Placements>,
@@ -148,7 +151,7 @@ impl Gate {
         let session = |schema| is_direct.then(|| Session::new(schema, statement));
         let directory = |size| pool(config.clone(), session(migrations::DIRECTORY_SCHEMA), size, wait);
         let store = |size| pool(config.clone(), session(migrations::SHARED_SCHEMA), size, wait);
-        let shared = store(max_connections)?;
+        let shared = Arc::new(Handing::new(store(max_connections)?));
         let common = Arc::new(Common {
             stats: Stats::default(),
             wakeups: Wakeups::default(),
@@ -184,7 +187,7 @@ impl Gate {
     /// A transaction of the platform in the shared store, which belongs to no tenant and sees nothing itself: for functions
     /// that look at each of many tenants in that tenant's own scope.
     pub fn shared(&self) -> ScopedTx {
-        let route = Route::Pool(self.shared.clone(), migrations::SHARED_SCHEMA);
+        let route = Route::Pool(self.shared.pool().clone(), migrations::SHARED_SCHEMA);
         ScopedTx::new(route, self.common.clone(), Scope::platform(None), Access::Read)
     }
 
@@ -270,7 +273,7 @@ impl Gate {
         };
         let (open, idle, waiting) = self.placements.stores().status();
         let own = PoolStatus { open, idle, waiting };
-        [("directory", status(&self.directory)), ("store", status(&self.shared)), ("own_stores", own)]
+        [("directory", status(&self.directory)), ("store", status(self.shared.pool())), ("own_stores", own)]
     }
 
     /// Whether the database answers.
@@ -278,7 +281,7 @@ impl Gate {
     /// # Errors
     /// With the cause when it does not, after at most the pool's waiting time.
     pub async fn ping(&self) -> Result<(), DbError> {
-        for pool in [&self.directory, &self.shared] {
+        for pool in [&self.directory, self.shared.pool()] {
             pool.get().await?.batch_execute("").await?;
         }
         Ok(())
@@ -292,7 +295,7 @@ impl Gate {
     /// Closes the pools: connections end as they come back, and nothing new begins.
     pub fn close(&self) {
         self.directory.close();
-        self.shared.close();
+        self.shared.pool().close();
         self.asking.close();
         self.placements.close();
     }

@@ -32,6 +32,7 @@ use tracing::{Instrument, debug_span, warn};
 
 use super::{
     Change, DbError, Placement,
+    handing::Uncommitted,
     placements::{Held, Placements},
     pools::Common,
     scope::Scope,
@@ -175,10 +176,21 @@ struct Live {
     /// `None` while it is dropped.
     held: Option<Held>,
     in_flight: AtomicUsize,
-    ended: AtomicBool,
+    end: Mutex<End>,
     /// Set where this is the first try: its tenant may be elsewhere.
     tried: Option<Tried>,
     common: Arc<Common>,
+}
+
+/// What became of a transaction that has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Nothing yet: whoever drops it rolls it back.
+    Open,
+    /// It has only read, nothing failed, and all was answered: its commit can wait for whoever gets the connection next.
+    HasRead,
+    /// Its end was sent.
+    Sent,
 }
 
 type Opening = Shared<BoxFuture<'static, Result<Option<Restriction>, DbError>>>;
@@ -308,7 +320,8 @@ impl ScopedTx {
                 Err(Failed::Itself(error)) => return Err(error),
                 Err(Failed::AtTheDoor(refused)) => refused,
             };
-            match self.elsewhere(live, &refused).await {
+            // Boxed: it is rare, and every statement would be as large as it.
+            match Box::pin(self.elsewhere(live, &refused)).await {
                 Some(again) => live = again?,
                 None => {
                     self.marked.store(true, Ordering::Relaxed);
@@ -429,7 +442,7 @@ impl ScopedTx {
         let placement = placements.of(self.tenant()).await?;
         let tried = Tried { placements: placements.clone(), placement };
         match self.begin_at(placements, &tried.placement, Some(tried.clone())).await {
-            Err(DbError::StoreMissing) => self.open_elsewhere(tried, DbError::StoreMissing).await,
+            Err(DbError::StoreMissing) => Box::pin(self.open_elsewhere(tried, DbError::StoreMissing)).await,
             // A store that cannot be reached may be one that the tenant has left.
             Err(DbError::Unavailable(why)) if tried.placement != Placement::Shared => {
                 let since = Instant::now().checked_sub(LOOK_AGAIN_AFTER).unwrap_or_else(Instant::now);
@@ -446,10 +459,12 @@ impl ScopedTx {
         self.begin(all.connect(&self.scope, at).await?, tried).await
     }
 
-    fn opening_words(&self, held: &Held) -> Cow<'static, str> {
-        let begin = match self.access {
-            Access::Read => "begin read only",
-            Access::Write => "begin read write",
+    fn opening_words(&self, held: &Held, after_another: bool) -> Cow<'static, str> {
+        let begin = match (self.access, after_another) {
+            (Access::Read, false) => "begin read only",
+            (Access::Write, false) => "begin read write",
+            (Access::Read, true) => "commit; begin read only",
+            (Access::Write, true) => "commit; begin read write",
         };
         match &self.common.pooler {
             None => begin.into(),
@@ -460,24 +475,27 @@ impl ScopedTx {
         }
     }
 
-    async fn begin(&self, held: Held, tried: Option<Tried>) -> Result<Live, DbError> {
+    async fn begin(&self, mut held: Held, tried: Option<Tried>) -> Result<Live, DbError> {
         // A session may never have been asked anything, so this may be its first answer.
         let enter = tokio::time::timeout(self.common.patience, Statement::of(&self.common, &held, ENTER)).await;
         let enter =
             enter.map_err(|_| DbError::Unavailable("the database does not answer".into()))?.map_err(entering)?;
         // From here to the return nothing is awaited, so no cancellation can leave a begun transaction without its guard.
-        let opening = begin(held.client.clone(), self.opening_words(&held), enter, self.scope, self.access);
+        let after_another = held.uncommitted.take().map(Uncommitted::take).is_some();
+        let words = self.opening_words(&held, after_another);
+        let opening = begin(held.client.clone(), words, enter, self.scope, self.access);
         let opening = opening.boxed().shared();
         write_now(opening.clone());
         if self.savepoint_wanted.load(Ordering::Relaxed) {
             write_now(held.client.batch_execute("savepoint field"));
         }
         self.common.stats.transactions.fetch_add(1, Ordering::Relaxed);
+        self.common.stats.handed_on.fetch_add(u64::from(after_another), Ordering::Relaxed);
         Ok(Live {
             opening: Some(opening),
             held: Some(held),
             in_flight: AtomicUsize::new(0),
-            ended: AtomicBool::new(false),
+            end: Mutex::new(End::Open),
             tried,
             common: self.common.clone(),
         })
@@ -656,7 +674,7 @@ impl ScopedTx {
         committed.map_err(unknown)?;
         // Only now: a commit whose answer was not awaited is not to be handed back as a clean connection.
         self.ended.store(true, Ordering::Relaxed);
-        live.ended.store(true, Ordering::Relaxed);
+        *live.end.lock() = End::Sent;
         appended.map_err(unknown)?;
         live.opened().await?;
         if self.leaves_work.load(Ordering::Relaxed) {
@@ -670,7 +688,15 @@ impl ScopedTx {
 
     /// Ends a transaction that only read, without waiting for the answer: there is nothing that it could still tell.
     pub fn end_read(&self) {
-        self.end_unawaited("commit");
+        if self.access == Access::Write || self.marked.load(Ordering::Relaxed) {
+            return self.end_unawaited("commit");
+        }
+        let Some(live) = self.begun() else { return };
+        if live.in_flight.load(Ordering::Relaxed) == 0 && !self.ended.swap(true, Ordering::Relaxed) {
+            *live.end.lock() = End::HasRead;
+            // Not kept for as long as this may be: whoever drops it last hands the connection on.
+            self.live.lock().take();
+        }
     }
 
     /// Rolls back, without waiting for the answer: whoever gets the connection next queues behind it.
@@ -681,7 +707,7 @@ impl ScopedTx {
     fn end_unawaited(&self, statement: &'static str) {
         let Some(live) = self.begun() else { return };
         if live.in_flight.load(Ordering::Relaxed) == 0 && !self.ended.swap(true, Ordering::Relaxed) {
-            live.ended.store(true, Ordering::Relaxed);
+            *live.end.lock() = End::Sent;
             write_now(live.client().batch_execute(statement));
         } // Otherwise an abandoned statement still runs: the guard in `drop` deals with it.
     }
@@ -717,7 +743,7 @@ fn entering(error: tokio_postgres::Error) -> DbError {
 
 /// Polls once, which writes the request to the connection, in this order; the answer is discarded unless somebody else
 /// holds the future.
-fn write_now<T>(request: impl Future<Output = T>) {
+pub(super) fn write_now<T>(request: impl Future<Output = T>) {
     let _ = request.now_or_never();
 }
 
@@ -754,11 +780,13 @@ impl Drop for InFlight<'_> {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        if self.ended.load(Ordering::Relaxed) {
-            return;
-        }
         drop(self.opening.take());
         let Some(held) = self.held.take() else { return };
+        match *self.end.get_mut() {
+            End::HasRead if self.in_flight.load(Ordering::Relaxed) == 0 => return held.end_read(),
+            End::Sent => return,
+            End::HasRead | End::Open => {}
+        }
         write_now(held.client.batch_execute("rollback"));
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             held.close();

@@ -105,6 +105,93 @@ async fn a_client_that_hangs_up_leaves_a_whole_mutation_and_a_clean_connection()
     assert_ne!(name, "Haircut", "no round was long enough to do anything");
 }
 
+/// Who has only read leaves its commit to whoever waits for its connection. Nothing else comes with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_goes_from_hand_to_hand_and_nothing_with_it() {
+    const WHO: &str = "-- test.who
+        select current_setting('app.tenant_id') || current_setting('app.user_id') || current_setting('app.role'),
+               current_setting('transaction_read_only') = 'on', (select count(*) from services)";
+    let app = TestApp::start_with(Options { wait: Duration::from_secs(60), ..one_connection() }).await;
+    let app = Arc::new(app);
+    let tenants = [app.tenant("acme").await, app.tenant("globex").await];
+    let people: Vec<_> = tenants.iter().flat_map(|it| [it.admin.viewer, it.user.viewer]).collect();
+    let tasks: Vec<_> = (0..120)
+        .map(|number| {
+            let (app, viewer) = (app.clone(), people[number % people.len()]);
+            // Every fifth writes, every seventh fails, and of the others some go before they have their answer.
+            let access = if number % 5 == 0 { Access::Write } else { Access::Read };
+            tokio::spawn(async move {
+                let tx = app.gate.tenant(viewer.scope(), access);
+                if number % 11 == 0 {
+                    let _ = tokio::time::timeout(Duration::from_micros(700 * number as u64), count(&tx)).await;
+                    return;
+                }
+                let row = tx.query_one(WHO, &[]).await.unwrap();
+                let expected = format!("{}{}{}", viewer.tenant.0, viewer.user.0, viewer.role.as_str());
+                assert_eq!(row.get::<_, String>(0), expected);
+                assert_eq!((row.get::<_, bool>(1), row.get::<_, i64>(2)), (access == Access::Read, 1));
+                if number % 7 == 0 {
+                    assert!(tx.query(BROKEN, &[]).await.is_err());
+                }
+                match access {
+                    Access::Write if number % 7 != 0 => {
+                        tx.query(RENAME, &[&tx.tenant()]).await.unwrap();
+                        // Of customers the policy lets through nothing that could be renamed.
+                        tx.commit().await.unwrap();
+                    }
+                    Access::Write => assert!(tx.commit().await.is_err()),
+                    Access::Read => tx.end_read(),
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let handed_on = app.gate.stats().handed_on.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(handed_on > 20, "{handed_on}");
+    assert_eq!(app.truth("select count(*) from shared.services where name = 'Abandoned'").await, ["2"]);
+    assert!(nobody_is_left_in_a_transaction(&app).await);
+}
+
+/// Whoever is about to be handed a connection may go, at any moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_handed_to_nobody_is_committed() {
+    let app = TestApp::start_with(one_connection()).await;
+    let acme = app.tenant("acme").await;
+    for has_gone_before in [true, false] {
+        let holder = app.gate.tenant(acme.admin.viewer.scope(), Access::Read);
+        assert_eq!(count(&holder).await, 1);
+        let next = app.gate.tenant(acme.user.viewer.scope(), Access::Read);
+        let mut waiting = Box::pin(count(&next));
+        // It takes some turns until it waits for the connection itself.
+        assert!(tokio::time::timeout(Duration::from_millis(50), &mut waiting).await.is_err());
+        if has_gone_before {
+            drop(waiting);
+            holder.end_read();
+        } else {
+            holder.end_read(); // Handed on, to one who does not look any more.
+            drop(waiting);
+        }
+        assert!(nobody_is_left_in_a_transaction(&app).await);
+        let after = app.gate.tenant(acme.user.viewer.scope(), Access::Read);
+        assert_eq!(count(&after).await, 1);
+        after.end_read();
+    }
+}
+
+async fn nobody_is_left_in_a_transaction(app: &TestApp) -> bool {
+    for _ in 0..500 {
+        let left = "select count(*) from pg_stat_activity
+                     where datname = current_database() and usename = 'tenantry_app' and xact_start is not null";
+        if app.truth(left).await == ["0"] {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    false
+}
+
 /// Trap 8: PostgreSQL answers the commit of an aborted transaction with success.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_of_a_failed_transaction_is_reported_as_failed() {
