@@ -6,14 +6,14 @@
 
 use std::hint::black_box;
 
-use async_graphql::{Request, Response, Value, Variables, value};
+use async_graphql::{Response, Value, Variables, value};
 use divan::Bencher;
 use jiff::Timestamp;
 use mimalloc::MiMalloc;
 use serde_json::json;
 use tenantry::{
     auth::{Role, TokenSettings, Tokens, Viewer},
-    graphql::{self, ApiSchema, Limits, Reader},
+    graphql::{ApiSchema, Limits, Reader},
     http,
     ids::{BookingId, SessionId, TenantId, UserId},
 };
@@ -70,16 +70,24 @@ fn document_known(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn validation(bencher: Bencher<'_, '_>) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let schema: ApiSchema = graphql::schema(Limits::default(), true);
+    let schema = ApiSchema::new(Limits::default(), true);
     let read = Reader::new(Limits::default()).read(DOCUMENT).unwrap();
-    let request = || {
-        // The fields themselves are not asked in this mode.
-        let mut request =
-            Request::new(DOCUMENT).variables(Variables::from_json(json!({ "first": 20 }))).only_introspection();
-        request.set_parsed_query(read.document.clone());
-        request
+    let variables = Variables::from_json(json!({ "first": 20 }));
+    bencher.bench(|| runtime.block_on(schema.validate(&read.document, None, &variables, None)).unwrap());
+}
+
+/// The same, of a document that was found good before.
+#[divan::bench]
+fn validation_known(bencher: Bencher<'_, '_>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let schema = ApiSchema::new(Limits::default(), true);
+    let read = Reader::new(Limits::default()).read(DOCUMENT).unwrap();
+    let variables = Variables::from_json(json!({ "first": 20 }));
+    let validate = || {
+        let key = read.finding_key(&variables).unwrap();
+        runtime.block_on(schema.validate(&read.document, None, &variables, Some(&key))).unwrap()
     };
-    bencher.with_inputs(request).bench_values(|request| runtime.block_on(schema.execute(request)));
+    bencher.bench(validate);
 }
 
 /// Writing twenty bookings.

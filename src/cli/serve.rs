@@ -13,7 +13,7 @@ use crate::{
     db::{Gate, migrations, refuse_too_few_connections, refuse_unsafe},
     embedded::EmbeddedError,
     fleet::{Fleet, Upgraded},
-    graphql::{self, Services},
+    graphql::{self, ApiSchema, Services},
     http::{self, AppParts, Documents, Readiness, Sockets, router},
     mail::{MailSettings, Mailer},
     seed, telemetry,
@@ -103,7 +103,7 @@ async fn serve_on(
     let sockets = Sockets::new(config.sockets.clone(), gate.clone());
     let readiness = Arc::new(Readiness::new(connected.session_url()));
     let app = router(AppParts {
-        schema: graphql::schema(config.limits, config.introspects),
+        schema: ApiSchema::new(config.limits, config.introspects),
         services,
         tokens,
         deadline: config.request_limit,

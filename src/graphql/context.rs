@@ -19,7 +19,6 @@ use super::{
     error::settled,
     loaders::Loaders,
     rates::{Charged, Rates},
-    reading::FindingKey,
     watching::Watch,
 };
 use crate::{
@@ -83,8 +82,6 @@ pub struct RequestContext {
     adopted: Mutex<Option<Arc<Work>>>,
     /// What reading the schema itself costs beside the rest.
     introspection_cost: usize,
-    /// Of all requests that validation finds the same of.
-    finding_key: Option<FindingKey>,
     /// What an event of a subscription costs.
     event_cost: AtomicUsize,
     /// In cookie mode: the refresh token that the request brought, and what becomes of the cookies.
@@ -128,21 +125,14 @@ impl RequestContext {
             own: Mutex::default(),
             adopted: Mutex::default(),
             introspection_cost: 0,
-            finding_key: None,
             event_cost: AtomicUsize::new(0),
             cookies: None,
         }
     }
 
-    /// What the request asks: so many fields of the schema itself, and what validation has to find of it only once.
-    pub fn use_document(&mut self, introspected: usize, finding_key: Option<FindingKey>) {
+    /// The request asks for so many fields of the schema itself.
+    pub fn introspects(&mut self, introspected: usize) {
         self.introspection_cost = introspected * INTROSPECTION_COST;
-        self.finding_key = finding_key;
-    }
-
-    /// Of all requests that validation finds the same of.
-    pub fn finding_key(&self) -> Option<&FindingKey> {
-        self.finding_key.as_ref()
     }
 
     /// What reading the schema itself costs beside the rest.

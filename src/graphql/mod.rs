@@ -3,6 +3,7 @@
 //! A resolver is four moves: context, input, rule, view. A feature has one `XQuery` and one `XMutation`, merged here once.
 
 pub mod batching;
+mod checked;
 pub mod completion;
 mod context;
 mod cost;
@@ -18,9 +19,11 @@ mod reading;
 mod scalars;
 mod watching;
 
-use async_graphql::{ID, MergedObject, MergedSubscription, Schema, connection::Connection};
+use async_graphql::{ID, MergedObject, MergedSubscription, Schema, SchemaBuilder, connection::Connection};
 
+pub use checked::ApiSchema;
 pub use context::{ContextExt, RequestContext, Services, Work};
+pub use cost::Bill;
 pub(crate) use error::payload;
 pub use error::{
     ApiError, Code, INTERNAL_MESSAGE, Meaning, UserError, UserErrorCode, is_refusal_by_role, nowhere, settled,
@@ -104,9 +107,6 @@ pub struct Mutation(
 #[derive(MergedSubscription, Default)]
 pub struct Subscription(BookingSubscription, UserSubscription);
 
-/// The schema as it is executed.
-pub type ApiSchema = Schema<Query, InSavepoints<Mutation>, Subscription>;
-
 /// What a field costs that runs a statement of its own.
 pub const STATEMENT_COST: usize = 20;
 /// What a field costs that changes something: so a document has room for some twenty.
@@ -117,15 +117,10 @@ pub const KEY_COST: usize = 50;
 pub const INTROSPECTION_COST: usize = 50;
 /// What an attempt to sign in costs: less, because each counts in buckets of its own.
 pub const SIGN_IN_COST: usize = 100;
-/// The schema. It holds no data: what a request needs travels with the request.
-///
+
 /// With `introspects` clients may ask for the schema itself.
-pub fn schema(limits: Limits, introspects: bool) -> ApiSchema {
+fn builder(introspects: bool) -> SchemaBuilder<Query, InSavepoints<Mutation>, Subscription> {
     let builder = Schema::build(Query::default(), InSavepoints(Mutation::default()), Subscription::default())
-        .limit_depth(limits.depth)
-        .limit_complexity(limits.cost)
-        .limit_directives(limits.directives)
-        .extension(cost::Metering::default())
         .disable_suggestions()
         .override_output_type_description::<ID>(
             "A TypeID: a prefix that tells the type, and a UUIDv7. Treat it as opaque.",
@@ -142,11 +137,11 @@ pub fn schema(limits: Limits, introspects: bool) -> ApiSchema {
         .override_output_type_description::<Connection<Cursor, User>>("A page of users.")
         .override_output_type_description::<Connection<Cursor, WaitlistEntry>>("A page of the waitlist.")
         .override_output_type_description::<Connection<Cursor, WebhookDelivery>>("A page of messages to an endpoint.");
-    if introspects { builder.finish() } else { builder.disable_introspection().finish() }
+    if introspects { builder } else { builder.disable_introspection() }
 }
 
 /// The schema in the schema definition language, sorted, as it is committed in `schema.graphql`.
 pub fn sdl() -> String {
     let options = async_graphql::SDLExportOptions::new().sorted_fields().sorted_arguments().sorted_enum_items();
-    schema(Limits::default(), true).sdl_with_options(options)
+    builder(true).finish().sdl_with_options(options)
 }

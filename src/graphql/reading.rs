@@ -15,7 +15,7 @@ use async_graphql::{
     ValidationResult, Variables,
     parser::{
         parse_query,
-        types::{BaseType, DocumentOperations, ExecutableDocument},
+        types::{BaseType, ExecutableDocument},
     },
 };
 use async_graphql_value::ConstValue;
@@ -129,7 +129,8 @@ impl ReadDocument {
             return None;
         }
         // Validation looks at all operations, with the variables of each.
-        let DocumentOperations::Single(operation) = &self.document.operations else { return None };
+        let mut operations = self.document.operations.iter();
+        let (Some((_, operation)), None) = (operations.next(), operations.next()) else { return None };
         let mut spelled = BTreeMap::new();
         for definition in &operation.node.variable_definitions {
             let (name, declared) = (definition.node.name.node.as_str(), &definition.node.var_type.node.base);
@@ -220,6 +221,9 @@ mod tests {
         // Another type's text may be none of its values.
         assert_ne!(of(json!({ "at": "2026-01-01T00:00:00Z" })), of(json!({ "at": "x" })));
         assert_eq!(key(&read, json!({ "n": "x".repeat(300) })), None, "too long to be kept");
+        let named = reader.read("query Named($n: Int) { a(n: $n) }").unwrap();
+        assert_eq!(key(&named, json!({ "n": 1 })), key(&named, json!({ "n": 1 })));
+        assert!(key(&named, json!({ "n": 1 })).is_some(), "as clients write nearly all of them");
         let several = reader.read("query A { a } query B { b }").unwrap();
         assert_eq!(key(&several, json!({})), None);
         let with_text = reader.read("{ a(id: \"x\") }").unwrap();

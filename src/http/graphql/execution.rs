@@ -11,7 +11,10 @@ use async_graphql::{
     parser::types::{ExecutableDocument, OperationType, Selection},
 };
 use axum::http::HeaderMap;
-use futures_util::{StreamExt, stream::BoxStream};
+use futures_util::{
+    FutureExt, StreamExt,
+    stream::{self, BoxStream},
+};
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
@@ -26,7 +29,7 @@ use crate::{
     auth::{Actor, Origin, SessionCookies},
     db::{Access, DbError},
     graphql::{
-        ApiError, Code, FindingKey, KEY_COST, ReadDocument, RequestContext, Unreadable,
+        ApiError, Bill, Code, FindingKey, KEY_COST, ReadDocument, RequestContext, Unreadable,
         batching::{LoadQueue, drive},
         completion, input, is_refusal_by_role, nowhere,
     },
@@ -197,7 +200,7 @@ pub struct Events {
 }
 
 /// Begins a subscription: nothing runs before the first event is asked for.
-pub fn subscribe(app: &App, sender: Sender, prepared: Prepared) -> Events {
+pub fn subscribe(app: &App, sender: Sender, mut prepared: Prepared) -> Events {
     let Sender { actor, origin, trace, slot, .. } = sender;
     let span = span(&origin, &actor, &prepared.request);
     telemetry::join_trace(&span, &trace);
@@ -205,10 +208,19 @@ pub fn subscribe(app: &App, sender: Sender, prepared: Prepared) -> Events {
     let context = RequestContext::new(app.services.clone(), actor, Access::Read, origin, queue.clone());
     let context = Arc::new(context);
     let document = prepared.document().clone();
-    let mut request = prepared.request;
+    let mut request = std::mem::replace(&mut prepared.request, Request::new(""));
     let operation = request.operation_name.clone();
     request.set_parsed_query(document.clone());
-    let stream = app.schema.execute_stream(request.data(context.clone()));
+    let begin = {
+        let (app, context) = (app.clone(), context.clone());
+        async move {
+            match admit(&app, &context, &prepared, &request).await {
+                Ok(_) => app.schema.execute_stream(request.data(context)),
+                Err(errors) => stream::once(async { GraphQLResponse::from_errors(errors) }).boxed(),
+            }
+        }
+    };
+    let stream = begin.flatten_stream().boxed();
     Events { stream, context, queue, document, operation, span, _slot: slot }
 }
 
@@ -264,7 +276,7 @@ async fn execute(
 ) -> (Answer, Option<SessionCookies>) {
     let queue = LoadQueue::default();
     let mut context = RequestContext::new(app.services.clone(), actor, access, origin, queue.clone());
-    context.use_document(prepared.read.introspected, prepared.finding_key.clone());
+    context.introspects(prepared.read.introspected);
     if let Some(brought) = cookies {
         context.use_cookies(brought.refresh);
     }
@@ -333,6 +345,18 @@ async fn answer_once(
     Answer::Fresh(finish(app, context, response, &refusals).await)
 }
 
+/// Validates a document and takes its cost from whoever sent it.
+async fn admit(
+    app: &App,
+    context: &RequestContext,
+    prepared: &Prepared,
+    request: &Request,
+) -> Result<Bill, Vec<ServerError>> {
+    let (operation, key) = (request.operation_name.as_deref(), prepared.finding_key.as_ref());
+    let valid = app.schema.validate(prepared.document(), operation, &request.variables, key).await?;
+    Bill::charge(context, valid).await.map_err(|error| vec![error])
+}
+
 /// Asks the fields. `Err` is the answer where time ran out: what was begun is undone by being dropped.
 async fn resolve(
     app: &App,
@@ -343,7 +367,13 @@ async fn resolve(
     let mut request = std::mem::replace(&mut prepared.request, Request::new(""));
     let operation = request.operation_name.clone();
     request.set_parsed_query(prepared.document().clone());
-    let execution = drive(app.schema.execute(request.data(context.clone())), queue);
+    let execution = async {
+        match admit(app, context, &prepared, &request).await {
+            Ok(bill) => bill.told_with(app.schema.execute(request.data(context.clone())).await),
+            Err(errors) => GraphQLResponse::from_errors(errors),
+        }
+    };
+    let execution = drive(execution, queue);
     let Ok(mut response) = tokio::time::timeout(app.deadline, execution).await else {
         return Err(GraphQLResponse::from_errors(vec![nowhere(DbError::Timeout.into())]));
     };
