@@ -1,15 +1,18 @@
 //! Bookings in the API.
 
+use std::sync::Arc;
+
 use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject, connection::Connection};
 
 use super::{
-    BookingError as Error, BookingFilter, NewBooking, Related, Transition,
+    BookingError as Error, BookingFilter, NewBooking, Pointed, Related, Transition,
     loaders::{HistoryOf, InSeries, PageOf, ResourcesOf},
 };
 use crate::{
     graphql::{
-        ApiError, ContextExt, Cursor, DateTime, MUTATION_COST, Meaning, Money, PageArgs, STATEMENT_COST, TimeZoneName,
-        UserError, UserErrorCode, connection, filter_interval, page_cost, parse_id, payload,
+        ApiError, Brief, ContextExt, Cursor, DateTime, MUTATION_COST, Meaning, Money, PageArgs, STATEMENT_COST,
+        TimeZoneName, UserError, UserErrorCode, asks_for_name, connection, filter_interval, page_cost, parse_id,
+        payload,
     },
     ids::{BookingId, ResourceId, SeriesId, ServiceId, UserId},
     resources::graphql::Resource,
@@ -80,6 +83,9 @@ pub struct Booking {
     key: (BookingId, ServiceId, UserId),
     #[graphql(skip)]
     made_with: Option<SeriesId>,
+    /// What its list has brought.
+    #[graphql(skip)]
+    names: Option<Arc<Pointed<String, String>>>,
 }
 
 impl From<super::Booking> for Booking {
@@ -96,6 +102,7 @@ impl From<super::Booking> for Booking {
             version: booking.version,
             key: (booking.id, booking.service, booking.customer),
             made_with: booking.series,
+            names: None,
         }
     }
 }
@@ -103,13 +110,21 @@ impl From<super::Booking> for Booking {
 #[ComplexObject]
 impl Booking {
     /// What is booked.
-    async fn service(&self, ctx: &Context<'_>) -> Result<Service, ApiError> {
-        services::graphql::of_key(ctx, self.key.1).await
+    async fn service(&self, ctx: &Context<'_>) -> Result<Brief<Service>, ApiError> {
+        let id = self.key.1;
+        match self.names.as_ref().and_then(|it| it.services.get(&id)) {
+            Some(name) if asks_for_name(&ctx.field()) => Ok(Brief::named(id.to_string().into(), name.clone())),
+            _ => services::graphql::of_key(ctx, id).await.map(Brief::Whole),
+        }
     }
 
     /// For whom.
-    async fn customer(&self, ctx: &Context<'_>) -> Result<User, ApiError> {
-        users::graphql::of_key(ctx, self.key.2).await
+    async fn customer(&self, ctx: &Context<'_>) -> Result<Brief<User>, ApiError> {
+        let id = self.key.2;
+        match self.names.as_ref().and_then(|it| it.customers.get(&id)) {
+            Some(name) if asks_for_name(&ctx.field()) => Ok(Brief::named(id.to_string().into(), name.clone())),
+            _ => users::graphql::of_key(ctx, id).await.map(Brief::Whole),
+        }
     }
 
     /// The series that it was made with. Null for one made alone.
@@ -485,13 +500,18 @@ impl BookingQuery {
         let page = PageArgs { first, after, last, before }.read(kind)?;
         let filter = filter.map(BookingFilterInput::read).transpose()?.unwrap_or_default();
         let work = ctx.work()?;
-        let mut related = selects_related(ctx).then(Related::default);
-        let slice = super::list(&work.tx, &filter, order, &page, related.as_mut()).await?;
-        if let Some(Related { services, customers }) = related {
-            work.loaders.services().feed_many(services).await;
-            work.loaders.users().feed_many(customers).await;
-        }
-        Ok(connection(kind, slice, Booking::from))
+        let mut related = selected_related(ctx);
+        let slice = super::list(&work.tx, &filter, order, &page, &mut related).await?;
+        let names = match related {
+            Related::Nothing => None,
+            Related::Names(names) => Some(Arc::new(names)),
+            Related::Whole(Pointed { services, customers }) => {
+                work.loaders.services().feed_many(services).await;
+                work.loaders.users().feed_many(customers).await;
+                None
+            }
+        };
+        Ok(connection(kind, slice, |it| Booking { names: names.clone(), ..Booking::from(it) }))
     }
 
     /// Free slots of one service, in order of start: as customers can book them, by the rules of the service and the hours
@@ -550,12 +570,17 @@ pub async fn of_series(ctx: &Context<'_>, series: SeriesId) -> Result<Vec<Bookin
     Ok(found.unwrap_or_default().into_iter().map(Booking::from).collect())
 }
 
-/// Whether a list of bookings is asked for what each of them points at.
-fn selects_related(ctx: &Context<'_>) -> bool {
+/// How much of what its bookings point at a list is asked for.
+fn selected_related(ctx: &Context<'_>) -> Related {
     let list = ctx.look_ahead();
-    [list.field("nodes"), list.field("edges").field("node")]
-        .iter()
-        .any(|booking| booking.field("service").exists() || booking.field("customer").exists())
+    let bookings = [list.field("nodes"), list.field("edges").field("node")];
+    let objects = bookings.iter().flat_map(|it| [it.field("service"), it.field("customer")]);
+    let asked: Vec<_> = objects.flat_map(|it| it.selection_fields()).collect();
+    match asked.as_slice() {
+        [] => Related::Nothing,
+        all if all.iter().all(asks_for_name) => Related::Names(Pointed::default()),
+        _ => Related::Whole(Pointed::default()),
+    }
 }
 
 /// Mutations of bookings.

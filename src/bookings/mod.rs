@@ -218,16 +218,34 @@ impl From<DbError> for BookingError {
     }
 }
 
-/// What the bookings of a list point at, as far as the caller may see it.
-#[derive(Debug, Default)]
-pub struct Related {
+/// What the bookings of a list point at: what is booked and for whom, as far as the caller may see it.
+#[derive(Debug)]
+pub struct Pointed<S, C> {
     /// What is booked.
-    pub services: HashMap<ServiceId, Service>,
+    pub services: HashMap<ServiceId, S>,
     /// For whom.
-    pub customers: HashMap<UserId, User>,
+    pub customers: HashMap<UserId, C>,
 }
 
-/// A page of the bookings that the caller may see. With `related`, what they point at comes in the same statement.
+impl<S, C> Default for Pointed<S, C> {
+    fn default() -> Self {
+        Self { services: HashMap::new(), customers: HashMap::new() }
+    }
+}
+
+/// How much of that comes in the list's own statement. (PostgreSQL takes a quarter less for the names of twenty bookings than for
+/// all columns.)
+#[derive(Debug)]
+pub enum Related {
+    /// Nothing.
+    Nothing,
+    /// Names.
+    Names(Pointed<String, String>),
+    /// All.
+    Whole(Pointed<Service, User>),
+}
+
+/// A page of the bookings that the caller may see. What they point at comes into `related`, in the same statement.
 ///
 /// # Errors
 /// When the statement fails.
@@ -236,7 +254,7 @@ pub async fn list(
     filter: &BookingFilter,
     order: BookingOrder,
     page: &Page<BookingKey>,
-    related: Option<&mut Related>,
+    related: &mut Related,
 ) -> Result<Slice<BookingKey, Booking>, DbError> {
     let bookings = queries::list(tx, filter, order, page, related).await?;
     Ok(page.slice(bookings.into_iter().map(|it| (order.key(&it), it)).collect()))

@@ -295,27 +295,43 @@ pub async fn histories(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<Booki
     Ok(histories)
 }
 
-/// Which rows of `bookings b` are between two keys. The bounds are always values, so that one plan for all of them finds its
-/// place in the index.
+/// Before any booking, and after any: what stands for a bound that is not there.
+///
+/// One plan for all bounds finds its place in the index so. With `coalesce` in SQL it would not: to the planner that is a
+/// function which could tell of a row what the policy keeps secret, so it waits for the policy and becomes a filter over all
+/// rows before the page (`contain_leaked_vars` in PostgreSQL's `clauses.c` knows which are harmless).
+const EARLIEST: Timestamp = Timestamp::constant(-62_135_596_800, 0); // 0001-01-01
+const LATEST: Timestamp = Timestamp::constant(253_370_764_800, 0); // 9999-01-01
+
+/// Between which keys a page lies, both left out.
+struct Bounds {
+    lower: BookingKey,
+    upper: BookingKey,
+}
+
+impl Bounds {
+    fn of(lower: Option<BookingKey>, upper: Option<BookingKey>) -> Self {
+        Self { lower: lower.unwrap_or((EARLIEST, Uuid::nil())), upper: upper.unwrap_or((LATEST, Uuid::max())) }
+    }
+}
+
+/// Which rows of `bookings b` are between two keys.
 macro_rules! between {
     ($key:literal, $lower:literal, $lower_id:literal, $upper:literal, $upper_id:literal) => {
         concat!(
             "(b.",
             $key,
-            ", b.id) > (coalesce(",
+            ", b.id) > (",
             $lower,
-            "::timestamptz, '-infinity'),
-                 coalesce(",
+            ", ",
             $lower_id,
-            "::uuid, '00000000-0000-0000-0000-000000000000'))
-               and (b.",
+            ") and (b.",
             $key,
-            ", b.id) < (coalesce(",
+            ", b.id) < (",
             $upper,
-            "::timestamptz, 'infinity'),
-                 coalesce(",
+            ", ",
             $upper_id,
-            "::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))"
+            ")"
         )
     };
 }
@@ -328,8 +344,7 @@ macro_rules! where_filter {
                and ($2::text[] is null or b.status = any ($2))
                and ($3::uuid is null or b.service_id = $3)
                and ($4::uuid is null or b.customer_id = $4)
-               and b.starts_at >= coalesce($5::timestamptz, '-infinity')
-               and b.starts_at < coalesce($6::timestamptz, 'infinity')
+               and b.starts_at >= $5 and b.starts_at < $6
                and ($12::uuid is null or exists (
                  select from booking_claims c
                   where c.tenant_id = $1 and c.booking_id = b.id and c.resource_id = $12 and c.active)
@@ -342,10 +357,19 @@ macro_rules! where_filter {
     };
 }
 
-/// Columns and tables of bookings alone, or of bookings with their services and customers.
+/// Columns and tables of bookings alone, or of bookings with their services and customers or the names of these.
 macro_rules! listed {
     (alone) => {
         concat!(columns!(), " from bookings b")
+    };
+    (with_names) => {
+        concat!(
+            columns!(),
+            ", s.name, u.name
+              from bookings b
+              left join lateral (select name from services where tenant_id = $1 and id = b.service_id) s on true
+              left join lateral (select name from users where tenant_id = $1 and id = b.customer_id) u on true"
+        )
     };
     (with_related) => {
         concat!(
@@ -401,46 +425,53 @@ macro_rules! list_sql {
     };
 }
 
-/// The statement of one of these names for an order, with related rows or without.
+/// The statement of one of these names for an order, with what is related or without.
 macro_rules! in_order {
-    ($sql:ident, $with_related:expr, $by_start:expr, $descending:expr) => {
-        match ($with_related, $by_start, $descending) {
-            (false, true, false) => $sql!(alone, "starts_at", "asc"),
-            (false, true, true) => $sql!(alone, "starts_at", "desc"),
-            (false, false, false) => $sql!(alone, "created_at", "asc"),
-            (false, false, true) => $sql!(alone, "created_at", "desc"),
-            (true, true, false) => $sql!(with_related, "starts_at", "asc"),
-            (true, true, true) => $sql!(with_related, "starts_at", "desc"),
-            (true, false, false) => $sql!(with_related, "created_at", "asc"),
-            (true, false, true) => $sql!(with_related, "created_at", "desc"),
+    ($sql:ident, $related:expr, $by_start:expr, $descending:expr) => {
+        match ($related, $by_start, $descending) {
+            (Related::Nothing, true, false) => $sql!(alone, "starts_at", "asc"),
+            (Related::Nothing, true, true) => $sql!(alone, "starts_at", "desc"),
+            (Related::Nothing, false, false) => $sql!(alone, "created_at", "asc"),
+            (Related::Nothing, false, true) => $sql!(alone, "created_at", "desc"),
+            (Related::Names(_), true, false) => $sql!(with_names, "starts_at", "asc"),
+            (Related::Names(_), true, true) => $sql!(with_names, "starts_at", "desc"),
+            (Related::Names(_), false, false) => $sql!(with_names, "created_at", "asc"),
+            (Related::Names(_), false, true) => $sql!(with_names, "created_at", "desc"),
+            (Related::Whole(_), true, false) => $sql!(with_related, "starts_at", "asc"),
+            (Related::Whole(_), true, true) => $sql!(with_related, "starts_at", "desc"),
+            (Related::Whole(_), false, false) => $sql!(with_related, "created_at", "asc"),
+            (Related::Whole(_), false, true) => $sql!(with_related, "created_at", "desc"),
         }
     };
 }
 
+/// Where the names stand in a row with names.
+const SERVICE_NAME: usize = 14;
+const CUSTOMER_NAME: usize = 15;
 /// Where the columns of a booking's service begin in a row with related ones, and those of its customer.
 const SERVICE_AT: usize = 14;
 const CUSTOMER_AT: usize = SERVICE_AT + 17;
 
-/// One row more than the page, in the order of the scan. With `related`, the services and customers of these bookings come in
-/// the same statement.
+/// One row more than the page, in the order of the scan. What these bookings point at comes into `related`, in the same
+/// statement.
 pub async fn list(
     tx: &ScopedTx,
     filter: &BookingFilter,
     order: BookingOrder,
     page: &Page<BookingKey>,
-    mut related: Option<&mut Related>,
+    related: &mut Related,
 ) -> Result<Vec<Booking>, DbError> {
     let descending = matches!(order, BookingOrder::StartsAtDesc | BookingOrder::CreatedAtDesc);
     let by_start = matches!(order, BookingOrder::StartsAtAsc | BookingOrder::StartsAtDesc);
     // What comes after in a descending list is smaller.
     let (lower, upper) = if descending { (page.before, page.after) } else { (page.after, page.before) };
-    let ((lower_key, lower_id), (upper_key, upper_id)) = (lower.unzip(), upper.unzip());
-    let (with_related, descending) = (related.is_some(), descending != page.from_the_back);
+    let Bounds { lower, upper } = Bounds::of(lower, upper);
+    let descending = descending != page.from_the_back;
     let rows = if *filter == BookingFilter::default() {
-        let sql = in_order!(list_all_sql, with_related, by_start, descending);
-        tx.query(sql, &[&tx.tenant(), &lower_key, &lower_id, &upper_key, &upper_id, &page.fetch()]).await?
+        let sql = in_order!(list_all_sql, &*related, by_start, descending);
+        tx.query(sql, &[&tx.tenant(), &lower.0, &lower.1, &upper.0, &upper.1, &page.fetch()]).await?
     } else {
-        let sql = in_order!(list_sql, with_related, by_start, descending);
+        let sql = in_order!(list_sql, &*related, by_start, descending);
         tx.query(
             sql,
             &[
@@ -448,12 +479,12 @@ pub async fn list(
                 &status_names(filter),
                 &filter.service,
                 &filter.customer,
-                &filter.from,
-                &filter.to,
-                &lower_key,
-                &lower_id,
-                &upper_key,
-                &upper_id,
+                &filter.from.unwrap_or(EARLIEST),
+                &filter.to.unwrap_or(LATEST),
+                &lower.0,
+                &lower.1,
+                &upper.0,
+                &upper.1,
                 &page.fetch(),
                 &filter.resource,
             ],
@@ -463,9 +494,7 @@ pub async fn list(
     let mut bookings = Vec::with_capacity(rows.len());
     for row in &rows {
         let booking = Booking::read(row)?;
-        if let Some(related) = related.as_deref_mut() {
-            related.read(row, &booking)?;
-        }
+        related.read(row, &booking)?;
         bookings.push(booking);
     }
     Ok(bookings)
@@ -474,11 +503,24 @@ pub async fn list(
 impl Related {
     /// Reads what a row holds beside the booking, unless it is known from another, or may not be seen.
     fn read(&mut self, row: &Row, booking: &Booking) -> Result<(), DbError> {
-        if !self.services.contains_key(&booking.service) && row.get::<_, Option<Uuid>>(SERVICE_AT).is_some() {
-            self.services.insert(booking.service, Service::read_at(row, SERVICE_AT)?);
-        }
-        if !self.customers.contains_key(&booking.customer) && row.get::<_, Option<Uuid>>(CUSTOMER_AT).is_some() {
-            self.customers.insert(booking.customer, User::read_at(row, CUSTOMER_AT)?);
+        match self {
+            Self::Nothing => {}
+            Self::Names(names) => {
+                if let Some(name) = row.get::<_, Option<&str>>(SERVICE_NAME) {
+                    names.services.entry(booking.service).or_insert_with(|| name.to_owned());
+                }
+                if let Some(name) = row.get::<_, Option<&str>>(CUSTOMER_NAME) {
+                    names.customers.entry(booking.customer).or_insert_with(|| name.to_owned());
+                }
+            }
+            Self::Whole(all) => {
+                if !all.services.contains_key(&booking.service) && row.get::<_, Option<Uuid>>(SERVICE_AT).is_some() {
+                    all.services.insert(booking.service, Service::read_at(row, SERVICE_AT)?);
+                }
+                if !all.customers.contains_key(&booking.customer) && row.get::<_, Option<Uuid>>(CUSTOMER_AT).is_some() {
+                    all.customers.insert(booking.customer, User::read_at(row, CUSTOMER_AT)?);
+                }
+            }
         }
         Ok(())
     }
@@ -516,7 +558,7 @@ pub async fn of_customers(
     page: &Page<BookingKey>,
 ) -> Result<Vec<Booking>, DbError> {
     let sql = if page.from_the_back { of_customers_sql!("desc") } else { of_customers_sql!("asc") };
-    let ((after, after_id), (before, before_id)) = (page.after.unzip(), page.before.unzip());
+    let Bounds { lower, upper } = Bounds::of(page.after, page.before);
     let rows = tx
         .query(
             sql,
@@ -525,12 +567,12 @@ pub async fn of_customers(
                 &status_names(filter),
                 &filter.service,
                 &filter.customer,
-                &filter.from,
-                &filter.to,
-                &after,
-                &after_id,
-                &before,
-                &before_id,
+                &filter.from.unwrap_or(EARLIEST),
+                &filter.to.unwrap_or(LATEST),
+                &lower.0,
+                &lower.1,
+                &upper.0,
+                &upper.1,
                 &page.fetch(),
                 &filter.resource,
                 &customers,

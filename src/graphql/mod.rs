@@ -3,6 +3,7 @@
 //! A resolver is four moves: context, input, rule, view. A feature has one `XQuery` and one `XMutation`, merged here once.
 
 pub mod batching;
+mod brief;
 mod checked;
 pub mod completion;
 mod context;
@@ -21,6 +22,7 @@ mod watching;
 
 use async_graphql::{ID, MergedObject, MergedSubscription, Schema, SchemaBuilder, connection::Connection};
 
+pub use brief::{Brief, asks_for_name};
 pub use checked::ApiSchema;
 pub use context::{ContextExt, RequestContext, Services, Work};
 pub use cost::Bill;

@@ -40,8 +40,16 @@ async fn a_list_brings_its_services_and_customers_along() {
         let (person, service) = if day % 3 == 0 { (&acme.other, &second) } else { (&acme.user, &acme.service) };
         assert_eq!(code(&person.book(service, acme.in_days(day)).await), "");
     }
-    let related = "id startsAt service { id name price { amount } } customer { id name email }";
-    for person in [&acme.admin, &acme.staff, &acme.user] {
+    let selections = [
+        "id startsAt service { id name price { amount } } customer { id name email }",
+        // Names alone, in every way to ask for them.
+        "id service { __typename id name } customer { who: name } again: customer { ... on User { id } ... on Node { id } }",
+        "id service { name } customer { __typename }",
+        // One of them whole makes all whole.
+        "id service { name } more: service { name active } customer { id }",
+    ];
+    let people = [&acme.admin, &acme.staff, &acme.user];
+    for (related, person) in selections.iter().flat_map(|it| people.map(|person| (it, person))) {
         for (order, filter) in [
             ("STARTS_AT_ASC", json!(null)),
             ("STARTS_AT_DESC", json!(null)),

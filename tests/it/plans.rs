@@ -1,8 +1,13 @@
 //! What a statement looks at does not grow with the history: asked of the database, as the app's role, under the policies.
 
 use serde_json::json;
+use tenantry::{
+    bookings::{BookingFilter, BookingOrder, Related},
+    db::Access,
+    paging::Page,
+};
 
-use crate::support::{TestApp, TestTenant, code};
+use crate::support::{Options, TestApp, TestTenant, code};
 
 async fn staffed(app: &TestApp) -> (TestTenant, Vec<String>) {
     let acme = app.tenant("acme").await;
@@ -66,6 +71,38 @@ async fn availability_reads_the_month_alone() {
         assert!(condition.contains(part), "{part}: {plan:#?}");
     }
     assert!(plan.iter().any(|it| it.contains("booking_claims_time")), "{plan:#?}");
+}
+
+/// A page in the middle of a long list reads its own rows: the place in the index is found by the bounds, whatever the policy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_reads_no_row_of_those_before_it() {
+    const READ: &str = "-- test.read
+        select (sum(seq_tup_read) + sum(idx_tup_fetch))::bigint from pg_stat_xact_user_tables where relname = 'bookings'";
+    let app = TestApp::start_with(Options { connections: 1, ..Options::default() }).await;
+    let (acme, resources) = staffed(&app).await;
+    acme.add_history(&resources, 20_000).await;
+    let middle = app.clock.now() - jiff::SignedDuration::from_hours(24 * 40);
+    let [all, from_then] = [None, Some(app.clock.now() - jiff::SignedDuration::from_hours(24 * 50))]
+        .map(|from| BookingFilter { from, ..BookingFilter::default() });
+    for filter in [&all, &from_then] {
+        for order in [BookingOrder::StartsAtAsc, BookingOrder::StartsAtDesc] {
+            let page = Page { limit: 20, from_the_back: false, after: Some((middle, uuid::Uuid::nil())), before: None };
+            let mut most_of_any_plan = 0;
+            // More than five times: then PostgreSQL may plan for any values at all.
+            for round in 0..8 {
+                let tx = app.gate.tenant(acme.admin.viewer.scope(), Access::Read);
+                let before: i64 = tx.query_one(READ, &[]).await.unwrap().get(0);
+                let found = tenantry::bookings::list(&tx, filter, order, &page, &mut Related::Nothing).await.unwrap();
+                assert_eq!(found.rows.len(), 20);
+                let read: i64 = tx.query_one(READ, &[]).await.unwrap().get(0);
+                tx.end_read();
+                if round >= 6 {
+                    most_of_any_plan = most_of_any_plan.max(read - before);
+                }
+            }
+            assert!((20..50).contains(&most_of_any_plan), "{most_of_any_plan} rows for 20, by {order:?} of {filter:?}");
+        }
+    }
 }
 
 /// The API answers the same, with as many statements in as many round trips, whatever lies behind.
