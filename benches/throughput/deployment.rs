@@ -28,6 +28,9 @@ const SETTINGS: [(&str, &str); 6] = [
     ("JWT_ISSUER", "tenantry"),
 ];
 
+/// The program that was built with this benchmark.
+pub const OURS: &str = env!("CARGO_BIN_EXE_tenantry");
+
 /// A running server.
 pub struct Deployment {
     server: Child,
@@ -51,8 +54,13 @@ pub struct Usage {
 impl Deployment {
     /// Starts the server in this folder, with demo data where the folder is new.
     pub fn start(folder: &Path) -> Self {
+        Self::start_program(OURS, folder)
+    }
+
+    /// The same with another program.
+    pub fn start_program(program: &str, folder: &Path) -> Self {
         let begun = Instant::now();
-        let mut server = Command::new(env!("CARGO_BIN_EXE_tenantry"))
+        let mut server = Command::new(program)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("TENANTRY_DATA_DIR", folder)
@@ -81,7 +89,7 @@ impl Deployment {
 
     /// The URL to connect to its database as this role, `postgres` among them.
     pub fn database_url(&self, role: &str) -> String {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tenantry"));
+        let mut command = Command::new(OURS);
         let printed =
             command.args(["database-url", "--owner"]).env("TENANTRY_DATA_DIR", &self.folder).output().unwrap();
         let url = String::from_utf8(printed.stdout).unwrap().trim().to_owned();

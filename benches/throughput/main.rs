@@ -1,5 +1,6 @@
-//! What the server answers in a second, beside what its database could: `just bench`, and `just bench scale` for how that
-//! changes as the data grows. Some ten minutes each, most of them measuring.
+//! What the server answers in a second, beside what its database could: `just bench`. `just bench scale` tells how that changes
+//! as the data grows, and `just bench against <program>` how it compares with another build of the server, such as the one
+//! before a change. Some ten minutes each, most of them measuring.
 //!
 //! Load generator, server and database share the machine, so figures compare within one run alone. `BENCH_SECONDS` says how long
 //! each measurement takes (5) and `BENCH_ROUNDS` how often it is made (3); medians are told. Needs Debian's packages wrk and
@@ -8,6 +9,7 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark that meets the unexpected shall stop there")]
 #![allow(clippy::disallowed_methods, reason = "its settings are none of the server's")]
 
+mod against;
 mod dataset;
 mod deployment;
 mod load;
@@ -55,10 +57,12 @@ impl Plan {
 async fn main() {
     let plan = Plan::from_env();
     // Cargo adds flags of its own.
-    if env::args().any(|it| it == "scale") {
-        scale::run(plan).await;
-    } else {
-        compare(plan).await;
+    let words: Vec<String> = env::args().skip(1).filter(|it| !it.starts_with('-')).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => compare(plan).await,
+        ["scale"] => scale::run(plan).await,
+        ["against", program] => against::run(plan, program).await,
+        ref other => panic!("neither `scale` nor `against <program>`: {other:?}"),
     }
 }
 
