@@ -12,6 +12,9 @@ use crate::{
 /// What is asked; signing in is left out, since its hash takes nearly all of its time.
 const QUERIES: [Query; 5] = [Query::Service, Query::Bookings, Query::CreateBooking, Query::Availability, Query::Mix];
 
+/// A figure of a run, by name.
+type Part = (&'static str, fn(&Run) -> f64);
+
 /// What one program needed.
 #[derive(Default)]
 struct Runs {
@@ -53,7 +56,7 @@ pub async fn run(plan: Plan, other: &str) {
     let tell = |what: &str, of: [f64; 2]| println!("| {what} | {:.1} | {:.1} | {:.2} |", of[0], of[1], of[1] / of[0]);
     let each = |part: &dyn Fn(&Runs) -> Vec<f64>| [0, 1].map(|it| median(&part(&runs[it])).unwrap_or(f64::NAN));
     for (at, query) in QUERIES.into_iter().enumerate() {
-        let parts: [(&str, fn(&Run) -> f64); 4] = [
+        let parts: [Part; 4] = [
             ("requests/s", |it| it.load.rate),
             ("p99 ms", |it| it.load.p99),
             ("CPU of the server, µs", |it| it.server),

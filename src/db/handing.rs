@@ -30,6 +30,7 @@ impl Uncommitted {
 
     /// The connection, for who does not send anything yet.
     pub fn client(&self) -> Arc<Object> {
+        // Unwrap safety: `take` alone takes it, and `self` too.
         self.0.clone().expect("a connection")
     }
 }
@@ -45,9 +46,15 @@ impl Drop for Uncommitted {
 /// What one gets who asks for a connection.
 pub(super) enum Handed {
     /// From the pool, between two transactions.
-    Idle(Object),
+    Idle(Arc<Object>),
     /// From another's hand.
     Uncommitted(Uncommitted),
+}
+
+impl Handed {
+    fn idle(client: Object) -> Self {
+        Self::Idle(Arc::new(client))
+    }
 }
 
 impl Handing {
@@ -67,14 +74,14 @@ impl Handing {
         let at_once = Timeouts { wait: Some(Duration::ZERO), ..self.pool.timeouts() };
         match self.pool.timeout_get(&at_once).await {
             Err(PoolError::Timeout(deadpool_postgres::TimeoutType::Wait)) => {}
-            got => return got.map(Handed::Idle),
+            got => return got.map(Handed::idle),
         }
         let (next, handed) = oneshot::channel();
         self.queue(next);
         tokio::select! {
             biased;
             Ok(handed) = handed => Ok(Handed::Uncommitted(handed)),
-            got = self.pool.get() => got.map(Handed::Idle),
+            got = self.pool.get() => got.map(Handed::idle),
         }
     }
 

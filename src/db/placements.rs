@@ -108,7 +108,7 @@ impl Held {
     async fn shared(pool: &Arc<Handing>, place: Option<Place>) -> Result<Self, DbError> {
         bounded(pool.pool())?;
         let (client, uncommitted) = match pool.get().await? {
-            Handed::Idle(client) => (Arc::new(client), None),
+            Handed::Idle(client) => (client, None),
             Handed::Uncommitted(it) => (it.client(), Some(it)),
         };
         let held = Self::new(client, Seen::Schema(migrations::SHARED_SCHEMA));

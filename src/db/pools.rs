@@ -78,7 +78,7 @@ pub struct Stats {
     pub transactions: AtomicU64,
     /// Statements run, without `begin`, `enter`, savepoints and `commit`.
     pub statements: AtomicU64,
-    /// Those of them that were begun where another's connection was handed on to them: see [`handing`](super::handing).
+    /// Those of them that were begun where another's connection was handed on to them (`db/handing.rs`).
     pub handed_on: AtomicU64,
     /// Transactions that were dropped without an end.
     pub abandoned: AtomicU64,
