@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
+use futures_util::{FutureExt, future::FusedFuture};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{CliError, Connected};
@@ -177,7 +178,8 @@ async fn move_tenant(
     loop {
         // A server that has the operator's logins may be at it as well: then this only looks on.
         let working = fleet.clone();
-        let mut work = tokio::spawn(async move { working.work().await });
+        // Fused: it may have ended before the move is seen to be done, and is not to be asked once more then.
+        let mut work = tokio::spawn(async move { working.work().await }).fuse();
         loop {
             let directory = gate.directory(Scope::platform(None), Access::Read);
             let found = moving::queries::find(&directory, wanted.id).await?;
@@ -193,7 +195,9 @@ async fn move_tenant(
                     bar.finish_and_clear();
                     let rows = it.rows_copied;
                     println!("{tenant} is moved: {rows} rows; writers waited for {pause} ms");
-                    let _ = work.await;
+                    if !work.is_terminated() {
+                        let _ = work.await;
+                    }
                     return Ok(());
                 }
                 MoveState::Aborted => return Err("the move was aborted; the tenant is where it was".into()),
@@ -201,7 +205,7 @@ async fn move_tenant(
                     let why = it.last_error.unwrap_or_default();
                     return Err(format!("the move was given up, and the tenant is where it was: {why}").into());
                 }
-                _ if work.is_finished() => break,
+                _ if work.is_terminated() => break,
                 _ => drop(tokio::time::timeout(std::time::Duration::from_millis(100), &mut work).await),
             }
         }

@@ -1,7 +1,9 @@
 //! A pool whose connections go from hand to hand: who has only read leaves its `commit` to whoever waits for a connection,
 //! whose `begin` it goes out with. So PostgreSQL is woken once for a transaction where it would be twice.
 //!
-//! Nothing is left open for longer: where nobody waits, the commit goes out at once.
+//! Where nobody waits, the commit goes out at once. Whoever waits is in line for the pool too, so nobody is passed over: all who
+//! use the pool come through here. Nothing is handed on while the pool has lost connections, or else nobody would make new ones;
+//! and nothing through a pooler in transaction mode, whose server connections are free for others between two transactions.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -14,6 +16,8 @@ use super::tx::write_now;
 /// A pool, and those who wait for one of its connections.
 pub(super) struct Handing {
     pool: Pool,
+    /// Whether the pool's connections are ours from their begin to their end.
+    is_direct: bool,
     /// In the order in which they came; they wait for the pool too, and some have gone since.
     waiting: Mutex<VecDeque<oneshot::Sender<Uncommitted>>>,
 }
@@ -52,14 +56,29 @@ pub(super) enum Handed {
 }
 
 impl Handed {
+    /// The connection, and the transaction on it that is still to be committed.
+    pub fn into_parts(self) -> (Arc<Object>, Option<Uncommitted>) {
+        match self {
+            Self::Idle(client) => (client, None),
+            Self::Uncommitted(it) => (it.client(), Some(it)),
+        }
+    }
+
     fn idle(client: Object) -> Self {
         Self::Idle(Arc::new(client))
     }
 }
 
 impl Handing {
-    pub fn new(pool: Pool) -> Self {
-        Self { pool, waiting: Mutex::default() }
+    pub fn new(pool: Pool, is_direct: bool) -> Self {
+        Self { pool, is_direct, waiting: Mutex::default() }
+    }
+
+    /// Whether all connections are made that the pool may have. (Who makes one must not be handed another meanwhile: his own
+    /// would be thrown away.)
+    fn is_whole(&self) -> bool {
+        let status = self.pool.status();
+        status.size >= status.max_size
     }
 
     pub fn pool(&self) -> &Pool {
@@ -75,6 +94,9 @@ impl Handing {
         match self.pool.timeout_get(&at_once).await {
             Err(PoolError::Timeout(deadpool_postgres::TimeoutType::Wait)) => {}
             got => return got.map(Handed::idle),
+        }
+        if !self.is_direct || !self.is_whole() {
+            return self.pool.get().await.map(Handed::idle);
         }
         let (next, handed) = oneshot::channel();
         self.queue(next);
@@ -95,9 +117,9 @@ impl Handing {
 
     /// Hands on a connection whose transaction has only read, and which nothing failed in.
     pub fn hand_on(&self, client: Arc<Object>) {
-        let is_lost = client.is_closed();
+        let may_be_handed = self.is_direct && !client.is_closed() && self.is_whole();
         let mut handed = Uncommitted(Some(client));
-        while !is_lost && let Some(next) = self.next() {
+        while may_be_handed && let Some(next) = self.next() {
             match next.send(handed) {
                 Ok(()) => return,
                 Err(back) => handed = back, // Who has gone.

@@ -15,7 +15,7 @@ use quick_cache::sync::Cache;
 
 use super::{
     Access, DbError, Location, Placement, Scope, ScopedTx,
-    handing::{Handed, Handing, Uncommitted},
+    handing::{Handing, Uncommitted},
     migrations,
     pools::Common,
     shares::{Place, Shares},
@@ -104,13 +104,10 @@ impl Held {
         Ok(Self::new(Arc::new(pool.get().await?), Seen::Schema(schema)))
     }
 
-    /// One of the shared store's, for who holds this place in his tenant's share.
-    async fn shared(pool: &Arc<Handing>, place: Option<Place>) -> Result<Self, DbError> {
+    /// One of the shared store's, for who holds this place in his tenant's share, if he needs one.
+    pub async fn shared(pool: &Arc<Handing>, place: Option<Place>) -> Result<Self, DbError> {
         bounded(pool.pool())?;
-        let (client, uncommitted) = match pool.get().await? {
-            Handed::Idle(client) => (client, None),
-            Handed::Uncommitted(it) => (it.client(), Some(it)),
-        };
+        let (client, uncommitted) = pool.get().await?.into_parts();
         let held = Self::new(client, Seen::Schema(migrations::SHARED_SCHEMA));
         Ok(Self { uncommitted, wanted_by: Some(pool.clone()), _place: place, ..held })
     }

@@ -78,7 +78,7 @@ pub struct Stats {
     pub transactions: AtomicU64,
     /// Statements run, without `begin`, `enter`, savepoints and `commit`.
     pub statements: AtomicU64,
-    /// Those of them that were begun where another's connection was handed on to them (`db/handing.rs`).
+    /// Transactions begun on a connection that another transaction has handed on (`db/handing.rs`).
     pub handed_on: AtomicU64,
     /// Transactions that were dropped without an end.
     pub abandoned: AtomicU64,
@@ -151,7 +151,7 @@ impl Gate {
         let session = |schema| is_direct.then(|| Session::new(schema, statement));
         let directory = |size| pool(config.clone(), session(migrations::DIRECTORY_SCHEMA), size, wait);
         let store = |size| pool(config.clone(), session(migrations::SHARED_SCHEMA), size, wait);
-        let shared = Arc::new(Handing::new(store(max_connections)?));
+        let shared = Arc::new(Handing::new(store(max_connections)?, is_direct));
         let common = Arc::new(Common {
             stats: Stats::default(),
             wakeups: Wakeups::default(),
@@ -187,7 +187,7 @@ impl Gate {
     /// A transaction of the platform in the shared store, which belongs to no tenant and sees nothing itself: for functions
     /// that look at each of many tenants in that tenant's own scope.
     pub fn shared(&self) -> ScopedTx {
-        let route = Route::Pool(self.shared.pool().clone(), migrations::SHARED_SCHEMA);
+        let route = Route::Shared(self.shared.clone());
         ScopedTx::new(route, self.common.clone(), Scope::platform(None), Access::Read)
     }
 
@@ -281,10 +281,9 @@ impl Gate {
     /// # Errors
     /// With the cause when it does not, after at most the pool's waiting time.
     pub async fn ping(&self) -> Result<(), DbError> {
-        for pool in [&self.directory, self.shared.pool()] {
-            pool.get().await?.batch_execute("").await?;
-        }
-        Ok(())
+        self.directory.get().await?.batch_execute("").await?;
+        let (client, _uncommitted) = self.shared.get().await?.into_parts();
+        Ok(client.batch_execute("").await?)
     }
 
     /// Closes connections to stores of tenants' own that nobody uses.

@@ -32,7 +32,7 @@ use tracing::{Instrument, debug_span, warn};
 
 use super::{
     Change, DbError, Placement,
-    handing::Uncommitted,
+    handing::{Handing, Uncommitted},
     placements::{Held, Placements},
     pools::Common,
     scope::Scope,
@@ -105,6 +105,8 @@ impl std::str::FromStr for Restriction {
 pub(super) enum Route {
     /// Here, and what is called by name there is in this schema.
     Pool(Pool, &'static str),
+    /// Here, among the tenants in shared tables.
+    Shared(Arc<Handing>),
     /// Wherever its scope's tenant is.
     Tenant(Arc<Placements>),
 }
@@ -356,7 +358,8 @@ impl ScopedTx {
         };
         statement.answered();
         let error = match answer {
-            Ok(rows) => return Ok(rows),
+            // What was answered outside of the transaction, because that could not begin, is no answer.
+            Ok(rows) => return opening.map(|_| rows).map_err(Failed::AtTheDoor),
             Err(error) => error,
         };
         // "Current transaction is aborted" hides the cause when it was `enter` that refused.
@@ -424,6 +427,9 @@ impl ScopedTx {
         if let Some(live) = &*self.live.lock() {
             return live.clone();
         }
+        if self.ended.load(Ordering::Relaxed) {
+            return Err(DbError::NotCommitted); // While it was waited for.
+        }
         // A failure is kept: thirty resolvers must not each wait for a pool that has no connection.
         self.keep(self.open().await)
     }
@@ -437,6 +443,7 @@ impl ScopedTx {
     async fn open(&self) -> Result<Live, DbError> {
         let placements = match &self.route {
             Route::Pool(pool, schema) => return self.begin(Held::of(pool, schema).await?, None).await,
+            Route::Shared(pool) => return self.begin(Held::shared(pool, None).await?, None).await,
             Route::Tenant(placements) => placements,
         };
         let placement = placements.of(self.tenant()).await?;

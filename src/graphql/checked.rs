@@ -1,7 +1,7 @@
 //! The schema in two: one validates documents and executes none of them; the other executes what was found good.
 //!
 //! async-graphql validates before each execution, and asks its extensions at every field. What validation has found of a document
-//! is kept ([`Findings`]), and the schema that executes has no extension: together they were a third of what the server did
+//! is kept ([`Findings`]), and the schema that executes has no extension: together they were a quarter of what the server did
 //! for a list.
 
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use super::{
 
 type Built = Schema<Query, InSavepoints<Mutation>, Subscription>;
 
-/// The schema as it is executed.
+/// The schema: what requests are validated by, and what executes them.
 pub struct ApiSchema {
     validating: Built,
     executing: Built,
@@ -44,7 +44,7 @@ impl ApiSchema {
         Self { validating: validating.finish(), executing: executing.finish(), findings: Findings::default() }
     }
 
-    /// What it costs to execute a document, unless it breaks a rule. With a key it is not looked at again.
+    /// What it costs to execute a document, unless it breaks a rule. With a key it is validated once.
     ///
     /// # Errors
     /// Every rule that it breaks.

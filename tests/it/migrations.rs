@@ -118,7 +118,8 @@ async fn the_owner_sees_no_rows() {
 /// What all pools of one process may hold together has to fit into the server.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_with_too_few_connections_is_refused() {
-    let url = TestDatabase::create().await.url(roles::APP).await;
+    let database = TestDatabase::create().await;
+    let url = database.url(roles::APP).await;
     let usual = tenantry::db::PoolSettings::default();
     assert_eq!(usual.most_connections(), 8 + 2 + 4 + 16);
     assert!(refuse_too_few_connections(&url, usual.most_connections()).await.is_ok());

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tenantry::{
-    bookings::{BookingFilter, BookingOrder, Related},
+    bookings::{BookingFilter, BookingOrder, Pointed, Related},
     db::Access,
     paging::Page,
 };
@@ -85,14 +85,30 @@ async fn a_page_reads_no_row_of_those_before_it() {
     let [all, from_then] = [None, Some(app.clock.now() - jiff::SignedDuration::from_hours(24 * 50))]
         .map(|from| BookingFilter { from, ..BookingFilter::default() });
     for filter in [&all, &from_then] {
-        for order in [BookingOrder::StartsAtAsc, BookingOrder::StartsAtDesc] {
-            let page = Page { limit: 20, from_the_back: false, after: Some((middle, uuid::Uuid::nil())), before: None };
+        let orders = [
+            BookingOrder::StartsAtAsc,
+            BookingOrder::StartsAtDesc,
+            BookingOrder::CreatedAtAsc,
+            BookingOrder::CreatedAtDesc,
+        ];
+        let ways = orders.iter().flat_map(|order| (0..3).map(move |related| (*order, related)));
+        for (number, (order, related)) in ways.enumerate() {
+            let at = Some((middle, uuid::Uuid::nil()));
+            let page = match number % 2 {
+                0 => Page { limit: 20, from_the_back: false, after: at, before: None },
+                _ => Page { limit: 20, from_the_back: true, after: None, before: at },
+            };
             let mut most_of_any_plan = 0;
             // More than five times: then PostgreSQL may plan for any values at all.
             for round in 0..8 {
                 let tx = app.gate.tenant(acme.admin.viewer.scope(), Access::Read);
                 let before: i64 = tx.query_one(READ, &[]).await.unwrap().get(0);
-                let found = tenantry::bookings::list(&tx, filter, order, &page, &mut Related::Nothing).await.unwrap();
+                let mut related =
+                    [Related::Nothing, Related::Names(Pointed::default()), Related::Whole(Pointed::default())]
+                        .into_iter()
+                        .nth(related)
+                        .unwrap();
+                let found = tenantry::bookings::list(&tx, filter, order, &page, &mut related).await.unwrap();
                 assert_eq!(found.rows.len(), 20);
                 let read: i64 = tx.query_one(READ, &[]).await.unwrap().get(0);
                 tx.end_read();

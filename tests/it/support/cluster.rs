@@ -126,7 +126,10 @@ async fn drop_ended(cluster: &TestCluster, admin: &Client) {
         drop(client);
         let names = of_tenants.iter().map(|row| row.get(0)).chain([format!("{database}_template"), database.clone()]);
         for name in names.collect::<Vec<String>>() {
-            admin.batch_execute(&format!("drop database if exists {name} with (force)")).await.unwrap();
+            // One that somebody cannot be driven out of stays.
+            if let Err(error) = admin.batch_execute(&format!("drop database if exists {name} with (force)")).await {
+                eprintln!("{name} is left: {error}");
+            }
         }
     }
 }
