@@ -30,8 +30,7 @@ policy-matrix:
 graphiql:
     cd web/graphiql && npm ci && npm run build
 
-# Requests a second, latency, CPU and memory beside pgbench; with `scale` how cost grows with the data, with `against <program>`
-# what another build of the server needs. Some ten minutes after the build (Debian: wrk, postgresql).
+# Requests a second, latency, CPU, memory beside pgbench; `scale`: as data grows; `against <program>`: beside another build (Debian: wrk, postgresql).
 bench *what:
     cargo bench --bench throughput -- {{ what }}
 
