@@ -113,7 +113,7 @@ impl Booking {
     async fn service(&self, ctx: &Context<'_>) -> Result<Brief<Service>, ApiError> {
         let id = self.key.1;
         match self.names.as_ref().and_then(|it| it.services.get(&id)) {
-            Some(name) if asks_for_name(&ctx.field()) => Ok(Brief::named(id.to_string().into(), name.clone())),
+            Some(name) if asks_for_name(&ctx.field()) => Ok(Brief::Named(id.to_string().into(), name.clone())),
             _ => services::graphql::of_key(ctx, id).await.map(Brief::Whole),
         }
     }
@@ -122,7 +122,7 @@ impl Booking {
     async fn customer(&self, ctx: &Context<'_>) -> Result<Brief<User>, ApiError> {
         let id = self.key.2;
         match self.names.as_ref().and_then(|it| it.customers.get(&id)) {
-            Some(name) if asks_for_name(&ctx.field()) => Ok(Brief::named(id.to_string().into(), name.clone())),
+            Some(name) if asks_for_name(&ctx.field()) => Ok(Brief::Named(id.to_string().into(), name.clone())),
             _ => users::graphql::of_key(ctx, id).await.map(Brief::Whole),
         }
     }

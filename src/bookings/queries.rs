@@ -12,8 +12,8 @@ use super::{
     Booking, BookingFilter, BookingKey, BookingOrder, BookingStatus, Changed, Related, Transition, slots::Slot,
 };
 use crate::{
-    db::{DbError, Row, ScopedTx},
-    ids::{BookingId, SeriesId, UserId, uuid_v7},
+    db::{DbError, Param, Row, ScopedTx},
+    ids::{BookingId, SeriesId, TenantId, UserId, uuid_v7},
     money::Money,
     paging::Page,
     services::{Service, service_columns},
@@ -357,6 +357,38 @@ macro_rules! where_filter {
     };
 }
 
+/// What `where_filter!` is given, and how many rows are wanted.
+struct Narrowed<'a> {
+    tenant: TenantId,
+    statuses: Option<Vec<&'static str>>,
+    filter: &'a BookingFilter,
+    from: Timestamp,
+    to: Timestamp,
+    bounds: Bounds,
+    fetch: i64,
+}
+
+impl<'a> Narrowed<'a> {
+    fn of(tx: &ScopedTx, filter: &'a BookingFilter, bounds: Bounds, page: &Page<BookingKey>) -> Self {
+        Self {
+            tenant: tx.tenant(),
+            statuses: filter.statuses.as_ref().map(|statuses| statuses.iter().map(|it| it.as_str()).collect()),
+            filter,
+            from: filter.from.unwrap_or(EARLIEST),
+            to: filter.to.unwrap_or(LATEST),
+            bounds,
+            fetch: page.fetch(),
+        }
+    }
+
+    /// `$1` to `$12`.
+    fn params(&self) -> [Param<'_>; 12] {
+        let Self { tenant, statuses, filter, from, to, bounds: Bounds { lower, upper }, fetch } = self;
+        let (service, customer, resource) = (&filter.service, &filter.customer, &filter.resource);
+        [tenant, statuses, service, customer, from, to, &lower.0, &lower.1, &upper.0, &upper.1, fetch, resource]
+    }
+}
+
 /// Columns and tables of bookings alone, or of bookings with their services and customers or the names of these.
 macro_rules! listed {
     (alone) => {
@@ -465,31 +497,15 @@ pub async fn list(
     let by_start = matches!(order, BookingOrder::StartsAtAsc | BookingOrder::StartsAtDesc);
     // What comes after in a descending list is smaller.
     let (lower, upper) = if descending { (page.before, page.after) } else { (page.after, page.before) };
-    let Bounds { lower, upper } = Bounds::of(lower, upper);
+    let bounds = Bounds::of(lower, upper);
     let descending = descending != page.from_the_back;
     let rows = if *filter == BookingFilter::default() {
         let sql = in_order!(list_all_sql, &*related, by_start, descending);
+        let Bounds { lower, upper } = bounds;
         tx.query(sql, &[&tx.tenant(), &lower.0, &lower.1, &upper.0, &upper.1, &page.fetch()]).await?
     } else {
         let sql = in_order!(list_sql, &*related, by_start, descending);
-        tx.query(
-            sql,
-            &[
-                &tx.tenant(),
-                &status_names(filter),
-                &filter.service,
-                &filter.customer,
-                &filter.from.unwrap_or(EARLIEST),
-                &filter.to.unwrap_or(LATEST),
-                &lower.0,
-                &lower.1,
-                &upper.0,
-                &upper.1,
-                &page.fetch(),
-                &filter.resource,
-            ],
-        )
-        .await?
+        tx.query(sql, &Narrowed::of(tx, filter, bounds, page).params()).await?
     };
     let mut bookings = Vec::with_capacity(rows.len());
     for row in &rows {
@@ -558,32 +574,10 @@ pub async fn of_customers(
     page: &Page<BookingKey>,
 ) -> Result<Vec<Booking>, DbError> {
     let sql = if page.from_the_back { of_customers_sql!("desc") } else { of_customers_sql!("asc") };
-    let Bounds { lower, upper } = Bounds::of(page.after, page.before);
-    let rows = tx
-        .query(
-            sql,
-            &[
-                &tx.tenant(),
-                &status_names(filter),
-                &filter.service,
-                &filter.customer,
-                &filter.from.unwrap_or(EARLIEST),
-                &filter.to.unwrap_or(LATEST),
-                &lower.0,
-                &lower.1,
-                &upper.0,
-                &upper.1,
-                &page.fetch(),
-                &filter.resource,
-                &customers,
-            ],
-        )
-        .await?;
+    let narrowed = Narrowed::of(tx, filter, Bounds::of(page.after, page.before), page);
+    let params = [narrowed.params().as_slice(), &[&customers]].concat();
+    let rows = tx.query(sql, &params).await?;
     rows.iter().map(Booking::read).collect()
-}
-
-fn status_names(filter: &BookingFilter) -> Option<Vec<&'static str>> {
-    filter.statuses.as_ref().map(|statuses| statuses.iter().map(|it| it.as_str()).collect())
 }
 
 /// The latest 1,000 that were changed at this instant or later.

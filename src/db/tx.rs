@@ -698,8 +698,7 @@ impl ScopedTx {
         if self.access == Access::Write || self.marked.load(Ordering::Relaxed) {
             return self.end_unawaited("commit");
         }
-        let Some(live) = self.begun() else { return };
-        if live.in_flight.load(Ordering::Relaxed) == 0 && !self.ended.swap(true, Ordering::Relaxed) {
+        if let Some(live) = self.to_end() {
             *live.end.lock() = End::HasRead;
             // Not kept for as long as this may be: whoever drops it last hands the connection on.
             self.live.lock().take();
@@ -712,11 +711,17 @@ impl ScopedTx {
     }
 
     fn end_unawaited(&self, statement: &'static str) {
-        let Some(live) = self.begun() else { return };
-        if live.in_flight.load(Ordering::Relaxed) == 0 && !self.ended.swap(true, Ordering::Relaxed) {
+        if let Some(live) = self.to_end() {
             *live.end.lock() = End::Sent;
             write_now(live.client().batch_execute(statement));
-        } // Otherwise an abandoned statement still runs: the guard in `drop` deals with it.
+        }
+    }
+
+    /// What has begun, for who ends it now. Not where an abandoned statement still runs: the guard in `drop` deals with that.
+    fn to_end(&self) -> Option<Arc<Live>> {
+        let live = self.begun()?;
+        let is_idle = live.in_flight.load(Ordering::Relaxed) == 0;
+        (is_idle && !self.ended.swap(true, Ordering::Relaxed)).then_some(live)
     }
 }
 

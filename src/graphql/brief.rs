@@ -1,6 +1,6 @@
 //! Objects of which a list has brought the name alone, because nothing else is asked of them.
 
-use std::{borrow::Cow, marker::PhantomData};
+use std::borrow::Cow;
 
 use async_graphql::{
     ContainerType, Context, ContextSelectionSet, ID, ObjectType, OutputType, Positioned, SelectionField, ServerResult,
@@ -13,22 +13,8 @@ use super::ApiError;
 pub enum Brief<T> {
     /// All of it.
     Whole(T),
-    /// Only what [`asks_for_name`] lets through.
-    Named(Named<T>),
-}
-
-/// Id and name of an object.
-pub struct Named<T> {
-    id: ID,
-    name: String,
-    of: PhantomData<fn() -> T>,
-}
-
-impl<T> Brief<T> {
-    /// An object of this id and name.
-    pub fn named(id: ID, name: String) -> Self {
-        Self::Named(Named { id, name, of: PhantomData })
-    }
+    /// Id and name: only where [`asks_for_name`] says that nothing else is asked.
+    Named(ID, String),
 }
 
 /// Whether nothing but id and name is asked of an object.
@@ -45,33 +31,20 @@ impl<T: ObjectType> OutputType for Brief<T> {
         T::create_type_info(registry)
     }
 
-    async fn resolve(&self, ctx: &ContextSelectionSet<'_>, field: &Positioned<Field>) -> ServerResult<Value> {
-        match self {
-            Self::Whole(it) => it.resolve(ctx, field).await,
-            Self::Named(it) => resolve_container(ctx, it).await,
-        }
-    }
-}
-
-impl<T: ObjectType> OutputType for Named<T> {
-    fn type_name() -> Cow<'static, str> {
-        T::type_name()
-    }
-
-    fn create_type_info(registry: &mut Registry) -> String {
-        T::create_type_info(registry)
-    }
-
     async fn resolve(&self, ctx: &ContextSelectionSet<'_>, _: &Positioned<Field>) -> ServerResult<Value> {
         resolve_container(ctx, self).await
     }
 }
 
-impl<T: ObjectType> ContainerType for Named<T> {
+impl<T: ObjectType> ContainerType for Brief<T> {
     async fn resolve_field(&self, ctx: &Context<'_>) -> ServerResult<Option<Value>> {
+        let (id, name) = match self {
+            Self::Whole(it) => return it.resolve_field(ctx).await,
+            Self::Named(id, name) => (id, name),
+        };
         match ctx.item.node.name.node.as_str() {
-            "id" => Ok(Some(Value::String(self.id.to_string()))),
-            "name" => Ok(Some(Value::String(self.name.clone()))),
+            "id" => Ok(Some(Value::String(id.to_string()))),
+            "name" => Ok(Some(Value::String(name.clone()))),
             other => {
                 let error = ApiError::Internal(format!("{other} is asked of a {} by its name", T::type_name()));
                 Err(ctx.set_error_path(async_graphql::Error::from(error).into_server_error(ctx.item.pos)))
