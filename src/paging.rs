@@ -1,5 +1,37 @@
 //! A page of a list by keyset: what features are asked for and give back. The GraphQL floor reads and writes cursors.
 
+use jiff::Timestamp;
+use uuid::Uuid;
+
+/// Where a row stands in a list by time.
+pub type TimeKey = (Timestamp, Uuid);
+
+/// Before every time that is kept, and after every one: what stands for a bound that is not there.
+///
+/// One plan for all bounds finds its place in the index so. With `coalesce` in SQL it would not: to the planner that is a
+/// function which could tell of a row what the policy keeps secret, so it waits for the policy and becomes a filter over all
+/// rows before the page (`contain_leaked_vars` in PostgreSQL's `clauses.c` knows which are harmless). Nor would it with
+/// `$1 is null or …`, which is no place in an index.
+pub const EARLIEST: Timestamp = Timestamp::constant(-62_135_596_800, 0); // 0001-01-01
+/// See [`EARLIEST`].
+pub const LATEST: Timestamp = Timestamp::constant(253_370_764_800, 0); // 9999-01-01
+
+/// Between which keys a page lies in a list by time, both left out.
+#[derive(Clone, Copy, Debug)]
+pub struct TimeBounds {
+    /// Only rows that are later.
+    pub lower: TimeKey,
+    /// Only rows that are earlier.
+    pub upper: TimeKey,
+}
+
+impl TimeBounds {
+    /// Between these, where they are given.
+    pub fn of(lower: Option<TimeKey>, upper: Option<TimeKey>) -> Self {
+        Self { lower: lower.unwrap_or((EARLIEST, Uuid::nil())), upper: upper.unwrap_or((LATEST, Uuid::max())) }
+    }
+}
+
 /// Which rows are wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Page<K> {
@@ -29,6 +61,18 @@ impl<K> Page<K> {
         } else {
             Slice { rows, has_previous: self.after.is_some(), has_next: more }
         }
+    }
+}
+
+impl Page<TimeKey> {
+    /// Of a list that is oldest first.
+    pub fn bounds(&self) -> TimeBounds {
+        TimeBounds::of(self.after, self.before)
+    }
+
+    /// Of a list that is newest first: what comes after is smaller.
+    pub fn bounds_newest_first(&self) -> TimeBounds {
+        TimeBounds::of(self.before, self.after)
     }
 }
 

@@ -1,11 +1,11 @@
 //! The audit log in the API. Administrators only.
 
-use async_graphql::{ComplexObject, Context, ID, InputObject, Object, SimpleObject, connection::Connection};
+use async_graphql::{ComplexObject, Context, ID, InputObject, Object, SimpleObject};
 
 use super::{AuditFilter, Entry};
 use crate::{
     graphql::{
-        ApiError, ContextExt, Cursor, DateTime, MUTATION_COST, Meaning, PageArgs, connection, filter_interval,
+        ApiError, ContextExt, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, connection, filter_interval,
         page_cost, parse_id,
     },
     ids::{BookingId, InvitationId, ServiceId, SessionId, TenantId, UserId},
@@ -171,7 +171,7 @@ impl AuditQuery {
         #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before this cursor.")] before: Option<String>,
         #[graphql(desc = "Which events.")] filter: Option<AuditFilterInput>,
-    ) -> Result<Connection<Cursor, AuditEvent>, ApiError> {
+    ) -> Result<Listing<AuditEvent>, ApiError> {
         const KIND: &str = "audit_events.at";
         let page = PageArgs { first, after, last, before }.read(KIND)?;
         let filter = filter.map(AuditFilterInput::read).transpose()?.unwrap_or_default();

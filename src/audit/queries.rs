@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{AuditFilter, AuditKey, Entry, PersonalValue};
 use crate::{
     db::{DbError, Row, ScopedTx},
-    paging::Page,
+    paging::{EARLIEST, LATEST, Page, TimeBounds},
 };
 
 /// Events of one part of a verification: few enough for the statement's time.
@@ -78,10 +78,9 @@ macro_rules! list_sql {
                and ($3::text is null or action = $3)
                and ($4::text is null or object_type = $4)
                and ($5::uuid is null or object_id = $5)
-               and ($6::timestamptz is null or at >= $6)
-               and ($7::timestamptz is null or at < $7)
-               and ($8::timestamptz is null or (at, id) < ($8, $9::uuid))
-               and ($10::timestamptz is null or (at, id) > ($10, $11::uuid))
+               and at >= $6 and at < $7
+               and (at, id) > ($8, $9)
+               and (at, id) < ($10, $11)
              order by at ",
             $direction,
             ", id ",
@@ -94,7 +93,7 @@ macro_rules! list_sql {
 /// One row more than the page, in the order of the scan. The list is newest first, so what comes after is smaller.
 pub async fn list(tx: &ScopedTx, filter: &AuditFilter, page: &Page<AuditKey>) -> Result<Vec<Entry>, DbError> {
     let sql = if page.from_the_back { list_sql!("asc") } else { list_sql!("desc") };
-    let ((after, after_id), (before, before_id)) = (page.after.unzip(), page.before.unzip());
+    let TimeBounds { lower, upper } = page.bounds_newest_first();
     let rows = tx
         .query(
             sql,
@@ -104,12 +103,12 @@ pub async fn list(tx: &ScopedTx, filter: &AuditFilter, page: &Page<AuditKey>) ->
                 &filter.action,
                 &filter.object_type,
                 &filter.object,
-                &filter.from,
-                &filter.to,
-                &after,
-                &after_id,
-                &before,
-                &before_id,
+                &filter.from.unwrap_or(EARLIEST),
+                &filter.to.unwrap_or(LATEST),
+                &lower.0,
+                &lower.1,
+                &upper.0,
+                &upper.1,
                 &page.fetch(),
             ],
         )

@@ -1,6 +1,6 @@
 //! Billing in the API: what a tenant's administrator sees and does.
 
-use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject, connection::Connection};
+use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject};
 
 use super::{
     Became, Biller, BillingError as Error, CheckoutWish, Preview, Rejection, UsageLine, When,
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     graphql::{
-        ApiError, Code, ContextExt, Cursor, Date, DateTime, Decimal, MUTATION_COST, Meaning, Money, PageArgs,
+        ApiError, Code, ContextExt, Date, DateTime, Decimal, Listing, MUTATION_COST, Meaning, Money, PageArgs,
         RequestContext, STATEMENT_COST, UserError, UserErrorCode, connection, page_cost, parse_id, payload, settled,
     },
     ids::InvoiceId,
@@ -547,7 +547,7 @@ impl Billing {
         #[graphql(desc = "Past this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before this cursor.")] before: Option<String>,
-    ) -> Result<Connection<Cursor, Invoice>, ApiError> {
+    ) -> Result<Listing<Invoice>, ApiError> {
         let page = PageArgs { first, after, last, before }.read("billing.invoices")?;
         let slice = invoices::list(&ctx.work()?.tx, &page).await?;
         Ok(connection("billing.invoices", slice, Invoice::from))
@@ -585,7 +585,8 @@ impl Billing {
     ) -> Result<InvoicePreview, ApiError> {
         let biller = ctx.request().biller()?;
         let (interval, when) = read_change(interval, when);
-        Ok(biller.preview(&plan, interval, when).await.map_err(refused)?.into())
+        // Boxed: every field of an object would be as large as its largest.
+        Ok(Box::pin(biller.preview(&plan, interval, when)).await.map_err(refused)?.into())
     }
 
     /// To whom invoices are addressed.
@@ -714,7 +715,8 @@ impl BillingQuery {
     /// What the tenant has subscribed to, what it uses, and what it pays. Administrators only.
     #[graphql(complexity = "3 * STATEMENT_COST + child_complexity")]
     async fn billing(&self, ctx: &Context<'_>) -> Result<Billing, ApiError> {
-        ctx.request().looking_biller()?.ensure().await.map_err(refused)?;
+        // Boxed: every query, whatever it asks, would be as large as it.
+        Box::pin(ctx.request().looking_biller()?.ensure()).await.map_err(refused)?;
         Ok(Billing)
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject, connection::Connection};
+use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject};
 
 use super::{
     BookingError as Error, BookingFilter, NewBooking, Pointed, Related, Transition,
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     graphql::{
-        ApiError, Brief, ContextExt, Cursor, DateTime, MUTATION_COST, Meaning, Money, PageArgs, STATEMENT_COST,
+        ApiError, Brief, ContextExt, DateTime, Listing, MUTATION_COST, Meaning, Money, PageArgs, STATEMENT_COST,
         TimeZoneName, UserError, UserErrorCode, asks_for_name, connection, filter_interval, page_cost, parse_id,
         payload,
     },
@@ -114,7 +114,8 @@ impl Booking {
         let id = self.key.1;
         match self.names.as_ref().and_then(|it| it.services.get(&id)) {
             Some(name) if asks_for_name(&ctx.field()) => Ok(Brief::Named(id.to_string().into(), name.clone())),
-            _ => services::graphql::of_key(ctx, id).await.map(Brief::Whole),
+            // Boxed: each field of a booking takes as much room as the largest.
+            _ => Box::pin(services::graphql::of_key(ctx, id)).await.map(Brief::Whole),
         }
     }
 
@@ -123,7 +124,7 @@ impl Booking {
         let id = self.key.2;
         match self.names.as_ref().and_then(|it| it.customers.get(&id)) {
             Some(name) if asks_for_name(&ctx.field()) => Ok(Brief::Named(id.to_string().into(), name.clone())),
-            _ => users::graphql::of_key(ctx, id).await.map(Brief::Whole),
+            _ => Box::pin(users::graphql::of_key(ctx, id)).await.map(Brief::Whole),
         }
     }
 
@@ -462,7 +463,7 @@ pub async fn page_of_customer(
     customer: UserId,
     args: PageArgs,
     filter: Option<BookingFilterInput>,
-) -> Result<Connection<Cursor, Booking>, ApiError> {
+) -> Result<Listing<Booking>, ApiError> {
     const KIND: &str = "bookings.starts_at";
     let page = args.read(KIND)?;
     let filter = filter.map(BookingFilterInput::read).transpose()?.unwrap_or_default();
@@ -489,7 +490,7 @@ impl BookingQuery {
         #[graphql(desc = "Before this cursor.")] before: Option<String>,
         #[graphql(desc = "Which bookings.")] filter: Option<BookingFilterInput>,
         #[graphql(desc = "Sorted by what; earliest start first by default.")] order_by: Option<BookingOrder>,
-    ) -> Result<Connection<Cursor, Booking>, ApiError> {
+    ) -> Result<Listing<Booking>, ApiError> {
         let order = order_by.map(super::BookingOrder::from).unwrap_or_default();
         let kind = match order {
             super::BookingOrder::StartsAtAsc => "bookings.starts_at",

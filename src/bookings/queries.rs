@@ -15,7 +15,7 @@ use crate::{
     db::{DbError, Param, Row, ScopedTx},
     ids::{BookingId, SeriesId, TenantId, UserId, uuid_v7},
     money::Money,
-    paging::Page,
+    paging::{EARLIEST, LATEST, Page, TimeBounds},
     services::{Service, service_columns},
     users::User,
 };
@@ -295,26 +295,6 @@ pub async fn histories(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<Booki
     Ok(histories)
 }
 
-/// Before any booking, and after any: what stands for a bound that is not there.
-///
-/// One plan for all bounds finds its place in the index so. With `coalesce` in SQL it would not: to the planner that is a
-/// function which could tell of a row what the policy keeps secret, so it waits for the policy and becomes a filter over all
-/// rows before the page (`contain_leaked_vars` in PostgreSQL's `clauses.c` knows which are harmless).
-const EARLIEST: Timestamp = Timestamp::constant(-62_135_596_800, 0); // 0001-01-01
-const LATEST: Timestamp = Timestamp::constant(253_370_764_800, 0); // 9999-01-01
-
-/// Between which keys a page lies, both left out.
-struct Bounds {
-    lower: BookingKey,
-    upper: BookingKey,
-}
-
-impl Bounds {
-    fn of(lower: Option<BookingKey>, upper: Option<BookingKey>) -> Self {
-        Self { lower: lower.unwrap_or((EARLIEST, Uuid::nil())), upper: upper.unwrap_or((LATEST, Uuid::max())) }
-    }
-}
-
 /// Which rows of `bookings b` are between two keys.
 macro_rules! between {
     ($key:literal, $lower:literal, $lower_id:literal, $upper:literal, $upper_id:literal) => {
@@ -364,12 +344,12 @@ struct Narrowed<'a> {
     filter: &'a BookingFilter,
     from: Timestamp,
     to: Timestamp,
-    bounds: Bounds,
+    bounds: TimeBounds,
     fetch: i64,
 }
 
 impl<'a> Narrowed<'a> {
-    fn of(tx: &ScopedTx, filter: &'a BookingFilter, bounds: Bounds, page: &Page<BookingKey>) -> Self {
+    fn of(tx: &ScopedTx, filter: &'a BookingFilter, bounds: TimeBounds, page: &Page<BookingKey>) -> Self {
         Self {
             tenant: tx.tenant(),
             statuses: filter.statuses.as_ref().map(|statuses| statuses.iter().map(|it| it.as_str()).collect()),
@@ -383,36 +363,47 @@ impl<'a> Narrowed<'a> {
 
     /// `$1` to `$12`.
     fn params(&self) -> [Param<'_>; 12] {
-        let Self { tenant, statuses, filter, from, to, bounds: Bounds { lower, upper }, fetch } = self;
+        let Self { tenant, statuses, filter, from, to, bounds: TimeBounds { lower, upper }, fetch } = self;
         let (service, customer, resource) = (&filter.service, &filter.customer, &filter.resource);
         [tenant, statuses, service, customer, from, to, &lower.0, &lower.1, &upper.0, &upper.1, fetch, resource]
     }
 }
 
-/// Columns and tables of bookings alone, or of bookings with their services and customers or the names of these.
+/// A page of bookings by its conditions and order: alone, or with their services and customers or the names of these.
+///
+/// Those are looked up by their keys once the page is known. In a join the planner may put them before the limit, where it
+/// takes a tenant's bookings for few (because of policies it expects a row or two), and then look at all of them for each page.
 macro_rules! listed {
-    (alone) => {
-        concat!(columns!(), " from bookings b")
+    (alone, $where:expr, $order:expr, $limit:literal) => {
+        concat!("select ", columns!(), " from bookings b where ", $where, " order by ", $order, " limit ", $limit)
     };
-    (with_names) => {
+    (with_names, $where:expr, $order:expr, $limit:literal) => {
         concat!(
+            "select ",
             columns!(),
-            ", s.name, u.name
-              from bookings b
-              left join lateral (select name from services where tenant_id = $1 and id = b.service_id) s on true
-              left join lateral (select name from users where tenant_id = $1 and id = b.customer_id) u on true"
+            ", (select name from services where tenant_id = $1 and id = b.service_id),
+                (select name from users where tenant_id = $1 and id = b.customer_id)
+              from bookings b where ",
+            $where,
+            " order by ",
+            $order,
+            " limit ",
+            $limit
         )
     };
-    (with_related) => {
+    (with_related, $where:expr, $order:expr, $limit:literal) => {
         concat!(
-            columns!(),
-            ", s.*, u.*
-              from bookings b
+            "select b.*, s.*, u.*
+              from (",
+            listed!(alone, $where, $order, $limit),
+            ") b
               left join lateral (select ",
             service_columns!(),
-            " from services where tenant_id = $1 and id = b.service_id) s on true
+            " from services where tenant_id = $1 and id = b.service_id limit 1) s on true
               left join lateral (select id, email, name, role, status, created_at, email_verified_at
-                                   from users where tenant_id = $1 and id = b.customer_id) u on true"
+                                   from users where tenant_id = $1 and id = b.customer_id limit 1) u on true
+             order by ",
+            $order
         )
     };
 }
@@ -422,17 +413,13 @@ macro_rules! list_all_sql {
     ($listed:ident, $key:literal, $direction:literal) => {
         concat!(
             "-- bookings.list_all
-            select ",
-            listed!($listed),
-            " where b.tenant_id = $1 and ",
-            between!($key, "$2", "$3", "$4", "$5"),
-            " order by b.",
-            $key,
-            " ",
-            $direction,
-            ", b.id ",
-            $direction,
-            " limit $6"
+            ",
+            listed!(
+                $listed,
+                concat!("b.tenant_id = $1 and ", between!($key, "$2", "$3", "$4", "$5")),
+                concat!("b.", $key, " ", $direction, ", b.id ", $direction),
+                "$6"
+            )
         )
     };
 }
@@ -442,17 +429,8 @@ macro_rules! list_sql {
     ($listed:ident, $key:literal, $direction:literal) => {
         concat!(
             "-- bookings.list
-            select ",
-            listed!($listed),
-            " where",
-            where_filter!($key),
-            " order by b.",
-            $key,
-            " ",
-            $direction,
-            ", b.id ",
-            $direction,
-            " limit $11"
+            ",
+            listed!($listed, where_filter!($key), concat!("b.", $key, " ", $direction, ", b.id ", $direction), "$11")
         )
     };
 }
@@ -495,13 +473,11 @@ pub async fn list(
 ) -> Result<Vec<Booking>, DbError> {
     let descending = matches!(order, BookingOrder::StartsAtDesc | BookingOrder::CreatedAtDesc);
     let by_start = matches!(order, BookingOrder::StartsAtAsc | BookingOrder::StartsAtDesc);
-    // What comes after in a descending list is smaller.
-    let (lower, upper) = if descending { (page.before, page.after) } else { (page.after, page.before) };
-    let bounds = Bounds::of(lower, upper);
+    let bounds = if descending { page.bounds_newest_first() } else { page.bounds() };
     let descending = descending != page.from_the_back;
     let rows = if *filter == BookingFilter::default() {
         let sql = in_order!(list_all_sql, &*related, by_start, descending);
-        let Bounds { lower, upper } = bounds;
+        let TimeBounds { lower, upper } = bounds;
         tx.query(sql, &[&tx.tenant(), &lower.0, &lower.1, &upper.0, &upper.1, &page.fetch()]).await?
     } else {
         let sql = in_order!(list_sql, &*related, by_start, descending);
@@ -574,7 +550,7 @@ pub async fn of_customers(
     page: &Page<BookingKey>,
 ) -> Result<Vec<Booking>, DbError> {
     let sql = if page.from_the_back { of_customers_sql!("desc") } else { of_customers_sql!("asc") };
-    let narrowed = Narrowed::of(tx, filter, Bounds::of(page.after, page.before), page);
+    let narrowed = Narrowed::of(tx, filter, page.bounds(), page);
     let params = [narrowed.params().as_slice(), &[&customers]].concat();
     let rows = tx.query(sql, &params).await?;
     rows.iter().map(Booking::read).collect()

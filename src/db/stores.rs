@@ -191,11 +191,14 @@ impl Stores {
             }
             Err(_) => return Err(DbError::Unavailable("the tenant's store does not let us in".into())),
         };
-        let look = async {
-            let looked = tokio::time::timeout(CONNECT_LIMIT, self.look(&client, location)).await;
-            looked.unwrap_or_else(|_| Err(DbError::Unavailable("the tenant's store does not answer".into())))
+        // Boxed, as it is done once and everybody waits here: a transaction is not to be as large as it.
+        let look = || {
+            Box::pin(async {
+                let looked = tokio::time::timeout(CONNECT_LIMIT, self.look(&client, location)).await;
+                looked.unwrap_or_else(|_| Err(DbError::Unavailable("the tenant's store does not answer".into())))
+            })
         };
-        if let Err(error) = store.fit.get_or_try_init(|| look).await {
+        if let Err(error) = store.fit.get_or_try_init(look).await {
             if !matches!(error, DbError::StoreMissing) {
                 tracing::error!(%error, store = %location, "a tenant's store cannot be served");
                 note_down(&store.down, error.to_string());

@@ -225,7 +225,7 @@ impl Statement {
     async fn of(common: &Common, held: &Held, sql: &'static str) -> Result<Self, tokio_postgres::Error> {
         match &common.pooler {
             None => Ok(Self::Prepared(held.client.prepare_cached(sql).await?)),
-            Some(pooler) => Ok(Self::Unnamed(sql, pooler.types.of(held.schema(), sql).await?)),
+            Some(pooler) => Ok(Self::Unnamed(sql, Box::pin(pooler.types.of(held.schema(), sql)).await?)),
         }
     }
 
@@ -336,7 +336,8 @@ impl ScopedTx {
     async fn attempt(&self, live: &Live, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, Failed> {
         self.common.stats.statements.fetch_add(1, Ordering::Relaxed);
         let statement = InFlight::start(self, live);
-        let answer = async {
+        // Pinned here, and waited for by reference: whoever takes a future by value makes room for it once more.
+        let answer = pin!(async {
             // Statements leave in the order in which they were asked for, also where one has to be prepared first.
             let turn = self.turn.lock().await;
             let statement = Statement::of(&self.common, live.held(), sql).await?;
@@ -347,11 +348,11 @@ impl ScopedTx {
                 Poll::Ready(answer) => answer,
                 Poll::Pending => answer.await,
             }
-        };
+        });
         // Together with `begin` and `enter`, whose answers come first: the connection holds back everything behind an
         // answer that nobody takes.
         let patience = *self.patience.lock();
-        let answers = async { futures_util::join!(live.opened(), answer) };
+        let answers = pin!(futures_util::future::join(live.opened(), answer));
         let Ok((opening, answer)) = tokio::time::timeout(patience, answers).await else {
             // The server cancels what is slow, so this one does not answer at all. `statement` is dropped: abandoned.
             return Err(Failed::Itself(DbError::Unavailable("the database does not answer".into())));

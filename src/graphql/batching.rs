@@ -79,7 +79,7 @@ mod tests {
     use std::{collections::HashMap, sync::atomic::AtomicUsize, time::Duration};
 
     use async_graphql::dataloader::{DataLoader, Loader};
-    use futures_util::future::join_all;
+    use futures_util::{FutureExt, future::join_all};
 
     use super::*;
 
@@ -113,5 +113,25 @@ mod tests {
             assert_eq!(drive(execution, queue).await, (500, Ok(Some(2002))));
             assert_eq!(batches.load(Ordering::Relaxed), 2);
         }
+    }
+
+    struct Doubling;
+
+    impl Loader<u32> for Doubling {
+        type Value = u32;
+        type Error = ();
+
+        async fn load(&self, keys: &[u32]) -> Result<HashMap<u32, u32>, ()> {
+            Ok(keys.iter().map(|key| (*key, key * 2)).collect())
+        }
+    }
+
+    /// A batch waits for whoever can still ask, and for no clock: with tokio's a delay of nothing lasts until the next millisecond.
+    #[tokio::test]
+    async fn a_batch_waits_for_no_clock() {
+        let queue = LoadQueue::default();
+        let spawner = queue.clone();
+        let loader = DataLoader::new(Doubling, move |batch| spawner.push(batch)).delay(Duration::ZERO);
+        assert_eq!(drive(loader.load_one(1), queue).now_or_never(), Some(Ok(Some(2))));
     }
 }

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 use async_graphql::{
-    ContainerType, Context, ContextSelectionSet, ID, ObjectType, OutputType, Positioned, SelectionField, ServerResult,
-    Value, parser::types::Field, registry::Registry, resolver_utils::resolve_container,
+    ContextSelectionSet, ID, Name, ObjectType, OutputType, Positioned, SelectionField, ServerResult, Value,
+    parser::types::Field, registry::Registry,
 };
+use async_graphql_value::indexmap::IndexMap;
 
 use super::ApiError;
 
@@ -31,23 +32,26 @@ impl<T: ObjectType> OutputType for Brief<T> {
         T::create_type_info(registry)
     }
 
-    async fn resolve(&self, ctx: &ContextSelectionSet<'_>, _: &Positioned<Field>) -> ServerResult<Value> {
-        resolve_container(ctx, self).await
-    }
-}
-
-impl<T: ObjectType> ContainerType for Brief<T> {
-    async fn resolve_field(&self, ctx: &Context<'_>) -> ServerResult<Option<Value>> {
-        let (id, name) = match self {
-            Self::Whole(it) => return it.resolve_field(ctx).await,
-            Self::Named(id, name) => (id, name),
-        };
-        match ctx.item.node.name.node.as_str() {
-            "id" => Ok(Some(Value::String(id.to_string()))),
-            "name" => Ok(Some(Value::String(name.clone()))),
-            other => {
-                let error = ApiError::Internal(format!("{other} is asked of a {} by its name", T::type_name()));
-                Err(ctx.set_error_path(async_graphql::Error::from(error).into_server_error(ctx.item.pos)))
+    async fn resolve(&self, ctx: &ContextSelectionSet<'_>, field: &Positioned<Field>) -> ServerResult<Value> {
+        match self {
+            Self::Whole(it) => it.resolve(ctx, field).await,
+            // At once: a page has two of these for each of its rows, and async-graphql makes a future for each field.
+            Self::Named(id, name) => {
+                let mut fields = IndexMap::with_capacity(ctx.item.node.items.len());
+                for asked in ctx.with_field(field).field().selection_set() {
+                    let value = match asked.name() {
+                        "id" => id.to_string(),
+                        "name" => name.clone(),
+                        "__typename" => T::type_name().into_owned(),
+                        other => {
+                            let error = format!("{other} is asked of a {} by its name", T::type_name());
+                            let error = async_graphql::Error::from(ApiError::Internal(error));
+                            return Err(ctx.set_error_path(error.into_server_error(field.pos)));
+                        }
+                    };
+                    fields.insert(Name::new(asked.alias().unwrap_or(asked.name())), Value::String(value));
+                }
+                Ok(Value::Object(fields))
             }
         }
     }

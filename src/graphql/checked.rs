@@ -55,9 +55,20 @@ impl ApiSchema {
         variables: &Variables,
         key: Option<&FindingKey>,
     ) -> Result<ValidationResult, Vec<ServerError>> {
-        if let Some(found) = key.and_then(|it| self.findings.find(it)) {
-            return Ok(found);
+        match key.and_then(|it| self.findings.find(it)) {
+            Some(found) => Ok(found),
+            // Boxed: it is rare, and every request would be as large as it.
+            None => Box::pin(self.find(document, operation, variables, key)).await,
         }
+    }
+
+    async fn find(
+        &self,
+        document: &ExecutableDocument,
+        operation: Option<&str>,
+        variables: &Variables,
+        key: Option<&FindingKey>,
+    ) -> Result<ValidationResult, Vec<ServerError>> {
         let found = Arc::<Found>::default();
         let mut request = Request::new("").variables(variables.clone()).data(found.clone());
         request.operation_name = operation.map(str::to_owned);

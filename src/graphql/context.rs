@@ -11,6 +11,7 @@ use std::{
 };
 
 use async_graphql::Context;
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 
 use super::{
@@ -381,8 +382,12 @@ impl RequestContext {
             (None, Actor::Person(viewer)) if !refused.is_empty() => Arc::new(self.open(*viewer, Access::Write)),
             (None, _) => return Ok(()),
         };
-        work.note_refusals(refused).await?;
-        work.tx.commit().await
+        // Boxed: who has only read, and who nearly always does, is not to be as large as it.
+        let commit = async {
+            work.note_refusals(refused).await?;
+            work.tx.commit().await
+        };
+        commit.boxed().await
     }
 }
 

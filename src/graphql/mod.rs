@@ -18,9 +18,10 @@ mod paging;
 mod rates;
 mod reading;
 mod scalars;
+mod together;
 mod watching;
 
-use async_graphql::{ID, MergedObject, MergedSubscription, Schema, SchemaBuilder, connection::Connection};
+use async_graphql::{ID, MergedObject, MergedSubscription, Schema, SchemaBuilder};
 
 pub use brief::{Brief, asks_for_name};
 pub use checked::ApiSchema;
@@ -31,7 +32,7 @@ pub use error::{
     ApiError, Code, INTERNAL_MESSAGE, Meaning, UserError, UserErrorCode, is_refusal_by_role, nowhere, settled,
 };
 pub use limits::Limits;
-pub use paging::{Cursor, PageArgs, connection, page_cost};
+pub use paging::{Listing, PageArgs, connection, page_cost};
 pub use rates::{Charged, RateSettings, Rates};
 pub use reading::{FindingKey, ReadDocument, Reader, Unreadable};
 pub use scalars::{
@@ -127,18 +128,18 @@ fn builder(introspects: bool) -> SchemaBuilder<Query, InSavepoints<Mutation>, Su
         .override_output_type_description::<ID>(
             "A TypeID: a prefix that tells the type, and a UUIDv7. Treat it as opaque.",
         )
-        .override_output_type_description::<Connection<Cursor, AuditEvent>>("A page of the audit log.")
-        .override_output_type_description::<Connection<Cursor, Booking>>("A page of bookings.")
-        .override_output_type_description::<Connection<Cursor, Invitation>>("A page of invitations.")
-        .override_output_type_description::<Connection<Cursor, Invoice>>("A page of invoices.")
-        .override_output_type_description::<Connection<Cursor, PlatformEvent>>("A page of the platform's log.")
-        .override_output_type_description::<Connection<Cursor, PlatformTenant>>("A page of tenants.")
-        .override_output_type_description::<Connection<Cursor, Resource>>("A page of resources.")
-        .override_output_type_description::<Connection<Cursor, Service>>("A page of services.")
-        .override_output_type_description::<Connection<Cursor, TenantMove>>("A page of moves.")
-        .override_output_type_description::<Connection<Cursor, User>>("A page of users.")
-        .override_output_type_description::<Connection<Cursor, WaitlistEntry>>("A page of the waitlist.")
-        .override_output_type_description::<Connection<Cursor, WebhookDelivery>>("A page of messages to an endpoint.");
+        .override_output_type_description::<Listing<AuditEvent>>("A page of the audit log.")
+        .override_output_type_description::<Listing<Booking>>("A page of bookings.")
+        .override_output_type_description::<Listing<Invitation>>("A page of invitations.")
+        .override_output_type_description::<Listing<Invoice>>("A page of invoices.")
+        .override_output_type_description::<Listing<PlatformEvent>>("A page of the platform's log.")
+        .override_output_type_description::<Listing<PlatformTenant>>("A page of tenants.")
+        .override_output_type_description::<Listing<Resource>>("A page of resources.")
+        .override_output_type_description::<Listing<Service>>("A page of services.")
+        .override_output_type_description::<Listing<TenantMove>>("A page of moves.")
+        .override_output_type_description::<Listing<User>>("A page of users.")
+        .override_output_type_description::<Listing<WaitlistEntry>>("A page of the waitlist.")
+        .override_output_type_description::<Listing<WebhookDelivery>>("A page of messages to an endpoint.");
     if introspects { builder } else { builder.disable_introspection() }
 }
 

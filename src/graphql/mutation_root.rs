@@ -31,7 +31,8 @@ impl<M: ObjectType> ContainerType for InSavepoints<M> {
             let error = async_graphql::Error::from(error).into_server_error(ctx.item.pos);
             ctx.set_error_path(error)
         };
-        let field = self.0.resolve_field(ctx);
+        // Boxed: there would be room for it twice, where it is passed and where it is waited for.
+        let field = Box::pin(self.0.resolve_field(ctx));
         ctx.request().mutation_field(ctx.field().name(), field).await.map_err(failed)?
     }
 }

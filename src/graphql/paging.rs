@@ -2,13 +2,13 @@
 //! wherever it is, and rows that come or go between two pages shift nothing.
 
 use async_graphql::{
-    OutputType,
+    ObjectType,
     connection::{Connection, CursorType, Edge},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{ApiError, STATEMENT_COST};
+use super::{ApiError, STATEMENT_COST, together::Together};
 use crate::paging::{Page, Slice};
 
 /// Rows of a page when the client names no number.
@@ -69,29 +69,37 @@ pub fn page_cost(first: Option<i32>, last: Option<i32>, child_complexity: usize)
     STATEMENT_COST + rows.clamp(1, MAX_PAGE) * child_complexity
 }
 
-/// A cursor as clients see it: opaque.
-pub struct Cursor(String);
+/// A cursor as clients see it: opaque. Written when it is asked for: a page has one for each row, and two at most are looked at
+/// where clients read `nodes`.
+pub struct Cursor(Box<dyn Fn() -> String + Send + Sync>);
 
 impl CursorType for Cursor {
     type Error = std::convert::Infallible;
 
     fn decode_cursor(text: &str) -> Result<Self, Self::Error> {
-        Ok(Self(text.to_owned()))
+        let text = text.to_owned();
+        Ok(Self(Box::new(move || text.clone())))
     }
 
     fn encode_cursor(&self) -> String {
-        self.0.clone()
+        (self.0)()
     }
 }
 
+/// A page of objects.
+pub type Listing<N> = Connection<Cursor, Together<N>>;
+
 /// A slice of rows as a connection.
-pub fn connection<K: Serialize, T, N: OutputType>(
+pub fn connection<K: Serialize + Send + Sync + 'static, T, N: ObjectType>(
     kind: &'static str,
     slice: Slice<K, T>,
     node: impl Fn(T) -> N,
-) -> Connection<Cursor, N> {
+) -> Listing<N> {
     let mut connection = Connection::new(slice.has_previous, slice.has_next);
-    connection.edges.extend(slice.rows.into_iter().map(|(key, row)| Edge::new(Cursor(encode(kind, &key)), node(row))));
+    connection.edges.extend(slice.rows.into_iter().map(|(key, row)| {
+        let cursor = Cursor(Box::new(move || encode(kind, &key)));
+        Edge::new(cursor, Together(node(row)))
+    }));
     connection
 }
 

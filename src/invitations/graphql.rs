@@ -1,12 +1,12 @@
 //! Invitations in the API. Administrators only.
 
-use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject, connection::Connection};
+use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject};
 
 use super::{InvitationError, InvitationStatus as Status};
 use crate::{
     graphql::{
-        ApiError, ContextExt, Cursor, DateTime, MUTATION_COST, Meaning, PageArgs, UserError, UserErrorCode, connection,
-        page_cost, parse_id, payload,
+        ApiError, ContextExt, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, UserError, UserErrorCode,
+        connection, page_cost, parse_id, payload,
     },
     ids::{InvitationId, UserId},
     users::graphql::{Role, User},
@@ -151,7 +151,7 @@ impl InvitationQuery {
         #[graphql(desc = "Past this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before this cursor.")] before: Option<String>,
-    ) -> Result<Connection<Cursor, Invitation>, ApiError> {
+    ) -> Result<Listing<Invitation>, ApiError> {
         const KIND: &str = "invitations.created_at";
         let page = PageArgs { first, after, last, before }.read(KIND)?;
         let slice = super::list(&ctx.work()?.caller(), &page).await.map_err(Meaning::from)?;

@@ -7,7 +7,7 @@ use crate::{
     auth::Role,
     db::{DbError, Row, ScopedTx},
     ids::InvitationId,
-    paging::Page,
+    paging::{Page, TimeBounds},
 };
 
 fn read(row: &Row) -> Result<Invitation, DbError> {
@@ -29,8 +29,8 @@ macro_rules! list_sql {
             select id, email, role, status, invited_by, created_at, expires_at
               from invitations
              where tenant_id = $1
-               and ($2::timestamptz is null or (created_at, id) < ($2, $3::uuid))
-               and ($4::timestamptz is null or (created_at, id) > ($4, $5::uuid))
+               and (created_at, id) > ($2, $3)
+               and (created_at, id) < ($4, $5)
              order by created_at ",
             $direction,
             ", id ",
@@ -43,8 +43,8 @@ macro_rules! list_sql {
 /// One row more than the page, in the order of the scan. The list is newest first, so what comes after is smaller.
 pub async fn list(tx: &ScopedTx, page: &Page<InvitationKey>) -> Result<Vec<Invitation>, DbError> {
     let sql = if page.from_the_back { list_sql!("asc") } else { list_sql!("desc") };
-    let ((after, after_id), (before, before_id)) = (page.after.unzip(), page.before.unzip());
-    let rows = tx.query(sql, &[&tx.tenant(), &after, &after_id, &before, &before_id, &page.fetch()]).await?;
+    let TimeBounds { lower, upper } = page.bounds_newest_first();
+    let rows = tx.query(sql, &[&tx.tenant(), &lower.0, &lower.1, &upper.0, &upper.1, &page.fetch()]).await?;
     rows.iter().map(read).collect()
 }
 

@@ -1,6 +1,6 @@
 //! The platform in the API. Platform administrators only.
 
-use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject, connection::Connection};
+use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 
 use super::{
     Listed, PlatformError, Statistics, TenantFilter, TenantOrder as Order,
@@ -13,7 +13,7 @@ use crate::{
     billing::plans::graphql::Plan,
     entitlements::graphql::Feature,
     graphql::{
-        ApiError, ContextExt, CurrencyCode, Cursor, DateTime, MUTATION_COST, Meaning, PageArgs, SIGN_IN_COST,
+        ApiError, ContextExt, CurrencyCode, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, SIGN_IN_COST,
         STATEMENT_COST, TimeZoneName, UserError, UserErrorCode, connection, page_cost, parse_id, payload, settled,
     },
     ids::TenantId,
@@ -134,7 +134,7 @@ impl Platform {
         #[graphql(desc = "Before this cursor.")] before: Option<String>,
         #[graphql(desc = "Which tenants.")] filter: Option<TenantFilterInput>,
         #[graphql(desc = "In which order (default CREATED_AT_DESC).")] order_by: Option<TenantOrder>,
-    ) -> Result<Connection<Cursor, PlatformTenant>, ApiError> {
+    ) -> Result<Listing<PlatformTenant>, ApiError> {
         let order = order_by.map(Order::from).unwrap_or_default();
         let kind = match order {
             Order::CreatedAtDesc => "platform.tenants.created_at_desc",
@@ -211,7 +211,7 @@ impl Platform {
         #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before this cursor.")] before: Option<String>,
         #[graphql(desc = "Only of this tenant.")] tenant_id: Option<ID>,
-    ) -> Result<Connection<Cursor, TenantMove>, ApiError> {
+    ) -> Result<Listing<TenantMove>, ApiError> {
         moves::tenant_moves(ctx, tenant_id, PageArgs { first, after, last, before }).await
     }
 
@@ -231,7 +231,7 @@ impl Platform {
         #[graphql(desc = "Past this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before this cursor.")] before: Option<String>,
-    ) -> Result<Connection<Cursor, PlatformEvent>, ApiError> {
+    ) -> Result<Listing<PlatformEvent>, ApiError> {
         const KIND: &str = "platform.events";
         let page = PageArgs { first, after, last, before }.read(KIND)?;
         let slice = ctx.request().operator()?.events(&page).await.map_err(Meaning::from)?;

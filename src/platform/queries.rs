@@ -8,7 +8,7 @@ use super::{Event, EventKey, Listed, Statistics, TenantFilter, TenantKey, Tenant
 use crate::{
     db::{DbError, Row, ScopedTx},
     ids::{PlanId, TenantId},
-    paging::Page,
+    paging::{Page, TimeBounds},
     tenants::{Isolation, Tenant},
 };
 
@@ -158,8 +158,8 @@ macro_rules! events_sql {
             "-- platform.events
             select id, at, administrator_id, action, tenant_id, details, address
               from platform_events
-             where ($1::timestamptz is null or (at, id) < ($1, $2::uuid))
-               and ($3::timestamptz is null or (at, id) > ($3, $4::uuid))
+             where (at, id) > ($1, $2)
+               and (at, id) < ($3, $4)
              order by at ",
             $direction,
             ", id ",
@@ -172,8 +172,8 @@ macro_rules! events_sql {
 /// One row more than the page, in the order of the scan. The list is newest first, so what comes after is smaller.
 pub async fn events(directory: &ScopedTx, page: &Page<EventKey>) -> Result<Vec<Event>, DbError> {
     let sql = if page.from_the_back { events_sql!("asc") } else { events_sql!("desc") };
-    let ((after, after_id), (before, before_id)) = (page.after.unzip(), page.before.unzip());
-    let rows = directory.query(sql, &[&after, &after_id, &before, &before_id, &page.fetch()]).await?;
+    let TimeBounds { lower, upper } = page.bounds_newest_first();
+    let rows = directory.query(sql, &[&lower.0, &lower.1, &upper.0, &upper.1, &page.fetch()]).await?;
     let read = |row: &Row| Event {
         id: row.get(0),
         at: row.get(1),

@@ -1,14 +1,12 @@
 //! Resources in the API.
 
-use async_graphql::{
-    ComplexObject, Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject, connection::Connection,
-};
+use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 
 use super::{Deleted, Draft, Patch, ResourceError as Error, ResourceFilter};
 use crate::{
     auth::Role,
     graphql::{
-        ApiError, ContextExt, Cursor, MUTATION_COST, Meaning, PageArgs, UserError, UserErrorCode, connection,
+        ApiError, ContextExt, Listing, MUTATION_COST, Meaning, PageArgs, UserError, UserErrorCode, connection,
         page_cost, parse_id, payload,
     },
     ids::{ResourceId, UserId},
@@ -167,7 +165,7 @@ impl ResourceQuery {
         #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before this cursor.")] before: Option<String>,
         #[graphql(desc = "Which resources.")] filter: Option<ResourceFilterInput>,
-    ) -> Result<Connection<Cursor, Resource>, ApiError> {
+    ) -> Result<Listing<Resource>, ApiError> {
         const KIND: &str = "resources.name";
         let page = PageArgs { first, after, last, before }.read(KIND)?;
         let filter = filter.map_or_else(ResourceFilter::default, |filter| ResourceFilter {

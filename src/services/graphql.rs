@@ -1,14 +1,12 @@
 //! Services in the API.
 
-use async_graphql::{
-    ComplexObject, Context, ID, InputObject, MaybeUndefined, Object, SimpleObject, connection::Connection,
-};
+use async_graphql::{ComplexObject, Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 
 use super::{Deleted, Draft, Patch, Rules, RulesPatch, ServiceError as Error, ServiceFilter, loaders::LinksOf};
 use crate::{
     auth::Role,
     graphql::{
-        ApiError, ContextExt, Cursor, MUTATION_COST, Meaning, Money, MoneyInput, PageArgs, UserError, UserErrorCode,
+        ApiError, ContextExt, Listing, MUTATION_COST, Meaning, Money, MoneyInput, PageArgs, UserError, UserErrorCode,
         connection, page_cost, parse_id, payload,
     },
     ids::ServiceId,
@@ -278,7 +276,7 @@ impl ServiceQuery {
         #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before this cursor.")] before: Option<String>,
         #[graphql(desc = "Which services.")] filter: Option<ServiceFilterInput>,
-    ) -> Result<Connection<Cursor, Service>, ApiError> {
+    ) -> Result<Listing<Service>, ApiError> {
         const KIND: &str = "services.name";
         let page = PageArgs { first, after, last, before }.read(KIND)?;
         let filter = filter.map_or_else(ServiceFilter::default, |filter| ServiceFilter {

@@ -1,12 +1,12 @@
 //! Users in the API.
 
-use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject, connection::Connection};
+use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject};
 
 use super::{UserError as Error, UserFilter};
 use crate::{
     bookings::graphql::{Booking, BookingFilterInput, page_of_customer},
     graphql::{
-        ApiError, ContextExt, Cursor, DateTime, MUTATION_COST, Meaning, PageArgs, STATEMENT_COST, UserError,
+        ApiError, ContextExt, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, STATEMENT_COST, UserError,
         UserErrorCode, connection, page_cost, parse_id, payload,
     },
     ids::UserId,
@@ -92,7 +92,7 @@ impl User {
         #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before this cursor.")] before: Option<String>,
         #[graphql(desc = "Which bookings.")] filter: Option<BookingFilterInput>,
-    ) -> Result<Connection<Cursor, Booking>, ApiError> {
+    ) -> Result<Listing<Booking>, ApiError> {
         page_of_customer(ctx, self.key, PageArgs { first, after, last, before }, filter).await
     }
 }
@@ -238,7 +238,7 @@ impl UserQuery {
         #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before this cursor.")] before: Option<String>,
         #[graphql(desc = "Which users.")] filter: Option<UserFilterInput>,
-    ) -> Result<Connection<Cursor, User>, ApiError> {
+    ) -> Result<Listing<User>, ApiError> {
         const KIND: &str = "users.name";
         let page = PageArgs { first, after, last, before }.read(KIND)?;
         let filter = filter.map_or_else(UserFilter::default, |filter| UserFilter {

@@ -1,13 +1,13 @@
 //! The waitlist in the API.
 
-use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject, connection::Connection};
+use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject};
 
 use super::{NewEntry, WaitlistError as Error};
 use crate::{
     bookings::{self, graphql::Booking},
     graphql::{
-        ApiError, ContextExt, Cursor, DateTime, MUTATION_COST, Meaning, PageArgs, UserError, UserErrorCode, connection,
-        page_cost, parse_id, payload,
+        ApiError, ContextExt, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, UserError, UserErrorCode,
+        connection, page_cost, parse_id, payload,
     },
     ids::{BookingId, ResourceId, ServiceId, UserId, WaitlistEntryId},
     resources::{self, graphql::Resource},
@@ -170,7 +170,7 @@ impl WaitlistQuery {
         #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before this cursor.")] before: Option<String>,
         #[graphql(desc = "Only for this service.")] service_id: Option<ID>,
-    ) -> Result<Connection<Cursor, WaitlistEntry>, ApiError> {
+    ) -> Result<Listing<WaitlistEntry>, ApiError> {
         const KIND: &str = "waitlist";
         let page = PageArgs { first, after, last, before }.read(KIND)?;
         let service = service_id.map(|id| parse_id(&id, "serviceId")).transpose()?;

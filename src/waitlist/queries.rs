@@ -6,7 +6,7 @@ use super::{Entry, EntryKey, Freed, NewEntry, Status};
 use crate::{
     db::{DbError, Row, ScopedTx},
     ids::{BookingId, ServiceId, UserId, WaitlistEntryId},
-    paging::Page,
+    paging::{Page, TimeBounds},
 };
 
 /// `$2` is now.
@@ -105,8 +105,8 @@ macro_rules! list_sql {
             select!(),
             " where e.tenant_id = $1
                 and ($3::uuid is null or e.service_id = $3)
-                and ($4::timestamptz is null or (e.created_at, e.id) > ($4, $5::uuid))
-                and ($6::timestamptz is null or (e.created_at, e.id) < ($6, $7::uuid))
+                and (e.created_at, e.id) > ($4, $5)
+                and (e.created_at, e.id) < ($6, $7)
               order by e.created_at ",
             $direction,
             ", e.id ",
@@ -124,9 +124,9 @@ pub async fn list(
     now: Timestamp,
 ) -> Result<Vec<Entry>, DbError> {
     let sql = if page.from_the_back { list_sql!("desc") } else { list_sql!("asc") };
-    let ((after, after_id), (before, before_id)) = (page.after.unzip(), page.before.unzip());
+    let TimeBounds { lower, upper } = page.bounds();
     let rows =
-        tx.query(sql, &[&tx.tenant(), &now, &service, &after, &after_id, &before, &before_id, &page.fetch()]).await?;
+        tx.query(sql, &[&tx.tenant(), &now, &service, &lower.0, &lower.1, &upper.0, &upper.1, &page.fetch()]).await?;
     rows.iter().map(read).collect()
 }
 

@@ -1,13 +1,11 @@
 //! Webhooks in the API. Administrators only.
 
-use async_graphql::{
-    ComplexObject, Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject, connection::Connection,
-};
+use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 
 use super::{Patch, WebhookError as Error};
 use crate::{
     graphql::{
-        ApiError, ContextExt, Cursor, DateTime, MUTATION_COST, Meaning, PageArgs, STATEMENT_COST, UserError,
+        ApiError, ContextExt, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, STATEMENT_COST, UserError,
         UserErrorCode, connection, page_cost, parse_id, payload,
     },
     ids::WebhookEndpointId,
@@ -106,7 +104,7 @@ impl WebhookEndpoint {
         #[graphql(desc = "Past this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before this cursor.")] before: Option<String>,
-    ) -> Result<Connection<Cursor, WebhookDelivery>, ApiError> {
+    ) -> Result<Listing<WebhookDelivery>, ApiError> {
         const KIND: &str = "webhook_deliveries";
         let page = PageArgs { first, after, last, before }.read(KIND)?;
         let found = super::deliveries(&ctx.work()?.caller(), self.key, &page).await;

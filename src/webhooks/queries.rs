@@ -8,7 +8,7 @@ use crate::{
     bookings::BookingEvent,
     db::{DbError, Row, ScopedTx},
     ids::{WebhookDeliveryId, WebhookEndpointId, uuid_v7},
-    paging::Page,
+    paging::{Page, TimeBounds},
 };
 
 macro_rules! endpoint_columns {
@@ -238,8 +238,8 @@ macro_rules! deliveries_sql {
             select id, endpoint_id, event, body, status, attempts, last_attempt_at, last_outcome, created_at
               from webhook_deliveries
              where tenant_id = $1 and endpoint_id = $2
-               and ($3::timestamptz is null or (created_at, id) < ($3, $4::uuid))
-               and ($5::timestamptz is null or (created_at, id) > ($5, $6::uuid))
+               and (created_at, id) > ($3, $4)
+               and (created_at, id) < ($5, $6)
              order by created_at ",
             $direction,
             ", id ",
@@ -256,8 +256,8 @@ pub async fn deliveries(
     page: &Page<DeliveryKey>,
 ) -> Result<Vec<Delivery>, DbError> {
     let sql = if page.from_the_back { deliveries_sql!("asc") } else { deliveries_sql!("desc") };
-    let ((after, after_id), (before, before_id)) = (page.after.unzip(), page.before.unzip());
-    let rows = tx.query(sql, &[&tx.tenant(), &endpoint, &after, &after_id, &before, &before_id, &page.fetch()]).await?;
+    let TimeBounds { lower, upper } = page.bounds_newest_first();
+    let rows = tx.query(sql, &[&tx.tenant(), &endpoint, &lower.0, &lower.1, &upper.0, &upper.1, &page.fetch()]).await?;
     rows.iter().map(read_delivery).collect()
 }
 

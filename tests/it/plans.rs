@@ -2,8 +2,10 @@
 
 use serde_json::json;
 use tenantry::{
+    audit::AuditFilter,
+    auth::{Caller, Origin},
     bookings::{BookingFilter, BookingOrder, Pointed, Related},
-    db::Access,
+    db::{Access, ScopedTx},
     paging::Page,
 };
 
@@ -73,11 +75,45 @@ async fn availability_reads_the_month_alone() {
     assert!(plan.iter().any(|it| it.contains("booking_claims_time")), "{plan:#?}");
 }
 
+/// How many rows of these tables a statement reads at most, once PostgreSQL may plan it for any values at all: it does so after
+/// five times.
+async fn most_read(app: &TestApp, acme: &TestTenant, tables: &[&str], ask: impl AsyncFn(&ScopedTx)) -> i64 {
+    const READ: &str = "-- test.read
+        select (sum(seq_tup_read) + sum(idx_tup_fetch))::bigint from pg_stat_xact_user_tables where relname = any ($1)";
+    let mut most = 0;
+    for round in 0..8 {
+        let tx = app.gate.tenant(acme.admin.viewer.scope(), Access::Read);
+        let before: i64 = tx.query_one(READ, &[&tables]).await.unwrap().get(0);
+        ask(&tx).await;
+        let after: i64 = tx.query_one(READ, &[&tables]).await.unwrap().get(0);
+        tx.end_read();
+        if round >= 6 {
+            most = most.max(after - before);
+        }
+    }
+    most
+}
+
+/// What a page of bookings may bring with it: nothing, names, or all of it.
+fn related(how_much: usize) -> Related {
+    match how_much {
+        0 => Related::Nothing,
+        1 => Related::Names(Pointed::default()),
+        _ => Related::Whole(Pointed::default()),
+    }
+}
+
+/// Twenty after this key, and twenty before it.
+fn pages<K: Copy>(at: K) -> [Page<K>; 2] {
+    [
+        Page { limit: 20, from_the_back: false, after: Some(at), before: None },
+        Page { limit: 20, from_the_back: true, after: None, before: Some(at) },
+    ]
+}
+
 /// A page in the middle of a long list reads its own rows: the place in the index is found by the bounds, whatever the policy.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_reads_no_row_of_those_before_it() {
-    const READ: &str = "-- test.read
-        select (sum(seq_tup_read) + sum(idx_tup_fetch))::bigint from pg_stat_xact_user_tables where relname = 'bookings'";
     let app = TestApp::start_with(Options { connections: 1, ..Options::default() }).await;
     let (acme, resources) = staffed(&app).await;
     acme.add_history(&resources, 20_000).await;
@@ -91,32 +127,66 @@ async fn a_page_reads_no_row_of_those_before_it() {
             BookingOrder::CreatedAtAsc,
             BookingOrder::CreatedAtDesc,
         ];
-        let ways = orders.iter().flat_map(|order| (0..3).map(move |related| (*order, related)));
-        for (number, (order, related)) in ways.enumerate() {
-            let at = Some((middle, uuid::Uuid::nil()));
-            let page = match number % 2 {
-                0 => Page { limit: 20, from_the_back: false, after: at, before: None },
-                _ => Page { limit: 20, from_the_back: true, after: None, before: at },
-            };
-            let mut most_of_any_plan = 0;
-            // More than five times: then PostgreSQL may plan for any values at all.
-            for round in 0..8 {
-                let tx = app.gate.tenant(acme.admin.viewer.scope(), Access::Read);
-                let before: i64 = tx.query_one(READ, &[]).await.unwrap().get(0);
-                let mut related =
-                    [Related::Nothing, Related::Names(Pointed::default()), Related::Whole(Pointed::default())]
-                        .into_iter()
-                        .nth(related)
-                        .unwrap();
-                let found = tenantry::bookings::list(&tx, filter, order, &page, &mut related).await.unwrap();
+        let ways = orders.iter().flat_map(|order| (0..3).map(move |how_much| (*order, how_much)));
+        for (number, (order, how_much)) in ways.enumerate() {
+            let page = &pages((middle, uuid::Uuid::nil()))[number % 2];
+            let most = most_read(&app, &acme, &["bookings"], async |tx| {
+                let found = tenantry::bookings::list(tx, filter, order, page, &mut related(how_much)).await.unwrap();
                 assert_eq!(found.rows.len(), 20);
-                let read: i64 = tx.query_one(READ, &[]).await.unwrap().get(0);
-                tx.end_read();
-                if round >= 6 {
-                    most_of_any_plan = most_of_any_plan.max(read - before);
-                }
-            }
-            assert!((20..50).contains(&most_of_any_plan), "{most_of_any_plan} rows for 20, by {order:?} of {filter:?}");
+            })
+            .await;
+            assert!((20..50).contains(&most), "{most} rows for 20, by {order:?} of {filter:?}");
+        }
+    }
+}
+
+/// What bookings point at is looked up for a page's own rows, also where a tenant has so few bookings that the planner would
+/// rather join them all first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_looks_up_names_for_its_own_rows_alone() {
+    let app = TestApp::start_with(Options { connections: 1, ..Options::default() }).await;
+    let (acme, resources) = staffed(&app).await;
+    acme.add_history(&resources, 150).await;
+    let page = Page { limit: 20, from_the_back: false, after: None, before: None };
+    for filter in [BookingFilter::default(), BookingFilter { customer: Some(acme.user.id), ..BookingFilter::default() }]
+    {
+        for how_much in [1, 2] {
+            let most = most_read(&app, &acme, &["users", "services"], async |tx| {
+                let (order, mut related) = (BookingOrder::StartsAtAsc, related(how_much));
+                let found = tenantry::bookings::list(tx, &filter, order, &page, &mut related).await.unwrap();
+                assert_eq!(found.rows.len(), 20);
+            })
+            .await;
+            // A service and a customer for each row, and for the one more that tells of a next page.
+            assert!((2..=2 * 21).contains(&most), "{most} rows for 20, of {filter:?}");
+        }
+    }
+}
+
+/// A page of the audit log reads its own events, however long the log is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_the_log_reads_no_event_before_it() {
+    let app = TestApp::start_with(Options { connections: 1, ..Options::default() }).await;
+    let acme = app.tenant("acme").await;
+    let now = app.clock.now();
+    app.by_hand(&format!(
+        "insert into shared.audit_events (tenant_id, id, at, actor_role, action, object_type, seq, hash)
+         select '{}', gen_random_uuid(), '{now}'::timestamptz - n * interval '1 minute', 'WORKER', 'test.made', 'test', 100000 + n,
+                sha256('') from generate_series(1, 20000) n;
+         analyze shared.audit_events",
+        acme.id.0
+    ))
+    .await;
+    let origin = Origin { request_id: uuid::Uuid::nil(), address: None, user_agent: None, impersonator: None };
+    let [middle, from] = [7, 10].map(|days| now - jiff::SignedDuration::from_hours(24 * days));
+    for filter in [AuditFilter::default(), AuditFilter { from: Some(from), ..AuditFilter::default() }] {
+        for page in pages((middle, uuid::Uuid::nil())) {
+            let most = most_read(&app, &acme, &["audit_events"], async |tx| {
+                let caller = Caller { tx, viewer: acme.admin.viewer, clock: &app.clock, origin: &origin };
+                assert_eq!(tenantry::audit::list(&caller, &filter, &page).await.unwrap().rows.len(), 20);
+            })
+            .await;
+            assert!((20..50).contains(&most), "{most} events for 20, of {filter:?} and {page:?}");
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     db::{DbError, Row, ScopedTx},
     ids::{InvoiceId, SubscriptionId},
     money::Currency,
-    paging::Page,
+    paging::{Page, TimeBounds},
     usage::Period,
 };
 
@@ -215,8 +215,8 @@ macro_rules! list_sql {
             columns!(),
             " from invoices
              where tenant_id = $1 and state <> 'DRAFT'
-               and ($2::timestamptz is null or (issued_at, id) < ($2, $3::uuid))
-               and ($4::timestamptz is null or (issued_at, id) > ($4, $5::uuid))
+               and (issued_at, id) > ($2, $3)
+               and (issued_at, id) < ($4, $5)
              order by issued_at ",
             $direction,
             ", id ",
@@ -229,8 +229,8 @@ macro_rules! list_sql {
 /// One row more than the page, in the order of the scan. The list is newest first.
 pub async fn list(tx: &ScopedTx, page: &Page<InvoiceKey>) -> Result<Vec<Invoice>, DbError> {
     let sql = if page.from_the_back { list_sql!("asc") } else { list_sql!("desc") };
-    let ((after, after_id), (before, before_id)) = (page.after.unzip(), page.before.unzip());
-    let rows = tx.query(sql, &[&tx.tenant(), &after, &after_id, &before, &before_id, &page.fetch()]).await?;
+    let TimeBounds { lower, upper } = page.bounds_newest_first();
+    let rows = tx.query(sql, &[&tx.tenant(), &lower.0, &lower.1, &upper.0, &upper.1, &page.fetch()]).await?;
     rows.iter().map(read).collect()
 }
 

@@ -49,10 +49,10 @@ pub fn polish(response: &mut Response, request_id: &str, max_errors: usize) {
 /// The response as it is sent; `None` when it has more bytes than an answer may have.
 pub fn write(response: &Response, with_data: bool, most: usize) -> Option<Vec<u8>> {
     let (errors, extensions) = (&response.errors, &response.extensions);
-    let mut bounded = Bounded { bytes: Vec::new(), most };
+    let mut bytes = Vec::with_capacity(USUAL_BYTES.min(most));
     let body = Body { data: with_data.then_some(&response.data), errors, extensions };
-    serde_json::to_writer(&mut bounded, &body).ok()?;
-    Some(bounded.bytes)
+    serde_json::to_writer(Bounded { bytes: &mut bytes, most }, &body).ok()?;
+    Some(bytes)
 }
 
 /// In place of an answer that would be too long.
@@ -60,13 +60,18 @@ pub fn too_long(most: usize) -> ServerError {
     error_with_code("BAD_USER_INPUT", &format!("The answer would have more than {most} bytes: ask for less."))
 }
 
+/// What most answers have room in.
+const USUAL_BYTES: usize = 1_024;
+
 /// Takes so many bytes and no more.
-struct Bounded {
-    bytes: Vec<u8>,
+struct Bounded<'a> {
+    bytes: &'a mut Vec<u8>,
     most: usize,
 }
 
-impl std::io::Write for Bounded {
+// An answer is written in hundreds of small pieces, most of them of one byte.
+impl std::io::Write for Bounded<'_> {
+    #[inline(always)]
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         if self.bytes.len() + bytes.len() > self.most {
             return Err(std::io::Error::other("too long"));
@@ -75,7 +80,8 @@ impl std::io::Write for Bounded {
         Ok(bytes.len())
     }
 
-    // An answer is written in hundreds of small pieces, and the usual one is a loop.
+    // The usual one is a loop.
+    #[inline(always)]
     fn write_all(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.write(bytes).map(drop)
     }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -367,13 +368,13 @@ async fn resolve(
     let mut request = std::mem::replace(&mut prepared.request, Request::new(""));
     let operation = request.operation_name.clone();
     request.set_parsed_query(prepared.document().clone());
-    let execution = async {
+    let execution = pin!(async {
         match admit(app, context, &prepared, &request).await {
             Ok(bill) => bill.told_with(app.schema.execute(request.data(context.clone())).await),
             Err(errors) => GraphQLResponse::from_errors(errors),
         }
-    };
-    let execution = drive(execution, queue);
+    });
+    let execution = pin!(drive(execution, queue));
     let Ok(mut response) = tokio::time::timeout(app.deadline, execution).await else {
         return Err(GraphQLResponse::from_errors(vec![nowhere(DbError::Timeout.into())]));
     };

@@ -1,11 +1,11 @@
 //! Moves of tenants in the API. Platform administrators only.
 
-use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject, connection::Connection};
+use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 
 use super::{Move, MoveState as State};
 use crate::{
     graphql::{
-        ApiError, ContextExt, Cursor, DateTime, MUTATION_COST, Meaning, PageArgs, UserError, connection, parse_id,
+        ApiError, ContextExt, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, UserError, connection, parse_id,
         payload, settled,
     },
     ids::TenantId,
@@ -163,7 +163,7 @@ pub mod parts {
         ctx: &Context<'_>,
         tenant: Option<ID>,
         page: PageArgs,
-    ) -> Result<Connection<Cursor, TenantMove>, ApiError> {
+    ) -> Result<Listing<TenantMove>, ApiError> {
         const KIND: &str = "platform.tenant_moves";
         let page = page.read(KIND)?;
         let tenant = tenant.map(|it| parse_id(&it, "tenantId")).transpose()?;

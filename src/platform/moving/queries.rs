@@ -7,7 +7,7 @@ use super::{Leftover, Move, MoveKey, MoveState};
 use crate::{
     db::{DbError, Placement, Row, ScopedTx},
     ids::{AdministratorId, MoveId, TenantId},
-    paging::Page,
+    paging::{Page, TimeBounds},
 };
 
 macro_rules! columns {
@@ -110,8 +110,8 @@ pub async fn list(directory: &ScopedTx, tenant: Option<TenantId>, page: &Page<Mo
                 columns!(),
                 " from tenant_moves
                  where ($1::uuid is null or tenant_id = $1)
-                   and ($2::timestamptz is null or (created_at, id) < ($2, $3::uuid))
-                   and ($4::timestamptz is null or (created_at, id) > ($4, $5::uuid))
+                   and (created_at, id) > ($2, $3)
+                   and (created_at, id) < ($4, $5)
                  order by created_at ",
                 $direction,
                 ", id ",
@@ -121,8 +121,8 @@ pub async fn list(directory: &ScopedTx, tenant: Option<TenantId>, page: &Page<Mo
         };
     }
     let sql = if page.from_the_back { list_sql!("asc") } else { list_sql!("desc") };
-    let ((after, after_id), (before, before_id)) = (page.after.unzip(), page.before.unzip());
-    let rows = directory.query(sql, &[&tenant, &after, &after_id, &before, &before_id, &page.fetch()]).await?;
+    let TimeBounds { lower, upper } = page.bounds_newest_first();
+    let rows = directory.query(sql, &[&tenant, &lower.0, &lower.1, &upper.0, &upper.1, &page.fetch()]).await?;
     rows.iter().map(read).collect()
 }
 
