@@ -47,6 +47,8 @@ async fn a_list_brings_its_services_and_customers_along() {
         "id service { name } customer { __typename }",
         // One of them whole makes all whole.
         "id service { name } more: service { name active } customer { id }",
+        // Asked for twice, here and in a fragment, which makes one answer.
+        "__typename id id service { id } ... on Booking { at: startsAt service { name } }",
     ];
     let people = [&acme.admin, &acme.staff, &acme.user];
     for (related, person) in selections.iter().flat_map(|it| people.map(|person| (it, person))) {
