@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use async_graphql::{
-    ContextSelectionSet, ID, Name, ObjectType, OutputType, Positioned, SelectionField, ServerResult, Value,
+    ContextSelectionSet, ID, ObjectType, OutputType, Positioned, SelectionField, ServerResult, Value,
     parser::types::Field, registry::Registry,
 };
 use async_graphql_value::indexmap::IndexMap;
 
-use super::ApiError;
+use super::{ApiError, together::asked_of};
 
 /// An object, whole or by its name. To clients both are the same type.
 pub enum Brief<T> {
@@ -37,9 +37,10 @@ impl<T: ObjectType> OutputType for Brief<T> {
             Self::Whole(it) => it.resolve(ctx, field).await,
             // At once: a page has two of these for each of its rows, and async-graphql makes a future for each field.
             Self::Named(id, name) => {
-                let mut fields = IndexMap::with_capacity(ctx.item.node.items.len());
-                for asked in ctx.with_field(field).field().selection_set() {
-                    let value = match asked.name() {
+                let asked = asked_of::<T>(ctx);
+                let mut fields = IndexMap::with_capacity(asked.len());
+                for asked in asked {
+                    let value = match asked.node.name.node.as_str() {
                         "id" => id.to_string(),
                         "name" => name.clone(),
                         "__typename" => T::type_name().into_owned(),
@@ -49,9 +50,9 @@ impl<T: ObjectType> OutputType for Brief<T> {
                             return Err(ctx.set_error_path(error.into_server_error(field.pos)));
                         }
                     };
-                    fields.insert(Name::new(asked.alias().unwrap_or(asked.name())), Value::String(value));
+                    fields.insert(asked.node.response_key().node.clone(), Value::String(value));
                 }
-                Ok(Value::Object(fields))
+                Ok(if fields.is_empty() { Value::Null } else { Value::Object(fields) })
             }
         }
     }

@@ -29,8 +29,10 @@ impl<T: ObjectType> OutputType for Together<T> {
 
     async fn resolve(&self, ctx: &ContextSelectionSet<'_>, _: &Positioned<Field>) -> ServerResult<Value> {
         let Self(object) = self;
-        let mut asked = Vec::with_capacity(ctx.item.node.items.len());
-        if !collect(&ctx.item.node, &ctx.query_env.fragments, &mut asked) {
+        let asked = asked_of::<T>(ctx);
+        let keys: Vec<&Name> = asked.iter().map(|it| &it.node.response_key().node).collect();
+        if keys.iter().enumerate().any(|(at, key)| keys[..at].contains(key)) {
+            // Asked for twice: two answers become one.
             return Box::pin(resolve_container(ctx, object)).await;
         }
         let answers = asked.iter().map(|field| async move {
@@ -53,24 +55,37 @@ impl<T: ObjectType> OutputType for Together<T> {
     }
 }
 
-/// The fields that are asked of an object, its fragments opened: whichever a validated document has here are for its type.
-/// `false` where one is asked for twice, so that two answers would have to become one.
+/// The fields that are asked of an object of this type, in their order. A fragment on another type, which may stand in one on
+/// an interface of both, asks nothing of it.
+pub fn asked_of<'a, T: ObjectType>(ctx: &ContextSelectionSet<'a>) -> Vec<&'a Positioned<Field>> {
+    let mut fields = Vec::with_capacity(ctx.item.node.items.len());
+    let name = T::type_name();
+    let interfaces = ctx.schema_env.registry.implements.get(name.as_ref());
+    let is_of = |condition: &str| condition == name || interfaces.is_some_and(|it| it.contains(condition));
+    collect(&ctx.item.node, &ctx.query_env.fragments, &is_of, &mut fields);
+    fields
+}
+
 fn collect<'a>(
     set: &'a SelectionSet,
     fragments: &'a HashMap<Name, Positioned<FragmentDefinition>>,
+    is_of: &impl Fn(&str) -> bool,
     fields: &mut Vec<&'a Positioned<Field>>,
-) -> bool {
-    set.items.iter().all(|selection| match &selection.node {
-        Selection::Field(field) => {
-            let key = &field.node.response_key().node;
-            let is_first = fields.iter().all(|it| it.node.response_key().node != *key);
-            fields.push(field);
-            is_first
+) {
+    for selection in &set.items {
+        let (condition, inner) = match &selection.node {
+            Selection::Field(field) => {
+                fields.push(field);
+                continue;
+            }
+            Selection::InlineFragment(inline) => (inline.node.type_condition.as_ref(), &inline.node.selection_set),
+            Selection::FragmentSpread(spread) => match fragments.get(&spread.node.fragment_name.node) {
+                Some(fragment) => (Some(&fragment.node.type_condition), &fragment.node.selection_set),
+                None => continue, // Validation knows no such document.
+            },
+        };
+        if condition.is_none_or(|it| is_of(it.node.on.node.as_str())) {
+            collect(&inner.node, fragments, is_of, fields);
         }
-        Selection::InlineFragment(inline) => collect(&inline.node.selection_set.node, fragments, fields),
-        Selection::FragmentSpread(spread) => match fragments.get(&spread.node.fragment_name.node) {
-            Some(fragment) => collect(&fragment.node.selection_set.node, fragments, fields),
-            None => true,
-        },
-    })
+    }
 }

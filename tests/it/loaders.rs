@@ -47,6 +47,9 @@ async fn a_list_brings_its_services_and_customers_along() {
         "id service { name } customer { __typename }",
         // One of them whole makes all whole.
         "id service { name } more: service { name active } customer { id }",
+        // Fragments on other types, which one on an interface may hold, ask nothing.
+        "id ... on Node { id ... on Service { name: description } ... on Booking { status } ... on WaitlistEntry { service { name } } }
+         customer { id ... on Node { ... on Service { name } } }",
         // Asked for twice, here and in a fragment, which makes one answer.
         "__typename id id service { id } ... on Booking { at: startsAt service { name } }",
     ];
