@@ -26,8 +26,7 @@ pub struct TimeBounds {
 }
 
 impl TimeBounds {
-    /// Between these, where they are given.
-    pub fn of(lower: Option<TimeKey>, upper: Option<TimeKey>) -> Self {
+    fn of(lower: Option<TimeKey>, upper: Option<TimeKey>) -> Self {
         Self { lower: lower.unwrap_or((EARLIEST, Uuid::nil())), upper: upper.unwrap_or((LATEST, Uuid::max())) }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     auth::{Caller, Origin, Role},
     db::{DbError, ScopedTx},
     ids::{BookingId, InvitationId, ServiceId, SessionId, TenantId, UserId, uuid_v7},
-    paging::{Page, Slice},
+    paging::{Page, Slice, TimeKey},
     random,
 };
 
@@ -205,7 +205,7 @@ pub struct Entry {
 }
 
 /// Sort key of the log: instant, then id.
-pub type AuditKey = (Timestamp, Uuid);
+pub type AuditKey = TimeKey;
 
 /// Which events a list holds. An empty filter holds all.
 #[derive(Clone, Debug, Default)]

@@ -16,7 +16,6 @@ pub mod subscriptions;
 use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
-use uuid::Uuid;
 
 pub use availability::{FreeSlot, Obstacle, availability, obstacle};
 pub use changing::{cancel_quietly, reschedule, set_status};
@@ -29,7 +28,7 @@ use crate::{
     db::{Change, DbError, ScopedTx},
     ids::{BookingId, ResourceId, SeriesId, ServiceId, UserId},
     money::Money,
-    paging::{Page, Slice},
+    paging::{Page, Slice, TimeKey},
     services::Service,
     users::User,
 };
@@ -122,7 +121,7 @@ pub struct NewBooking {
 }
 
 /// Sort key of a list of bookings: an instant, then the id.
-pub type BookingKey = (Timestamp, Uuid);
+pub type BookingKey = TimeKey;
 
 /// What a list of bookings is sorted by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

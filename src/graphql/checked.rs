@@ -55,25 +55,15 @@ impl ApiSchema {
         variables: &Variables,
         key: Option<&FindingKey>,
     ) -> Result<ValidationResult, Vec<ServerError>> {
-        match key.and_then(|it| self.findings.find(it)) {
-            Some(found) => Ok(found),
-            // Boxed: it is rare, and every request would be as large as it.
-            None => Box::pin(self.find(document, operation, variables, key)).await,
+        if let Some(found) = key.and_then(|it| self.findings.find(it)) {
+            return Ok(found);
         }
-    }
-
-    async fn find(
-        &self,
-        document: &ExecutableDocument,
-        operation: Option<&str>,
-        variables: &Variables,
-        key: Option<&FindingKey>,
-    ) -> Result<ValidationResult, Vec<ServerError>> {
         let found = Arc::<Found>::default();
         let mut request = Request::new("").variables(variables.clone()).data(found.clone());
         request.operation_name = operation.map(str::to_owned);
         request.set_parsed_query(document.clone());
-        let response = self.validating.execute(request).await;
+        // Boxed: it is rare, and every request would be as large as it.
+        let response = Box::pin(self.validating.execute(request)).await;
         let found = found.0.lock().take().ok_or(response.errors)?;
         if let Some(key) = key {
             self.findings.keep(key.clone(), found);

@@ -11,7 +11,6 @@ use std::{
 };
 
 use async_graphql::Context;
-use futures_util::FutureExt;
 use parking_lot::Mutex;
 
 use super::{
@@ -383,11 +382,11 @@ impl RequestContext {
             (None, _) => return Ok(()),
         };
         // Boxed: who has only read, and who nearly always does, is not to be as large as it.
-        let commit = async {
+        Box::pin(async {
             work.note_refusals(refused).await?;
             work.tx.commit().await
-        };
-        commit.boxed().await
+        })
+        .await
     }
 }
 

@@ -7,7 +7,6 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use uuid::Uuid;
 
 use crate::{
     audit::{self, Changes},
@@ -16,7 +15,7 @@ use crate::{
     ids::{InvitationId, UserId},
     mail,
     outbox::{self, Effect},
-    paging::{Page, Slice},
+    paging::{Page, Slice, TimeKey},
     usage::{self, Meter, Period},
     users,
 };
@@ -70,7 +69,7 @@ impl FromStr for InvitationStatus {
 }
 
 /// Sort key of the list of invitations, newest first.
-pub type InvitationKey = (Timestamp, Uuid);
+pub type InvitationKey = TimeKey;
 
 /// Why something could not be done with an invitation.
 #[derive(Debug)]

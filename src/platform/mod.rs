@@ -24,7 +24,7 @@ use crate::{
     entitlements::{self, Feature, Override},
     fault,
     ids::{AdministratorId, PlanId, TenantId, uuid_v7},
-    paging::{Page, Slice},
+    paging::{Page, Slice, TimeKey},
     tenants::{self, Isolation, SettingsError, SettingsPatch, Tenant, TenantStatus},
 };
 use moving::{MoveState, Places};
@@ -116,7 +116,7 @@ pub struct Event {
 }
 
 /// Sort key of the platform's log, newest first.
-pub type EventKey = (Timestamp, Uuid);
+pub type EventKey = TimeKey;
 
 /// Why something could not be done to a tenant.
 #[derive(Debug)]

@@ -7,7 +7,6 @@ mod queries;
 use std::collections::HashSet;
 
 use jiff::{SignedDuration, Timestamp};
-use uuid::Uuid;
 
 use crate::{
     audit::{self, Changes},
@@ -16,7 +15,7 @@ use crate::{
     db::{DbError, ScopedTx},
     ids::{BookingId, ResourceId, ServiceId, UserId, WaitlistEntryId},
     outbox::{self, Effect},
-    paging::{Page, Slice},
+    paging::{Page, Slice, TimeKey},
     tenants, users,
 };
 
@@ -66,7 +65,7 @@ pub enum Status {
 }
 
 /// Sort key of the list: who came first, then the id.
-pub type EntryKey = (Timestamp, Uuid);
+pub type EntryKey = TimeKey;
 
 /// For what somebody wants to wait.
 #[derive(Clone, Debug)]

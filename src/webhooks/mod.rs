@@ -11,7 +11,6 @@ use std::str::FromStr;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use uuid::Uuid;
 
 pub use client::{Answer, Message, WebhookClient};
 pub use delivering::{Due, Next, follow, letter, next, note, purge};
@@ -23,7 +22,7 @@ use crate::{
     db::DbError,
     ids::{WebhookDeliveryId, WebhookEndpointId},
     outbox::{self, Effect},
-    paging::{Page, Slice},
+    paging::{Page, Slice, TimeKey},
     random,
 };
 
@@ -154,7 +153,7 @@ impl FromStr for DeliveryStatus {
 }
 
 /// Sort key of the list of messages: newest first.
-pub type DeliveryKey = (Timestamp, Uuid);
+pub type DeliveryKey = TimeKey;
 
 /// A change of an endpoint. What is left out stays; an inner `None` takes it away.
 #[derive(Clone, Debug, Default)]

@@ -22,7 +22,7 @@ use crate::{
     ids::{CreditNoteId, InvoiceId, PlanVersionId, SubscriptionId, uuid_v7},
     money::Currency,
     outbox::{self, Effect},
-    paging::{Page, Slice},
+    paging::{Page, Slice, TimeKey},
     tenants::Tenant,
     usage::{self, Period},
 };
@@ -501,7 +501,7 @@ pub async fn credit_notes(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<CreditNote
 }
 
 /// Sort key of the list: newest first.
-pub type InvoiceKey = (Timestamp, Uuid);
+pub type InvoiceKey = TimeKey;
 
 /// A page of what was issued, newest first.
 ///

@@ -14,7 +14,7 @@ use crate::{
     auth::operators,
     db::{Access, DbError, Isolation, Location, Placement, ScopedTx, Server, migrations},
     ids::{AdministratorId, MoveId, TenantId},
-    paging::{Page, Slice},
+    paging::{Page, Slice, TimeKey},
     random,
     tenants::TenantStatus,
 };
@@ -111,7 +111,7 @@ pub struct Move {
 }
 
 /// Sort key of a list of moves, newest first.
-pub type MoveKey = (Timestamp, Uuid);
+pub type MoveKey = TimeKey;
 
 /// A store, or rows of the shared one, that is to be removed.
 #[derive(Clone, Debug)]
