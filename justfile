@@ -30,8 +30,16 @@ policy-matrix:
 graphiql:
     cd web/graphiql && npm ci && npm run build
 
-# Requests a second, latency, CPU, memory beside pgbench; `scale`: as data grows; `against <program>`: beside another build (Debian: wrk, postgresql).
-bench *what:
+# target/shipped/tenantry: the release program, compiled and laid out by what it does under load. Half an hour (.ci/release has what it needs).
+release:
+    .ci/release
+
+# Requests a second, latency, CPU, memory beside pgbench; `scale`: as data grows; `against <program>`: beside another build. Of what `release` makes.
+bench *what: release
+    BENCH_PROGRAM=target/shipped/tenantry cargo bench --bench throughput -- {{ what }}
+
+# The same of what `cargo build --release` makes.
+bench-plain *what:
     cargo bench --bench throughput -- {{ what }}
 
 # What a request costs in the process alone: tokens, documents, validation, answers, ids. Half a minute after the build.

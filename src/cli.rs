@@ -94,33 +94,39 @@ enum AdminCommand {
 }
 
 impl Cli {
-    /// Carries the command out.
+    /// Carries the command out, on threads of its own.
     ///
     /// # Errors
     /// With a message for whoever typed it.
-    pub async fn run(self) -> Result<(), CliError> {
-        if let Some(Command::Schema) = self.command {
+    pub fn run(self) -> Result<(), CliError> {
+        let command = self.command.unwrap_or(Command::Serve);
+        if let Command::Schema = command {
             print!("{}", graphql::sdl());
             return Ok(());
         }
         let config = Config::try_from(self.settings)?;
+        let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(config.workers).enable_all().build();
+        threads.map_err(|error| format!("no threads can be started: {error}"))?.block_on(command.run(&config))
+    }
+}
+
+impl Command {
+    async fn run(self, config: &Config) -> Result<(), CliError> {
         let _tracing = telemetry::start(config.environment, config.collector.as_deref())?;
         if let Some(point) = &config.fault {
             crate::fault::set(point);
         }
-        match self.command {
-            None | Some(Command::Serve) => serve::serve(&config).await,
-            Some(Command::Migrate { status }) => migrate::run(&config, status).await,
-            Some(Command::Seed) => add_demo_data(&config).await,
-            Some(Command::Admin { command: AdminCommand::Create { email, name } }) => {
-                create_admin(&config, &email, &name).await
-            }
-            Some(Command::Keys { command }) => keys::run(&config, &command),
-            Some(Command::Outbox { command }) => outbox::run(&config, &command).await,
-            Some(Command::Fleet) => fleet::run(&config).await,
-            Some(Command::Tenant { command }) => tenant::run(&config, command).await,
-            Some(Command::DatabaseUrl { owner }) => print_database_url(&config, owner),
-            Some(Command::Schema) => Ok(()),
+        match self {
+            Self::Serve => serve::serve(config).await,
+            Self::Migrate { status } => migrate::run(config, status).await,
+            Self::Seed => add_demo_data(config).await,
+            Self::Admin { command: AdminCommand::Create { email, name } } => create_admin(config, &email, &name).await,
+            Self::Keys { command } => keys::run(config, &command),
+            Self::Outbox { command } => outbox::run(config, &command).await,
+            Self::Fleet => fleet::run(config).await,
+            Self::Tenant { command } => tenant::run(config, command).await,
+            Self::DatabaseUrl { owner } => print_database_url(config, owner),
+            Self::Schema => Ok(()),
         }
     }
 }

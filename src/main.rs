@@ -16,15 +16,7 @@ fn main() -> std::process::ExitCode {
         eprintln!("tenantry: .env cannot be read: {error}");
         return std::process::ExitCode::FAILURE;
     }
-    let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("tenantry: no threads can be started: {error}");
-            return std::process::ExitCode::FAILURE;
-        }
-    };
-    match runtime.block_on(cli.run()) {
+    match Cli::parse().run() {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("tenantry: {error}");

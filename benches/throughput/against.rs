@@ -2,7 +2,7 @@
 
 use crate::{
     BOOKINGS, CONNECTIONS, MANY_CONNECTIONS, Plan, Run, TENANTS, dataset,
-    deployment::{Deployment, OURS},
+    deployment::{self, Deployment},
     folder,
     load::Query,
     measured, prepared,
@@ -29,12 +29,12 @@ pub async fn run(plan: Plan, other: &str) {
     let folder = folder();
     let (deployment, senders) = prepared(&folder, TENANTS, BOOKINGS).await;
     deployment.stop();
-    let programs = [other, OURS];
+    let programs = [other.to_owned(), deployment::program()];
     let mut runs = [Runs::default(), Runs::default()];
     let mut turn = 0;
     for _ in 0..plan.rounds {
         for (program, runs) in programs.iter().zip(&mut runs) {
-            let deployment = Deployment::start_program(program, &folder.path().join("data"));
+            let deployment = Deployment::start(program, &folder.path().join("data"));
             runs.ready.push(deployment.ready.as_secs_f64() * 1_000.0);
             tokio::time::sleep(std::time::Duration::from_secs(2)).await;
             runs.idle.push(deployment.memory().0);

@@ -29,7 +29,12 @@ const SETTINGS: [(&str, &str); 6] = [
 ];
 
 /// The program that was built with this benchmark.
-pub const OURS: &str = env!("CARGO_BIN_EXE_tenantry");
+const BUILT: &str = env!("CARGO_BIN_EXE_tenantry");
+
+/// The program that is measured: the one that `BENCH_PROGRAM` names, or else the one that was built with this benchmark.
+pub fn program() -> String {
+    std::env::var("BENCH_PROGRAM").unwrap_or_else(|_| BUILT.to_owned())
+}
 
 /// A running server.
 pub struct Deployment {
@@ -52,13 +57,9 @@ pub struct Usage {
 }
 
 impl Deployment {
-    /// Starts the server in this folder, with demo data where the folder is new.
-    pub fn start(folder: &Path) -> Self {
-        Self::start_program(OURS, folder)
-    }
-
-    /// The same with another program.
-    pub fn start_program(program: &str, folder: &Path) -> Self {
+    /// Starts the program in this folder, with demo data where the folder is new.
+    pub fn start(program: &str, folder: &Path) -> Self {
+        let program = fs::canonicalize(program).unwrap(); // It runs in another folder.
         let begun = Instant::now();
         let mut server = Command::new(program)
             .env_clear()
@@ -89,7 +90,7 @@ impl Deployment {
 
     /// The URL to connect to its database as this role, `postgres` among them.
     pub fn database_url(&self, role: &str) -> String {
-        let mut command = Command::new(OURS);
+        let mut command = Command::new(BUILT);
         let printed =
             command.args(["database-url", "--owner"]).env("TENANTRY_DATA_DIR", &self.folder).output().unwrap();
         let url = String::from_utf8(printed.stdout).unwrap().trim().to_owned();
@@ -145,6 +146,33 @@ impl Deployment {
             *if line.contains("code=\"OK\"") { &mut good } else { &mut bad } += count;
         }
         (good, bad)
+    }
+}
+
+/// While this lives, Linux shares CPUs by process, as it does where a service has a cgroup of its own: in a container, or under
+/// systemd. Elsewhere, as in a shell on a bare machine, it shares them by session ("autogroup", sched(7)): each backend of
+/// PostgreSQL is one, and they may wait for most of a second while others run. Needs root; else it says so and does nothing.
+pub struct SharedByProcess(bool);
+
+const AUTOGROUP: &str = "/proc/sys/kernel/sched_autogroup_enabled";
+
+impl SharedByProcess {
+    /// From now on.
+    pub fn start() -> Self {
+        let is_on = fs::read_to_string(AUTOGROUP).is_ok_and(|it| it.trim() == "1");
+        let is_changed = is_on && fs::write(AUTOGROUP, "0").is_ok();
+        if is_on && !is_changed {
+            eprintln!("CPUs are shared by session: some latencies are the scheduler's ({AUTOGROUP} is 1)");
+        }
+        Self(is_changed)
+    }
+}
+
+impl Drop for SharedByProcess {
+    fn drop(&mut self) {
+        if self.0 {
+            let _ = fs::write(AUTOGROUP, "1");
+        }
     }
 }
 

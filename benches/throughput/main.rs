@@ -3,8 +3,9 @@
 //! before a change. Some ten minutes each, most of them measuring.
 //!
 //! Load generator, server and database share the machine, so figures compare within one run alone. `BENCH_SECONDS` says how long
-//! each measurement takes (5) and `BENCH_ROUNDS` how often it is made (3); medians are told. Needs Debian's packages wrk and
-//! postgresql, whose pgbench is used.
+//! each measurement takes (5) and `BENCH_ROUNDS` how often it is made (3); medians are told. `BENCH_PROGRAM` names another program
+//! than the one that was built with this. `train <program>` only has one do what it is asked most, for `.ci/release`. Needs
+//! Debian's packages wrk and postgresql, whose pgbench is used.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that meets the unexpected shall stop there")]
 #![allow(clippy::disallowed_methods, reason = "its settings are none of the server's")]
@@ -16,11 +17,12 @@ mod load;
 mod pgbench;
 mod report;
 mod scale;
+mod train;
 
 use std::{env, fs, os::unix::fs::PermissionsExt};
 
 use dataset::Sender;
-use deployment::{Deployment, POOL};
+use deployment::{Deployment, POOL, SharedByProcess};
 use load::Query;
 use pgbench::{Script, Sending, Statement, capture};
 use report::{Footprint, Line, Rates, Report};
@@ -56,13 +58,15 @@ impl Plan {
 #[tokio::main]
 async fn main() {
     let plan = Plan::from_env();
+    let _shared = SharedByProcess::start();
     // Cargo adds flags of its own.
     let words: Vec<String> = env::args().skip(1).filter(|it| !it.starts_with('-')).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => compare(plan).await,
         ["scale"] => scale::run(plan).await,
         ["against", program] => against::run(plan, program).await,
-        ref other => panic!("neither `scale` nor `against <program>`: {other:?}"),
+        ["train", program] => train::run(program, plan.seconds).await,
+        ref other => panic!("neither `scale`, `against <program>` nor `train <program>`: {other:?}"),
     }
 }
 
@@ -75,13 +79,18 @@ fn folder() -> TempDir {
 
 /// Starts a deployment in a new folder, writes a data set into it, and starts it again.
 async fn prepared(folder: &TempDir, tenants: usize, bookings: usize) -> (Deployment, Vec<Sender>) {
+    prepared_by(&deployment::program(), folder, tenants, bookings).await
+}
+
+/// The same with another program.
+async fn prepared_by(program: &str, folder: &TempDir, tenants: usize, bookings: usize) -> (Deployment, Vec<Sender>) {
     let begun = std::time::Instant::now();
     let data = folder.path().join("data");
-    let first = Deployment::start(&data);
+    let first = Deployment::start(program, &data);
     let senders = dataset::write(&first, tenants, bookings).await;
     first.stop();
     eprintln!("{tenants} tenants and {bookings} bookings written in {:.0} s", begun.elapsed().as_secs_f64());
-    (Deployment::start(&data), senders)
+    (Deployment::start(program, &data), senders)
 }
 
 async fn compare(plan: Plan) {
@@ -123,7 +132,8 @@ async fn compare(plan: Plan) {
     let footprint =
         Footprint { ready_ms: ready, idle_mb: idle, many_connections: MANY_CONNECTIONS, many_mb: many.peak };
     let setting = format!(
-        "{TENANTS} tenants, {BOOKINGS} bookings, {CONNECTIONS} connections, pool of {}, {} CPUs, {} rounds of {} s",
+        "{}: {TENANTS} tenants, {BOOKINGS} bookings, {CONNECTIONS} connections, pool of {}, {} CPUs, {} rounds of {} s",
+        deployment::program(),
         POOL,
         std::thread::available_parallelism().unwrap(),
         plan.rounds,

@@ -4,6 +4,7 @@ mod settings;
 
 use std::{
     fmt::{self, Display},
+    num::NonZero,
     ops::RangeInclusive,
     path::PathBuf,
     str::FromStr,
@@ -99,6 +100,8 @@ pub struct Config {
     pub account_url: Option<String>,
     /// Port of `/metrics` alone.
     pub metrics_port: Option<u16>,
+    /// Threads that serve requests.
+    pub workers: usize,
     /// How large a request may be.
     pub limits: Limits,
     /// How much one may use.
@@ -260,6 +263,11 @@ impl TryFrom<Settings> for Config {
         let url = "a PostgreSQL URL such as postgresql://user:password@host:5432/tenantry";
         checks.secret("DATABASE_URL", app.as_ref(), url, is_database_url);
         checks.secret("DATABASE_OWNER_URL", owner.as_ref(), url, is_database_url);
+        // A private PostgreSQL shares the machine, and each thread past its part of it wakes and is woken for nothing
+        // (docs/performance.md).
+        let cpus = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let usual = if app.is_some() { cpus } else { cpus.div_ceil(2) };
+        let workers = checks.number("WORKER_THREADS", settings.worker_threads, usual, 1..=1024);
         let platform = given(settings.database_platform_url);
         checks.secret("DATABASE_PLATFORM_URL", platform.as_ref(), url, is_database_url);
         let direct = given(settings.database_direct_url);
@@ -457,6 +465,7 @@ impl TryFrom<Settings> for Config {
             mail_from,
             account_url,
             metrics_port,
+            workers,
             limits,
             rates,
             introspects,
@@ -501,6 +510,16 @@ mod tests {
         assert_eq!((config.host.as_str(), config.port), ("127.0.0.1", 8080));
         assert_eq!(config.database, Database::Private);
         assert_eq!(config.data_dir, PathBuf::from(".tenantry"));
+    }
+
+    #[test]
+    fn a_private_postgresql_has_half_of_the_cpus() {
+        let workers = |settings| Config::try_from(settings).unwrap().workers;
+        let cpus = std::thread::available_parallelism().unwrap().get();
+        let url = Some("postgresql://tenantry_app@db/tenantry".to_owned());
+        assert_eq!(workers(Settings::default()), cpus.div_ceil(2));
+        assert_eq!(workers(Settings { database_url: url, ..Settings::default() }), cpus);
+        assert_eq!(workers(Settings { worker_threads: Some("3".into()), ..Settings::default() }), 3);
     }
 
     #[test]

@@ -46,6 +46,10 @@ pub struct Settings {
     /// quarters of DATABASE_POOL_SIZE]
     #[arg(long, env = "DATABASE_TENANT_CONNECTIONS", global = true, hide_env_values = true)]
     pub database_tenant_connections: Option<String>,
+    /// Threads that serve requests, 1 to 1024 [default: as many as there are CPUs; half of them beside a private PostgreSQL,
+    /// which has the others]
+    #[arg(long, env = "WORKER_THREADS", global = true, hide_env_values = true)]
+    pub worker_threads: Option<String>,
     /// Folder of the private PostgreSQL and of development's signing key [default: .tenantry]
     #[arg(long, env = "TENANTRY_DATA_DIR", global = true, hide_env_values = true)]
     pub tenantry_data_dir: Option<String>,
