@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    CONNECTIONS, dataset,
-    deployment::Deployment,
-    folder,
+    CONNECTIONS, dataset, folder,
     load::{self, Query},
     prepared_by,
 };
