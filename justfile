@@ -30,15 +30,15 @@ policy-matrix:
 graphiql:
     cd web/graphiql && npm ci && npm run build
 
-# target/shipped/tenantry: the release program, compiled and laid out by what it does under load. Half an hour (.ci/release has what it needs).
-release:
-    .ci/release
+# target/tuned/tenantry: the release program, compiled and laid out by what it does under load. Half an hour; .ci/tuned says what it needs.
+tuned:
+    .ci/tuned
 
-# Requests a second, latency, CPU, memory beside pgbench; `scale`: as data grows; `against <program>`: beside another build. Of what `release` makes.
-bench *what: release
-    BENCH_PROGRAM=target/shipped/tenantry cargo bench --bench throughput -- {{ what }}
+# Requests a second, latency, CPU, memory of the tuned program beside pgbench; `scale`: as data grows.
+bench *what: tuned
+    BENCH_PROGRAM=target/tuned/tenantry cargo bench --bench throughput -- {{ what }}
 
-# The same of what `cargo build --release` makes.
+# The same of what `cargo build --release` makes (Debian: wrk, postgresql); `against <program>`: beside another build.
 bench-plain *what:
     cargo bench --bench throughput -- {{ what }}
 

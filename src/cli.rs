@@ -106,7 +106,11 @@ impl Cli {
         }
         let config = Config::try_from(self.settings)?;
         let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(config.workers).enable_all().build();
-        threads.map_err(|error| format!("no threads can be started: {error}"))?.block_on(command.run(&config))
+        let threads = threads.map_err(|error| format!("no threads can be started: {error}"))?;
+        let done = threads.block_on(command.run(&config));
+        // Whatever still blocks one, such as looking a name up, keeps nobody waiting for what `done` says.
+        threads.shutdown_background();
+        done
     }
 }
 

@@ -1,4 +1,4 @@
-//! The release binary with its private PostgreSQL, and what both use of the machine.
+//! The program with its private PostgreSQL, and what both use of the machine.
 
 use std::{
     fs,
@@ -14,6 +14,7 @@ use nix::{
     unistd::Pid,
 };
 use tenantry::db::roles;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_postgres::{Client, NoTls};
 
 /// Connections of the server's pool of the tenant store: its default.
@@ -60,14 +61,15 @@ pub struct Usage {
 impl Deployment {
     /// Starts the program in this folder, with demo data where the folder is new.
     pub fn start(program: &str, folder: &Path) -> Self {
-        let program = fs::canonicalize(program).unwrap(); // It runs in another folder.
-        forget(&program);
+        // It runs in another folder.
+        let program = fs::canonicalize(program).unwrap_or_else(|error| panic!("{program}: {error}"));
         let begun = Instant::now();
         let mut server = Command::new(program)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("TENANTRY_DATA_DIR", folder)
             .envs(SETTINGS)
+            .envs(std::env::var("WORKER_THREADS").map(|it| ("WORKER_THREADS", it)))
             .current_dir("/tmp")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -82,6 +84,15 @@ impl Deployment {
         let address = banner.split("http://").nth(1).and_then(|it| it.split([' ', '\n']).next()).unwrap().to_owned();
         let postmaster = children(pid(&server)).into_iter().next().expect("a PostgreSQL of its own");
         Self { server, folder: folder.to_owned(), address, ready, postmaster }
+    }
+
+    /// The same, and has the program read from the disk, as on a machine that was just started: how much of it is in memory
+    /// afterwards depends on how it came into the system's cache, and what was just written is there as a whole.
+    pub fn start_from_disk(program: &str, folder: &Path) -> Self {
+        let file = fs::File::open(program).unwrap();
+        file.sync_all().unwrap();
+        posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).unwrap();
+        Self::start(program, folder)
     }
 
     /// Stops it, and waits for its end.
@@ -151,34 +162,37 @@ impl Deployment {
     }
 }
 
-/// Has the program read from the disk again, as on a machine that was just started: how much of it is in memory afterwards
-/// depends on how it came into the system's cache, and one that was just written is there as a whole.
-fn forget(program: &Path) {
-    let file = fs::File::open(program).unwrap();
-    file.sync_all().unwrap();
-    posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).unwrap();
-}
-
-/// While this lives, Linux shares CPUs by process, as it does where a service has a cgroup of its own: in a container, or under
-/// systemd. Elsewhere, as in a shell on a bare machine, it shares them by session ("autogroup", sched(7)): each backend of
-/// PostgreSQL is one, and they may wait for most of a second while others run. Needs root; else it says so and does nothing.
-pub struct SharedByProcess(bool);
+/// While this lives, Linux shares CPUs by thread, as it does in a cgroup of its own: in a container, or under systemd. Elsewhere,
+/// as in a shell on a bare machine, it shares them by session ("autogroup", sched(7)): each backend of PostgreSQL is one, and may
+/// wait for most of a second while others run. Needs root; else it says so and does nothing.
+pub struct SharedByThread(bool);
 
 const AUTOGROUP: &str = "/proc/sys/kernel/sched_autogroup_enabled";
 
-impl SharedByProcess {
-    /// From now on.
+impl SharedByThread {
+    /// From now on, and until the program is told to stop.
     pub fn start() -> Self {
         let is_on = fs::read_to_string(AUTOGROUP).is_ok_and(|it| it.trim() == "1");
         let is_changed = is_on && fs::write(AUTOGROUP, "0").is_ok();
         if is_on && !is_changed {
-            eprintln!("CPUs are shared by session: some latencies are the scheduler's ({AUTOGROUP} is 1)");
+            eprintln!("CPUs are shared by session ({AUTOGROUP} is 1): some latencies may be the scheduler's");
+        }
+        if is_changed {
+            tokio::spawn(async {
+                let mut terminated = signal(SignalKind::terminate()).unwrap();
+                tokio::select! {
+                    _ = tokio::signal::ctrl_c() => {}
+                    _ = terminated.recv() => {}
+                }
+                drop(Self(true));
+                std::process::exit(130);
+            });
         }
         Self(is_changed)
     }
 }
 
-impl Drop for SharedByProcess {
+impl Drop for SharedByThread {
     fn drop(&mut self) {
         if self.0 {
             let _ = fs::write(AUTOGROUP, "1");

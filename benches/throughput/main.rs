@@ -4,7 +4,7 @@
 //!
 //! Load generator, server and database share the machine, so figures compare within one run alone. `BENCH_SECONDS` says how long
 //! each measurement takes (5) and `BENCH_ROUNDS` how often it is made (3); medians are told. `BENCH_PROGRAM` names another program
-//! than the one that was built with this. `train <program>` only has one do what it is asked most, for `.ci/release`. Needs
+//! than the one that was built with this. `train <program>` only has one do what it is asked most, for `.ci/tuned`. Needs
 //! Debian's packages wrk and postgresql, whose pgbench is used.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that meets the unexpected shall stop there")]
@@ -22,10 +22,10 @@ mod train;
 use std::{env, fs, os::unix::fs::PermissionsExt};
 
 use dataset::Sender;
-use deployment::{Deployment, POOL, SharedByProcess};
+use deployment::{Deployment, POOL, SharedByThread};
 use load::Query;
 use pgbench::{Script, Sending, Statement, capture};
-use report::{Footprint, Line, Rates, Report};
+use report::{Footprint, Line, Rates, Report, Start};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -58,7 +58,7 @@ impl Plan {
 #[tokio::main]
 async fn main() {
     let plan = Plan::from_env();
-    let _shared = SharedByProcess::start();
+    let _shared = SharedByThread::start();
     // Cargo adds flags of its own.
     let words: Vec<String> = env::args().skip(1).filter(|it| !it.starts_with('-')).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -96,9 +96,10 @@ async fn prepared_by(program: &str, folder: &TempDir, tenants: usize, bookings: 
 async fn compare(plan: Plan) {
     let folder = folder();
     let (deployment, senders) = prepared(&folder, TENANTS, BOOKINGS).await;
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-    let idle = deployment.memory().0;
-    let ready = deployment.ready.as_secs_f64() * 1_000.0;
+    let warm = start(&deployment).await;
+    deployment.stop();
+    let deployment = Deployment::start_from_disk(&deployment::program(), &folder.path().join("data"));
+    let cold = start(&deployment).await;
 
     let mut turn = 0;
     let mut lines = Vec::new();
@@ -129,11 +130,10 @@ async fn compare(plan: Plan) {
     }
     turn += 1;
     let many = measured(&deployment, Query::Mix, &senders, MANY_CONNECTIONS, plan.seconds, turn).await;
-    let footprint =
-        Footprint { ready_ms: ready, idle_mb: idle, many_connections: MANY_CONNECTIONS, many_mb: many.peak };
+    let footprint = Footprint { cold, warm, many_connections: MANY_CONNECTIONS, many_mb: many.peak };
     let setting = format!(
         "{}: {TENANTS} tenants, {BOOKINGS} bookings, {CONNECTIONS} connections, pool of {}, {} CPUs, {} rounds of {} s",
-        deployment::program(),
+        deployment::program().trim_start_matches(concat!(env!("CARGO_MANIFEST_DIR"), "/")),
         POOL,
         std::thread::available_parallelism().unwrap(),
         plan.rounds,
@@ -141,6 +141,12 @@ async fn compare(plan: Plan) {
     );
     deployment.stop();
     Report { setting, lines, footprint }.publish();
+}
+
+/// How a server has started that nobody has asked anything.
+async fn start(deployment: &Deployment) -> Start {
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    Start { ready_ms: deployment.ready.as_secs_f64() * 1_000.0, idle_mb: deployment.memory().0 }
 }
 
 /// The statements of a query for pgbench: as the server would send them one by one, and as it sends them.

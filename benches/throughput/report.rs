@@ -96,13 +96,22 @@ impl fmt::Display for Line {
     }
 }
 
-/// What the server takes of the machine besides.
-#[derive(Clone, Debug, Serialize)]
-pub struct Footprint {
-    /// From its start on an existing cluster until it serves.
+/// A start on an existing cluster.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Start {
+    /// Until it served.
     pub ready_ms: f64,
     /// Memory before the first request.
     pub idle_mb: f64,
+}
+
+/// What the server takes of the machine besides.
+#[derive(Clone, Debug, Serialize)]
+pub struct Footprint {
+    /// Of a program that was in the system's cache.
+    pub warm: Start,
+    /// Of one that had to be read from the disk.
+    pub cold: Start,
     /// So many connections …
     pub many_connections: usize,
     /// … and the most memory under them.
@@ -127,10 +136,12 @@ impl Report {
         for line in &self.lines {
             println!("{line}");
         }
-        let Footprint { ready_ms, idle_mb, many_connections, many_mb } = self.footprint;
-        println!(
-            "\nready in {ready_ms:.0} ms on an existing cluster; {idle_mb:.1} MB idle, {many_mb:.1} MB at most under {many_connections} connections"
-        );
+        let Footprint { warm, cold, many_connections, many_mb } = self.footprint;
+        for (start, from) in [(warm, "the cache"), (cold, "the disk")] {
+            let Start { ready_ms, idle_mb } = start;
+            println!("\nread from {from}: ready in {ready_ms:.0} ms on an existing cluster, {idle_mb:.1} MB idle");
+        }
+        println!("\n{many_mb:.1} MB at most under {many_connections} connections");
         write_json("performance", self);
         self.draw().unwrap();
     }

@@ -1,24 +1,25 @@
-//! What a program does most, for who lays it out by that: `.ci/release`.
+//! What a program does most, for who lays it out by that: `.ci/tuned`.
 
 use std::time::Duration;
 
 use crate::{
-    CONNECTIONS, dataset, folder,
-    load::{self, Query},
-    prepared_by,
+    CONNECTIONS,
+    dataset::{self, SENDERS},
+    folder,
+    load::Query,
+    measured, prepared_by,
 };
 
-const TENANTS: usize = 20;
 const BOOKINGS: usize = 10_000;
 
 /// Has the program, which counts what it runs, start twice, answer each query for some seconds, and stop: then it writes what it
 /// has counted.
 pub async fn run(program: &str, seconds: u64) {
     let folder = folder();
-    let (deployment, senders) = Box::pin(prepared_by(program, &folder, TENANTS, BOOKINGS)).await;
+    let (deployment, senders) = Box::pin(prepared_by(program, &folder, SENDERS, BOOKINGS)).await;
     for (turn, query) in Query::ALL.into_iter().enumerate() {
-        let run = load::run(&deployment, query, &senders, CONNECTIONS, seconds, turn);
-        eprintln!("{}: {} requests", query.name(), run.requests);
+        let run = measured(&deployment, query, &senders, CONNECTIONS, seconds, turn).await;
+        eprintln!("{}: {} requests", query.name(), run.load.requests);
         dataset::settle(&deployment).await;
     }
     // What runs in background has its turn too.
