@@ -6,7 +6,8 @@ use crate::{
     folder,
     load::Query,
     measured, prepared,
-    report::median,
+    report::{Start, median},
+    started,
 };
 
 /// What is asked; signing in is left out, since its hash takes nearly all of its time.
@@ -35,9 +36,9 @@ pub async fn run(plan: Plan, other: &str) {
     for _ in 0..plan.rounds {
         for (program, runs) in programs.iter().zip(&mut runs) {
             let deployment = Deployment::start(program, &folder.path().join("data"));
-            runs.ready.push(deployment.ready.as_secs_f64() * 1_000.0);
-            tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-            runs.idle.push(deployment.memory().0);
+            let Start { ready_ms, idle_mb } = started(&deployment).await;
+            runs.ready.push(ready_ms);
+            runs.idle.push(idle_mb);
             for (query, runs) in QUERIES.into_iter().zip(&mut runs.of) {
                 for seconds in [1, plan.seconds] {
                     turn += 1;

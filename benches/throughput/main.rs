@@ -96,10 +96,10 @@ async fn prepared_by(program: &str, folder: &TempDir, tenants: usize, bookings: 
 async fn compare(plan: Plan) {
     let folder = folder();
     let (deployment, senders) = prepared(&folder, TENANTS, BOOKINGS).await;
-    let warm = start(&deployment).await;
+    let warm = started(&deployment).await;
     deployment.stop();
     let deployment = Deployment::start_from_disk(&deployment::program(), &folder.path().join("data"));
-    let cold = start(&deployment).await;
+    let cold = started(&deployment).await;
 
     let mut turn = 0;
     let mut lines = Vec::new();
@@ -144,7 +144,7 @@ async fn compare(plan: Plan) {
 }
 
 /// How a server has started that nobody has asked anything.
-async fn start(deployment: &Deployment) -> Start {
+async fn started(deployment: &Deployment) -> Start {
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     Start { ready_ms: deployment.ready.as_secs_f64() * 1_000.0, idle_mb: deployment.memory().0 }
 }

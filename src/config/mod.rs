@@ -263,11 +263,6 @@ impl TryFrom<Settings> for Config {
         let url = "a PostgreSQL URL such as postgresql://user:password@host:5432/tenantry";
         checks.secret("DATABASE_URL", app.as_ref(), url, is_database_url);
         checks.secret("DATABASE_OWNER_URL", owner.as_ref(), url, is_database_url);
-        // A private PostgreSQL shares the machine, and each thread past its part of it wakes and is woken for nothing
-        // (docs/performance.md).
-        let cpus = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let usual = if app.is_some() { cpus } else { cpus.div_ceil(2) };
-        let workers = checks.number("WORKER_THREADS", settings.worker_threads, usual, 1..=1024);
         let platform = given(settings.database_platform_url);
         checks.secret("DATABASE_PLATFORM_URL", platform.as_ref(), url, is_database_url);
         let direct = given(settings.database_direct_url);
@@ -291,6 +286,11 @@ impl TryFrom<Settings> for Config {
                 checks.0.push(format!("{name} is set without DATABASE_URL, expected both or neither"));
             }
         }
+        // A private PostgreSQL shares the machine, and each thread past its part of it wakes and is woken for nothing
+        // (docs/performance.md).
+        let cpus = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let usual = if app.is_some() { cpus } else { cpus.div_ceil(2) };
+        let workers = checks.number("WORKER_THREADS", settings.worker_threads, usual, 1..=1024);
         let private_key = given(settings.jwt_private_key).map(|it| it.replace("\\n", "\n"));
         let pem = "an Ed25519 private key in PEM format (openssl genpkey -algorithm ed25519)";
         checks.secret("JWT_PRIVATE_KEY", private_key.as_ref(), pem, |it| {
