@@ -8,7 +8,7 @@
 //!   [`invitations`], [`resources`], [`services`], [`hours`], [`bookings`], [`series`], [`waitlist`], [`calendars`], [`notices`], [`webhooks`], [`billing`], [`platform`]. In each, `mod.rs` has the types and rules, `queries.rs` every statement, `graphql.rs` the
 //!   resolvers, `loaders.rs` the batching look-ups.
 //! - Around them: [`worker`] (background work), [`fleet`] (all stores: made, migrated, moved), [`mail`], [`cli`], [`config`], [`telemetry`], [`embedded`] (the private
-//!   PostgreSQL of a first run), [`seed`] (demo data), [`fault`] (kills in tests), and the small vocabulary that all share: [`clock`], [`ids`], [`money`], [`paging`], [`random`].
+//!   PostgreSQL of a first run), [`footprint`] (memory of the start), [`seed`] (demo data), [`fault`] (kills in tests), and the small vocabulary that all share: [`clock`], [`ids`], [`money`], [`paging`], [`random`].
 
 pub mod db;
 
@@ -41,6 +41,7 @@ pub mod config;
 pub mod embedded;
 pub mod fault;
 pub mod fleet;
+pub mod footprint;
 pub mod mail;
 pub mod seed;
 pub mod telemetry;

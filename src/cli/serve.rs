@@ -13,6 +13,7 @@ use crate::{
     db::{Gate, migrations, refuse_too_few_connections, refuse_unsafe},
     embedded::EmbeddedError,
     fleet::{Fleet, Upgraded},
+    footprint,
     graphql::{self, ApiSchema, Services},
     http::{self, AppParts, Documents, Readiness, Sockets, router},
     mail::{MailSettings, Mailer},
@@ -152,6 +153,7 @@ async fn serve_on(
     print_banner(address, metrics_at, has_demo_data, &mail_goes_to, started.elapsed());
 
     let mut serving = tokio::spawn(http::serve(listener, app, patience, sockets.tasks.clone(), stopping.clone()));
+    footprint::give_back_start();
     // It ends only when it was told to, and then once open requests have finished.
     let reason = tokio::select! {
         biased;

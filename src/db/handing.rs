@@ -1,17 +1,69 @@
 //! A pool whose connections go from hand to hand: who has only read leaves its `commit` to whoever waits for a connection,
 //! whose `begin` it goes out with. So PostgreSQL is woken once for a transaction where it would be twice.
 //!
+//! Who knows that he reads once, and briefly, hands his connection on as soon as his statement is sent: the next one's
+//! statements stand behind it when PostgreSQL is done with it, and it need not be woken for them. He sends nothing more on
+//! that connection, whatever becomes of him. [`LONGEST_CHAIN`] of them stand behind one another at most.
+//!
 //! Where nobody waits, the commit goes out at once. Whoever waits is in line for the pool too, so nobody is passed over: all who
 //! use the pool come through here. Nothing is handed on while the pool has lost connections, or else nobody would make new ones;
 //! and nothing through a pooler in transaction mode, whose server connections are free for others between two transactions.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    ops::Deref,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use deadpool_postgres::{Object, Pool, PoolError, Timeouts};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::tx::write_now;
+
+/// How many transactions stand behind one another on a connection, the first one included.
+const LONGEST_CHAIN: usize = 4;
+
+/// A pool's connection, for those who share it. It goes back when the last of them lets go of it.
+pub(super) struct Connection {
+    /// `None` while it is dropped.
+    object: Option<Object>,
+    is_spoilt: AtomicBool,
+}
+
+impl Connection {
+    pub fn new(object: Object) -> Arc<Self> {
+        Arc::new(Self { object: Some(object), is_spoilt: AtomicBool::new(false) })
+    }
+
+    /// Has it closed, instead of going back.
+    pub fn spoil(&self) {
+        self.is_spoilt.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Deref for Connection {
+    type Target = Object;
+
+    fn deref(&self) -> &Object {
+        // Unwrap safety: taken by `drop` alone.
+        self.object.as_ref().expect("a connection")
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(object) = self.object.take()
+            && self.is_spoilt.load(Ordering::Relaxed)
+        {
+            drop(Object::take(object));
+        }
+    }
+}
 
 /// A pool, and those who wait for one of its connections.
 pub(super) struct Handing {
@@ -23,25 +75,30 @@ pub(super) struct Handing {
 }
 
 /// A connection whose last transaction has only read, and is still to be committed.
-pub(super) struct Uncommitted(Option<Arc<Object>>);
+pub(super) struct Uncommitted {
+    /// `None` once somebody else sends the commit.
+    client: Option<Arc<Connection>>,
+    /// How many transactions on it may not have been answered yet.
+    unanswered: usize,
+}
 
 impl Uncommitted {
-    /// The connection, for who sends the commit himself.
-    pub fn take(mut self) -> Arc<Object> {
-        // Unwrap safety: this alone takes it, and takes `self` too.
-        self.0.take().expect("a connection")
+    /// Leaves the commit to the caller. Returns how many transactions before his may not have been answered yet.
+    pub fn take(mut self) -> usize {
+        self.client = None;
+        self.unanswered
     }
 
     /// The connection, for who does not send anything yet.
-    pub fn client(&self) -> Arc<Object> {
+    pub fn client(&self) -> Arc<Connection> {
         // Unwrap safety: `take` alone takes it, and `self` too.
-        self.0.clone().expect("a connection")
+        self.client.clone().expect("a connection")
     }
 }
 
 impl Drop for Uncommitted {
     fn drop(&mut self) {
-        if let Some(client) = self.0.take() {
+        if let Some(client) = self.client.take() {
             write_now(client.batch_execute("commit"));
         }
     }
@@ -50,14 +107,14 @@ impl Drop for Uncommitted {
 /// What one gets who asks for a connection.
 pub(super) enum Handed {
     /// From the pool, between two transactions.
-    Idle(Arc<Object>),
+    Idle(Arc<Connection>),
     /// From another's hand.
     Uncommitted(Uncommitted),
 }
 
 impl Handed {
     /// The connection, and the transaction on it that is still to be committed.
-    pub fn into_parts(self) -> (Arc<Object>, Option<Uncommitted>) {
+    pub fn into_parts(self) -> (Arc<Connection>, Option<Uncommitted>) {
         match self {
             Self::Idle(client) => (client, None),
             Self::Uncommitted(it) => (it.client(), Some(it)),
@@ -65,7 +122,7 @@ impl Handed {
     }
 
     fn idle(client: Object) -> Self {
-        Self::Idle(Arc::new(client))
+        Self::Idle(Connection::new(client))
     }
 }
 
@@ -116,15 +173,30 @@ impl Handing {
     }
 
     /// Hands on a connection whose transaction has only read, and which nothing failed in.
-    pub fn hand_on(&self, client: Arc<Object>) {
-        let may_be_handed = self.is_direct && !client.is_closed() && self.is_whole();
-        let mut handed = Uncommitted(Some(client));
+    pub fn hand_on(&self, client: Arc<Connection>) {
+        drop(self.offer(Uncommitted { client: Some(client), unanswered: 0 })); // Which commits, where nobody took it.
+    }
+
+    /// Hands on a connection whose transaction has only read, and has sent all that it will, as the last of so many that may
+    /// not have been answered yet. Returns whether it did: somebody has to wait for it, and not too many to stand before him.
+    pub fn hand_on_unanswered(&self, client: &Arc<Connection>, unanswered: usize) -> bool {
+        if unanswered >= LONGEST_CHAIN {
+            return false;
+        }
+        let kept = self.offer(Uncommitted { client: Some(client.clone()), unanswered });
+        kept.map(Uncommitted::take).is_none() // Whoever keeps it commits it himself.
+    }
+
+    /// Gives a connection to who waits for it first; gives it back where nobody does.
+    fn offer(&self, mut handed: Uncommitted) -> Option<Uncommitted> {
+        let may_be_handed = self.is_direct && !handed.client().is_closed() && self.is_whole();
         while may_be_handed && let Some(next) = self.next() {
             match next.send(handed) {
-                Ok(()) => return,
+                Ok(()) => return None,
                 Err(back) => handed = back, // Who has gone.
             }
         }
+        Some(handed)
     }
 
     fn next(&self) -> Option<oneshot::Sender<Uncommitted>> {

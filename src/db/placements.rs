@@ -9,13 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use deadpool_postgres::{Object, Pool};
+use deadpool_postgres::Pool;
 use futures_util::{FutureExt, future::BoxFuture};
 use quick_cache::sync::Cache;
 
 use super::{
     Access, DbError, Location, Placement, Scope, ScopedTx,
-    handing::{Handing, Uncommitted},
+    handing::{Connection, Handing, Uncommitted},
     migrations,
     pools::Common,
     shares::{Place, Shares},
@@ -79,7 +79,7 @@ pub(super) struct Placements {
 
 /// A connection that is in use. Dropped in this order: it goes back before its places are free.
 pub(super) struct Held {
-    pub client: Arc<Object>,
+    pub client: Arc<Connection>,
     /// The same connection, where a transaction before is still to be committed.
     pub uncommitted: Option<Uncommitted>,
     schema: Seen,
@@ -101,7 +101,7 @@ impl Held {
     /// One of this pool, which sees this schema.
     pub async fn of(pool: &Pool, schema: &'static str) -> Result<Self, DbError> {
         bounded(pool)?;
-        Ok(Self::new(Arc::new(pool.get().await?), Seen::Schema(schema)))
+        Ok(Self::new(Connection::new(pool.get().await?), Seen::Schema(schema)))
     }
 
     /// One of the shared store's, for who holds this place in his tenant's share, if he needs one.
@@ -112,7 +112,7 @@ impl Held {
         Ok(Self { uncommitted, wanted_by: Some(pool.clone()), _place: place, ..held })
     }
 
-    fn new(client: Arc<Object>, schema: Seen) -> Self {
+    fn new(client: Arc<Connection>, schema: Seen) -> Self {
         Self { client, uncommitted: None, schema, wanted_by: None, _lease: None, _place: None }
     }
 
@@ -133,13 +133,15 @@ impl Held {
         }
     }
 
+    /// Hands the connection on before it has answered, as the last of so many transactions on it that may not have been
+    /// answered: see [`Handing::hand_on_unanswered`].
+    pub fn hand_on_unanswered(&self, unanswered: usize) -> bool {
+        self.wanted_by.as_ref().is_some_and(|pool| pool.hand_on_unanswered(&self.client, unanswered))
+    }
+
     /// Takes the connection out of its pool for good.
     pub fn close(self) {
-        let Self { client, uncommitted, _lease, _place, .. } = self;
-        drop(uncommitted);
-        if let Some(object) = Arc::into_inner(client) {
-            drop(Object::take(object));
-        }
+        self.client.spoil();
     }
 }
 
@@ -242,7 +244,7 @@ impl Placements {
             Placement::Own(_, location) => {
                 let (client, lease) = self.routes.stores.connect(location).await?;
                 let schema = Seen::Own(location.clone());
-                Ok(Held { _lease: Some(lease), ..Held::new(Arc::new(client), schema) })
+                Ok(Held { _lease: Some(lease), ..Held::new(Connection::new(client), schema) })
             }
             Placement::Shared => {
                 let place = match scope.tenant() {

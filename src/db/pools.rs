@@ -80,6 +80,8 @@ pub struct Stats {
     pub statements: AtomicU64,
     /// Transactions begun on a connection that another transaction has handed on (`db/handing.rs`).
     pub handed_on: AtomicU64,
+    /// Those of them that begin behind one that had not been answered yet.
+    pub chained: AtomicU64,
     /// Transactions that were dropped without an end.
     pub abandoned: AtomicU64,
 }

@@ -6,6 +6,8 @@
 //!   one flush runs with it held.
 //! - A statement that fails, or whose future is dropped before its answer, marks the transaction. A marked transaction
 //!   is rolled back and says so: PostgreSQL itself answers `commit` of an aborted one with success.
+//! - A read that is known to be of one statement hands its connection on with it ([`ScopedTx::expect_one_statement`]), and
+//!   has nothing to do with it any more: whatever else it reads is read in another transaction.
 //! - Dropped without an end, it queues a `rollback` and keeps its connection out of the pool until that is answered;
 //!   a connection whose statement had to be cancelled is closed, since a late cancel could hit a stranger's statement.
 
@@ -32,7 +34,7 @@ use tracing::{Instrument, debug_span, warn};
 
 use super::{
     Change, DbError, Placement,
-    handing::{Handing, Uncommitted},
+    handing::{Connection, Handing, Uncommitted},
     placements::{Held, Placements},
     pools::Common,
     scope::Scope,
@@ -137,6 +139,10 @@ pub struct ScopedTx {
     patience: Mutex<Duration>,
     /// Whether the commit leaves background work behind.
     leaves_work: AtomicBool,
+    /// Whether the connection is handed on with the next statement.
+    expects_one_statement: AtomicBool,
+    /// How many statements were asked for.
+    statements: AtomicUsize,
     ended: AtomicBool,
 }
 
@@ -178,6 +184,8 @@ struct Live {
     /// `None` while it is dropped.
     held: Option<Held>,
     in_flight: AtomicUsize,
+    /// How many transactions before it may not have been answered when it began.
+    behind: usize,
     end: Mutex<End>,
     /// Set where this is the first try: its tenant may be elsewhere.
     tried: Option<Tried>,
@@ -191,6 +199,8 @@ enum End {
     Open,
     /// It has only read, nothing failed, and all was answered: its commit can wait for whoever gets the connection next.
     HasRead,
+    /// It reads, has sent all that it will, and the connection is another's.
+    HandedOn,
     /// Its end was sent.
     Sent,
 }
@@ -203,8 +213,21 @@ impl Live {
         self.held.as_ref().expect("a connection")
     }
 
-    fn client(&self) -> &Arc<Object> {
+    fn client(&self) -> &Arc<Connection> {
         &self.held().client
+    }
+
+    /// Hands the connection on before it has answered. From then on nothing is sent on it for this transaction.
+    fn hand_on(&self) -> bool {
+        let handed = self.held().hand_on_unanswered(self.behind + 1);
+        if handed {
+            *self.end.lock() = End::HandedOn;
+        }
+        handed
+    }
+
+    fn is_handed_on(&self) -> bool {
+        *self.end.lock() == End::HandedOn
     }
 
     async fn opened(&self) -> Result<Option<Restriction>, DbError> {
@@ -251,6 +274,8 @@ struct Tried {
 enum Failed {
     /// `enter` refused the transaction, so no statement of it did anything.
     AtTheDoor(DbError),
+    /// It was not sent, because the connection is another's by now.
+    HandedOn,
     Itself(DbError),
 }
 
@@ -271,6 +296,8 @@ impl ScopedTx {
             events: Mutex::default(),
             changed: Mutex::default(),
             leaves_work: AtomicBool::new(false),
+            expects_one_statement: AtomicBool::new(false),
+            statements: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
         }
     }
@@ -315,11 +342,17 @@ impl ScopedTx {
     }
 
     async fn run(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, DbError> {
+        self.statements.fetch_add(1, Ordering::Relaxed);
+        self.common.stats.statements.fetch_add(1, Ordering::Relaxed);
         let mut live = self.live().await?;
         loop {
             let refused = match self.attempt(&live, sql, params).await {
                 Ok(rows) => return Ok(rows),
                 Err(Failed::Itself(error)) => return Err(error),
+                Err(Failed::HandedOn) => {
+                    live = self.live().await?;
+                    continue;
+                }
                 Err(Failed::AtTheDoor(refused)) => refused,
             };
             // Boxed: it is rare, and every statement would be as large as it.
@@ -334,19 +367,25 @@ impl ScopedTx {
     }
 
     async fn attempt(&self, live: &Live, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, Failed> {
-        self.common.stats.statements.fetch_add(1, Ordering::Relaxed);
         let statement = InFlight::start(self, live);
         // Pinned here, and waited for by reference: whoever takes a future by value makes room for it once more.
         let answer = pin!(async {
             // Statements leave in the order in which they were asked for, also where one has to be prepared first.
             let turn = self.turn.lock().await;
+            if live.is_handed_on() {
+                return Ok(None);
+            }
             let statement = Statement::of(&self.common, live.held(), sql).await?;
             let mut answer = pin!(statement.run(live.client(), params));
             let answered = futures_util::poll!(answer.as_mut());
+            if answered.is_pending() && self.expects_one_statement.swap(false, Ordering::Relaxed) && live.hand_on() {
+                // Whatever else is asked for begins anew.
+                self.live.lock().take();
+            }
             drop(turn);
             match answered {
-                Poll::Ready(answer) => answer,
-                Poll::Pending => answer.await,
+                Poll::Ready(answer) => answer.map(Some),
+                Poll::Pending => answer.await.map(Some),
             }
         });
         // Together with `begin` and `enter`, whose answers come first: the connection holds back everything behind an
@@ -359,8 +398,9 @@ impl ScopedTx {
         };
         statement.answered();
         let error = match answer {
+            Ok(None) => return Err(Failed::HandedOn),
             // What was answered outside of the transaction, because that could not begin, is no answer.
-            Ok(rows) => return opening.map(|_| rows).map_err(Failed::AtTheDoor),
+            Ok(Some(rows)) => return opening.map(|_| rows).map_err(Failed::AtTheDoor),
             Err(error) => error,
         };
         // "Current transaction is aborted" hides the cause when it was `enter` that refused.
@@ -400,6 +440,18 @@ impl ScopedTx {
     /// Lets its statements run for this long, where the server was told so too.
     pub fn allow_time(&self, time: Duration) {
         *self.patience.lock() = time;
+    }
+
+    /// Has a read give its connection to whoever waits for one as soon as its first statement is sent, because there will be no
+    /// other one, and this one is brief: it is not cancelled at the server when nobody waits for its answer. Should there be
+    /// another one after all, it is read in a transaction of its own.
+    pub fn expect_one_statement(&self) {
+        self.expects_one_statement.store(self.access == Access::Read, Ordering::Relaxed);
+    }
+
+    /// How many statements it was asked for.
+    pub fn statements(&self) -> usize {
+        self.statements.load(Ordering::Relaxed)
     }
 
     /// Has background work begin once this has committed.
@@ -489,7 +541,8 @@ impl ScopedTx {
         let enter =
             enter.map_err(|_| DbError::Unavailable("the database does not answer".into()))?.map_err(entering)?;
         // From here to the return nothing is awaited, so no cancellation can leave a begun transaction without its guard.
-        let after_another = held.uncommitted.take().map(Uncommitted::take).is_some();
+        let before = held.uncommitted.take().map(Uncommitted::take);
+        let (after_another, behind) = (before.is_some(), before.unwrap_or(0));
         let words = self.opening_words(&held, after_another);
         let opening = begin(held.client.clone(), words, enter, self.scope, self.access);
         let opening = opening.boxed().shared();
@@ -499,10 +552,12 @@ impl ScopedTx {
         }
         self.common.stats.transactions.fetch_add(1, Ordering::Relaxed);
         self.common.stats.handed_on.fetch_add(u64::from(after_another), Ordering::Relaxed);
+        self.common.stats.chained.fetch_add(u64::from(behind > 0), Ordering::Relaxed);
         Ok(Live {
             opening: Some(opening),
             held: Some(held),
             in_flight: AtomicUsize::new(0),
+            behind,
             end: Mutex::new(End::Open),
             tried,
             common: self.common.clone(),
@@ -727,7 +782,7 @@ impl ScopedTx {
 }
 
 async fn begin(
-    client: Arc<Object>,
+    client: Arc<Connection>,
     begin: Cow<'static, str>,
     enter: Statement,
     scope: Scope,
@@ -793,11 +848,12 @@ impl Drop for InFlight<'_> {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        drop(self.opening.take());
+        // What nobody takes holds back everything behind it, so it is either waited for or dropped.
+        let opening = self.opening.take().filter(|_| self.behind > 0);
         let Some(held) = self.held.take() else { return };
         match *self.end.get_mut() {
             End::HasRead if self.in_flight.load(Ordering::Relaxed) == 0 => return held.end_read(),
-            End::Sent => return,
+            End::HandedOn | End::Sent => return,
             End::HasRead | End::Open => {}
         }
         write_now(held.client.batch_execute("rollback"));
@@ -806,7 +862,12 @@ impl Drop for Live {
             return;
         };
         self.common.stats.abandoned.fetch_add(1, Ordering::Relaxed);
+        let patience = self.common.patience;
         runtime.spawn(async move {
+            // What others have sent before it is answered first: a cancel must not hit that.
+            if let Some(opening) = opening {
+                let _ = tokio::time::timeout(patience, opening).await;
+            }
             // A second rollback is answered after the first, and so after every statement before it.
             let drained = tokio::time::timeout(DRAIN_GRACE, held.client.batch_execute("rollback")).await;
             if matches!(drained, Ok(Ok(()))) {

@@ -84,6 +84,8 @@ pub struct RequestContext {
     introspection_cost: usize,
     /// What an event of a subscription costs.
     event_cost: AtomicUsize,
+    /// Whether one brief statement will do.
+    is_brief: AtomicBool,
     /// In cookie mode: the refresh token that the request brought, and what becomes of the cookies.
     cookies: Option<Cookies>,
 }
@@ -126,6 +128,7 @@ impl RequestContext {
             adopted: Mutex::default(),
             introspection_cost: 0,
             event_cost: AtomicUsize::new(0),
+            is_brief: AtomicBool::new(false),
             cookies: None,
         }
     }
@@ -138,6 +141,16 @@ impl RequestContext {
     /// What reading the schema itself costs beside the rest.
     pub fn introspection_cost(&self) -> usize {
         self.introspection_cost
+    }
+
+    /// One brief statement will do, by all that is known.
+    pub fn expect_one_statement(&self) {
+        self.is_brief.store(true, Ordering::Relaxed);
+    }
+
+    /// How many statements were asked for in the caller's own scope.
+    pub fn statements(&self) -> usize {
+        self.own.lock().as_ref().map_or(0, |work| work.tx.statements())
     }
 
     /// Puts the request in cookie mode, with the refresh token that its cookie brought.
@@ -236,7 +249,14 @@ impl RequestContext {
             return Ok(work.clone());
         }
         let Actor::Person(viewer) = self.actor else { return Err(ApiError::unauthenticated()) };
-        Ok(self.own.lock().get_or_insert_with(|| Arc::new(self.open(viewer, self.access))).clone())
+        let open = || {
+            let work = self.open(viewer, self.access);
+            if self.is_brief.load(Ordering::Relaxed) {
+                work.tx.expect_one_statement();
+            }
+            Arc::new(work)
+        };
+        Ok(self.own.lock().get_or_insert_with(open).clone())
     }
 
     fn open(&self, viewer: Viewer, access: Access) -> Work {

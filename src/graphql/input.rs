@@ -191,6 +191,15 @@ pub fn root_fields(document: &ExecutableDocument) -> Vec<&str> {
     found
 }
 
+/// Whether a document asks for one thing, by its id and nothing else.
+pub fn is_look_up(document: &ExecutableDocument) -> bool {
+    let mut operations = document.operations.iter();
+    let (Some((_, operation)), None) = (operations.next(), operations.next()) else { return false };
+    let [selection] = operation.node.selection_set.node.items.as_slice() else { return false };
+    let Selection::Field(field) = &selection.node else { return false };
+    matches!(field.node.arguments.as_slice(), [(name, _)] if name.node == "id")
+}
+
 /// How many fields the widest operation's root has, its fragments spread. Only for a document whose
 /// [`expanded_size`] is known to be small.
 pub fn most_root_fields(document: &ExecutableDocument) -> usize {

@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
 };
 
@@ -45,10 +45,38 @@ pub struct ReadDocument {
     pub root_field: Option<String>,
     /// How many fields of the schema itself it asks for.
     pub introspected: usize,
+    /// Whether it asks for one thing by its id.
+    is_look_up: bool,
+    /// How many statements it takes, as far as is known.
+    statements: Takes,
     /// Of this reading alone.
     number: u64,
     /// Whether it is kept for others, as what holds no text of its own is: such a text would stand between quotes.
     is_kept: bool,
+}
+
+/// How many statements a document took. Once it took several it is never again one that takes one.
+#[derive(Default)]
+struct Takes(AtomicU8);
+
+impl Takes {
+    const ONE: u8 = 1;
+    const SEVERAL: u8 = 2;
+
+    fn is_one(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == Self::ONE
+    }
+
+    fn note(&self, taken: usize) {
+        let taken = match taken {
+            0 => return,
+            1 => Self::ONE,
+            _ => Self::SEVERAL,
+        };
+        if self.0.load(Ordering::Relaxed) < taken {
+            self.0.fetch_max(taken, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Why a document cannot be run.
@@ -119,7 +147,18 @@ impl ReadDocument {
         };
         let introspected = input::introspected_fields(&document);
         let (number, is_kept) = (NEXT.fetch_add(1, Ordering::Relaxed), !text.contains('"'));
-        Ok(Self { document, root_field, introspected, number, is_kept })
+        let (is_look_up, statements) = (input::is_look_up(&document), Takes::default());
+        Ok(Self { document, root_field, introspected, is_look_up, statements, number, is_kept })
+    }
+
+    /// Whether it looks one thing up by its id, and took one statement each time that it was executed.
+    pub fn is_brief(&self) -> bool {
+        self.is_look_up && self.statements.is_one()
+    }
+
+    /// Notes how many statements it took.
+    pub fn note_statements(&self, taken: usize) {
+        self.statements.note(taken);
     }
 
     /// Of all requests that validation must find the same of: this document's, with variables that differ in nothing but texts
@@ -197,6 +236,29 @@ mod tests {
         // What cannot be run is looked at each time.
         for text in ["{", "{ a(b: 5000000000) }", &"{ a ".repeat(20_000)] {
             assert!(reader.read(text).is_err() && reader.read(text).is_err());
+        }
+    }
+
+    #[test]
+    fn what_took_several_statements_once_never_takes_one() {
+        let reader = Reader::new(Limits::default());
+        let read = reader.read("query($id: ID!) { a(id: $id) { b } }").unwrap();
+        let takes = |taken: usize| {
+            read.note_statements(taken);
+            read.is_brief()
+        };
+        assert!(!read.is_brief());
+        assert_eq!([0, 1, 0, 1, 2, 1].map(takes), [false, true, true, true, false, false]);
+        for longer in [
+            "{ a { b } }",
+            "query($id: ID!) { a(id: $id, first: 1) { b } }",
+            "query($id: ID!) { a(id: $id) { b } c }",
+            "query($id: ID!) { ...F } fragment F on Query { a(id: $id) { b } }",
+            "query A($id: ID!) { a(id: $id) { b } } query B { b }",
+        ] {
+            let read = reader.read(longer).unwrap();
+            read.note_statements(1);
+            assert!(!read.is_brief(), "{longer}");
         }
     }
 

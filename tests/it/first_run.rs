@@ -72,6 +72,26 @@ fn a_new_user_starts_signs_in_books_and_stops() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn what_only_the_start_needed_is_given_back() {
+    let folder = folder();
+    drop(Server::start(folder.path()));
+    // With what the first start has done, the second one has nothing to give back but pages of the program.
+    let server = Server::start(folder.path());
+    let process = procfs::process::Process::new(server.child.id().cast_signed()).unwrap();
+    let deadline = Instant::now() + START_LIMIT;
+    loop {
+        let status = process.status().unwrap();
+        let (most, now) = (status.vmhwm.unwrap(), status.vmrss.unwrap());
+        if now < most / 10 * 9 {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{now} of {most} KiB");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
 fn sigterm_after_requests_ends_it_without_a_panic() {
     let folder = folder();
     let mut server = Server::start(folder.path());

@@ -122,6 +122,10 @@ async fn a_connection_goes_from_hand_to_hand_and_nothing_with_it() {
             let access = if number % 5 == 0 { Access::Write } else { Access::Read };
             tokio::spawn(async move {
                 let tx = app.gate.tenant(viewer.scope(), access);
+                if number % 2 == 0 {
+                    // With every seventh this is not true.
+                    tx.expect_one_statement();
+                }
                 if number % 11 == 0 {
                     let _ = tokio::time::timeout(Duration::from_micros(700 * number as u64), count(&tx)).await;
                     return;
@@ -151,6 +155,155 @@ async fn a_connection_goes_from_hand_to_hand_and_nothing_with_it() {
     let handed_on = app.gate.stats().handed_on.load(std::sync::atomic::Ordering::Relaxed);
     assert!(handed_on > 20, "{handed_on}");
     assert_eq!(app.truth("select count(*) from shared.services where name = 'Abandoned'").await, ["2"]);
+    assert!(nobody_is_left_in_a_transaction(&app).await);
+}
+
+/// The scope that a statement runs in.
+const SCOPE: &str = "-- test.scope
+    select current_setting('app.tenant_id') || current_setting('app.role')";
+
+async fn is_in_its_own_scope(tx: &ScopedTx) -> bool {
+    let scope: String = tx.query_one(SCOPE, &[]).await.unwrap().get(0);
+    scope == format!("{}{}", tx.tenant().0, tx.scope().role().as_str())
+}
+
+/// One connection, held by a first tenant, and for each other one a transaction that waits for it with a statement, in this order.
+struct Chain {
+    app: Arc<TestApp>,
+    holder: ScopedTx,
+    waiting: Vec<(Arc<ScopedTx>, tokio::task::JoinHandle<Result<(), DbError>>)>,
+}
+
+impl Chain {
+    async fn of(waiting: &[(Access, &'static str)]) -> Self {
+        let app = Arc::new(TestApp::start_with(Options { wait: Duration::from_secs(60), ..one_connection() }).await);
+        // Each of a tenant of its own, or else it would wait for its tenant's share.
+        let mut tenants = Vec::new();
+        for number in 0..waiting.len() {
+            tenants.push(app.tenant(&format!("tenant-{number}")).await);
+        }
+        let holder = app.gate.tenant(app.tenant("acme").await.admin.viewer.scope(), Access::Read);
+        count(&holder).await;
+        let mut chain = Self { app, holder, waiting: Vec::new() };
+        for (number, (access, statement)) in waiting.iter().enumerate() {
+            let tx = Arc::new(chain.app.gate.tenant(tenants[number].admin.viewer.scope(), *access));
+            tx.expect_one_statement();
+            let (asked, statement) = (tx.clone(), *statement);
+            let task = tokio::spawn(async move { asked.execute(statement, &[]).await });
+            while chain.app.gate.pools()[1].1.waiting <= number {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            chain.waiting.push((tx, task));
+        }
+        chain
+    }
+
+    fn chained(&self) -> u64 {
+        self.app.gate.stats().chained.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+/// Who reads once is sent together with those who stand behind him, each in a transaction of its own; whoever fails fails alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_once_is_not_waited_for() {
+    let read = |statement| (Access::Read, statement);
+    let mut chain = Chain::of(&[read(SCOPE), read(BROKEN), read(SCOPE), read(SCOPE), read(SCOPE), read(SCOPE)]).await;
+    chain.holder.end_read();
+    let asked = std::mem::take(&mut chain.waiting).into_iter().enumerate().map(|(number, (tx, task))| async move {
+        assert_eq!(task.await.unwrap().is_err(), number == 1);
+        // What was not expected is read in a transaction of its own, in the same scope.
+        assert!(is_in_its_own_scope(&tx).await);
+        tx.end_read();
+        assert_eq!(tx.statements(), 2);
+    });
+    futures_util::future::join_all(asked).await;
+    // Four at once: the fifth is handed what has been answered.
+    assert!(chain.chained() >= 4, "{}", chain.chained());
+    assert!(nobody_is_left_in_a_transaction(&chain.app).await);
+}
+
+/// Nothing is sent any more on a connection that was handed on: neither another statement nor the end of what was dropped.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_handed_a_connection_on_leaves_it_alone() {
+    for is_dropped in [true, false] {
+        let mut chain = Chain::of(&[(Access::Read, SLEEP), (Access::Write, SCOPE)]).await;
+        chain.holder.end_read();
+        let [(first, first_task), (second, second_task)] = std::mem::take(&mut chain.waiting).try_into().ok().unwrap();
+        while chain.chained() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let again = if is_dropped {
+            first_task.abort();
+            assert!(first_task.await.unwrap_err().is_cancelled());
+            drop(first);
+            None
+        } else {
+            first_task.await.unwrap().unwrap();
+            // Waits for a connection, which is the second one's.
+            Some(tokio::spawn(async move { is_in_its_own_scope(&first).await }))
+        };
+        second_task.await.unwrap().unwrap();
+        second.query(RENAME, &[&second.tenant()]).await.unwrap();
+        assert!(again.as_ref().is_none_or(|it| !it.is_finished()));
+        second.commit().await.unwrap();
+        drop(second);
+        assert_eq!(chain.app.truth("select count(*) from shared.services where name = 'Abandoned'").await, ["1"]);
+        if let Some(again) = again {
+            assert!(again.await.unwrap());
+        }
+        assert!(nobody_is_left_in_a_transaction(&chain.app).await);
+    }
+}
+
+/// Who stands behind another and is dropped is cancelled at the server once the other one has his answer, and not before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_hits_nobody_who_stands_before() {
+    let mut chain =
+        Chain::of(&[(Access::Read, SLEEP), (Access::Write, "-- test.longer\n    select pg_sleep(60)")]).await;
+    chain.holder.end_read();
+    let [(_first, first_task), (second, second_task)] = std::mem::take(&mut chain.waiting).try_into().ok().unwrap();
+    while chain.chained() == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    second_task.abort();
+    assert!(second_task.await.unwrap_err().is_cancelled());
+    drop(second);
+    first_task.await.unwrap().unwrap();
+    let sleeping = "select count(*) from pg_stat_activity where query like '%pg_sleep(60)%' and state = 'active' and pid <> pg_backend_pid()";
+    while chain.app.truth(sleeping).await != ["0"] {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let after = chain.app.gate.tenant(chain.holder.scope().to_owned(), Access::Read);
+    assert!(is_in_its_own_scope(&after).await);
+    after.end_read();
+}
+
+/// Through HTTP: a document that has taken one statement, and looks one thing up by its id, is expected to do so again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_up_hands_its_connection_on_at_once() {
+    const BY_ID: &str = "query($id: ID!) { service(id: $id) { id name } }";
+    let options = Options { connections: 2, wait: Duration::from_secs(60), ..Options::default() };
+    let app = Arc::new(TestApp::start_with(options).await);
+    let tenants = [app.tenant("acme").await, app.tenant("globex").await, app.tenant("initech").await];
+    for _ in 0..2 {
+        let asked: Vec<_> = (0..60)
+            .map(|number| {
+                let (asks, other) = (&tenants[number % 3], &tenants[(number + 1) % 3]);
+                // Every fourth asks for another tenant's.
+                let id = if number % 4 == 0 { &other.service } else { &asks.service };
+                let (id, person, is_own) = (id.clone(), asks.user.clone(), number % 4 != 0);
+                tokio::spawn(async move {
+                    let answer = person.run_with(BY_ID, json!({ "id": id })).await;
+                    let found = &answer["data"]["service"]["id"];
+                    assert_eq!(found, &if is_own { json!(id) } else { json!(null) }, "{answer}");
+                })
+            })
+            .collect();
+        for task in asked {
+            task.await.unwrap();
+        }
+    }
+    assert!(app.gate.stats().chained.load(std::sync::atomic::Ordering::Relaxed) > 0);
     assert!(nobody_is_left_in_a_transaction(&app).await);
 }
 

@@ -369,6 +369,9 @@ async fn resolve(
     let operation = request.operation_name.clone();
     request.set_parsed_query(prepared.document().clone());
     let execution = pin!(async {
+        if prepared.read.is_brief() {
+            context.expect_one_statement();
+        }
         match admit(app, context, &prepared, &request).await {
             Ok(bill) => bill.told_with(app.schema.execute(request.data(context.clone())).await),
             Err(errors) => GraphQLResponse::from_errors(errors),
@@ -378,6 +381,7 @@ async fn resolve(
     let Ok(mut response) = tokio::time::timeout(app.deadline, execution).await else {
         return Err(GraphQLResponse::from_errors(vec![nowhere(DbError::Timeout.into())]));
     };
+    prepared.read.note_statements(context.statements());
     // Before the commit: what cannot be told must not be done.
     if context.may_write() && write(&response, true, app.limits.answer_bytes).is_none() {
         return Err(GraphQLResponse::from_errors(vec![too_long(app.limits.answer_bytes)]));
