@@ -98,8 +98,13 @@ impl Uncommitted {
 
 impl Drop for Uncommitted {
     fn drop(&mut self) {
-        if let Some(client) = self.client.take() {
-            write_now(client.batch_execute("commit"));
+        let Some(client) = self.client.take() else { return };
+        match tokio::runtime::Handle::try_current() {
+            // Kept from the pool until all is answered.
+            Ok(runtime) if self.unanswered > 0 => {
+                runtime.spawn(async move { client.batch_execute("commit").await });
+            }
+            _ => write_now(client.batch_execute("commit")),
         }
     }
 }

@@ -80,7 +80,7 @@ pub struct Stats {
     pub statements: AtomicU64,
     /// Transactions begun on a connection that another transaction has handed on (`db/handing.rs`).
     pub handed_on: AtomicU64,
-    /// Those of them that begin behind one that had not been answered yet.
+    /// Those of them that begin behind one that may not have been answered yet.
     pub chained: AtomicU64,
     /// Transactions that were dropped without an end.
     pub abandoned: AtomicU64,

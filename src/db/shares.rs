@@ -1,4 +1,5 @@
-//! How many connections one tenant may hold, so that a flood of one leaves some for the others.
+//! How many connections one tenant may hold, so that a flood of one leaves some for the others. (A read that has handed its
+//! connection on and is not waited for any more, because its request ran out of time, holds none.)
 
 use std::{
     collections::HashMap,

@@ -226,6 +226,11 @@ impl Live {
         handed
     }
 
+    /// How many transactions have to be answered, this one included.
+    fn turns(&self) -> u32 {
+        u32::try_from(self.behind).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
     fn is_handed_on(&self) -> bool {
         *self.end.lock() == End::HandedOn
     }
@@ -350,6 +355,7 @@ impl ScopedTx {
                 Ok(rows) => return Ok(rows),
                 Err(Failed::Itself(error)) => return Err(error),
                 Err(Failed::HandedOn) => {
+                    drop(live); // Its place, for which the next one may have to wait.
                     live = self.live().await?;
                     continue;
                 }
@@ -390,7 +396,8 @@ impl ScopedTx {
         });
         // Together with `begin` and `enter`, whose answers come first: the connection holds back everything behind an
         // answer that nobody takes.
-        let patience = *self.patience.lock();
+        // Whoever stands before it may take as long.
+        let patience = *self.patience.lock() * live.turns();
         let answers = pin!(futures_util::future::join(live.opened(), answer));
         let Ok((opening, answer)) = tokio::time::timeout(patience, answers).await else {
             // The server cancels what is slow, so this one does not answer at all. `statement` is dropped: abandoned.
@@ -443,8 +450,9 @@ impl ScopedTx {
     }
 
     /// Has a read give its connection to whoever waits for one as soon as its first statement is sent, because there will be no
-    /// other one, and this one is brief: it is not cancelled at the server when nobody waits for its answer. Should there be
-    /// another one after all, it is read in a transaction of its own.
+    /// other one, and this one is brief: others stand behind it, and it is not cancelled at the server when nobody waits for its
+    /// answer. From then on nothing counts as begun. Should there be another statement after all, it is read in a transaction of
+    /// its own.
     pub fn expect_one_statement(&self) {
         self.expects_one_statement.store(self.access == Access::Read, Ordering::Relaxed);
     }
@@ -754,11 +762,14 @@ impl ScopedTx {
         if self.access == Access::Write || self.marked.load(Ordering::Relaxed) {
             return self.end_unawaited("commit");
         }
-        if let Some(live) = self.to_end() {
-            *live.end.lock() = End::HasRead;
-            // Not kept for as long as this may be: whoever drops it last hands the connection on.
-            self.live.lock().take();
-        }
+        let Some(live) = self.to_end() else {
+            // What was handed on has ended already.
+            self.ended.fetch_or(self.statements() > 0, Ordering::Relaxed);
+            return;
+        };
+        *live.end.lock() = End::HasRead;
+        // Not kept for as long as this may be: whoever drops it last hands the connection on.
+        self.live.lock().take();
     }
 
     /// Rolls back, without waiting for the answer: whoever gets the connection next queues behind it.
@@ -862,11 +873,14 @@ impl Drop for Live {
             return;
         };
         self.common.stats.abandoned.fetch_add(1, Ordering::Relaxed);
-        let patience = self.common.patience;
+        let patience = self.common.patience * self.turns();
         runtime.spawn(async move {
             // What others have sent before it is answered first: a cancel must not hit that.
-            if let Some(opening) = opening {
-                let _ = tokio::time::timeout(patience, opening).await;
+            if let Some(opening) = opening
+                && tokio::time::timeout(patience, opening).await.is_err()
+            {
+                held.close();
+                return;
             }
             // A second rollback is answered after the first, and so after every statement before it.
             let drained = tokio::time::timeout(DRAIN_GRACE, held.client.batch_execute("rollback")).await;

@@ -9,6 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use async_graphql::{
@@ -55,7 +56,10 @@ pub struct ReadDocument {
     is_kept: bool,
 }
 
-/// How many statements a document took. Once it took several it is never again one that takes one.
+/// For how long one statement may take a request that is brief, waiting included.
+const BRIEF: Duration = Duration::from_secs(1);
+
+/// How many statements a document took. Once it took several, or long, it is never again one that takes one.
 #[derive(Default)]
 struct Takes(AtomicU8);
 
@@ -151,14 +155,14 @@ impl ReadDocument {
         Ok(Self { document, root_field, introspected, is_look_up, statements, number, is_kept })
     }
 
-    /// Whether it looks one thing up by its id, and took one statement each time that it was executed.
+    /// Whether it looks one thing up by its id, and took one statement each time that it was executed, and not long.
     pub fn is_brief(&self) -> bool {
         self.is_look_up && self.statements.is_one()
     }
 
-    /// Notes how many statements it took.
-    pub fn note_statements(&self, taken: usize) {
-        self.statements.note(taken);
+    /// Notes how many statements it took, and how long.
+    pub fn note_statements(&self, taken: usize, time: Duration) {
+        self.statements.note(if time > BRIEF { usize::MAX } else { taken });
     }
 
     /// Of all requests that validation must find the same of: this document's, with variables that differ in nothing but texts
@@ -244,11 +248,16 @@ mod tests {
         let reader = Reader::new(Limits::default());
         let read = reader.read("query($id: ID!) { a(id: $id) { b } }").unwrap();
         let takes = |taken: usize| {
-            read.note_statements(taken);
+            read.note_statements(taken, Duration::ZERO);
             read.is_brief()
         };
         assert!(!read.is_brief());
         assert_eq!([0, 1, 0, 1, 2, 1].map(takes), [false, true, true, true, false, false]);
+        let slow = reader.read("query($id: ID!) { slow(id: $id) { b } }").unwrap();
+        for time in [Duration::from_secs(2), Duration::ZERO] {
+            slow.note_statements(1, time);
+            assert!(!slow.is_brief());
+        }
         for longer in [
             "{ a { b } }",
             "query($id: ID!) { a(id: $id, first: 1) { b } }",
@@ -257,7 +266,7 @@ mod tests {
             "query A($id: ID!) { a(id: $id) { b } } query B { b }",
         ] {
             let read = reader.read(longer).unwrap();
-            read.note_statements(1);
+            read.note_statements(1, Duration::ZERO);
             assert!(!read.is_brief(), "{longer}");
         }
     }

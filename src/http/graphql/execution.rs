@@ -378,10 +378,12 @@ async fn resolve(
         }
     });
     let execution = pin!(drive(execution, queue));
-    let Ok(mut response) = tokio::time::timeout(app.deadline, execution).await else {
+    let begun = Instant::now();
+    let executed = tokio::time::timeout(app.deadline, execution).await;
+    prepared.read.note_statements(context.statements(), begun.elapsed());
+    let Ok(mut response) = executed else {
         return Err(GraphQLResponse::from_errors(vec![nowhere(DbError::Timeout.into())]));
     };
-    prepared.read.note_statements(context.statements());
     // Before the commit: what cannot be told must not be done.
     if context.may_write() && write(&response, true, app.limits.answer_bytes).is_none() {
         return Err(GraphQLResponse::from_errors(vec![too_long(app.limits.answer_bytes)]));
