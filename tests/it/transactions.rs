@@ -170,11 +170,14 @@ async fn is_in_its_own_scope(tx: &ScopedTx) -> bool {
     scope == format!("{}{}", tx.tenant().0, tx.scope().role().as_str())
 }
 
+/// A transaction, and its first statement.
+type Asked = (Arc<ScopedTx>, tokio::task::JoinHandle<Result<(), DbError>>);
+
 /// One connection, held by a first tenant, and for each other one a transaction that waits for it with a statement, in this order.
 struct Chain {
     app: Arc<TestApp>,
     holder: ScopedTx,
-    waiting: Vec<(Arc<ScopedTx>, tokio::task::JoinHandle<Result<(), DbError>>)>,
+    waiting: Vec<Asked>,
 }
 
 impl Chain {
