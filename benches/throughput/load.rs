@@ -75,11 +75,11 @@ impl Query {
         body.to_string()
     }
 
-    /// A whole HTTP request.
-    fn request(self, sender: &Sender, number: usize) -> String {
+    /// A whole HTTP request of one turn. Nobody signs in often enough from one address to be refused for it.
+    fn request(self, sender: &Sender, number: usize, turn: usize) -> String {
         let body = self.body(sender);
         let from = match self {
-            Self::Login => format!("X-Forwarded-For: 10.0.{}.{}\r\n", number / 250, 1 + number % 250),
+            Self::Login => format!("X-Forwarded-For: 10.{}.{}.{}\r\n", turn % 250, number / 250, 1 + number % 250),
             _ => format!("Authorization: Bearer {}\r\n", sender.token),
         };
         let length = body.len() - if self == Self::CreateBooking { STARTS_AT.len() - TIME_LENGTH } else { 0 };
@@ -160,7 +160,7 @@ fn lua(query: Query, senders: &[Sender], turn: usize) -> String {
         sent[next] += 1;
         // Senders take turns in each part, so that no two bookings of one round are of one sender.
         let number = usize::try_from(sent[next] - 1).unwrap() % senders.len();
-        writeln!(script, "requests[#requests + 1] = [==[{}]==]", parts[next].0.request(&senders[number], number))
+        writeln!(script, "requests[#requests + 1] = [==[{}]==]", parts[next].0.request(&senders[number], number, turn))
             .unwrap();
     }
     let first = first_start(turn);

@@ -314,9 +314,11 @@ const DIRECTORY: [&str; 35] = [
 const OF_EACH: [&str; 1] = ["outbox.with_due_effects"];
 
 #[test]
-fn unsafe_code_stands_in_one_place() {
+fn unsafe_code_stands_in_two_places() {
     let broken = breaking(|source| {
-        let is_there = source.code.contains("unsafe ") && !source.path.starts_with("embedded");
+        // What a child does before it is PostgreSQL, and which pages of memory the system may take.
+        let may_be = source.path.starts_with("embedded") || source.path == "footprint.rs";
+        let is_there = source.code.contains("unsafe ") && !may_be;
         if is_there { vec!["unsafe".into()] } else { vec![] }
     });
     assert_eq!(broken, NONE);
