@@ -612,7 +612,7 @@ impl ScopedTx {
             if !known.is_moving || !is_same {
                 let live = self.begin_at(&placements, &placement, None).await;
                 refused = match live {
-                    Ok(live) => match tokio::time::timeout(self.common.patience, live.opened()).await {
+                    Ok(live) => match tokio::time::timeout(self.common.patience * live.turns(), live.opened()).await {
                         Ok(Err(error)) if error.is_of_another_place() => error,
                         Ok(_) => return Ok(live),
                         Err(_) => return Err(DbError::Unavailable("the database does not answer".into())),
