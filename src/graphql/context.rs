@@ -85,7 +85,7 @@ pub struct RequestContext {
     /// What an event of a subscription costs.
     event_cost: AtomicUsize,
     /// Whether one brief statement will do.
-    is_brief: AtomicBool,
+    is_brief: bool,
     /// In cookie mode: the refresh token that the request brought, and what becomes of the cookies.
     cookies: Option<Cookies>,
 }
@@ -128,7 +128,7 @@ impl RequestContext {
             adopted: Mutex::default(),
             introspection_cost: 0,
             event_cost: AtomicUsize::new(0),
-            is_brief: AtomicBool::new(false),
+            is_brief: false,
             cookies: None,
         }
     }
@@ -143,9 +143,9 @@ impl RequestContext {
         self.introspection_cost
     }
 
-    /// One brief statement will do, by all that is known.
-    pub fn expect_one_statement(&self) {
-        self.is_brief.store(true, Ordering::Relaxed);
+    /// Whether one brief statement will do, by all that is known.
+    pub fn expects_one_statement(&mut self, is_brief: bool) {
+        self.is_brief = is_brief;
     }
 
     /// How many statements were asked for in the caller's own scope.
@@ -251,7 +251,7 @@ impl RequestContext {
         let Actor::Person(viewer) = self.actor else { return Err(ApiError::unauthenticated()) };
         let open = || {
             let work = self.open(viewer, self.access);
-            if self.is_brief.load(Ordering::Relaxed) {
+            if self.is_brief {
                 work.tx.expect_one_statement();
             }
             Arc::new(work)

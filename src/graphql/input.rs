@@ -191,11 +191,17 @@ pub fn root_fields(document: &ExecutableDocument) -> Vec<&str> {
     found
 }
 
+/// The operation of a document that has one.
+pub fn only_operation(document: &ExecutableDocument) -> Option<&OperationDefinition> {
+    let mut operations = document.operations.iter();
+    let (_, operation) = operations.next().filter(|_| operations.next().is_none())?;
+    Some(&operation.node)
+}
+
 /// Whether a document asks for one thing, by its id and nothing else.
 pub fn is_look_up(document: &ExecutableDocument) -> bool {
-    let mut operations = document.operations.iter();
-    let (Some((_, operation)), None) = (operations.next(), operations.next()) else { return false };
-    let [selection] = operation.node.selection_set.node.items.as_slice() else { return false };
+    let Some(operation) = only_operation(document) else { return false };
+    let [selection] = operation.selection_set.node.items.as_slice() else { return false };
     let Selection::Field(field) = &selection.node else { return false };
     matches!(field.node.arguments.as_slice(), [(name, _)] if name.node == "id")
 }

@@ -37,6 +37,8 @@ const EXPECTED: usize = 1_000;
 const KEPT_FINDINGS: usize = 10_000;
 /// Longest spelling of a request's variables with which a finding is kept, in bytes.
 const LONGEST_KEY: usize = 256;
+/// For how long one statement may take a request that is brief, waiting included.
+const BRIEF: Duration = Duration::from_secs(1);
 
 /// A document that can be run, as far as its own text tells.
 pub struct ReadDocument {
@@ -55,9 +57,6 @@ pub struct ReadDocument {
     /// Whether it is kept for others, as what holds no text of its own is: such a text would stand between quotes.
     is_kept: bool,
 }
-
-/// For how long one statement may take a request that is brief, waiting included.
-const BRIEF: Duration = Duration::from_secs(1);
 
 /// How many statements a document took. Once it took several, or long, it is never again one that takes one.
 #[derive(Default)]
@@ -172,10 +171,9 @@ impl ReadDocument {
             return None;
         }
         // Validation looks at all operations, with the variables of each.
-        let mut operations = self.document.operations.iter();
-        let (Some((_, operation)), None) = (operations.next(), operations.next()) else { return None };
+        let operation = input::only_operation(&self.document)?;
         let mut spelled = BTreeMap::new();
-        for definition in &operation.node.variable_definitions {
+        for definition in &operation.variable_definitions {
             let (name, declared) = (definition.node.name.node.as_str(), &definition.node.var_type.node.base);
             let takes_any = matches!(declared, BaseType::Named(name) if matches!(name.as_str(), "ID" | "String"));
             let spelling = match variables.get(name) {

@@ -170,6 +170,13 @@ async fn is_in_its_own_scope(tx: &ScopedTx) -> bool {
     scope == format!("{}{}", tx.tenant().0, tx.scope().role().as_str())
 }
 
+/// Waits until so many wait for a connection.
+async fn until_so_many_wait(app: &TestApp, many: usize) {
+    while app.gate.pools()[1].1.waiting < many {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 /// A transaction, and its first statement.
 type Asked = (Arc<ScopedTx>, tokio::task::JoinHandle<Result<(), DbError>>);
 
@@ -203,9 +210,7 @@ impl Chain {
             tx.expect_one_statement();
             let (asked, statement) = (tx.clone(), *statement);
             let task = tokio::spawn(async move { asked.execute(statement, &[]).await });
-            while chain.app.gate.pools()[1].1.waiting <= number {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
+            until_so_many_wait(&chain.app, number + 1).await;
             chain.waiting.push((tx, task));
         }
         chain
@@ -304,13 +309,9 @@ async fn what_is_asked_for_together_is_not_sent_on_anothers_connection() {
         })
     };
     let first = waits(globex.admin.viewer, Access::Read, &OTHERS);
-    while app.gate.pools()[1].1.waiting < 1 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    until_so_many_wait(&app, 1).await;
     let second = waits(initech.admin.viewer, Access::Write, &[]);
-    while app.gate.pools()[1].1.waiting < 2 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    until_so_many_wait(&app, 2).await;
     holder.end_read();
     first.await.unwrap();
     second.await.unwrap();

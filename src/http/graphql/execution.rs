@@ -278,6 +278,7 @@ async fn execute(
     let queue = LoadQueue::default();
     let mut context = RequestContext::new(app.services.clone(), actor, access, origin, queue.clone());
     context.introspects(prepared.read.introspected);
+    context.expects_one_statement(prepared.read.is_brief());
     if let Some(brought) = cookies {
         context.use_cookies(brought.refresh);
     }
@@ -369,9 +370,6 @@ async fn resolve(
     let operation = request.operation_name.clone();
     request.set_parsed_query(prepared.document().clone());
     let execution = pin!(async {
-        if prepared.read.is_brief() {
-            context.expect_one_statement();
-        }
         match admit(app, context, &prepared, &request).await {
             Ok(bill) => bill.told_with(app.schema.execute(request.data(context.clone())).await),
             Err(errors) => GraphQLResponse::from_errors(errors),
