@@ -2,15 +2,13 @@
 //!
 //! The prefix tells the type, so an id in the wrong place is refused before any look-up.
 
-use std::{
-    fmt,
-    str::FromStr,
-    sync::atomic::{AtomicU32, Ordering},
-};
+use std::{fmt, str::FromStr};
 
 use jiff::Timestamp;
 use type_safe_id::{DynamicType, TypeSafeId};
 use uuid::Uuid;
+
+use crate::random;
 
 /// The text is not an id of the wanted type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,15 +96,11 @@ id_type!(/// A visit to the page of a payment provider.
 
 /// A UUIDv7 whose time is `now`, for rows that no client ever names.
 ///
-/// Within one millisecond a counter of this process keeps the order (RFC 9562, section 6.2, method 1), so that what one
-/// transaction writes sorts as it was written.
+/// All bits below the millisecond are random (RFC 9562, section 5.7): a counter that tenants share would tell each of them how
+/// much the others do. So ids of one millisecond have no order, and what has to be in order says so in a column.
 pub fn uuid_v7(now: Timestamp) -> Uuid {
-    static COUNTER: AtomicU32 = AtomicU32::new(0);
-    const COUNTER_BITS: u8 = 20;
-    let count = COUNTER.fetch_add(1, Ordering::Relaxed) & ((1 << COUNTER_BITS) - 1);
     let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
-    let nanos = (millis % 1000) as u32 * 1_000_000;
-    Uuid::new_v7(uuid::Timestamp::from_unix_time(millis / 1000, nanos, u128::from(count), COUNTER_BITS))
+    uuid::Builder::from_unix_timestamp_millis(millis, &random::bytes()).into_uuid()
 }
 
 fn encode(prefix: &str, uuid: Uuid) -> TypeSafeId<DynamicType> {
@@ -147,8 +141,20 @@ mod tests {
         let early = ServiceId::generate(Timestamp::from_second(1_000).unwrap());
         let late = ServiceId::generate(Timestamp::from_second(2_000).unwrap());
         assert!(early < late);
-        let now = Timestamp::now();
-        let many: Vec<Uuid> = (0..1000).map(|_| uuid_v7(now)).collect();
-        assert!(many.is_sorted(), "in the order in which they were made");
+    }
+
+    /// What an id shows of any other is when it was made: nobody can count by it what others do meanwhile.
+    #[test]
+    fn ids_of_one_millisecond_share_nothing_but_the_time() {
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        let low = |id: Uuid| id.as_u128() & ((1 << 62) - 1);
+        let ids: Vec<Uuid> = (0..2_000).map(|_| uuid_v7(now)).collect();
+        assert!(ids.iter().all(|it| it.get_version_num() == 7 && it.as_u128() >> 80 == 1_000_000_000));
+        // Of 12 and 62 random bits: as often up as down, and never the same step twice.
+        let ups = ids.windows(2).filter(|it| it[1] > it[0]).count();
+        assert!((700..1_300).contains(&ups), "{ups} of 1999 ids are above the one before");
+        let steps: std::collections::HashSet<u128> =
+            ids.windows(2).map(|it| low(it[1]).wrapping_sub(low(it[0]))).collect();
+        assert_eq!(steps.len(), 1_999);
     }
 }

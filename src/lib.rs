@@ -49,6 +49,7 @@ pub mod worker;
 
 pub mod clock;
 mod counted;
+pub mod cpu;
 pub mod ids;
 pub mod money;
 pub mod paging;

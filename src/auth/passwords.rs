@@ -17,6 +17,7 @@ use argon2::{
 };
 use tokio::sync::Semaphore;
 
+use super::strength;
 use crate::{counted::Counted, random};
 
 /// Why there is no answer about a password.
@@ -92,6 +93,23 @@ impl Passwords {
     pub async fn hash(&self, password: String) -> Result<String, PasswordsError> {
         self.gated(move |argon2| argon2.hash_password(password.as_bytes()).map(|it| it.to_string()).map_err(hashing))
             .await?
+    }
+
+    /// A new hash, or why the password is refused ([`strength::weakness`](super::strength)). Looking at it takes as long as
+    /// hashing it, and so waits in the same queue.
+    ///
+    /// # Errors
+    /// [`PasswordsError::Busy`] when the queue is full.
+    pub async fn hash_if_strong(
+        &self,
+        password: String,
+        about: Vec<String>,
+    ) -> Result<Result<String, &'static str>, PasswordsError> {
+        self.gated(move |argon2| match strength::weakness(&password, &about) {
+            Some(why) => Ok(Err(why)),
+            None => argon2.hash_password(password.as_bytes()).map(|it| Ok(it.to_string())).map_err(hashing),
+        })
+        .await?
     }
 
     /// Whether the password has this hash. Without a hash the answer is no, and costs the same.

@@ -50,15 +50,17 @@ impl SignIn {
     /// `TokenInvalid` for one that is unknown, used, expired or out of force, `WeakPassword`.
     pub async fn reset_password(&self, token: &str, new: String, origin: &Origin) -> Result<(), SignInError> {
         let token = LinkToken::parse(token).ok_or(SignInError::TokenInvalid)?;
+        if let Some(why) = strength::unfit_length(&new) {
+            return Err(SignInError::WeakPassword("newPassword", why));
+        }
         self.count_address(origin).await?;
         let read = self.gate.tenant(Scope::authenticator(token.tenant), Access::Read);
         let account = known(account_of(&read, &token, self.clock.now()).await)?.ok_or(SignInError::TokenInvalid)?;
         read.end_read();
         drop(read);
-        if let Some(why) = strength::weakness(&new, &[&account.user.email, &account.user.name]) {
-            return Err(SignInError::WeakPassword("newPassword", why));
-        }
-        let hash = self.passwords.hash(new).await?;
+        let about = vec![account.user.email.clone(), account.user.name.clone()];
+        let hash = self.passwords.hash_if_strong(new, about).await?;
+        let hash = hash.map_err(|why| SignInError::WeakPassword("newPassword", why))?;
 
         let now = self.clock.now();
         let tx = self.gate.tenant(Scope::authenticator(token.tenant), Access::Write);

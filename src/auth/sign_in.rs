@@ -373,14 +373,15 @@ impl SignIn {
         let now = self.clock.now();
         let account = self.own_account(viewer, now).await?.ok_or(SignInError::SessionEnded)?;
         let user = account.user;
-        if let Some(why) = strength::weakness(&new, &[&user.email, &user.name]) {
+        if let Some(why) = strength::unfit_length(&new) {
             return Err(SignInError::WeakPassword("newPassword", why));
         }
         self.count_and_look_up(&user.email, origin).await?;
         if !self.passwords.verify(current, Some(account.password_hash.clone())).await? {
             return Err(SignInError::WrongCredentials);
         }
-        let hash = self.passwords.hash(new).await?;
+        let hash = self.passwords.hash_if_strong(new, vec![user.email.clone(), user.name.clone()]).await?;
+        let hash = hash.map_err(|why| SignInError::WeakPassword("newPassword", why))?;
 
         let tx = self.gate.tenant(Scope::authenticator(viewer.tenant), Access::Write);
         if !queries::replace_credential(&tx, user.id, &account.password_hash, &hash, now).await? {

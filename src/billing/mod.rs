@@ -21,6 +21,7 @@ use jiff::Timestamp;
 use crate::{
     audit::{self, Changes},
     auth::{Caller, Role},
+    cpu,
     db::{Access, DbError, Gate, Scope, ScopedTx},
     fault,
     ids::{InvoiceId, PlanVersionId, TenantId},
@@ -152,7 +153,7 @@ impl Engine {
         let Some((invoice, lines, credit_notes, tenant)) = found? else { return Ok(None) };
         let (issuer, logo) = (self.issuer.clone(), self.logo(&tenant).await);
         // Writing takes some milliseconds of one core, which other requests need not wait for.
-        let written = tokio::task::spawn_blocking(move || {
+        let written = cpu::run(tenant.id, move || {
             let sheet = invoices::pdf::Sheet {
                 invoice: &invoice,
                 lines: &lines,
@@ -169,7 +170,7 @@ impl Engine {
         match written.await {
             Ok(Ok(file)) => Ok(Some(file)),
             Ok(Err(error)) => Err(DbError::Other(error.to_string())),
-            Err(error) => Err(DbError::Other(error.to_string())),
+            Err(busy) => Err(DbError::Unavailable(busy.to_string())),
         }
     }
 

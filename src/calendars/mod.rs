@@ -64,11 +64,12 @@ pub fn tenant_of(token: &str) -> Option<TenantId> {
 }
 
 /// What is under the address with this token, in a transaction of the sign-in path, which from then on may do no more than
-/// the feed's user: his own bookings, and those of the staff that he is. `None` where there is no such feed any more.
+/// the feed's user: his own bookings, and those of the staff that he is. `None` where there is no such feed any more. It is
+/// written once the transaction has ended.
 ///
 /// # Errors
 /// When a statement fails.
-pub async fn feed(tx: &ScopedTx, token: &str, now: Timestamp) -> Result<Option<String>, DbError> {
+pub async fn feed(tx: &ScopedTx, token: &str, now: Timestamp) -> Result<Option<Feed>, DbError> {
     let Some(token) = FeedToken::parse(token) else { return Ok(None) };
     let Some(user) = queries::enter_feed(tx, &token.hash()).await? else { return Ok(None) };
     let tenant = tenants::current(tx).await?;
@@ -77,7 +78,7 @@ pub async fn feed(tx: &ScopedTx, token: &str, now: Timestamp) -> Result<Option<S
     let customers: Vec<_> = found.iter().map(|it| it.customer).collect();
     let (services, customers) = futures_util::join!(services::by_ids(tx, &services), users::by_ids(tx, &customers));
     let (services, customers) = (services?, customers?);
-    let entries = found.into_iter().filter_map(|booking| {
+    let of = |booking: bookings::Booking| {
         let service = &services.get(&booking.service)?.name;
         let summary = if booking.customer == user {
             format!("{service}, {}", tenant.name)
@@ -87,6 +88,21 @@ pub async fn feed(tx: &ScopedTx, token: &str, now: Timestamp) -> Result<Option<S
         };
         let description = booking.notes.clone();
         Some(Entry { booking, summary, description })
-    });
-    Ok(Some(file(&tenant.name, &entries.collect::<Vec<_>>(), None, now)))
+    };
+    let entries = found.into_iter().filter_map(of).collect();
+    Ok(Some(Feed { name: tenant.name, entries, at: now }))
+}
+
+/// What a feed holds at an instant.
+pub struct Feed {
+    name: String,
+    entries: Vec<Entry>,
+    at: Timestamp,
+}
+
+impl Feed {
+    /// As a file. It may have thousands of bookings, so not on an async thread.
+    pub fn write(&self) -> String {
+        file(&self.name, &self.entries, None, self.at)
+    }
 }

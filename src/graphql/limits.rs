@@ -51,17 +51,40 @@ impl Default for Limits {
     }
 }
 
+/// Most brackets of any kind within each other: selections, arguments, directives, lists, objects and types of variables.
+///
+/// async-graphql-parser calls itself for each of them without a limit of its own, and 1,371 lists end a release build's process
+/// (docs/decisions: parsers of outside bytes). A document of the deepest selections that validation lets pass has less than half
+/// as many.
+pub const MAX_NESTING: usize = 64;
 /// Longest alias, in bytes: an answer repeats it for each row.
 const MAX_ALIAS: usize = 128;
 /// Most lists of the schema within each other: types of fields of types know no end (as graphql-js has it).
 const MAX_INTROSPECTED_LISTS: usize = 2;
 
 impl Limits {
-    /// What is too large about a document's text, before it is parsed: what a parser does with it takes time and memory.
+    /// What is too large about a document's text, before it is parsed: what a parser does with it takes time and memory, and a
+    /// level of the stack for each bracket within another.
     pub fn refuse_text(&self, query: &str) -> Option<String> {
-        let tokens = apollo_parser::Lexer::new(query).filter(|it| it.as_ref().is_ok_and(|it| !is_ignored(it.kind())));
-        (tokens.take(self.tokens + 1).count() > self.tokens)
-            .then(|| format!("The document has more than {} tokens.", self.tokens))
+        let (mut tokens, mut nesting) = (0, 0_usize);
+        for token in apollo_parser::Lexer::new(query) {
+            match token {
+                Ok(token) if is_ignored(token.kind()) => continue,
+                Ok(token) if opens(token.kind()) => nesting += 1,
+                Ok(token) if closes(token.kind()) => nesting = nesting.saturating_sub(1),
+                Ok(_) => {}
+                // No token, and no document. Where another parser sees brackets in it all the same, they count.
+                Err(error) => nesting += error.data().matches(['{', '[', '(']).count(),
+            }
+            tokens += 1;
+            if tokens > self.tokens {
+                return Some(format!("The document has more than {} tokens.", self.tokens));
+            }
+            if nesting > MAX_NESTING {
+                return Some(format!("The document has more than {MAX_NESTING} brackets within each other."));
+            }
+        }
+        None
     }
 
     /// What is too large about a document, before anything walks it whole.
@@ -98,6 +121,16 @@ fn is_ignored(kind: apollo_parser::TokenKind) -> bool {
     matches!(kind, Whitespace | Comment | Comma | Eof)
 }
 
+fn opens(kind: apollo_parser::TokenKind) -> bool {
+    use apollo_parser::TokenKind::{LBracket, LCurly, LParen};
+    matches!(kind, LBracket | LCurly | LParen)
+}
+
+fn closes(kind: apollo_parser::TokenKind) -> bool {
+    use apollo_parser::TokenKind::{RBracket, RCurly, RParen};
+    matches!(kind, RBracket | RCurly | RParen)
+}
+
 #[cfg(test)]
 mod tests {
     use async_graphql::parser::parse_query;
@@ -125,7 +158,31 @@ mod tests {
         assert_eq!(SMALL.refuse_text("{ a: \"c d e f g h i\""), None, "a text is one token");
         assert!(SMALL.refuse_text(&"{".repeat(100_000)).is_some());
         assert!(SMALL.refuse_text(&"!".repeat(7)).is_some());
+        assert!(SMALL.refuse_text(&"?".repeat(7)).is_some(), "what is no token at all is counted too");
         assert_eq!(SMALL.refuse_text(&" ,\n".repeat(100_000)), None, "what is no token costs a parser nothing");
+    }
+
+    #[test]
+    fn brackets_of_every_kind_count_as_levels() {
+        let limits = Limits::default();
+        let nested = |open: &str, close: &str, levels: usize| {
+            limits.refuse_text(&format!("{}{}", open.repeat(levels), close.repeat(levels)))
+        };
+        for (open, close) in [("{ a ", "}"), ("[", "]"), ("{a:", "}"), ("(a:", ")"), ("@a(b:[{c:", "}])")] {
+            let each = open.matches(['{', '[', '(']).count();
+            assert_eq!(nested(open, close, MAX_NESTING / each), None, "{open}");
+            assert!(nested(open, close, MAX_NESTING / each + 1).unwrap().contains("within each other"), "{open}");
+        }
+        // Beside each other they are no levels, and in texts and comments no brackets.
+        assert_eq!(limits.refuse_text(&"{ a(b: [1]) }".repeat(500)), None);
+        let brackets = "[".repeat(1_000);
+        for text in [format!("\"{brackets}\""), format!("\"\"\"\n{brackets}\n\"\"\""), format!("# {brackets}\n{{ a }}")] {
+            assert_eq!(limits.refuse_text(&text), None);
+        }
+        // Whatever ends a text or a comment for one parser and not for another.
+        for text in [format!("\"\n{brackets}"), format!("\"\"\"{brackets}"), format!("#\r{brackets}"), format!("\"\\q{brackets}\"")] {
+            assert!(limits.refuse_text(&text).is_some(), "{text:.20}");
+        }
     }
 
     #[test]

@@ -11,7 +11,8 @@ use icalendar::{
     rrule::{Frequency, RRuleSet},
 };
 use jiff::{Span, ToSpan, civil::Date};
-use tokio::sync::Semaphore;
+
+use crate::{cpu, ids::TenantId};
 
 /// Longest file, in bytes.
 pub const MAX_BYTES: usize = 512 * 1_024;
@@ -28,11 +29,8 @@ const MAX_NAME: usize = 200;
 /// Parts of a rule that say nothing of whole days, or make them hard to find.
 const REFUSED_PARTS: [&str; 4] = ["BYHOUR", "BYMINUTE", "BYSECOND", "BYSETPOS"];
 
-/// How long a file may take, and how long one may wait for its turn.
+/// How long a file may take.
 const PATIENCE: Duration = Duration::from_secs(3);
-
-/// One file is read at a time: it takes a thread for as long as it takes.
-static READERS: Semaphore = Semaphore::const_new(1);
 
 /// Why a file was not read.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,22 +47,15 @@ impl<T: Into<String>> From<T> for Unread {
     }
 }
 
-/// The days from one up to before another that a file closes, with the names of what closes them. Read on a thread of its
-/// own, so that nothing else waits for a file that takes long.
+/// The days from one up to before another that a file of this tenant closes, with the names of what closes them. Read where
+/// nothing else waits for a file that takes long ([`cpu::run`]).
 ///
 /// Events that begin at a time of day, and cancelled ones, close nothing.
 ///
 /// # Errors
 /// What is wrong with the file, or that too many are being read.
-pub async fn read(file: String, from: Date, to: Date) -> Result<BTreeMap<Date, String>, Unread> {
-    let turn = tokio::time::timeout(PATIENCE, READERS.acquire()).await;
-    let turn = turn.map_err(|_| Unread::Busy)?.map_err(|_| Unread::Busy)?;
-    let read = tokio::task::spawn_blocking(move || {
-        // The turn is over when the file was read, whether anybody still waits for it or not.
-        let _turn = turn;
-        closed_days(&file, from, to)
-    });
-    read.await.unwrap_or_else(|_| Err("It is no iCalendar file.".into()))
+pub async fn read(tenant: TenantId, file: String, from: Date, to: Date) -> Result<BTreeMap<Date, String>, Unread> {
+    cpu::run(tenant, move || closed_days(&file, from, to)).await.unwrap_or(Err(Unread::Busy))
 }
 
 fn closed_days(file: &str, from: Date, to: Date) -> Result<BTreeMap<Date, String>, Unread> {

@@ -388,7 +388,7 @@ pub async fn import_holidays(
     if earliest.until(latest).map_or(i64::MAX, |it| i64::from(it.get_days())) > MAX_DAYS + 2 {
         return Err(HoursError::Invalid("to", format!("Ask for 1 to {MAX_DAYS} days.")));
     }
-    let days = holidays::read(file, earliest, latest).await;
+    let days = holidays::read(tx.tenant(), file, earliest, latest).await;
     let days = days.map_err(|unread| match unread {
         Unread::Flawed(message) => HoursError::Invalid("calendar", message),
         Unread::Busy => HoursError::Busy,

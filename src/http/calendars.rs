@@ -9,7 +9,7 @@ use axum::{
 use super::{App, RequestOrigin};
 use crate::{
     auth::Actor,
-    calendars,
+    calendars, cpu,
     db::{Access, DbError, Scope},
     graphql::{ApiError, MUTATION_COST},
 };
@@ -28,6 +28,15 @@ pub async fn feed(State(app): State<App>, RequestOrigin(origin): RequestOrigin, 
     let tx = app.services.gate.tenant(Scope::authenticator(tenant), Access::Read);
     let found = calendars::feed(&tx, token, app.services.clock.now()).await;
     tx.end_read();
+    drop(tx);
+    let found = match found {
+        Ok(Some(feed)) => {
+            let written = cpu::run(tenant, move || feed.write()).await;
+            written.map(Some).map_err(|busy| DbError::Unavailable(busy.to_string()))
+        }
+        Ok(None) => Ok(None),
+        Err(error) => Err(error),
+    };
     match found {
         Ok(Some(file)) => {
             let headers = [

@@ -118,12 +118,9 @@ impl SignIn {
         let user = new_user(&new.email, &new.name, Role::Admin, new.password)?;
         let name = tenants::settings::checked_name(&new.tenant_name)
             .ok_or(SignInError::Invalid("tenantName", "A name has 1 to 200 characters."))?;
-        if let Some(why) = strength::weakness(&user.password, &[&user.email, &user.name, &name, &new.slug]) {
-            return Err(SignInError::WeakPassword("password", why));
-        }
         let slug = checked_slug(&new.slug)?;
         self.count_mail_to(&user.email, origin).await?;
-        let hash = self.passwords.hash(user.password.clone()).await?;
+        let hash = self.hash_of_new(&user, &[&name, &slug]).await?;
         let now = self.clock.now();
         let tenant = self.new_tenant(slug, name, new.time_zone, new.currency, FIRST_PLAN, now).await?;
         let id = UserId::generate(now);
@@ -188,6 +185,14 @@ impl SignIn {
         audit::record_as(&tx, event.with(facts), now, origin).await?;
         tx.commit().await?;
         Ok(true)
+    }
+
+    /// The hash of a new user's password, where it is good enough beside his own words and these.
+    async fn hash_of_new(&self, user: &NewUser, about: &[&str]) -> Result<String, SignInError> {
+        let words = [user.email.as_str(), &user.name].into_iter().chain(about.iter().copied());
+        let words = words.map(str::to_owned).collect();
+        let hash = self.passwords.hash_if_strong(user.password.clone(), words).await?;
+        hash.map_err(|why| SignInError::WeakPassword("password", why))
     }
 
     async fn new_tenant(
@@ -367,9 +372,6 @@ impl SignIn {
     /// `TenantUnknown`, `NotOpen`, `Invalid` and `WeakPassword`, which none of them depend on the e-mail.
     pub async fn register(&self, new: Registration, origin: &Origin) -> Result<(), SignInError> {
         let user = new_user(&new.email, &new.name, Role::User, new.password)?;
-        if let Some(why) = strength::weakness(&user.password, &[&user.email, &user.name]) {
-            return Err(SignInError::WeakPassword("password", why));
-        }
         self.count_mail_to(&user.email, origin).await?;
         let directory = self.gate.directory(Scope::directory_authenticator(), Access::Read);
         let tenant = queries::tenant_of_slug(&directory, &new.tenant).await?;
@@ -377,7 +379,7 @@ impl SignIn {
         drop(directory);
         let tenant = tenant.ok_or(SignInError::TenantUnknown)?;
         self.refuse_unless_open(tenant).await?;
-        let hash = self.passwords.hash(user.password.clone()).await?;
+        let hash = self.hash_of_new(&user, &[]).await?;
 
         let now = self.clock.now();
         let id = uuid_v7(now);
@@ -487,11 +489,8 @@ impl SignIn {
             return Err(SignInError::QuotaExceeded);
         }
         let user = new_user(&found.email, &new.name, found.role, new.password)?;
-        if let Some(why) = strength::weakness(&user.password, &[&user.email, &user.name]) {
-            return Err(SignInError::WeakPassword("password", why));
-        }
         // Whether he is there already or not: the same work.
-        let hash = self.passwords.hash(user.password.clone()).await?;
+        let hash = self.hash_of_new(&user, &[]).await?;
         let now = self.clock.now();
         let id = self.claim(token.tenant, &user.email, now).await?;
         fault::point("accept.claimed");
@@ -662,6 +661,9 @@ fn facts_of(user: UserId, email: &str, role: Role) -> Changes {
 fn new_user(email: &str, name: &str, role: Role, password: String) -> Result<NewUser, SignInError> {
     let email = checked_email(email, "email")?;
     let name = users::checked_name(name).ok_or(SignInError::Invalid("name", "A name has 1 to 200 characters."))?;
+    if let Some(why) = strength::unfit_length(&password) {
+        return Err(SignInError::WeakPassword("password", why));
+    }
     Ok(NewUser { email, name, role, password })
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     Origin, PlatformViewer, SignIn, SignInError, Viewer, joining, normalise_email, queries as accounts,
-    sign_in::is_plausible_email, strength, throttle,
+    sign_in::is_plausible_email, throttle,
 };
 use crate::{
     audit::{self, Changes},
@@ -113,10 +113,12 @@ impl SignIn {
     pub async fn add_operator(&self, email: &str, name: &str, password: String) -> Result<bool, SignInError> {
         let email = joining::checked_email(email, "email")?;
         let name = users::checked_name(name).ok_or(SignInError::Invalid("name", "A name has 1 to 200 characters."))?;
-        if let Some(why) = strength::weakness(&password, &[&email, &name]) {
-            return Err(SignInError::WeakPassword("password", why));
+        if self.is_operator(&email).await? {
+            return Ok(false);
         }
-        self.add_trusted_operator(&email, &name, password).await
+        let hash = self.passwords.hash_if_strong(password, vec![email.clone(), name.clone()]).await?;
+        let hash = hash.map_err(|why| SignInError::WeakPassword("password", why))?;
+        self.insert_operator(&email, &name, &hash).await
     }
 
     /// The same with no question asked: for demo data.
@@ -124,17 +126,24 @@ impl SignIn {
     /// # Errors
     /// When a statement fails.
     pub async fn add_trusted_operator(&self, email: &str, name: &str, password: String) -> Result<bool, SignInError> {
-        let known = self.gate.directory(Scope::directory_authenticator(), Access::Read);
-        let is_known = is_operator(&known, email).await?;
-        known.end_read();
-        drop(known);
-        if is_known {
+        if self.is_operator(email).await? {
             return Ok(false);
         }
         let hash = self.passwords.hash(password).await?;
+        self.insert_operator(email, name, &hash).await
+    }
+
+    async fn is_operator(&self, email: &str) -> Result<bool, SignInError> {
+        let directory = self.gate.directory(Scope::directory_authenticator(), Access::Read);
+        let is_known = is_operator(&directory, email).await?;
+        directory.end_read();
+        Ok(is_known)
+    }
+
+    async fn insert_operator(&self, email: &str, name: &str, hash: &str) -> Result<bool, SignInError> {
         let (now, origin) = (self.clock.now(), Origin::default());
         let directory = self.gate.directory(Scope::platform(None), Access::Write);
-        queries::insert(&directory, AdministratorId::generate(now), email, name, &hash, now).await?;
+        queries::insert(&directory, AdministratorId::generate(now), email, name, hash, now).await?;
         queries::insert_event(&directory, None, "administrators.create", None, &json!({}), &origin, now).await?;
         directory.commit().await?;
         Ok(true)
