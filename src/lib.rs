@@ -50,6 +50,7 @@ pub mod worker;
 pub mod clock;
 mod counted;
 pub mod cpu;
+mod http_client;
 pub mod ids;
 pub mod money;
 pub mod paging;

@@ -83,7 +83,7 @@ async fn serve_on(
     let listener = listen(&config.host, config.port, "PORT").await?;
     let address = listener.local_addr()?;
     let (mailer, mail_goes_to) = mailer(config, address)?;
-    let webhooks = WebhookClient::try_new(config.webhooks_may_be_private)?;
+    let webhooks = WebhookClient::new(config.webhooks_may_be_private);
     let (stop, mut stopping) = watch::channel(None::<String>);
     let rates = Arc::new(graphql::Rates::new(config.rates, gate.clone()));
     let billing = engine(config, &gate, address, webhooks.clone())?;
@@ -196,7 +196,7 @@ fn tell_of_upgrade(it: &Upgraded) {
 fn engine(config: &Config, gate: &Gate, address: SocketAddr, pictures: WebhookClient) -> Result<Engine, CliError> {
     let engine = match &config.payments {
         Payments::Stripe { secret_key, webhook_secrets, base } => {
-            let stripe = Stripe::try_new(secret_key.clone(), webhook_secrets.clone(), base.clone())?;
+            let stripe = Stripe::new(secret_key.clone(), webhook_secrets.clone(), base.clone());
             Engine::with_stripe(gate.clone(), stripe)
         }
         Payments::InProcess => Engine::in_process(gate.clone(), format!("http://{address}")),

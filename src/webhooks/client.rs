@@ -10,12 +10,13 @@ use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use reqwest::{
-    Client, Url,
+    Client, ClientBuilder, Url,
     dns::{Addrs, Name, Resolve, Resolving},
     redirect,
 };
 
 use super::addresses::is_public;
+use crate::http_client::{LazyClient, Settings};
 
 /// How long an endpoint may take for its answer.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(8);
@@ -47,7 +48,7 @@ pub enum Answer {
 /// Sends to endpoints.
 #[derive(Clone)]
 pub struct WebhookClient {
-    http: Client,
+    http: Arc<LazyClient>,
     may_be_private: bool,
 }
 
@@ -70,20 +71,8 @@ impl Resolve for PublicOnly {
 
 impl WebhookClient {
     /// With `may_be_private` also to endpoints on private addresses and without encryption, as development and tests need.
-    ///
-    /// # Errors
-    /// When the system's TLS cannot be set up.
-    pub fn try_new(may_be_private: bool) -> Result<Self, String> {
-        let builder = Client::builder()
-            .user_agent("Tenantry-Webhooks/1")
-            .timeout(ANSWER_LIMIT)
-            .connect_timeout(CONNECT_LIMIT)
-            // Wherever a redirect leads, nobody has checked.
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .https_only(!may_be_private);
-        let builder = if may_be_private { builder } else { builder.dns_resolver(Arc::new(PublicOnly)) };
-        Ok(Self { http: builder.build().map_err(|error| error.to_string())?, may_be_private })
+    pub fn new(may_be_private: bool) -> Self {
+        Self { http: Arc::new(LazyClient::new(Settings { may_be_private }, builder)), may_be_private }
     }
 
     /// Whether messages can go there.
@@ -111,7 +100,8 @@ impl WebhookClient {
     /// What stands at an address, up to so many bytes; `None` where it is too large, cannot be had, or may not be asked for.
     pub async fn fetch(&self, url: &str, most: usize) -> Option<Vec<u8>> {
         self.check(url).ok()?;
-        let mut response = self.http.get(url).send().await.ok().filter(|it| it.status().is_success())?;
+        let http = self.http.get().inspect_err(|error| tracing::error!(%error, "nothing can be fetched")).ok()?;
+        let mut response = http.get(url).send().await.ok().filter(|it| it.status().is_success())?;
         let mut body = Vec::new();
         while let Some(part) = response.chunk().await.ok()? {
             if body.len() + part.len() > most {
@@ -128,8 +118,14 @@ impl WebhookClient {
         if self.check(message.url).is_err() {
             return Answer::None("the address is not allowed");
         }
-        let request = self
-            .http
+        let http = match self.http.get() {
+            Ok(http) => http,
+            Err(error) => {
+                tracing::error!(%error, "webhooks cannot be sent");
+                return Answer::None("this server cannot check certificates");
+            }
+        };
+        let request = http
             .post(message.url)
             .header("content-type", "application/json")
             .header("webhook-id", message.id)
@@ -143,6 +139,18 @@ impl WebhookClient {
             Err(_) => Answer::None("the connection failed"),
         }
     }
+}
+
+fn builder(settings: Settings) -> ClientBuilder {
+    let builder = Client::builder()
+        .user_agent("Tenantry-Webhooks/1")
+        .timeout(ANSWER_LIMIT)
+        .connect_timeout(CONNECT_LIMIT)
+        // Wherever a redirect leads, nobody has checked.
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .https_only(!settings.may_be_private);
+    if settings.may_be_private { builder } else { builder.dns_resolver(Arc::new(PublicOnly)) }
 }
 
 /// `v1,` and the HMAC-SHA256 of id, time and body, for each secret.
@@ -161,7 +169,7 @@ mod tests {
 
     #[test]
     fn addresses_that_are_not_everybodys_are_refused() {
-        let client = WebhookClient::try_new(false).unwrap();
+        let client = WebhookClient::new(false);
         for good in ["https://hooks.example.com/x?y=z", "https://1.1.1.1:8443/"] {
             assert_eq!(client.check(good), Ok(()), "{good}");
         }
@@ -195,9 +203,9 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let found = PublicOnly.resolve("localhost".parse().unwrap()).await;
         assert!(found.is_err());
-        let client = WebhookClient::try_new(false).unwrap();
+        let client = WebhookClient::new(false);
         // As it would be sent, past the check of the address itself.
-        let sent = client.http.post(format!("https://localhost:{port}/")).send().await;
+        let sent = client.http.get().unwrap().post(format!("https://localhost:{port}/")).send().await;
         assert!(sent.unwrap_err().is_connect());
         let accepted = tokio::time::timeout(Duration::from_millis(200), listener.accept()).await;
         assert!(accepted.is_err(), "nobody came");

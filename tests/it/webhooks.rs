@@ -321,7 +321,7 @@ fn strict_worker(app: &TestApp) -> tenantry::worker::Worker {
     let settings = tenantry::mail::MailSettings::Folder(folder);
     let mailer =
         tenantry::mail::Mailer::try_new(&settings, "no-reply@tenantry.test", "https://app.test/account").unwrap();
-    let client = tenantry::webhooks::WebhookClient::try_new(false).unwrap();
+    let client = tenantry::webhooks::WebhookClient::new(false);
     tenantry::worker::Worker::new(tenantry::worker::WorkerParts {
         gate: app.gate.clone(),
         sign_in: app.sign_in.clone(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use futures_util::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
-use reqwest::{Client, StatusCode};
+use reqwest::{Client, ClientBuilder, StatusCode};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -15,7 +15,10 @@ use super::{
     ProviderEvent,
 };
 
-use crate::money::Money;
+use crate::{
+    http_client::{LazyClient, Settings},
+    money::Money,
+};
 
 /// The version of the API that is asked for, and that this was written by.
 const API_VERSION: &str = "2026-10-28.endive";
@@ -28,7 +31,7 @@ pub const TOLERANCE: i64 = 300;
 
 /// Stripe.
 pub struct Stripe {
-    http: Client,
+    http: LazyClient,
     base: String,
     secret_key: String,
     webhook_secrets: Vec<String>,
@@ -48,22 +51,21 @@ pub enum SignatureError {
     TooOld,
 }
 
+fn builder(_: Settings) -> ClientBuilder {
+    Client::builder()
+        .user_agent("Tenantry/1")
+        .timeout(ANSWER_LIMIT)
+        .connect_timeout(CONNECT_LIMIT)
+        .redirect(reqwest::redirect::Policy::none())
+}
+
 type Form = Vec<(String, String)>;
 
 impl Stripe {
     /// With a secret key, the signing secrets of the endpoint, and the address of the API.
-    ///
-    /// # Errors
-    /// When the system's TLS cannot be set up.
-    pub fn try_new(secret_key: String, webhook_secrets: Vec<String>, base: String) -> Result<Self, String> {
-        let http = Client::builder()
-            .user_agent("Tenantry/1")
-            .timeout(ANSWER_LIMIT)
-            .connect_timeout(CONNECT_LIMIT)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| error.to_string())?;
-        Ok(Self { http, base: base.trim_end_matches('/').to_owned(), secret_key, webhook_secrets })
+    pub fn new(secret_key: String, webhook_secrets: Vec<String>, base: String) -> Self {
+        let http = LazyClient::new(Settings::default(), builder);
+        Self { http, base: base.trim_end_matches('/').to_owned(), secret_key, webhook_secrets }
     }
 
     /// Whether this header signs these bytes, as Stripe describes under "Verify webhook signatures manually": HMAC-SHA256 of
@@ -95,11 +97,12 @@ impl Stripe {
 
     async fn send(&self, path: &str, form: Option<&Form>, key: Option<String>) -> Result<Value, Failure> {
         let url = format!("{}{path}", self.base);
+        let http = self.http.get().map_err(|error| Failure::Later(error.to_string()))?;
         let request = match form {
             Some(form) => {
-                self.http.post(url).header("content-type", "application/x-www-form-urlencoded").body(encode(form))
+                http.post(url).header("content-type", "application/x-www-form-urlencoded").body(encode(form))
             }
-            None => self.http.get(url),
+            None => http.get(url),
         };
         let request = request.bearer_auth(&self.secret_key).header("stripe-version", API_VERSION);
         let request = match key {
@@ -389,7 +392,7 @@ mod tests {
 
     fn stripe(secrets: &[&str]) -> Stripe {
         let secrets = secrets.iter().map(|it| (*it).to_owned()).collect();
-        Stripe::try_new("sk_test_x".into(), secrets, "https://api.stripe.test/".into()).unwrap()
+        Stripe::new("sk_test_x".into(), secrets, "https://api.stripe.test/".into())
     }
 
     fn sign(secret: &str, time: i64, body: &str) -> String {

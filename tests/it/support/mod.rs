@@ -221,7 +221,7 @@ impl TestApp {
             clock: clock.clone(),
             rates: Arc::new(Rates::new(options.rates, gate.clone())),
             look_every: options.look_every,
-            webhooks: WebhookClient::try_new(options.webhooks_may_be_private).unwrap(),
+            webhooks: WebhookClient::new(options.webhooks_may_be_private),
             billing: (options.billing)(gate.clone()),
             places: Arc::new(options.places.clone()),
         };
@@ -276,7 +276,7 @@ impl TestApp {
 
     pub fn worker_with(&self, settings: &MailSettings) -> Worker {
         let mailer = Mailer::try_new(settings, "no-reply@tenantry.test", "https://app.test/account").unwrap();
-        let webhooks = WebhookClient::try_new(true).unwrap();
+        let webhooks = WebhookClient::new(true);
         Worker::new(WorkerParts {
             gate: self.gate.clone(),
             sign_in: self.sign_in.clone(),

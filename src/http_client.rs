@@ -1,0 +1,71 @@
+//! A client for HTTP that is made when it is first needed: a server without outgoing calls needs no certificates of others, and
+//! one that has none says so where it is asked to call somebody.
+
+use std::{error::Error, sync::OnceLock};
+
+use reqwest::{Client, ClientBuilder};
+
+/// See the module.
+pub struct LazyClient {
+    builder: fn(Settings) -> ClientBuilder,
+    settings: Settings,
+    made: OnceLock<Client>,
+}
+
+/// What the one who builds a client is told.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
+    /// Whether it may reach addresses of this machine and of private networks.
+    pub may_be_private: bool,
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "no outgoing HTTPS, because the certificate authorities of this system cannot be read (install the package ca-certificates, or name a file in SSL_CERT_FILE): {0}"
+)]
+pub struct NoClient(String);
+
+impl LazyClient {
+    /// Nothing is made yet.
+    pub fn new(settings: Settings, builder: fn(Settings) -> ClientBuilder) -> Self {
+        Self { builder, settings, made: OnceLock::new() }
+    }
+
+    /// The client. One that could not be made is tried again by the next caller.
+    ///
+    /// # Errors
+    /// [`NoClient`] with every cause.
+    pub fn get(&self) -> Result<&Client, NoClient> {
+        if let Some(made) = self.made.get() {
+            return Ok(made);
+        }
+        let made = (self.builder)(self.settings).build().map_err(|error| NoClient(causes(&error)))?;
+        Ok(self.made.get_or_init(|| made))
+    }
+}
+
+/// An error with all that caused it: reqwest's own text is "builder error" alone.
+fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_made_says_every_cause() {
+        // What a system without certificates answers, by another of the builder's refusals.
+        let client = LazyClient::new(Settings::default(), |_| Client::builder().user_agent("\n"));
+        let why = client.get().unwrap_err().to_string();
+        assert!(why.contains("ca-certificates") && why.contains("builder error: "), "{why}");
+        assert!(LazyClient::new(Settings::default(), |_| Client::builder()).get().is_ok());
+    }
+}
