@@ -1,5 +1,8 @@
 //! Migrations: as the owner, once, whoever starts them; and the databases on which the server refuses to serve.
 
+use std::{fs, path::Path};
+
+use aws_lc_rs::digest::{SHA256, digest};
 use tenantry::{
     db::{MigrationError, UnsafeDatabase, migrations, refuse_too_few_connections, refuse_unsafe, roles},
     embedded::{Cluster, Options},
@@ -134,6 +137,29 @@ async fn a_database_of_an_earlier_development_version_is_refused() {
     database.connect("postgres").await.batch_execute(&history("shared", ahead)).await.unwrap();
     let refused = migrations::migrate(&database.url("tenantry_owner").await).await.unwrap_err();
     assert!(matches!(refused, MigrationError::Migration { .. }), "{refused:?}");
+}
+
+/// After v0.1.0 an applied file never changes: `sql/frozen.txt` says which files that holds for. It asks the list, not git,
+/// because a clone may have no tags, and a source archive no git.
+#[test]
+fn a_released_migration_never_changes() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let list = fs::read_to_string(root.join("sql/frozen.txt")).unwrap();
+    let frozen: Vec<(&str, &str)> = list
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| line.split_once("  ").unwrap_or_else(|| panic!("sql/frozen.txt: {line} is no line of sha256sum")))
+        .collect();
+    for (expected, path) in &frozen {
+        let file =
+            fs::read(root.join(path)).unwrap_or_else(|error| panic!("{path} was released, and must stay: {error}"));
+        let found: String = digest(&SHA256, &file).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(found, *expected, "{path} was released, and must not change: write a new migration");
+    }
+    let changelog = fs::read_to_string(root.join("CHANGELOG.md")).unwrap_or_default();
+    // Keep a Changelog gives a released version its date.
+    let is_released = env!("CARGO_PKG_VERSION") != "0.1.0" || changelog.contains("\n## [0.1.0] - 2");
+    assert!(!is_released || !frozen.is_empty(), "0.1.0 is released: list its migrations in sql/frozen.txt");
 }
 
 /// Trap 31: under forced row-level security the owner itself sees no rows of tenants.
