@@ -1,6 +1,7 @@
--- Who is asking. Set by `enter` for one transaction; without it every helper is null and no policy lets a row pass.
--- `stable`, never `immutable`: a cached generic plan would keep the first caller's tenant.
--- After a transaction the settings read '' instead of null, hence nullif.
+-- Who is asking, in settings that `enter` makes for one transaction. Outside a scope every helper is null, and no
+-- policy lets a row pass.
+-- The helpers are `stable`, never `immutable`: a cached generic plan would keep the first caller's tenant.
+-- After a transaction the settings read '' instead of null, hence `nullif`.
 
 create function current_tenant_id() returns uuid
   language sql stable parallel safe

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use refinery::error::Kind;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, NoTls};
 
@@ -16,7 +17,7 @@ pub const SHARED_SCHEMA: &str = "shared";
 pub const OWN_SCHEMA: &str = "tenant";
 /// The oldest migration of the tenant store with which this program can serve a store of a tenant's own. To be raised by
 /// whatever makes the program need a newer one.
-pub const OLDEST_STORE: i32 = 75;
+pub const OLDEST_STORE: i32 = 57;
 
 /// First key of the advisory locks under which migrations run, "tena" read as a number; the second is the schema's.
 const MIGRATION_LOCK: i32 = i32::from_be_bytes(*b"tena");
@@ -34,7 +35,17 @@ pub enum MigrationError {
     /// No connection, or a statement of our own failed.
     #[error("cannot prepare the database for migrations: {0}")]
     Database(#[from] tokio_postgres::Error),
-    /// A migration failed, or one that was applied differs from the file of its name.
+    /// The schema's history has other migrations than this program's folder, up to the newest of the folder.
+    #[error(
+        "the schema {schema} was made by an earlier development version of Tenantry and cannot be migrated: to start anew, \
+         delete the data folder (.tenantry, or what TENANTRY_DATA_DIR says) or the database; to keep tenants, export them with \
+         the program that made it (`tenantry tenant export`)"
+    )]
+    EarlierDevelopment {
+        /// Which schema.
+        schema: String,
+    },
+    /// A migration failed, or a newer program has applied one that this program does not know.
     #[error("migration of {schema} failed: {source}")]
     Migration {
         /// Of which schema.
@@ -77,13 +88,14 @@ pub async fn migrate_store_to(owner: &Config, schema: &str, version: i32) -> Res
 /// refinery has no lock of its own, so an advisory lock is held on a connection that does nothing else: one for each schema, so
 /// that stores are brought up to date side by side.
 async fn apply(owner: &Config, schema: &str, runner: refinery::Runner) -> Result<Vec<String>, MigrationError> {
-    let failed = |source| MigrationError::Migration { schema: schema.to_owned(), source: Box::new(source) };
     let (lock, lock_task) = connect(owner).await?;
     lock.execute("select pg_advisory_lock($1, hashtext($2))", &[&MIGRATION_LOCK, &schema]).await?;
     let (mut client, task) = connect(owner).await?;
     let is_new = prepare_schema(&client, schema).await?;
+    let newest = newest_in(&runner);
     // All in one transaction where nothing is there yet; one after the other where each may take its time.
-    let report = runner.set_grouped(is_new).run_async(&mut client).await.map_err(failed)?;
+    let report =
+        runner.set_grouped(is_new).run_async(&mut client).await.map_err(|source| refused(source, schema, newest))?;
     distribution::distribute(&mut client, schema).await?;
     // So that a server can tell whether it fits.
     client
@@ -98,8 +110,29 @@ async fn apply(owner: &Config, schema: &str, runner: refinery::Runner) -> Result
 
 /// The newest migration of each schema that this program knows, as (schema, version).
 pub fn newest() -> [(&'static str, i32); 2] {
-    let last = |runner: refinery::Runner| runner.get_migrations().iter().map(|it| it.version()).max().unwrap_or(0);
-    [(DIRECTORY_SCHEMA, last(directory::migrations::runner())), (SHARED_SCHEMA, last(tenant::migrations::runner()))]
+    [
+        (DIRECTORY_SCHEMA, newest_in(&directory::migrations::runner())),
+        (SHARED_SCHEMA, newest_in(&tenant::migrations::runner())),
+    ]
+}
+
+fn newest_in(runner: &refinery::Runner) -> i32 {
+    runner.get_migrations().iter().map(refinery::Migration::version).max().unwrap_or(0)
+}
+
+/// refinery compares the history with the folder before it applies anything, in the order of versions, and stops at the first
+/// that differs. So a missing version beyond the newest means that all others agree: a newer program's schema.
+fn refused(source: refinery::Error, schema: &str, newest: i32) -> MigrationError {
+    let is_earlier = match source.kind() {
+        Kind::DivergentVersion(..) => true,
+        Kind::MissingVersion(it) => it.version() <= newest,
+        _ => false,
+    };
+    let schema = schema.to_owned();
+    match is_earlier {
+        true => MigrationError::EarlierDevelopment { schema },
+        false => MigrationError::Migration { schema, source: Box::new(source) },
+    }
 }
 
 /// The newest migration of a tenant store that this program knows.

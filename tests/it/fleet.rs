@@ -79,10 +79,10 @@ async fn stores_are_brought_up_to_date_one_by_one() {
     at_version(&app, "b", Isolation::Database, older).await;
     at_version(&app, "c", Isolation::Schema, older).await;
     let good = at_version(&app, "d", Isolation::Schema, newest).await;
-    // Somebody's hand has been in this one: what the next migration makes is there already.
+    // This one was changed by hand: what the last migration makes is there already.
     let url = app.truth("select url from directory.tenants where slug = 'c'").await.remove(0);
     let schema = url.split("schema=").nth(1).unwrap().to_owned();
-    app.by_hand(&format!("alter table {schema}.tenant_state add column fence text")).await;
+    app.by_hand(&format!("create table {schema}.handled_payment_events ()")).await;
 
     let standing = async || {
         let all = app.fleet.standing().await.unwrap();
@@ -115,7 +115,7 @@ async fn stores_are_brought_up_to_date_one_by_one() {
     assert_eq!(left.len(), 1, "{left:?}");
     assert_eq!(left[0].0, "c");
     // Once the cause is gone, it goes on where it failed.
-    app.by_hand(&format!("alter table {schema}.tenant_state drop column fence")).await;
+    app.by_hand(&format!("drop table {schema}.handled_payment_events")).await;
     upgrade(&app).await;
     assert_eq!(behind().await, []);
     // One that cannot be reached says so, as its server's template does, and the others are told of all the same.

@@ -1,7 +1,10 @@
 //! Migrations: as the owner, once, whoever starts them; and the databases on which the server refuses to serve.
 
+use std::{fs, path::Path};
+
+use aws_lc_rs::digest::{SHA256, digest};
 use tenantry::{
-    db::{UnsafeDatabase, migrations, refuse_too_few_connections, refuse_unsafe, roles},
+    db::{MigrationError, UnsafeDatabase, migrations, refuse_too_few_connections, refuse_unsafe, roles},
     embedded::{Cluster, Options},
 };
 
@@ -103,6 +106,60 @@ async fn a_database_that_is_not_up_to_date_is_refused() {
     let superuser = database.connect("postgres").await;
     superuser.batch_execute("delete from shared.refinery_schema_history where version = (select max(version) from shared.refinery_schema_history)").await.unwrap();
     assert!(matches!(refuse_unsafe(&database.url("tenantry_app").await).await, Err(UnsafeDatabase::OutOfDate(_))));
+}
+
+/// Until v0.1.0 is tagged the baseline is edited in place, so nothing leads from one development version's schema to another's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_of_an_earlier_development_version_is_refused() {
+    let history = |schema: &str, change: &str| format!("set search_path = {schema}; {change}");
+    for (schema, change) in [
+        ("directory", "update refinery_schema_history set checksum = '1' where version = 2"),
+        ("shared", "update refinery_schema_history set checksum = '1' where version = 1"),
+        ("shared", "update refinery_schema_history set name = 'subscriptions' where version = 3"),
+        ("shared", "delete from refinery_schema_history where version = 4"),
+    ] {
+        let database = TestDatabase::create().await;
+        database.connect("postgres").await.batch_execute(&history(schema, change)).await.unwrap();
+        let refused = migrations::migrate(&database.url("tenantry_owner").await).await.unwrap_err();
+        assert!(
+            matches!(&refused, MigrationError::EarlierDevelopment { schema: it } if it == schema),
+            "{change}: {refused:?}"
+        );
+        let line = refused.to_string();
+        assert!(!line.contains('\n') && line.contains("earlier development version"), "{line}");
+        assert!(line.contains("delete the data folder") && line.contains("`tenantry tenant export`"), "{line}");
+    }
+    // One that is ahead is a newer program's, and nothing to delete.
+    let database = TestDatabase::create().await;
+    let ahead =
+        "insert into refinery_schema_history select version + 1, 'later', applied_on, '1' from refinery_schema_history
+         order by version desc limit 1";
+    database.connect("postgres").await.batch_execute(&history("shared", ahead)).await.unwrap();
+    let refused = migrations::migrate(&database.url("tenantry_owner").await).await.unwrap_err();
+    assert!(matches!(refused, MigrationError::Migration { .. }), "{refused:?}");
+}
+
+/// After v0.1.0 an applied file never changes: `sql/frozen.txt` says which files that holds for. It asks the list, not git,
+/// because a clone may have no tags, and a source archive no git.
+#[test]
+fn a_released_migration_never_changes() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let list = fs::read_to_string(root.join("sql/frozen.txt")).unwrap();
+    let frozen: Vec<(&str, &str)> = list
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| line.split_once("  ").unwrap_or_else(|| panic!("sql/frozen.txt: {line} is no line of sha256sum")))
+        .collect();
+    for (expected, path) in &frozen {
+        let file =
+            fs::read(root.join(path)).unwrap_or_else(|error| panic!("{path} was released, and must stay: {error}"));
+        let found: String = digest(&SHA256, &file).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(found, *expected, "{path} was released, and must not change: write a new migration");
+    }
+    let changelog = fs::read_to_string(root.join("CHANGELOG.md")).unwrap_or_default();
+    // Keep a Changelog gives a released version its date.
+    let is_released = env!("CARGO_PKG_VERSION") != "0.1.0" || changelog.contains("\n## [0.1.0] - 2");
+    assert!(!is_released || !frozen.is_empty(), "0.1.0 is released: list its migrations in sql/frozen.txt");
 }
 
 /// Trap 31: under forced row-level security the owner itself sees no rows of tenants.

@@ -1,5 +1,5 @@
 //! Every statement on what bookings hold: claims, seats, classes. Most are functions of the store, which look as background
-//! work: see V35, V43 and V46.
+//! work: see `claimed_times`, `classes` and `holds` in `sql/tenant`.
 
 use std::collections::HashMap;
 
