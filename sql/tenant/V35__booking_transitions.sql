@@ -4,6 +4,7 @@ create table booking_transitions (
   id          uuid not null,
   booking_id  uuid not null,
   customer_id uuid not null,
+  booking_version integer not null check (booking_version > 0),
   from_status text check (from_status in
                 ('HELD', 'PENDING', 'CONFIRMED', 'COMPLETED', 'NO_SHOW', 'CANCELLED', 'REJECTED', 'EXPIRED')),
   to_status   text not null check (to_status in
@@ -18,10 +19,11 @@ create table booking_transitions (
 );
 comment on table booking_transitions is 'The history of every booking.';
 comment on column booking_transitions.customer_id is 'The booking''s customer, repeated here because a policy looks at its own row only.';
+comment on column booking_transitions.booking_version is 'The version of the booking that this step made: the order of its steps.';
 comment on column booking_transitions.actor_id is 'The user who did it; null for background work.';
 comment on column booking_transitions.moved_from is 'When it was to start before it was moved; null for a step that moved nothing.';
 
-create index booking_transitions_booking on booking_transitions (tenant_id, booking_id, at, id);
+create unique index booking_transitions_booking on booking_transitions (tenant_id, booking_id, booking_version);
 
 alter table booking_transitions enable row level security;
 alter table booking_transitions force row level security;
@@ -41,7 +43,8 @@ create policy booking_transitions_update on booking_transitions for update to te
   using (tenant_id = current_tenant_id() and current_app_role() = 'ADMIN')
   with check (tenant_id = current_tenant_id() and current_app_role() = 'ADMIN');
 -- Only the reason can be updated, and no delete is granted: history is not rewritten.
-grant select (tenant_id, id, booking_id, customer_id, from_status, to_status, actor_id, reason, at, moved_from,
-    moved_to),
-  insert (tenant_id, id, booking_id, customer_id, from_status, to_status, actor_id, reason, at, moved_from, moved_to),
+grant select (tenant_id, id, booking_id, customer_id, booking_version, from_status, to_status, actor_id, reason, at,
+    moved_from, moved_to),
+  insert (tenant_id, id, booking_id, customer_id, booking_version, from_status, to_status, actor_id, reason, at,
+    moved_from, moved_to),
   update (reason) on booking_transitions to tenantry_app;

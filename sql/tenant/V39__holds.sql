@@ -22,13 +22,14 @@ begin
            select from booking_claims c
             where c.tenant_id = p_tenant and c.occurrence_id = b.occurrence_id and c.active
               and c.claimed_id = any (p_claimed)))
-      returning b.id, b.customer_id, b.starts_at, b.ends_at
+      returning b.id, b.customer_id, b.version, b.starts_at, b.ends_at
     ), released as (
       update booking_claims c set active = false from expired e
        where c.tenant_id = p_tenant and c.booking_id = e.id and c.active
     ), told as (
-      insert into booking_transitions (tenant_id, id, booking_id, customer_id, from_status, to_status, at)
-      select p_tenant, gen_random_uuid(), e.id, e.customer_id, 'HELD', 'EXPIRED', p_now from expired e
+      insert into booking_transitions
+        (tenant_id, id, booking_id, customer_id, booking_version, from_status, to_status, at)
+      select p_tenant, gen_random_uuid(), e.id, e.customer_id, e.version, 'HELD', 'EXPIRED', p_now from expired e
     )
     select e.id, e.starts_at, e.ends_at from expired e
   loop

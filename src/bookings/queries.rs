@@ -173,13 +173,15 @@ pub async fn insert_transition(tx: &ScopedTx, booking: &Booking, step: &Transiti
     tx.execute(
         "-- bookings.insert_transition
         insert into booking_transitions
-          (tenant_id, id, booking_id, customer_id, from_status, to_status, actor_id, reason, at, moved_from, moved_to)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+          (tenant_id, id, booking_id, customer_id, booking_version, from_status, to_status, actor_id, reason, at,
+           moved_from, moved_to)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         &[
             &tx.tenant(),
             &uuid_v7(step.at),
             &booking.id,
             &booking.customer,
+            &booking.version,
             &step.from.map(BookingStatus::as_str),
             &step.to.as_str(),
             &step.actor,
@@ -277,7 +279,7 @@ pub async fn histories(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<Booki
             select booking_id, from_status, to_status, actor_id, reason, at, moved_from, moved_to
               from booking_transitions
              where tenant_id = $1 and booking_id = any ($2)
-             order by booking_id, at, id",
+             order by booking_id, booking_version",
             &[&tx.tenant(), &ids],
         )
         .await?;

@@ -212,7 +212,7 @@ impl World {
                 "histories that do not end where their booking stands",
                 "select count(*) from shared.bookings b where b.status is distinct from (
                    select t.to_status from shared.booking_transitions t where t.tenant_id = b.tenant_id and t.booking_id = b.id
-                    order by t.at desc, t.id desc limit 1) and b.status <> 'EXPIRED'",
+                    order by t.booking_version desc limit 1) and b.status <> 'EXPIRED'",
             ),
         ] {
             let found = app.truth(sql).await;
