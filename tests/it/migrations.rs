@@ -7,7 +7,7 @@ use tenantry::{
 
 use crate::support::{TestApp, TestDatabase};
 
-/// Trap 26: refinery has no lock of its own.
+/// docs/decisions/0021: refinery has no lock of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_that_migrate_at_once_migrate_once() {
     for _ in 0..3 {
@@ -105,7 +105,7 @@ async fn a_database_that_is_not_up_to_date_is_refused() {
     assert!(matches!(refuse_unsafe(&database.url("tenantry_app").await).await, Err(UnsafeDatabase::OutOfDate(_))));
 }
 
-/// Trap 31: under forced row-level security the owner itself sees no rows of tenants.
+/// docs/decisions/0022: under forced row-level security the owner itself sees no rows of tenants.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_owner_sees_no_rows() {
     let app = TestApp::start().await;
