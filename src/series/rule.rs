@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(days(&end), ["9999-12-20", "9999-12-27"]);
     }
 
-    /// Trap 21: New York, 2026-03-08 02:30 does not exist and 2026-11-01 01:30 exists twice.
+    /// docs/decisions/0017: New York, 2026-03-08 02:30 does not exist and 2026-11-01 01:30 exists twice.
     #[test]
     fn a_time_that_the_clock_skips_or_shows_twice_is_not_picked_silently() {
         let zone = TimeZone::get("America/New_York").unwrap();

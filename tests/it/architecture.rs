@@ -214,7 +214,7 @@ fn no_request_reaches_the_operators_logins() {
     assert_eq!(broken, NONE);
 }
 
-/// Trap 16: settings-based row-level security does not survive injected SQL, so none is ever built.
+/// docs/decisions/0013: settings-based row-level security does not survive injected SQL, so none is ever built.
 #[test]
 fn statements_stand_in_queries_and_name_themselves() {
     let broken = breaking(|source| {

@@ -35,7 +35,7 @@ async fn a_customer_books_and_sees_it() {
     );
 }
 
-/// Trap 19: 50 clients, one slot: one booking, 49 `SLOT_TAKEN`, no other error.
+/// docs/decisions/0016: 50 clients, one slot: one booking, 49 `SLOT_TAKEN`, no other error.
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_clients_for_one_slot() {
     let app = TestApp::start_with(Options { ..Options::default() }).await;
@@ -94,8 +94,8 @@ async fn two_processes_never_double_book() {
     assert_eq!(app.truth(OVERLAPS).await, ["0"]);
 }
 
-/// Trap 19, contention: at the turn of a month processes may count in different months, so no counter makes them wait for
-/// each other. With plain inserts this ends in deadlocks; `on conflict do nothing` inserts speculatively.
+/// docs/decisions/0016, contention: at the turn of a month processes may count in different months, so no counter makes
+/// them wait for each other. With plain inserts this ends in deadlocks; `on conflict do nothing` inserts speculatively.
 #[tokio::test(flavor = "multi_thread")]
 async fn contention_ends_in_a_clear_answer_not_in_a_deadlock() {
     let patient = || Options { connections: 20, ..Options::default() };
@@ -139,7 +139,7 @@ async fn as_many_seats_as_the_service_has() {
     assert_eq!(app.truth("select lane from shared.booking_claims order by 1").await, ["0", "1", "2"]);
 }
 
-/// Trap 20: half-open, so neighbours do not collide; bounded and not empty, by the table's own checks.
+/// docs/decisions/0016: half-open, so neighbours do not collide; bounded and not empty, by the table's own checks.
 #[tokio::test(flavor = "multi_thread")]
 async fn neighbours_do_not_collide_and_a_cancelled_time_is_free() {
     let app = TestApp::start().await;
@@ -376,7 +376,7 @@ async fn filters_narrow_the_list() {
     assert_eq!(list(json!({ "serviceId": other, "customerId": acme.user.id.to_string() })).await, json!([]));
 }
 
-/// Trap 14: row-level security leaves the index of a time range usable, as the app's role sees it.
+/// docs/decisions/0011: row-level security leaves the index of a time range usable, as the app's role sees it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_range_of_time_is_read_by_index_under_row_level_security() {
     let app = TestApp::start().await;

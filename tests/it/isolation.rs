@@ -71,8 +71,8 @@ async fn one_tenants_slots_are_no_oracle_for_another() {
     }
 }
 
-/// A customer sees and touches only his own bookings within his tenant. Trap 17: what the policies hide from an update is
-/// `NOT_FOUND`.
+/// A customer sees and touches only their own bookings within their tenant. What the policies hide from an update is
+/// `NOT_FOUND` (docs/decisions/0014).
 #[tokio::test(flavor = "multi_thread")]
 async fn customers_are_kept_apart_too() {
     let app = TestApp::start().await;

@@ -10,7 +10,7 @@ use tenantry::{
 
 use crate::support::{TestApp, TestDatabase};
 
-/// Trap 26: refinery has no lock of its own.
+/// docs/decisions/0021: refinery has no lock of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_that_migrate_at_once_migrate_once() {
     for _ in 0..3 {
@@ -162,7 +162,7 @@ fn a_released_migration_never_changes() {
     assert!(!is_released || !frozen.is_empty(), "0.1.0 is released: list its migrations in sql/frozen.txt");
 }
 
-/// Trap 31: under forced row-level security the owner itself sees no rows of tenants.
+/// docs/decisions/0022: under forced row-level security the owner itself sees no rows of tenants.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_owner_sees_no_rows() {
     let app = TestApp::start().await;

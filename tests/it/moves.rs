@@ -214,7 +214,7 @@ async fn what_fails_leaves_the_tenant_where_it_was() {
     move_to(&root, &acme, Schema).await;
 }
 
-/// Trap 35, and every other way to write past the fence.
+/// docs/decisions/0026, and every other way to write past the fence.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_writes_past_the_fence() {
     let app =

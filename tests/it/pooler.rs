@@ -7,7 +7,8 @@ use tenantry::db::{Isolation, roles};
 
 use crate::support::{Options, Person, TestApp, TestDatabase, code, pooler};
 
-/// Trap 32: statements of several processes on the same two sessions, of two tenants and in three kinds of store.
+/// docs/decisions/0024: statements of several processes on the same two sessions, of two tenants and in three kinds of
+/// store.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_transaction_may_meet_another_session() {
     let database = Arc::new(TestDatabase::create().await);

@@ -1,4 +1,4 @@
-//! Signing in, refreshing, signing out; tokens that are not ours. Numbers are those of TRAPS.
+//! Signing in, refreshing, signing out; tokens that are not ours.
 
 use std::time::Duration;
 
@@ -97,7 +97,8 @@ async fn nobody_is_told_who_exists() {
     assert_eq!(elsewhere, wrong);
 }
 
-/// Trap 24: an unknown e-mail costs what a known one does: the same statements, and one hash. Counted, not timed.
+/// docs/decisions/0019: an unknown e-mail costs what a known one does: the same statements, and one hash. Counted, not
+/// timed.
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_and_known_cost_the_same() {
     let (app, _) = start().await;
@@ -277,7 +278,7 @@ async fn a_dead_access_token_does_not_stand_in_the_way() {
     assert_eq!(code(&answer), "", "{answer}");
 }
 
-/// Trap 23: every token that is not exactly ours is refused.
+/// docs/decisions/0018: every token that is not exactly ours is refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_that_are_not_ours_are_unauthenticated() {
     let (app, acme) = start().await;
@@ -389,7 +390,7 @@ async fn a_retired_key_still_verifies() {
     assert_eq!(Tokens::try_new(OTHER_KEY, &[], TokenSettings::default()).unwrap().verify(&token), None);
 }
 
-/// Trap 25: aliased logins in one document are as many attempts.
+/// docs/decisions/0020: aliased logins in one document are as many attempts.
 #[tokio::test(flavor = "multi_thread")]
 async fn aliased_logins_count_one_by_one() {
     let (app, _) = start().await;

@@ -1,4 +1,4 @@
-//! The transaction of a request: what must be true of it whatever goes wrong. Numbers are those of TRAPS.
+//! The transaction of a request: what must be true of it whatever goes wrong.
 
 use std::{sync::Arc, time::Duration};
 
@@ -40,7 +40,7 @@ async fn a_request_that_touches_no_data_takes_no_connection() {
     assert_eq!(app.gate.stats().transactions.load(std::sync::atomic::Ordering::Relaxed), before);
 }
 
-/// Trap 6: an abandoned transaction must not be committed by whoever gets the connection next.
+/// docs/decisions/0007: an abandoned transaction must not be committed by the next user of its connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_abandoned_write_is_gone_before_its_connection_comes_back() {
     let app = TestApp::start_with(one_connection()).await;
@@ -57,7 +57,7 @@ async fn an_abandoned_write_is_gone_before_its_connection_comes_back() {
     assert_eq!(app.truth("select count(*) from shared.services where name = 'Abandoned'").await, ["0"]);
 }
 
-/// Trap 6, in the middle of a statement: the connection is drained or closed, never handed on busy.
+/// docs/decisions/0007, in the middle of a statement: the connection is drained or closed, never handed on busy.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_that_is_dropped_in_flight_harms_nobody() {
     let app = TestApp::start_with(one_connection()).await;
@@ -75,7 +75,7 @@ async fn a_statement_that_is_dropped_in_flight_harms_nobody() {
     assert_eq!(app.truth("select count(*) from shared.services where name = 'Abandoned'").await, ["0"]);
 }
 
-/// Trap 6 through HTTP: a client that hangs up in the middle of a mutation, with a pool of one connection.
+/// docs/decisions/0007 through HTTP: a client that hangs up in the middle of a mutation, with a pool of one connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_hangs_up_leaves_a_whole_mutation_and_a_clean_connection() {
     let app = TestApp::start_with(one_connection()).await;
@@ -418,7 +418,7 @@ async fn nobody_is_left_in_a_transaction(app: &TestApp) -> bool {
     false
 }
 
-/// Trap 8: PostgreSQL answers the commit of an aborted transaction with success.
+/// docs/decisions/0006: PostgreSQL answers the commit of an aborted transaction with success.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_of_a_failed_transaction_is_reported_as_failed() {
     let app = TestApp::start().await;
@@ -499,7 +499,7 @@ async fn a_refused_field_leaves_nothing_behind() {
     assert_eq!(app.truth("select count(*) from shared.audit_events where action = 'bookings.create'").await, ["1"]);
 }
 
-/// Trap 9: a pool that has nothing left answers in bounded time, and says so.
+/// docs/decisions/0008: a pool that has nothing left answers in bounded time, and says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_exhausted_pool_is_unavailable_soon_and_for_nobody_for_long() {
     let app = TestApp::start_with(one_connection()).await;
@@ -514,7 +514,7 @@ async fn an_exhausted_pool_is_unavailable_soon_and_for_nobody_for_long() {
     assert_eq!(code(&acme.user.run("{ viewer { name } }").await), "");
 }
 
-/// Trap 10: a statement does not outlive its request for long.
+/// docs/decisions/0008: a statement does not outlive its request for long.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_statement_is_cancelled_at_the_server() {
     let app = TestApp::start_with(one_connection()).await;
@@ -573,7 +573,8 @@ async fn a_request_past_its_deadline_is_a_timeout_and_undone() {
     assert_eq!(code(&acme.user.run("{ viewer { id } }").await), "");
 }
 
-/// Trap 11: after a transaction its settings read '' instead of null, and that must mean no rows, not an error.
+/// docs/decisions/0009: after a transaction its settings read '' instead of null, and that must mean no rows, not an
+/// error.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_scope_means_no_rows() {
     let app = TestApp::start().await;
@@ -597,7 +598,7 @@ async fn no_scope_means_no_rows() {
     }
 }
 
-/// Trap 12: a generic plan, cached under one tenant, must not show its rows to the next.
+/// docs/decisions/0009: a generic plan, cached under one tenant, must not show its rows to the next.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_generic_plan_belongs_to_no_tenant() {
     let app = TestApp::start_with(one_connection()).await;
@@ -664,7 +665,8 @@ async fn the_door_says_why() {
     assert_eq!(fails(app.gate.tenant(Scope::worker(unknown), Access::Read)).await.0, "the tenant is not in this store");
 }
 
-/// Trap 7: all of a request's resolvers share one transaction, and what they ask for together is not run one after the other.
+/// docs/decisions/0006: all of a request's resolvers share one transaction, and what they ask for together is not run one
+/// after the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_transaction_a_request() {
     let app = TestApp::start().await;
