@@ -1,4 +1,8 @@
 # The server with the full GraphiQL, for a PostgreSQL that runs elsewhere: `docker compose up --build`.
+# For amd64 and arm64: every stage takes the platform that is built for (`docker buildx build --platform linux/arm64 .`).
+
+# What the last stage stands on. `.ci/image` names a base of Debian's packages, where no registry of images is reached.
+ARG BASE=debian:bookworm-slim
 
 # 1. GraphiQL as one HTML file.
 FROM node:22-bookworm-slim AS web
@@ -24,20 +28,31 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
  && cp target/release/tenantry /usr/local/bin/tenantry
 
 # 3. What runs: the program, as a user who may do nothing else. There is no PostgreSQL in here: DATABASE_URL is needed.
-FROM debian:bookworm-slim
-RUN useradd --system --uid 10001 --user-group --home-dir /var/lib/tenantry --create-home tenantry
+FROM ${BASE}
+# The certificate authorities, without which no webhook, payment or mail over TLS leaves the server.
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends ca-certificates \
+ && rm -rf /var/lib/apt/lists/* \
+ && groupadd --gid 10001 tenantry \
+ && useradd --uid 10001 --gid 10001 --home-dir /var/lib/tenantry --create-home --shell /usr/sbin/nologin tenantry \
+ && install -d -m 0700 -o 10001 -g 10001 /var/lib/tenantry/data
 COPY --from=server /usr/local/bin/tenantry /usr/local/bin/tenantry
-USER tenantry
+LABEL org.opencontainers.image.title="Tenantry" \
+      org.opencontainers.image.description="A multi-tenant booking platform: GraphQL over PostgreSQL row-level security" \
+      org.opencontainers.image.licenses="MIT"
+# By number, so that Kubernetes can tell that it is not root (runAsNonRoot).
+USER 10001:10001
 WORKDIR /var/lib/tenantry
 # Development's signing key is kept in the data folder. HOST: a container's loopback is reached by nobody else.
 ENV HOST=0.0.0.0 \
     PORT=8080 \
     TENANTRY_DATA_DIR=/var/lib/tenantry/data
-RUN mkdir --mode=0700 data
 VOLUME /var/lib/tenantry/data
 EXPOSE 8080
+# Open requests and a mail that is being sent are finished first.
+STOPSIGNAL SIGTERM
 # bash opens the connection itself, so neither curl nor wget is needed.
 HEALTHCHECK --interval=10s --timeout=6s --start-period=20s --retries=3 \
-    CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/$PORT && printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' >&3 && head -n 1 <&3 | grep -q ' 200 '"]
+    CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/$PORT && printf 'GET /readyz HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n' >&3 && head -n 1 <&3 | grep -q ' 200 '"]
 ENTRYPOINT ["tenantry"]
 CMD ["serve"]

@@ -261,6 +261,7 @@ async fn administrators_invite_and_take_back() {
     let first_token = app.mail_to("new@example.test").await.token();
 
     // Invited anew: one is pending, and the older link is out of force. Sent again: the same.
+    app.clock.advance(jiff::SignedDuration::from_secs(1));
     let second = call(&acme.admin, "inviteUser", invite).await;
     let id = second["data"]["inviteUser"]["invitation"]["id"].clone();
     let second_token = app.mail_to("new@example.test").await.token();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that meets the unexpected shall stop there")]
 
 mod architecture;
+mod attacks;
 mod audit;
 mod bad_input;
 mod billing;

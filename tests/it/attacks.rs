@@ -1,0 +1,275 @@
+//! What attackers of the release build found, each as the right behaviour. Parsers are attacked by `tests/fuzz` too, in release.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    http::{Request, StatusCode},
+};
+use nix::time::{ClockId, clock_gettime};
+use serde_json::{Value, json};
+use tenantry::auth::PasswordCost;
+
+use crate::support::{Options, TestApp, code};
+
+/// Documents that are nothing but brackets within each other, each kind where the grammar has it.
+fn nested(levels: usize) -> Vec<String> {
+    let around = |open: &str, close: &str, inner: &str| format!("{}{inner}{}", open.repeat(levels), close.repeat(levels));
+    let lists = around("[", "]", "1");
+    let objects = around("{a:", "}", "1");
+    let mixed = around("[{a:", "}]", "1");
+    vec![
+        format!("query($a: [Int] = {lists}) {{ plans {{ key }} }}"),
+        format!("query($a: X = {objects}) {{ plans {{ key }} }}"),
+        format!("query($a: X = {mixed}) {{ plans {{ key }} }}"),
+        format!("query($a: {}) {{ plans {{ key }} }}", around("[", "]", "Int")),
+        format!("{{ plans(a: {lists}) {{ key }} }}"),
+        format!("{{ plans(a: {objects}) {{ key }} }}"),
+        format!("{{ plans @include(if: {lists}) {{ key }} }}"),
+        format!("{{ plans @include(if: {objects}) {{ key }} }}"),
+        format!("query Q @x(y: {mixed}) {{ plans {{ key }} }}"),
+        format!("fragment F on Query @x(y: {lists}) {{ plans {{ key }} }} {{ ...F }}"),
+        format!("{{ ... on Query @x(y: {objects}) {{ plans {{ key }} }} }}"),
+        around("{ a ", "}", "{ a }"),
+        around("{ ... ", "}", "{ a }"),
+        around("{ ... on Query ", "}", "{ a }"),
+        "[".repeat(levels),
+        "{a(b:[".repeat(levels),
+        format!("{{ a(b: \"\"\"\n\"\"\" c: {lists}) }}"),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn brackets_within_each_other_are_refused_before_they_are_parsed() {
+    let app = TestApp::start().await;
+    let asked = |document: &str| {
+        let post = Request::post("/graphql").header("content-type", "application/json");
+        let get = form_urlencoded::Serializer::new(String::new()).append_pair("query", document).finish();
+        let body = Body::from(json!({ "query": document }).to_string());
+        [post.body(body).unwrap(), Request::get(format!("/graphql?{get}")).body(Body::empty()).unwrap()]
+    };
+    for levels in [65, 200, 1_500, 4_000] {
+        for document in nested(levels) {
+            for request in asked(&document).into_iter().take(if document.len() < 20_000 { 2 } else { 1 }) {
+                let (response, body) = app.send(request).await;
+                assert!(response.status().is_client_error() || response.status() == StatusCode::OK);
+                let answer: Value = serde_json::from_slice(&body).unwrap();
+                let message = answer["errors"][0]["message"].as_str().unwrap_or_default();
+                let refused = ["within each other", "tokens"].iter().any(|it| message.contains(it));
+                assert!(refused, "{document:.60}: {answer}");
+            }
+        }
+    }
+    // What people write is none of this: input objects in lists in arguments, twelve selections deep.
+    let answer = app.anonymous().run("{ plans { key } }").await;
+    assert!(answer["data"]["plans"].is_array(), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_within_json_is_refused_before_it_is_read() {
+    let app = TestApp::start().await;
+    for levels in [200, 5_000, 200_000] {
+        let (lists, objects) = ("[".repeat(levels), "{\"a\":".repeat(levels));
+        for body in [
+            lists.clone(),
+            objects.clone(),
+            format!("{{\"query\":\"{{ plans {{ key }} }}\",\"variables\":{{\"a\":{lists}"),
+            format!("{{\"query\":\"{{ plans {{ key }} }}\",\"extensions\":{objects}"),
+            format!("{{\"query\":\"{{ plans {{ key }} }}\",\"variables\":{{\"a\":{lists}{}}}}}", "]".repeat(levels)),
+            format!("{{\"query\":\"{{ plans {{ key }} }}\",\"unknown\":{lists}{}}}", "]".repeat(levels)),
+        ] {
+            let request = Request::post("/graphql").header("content-type", "application/json");
+            let (response, body) = app.send(request.body(Body::from(body)).unwrap()).await;
+            assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{}", String::from_utf8_lossy(&body));
+        }
+    }
+}
+
+/// The ids of a tenant's own rows are as far apart as chance has it, whatever another tenant does in between.
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_do_not_count_what_other_tenants_do() {
+    let app = TestApp::start().await;
+    let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
+    let mut ids = Vec::new();
+    for round in 0..12 {
+        for more in 0..round % 4 {
+            globex.user.book(&globex.service, globex.in_days(1 + i64::from(round) * 4 + more)).await;
+        }
+        let service = acme.admin.create_service(json!({ "name": format!("S{round}") })).await;
+        ids.push(service.parse::<tenantry::ids::ServiceId>().unwrap().0.as_u128());
+    }
+    // The 12 bits below the millisecond, where a counter would stand, and all that is below the version.
+    for bits in [12, 62] {
+        let at = if bits == 12 { 64 } else { 0 };
+        let low: Vec<i128> = ids.iter().map(|it| (it >> at & ((1 << bits) - 1)) as i128).collect();
+        let steps: Vec<i128> = low.windows(2).map(|it| it[1] - it[0]).collect();
+        assert!(steps.iter().any(|it| *it < 0) && steps.iter().any(|it| *it > 0), "only one way: {steps:?}");
+        assert!(steps.iter().all(|it| it.unsigned_abs() > 0 || bits == 12), "{steps:?}");
+        let small = steps.iter().filter(|it| it.unsigned_abs() < 20).count();
+        assert!(small <= 2, "as small as a count of what was done: {steps:?}");
+        let different: HashSet<_> = steps.iter().collect();
+        assert!(different.len() >= steps.len() - 1, "{steps:?}");
+    }
+}
+
+/// A password on which zxcvbn spends the more time the more of it there is.
+fn hostile_password() -> String {
+    "('4@8({[<36!1|0$5+7%2'*14)".chars().cycle().take(250).collect()
+}
+
+/// All arguments of a field as an attacker would fill them in, by the schema.
+struct Attack<'a> {
+    types: BTreeMap<&'a str, &'a Value>,
+    text: &'a str,
+}
+
+impl Attack<'_> {
+    fn value(&self, name: &str, of: &Value, depth: usize) -> Value {
+        match (of["kind"].as_str().unwrap(), of["name"].as_str().unwrap_or_default()) {
+            ("NON_NULL", _) => self.value(name, &of["ofType"], depth),
+            ("LIST", _) => json!([self.value(name, &of["ofType"], depth)]),
+            ("ENUM", kind) => self.types[kind]["enumValues"][0]["name"].clone(),
+            ("INPUT_OBJECT", kind) => {
+                let fields = self.types[kind]["inputFields"].as_array().unwrap();
+                let wanted = fields.iter().filter(|it| depth < 4 || it["type"]["kind"] == "NON_NULL");
+                wanted.map(|it| {
+                    let name = it["name"].as_str().unwrap();
+                    (name.to_owned(), self.value(name, &it["type"], depth + 1))
+                }).collect()
+            }
+            (_, "Int") => json!(1),
+            (_, "Float" | "Decimal") => json!("1"),
+            (_, "Boolean") => json!(true),
+            (_, "DateTime") => json!("2027-01-01T00:00:00Z"),
+            (_, "Date") => json!("2027-01-01"),
+            // So far that it comes past the checks that cost nothing.
+            (_, "String") => match name {
+                "email" | "adminEmail" => json!("mallory@example.test"),
+                "tenant" => json!("acme"),
+                "slug" => json!("a-new-one"),
+                "currency" => json!("EUR"),
+                "timeZone" => json!("Europe/Amsterdam"),
+                "name" | "tenantName" => json!("Mallory"),
+                _ => json!(self.text),
+            },
+            _ => json!(self.text),
+        }
+    }
+}
+
+/// The processor time that this thread has had.
+fn processor_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap().into()
+}
+
+/// On a runtime of one thread nothing else runs while a field keeps it. What is measured is the processor's time of that thread
+/// between two turns of a task that only looks, so a busy machine changes nothing; what takes as long as a hash is far above it.
+#[tokio::test]
+async fn no_public_field_keeps_an_async_thread() {
+    // A hash of the real cost takes 60 ms in this build too: were it made here, it would be seen.
+    let app = TestApp::start_with(Options { cost: PasswordCost::default(), ..Options::default() }).await;
+    let acme = app.bare("acme").await;
+    app.by_hand(&format!("update shared.tenant_settings set open_registration = true where tenant_id = '{}'", acme.0)).await;
+    let schema = app
+        .anonymous()
+        .run(
+            "{ __schema { queryType { name } mutationType { name } types { name kind enumValues { name }
+                inputFields { name type { ...T } } fields { name args { name type { ...T } } type { ...T } } } } }
+             fragment T on __Type { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name } } } } }",
+        )
+        .await;
+    let types = schema["data"]["__schema"]["types"].as_array().unwrap();
+    let types: BTreeMap<&str, &Value> = types.iter().map(|it| (it["name"].as_str().unwrap(), it)).collect();
+    let text = hostile_password();
+    let attack = Attack { types: types.clone(), text: &text };
+    let longest = Arc::new(AtomicU64::new(0));
+    let watching = tokio::spawn({
+        let longest = longest.clone();
+        async move {
+            let mut before = processor_time();
+            loop {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                let now = processor_time();
+                longest.fetch_max(u64::try_from((now - before).as_millis()).unwrap(), Ordering::Relaxed);
+                before = now;
+            }
+        }
+    });
+    let mut looked_at = 0;
+    for (root, operation) in [("Query", "query"), ("Mutation", "mutation")] {
+        for field in types[root]["fields"].as_array().unwrap() {
+            let name = field["name"].as_str().unwrap();
+            let (mut declared, mut passed, mut variables) = (Vec::new(), Vec::new(), serde_json::Map::new());
+            for argument in field["args"].as_array().unwrap() {
+                let argument_name = argument["name"].as_str().unwrap();
+                if matches!(argument_name, "before" | "last" | "after") {
+                    continue;
+                }
+                declared.push(format!("${argument_name}: {}", spelled(&argument["type"])));
+                passed.push(format!("{argument_name}: ${argument_name}"));
+                variables.insert(argument_name.to_owned(), attack.value(argument_name, &argument["type"], 0));
+            }
+            let listed = |it: &[String]| if it.is_empty() { String::new() } else { format!("({})", it.join(", ")) };
+            let selection = if is_leaf(&field["type"]) { "" } else { "{ __typename }" };
+            let document =
+                format!("{operation} {} {{ {name}{} {selection} }}", listed(&declared), listed(&passed));
+            longest.store(0, Ordering::Relaxed);
+            let answer = app.anonymous().run_with(&document, Value::Object(variables)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let took = longest.load(Ordering::Relaxed);
+            assert!(took < 50, "{name} kept the thread for {took} ms of its own: {answer}");
+            assert_ne!(code(&answer), "INTERNAL", "{name}: {answer}");
+            looked_at += 1;
+        }
+    }
+    watching.abort();
+    assert!(looked_at > 80, "{looked_at} fields");
+}
+
+fn is_leaf(of: &Value) -> bool {
+    match of["kind"].as_str().unwrap() {
+        "NON_NULL" | "LIST" => is_leaf(&of["ofType"]),
+        kind => matches!(kind, "SCALAR" | "ENUM"),
+    }
+}
+
+fn spelled(of: &Value) -> String {
+    match of["kind"].as_str().unwrap() {
+        "NON_NULL" => format!("{}!", spelled(&of["ofType"])),
+        "LIST" => format!("[{}]", spelled(&of["ofType"])),
+        _ => of["name"].as_str().unwrap().to_owned(),
+    }
+}
+
+/// What a refused attempt costs is paid by whoever tries, before any work: the address's budget is gone before the first look
+/// at a password's strength that it would have paid for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_throttled_attempt_costs_no_work() {
+    let app = TestApp::start().await;
+    let acme = app.bare("acme").await;
+    app.by_hand(&format!("update shared.tenant_settings set open_registration = true where tenant_id = '{}'", acme.0)).await;
+    let sign_up = "mutation($p: String!, $e: String!) { signUp(input: { email: $e, password: $p, name: \"M\", tenantName: \"M\", slug: \"mallory\", timeZone: \"UTC\", currency: \"EUR\" }) { userErrors { code } } }";
+    let register = "mutation($p: String!, $e: String!) { registerUser(input: { tenant: \"acme\", email: $e, password: $p, name: \"M\" }) { userErrors { code } } }";
+    for (number, document) in [sign_up, register].into_iter().enumerate() {
+        let variables = json!({ "p": "password", "e": format!("m{number}@example.test") });
+        let mut codes = Vec::new();
+        let mut done = Vec::new();
+        for _ in 0..8 {
+            let before = app.passwords.done();
+            codes.push(code(&app.anonymous().run_with(document, variables.clone()).await).to_owned());
+            done.push(app.passwords.done() - before);
+        }
+        let tried = codes.iter().filter(|it| *it == "WEAK_PASSWORD").count();
+        assert!((1..8).contains(&tried), "{codes:?}");
+        for (code, done) in codes.iter().zip(done) {
+            assert_eq!(done, usize::from(code == "WEAK_PASSWORD"), "{codes:?}");
+        }
+    }
+}
