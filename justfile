@@ -63,6 +63,10 @@ fuzz cases='36':
     cargo build
     web/fuzz/fuzz.sh {{ cases }}
 
+# Every parser of bytes from outside against the release build as a child process: it must neither end nor answer 5xx.
+fuzz-parsers cases='2000':
+    FUZZ_CASES={{ cases }} cargo test --release --test fuzz -- --test-threads 1
+
 # Licences, advisories, bans and sources of the dependencies (cargo install --locked cargo-deny).
 deny:
     cargo deny check

@@ -53,5 +53,6 @@ pub mod cpu;
 mod http_client;
 pub mod ids;
 pub mod money;
+pub mod names;
 pub mod paging;
 pub mod random;

@@ -27,7 +27,7 @@ comment on column audit_events.seq is 'Its place in the tenant''s chain, from 1 
 comment on column audit_events.hash is 'SHA-256 of the hash before and this event; see audit_event_hash.';
 comment on column audit_events.impersonator is 'E-mail of the platform administrator who acted as this person.';
 
-create index audit_events_at on audit_events (tenant_id, at, id);
+create index audit_events_at on audit_events (tenant_id, at, seq);
 
 alter table audit_events enable row level security;
 alter table audit_events force row level security;

@@ -6,7 +6,8 @@ create table sessions (
   created_at   timestamptz not null,
   expires_at   timestamptz not null,
   ended_at     timestamptz,
-  end_reason   text check (end_reason in ('LOGOUT', 'REFRESH_TOKEN_REPLAYED', 'REVOKED', 'PASSWORD_CHANGED', 'PASSWORD_RESET')),
+  end_reason   text check (end_reason in ('LOGOUT', 'REFRESH_TOKEN_REPLAYED', 'REVOKED', 'PASSWORD_CHANGED', 'PASSWORD_RESET',
+                 'DEACTIVATED', 'ERASED', 'SUSPENDED', 'ADMINISTRATOR')),
   user_agent   text check (length(user_agent) <= 300),
   address      text check (length(address) <= 64),
   impersonator text check (length(impersonator) between 3 and 320),
@@ -16,7 +17,7 @@ create table sessions (
 );
 comment on table sessions is 'Sign-ins: alive while not ended and not expired.';
 comment on column sessions.expires_at is 'The last instant to which any refresh can prolong the session.';
-comment on column sessions.end_reason is 'LOGOUT: here. REVOKED: from another session. PASSWORD_CHANGED: with all others of the user. REFRESH_TOKEN_REPLAYED: a used token came again.';
+comment on column sessions.end_reason is 'LOGOUT: here. REVOKED: from another session. PASSWORD_CHANGED: with all others of the user. REFRESH_TOKEN_REPLAYED: a used token came again. DEACTIVATED, ERASED: the user was. SUSPENDED: the tenant was. ADMINISTRATOR: an administrator ended all of the user.';
 comment on column sessions.address is 'Network address of the sign-in, as text.';
 comment on column sessions.impersonator is 'E-mail of the platform administrator whose session this is, acting as the user.';
 

@@ -25,7 +25,8 @@ create policy calendar_feeds_insert on calendar_feeds for insert to tenantry_app
 -- Each user removes their own.
 create policy calendar_feeds_delete on calendar_feeds for delete to tenantry_app
   using (tenant_id = current_tenant_id()
-    and current_app_role() in ('ADMIN', 'STAFF', 'USER') and user_id = current_user_id());
+    and (current_app_role() = 'AUTHENTICATOR'
+      or (current_app_role() in ('ADMIN', 'STAFF', 'USER') and user_id = current_user_id())));
 -- No update is granted: a new address replaces the old one.
 grant select (tenant_id, user_id, token_hash, created_at),
   insert (tenant_id, user_id, token_hash, created_at), delete on calendar_feeds to tenantry_app;

@@ -14,7 +14,7 @@ use crate::{
     auth::{Caller, Origin, Role},
     db::{DbError, ScopedTx},
     ids::{BookingId, InvitationId, ServiceId, SessionId, TenantId, UserId, uuid_v7},
-    paging::{Page, Slice, TimeKey},
+    paging::{Page, Slice},
     random,
 };
 
@@ -178,7 +178,7 @@ pub async fn forget(tx: &ScopedTx, subjects: &[Uuid]) -> Result<(), DbError> {
 /// One line of the log, as it was written.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// In the order in which events of one instant were written.
+    /// Its id.
     pub id: Uuid,
     /// When.
     pub at: Timestamp,
@@ -204,8 +204,8 @@ pub struct Entry {
     pub address: Option<String>,
 }
 
-/// Sort key of the log: instant, then id.
-pub type AuditKey = TimeKey;
+/// Sort key of the log: instant, then place in the chain.
+pub type AuditKey = (Timestamp, i64);
 
 /// Which events a list holds. An empty filter holds all.
 #[derive(Clone, Debug, Default)]
@@ -253,7 +253,7 @@ pub async fn list(
     }
     let mut entries = queries::list(caller.tx, filter, page).await?;
     put_personal_values_back(caller.tx, &mut entries).await?;
-    Ok(page.slice(entries.into_iter().map(|entry| ((entry.at, entry.id), entry)).collect()))
+    Ok(page.slice(entries.into_iter().map(|entry| ((entry.at, entry.seq), entry)).collect()))
 }
 
 /// Some events past this place of the chain, in its order. Administrators only.

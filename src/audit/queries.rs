@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{AuditFilter, AuditKey, Entry, PersonalValue};
 use crate::{
     db::{DbError, Row, ScopedTx},
-    paging::{EARLIEST, LATEST, Page, TimeBounds},
+    paging::{EARLIEST, LATEST, Page},
 };
 
 /// Events of one part of a verification: few enough for the statement's time.
@@ -79,11 +79,11 @@ macro_rules! list_sql {
                and ($4::text is null or object_type = $4)
                and ($5::uuid is null or object_id = $5)
                and at >= $6 and at < $7
-               and (at, id) > ($8, $9)
-               and (at, id) < ($10, $11)
+               and (at, seq) > ($8, $9)
+               and (at, seq) < ($10, $11)
              order by at ",
             $direction,
-            ", id ",
+            ", seq ",
             $direction,
             " limit $12"
         )
@@ -93,7 +93,7 @@ macro_rules! list_sql {
 /// One row more than the page, in the order of the scan. The list is newest first, so what comes after is smaller.
 pub async fn list(tx: &ScopedTx, filter: &AuditFilter, page: &Page<AuditKey>) -> Result<Vec<Entry>, DbError> {
     let sql = if page.from_the_back { list_sql!("asc") } else { list_sql!("desc") };
-    let TimeBounds { lower, upper } = page.bounds_newest_first();
+    let (lower, upper) = (page.before.unwrap_or((EARLIEST, 0)), page.after.unwrap_or((LATEST, i64::MAX)));
     let rows = tx
         .query(
             sql,

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::{
     SignIn, SignInError, joining,
     links::{self, Purpose},
+    throttle,
     tokens::LinkToken,
 };
 use crate::{
@@ -80,6 +81,10 @@ impl SignIn {
         };
         let tenant = tenants::current(&tx).await?;
         tx.commit().await?;
+        drop(tx);
+        if let Some((to, _)) = &addressed {
+            self.count_mailbox(to, effect).await?;
+        }
         Ok(addressed.map(|(to, subject)| Letter {
             to,
             tenant_name: tenant.name,
@@ -88,6 +93,23 @@ impl SignIn {
             subject,
             calendar: None,
         }))
+    }
+}
+
+impl SignIn {
+    /// Counts a mail in the budget of its mailbox, whichever tenant and address asked for it. What somebody else asks for waits
+    /// once it is empty; for what only the owner of an account is sent there is a reserve, which nobody else can empty.
+    async fn count_mailbox(&self, to: &str, effect: &Effect) -> Result<(), SignInError> {
+        let is_the_owners = match effect {
+            Effect::MailInvitation { .. } | Effect::MailRegistration { .. } => false,
+            Effect::MailPasswordReset { .. } | Effect::MailEmailVerification { .. } => true,
+            _ => return Ok(()), // News of what has happened already.
+        };
+        let directory = self.gate.directory(Scope::directory_authenticator(), Access::Write);
+        let now = self.clock.now();
+        let counted = throttle::count_mailbox(&directory, &self.limits, to, is_the_owners, now).await?;
+        directory.commit().await?;
+        counted.map_err(SignInError::TooManyAttempts)
     }
 }
 

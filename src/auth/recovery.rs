@@ -14,7 +14,7 @@ use crate::{
     db::{Access, DbError, Scope, ScopedTx},
     ids::{TenantId, UserId},
     outbox::{self, Effect},
-    users::UserStatus,
+    users::{self, AccessEnd, UserStatus},
 };
 
 /// How often a request is looked into before it is given up: half an hour.
@@ -71,8 +71,8 @@ impl SignIn {
         queries::set_credential(&tx, account.user.id, &hash, now).await?;
         // Whoever reads the mailbox has shown it by this.
         queries::verify_email(&tx, account.user.id, now).await?;
-        queries::end_other_sessions(&tx, account.user.id, None, "PASSWORD_RESET", now).await?;
-        links::void(&tx, Purpose::PasswordReset, account.user.id.0, now).await?;
+        // The calendar feed too: whoever had the password could have made one.
+        users::end_access(&tx, Some(account.user.id), AccessEnd::PasswordReset, now).await?;
         outbox::enqueue(&tx, &Effect::MailPasswordChanged { user: account.user.id.0 }, now).await?;
         let event = audit::Event::of_sign_in(account.user.id, "users.reset_password", "user", Some(account.user.id.0));
         audit::record_as(&tx, event, now, origin).await?;

@@ -36,6 +36,8 @@ pub struct SignInLimits {
     pub address: Bucket,
     /// Requests of one address that have mail sent to one e-mail.
     pub mail: Bucket,
+    /// Mails with a link to one mailbox, whoever has them sent.
+    pub mailbox: Bucket,
     /// Tokens and new accounts that one address tries.
     pub joining: Bucket,
 }
@@ -47,6 +49,7 @@ impl Default for SignInLimits {
             account: Bucket { burst: 100, interval: SignedDuration::from_secs(2) },
             address: Bucket { burst: 100, interval: SignedDuration::from_secs(2) },
             mail: Bucket { burst: 5, interval: SignedDuration::from_mins(5) },
+            mailbox: Bucket { burst: 10, interval: SignedDuration::from_mins(30) },
             joining: Bucket { burst: 50, interval: SignedDuration::from_secs(10) },
         }
     }
@@ -96,6 +99,22 @@ pub(super) async fn count_mail(
         buckets.push((key(&["mail", email, &network]), limits.mail));
     }
     take_all(tx, &buckets, now).await
+}
+
+/// Counts one mail to this mailbox, from whatever tenant and address: the owner's own from a reserve once the budget is empty.
+pub(super) async fn count_mailbox(
+    tx: &ScopedTx,
+    limits: &SignInLimits,
+    email: &str,
+    is_the_owners: bool,
+    now: Timestamp,
+) -> Result<Result<(), SignedDuration>, DbError> {
+    let of = |budget: &str| [(key(&[budget, email]), limits.mailbox)];
+    let counted = take_all(tx, &of("mailbox"), now).await?;
+    if counted.is_ok() || !is_the_owners {
+        return Ok(counted);
+    }
+    take_all(tx, &of("mailbox of its owner"), now).await
 }
 
 async fn take_all(

@@ -17,7 +17,7 @@ pub const SHARED_SCHEMA: &str = "shared";
 pub const OWN_SCHEMA: &str = "tenant";
 /// The oldest migration of the tenant store with which this program can serve a store of a tenant's own. To be raised by
 /// whatever makes the program need a newer one.
-pub const OLDEST_STORE: i32 = 57;
+pub const OLDEST_STORE: i32 = 58;
 
 /// First key of the advisory locks under which migrations run, "tena" read as a number; the second is the schema's.
 const MIGRATION_LOCK: i32 = i32::from_be_bytes(*b"tena");

@@ -176,11 +176,17 @@ mod tests {
         // Beside each other they are no levels, and in texts and comments no brackets.
         assert_eq!(limits.refuse_text(&"{ a(b: [1]) }".repeat(500)), None);
         let brackets = "[".repeat(1_000);
-        for text in [format!("\"{brackets}\""), format!("\"\"\"\n{brackets}\n\"\"\""), format!("# {brackets}\n{{ a }}")] {
+        for text in [format!("\"{brackets}\""), format!("\"\"\"\n{brackets}\n\"\"\""), format!("# {brackets}\n{{ a }}")]
+        {
             assert_eq!(limits.refuse_text(&text), None);
         }
         // Whatever ends a text or a comment for one parser and not for another.
-        for text in [format!("\"\n{brackets}"), format!("\"\"\"{brackets}"), format!("#\r{brackets}"), format!("\"\\q{brackets}\"")] {
+        for text in [
+            format!("\"\n{brackets}"),
+            format!("\"\"\"{brackets}"),
+            format!("#\r{brackets}"),
+            format!("\"\\q{brackets}\""),
+        ] {
             assert!(limits.refuse_text(&text).is_some(), "{text:.20}");
         }
     }

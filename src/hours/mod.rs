@@ -18,7 +18,7 @@ use crate::{
     auth::{Caller, Role},
     db::{DbError, ScopedTx},
     ids::{ResourceId, ServiceId},
-    resources, services, tenants,
+    names, resources, services, tenants,
 };
 
 /// Minutes of a day on the wall clock.
@@ -336,10 +336,8 @@ pub async fn set_override(
 ) -> Result<Override, HoursError> {
     allow(caller, owner).await?;
     check(&hours)?;
-    let name = name.map(|it| it.trim().to_owned()).filter(|it| !it.is_empty());
-    if name.as_ref().is_some_and(|it| it.chars().count() > MAX_NAME) {
-        return Err(HoursError::Invalid("name", format!("A name has at most {MAX_NAME} characters.")));
-    }
+    let name = name.filter(|it| !it.trim().is_empty());
+    let name = name.map(|it| names::checked(&it).ok_or(HoursError::Invalid("name", names::RULE.into()))).transpose()?;
     let (tx, now) = (caller.tx, caller.clock.now());
     let single = Override { id: crate::ids::uuid_v7(now), owner, day, hours, name, imported: false };
     let before = day_before(tx, owner, day).await?;

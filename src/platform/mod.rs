@@ -26,6 +26,7 @@ use crate::{
     ids::{AdministratorId, PlanId, TenantId, uuid_v7},
     paging::{Page, Slice, TimeKey},
     tenants::{self, Isolation, SettingsError, SettingsPatch, Tenant, TenantStatus},
+    users::{self, AccessEnd},
 };
 use moving::{MoveState, Places};
 
@@ -364,6 +365,9 @@ impl Operator<'_> {
         let (store, before) = self.enter(id, now).await?;
         let after = to(before.clone(), now)?;
         tenants::set_state(&store, &after, now).await?;
+        if matches!(after.status, TenantStatus::Suspended | TenantStatus::Deleted) {
+            users::end_access(&store, None, AccessEnd::Suspended, now).await?;
+        }
         let changes = Changes::default()
             .field("status", before.status.as_str(), after.status.as_str())
             .field("reason", before.suspended_reason.clone(), after.suspended_reason.clone())

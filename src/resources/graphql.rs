@@ -10,6 +10,7 @@ use crate::{
         page_cost, parse_id, payload,
     },
     ids::{ResourceId, UserId},
+    names,
     users::graphql::User,
 };
 
@@ -136,9 +137,7 @@ impl From<Error> for Meaning {
             Error::Forbidden => Self::Refuse(ApiError::forbidden()),
             Error::NotFound => mend(UserErrorCode::NotFound, "id", "There is no such resource."),
             Error::NameTaken => mend(UserErrorCode::NameTaken, "name", "Another resource has this name."),
-            Error::InvalidName => {
-                mend(UserErrorCode::Invalid, "name", &format!("A name has 1 to {} characters.", super::MAX_NAME))
-            }
+            Error::InvalidName => mend(UserErrorCode::Invalid, "name", names::RULE),
             Error::UserNotFound => mend(UserErrorCode::NotFound, "userId", "There is no such user."),
             Error::NoUserOfKind => mend(UserErrorCode::Invalid, "userId", "Only a resource of the kind STAFF has one."),
             Error::QuotaExceeded => {

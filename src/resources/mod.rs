@@ -14,12 +14,10 @@ use crate::{
     auth::{Caller, Role},
     db::{DbError, Row, ScopedTx},
     ids::{ResourceId, UserId},
+    names,
     paging::{Page, Slice},
     tenants, users,
 };
-
-/// Longest name, in characters.
-pub const MAX_NAME: usize = 200;
 
 /// What a resource is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -271,10 +269,7 @@ pub async fn delete(caller: &Caller<'_>, id: ResourceId) -> Result<Deleted, Reso
 
 impl Draft {
     async fn checked(mut self, tx: &ScopedTx) -> Result<Self, ResourceError> {
-        self.name = self.name.trim().to_owned();
-        if self.name.is_empty() || self.name.chars().count() > MAX_NAME {
-            return Err(ResourceError::InvalidName);
-        }
+        self.name = names::checked(&self.name).ok_or(ResourceError::InvalidName)?;
         if let Some(user) = self.user {
             if self.kind != ResourceKind::Staff {
                 return Err(ResourceError::NoUserOfKind);

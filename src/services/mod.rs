@@ -16,13 +16,12 @@ use crate::{
     db::{DbError, Row, ScopedTx},
     ids::{ResourceId, ServiceId},
     money::{Currency, Money},
+    names,
     paging::{Page, Slice},
     resources::{self, ResourceKind},
     tenants::{self, BookingRules},
 };
 
-/// Longest name of a service, in characters.
-pub const MAX_NAME: usize = 200;
 /// Longest description, in characters.
 pub const MAX_DESCRIPTION: usize = 5_000;
 /// Longest duration: one day.
@@ -476,10 +475,10 @@ impl From<Service> for Draft {
 impl Draft {
     fn checked(mut self, currency: Currency) -> Result<Self, ServiceError> {
         let invalid = |field, message: String| Err(ServiceError::Invalid(field, message));
-        self.name = self.name.trim().to_owned();
+        self.name = names::checked(&self.name).unwrap_or_default();
         self.description = self.description.map(|it| it.trim().to_owned()).filter(|it| !it.is_empty());
-        if self.name.is_empty() || self.name.chars().count() > MAX_NAME {
-            return invalid("name", format!("A name has 1 to {MAX_NAME} characters."));
+        if self.name.is_empty() {
+            return invalid("name", names::RULE.to_owned());
         }
         if self.description.as_ref().is_some_and(|it| it.chars().count() > MAX_DESCRIPTION) {
             return invalid("description", format!("A description has at most {MAX_DESCRIPTION} characters."));

@@ -11,11 +11,10 @@ use crate::{
     auth::{Caller, Role},
     db::{DbError, ScopedTx},
     money::Currency,
+    names,
     outbox::{self, Effect},
 };
 
-/// Longest name of a tenant, in characters.
-pub const MAX_NAME: usize = 200;
 /// Longest address of a logo, in characters.
 const MAX_URL: usize = 500;
 /// Most minutes of a notice: a year.
@@ -193,7 +192,7 @@ impl SettingsPatch {
     fn apply(self, tenant: &mut Tenant) -> Result<(), SettingsError> {
         use SettingsError::Invalid;
         if let Some(name) = self.name {
-            tenant.name = checked_name(&name).ok_or(Invalid("name", "A name has 1 to 200 characters."))?;
+            tenant.name = checked_name(&name).ok_or(Invalid("name", names::RULE))?;
         }
         tenant.time_zone = self.time_zone.unwrap_or_else(|| tenant.time_zone.clone());
         tenant.currency = self.currency.unwrap_or(tenant.currency);
@@ -235,12 +234,7 @@ impl SettingsPatch {
 
 /// A tenant's name without space around; `None` when it is empty or too long.
 pub fn checked_name(name: &str) -> Option<String> {
-    let name = name.trim();
-    let fits = !name.is_empty()
-        && name.chars().count() <= MAX_NAME
-        && !name.chars().any(char::is_control)
-        && !crate::mail::looks_like_link(name);
-    fits.then(|| name.to_owned())
+    names::checked(name)
 }
 
 fn is_https_url(text: &str) -> bool {

@@ -10,6 +10,7 @@ use crate::{
         UserErrorCode, connection, page_cost, parse_id, payload,
     },
     ids::UserId,
+    names,
     tenants::graphql::Tenant,
 };
 
@@ -131,6 +132,13 @@ pub struct UpdateUserRoleInput {
     role: Role,
 }
 
+/// Whose sessions to end.
+#[derive(InputObject)]
+pub struct RevokeUserSessionsInput {
+    /// TypeID of the user.
+    id: ID,
+}
+
 /// Whom to let go.
 #[derive(InputObject)]
 pub struct DeactivateUserInput {
@@ -167,6 +175,13 @@ payload!(
     }
 );
 payload!(
+    /// The outcome of `revokeUserSessions`.
+    RevokeUserSessionsPayload {
+        /// The user, who has to sign in again.
+        user: User
+    }
+);
+payload!(
     /// The outcome of `deactivateUser`.
     DeactivateUserPayload {
         /// The user as changed.
@@ -197,9 +212,7 @@ impl From<Error> for Meaning {
             Error::QuotaExceeded => {
                 Self::Mend(UserError::new(UserErrorCode::QuotaExceeded, "", "The plan allows no more users."))
             }
-            Error::InvalidName => {
-                Self::Mend(UserError::new(UserErrorCode::Invalid, "name", "A name has 1 to 200 characters."))
-            }
+            Error::InvalidName => Self::Mend(UserError::new(UserErrorCode::Invalid, "name", names::RULE)),
             Error::LastAdmin => Self::Mend(UserError::new(
                 UserErrorCode::LastAdmin,
                 "id",
@@ -279,7 +292,20 @@ impl UserMutation {
         Ok(work.settle(super::set_role(&work.caller(), id, input.role.into()).await.map(User::from))?.into())
     }
 
-    /// Lets a user go: he cannot sign in, and his sessions are refused from the next request on. His bookings stay.
+    /// Ends every session of a user, with their calendar feed and unused links for a new password. The user can sign in again.
+    /// Administrators only.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    async fn revoke_user_sessions(
+        &self,
+        ctx: &Context<'_>,
+        input: RevokeUserSessionsInput,
+    ) -> Result<RevokeUserSessionsPayload, ApiError> {
+        let work = ctx.work()?;
+        let id = parse_id::<UserId>(&input.id, "input.id")?;
+        Ok(work.settle(super::revoke_sessions(&work.caller(), id).await.map(User::from))?.into())
+    }
+
+    /// Deactivates a user. They cannot sign in, and their sessions and calendar feed end for good. Their bookings stay.
     /// Administrators only; `LAST_ADMIN` where nobody else keeps the tenant.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn deactivate_user(
@@ -302,7 +328,7 @@ impl UserMutation {
         Ok(work.settle(super::erase(&work.caller(), id).await.map(User::from))?.into())
     }
 
-    /// Has a user back who was let go. Administrators only; `QUOTA_EXCEEDED` where the plan allows no more users.
+    /// Reactivates a user, who has to sign in again. Administrators only; `QUOTA_EXCEEDED` where the plan allows no more users.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn reactivate_user(
         &self,

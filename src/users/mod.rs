@@ -16,13 +16,11 @@ use crate::{
     auth::Caller,
     db::{Change, DbError, Row, ScopedTx},
     ids::UserId,
+    names,
     outbox::{self, Effect},
     paging::{Page, Slice},
     tenants, usage,
 };
-
-/// Longest name of a person, in characters.
-pub const MAX_NAME: usize = 200;
 
 /// A user, as his tenant knows him.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -204,12 +202,7 @@ pub async fn rename(caller: &Caller<'_>, id: UserId, name: Option<&str>) -> Resu
 
 /// A person's name without space around; `None` when it is empty, too long or of more than a line.
 pub fn checked_name(name: &str) -> Option<String> {
-    let name = name.trim();
-    let fits = !name.is_empty()
-        && name.chars().count() <= MAX_NAME
-        && !name.chars().any(char::is_control)
-        && !crate::mail::looks_like_link(name);
-    fits.then(|| name.to_owned())
+    names::checked(name)
 }
 
 /// Lets nobody else change roles and statuses until the transaction ends.
@@ -290,6 +283,7 @@ pub async fn erase(caller: &Caller<'_>, id: UserId) -> Result<User, UserError> {
     if before.status == UserStatus::Active {
         meter(tx, id, now).await?;
     }
+    end_access(tx, Some(id), AccessEnd::Erased, now).await?;
     audit::forget(tx, &subjects).await?;
     // What only the sign-in path sees goes right after the commit.
     outbox::enqueue(tx, &Effect::ForgetLogin { user: id.0 }, now).await?;
@@ -347,11 +341,62 @@ pub async fn set_status(caller: &Caller<'_>, id: UserId, status: UserStatus) -> 
     let user = queries::update_status(caller.tx, id, status, caller.clock.now()).await?.ok_or(UserError::NotFound)?;
     meter(caller.tx, id, caller.clock.now()).await?;
     if status == UserStatus::Deactivated {
+        // For good: a reactivated user signs in anew.
+        end_access(caller.tx, Some(id), AccessEnd::Deactivated, caller.clock.now()).await?;
         // Nor does an older invitation have him back.
         queries::revoke_invitations(caller.tx, &before.email, caller.clock.now()).await?;
     }
     let changes = Changes::default().field("status", before.status.as_str(), status.as_str());
     audit::record(caller, "users.set_status", "user", Some(id.0), changes).await?;
+    caller.tx.announce(Change::User { id: id.0 });
+    Ok(user)
+}
+
+/// Why every way in of a user was ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessEnd {
+    /// The user was deactivated.
+    Deactivated,
+    /// The user was erased.
+    Erased,
+    /// The tenant was suspended or deleted.
+    Suspended,
+    /// An administrator ended the user's sessions.
+    Administrator,
+    /// The user has a new password by a mailed link.
+    PasswordReset,
+}
+
+impl AccessEnd {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Deactivated => "DEACTIVATED",
+            Self::Erased => "ERASED",
+            Self::Suspended => "SUSPENDED",
+            Self::Administrator => "ADMINISTRATOR",
+            Self::PasswordReset => "PASSWORD_RESET",
+        }
+    }
+}
+
+/// Ends the sessions with their refresh tokens, the calendar feed, and unused links for a new password of one user, or of
+/// every user of the tenant. Returns how many sessions that ended.
+///
+/// # Errors
+/// When the statement fails, as it does for a role below `ADMIN`.
+pub async fn end_access(tx: &ScopedTx, user: Option<UserId>, why: AccessEnd, now: Timestamp) -> Result<u64, DbError> {
+    Ok(u64::try_from(queries::end_access(tx, user, why.as_str(), now).await?).unwrap_or(0))
+}
+
+/// Ends every session of a user of the tenant, with the calendar feed. Administrators only. Returns the user.
+///
+/// # Errors
+/// `NotFound` for a user of another tenant, as for one that never was.
+pub async fn revoke_sessions(caller: &Caller<'_>, id: UserId) -> Result<User, UserError> {
+    let user = lock_as_administrator(caller, id).await?;
+    let ended = end_access(caller.tx, Some(id), AccessEnd::Administrator, caller.clock.now()).await?;
+    let changes = Changes::default().field("sessions", serde_json::Value::Null, ended);
+    audit::record(caller, "users.revoke_sessions", "user", Some(id.0), changes).await?;
     caller.tx.announce(Change::User { id: id.0 });
     Ok(user)
 }

@@ -240,3 +240,15 @@ pub async fn revoke_invitations(tx: &ScopedTx, email: &str, now: Timestamp) -> R
     )
     .await
 }
+
+/// Ends the sessions, the calendar feed and the links for a new password of one user, or of all, and returns how many sessions.
+pub async fn end_access(tx: &ScopedTx, user: Option<UserId>, reason: &str, now: Timestamp) -> Result<i32, DbError> {
+    let row = tx
+        .query_one(
+            "-- users.end_access
+            select end_access($1, $2, $3, $4) from tenant_state where tenant_id = $1",
+            &[&tx.tenant(), &user, &reason, &now],
+        )
+        .await?;
+    Ok(row.get(0))
+}

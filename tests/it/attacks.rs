@@ -17,11 +17,12 @@ use nix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use tenantry::auth::PasswordCost;
 
-use crate::support::{Options, TestApp, code};
+use crate::support::{Options, TestApp, TestTenant, code};
 
 /// Documents that are nothing but brackets within each other, each kind where the grammar has it.
 fn nested(levels: usize) -> Vec<String> {
-    let around = |open: &str, close: &str, inner: &str| format!("{}{inner}{}", open.repeat(levels), close.repeat(levels));
+    let around =
+        |open: &str, close: &str, inner: &str| format!("{}{inner}{}", open.repeat(levels), close.repeat(levels));
     let lists = around("[", "]", "1");
     let objects = around("{a:", "}", "1");
     let mixed = around("[{a:", "}]", "1");
@@ -53,11 +54,13 @@ async fn brackets_within_each_other_are_refused_before_they_are_parsed() {
         let post = Request::post("/graphql").header("content-type", "application/json");
         let get = form_urlencoded::Serializer::new(String::new()).append_pair("query", document).finish();
         let body = Body::from(json!({ "query": document }).to_string());
-        [post.body(body).unwrap(), Request::get(format!("/graphql?{get}")).body(Body::empty()).unwrap()]
+        // What is longer than an address may be cannot be sent by GET.
+        let get = Request::get(format!("/graphql?{get}")).body(Body::empty()).ok();
+        [post.body(body).ok(), get].into_iter().flatten()
     };
     for levels in [65, 200, 1_500, 4_000] {
         for document in nested(levels) {
-            for request in asked(&document).into_iter().take(if document.len() < 20_000 { 2 } else { 1 }) {
+            for request in asked(&document) {
                 let (response, body) = app.send(request).await;
                 assert!(response.status().is_client_error() || response.status() == StatusCode::OK);
                 let answer: Value = serde_json::from_slice(&body).unwrap();
@@ -83,7 +86,6 @@ async fn json_within_json_is_refused_before_it_is_read() {
             format!("{{\"query\":\"{{ plans {{ key }} }}\",\"variables\":{{\"a\":{lists}"),
             format!("{{\"query\":\"{{ plans {{ key }} }}\",\"extensions\":{objects}"),
             format!("{{\"query\":\"{{ plans {{ key }} }}\",\"variables\":{{\"a\":{lists}{}}}}}", "]".repeat(levels)),
-            format!("{{\"query\":\"{{ plans {{ key }} }}\",\"unknown\":{lists}{}}}", "]".repeat(levels)),
         ] {
             let request = Request::post("/graphql").header("content-type", "application/json");
             let (response, body) = app.send(request.body(Body::from(body)).unwrap()).await;
@@ -119,6 +121,11 @@ async fn ids_do_not_count_what_other_tenants_do() {
     }
 }
 
+async fn open_registration(tenant: &TestTenant) {
+    let open = "mutation { updateTenant(input: { openRegistration: true }) { userErrors { code } } }";
+    assert_eq!(code(&tenant.admin.run(open).await), "");
+}
+
 /// A password on which zxcvbn spends the more time the more of it there is.
 fn hostile_password() -> String {
     "('4@8({[<36!1|0$5+7%2'*14)".chars().cycle().take(250).collect()
@@ -139,10 +146,12 @@ impl Attack<'_> {
             ("INPUT_OBJECT", kind) => {
                 let fields = self.types[kind]["inputFields"].as_array().unwrap();
                 let wanted = fields.iter().filter(|it| depth < 4 || it["type"]["kind"] == "NON_NULL");
-                wanted.map(|it| {
-                    let name = it["name"].as_str().unwrap();
-                    (name.to_owned(), self.value(name, &it["type"], depth + 1))
-                }).collect()
+                wanted
+                    .map(|it| {
+                        let name = it["name"].as_str().unwrap();
+                        (name.to_owned(), self.value(name, &it["type"], depth + 1))
+                    })
+                    .collect()
             }
             (_, "Int") => json!(1),
             (_, "Float" | "Decimal") => json!("1"),
@@ -175,8 +184,8 @@ fn processor_time() -> Duration {
 async fn no_public_field_keeps_an_async_thread() {
     // A hash of the real cost takes 60 ms in this build too: were it made here, it would be seen.
     let app = TestApp::start_with(Options { cost: PasswordCost::default(), ..Options::default() }).await;
-    let acme = app.bare("acme").await;
-    app.by_hand(&format!("update shared.tenant_settings set open_registration = true where tenant_id = '{}'", acme.0)).await;
+    let acme = app.tenant("acme").await;
+    open_registration(&acme).await;
     let schema = app
         .anonymous()
         .run(
@@ -218,8 +227,7 @@ async fn no_public_field_keeps_an_async_thread() {
             }
             let listed = |it: &[String]| if it.is_empty() { String::new() } else { format!("({})", it.join(", ")) };
             let selection = if is_leaf(&field["type"]) { "" } else { "{ __typename }" };
-            let document =
-                format!("{operation} {} {{ {name}{} {selection} }}", listed(&declared), listed(&passed));
+            let document = format!("{operation} {} {{ {name}{} {selection} }}", listed(&declared), listed(&passed));
             longest.store(0, Ordering::Relaxed);
             let answer = app.anonymous().run_with(&document, Value::Object(variables)).await;
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -253,23 +261,127 @@ fn spelled(of: &Value) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_throttled_attempt_costs_no_work() {
     let app = TestApp::start().await;
-    let acme = app.bare("acme").await;
-    app.by_hand(&format!("update shared.tenant_settings set open_registration = true where tenant_id = '{}'", acme.0)).await;
-    let sign_up = "mutation($p: String!, $e: String!) { signUp(input: { email: $e, password: $p, name: \"M\", tenantName: \"M\", slug: \"mallory\", timeZone: \"UTC\", currency: \"EUR\" }) { userErrors { code } } }";
+    let acme = app.tenant("acme").await;
+    open_registration(&acme).await;
+    let sign_up = "mutation($p: String!, $e: String!) { signUp(input: { email: $e, password: $p, name: \"M\", tenantName: \"M\", slug: \"mallory\", timeZone: \"UTC\", currency: \"EUR\" }) { userErrors { code field } } }";
     let register = "mutation($p: String!, $e: String!) { registerUser(input: { tenant: \"acme\", email: $e, password: $p, name: \"M\" }) { userErrors { code } } }";
     for (number, document) in [sign_up, register].into_iter().enumerate() {
         let variables = json!({ "p": "password", "e": format!("m{number}@example.test") });
         let mut codes = Vec::new();
+        let mut last = Value::Null;
         let mut done = Vec::new();
         for _ in 0..8 {
             let before = app.passwords.done();
-            codes.push(code(&app.anonymous().run_with(document, variables.clone()).await).to_owned());
+            let answer = app.anonymous().run_with(document, variables.clone()).await;
+            codes.push(code(&answer).to_owned());
+            last = answer;
             done.push(app.passwords.done() - before);
         }
         let tried = codes.iter().filter(|it| *it == "WEAK_PASSWORD").count();
-        assert!((1..8).contains(&tried), "{codes:?}");
+        assert!((1..8).contains(&tried), "{codes:?} {last}");
         for (code, done) in codes.iter().zip(done) {
             assert_eq!(done, usize::from(code == "WEAK_PASSWORD"), "{codes:?}");
         }
+    }
+}
+
+/// Whoever has not shown that their own mailbox is theirs has nothing mailed to others, whichever way they try.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unproven_administrator_mails_nobody() {
+    let app = TestApp::start().await;
+    let sign_up = "mutation { signUp(input: { email: \"mallory@evil.test\", password: \"nine quiet lamps\", name: \"Mallory\",
+        tenantName: \"Pay here\", slug: \"mallory\", timeZone: \"UTC\", currency: \"EUR\" }) { session { accessToken } userErrors { code } } }";
+    let answer = app.anonymous().run(sign_up).await;
+    let mallory = app.bearer(answer["data"]["signUp"]["session"]["accessToken"].as_str());
+    app.mails().await;
+    let open =
+        "mutation { updateTenant(input: { openRegistration: true, name: \"Your bank\" }) { userErrors { code } } }";
+    assert_eq!(code(&mallory.run(open).await), "");
+    let register = "mutation { registerUser(input: { tenant: \"mallory\", email: \"victim@example.test\", password: \"nine quiet lamps\", name: \"V\" }) { userErrors { code } } }";
+    assert_ne!(code(&app.anonymous().run(register).await), "");
+    let invite =
+        "mutation { inviteUser(input: { email: \"victim@example.test\", role: USER }) { userErrors { code } } }";
+    assert_ne!(code(&mallory.run(invite).await), "");
+    assert!(app.mails().await.is_empty());
+    // Once it is shown, both are done.
+    app.by_hand("update shared.users set email_verified_at = now() where email = 'mallory@evil.test'").await;
+    assert_eq!(code(&app.anonymous().run(register).await), "");
+    assert_eq!(code(&mallory.run(invite).await), "");
+    assert_eq!(app.mails().await.len(), 2);
+}
+
+/// One mailbox has one budget, whoever has it mailed and however; its owner's own requests have a reserve beside.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mailbox_has_a_budget() {
+    let app = TestApp::start().await;
+    let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
+    let invite = "mutation($e: String!) { inviteUser(input: { email: $e, role: STAFF }) { invitation { id } userErrors { code } } }";
+    let mut sent = 0;
+    for round in 0..12 {
+        for admin in [&acme.admin, &globex.admin] {
+            let answer = admin.run_with(invite, json!({ "e": "user@acme.test" })).await;
+            if let Some(id) = answer["data"]["inviteUser"]["invitation"]["id"].as_str() {
+                let again = if round % 3 == 0 { "revokeInvitation" } else { "resendInvitation" };
+                admin
+                    .run(&format!("mutation {{ {again}(input: {{ id: \"{id}\" }}) {{ userErrors {{ code }} }} }}"))
+                    .await;
+            }
+        }
+        sent += app.mails().await.iter().filter(|it| it.to == "user@acme.test").count();
+    }
+    assert_eq!(sent, 10, "as many as the budget has");
+    // Another mailbox has its own, and the owner is not kept from a new password by what others have had sent.
+    globex.admin.run_with(invite, json!({ "e": "someone@else.test" })).await;
+    app.anonymous()
+        .run("mutation { requestPasswordReset(input: { email: \"user@acme.test\" }) { userErrors { code } } }")
+        .await;
+    let mails = app.mails().await;
+    let to: HashSet<&str> = mails.iter().map(|it| it.to.as_str()).collect();
+    assert_eq!(to, HashSet::from(["someone@else.test", "user@acme.test"]));
+}
+
+/// What a name would become in mail to strangers, wherever one can be written.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_name_is_a_link_or_hides_anything() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    for name in [
+        "evil.com now",
+        "//evil.com",
+        "support@paypal.com",
+        "evil\u{2024}com",
+        "Ac\u{202e}me",
+        "\u{3164}",
+        "Ac\u{200b}me",
+    ] {
+        for (query, variables) in [
+            (
+                "mutation($n: String!) { updateTenant(input: { name: $n }) { userErrors { code field } } }",
+                json!({ "n": name }),
+            ),
+            (
+                "mutation($n: String!, $id: ID!) { updateUser(input: { id: $id, name: $n }) { userErrors { code field } } }",
+                json!({ "n": name, "id": acme.user.id.to_string() }),
+            ),
+            (
+                "mutation($n: String!) { createService(input: { name: $n, durationMinutes: 5, price: { amount: \"1\", currency: \"EUR\" } }) { userErrors { code field } } }",
+                json!({ "n": name }),
+            ),
+            (
+                "mutation($n: String!) { createResource(input: { kind: ROOM, name: $n }) { userErrors { code field } } }",
+                json!({ "n": name }),
+            ),
+            (
+                "mutation($n: String!) { setOpeningOverride(input: { day: \"2027-01-01\", hours: [], name: $n }) { userErrors { code field } } }",
+                json!({ "n": name }),
+            ),
+        ] {
+            let answer = acme.admin.run_with(query, variables).await;
+            assert_eq!(code(&answer), "INVALID", "{name:?} {query}: {answer}");
+        }
+    }
+    for email in ["\"a b\"@x.test", "a@[127.0.0.1]"] {
+        let invite = "mutation($e: String!) { inviteUser(input: { email: $e, role: STAFF }) { userErrors { code } } }";
+        assert_eq!(code(&acme.admin.run_with(invite, json!({ "e": email })).await), "INVALID");
     }
 }

@@ -33,6 +33,7 @@ async fn app() -> TestApp {
 }
 
 async fn ask(root: &Person, tenant: &TestTenant, isolation: Isolation) -> Value {
+    root.app.clock.advance(jiff::SignedDuration::from_millis(1)); // So that each move is newer than the one before.
     let input = json!({ "id": tenant.id.to_string(), "isolation": isolation.as_str() });
     root.run_with(MOVE, json!({ "input": input })).await
 }

@@ -180,7 +180,7 @@ async fn a_page_of_the_log_reads_no_event_before_it() {
     let origin = Origin { request_id: uuid::Uuid::nil(), address: None, user_agent: None, impersonator: None };
     let [middle, from] = [7, 10].map(|days| now - jiff::SignedDuration::from_hours(24 * days));
     for filter in [AuditFilter::default(), AuditFilter { from: Some(from), ..AuditFilter::default() }] {
-        for page in pages((middle, uuid::Uuid::nil())) {
+        for page in pages((middle, 0_i64)) {
             let most = most_read(&app, &acme, &["audit_events"], async |tx| {
                 let caller = Caller { tx, viewer: acme.admin.viewer, clock: &app.clock, origin: &origin };
                 assert_eq!(tenantry::audit::list(&caller, &filter, &page).await.unwrap().rows.len(), 20);

@@ -271,7 +271,9 @@ async fn a_tenant_is_suspended_deleted_restored_and_erased() {
     assert_eq!(code(&globex.user.run(viewer).await), "");
     assert_eq!(code(&change(&root, "suspendTenant", suspend("again")).await), "INVALID_TRANSITION");
     assert_eq!(code(&change(&root, "activateTenant", id(&acme)).await), "");
-    assert_eq!(code(&acme.user.run(viewer).await), "", "his session was not ended");
+    assert_eq!(code(&acme.user.run(viewer).await), "UNAUTHENTICATED", "sessions ended for good");
+    let acme = acme.signed_in_again().await;
+    assert_eq!(code(&acme.user.run(viewer).await), "");
     assert_eq!(code(&change(&root, "restoreTenant", id(&acme)).await), "INVALID_TRANSITION");
 
     let deleted = change(&root, "deleteTenant", id(&acme)).await;
@@ -284,6 +286,8 @@ async fn a_tenant_is_suspended_deleted_restored_and_erased() {
     assert_eq!(code(&acme.user.run(viewer).await), "UNAUTHENTICATED");
     app.worker().tidy().await; // nothing is due
     assert_eq!(code(&change(&root, "restoreTenant", id(&acme)).await), "");
+    assert_eq!(code(&acme.user.run(viewer).await), "UNAUTHENTICATED");
+    let acme = acme.signed_in_again().await;
     assert_eq!(code(&acme.user.run(viewer).await), "");
     let log = acme.admin.run("{ verifyAuditChain { intact } auditEvents(first: 4) { nodes { action actorRole changes { field after } } } }").await;
     let actions: Vec<&str> = log["data"]["auditEvents"]["nodes"]

@@ -55,6 +55,73 @@ async fn a_user_signs_in_and_is_himself() {
     assert!(life > SignedDuration::from_secs(14 * 60) && life <= SignedDuration::from_mins(15), "{life}");
 }
 
+/// Every way in that a user had ends with what ends their access, and does not come back with them.
+#[tokio::test(flavor = "multi_thread")]
+async fn access_that_ended_does_not_come_back() {
+    let (app, acme) = start().await;
+    let globex = app.tenant("globex").await;
+    let root = app.operator().await;
+    let id = acme.user.id.to_string();
+    let change = async |person: &Person, field: &str, input: Value| {
+        let kind = format!("{}{}Input", field[..1].to_uppercase(), &field[1..]);
+        let query = format!("mutation($input: {kind}!) {{ {field}(input: $input) {{ userErrors {{ code field }} }} }}");
+        person.run_with(&query, json!({ "input": input })).await
+    };
+    let feed_status = async |path: &str| {
+        app.send(axum::http::Request::get(path).body(axum::body::Body::empty()).unwrap()).await.0.status().as_u16()
+    };
+    for ends in ["deactivateUser", "revokeUserSessions", "suspendTenant", "resetPassword"] {
+        let acme = acme.signed_in_again().await;
+        let user = &acme.user;
+        let signed_in = login(&app, &user.email, PASSWORD).await;
+        let (access, refresh_token) = tokens_of(&signed_in, "login");
+        let made = user.run("mutation { rotateCalendarFeed { path } }").await;
+        let feed = made["data"]["rotateCalendarFeed"]["path"].as_str().unwrap_or_else(|| panic!("{made}"));
+        assert_eq!(feed_status(feed).await, 200);
+        let asked = "mutation { requestPasswordReset(input: { email: \"user@acme.test\" }) { userErrors { code } } }";
+        app.anonymous().run(asked).await;
+        let link = app.mail_to("user@acme.test").await.token();
+        let reset = json!({ "token": link, "newPassword": PASSWORD });
+        match ends {
+            "suspendTenant" => {
+                assert_eq!(code(&change(&root, ends, json!({ "id": acme.id.to_string(), "reason": "x" })).await), "");
+                assert_eq!(code(&change(&root, "activateTenant", json!({ "id": acme.id.to_string() })).await), "");
+            }
+            "resetPassword" => {
+                assert_eq!(code(&change(&app.anonymous(), ends, reset.clone()).await), "");
+                app.mails().await;
+            }
+            _ => {
+                for (person, refused) in [(&acme.staff, "FORBIDDEN"), (user, "FORBIDDEN"), (&globex.admin, "NOT_FOUND")]
+                {
+                    assert_eq!(code(&change(person, ends, json!({ "id": id })).await), refused);
+                }
+                assert_eq!(code(&user.run("{ viewer { id } }").await), "");
+                assert_eq!(code(&change(&acme.admin, ends, json!({ "id": id })).await), "");
+            }
+        }
+        if ends == "deactivateUser" {
+            assert_eq!(code(&change(&acme.admin, "reactivateUser", json!({ "id": id })).await), "");
+        }
+        for token in [access, user.token.as_deref().unwrap()] {
+            assert_eq!(code(&app.bearer(Some(token)).run("{ viewer { id } }").await), "UNAUTHENTICATED", "{ends}");
+        }
+        assert_eq!(code(&refresh(&app, refresh_token).await), "TOKEN_INVALID", "{ends}");
+        assert_eq!(feed_status(feed).await, 404, "{ends}");
+        assert_eq!(code(&change(&app.anonymous(), "resetPassword", reset).await), "TOKEN_INVALID", "{ends}");
+        // Nobody else's way in ended but where the whole tenant was suspended; and the user comes in anew.
+        let others = code(&acme.other.run("{ viewer { id } }").await).to_owned();
+        assert_eq!(others, if ends == "suspendTenant" { "UNAUTHENTICATED" } else { "" }, "{ends}");
+        assert_eq!(code(&globex.user.run("{ viewer { id } }").await), "");
+        assert_eq!(code(&login(&app, &user.email, PASSWORD).await), "", "{ends}");
+    }
+    // By SQL of one's own, which is what an injection would have.
+    let acme = acme.signed_in_again().await;
+    let client = acme.entered(&acme.user).await;
+    let ended = client.query_one("select end_access($1, null, 'REVOKED', now())", &[&acme.id]).await.unwrap_err();
+    assert_eq!(ended.code().map(tokio_postgres::error::SqlState::code), Some("42501"));
+}
+
 /// The answer to a login tells about its user in that user's own scope, two users in one document each in his own.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_reads_as_the_user_it_signed_in() {

@@ -97,7 +97,7 @@ async fn a_client_that_hangs_up_leaves_a_whole_mutation_and_a_clean_connection()
     }
     // Whatever was begun was finished, with its audit event, or never begun: the events are a chain of names without a gap,
     // from the first name to the one that stands.
-    let log = "select changes -> 'name' ->> 'from', changes -> 'name' ->> 'to' from shared.audit_events where action = 'services.update' order by id";
+    let log = "select changes -> 'name' ->> 'from', changes -> 'name' ->> 'to' from shared.audit_events where action = 'services.update' order by seq";
     let mut name = "Haircut".to_owned();
     for step in app.truth(log).await {
         let (from, to) = step.split_once(" | ").unwrap();

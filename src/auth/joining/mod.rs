@@ -26,6 +26,7 @@ use crate::{
     fault,
     ids::{AdministratorId, InvitationId, TenantId, UserId, uuid_v7},
     money::Currency,
+    names,
     outbox::{self, Effect},
     tenants::{self, NewTenant, TenantStatus},
     users::{self, UserStatus},
@@ -116,8 +117,8 @@ impl SignIn {
     /// `SlugTaken`, `Invalid` and `WeakPassword`; nothing is there then.
     pub async fn sign_up(&self, new: SignUp, origin: &Origin) -> Result<SignedIn, SignInError> {
         let user = new_user(&new.email, &new.name, Role::Admin, new.password)?;
-        let name = tenants::settings::checked_name(&new.tenant_name)
-            .ok_or(SignInError::Invalid("tenantName", "A name has 1 to 200 characters."))?;
+        let name =
+            tenants::settings::checked_name(&new.tenant_name).ok_or(SignInError::Invalid("tenantName", names::RULE))?;
         let slug = checked_slug(&new.slug)?;
         self.count_mail_to(&user.email, origin).await?;
         let hash = self.hash_of_new(&user, &[&name, &slug]).await?;
@@ -141,8 +142,7 @@ impl SignIn {
         by: AdministratorId,
         origin: &Origin,
     ) -> Result<TenantId, SignInError> {
-        let name = tenants::settings::checked_name(&draft.name)
-            .ok_or(SignInError::Invalid("name", "A name has 1 to 200 characters."))?;
+        let name = tenants::settings::checked_name(&draft.name).ok_or(SignInError::Invalid("name", names::RULE))?;
         let email = checked_email(&draft.admin_email, "adminEmail")?;
         let slug = checked_slug(&draft.slug)?;
         let now = self.clock.now();
@@ -397,8 +397,11 @@ impl SignIn {
     async fn refuse_unless_open(&self, tenant: TenantId) -> Result<(), SignInError> {
         let tx = self.gate.tenant(Scope::authenticator(tenant), Access::Read);
         let found = known(tenants::find(&tx).await)?;
+        // What a registration sends, it sends in the tenant's name to whom somebody else names: nobody unproven has that done.
+        let is_proven = users::administrators(&tx).await?.iter().any(|it| it.email_verified_at.is_some());
         tx.end_read();
         match found {
+            Some(_) if !is_proven => Err(SignInError::NotOpen),
             // While it is being moved, whoever writes waits.
             Some(it) if matches!(it.status, TenantStatus::Active | TenantStatus::Moving) && it.open_registration => {
                 Ok(())
@@ -660,7 +663,7 @@ fn facts_of(user: UserId, email: &str, role: Role) -> Changes {
 
 fn new_user(email: &str, name: &str, role: Role, password: String) -> Result<NewUser, SignInError> {
     let email = checked_email(email, "email")?;
-    let name = users::checked_name(name).ok_or(SignInError::Invalid("name", "A name has 1 to 200 characters."))?;
+    let name = users::checked_name(name).ok_or(SignInError::Invalid("name", names::RULE))?;
     if let Some(why) = strength::unfit_length(&password) {
         return Err(SignInError::WeakPassword("password", why));
     }

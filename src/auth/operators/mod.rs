@@ -14,6 +14,7 @@ use crate::{
     audit::{self, Changes},
     db::{Access, DbError, Scope, ScopedTx},
     ids::{AdministratorId, SessionId, TenantId},
+    names,
     users::{self, User, UserStatus},
 };
 
@@ -112,7 +113,7 @@ impl SignIn {
     /// `Invalid`, `WeakPassword`.
     pub async fn add_operator(&self, email: &str, name: &str, password: String) -> Result<bool, SignInError> {
         let email = joining::checked_email(email, "email")?;
-        let name = users::checked_name(name).ok_or(SignInError::Invalid("name", "A name has 1 to 200 characters."))?;
+        let name = users::checked_name(name).ok_or(SignInError::Invalid("name", names::RULE))?;
         if self.is_operator(&email).await? {
             return Ok(false);
         }

@@ -22,7 +22,7 @@ use crate::{
     ids::{CreditNoteId, InvoiceId, PlanVersionId, SubscriptionId, uuid_v7},
     money::Currency,
     outbox::{self, Effect},
-    paging::{Page, Slice, TimeKey},
+    paging::{Page, Slice},
     tenants::Tenant,
     usage::{self, Period},
 };
@@ -500,8 +500,8 @@ pub async fn credit_notes(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<CreditNote
     queries::credit_notes(tx, id).await
 }
 
-/// Sort key of the list: newest first.
-pub type InvoiceKey = TimeKey;
+/// Sort key of the list: the number, which is in the order of issue. Several can be issued in one instant.
+pub type InvoiceKey = i64;
 
 /// A page of what was issued, newest first.
 ///
@@ -509,7 +509,7 @@ pub type InvoiceKey = TimeKey;
 /// When the statement fails.
 pub async fn list(tx: &ScopedTx, page: &Page<InvoiceKey>) -> Result<Slice<InvoiceKey, Invoice>, DbError> {
     let found = queries::list(tx, page).await?;
-    Ok(page.slice(found.into_iter().map(|it| ((it.issued_at.unwrap_or(it.falls_due), it.id.0), it)).collect()))
+    Ok(page.slice(found.into_iter().map(|it| (it.number.unwrap_or(0), it)).collect()))
 }
 
 /// What is owed and not given up, oldest first.

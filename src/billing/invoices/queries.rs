@@ -9,7 +9,7 @@ use crate::{
     db::{DbError, Row, ScopedTx},
     ids::{InvoiceId, SubscriptionId},
     money::Currency,
-    paging::{Page, TimeBounds},
+    paging::Page,
     usage::Period,
 };
 
@@ -214,14 +214,10 @@ macro_rules! list_sql {
             select ",
             columns!(),
             " from invoices
-             where tenant_id = $1 and state <> 'DRAFT'
-               and (issued_at, id) > ($2, $3)
-               and (issued_at, id) < ($4, $5)
-             order by issued_at ",
+             where tenant_id = $1 and number > $2 and number < $3
+             order by number ",
             $direction,
-            ", id ",
-            $direction,
-            " limit $6"
+            " limit $4"
         )
     };
 }
@@ -229,8 +225,9 @@ macro_rules! list_sql {
 /// One row more than the page, in the order of the scan. The list is newest first.
 pub async fn list(tx: &ScopedTx, page: &Page<InvoiceKey>) -> Result<Vec<Invoice>, DbError> {
     let sql = if page.from_the_back { list_sql!("asc") } else { list_sql!("desc") };
-    let TimeBounds { lower, upper } = page.bounds_newest_first();
-    let rows = tx.query(sql, &[&tx.tenant(), &lower.0, &lower.1, &upper.0, &upper.1, &page.fetch()]).await?;
+    // The last number comes first: what comes after is smaller. A draft has none, and no bound is below 1.
+    let (lower, upper) = (page.before.unwrap_or(0), page.after.unwrap_or(i64::MAX));
+    let rows = tx.query(sql, &[&tx.tenant(), &lower, &upper, &page.fetch()]).await?;
     rows.iter().map(read).collect()
 }
 

@@ -99,9 +99,7 @@ impl Stripe {
         let url = format!("{}{path}", self.base);
         let http = self.http.get().map_err(|error| Failure::Later(error.to_string()))?;
         let request = match form {
-            Some(form) => {
-                http.post(url).header("content-type", "application/x-www-form-urlencoded").body(encode(form))
-            }
+            Some(form) => http.post(url).header("content-type", "application/x-www-form-urlencoded").body(encode(form)),
             None => http.get(url),
         };
         let request = request.bearer_auth(&self.secret_key).header("stripe-version", API_VERSION);

@@ -477,6 +477,16 @@ pub struct TestTenant {
 }
 
 impl TestTenant {
+    /// Its people with new sessions, as after they have signed in once more.
+    pub async fn signed_in_again(&self) -> Self {
+        let mut again = self.clone();
+        for person in [&mut again.admin, &mut again.staff, &mut again.user, &mut again.other] {
+            person.viewer = self.app.sign_in.trusted_session(self.id, &person.email).await.unwrap();
+            person.token = Some(self.app.tokens.issue(&person.viewer, Timestamp::now()).unwrap().0);
+        }
+        again
+    }
+
     /// A booking of its customer, `days` from now.
     pub async fn booking(&self, days: i64) -> String {
         let answer = self.user.book(&self.service, self.in_days(days)).await;
@@ -521,7 +531,8 @@ impl TestTenant {
     }
 
     pub fn in_days(&self, days: i64) -> Timestamp {
-        self.app.clock.now() + SignedDuration::from_hours(24 * days)
+        let now = Timestamp::from_second(self.app.clock.now().as_second()).unwrap();
+        now + SignedDuration::from_hours(24 * days)
     }
 }
 
@@ -579,6 +590,7 @@ impl Person {
     }
 
     pub async fn create_resource(&self, kind: &str, name: &str) -> String {
+        self.app.clock.advance(SignedDuration::from_millis(1)); // So that its id is above those of all before.
         let query = "mutation($kind: ResourceKind!, $name: String!) {
             createResource(input: { kind: $kind, name: $name }) { resource { id } userErrors { code } } }";
         let answer = self.run_with(query, json!({ "kind": kind, "name": name })).await;
