@@ -6,12 +6,11 @@
 use std::time::{Duration, Instant};
 
 use tenantry::{
-    clock::Clock,
+    base::{clock::Clock, ids::TenantId},
     db::{Gate, Isolation, PoolSettings, migrations, roles},
     embedded::{Cluster, Options},
+    features::platform::moving::Places,
     fleet::{Fleet, Logins},
-    ids::TenantId,
-    platform::moving::Places,
 };
 use tokio_postgres::{Client, Config, NoTls};
 

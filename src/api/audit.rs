@@ -2,14 +2,13 @@
 
 use async_graphql::{ComplexObject, Context, ID, InputObject, Object, SimpleObject};
 
-use super::{AuditFilter, Entry};
 use crate::{
+    api::{ContextExt, users::User},
+    base::ids::{BookingId, InvitationId, ServiceId, SessionId, TenantId, UserId},
+    core::audit::{AuditFilter, Entry},
     graphql::{
-        ApiError, ContextExt, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, connection, filter_interval,
-        page_cost, parse_id,
+        ApiError, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, connection, filter_interval, page_cost, parse_id,
     },
-    ids::{BookingId, InvitationId, ServiceId, SessionId, TenantId, UserId},
-    users::graphql::User,
 };
 
 /// One line of the audit log: who did what, written in the transaction that did it.
@@ -146,11 +145,11 @@ fn read_object_id(id: &ID) -> Result<uuid::Uuid, ApiError> {
     })
 }
 
-impl From<super::AuditError> for Meaning {
-    fn from(error: super::AuditError) -> Self {
+impl From<crate::core::audit::AuditError> for Meaning {
+    fn from(error: crate::core::audit::AuditError) -> Self {
         match error {
-            super::AuditError::Forbidden => Self::Refuse(ApiError::forbidden()),
-            super::AuditError::Db(error) => error.into(),
+            crate::core::audit::AuditError::Forbidden => Self::Refuse(ApiError::forbidden()),
+            crate::core::audit::AuditError::Db(error) => error.into(),
         }
     }
 }
@@ -175,7 +174,7 @@ impl AuditQuery {
         const KIND: &str = "audit_events.at";
         let page = PageArgs { first, after, last, before }.read(KIND)?;
         let filter = filter.map(AuditFilterInput::read).transpose()?.unwrap_or_default();
-        let slice = super::list(&ctx.work()?.caller(), &filter, &page).await.map_err(Meaning::from)?;
+        let slice = crate::core::audit::list(&ctx.work()?.caller(), &filter, &page).await.map_err(Meaning::from)?;
         Ok(connection(KIND, slice, AuditEvent::from))
     }
 
@@ -183,7 +182,7 @@ impl AuditQuery {
     /// Administrators only.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn verify_audit_chain(&self, ctx: &Context<'_>) -> Result<AuditChainVerification, ApiError> {
-        let found = super::verify_chain(&ctx.work()?.caller()).await.map_err(Meaning::from)?;
+        let found = crate::core::audit::verify_chain(&ctx.work()?.caller()).await.map_err(Meaning::from)?;
         Ok(AuditChainVerification {
             intact: found.broken.is_empty() && !found.end_differs,
             events: i32::try_from(found.events).unwrap_or(i32::MAX),

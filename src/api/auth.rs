@@ -2,16 +2,15 @@
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
-use super::{Acceptance, Actor, Login, PasswordsError, Registration, SignInError, SignUp, SignedIn};
 use crate::{
-    auth::SessionCookies,
+    api::{ContextExt, Work, users::User},
+    base::{ids::SessionId, money::Currency},
+    core::identity::Actor,
+    features::auth::{Acceptance, Login, PasswordsError, Registration, SessionCookies, SignInError, SignUp, SignedIn},
     graphql::{
-        ApiError, Code, ContextExt, CurrencyCode, DateTime, MUTATION_COST, Meaning, SIGN_IN_COST, STATEMENT_COST,
-        TimeZoneName, UserError, UserErrorCode, Work, parse_id, payload, settled,
+        ApiError, Code, CurrencyCode, DateTime, MUTATION_COST, Meaning, SIGN_IN_COST, STATEMENT_COST, TimeZoneName,
+        UserError, UserErrorCode, parse_id, payload, settled,
     },
-    ids::SessionId,
-    money::Currency,
-    users::graphql::User,
 };
 
 /// Tokens of a sign-in.
@@ -293,8 +292,8 @@ impl AuthQuery {
     #[graphql(complexity = "STATEMENT_COST + 100 * child_complexity")]
     async fn sessions(&self, ctx: &Context<'_>) -> Result<Vec<SignedInSession>, ApiError> {
         let work = ctx.work()?;
-        let sessions = super::sessions(&work.caller()).await?;
-        let view = |it: super::LiveSession| SignedInSession {
+        let sessions = crate::features::auth::sessions(&work.caller()).await?;
+        let view = |it: crate::features::auth::LiveSession| SignedInSession {
             id: it.id.to_string().into(),
             created_at: DateTime(it.created_at),
             expires_at: DateTime(it.expires_at),
@@ -434,7 +433,7 @@ impl AuthMutation {
     #[graphql(complexity = "SIGN_IN_COST + child_complexity")]
     async fn logout(&self, ctx: &Context<'_>) -> Result<LogoutPayload, ApiError> {
         let work = ctx.work()?;
-        super::log_out(&work.caller()).await?;
+        crate::features::auth::log_out(&work.caller()).await?;
         ctx.request().change_cookies(SessionCookies::Clear);
         Ok(LogoutPayload { session_id: Some(work.viewer.session.to_string().into()), user_errors: Vec::new() })
     }
@@ -473,7 +472,7 @@ impl AuthMutation {
         let work = ctx.work()?;
         refuse_impersonator(&work)?;
         let id: SessionId = parse_id(&input.id, "input.id")?;
-        Ok(if super::revoke_session(&work.caller(), id).await? {
+        Ok(if crate::features::auth::revoke_session(&work.caller(), id).await? {
             Ok(ID::from(id.to_string())).into()
         } else {
             Err(UserError::new(UserErrorCode::NotFound, "id", "There is no such session.")).into()
@@ -485,7 +484,7 @@ impl AuthMutation {
     async fn revoke_other_sessions(&self, ctx: &Context<'_>) -> Result<RevokeOtherSessionsPayload, ApiError> {
         let work = ctx.work()?;
         refuse_impersonator(&work)?;
-        let revoked = super::revoke_other_sessions(&work.caller()).await?;
+        let revoked = crate::features::auth::revoke_other_sessions(&work.caller()).await?;
         Ok(Ok(i32::try_from(revoked).unwrap_or(i32::MAX)).into())
     }
 }

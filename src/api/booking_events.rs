@@ -10,12 +10,13 @@ use async_graphql::{Context, Enum, ID, SimpleObject, Subscription};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 
-use super::graphql::Booking;
+use super::bookings::Booking;
 use crate::{
-    auth::Role,
+    api::RequestContext,
+    base::ids::{BookingId, ServiceId, UserId},
+    core::identity::Role,
     db::{Change, DbError},
-    graphql::{ApiError, RequestContext, STATEMENT_COST, Told, Watch, is_passing, parse_id},
-    ids::{BookingId, ServiceId, UserId},
+    graphql::{ApiError, STATEMENT_COST, Told, Watch, is_passing, parse_id},
 };
 
 /// What happened to a booking.
@@ -126,7 +127,9 @@ impl Changes {
     async fn read(&mut self, id: BookingId) -> Result<Option<BookingChange>, DbError> {
         self.request.pay_for_event().await;
         let Ok(work) = self.request.work() else { return Err(DbError::SessionEnded) };
-        let Some(booking) = super::by_ids(&work.tx, &[id]).await?.remove(&id) else { return Ok(None) };
+        let Some(booking) = crate::features::bookings::by_ids(&work.tx, &[id]).await?.remove(&id) else {
+            return Ok(None);
+        };
         if !self.concerns(booking.service, booking.customer) || self.is_told(id, booking.version) {
             return Ok(None);
         }
@@ -159,10 +162,10 @@ impl Changes {
     }
 
     /// Since the last look that was answered, however long ago that is.
-    async fn changed_lately(&mut self) -> Result<Vec<super::Changed>, DbError> {
+    async fn changed_lately(&mut self) -> Result<Vec<crate::features::bookings::Changed>, DbError> {
         let Ok(work) = self.request.work() else { return Err(DbError::SessionEnded) };
         let now = self.request.clock().now();
-        let changed = super::changed_since(&work.tx, self.looked_at - LOOK_BACK).await;
+        let changed = crate::features::bookings::changed_since(&work.tx, self.looked_at - LOOK_BACK).await;
         self.request.end_event();
         let changed = changed?;
         self.looked_at = now;

@@ -4,26 +4,20 @@ use std::sync::Arc;
 
 use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject};
 
-use super::{
-    BookingError as Error, BookingFilter, NewBooking, Pointed, Related, Transition,
-    loaders::{HistoryOf, InSeries, PageOf, ResourcesOf},
-};
+use super::loaders::bookings::{HistoryOf, InSeries, PageOf, ResourcesOf};
 use crate::{
+    api::{ContextExt, resources::Resource, series::BookingSeries, services::Service, users::User},
+    base::ids::{BookingId, ResourceId, SeriesId, ServiceId, UserId},
+    features::bookings::{BookingError as Error, BookingFilter, NewBooking, Pointed, Related, Transition},
     graphql::{
-        ApiError, Brief, ContextExt, DateTime, Listing, MUTATION_COST, Meaning, Money, PageArgs, STATEMENT_COST,
-        TimeZoneName, UserError, UserErrorCode, asks_for_name, connection, filter_interval, page_cost, parse_id,
-        payload,
+        ApiError, Brief, DateTime, Listing, MUTATION_COST, Meaning, Money, PageArgs, STATEMENT_COST, TimeZoneName,
+        UserError, UserErrorCode, asks_for_name, connection, filter_interval, page_cost, parse_id, payload,
     },
-    ids::{BookingId, ResourceId, SeriesId, ServiceId, UserId},
-    resources::graphql::Resource,
-    series::graphql::BookingSeries,
-    services::{self, graphql::Service},
-    users::{self, graphql::User},
 };
 
 /// Where a booking stands.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
-#[graphql(remote = "super::BookingStatus")]
+#[graphql(remote = "crate::features::bookings::BookingStatus")]
 pub enum BookingStatus {
     /// The time is kept for a short while.
     Held,
@@ -45,7 +39,7 @@ pub enum BookingStatus {
 
 /// What a list of bookings is sorted by.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
-#[graphql(remote = "super::BookingOrder")]
+#[graphql(remote = "crate::features::bookings::BookingOrder")]
 pub enum BookingOrder {
     /// Earliest first.
     StartsAtAsc,
@@ -88,8 +82,8 @@ pub struct Booking {
     names: Option<Arc<Pointed<String, String>>>,
 }
 
-impl From<super::Booking> for Booking {
-    fn from(booking: super::Booking) -> Self {
+impl From<crate::features::bookings::Booking> for Booking {
+    fn from(booking: crate::features::bookings::Booking) -> Self {
         Self {
             id: booking.id.to_string().into(),
             status: booking.status.into(),
@@ -115,7 +109,7 @@ impl Booking {
         match self.names.as_ref().and_then(|it| it.services.get(&id)) {
             Some(name) if asks_for_name(&ctx.field()) => Ok(Brief::Named(id.to_string().into(), name.clone())),
             // Boxed: each field of a booking takes as much room as the largest.
-            _ => Box::pin(services::graphql::of_key(ctx, id)).await.map(Brief::Whole),
+            _ => Box::pin(crate::api::services::of_key(ctx, id)).await.map(Brief::Whole),
         }
     }
 
@@ -124,7 +118,7 @@ impl Booking {
         let id = self.key.2;
         match self.names.as_ref().and_then(|it| it.customers.get(&id)) {
             Some(name) if asks_for_name(&ctx.field()) => Ok(Brief::Named(id.to_string().into(), name.clone())),
-            _ => Box::pin(users::graphql::of_key(ctx, id)).await.map(Brief::Whole),
+            _ => Box::pin(crate::api::users::of_key(ctx, id)).await.map(Brief::Whole),
         }
     }
 
@@ -206,8 +200,8 @@ pub struct FreeSlot {
     key: Vec<ResourceId>,
 }
 
-impl From<super::FreeSlot> for FreeSlot {
-    fn from(free: super::FreeSlot) -> Self {
+impl From<crate::features::bookings::FreeSlot> for FreeSlot {
+    fn from(free: crate::features::bookings::FreeSlot) -> Self {
         let (starts_at, ends_at) = (DateTime(free.starts_at), DateTime(free.ends_at));
         Self { starts_at, ends_at, places: free.places, key: free.resources }
     }
@@ -224,7 +218,7 @@ impl FreeSlot {
 
 /// What stands in the way of a booking.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
-#[graphql(remote = "super::Obstacle")]
+#[graphql(remote = "crate::features::bookings::Obstacle")]
 pub enum Obstacle {
     /// The service cannot be booked.
     Inactive,
@@ -426,7 +420,10 @@ impl From<Error> for Meaning {
             Error::TooManyHolds => mend(
                 Code::QuotaExceeded,
                 "",
-                &format!("One can hold {} times at once: book or cancel one of them.", super::MAX_HOLDS),
+                &format!(
+                    "One can hold {} times at once: book or cancel one of them.",
+                    crate::features::bookings::MAX_HOLDS
+                ),
             ),
             Error::HoldOver => mend(
                 Code::InvalidTransition,
@@ -491,18 +488,18 @@ impl BookingQuery {
         #[graphql(desc = "Which bookings.")] filter: Option<BookingFilterInput>,
         #[graphql(desc = "Sorted by what; earliest start first by default.")] order_by: Option<BookingOrder>,
     ) -> Result<Listing<Booking>, ApiError> {
-        let order = order_by.map(super::BookingOrder::from).unwrap_or_default();
+        let order = order_by.map(crate::features::bookings::BookingOrder::from).unwrap_or_default();
         let kind = match order {
-            super::BookingOrder::StartsAtAsc => "bookings.starts_at",
-            super::BookingOrder::StartsAtDesc => "bookings.starts_at.desc",
-            super::BookingOrder::CreatedAtAsc => "bookings.created_at",
-            super::BookingOrder::CreatedAtDesc => "bookings.created_at.desc",
+            crate::features::bookings::BookingOrder::StartsAtAsc => "bookings.starts_at",
+            crate::features::bookings::BookingOrder::StartsAtDesc => "bookings.starts_at.desc",
+            crate::features::bookings::BookingOrder::CreatedAtAsc => "bookings.created_at",
+            crate::features::bookings::BookingOrder::CreatedAtDesc => "bookings.created_at.desc",
         };
         let page = PageArgs { first, after, last, before }.read(kind)?;
         let filter = filter.map(BookingFilterInput::read).transpose()?.unwrap_or_default();
         let work = ctx.work()?;
         let mut related = selected_related(ctx);
-        let slice = super::list(&work.tx, &filter, order, &page, &mut related).await?;
+        let slice = crate::features::bookings::list(&work.tx, &filter, order, &page, &mut related).await?;
         let names = match related {
             Related::Nothing => None,
             Related::Names(names) => Some(Arc::new(names)),
@@ -530,7 +527,7 @@ impl BookingQuery {
         let service = parse_id(&service_id, "serviceId")?;
         let resource = resource_id.map(|id| parse_id(&id, "resourceId")).transpose()?;
         let (Some(from), Some(to)) = (from, to) else { return Ok(Vec::new()) };
-        let free = super::availability(&ctx.work()?.caller(), service, from, to, resource).await;
+        let free = crate::features::bookings::availability(&ctx.work()?.caller(), service, from, to, resource).await;
         let free = free.map_err(|error| ApiError::from(Meaning::from(error)))?;
         Ok(free.into_iter().map(FreeSlot::from).collect())
     }
@@ -546,7 +543,7 @@ impl BookingQuery {
     ) -> Result<Option<Obstacle>, ApiError> {
         let service = parse_id(&service_id, "serviceId")?;
         let resource = resource_id.map(|id| parse_id(&id, "resourceId")).transpose()?;
-        let found = super::obstacle(&ctx.work()?.caller(), service, starts_at.0, resource).await;
+        let found = crate::features::bookings::obstacle(&ctx.work()?.caller(), service, starts_at.0, resource).await;
         Ok(found.map_err(|error| ApiError::from(Meaning::from(error)))?.map(Into::into))
     }
 
@@ -606,7 +603,7 @@ impl BookingMutation {
             resource: input.resource_id.map(|id| parse_id(&id, "input.resourceId")).transpose()?,
             notes: input.notes,
         };
-        Ok(work.settle(super::book(&work.caller(), new).await.map(Booking::from))?.into())
+        Ok(work.settle(crate::features::bookings::book(&work.caller(), new).await.map(Booking::from))?.into())
     }
 
     /// Holds a time for ten minutes, while its customer makes up his mind: `confirmHold` takes it up, and what nobody takes up
@@ -621,7 +618,7 @@ impl BookingMutation {
             resource: input.resource_id.map(|id| parse_id(&id, "input.resourceId")).transpose()?,
             notes: None,
         };
-        Ok(work.settle(super::hold(&work.caller(), new).await.map(Booking::from))?.into())
+        Ok(work.settle(crate::features::bookings::hold(&work.caller(), new).await.map(Booking::from))?.into())
     }
 
     /// Takes up a hold that is still good (`INVALID_TRANSITION` where it is not): it becomes `CONFIRMED`, or `PENDING` where
@@ -630,7 +627,7 @@ impl BookingMutation {
     async fn confirm_hold(&self, ctx: &Context<'_>, input: ConfirmHoldInput) -> Result<ConfirmHoldPayload, ApiError> {
         let work = ctx.work()?;
         let id = parse_id(&input.id, "input.id")?;
-        let confirmed = super::confirm_hold(&work.caller(), id, input.notes).await;
+        let confirmed = crate::features::bookings::confirm_hold(&work.caller(), id, input.notes).await;
         Ok(work.settle(confirmed.map(Booking::from))?.into())
     }
 
@@ -644,7 +641,9 @@ impl BookingMutation {
     ) -> Result<UpdateBookingStatusPayload, ApiError> {
         let work = ctx.work()?;
         let id = parse_id(&input.id, "input.id")?;
-        let moved = super::set_status(&work.caller(), id, input.status.into(), input.version, input.reason).await;
+        let moved =
+            crate::features::bookings::set_status(&work.caller(), id, input.status.into(), input.version, input.reason)
+                .await;
         Ok(work.settle(moved.map(Booking::from))?.into())
     }
 
@@ -657,7 +656,8 @@ impl BookingMutation {
     ) -> Result<RescheduleBookingPayload, ApiError> {
         let work = ctx.work()?;
         let id = parse_id(&input.id, "input.id")?;
-        let moved = Box::pin(super::reschedule(&work.caller(), id, input.starts_at.0, input.version)).await;
+        let moved =
+            Box::pin(crate::features::bookings::reschedule(&work.caller(), id, input.starts_at.0, input.version)).await;
         Ok(work.settle(moved.map(Booking::from))?.into())
     }
 
@@ -670,8 +670,14 @@ impl BookingMutation {
     ) -> Result<CancelBookingPayload, ApiError> {
         let work = ctx.work()?;
         let id = parse_id(&input.id, "input.id")?;
-        let cancelled =
-            super::set_status(&work.caller(), id, super::BookingStatus::Cancelled, None, input.reason).await;
+        let cancelled = crate::features::bookings::set_status(
+            &work.caller(),
+            id,
+            crate::features::bookings::BookingStatus::Cancelled,
+            None,
+            input.reason,
+        )
+        .await;
         Ok(work.settle(cancelled.map(Booking::from))?.into())
     }
 }

@@ -2,7 +2,10 @@
 
 use async_graphql::{Context, Object, SimpleObject};
 
-use crate::graphql::{ApiError, ContextExt, DateTime, MUTATION_COST, STATEMENT_COST, UserError};
+use crate::{
+    api::ContextExt,
+    graphql::{ApiError, DateTime, MUTATION_COST, STATEMENT_COST, UserError},
+};
 
 /// The feed of a user's bookings, for his calendar program.
 #[derive(Clone, SimpleObject)]
@@ -42,7 +45,7 @@ impl CalendarQuery {
     #[graphql(complexity = "STATEMENT_COST + child_complexity")]
     async fn calendar_feed(&self, ctx: &Context<'_>) -> Result<Option<CalendarFeed>, ApiError> {
         let work = ctx.work()?;
-        let since = super::feed_of(&work.tx, work.viewer.user).await?;
+        let since = crate::features::calendars::feed_of(&work.tx, work.viewer.user).await?;
         Ok(since.map(|it| CalendarFeed { created_at: DateTime(it) }))
     }
 }
@@ -61,7 +64,7 @@ impl CalendarMutation {
         if work.viewer.impersonated {
             return Err(ApiError::impersonated());
         }
-        let (token, created_at) = super::rotate_feed(&work.caller()).await?;
+        let (token, created_at) = crate::features::calendars::rotate_feed(&work.caller()).await?;
         Ok(RotateCalendarFeedPayload {
             calendar_feed: Some(CalendarFeed { created_at: DateTime(created_at) }),
             path: Some(format!("/calendars/{}.ics", token.expose())),
@@ -73,7 +76,7 @@ impl CalendarMutation {
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn delete_calendar_feed(&self, ctx: &Context<'_>) -> Result<DeleteCalendarFeedPayload, ApiError> {
         let work = ctx.work()?;
-        let deleted = super::delete_feed(&work.caller()).await?;
+        let deleted = crate::features::calendars::delete_feed(&work.caller()).await?;
         Ok(DeleteCalendarFeedPayload { deleted, user_errors: Vec::new() })
     }
 }

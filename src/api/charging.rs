@@ -2,7 +2,8 @@
 
 use async_graphql::{Response, ServerError, ValidationResult, value};
 
-use super::{RequestContext, error::nowhere, rates::Charged};
+use super::RequestContext;
+use crate::{features::usage::rate_limits::Charged, graphql::nowhere};
 
 /// What a document cost, and what is left.
 #[derive(Clone, Copy, Debug)]

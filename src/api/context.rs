@@ -13,23 +13,22 @@ use std::{
 use async_graphql::Context;
 use parking_lot::Mutex;
 
-use super::{
-    ApiError, Code, INTROSPECTION_COST, Meaning, UserError,
-    batching::LoadQueue,
-    error::settled,
-    loaders::Loaders,
-    rates::{Charged, Rates},
-    watching::Watch,
-};
+use super::loaders::Loaders;
 use crate::{
-    audit,
-    auth::{self, Actor, Caller, Fall, Origin, SessionCookies, SignIn, Viewer},
-    billing::Engine,
-    clock::Clock,
+    base::{clock::Clock, egress::WebhookClient},
+    core::{
+        audit,
+        idempotency::{self, Named, Standing},
+        identity::{Actor, Caller, Origin, Viewer},
+    },
     db::{Access, DbError, Gate, Restriction, Scope, ScopedTx},
-    idempotency::{self, Named, Standing},
-    platform::moving::Places,
-    webhooks::WebhookClient,
+    features::{
+        auth::{self, Fall, SessionCookies, SignIn},
+        billing::Engine,
+        platform::moving::Places,
+        usage::rate_limits::{Charged, Rates},
+    },
+    graphql::{ApiError, Code, INTROSPECTION_COST, Meaning, UserError, Watch, batching::LoadQueue, settled},
 };
 
 /// What people of a tenant can do although it owes too long or its subscription is paused: leave, pay, and tell what was used.

@@ -2,8 +2,11 @@
 
 use async_graphql::{Context, Enum, SimpleObject};
 
-use super::{Grant, Source};
-use crate::graphql::{ApiError, ContextExt, DateTime};
+use crate::{
+    api::ContextExt,
+    features::entitlements::{Grant, Source},
+    graphql::{ApiError, DateTime},
+};
 
 /// A feature of a tenant.
 #[derive(Clone, SimpleObject)]
@@ -50,8 +53,8 @@ pub enum FeatureSource {
     Rollout,
 }
 
-impl From<super::Feature> for Feature {
-    fn from(it: super::Feature) -> Self {
+impl From<crate::features::entitlements::Feature> for Feature {
+    fn from(it: crate::features::entitlements::Feature) -> Self {
         let (kind, number, meter) = match it.grant {
             Grant::Switch => (FeatureKind::Boolean, None, None),
             Grant::Number(number) => (FeatureKind::Number, Some(number), None),
@@ -75,12 +78,12 @@ impl From<super::Feature> for Feature {
 /// Whether the caller's tenant has a feature.
 pub async fn is_enabled(ctx: &Context<'_>, key: &str) -> Result<bool, ApiError> {
     let work = ctx.work()?;
-    Ok(super::is_enabled(&work.tx, key, work.caller().clock.now()).await?)
+    Ok(crate::features::entitlements::is_enabled(&work.tx, key, work.caller().clock.now()).await?)
 }
 
 /// Every feature of the caller's tenant.
 pub async fn all(ctx: &Context<'_>) -> Result<Vec<Feature>, ApiError> {
     let work = ctx.work()?;
-    let features = super::all(&work.tx, work.caller().clock.now()).await?;
+    let features = crate::features::entitlements::all(&work.tx, work.caller().clock.now()).await?;
     Ok(features.into_iter().map(Feature::from).collect())
 }

@@ -2,13 +2,14 @@
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 
-use super::{HoursError as Error, Owner, Span};
 use crate::{
+    api::ContextExt,
+    base::ids::{ResourceId, ServiceId},
+    features::hours::{HoursError as Error, Owner, Span},
     graphql::{
-        ApiError, ContextExt, Date, LocalTime, MUTATION_COST, Meaning, STATEMENT_COST, TimeZoneName, UserError,
-        UserErrorCode, parse_id, payload,
+        ApiError, Date, LocalTime, MUTATION_COST, Meaning, STATEMENT_COST, TimeZoneName, UserError, UserErrorCode,
+        parse_id, payload,
     },
-    ids::{ResourceId, ServiceId},
 };
 
 /// A day of the week.
@@ -96,8 +97,8 @@ pub struct DayHours {
     pub closes: LocalTime,
 }
 
-impl From<super::Schedule> for OpeningSchedule {
-    fn from(schedule: super::Schedule) -> Self {
+impl From<crate::features::hours::Schedule> for OpeningSchedule {
+    fn from(schedule: crate::features::hours::Schedule) -> Self {
         let of = |(weekday, span): &(i8, Span)| {
             let weekday = Weekday::of(*weekday)?;
             Some(WeeklyHours { weekday, opens: LocalTime(span.opens), closes: LocalTime(span.closes) })
@@ -110,8 +111,8 @@ impl From<super::Schedule> for OpeningSchedule {
     }
 }
 
-impl From<super::Override> for OpeningOverride {
-    fn from(single: super::Override) -> Self {
+impl From<crate::features::hours::Override> for OpeningOverride {
+    fn from(single: crate::features::hours::Override) -> Self {
         let of = |span: &Span| DayHours { opens: LocalTime(span.opens), closes: LocalTime(span.closes) };
         let hours = single.hours.iter().map(of).collect();
         Self { day: Date(single.day), hours, name: single.name, imported: single.imported }
@@ -268,7 +269,7 @@ impl HoursQuery {
         #[graphql(desc = "Of this resource.")] resource_id: Option<ID>,
     ) -> Result<Vec<OpeningSchedule>, ApiError> {
         let owner = owner(service_id.as_ref(), resource_id.as_ref(), IN_ARGUMENTS)?;
-        let schedules = super::schedules(&ctx.work()?.tx, owner).await?;
+        let schedules = crate::features::hours::schedules(&ctx.work()?.tx, owner).await?;
         Ok(schedules.into_iter().map(OpeningSchedule::from).collect())
     }
 
@@ -283,7 +284,7 @@ impl HoursQuery {
         #[graphql(desc = "Up to before this day, at most 750 days later.")] to: Date,
     ) -> Result<Vec<OpeningOverride>, ApiError> {
         let owner = owner(service_id.as_ref(), resource_id.as_ref(), IN_ARGUMENTS)?;
-        let found = super::overrides(&ctx.work()?.tx, owner, from.0, to.0).await;
+        let found = crate::features::hours::overrides(&ctx.work()?.tx, owner, from.0, to.0).await;
         let found = found.map_err(|error| ApiError::from(Meaning::from(error)))?;
         Ok(found.into_iter().map(OpeningOverride::from).collect())
     }
@@ -309,7 +310,7 @@ impl HoursMutation {
             hours.iter().map(of).collect()
         });
         let zone = input.time_zone.map(|it| it.0);
-        let set = super::set_schedule(&work.caller(), owner, input.valid_from.0, zone, hours).await;
+        let set = crate::features::hours::set_schedule(&work.caller(), owner, input.valid_from.0, zone, hours).await;
         let set = set.map(|schedules| schedules.into_iter().map(OpeningSchedule::from).collect::<Vec<_>>());
         Ok(work.settle(set)?.into())
     }
@@ -324,7 +325,7 @@ impl HoursMutation {
         let work = ctx.work()?;
         let owner = owner(input.service_id.as_ref(), input.resource_id.as_ref(), IN_INPUT)?;
         let hours = input.hours.iter().map(|it| Span { opens: it.opens.0, closes: it.closes.0 }).collect();
-        let set = super::set_override(&work.caller(), owner, input.day.0, hours, input.name).await;
+        let set = crate::features::hours::set_override(&work.caller(), owner, input.day.0, hours, input.name).await;
         Ok(work.settle(set.map(OpeningOverride::from))?.into())
     }
 
@@ -339,7 +340,8 @@ impl HoursMutation {
         let work = ctx.work()?;
         let owner = owner(input.service_id.as_ref(), input.resource_id.as_ref(), IN_INPUT)?;
         let (from, to) = (input.from.map(|it| it.0), input.to.map(|it| it.0));
-        let imported = Box::pin(super::import_holidays(&work.caller(), owner, input.calendar, from, to)).await;
+        let imported =
+            Box::pin(crate::features::hours::import_holidays(&work.caller(), owner, input.calendar, from, to)).await;
         let imported = imported.map(|days| days.into_iter().map(OpeningOverride::from).collect::<Vec<_>>());
         Ok(work.settle(imported)?.into())
     }
@@ -353,7 +355,7 @@ impl HoursMutation {
     ) -> Result<DeleteOpeningOverridePayload, ApiError> {
         let work = ctx.work()?;
         let owner = owner(input.service_id.as_ref(), input.resource_id.as_ref(), IN_INPUT)?;
-        let deleted = super::delete_override(&work.caller(), owner, input.day.0).await;
+        let deleted = crate::features::hours::delete_override(&work.caller(), owner, input.day.0).await;
         Ok(work.settle(deleted.map(Date))?.into())
     }
 }

@@ -2,14 +2,17 @@
 
 use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject};
 
-use super::{InvitationError, InvitationStatus as Status};
 use crate::{
-    graphql::{
-        ApiError, ContextExt, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, UserError, UserErrorCode,
-        connection, page_cost, parse_id, payload,
+    api::{
+        ContextExt,
+        users::{Role, User},
     },
-    ids::{InvitationId, UserId},
-    users::graphql::{Role, User},
+    base::ids::{InvitationId, UserId},
+    features::invitations::{InvitationError, InvitationStatus as Status},
+    graphql::{
+        ApiError, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, UserError, UserErrorCode, connection, page_cost,
+        parse_id, payload,
+    },
 };
 
 /// Where an invitation stands.
@@ -44,8 +47,8 @@ pub struct Invitation {
     inviter: Option<UserId>,
 }
 
-impl From<super::Invitation> for Invitation {
-    fn from(it: super::Invitation) -> Self {
+impl From<crate::features::invitations::Invitation> for Invitation {
+    fn from(it: crate::features::invitations::Invitation) -> Self {
         Self {
             id: it.id.to_string().into(),
             email: it.email,
@@ -154,7 +157,7 @@ impl InvitationQuery {
     ) -> Result<Listing<Invitation>, ApiError> {
         const KIND: &str = "invitations.created_at";
         let page = PageArgs { first, after, last, before }.read(KIND)?;
-        let slice = super::list(&ctx.work()?.caller(), &page).await.map_err(Meaning::from)?;
+        let slice = crate::features::invitations::list(&ctx.work()?.caller(), &page).await.map_err(Meaning::from)?;
         Ok(connection(KIND, slice, Invitation::from))
     }
 }
@@ -171,7 +174,9 @@ impl InvitationMutation {
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn invite_user(&self, ctx: &Context<'_>, input: InviteUserInput) -> Result<InviteUserPayload, ApiError> {
         let work = ctx.work()?;
-        let invited = super::invite(&work.caller(), &input.email, input.role.into()).await.map(Invitation::from);
+        let invited = crate::features::invitations::invite(&work.caller(), &input.email, input.role.into())
+            .await
+            .map(Invitation::from);
         Ok(work.settle(invited)?.into())
     }
 
@@ -184,7 +189,7 @@ impl InvitationMutation {
     ) -> Result<ResendInvitationPayload, ApiError> {
         let work = ctx.work()?;
         let id = parse_id::<InvitationId>(&input.id, "input.id")?;
-        Ok(work.settle(super::resend(&work.caller(), id).await.map(Invitation::from))?.into())
+        Ok(work.settle(crate::features::invitations::resend(&work.caller(), id).await.map(Invitation::from))?.into())
     }
 
     /// Takes a pending invitation back: its link is out of force at once. Administrators only.
@@ -196,6 +201,6 @@ impl InvitationMutation {
     ) -> Result<RevokeInvitationPayload, ApiError> {
         let work = ctx.work()?;
         let id = parse_id::<InvitationId>(&input.id, "input.id")?;
-        Ok(work.settle(super::revoke(&work.caller(), id).await.map(Invitation::from))?.into())
+        Ok(work.settle(crate::features::invitations::revoke(&work.caller(), id).await.map(Invitation::from))?.into())
     }
 }

@@ -2,16 +2,14 @@
 
 use async_graphql::{Context, ID, Interface, Object};
 
-use super::{ApiError, ContextExt, STATEMENT_COST};
+use super::ContextExt;
 use crate::{
-    bookings::graphql::Booking,
-    ids::{BookingId, ResourceId, SeriesId, ServiceId, TenantId, UserId, WaitlistEntryId},
-    resources::graphql::Resource,
-    series::graphql::BookingSeries,
-    services::graphql::Service,
-    tenants::graphql::Tenant,
-    users::graphql::User,
-    waitlist::graphql::WaitlistEntry,
+    api::{
+        bookings::Booking, resources::Resource, series::BookingSeries, services::Service, tenants::Tenant, users::User,
+        waitlist::WaitlistEntry,
+    },
+    base::ids::{BookingId, ResourceId, SeriesId, ServiceId, TenantId, UserId, WaitlistEntryId},
+    graphql::{ApiError, STATEMENT_COST},
 };
 
 /// Most ids of one `nodes`.
@@ -68,15 +66,15 @@ impl NodeQuery {
 async fn find(ctx: &Context<'_>, id: &ID, argument: &'static str) -> Result<Option<Node>, ApiError> {
     let work = ctx.work()?;
     if let Ok(id) = id.parse::<BookingId>() {
-        Ok(crate::bookings::graphql::find(ctx, id).await?.map(Node::Booking))
+        Ok(crate::api::bookings::find(ctx, id).await?.map(Node::Booking))
     } else if let Ok(id) = id.parse::<SeriesId>() {
-        Ok(crate::series::graphql::find(ctx, id).await?.map(Node::BookingSeries))
+        Ok(crate::api::series::find(ctx, id).await?.map(Node::BookingSeries))
     } else if let Ok(id) = id.parse::<WaitlistEntryId>() {
-        Ok(crate::waitlist::graphql::find(ctx, id).await?.map(Node::WaitlistEntry))
+        Ok(crate::api::waitlist::find(ctx, id).await?.map(Node::WaitlistEntry))
     } else if let Ok(id) = id.parse::<ResourceId>() {
-        Ok(crate::resources::graphql::find(ctx, id).await?.map(Node::Resource))
+        Ok(crate::api::resources::find(ctx, id).await?.map(Node::Resource))
     } else if let Ok(id) = id.parse::<ServiceId>() {
-        Ok(crate::services::graphql::find(ctx, id).await?.map(Node::Service))
+        Ok(crate::api::services::find(ctx, id).await?.map(Node::Service))
     } else if let Ok(id) = id.parse::<UserId>() {
         Ok(work.loaders.users().load_one(id).await?.map(|it| Node::User(it.into())))
     } else if let Ok(id) = id.parse::<TenantId>() {

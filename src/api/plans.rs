@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use async_graphql::{Enum, ID, InputObject, SimpleObject};
 use uuid::Uuid;
 
-use super::{PlanError, PlanVersion as Version};
 use crate::{
-    billing::{
-        cycles::Interval,
-        terms::{Model, Price, Terms, Tier},
+    base::money,
+    features::{
+        billing::{
+            cycles::Interval,
+            plans::{PlanError, PlanVersion as Version},
+            terms::{Model, Price, Terms, Tier},
+        },
+        entitlements::FeatureTerm,
     },
-    entitlements::FeatureTerm,
     graphql::{ApiError, CurrencyCode, DateTime, Decimal, Meaning, Money, UserError, UserErrorCode},
-    money,
 };
 
 /// Something that tenants can subscribe to, in the version that is on offer; a subscription shows the one that it took.
@@ -132,7 +134,7 @@ impl TryFrom<Version> for Plan {
         let currency = it.terms.currency().map_err(ApiError::from)?;
         let flat = it.terms.flat(Interval::Month).or_else(|| it.terms.flat(Interval::Year));
         let fee = flat.and_then(|it| it.model.rate(1).ok()).unwrap_or_default();
-        let minor = crate::billing::terms::round(fee, currency).unwrap_or(0);
+        let minor = crate::features::billing::terms::round(fee, currency).unwrap_or(0);
         let feature = |it: &FeatureTerm| PlanFeature {
             key: it.key().to_owned(),
             number: if let FeatureTerm::Number { number, .. } = it { Some(*number) } else { None },

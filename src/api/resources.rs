@@ -2,20 +2,20 @@
 
 use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 
-use super::{Deleted, Draft, Patch, ResourceError as Error, ResourceFilter};
 use crate::{
-    auth::Role,
+    api::{ContextExt, users::User},
+    base::ids::{ResourceId, UserId},
+    core::identity::Role,
+    features::resources::{Deleted, Draft, Patch, ResourceError as Error, ResourceFilter},
     graphql::{
-        ApiError, ContextExt, Listing, MUTATION_COST, Meaning, PageArgs, UserError, UserErrorCode, connection,
-        page_cost, parse_id, payload,
+        ApiError, Listing, MUTATION_COST, Meaning, PageArgs, UserError, UserErrorCode, connection, page_cost, parse_id,
+        payload,
     },
-    ids::{ResourceId, UserId},
-    users::graphql::User,
 };
 
 /// What a resource is.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
-#[graphql(remote = "super::ResourceKind")]
+#[graphql(remote = "crate::features::resources::ResourceKind")]
 pub enum ResourceKind {
     /// Somebody of the staff.
     Staff,
@@ -41,8 +41,8 @@ pub struct Resource {
     stands_for: Option<UserId>,
 }
 
-impl From<super::Resource> for Resource {
-    fn from(resource: super::Resource) -> Self {
+impl From<crate::features::resources::Resource> for Resource {
+    fn from(resource: crate::features::resources::Resource) -> Self {
         Self {
             id: resource.id.to_string().into(),
             kind: resource.kind.into(),
@@ -136,9 +136,11 @@ impl From<Error> for Meaning {
             Error::Forbidden => Self::Refuse(ApiError::forbidden()),
             Error::NotFound => mend(UserErrorCode::NotFound, "id", "There is no such resource."),
             Error::NameTaken => mend(UserErrorCode::NameTaken, "name", "Another resource has this name."),
-            Error::InvalidName => {
-                mend(UserErrorCode::Invalid, "name", &format!("A name has 1 to {} characters.", super::MAX_NAME))
-            }
+            Error::InvalidName => mend(
+                UserErrorCode::Invalid,
+                "name",
+                &format!("A name has 1 to {} characters.", crate::features::resources::MAX_NAME),
+            ),
             Error::UserNotFound => mend(UserErrorCode::NotFound, "userId", "There is no such user."),
             Error::NoUserOfKind => mend(UserErrorCode::Invalid, "userId", "Only a resource of the kind STAFF has one."),
             Error::QuotaExceeded => {
@@ -172,7 +174,7 @@ impl ResourceQuery {
             kind: filter.kind.map(Into::into),
             active: filter.active,
         });
-        let slice = super::list(&ctx.work()?.caller(), &filter, &page).await?;
+        let slice = crate::features::resources::list(&ctx.work()?.caller(), &filter, &page).await?;
         Ok(connection(KIND, slice, Resource::from))
     }
 
@@ -214,7 +216,7 @@ impl ResourceMutation {
             user: input.user_id.map(|id| parse_id(&id, "input.userId")).transpose()?,
             active: true,
         };
-        Ok(work.settle(super::create(&work.caller(), draft).await.map(Resource::from))?.into())
+        Ok(work.settle(crate::features::resources::create(&work.caller(), draft).await.map(Resource::from))?.into())
     }
 
     /// Changes a resource. What is booked stays.
@@ -232,7 +234,7 @@ impl ResourceMutation {
             MaybeUndefined::Value(id) => Some(Some(parse_id(&id, "input.userId")?)),
         };
         let patch = Patch { name: input.name, user, active: input.active };
-        Ok(work.settle(super::update(&work.caller(), id, patch).await.map(Resource::from))?.into())
+        Ok(work.settle(crate::features::resources::update(&work.caller(), id, patch).await.map(Resource::from))?.into())
     }
 
     /// Deletes a resource that was never booked and serves nothing. Another one is deactivated instead, which is reported as
@@ -245,14 +247,15 @@ impl ResourceMutation {
     ) -> Result<DeleteResourcePayload, ApiError> {
         let work = ctx.work()?;
         let id = parse_id(&input.id, "input.id")?;
-        let (deleted_resource_id, resource, user_errors) = match work.settle(super::delete(&work.caller(), id).await)? {
-            Ok(Deleted::Gone(id)) => (Some(id.to_string().into()), None, vec![]),
-            Ok(Deleted::Deactivated(resource)) => {
-                let message = "Bookings or services name this resource, so it was deactivated instead of deleted.";
-                (None, Some(resource.into()), vec![UserError::new(UserErrorCode::InUse, "id", message)])
-            }
-            Err(error) => (None, None, vec![error]),
-        };
+        let (deleted_resource_id, resource, user_errors) =
+            match work.settle(crate::features::resources::delete(&work.caller(), id).await)? {
+                Ok(Deleted::Gone(id)) => (Some(id.to_string().into()), None, vec![]),
+                Ok(Deleted::Deactivated(resource)) => {
+                    let message = "Bookings or services name this resource, so it was deactivated instead of deleted.";
+                    (None, Some(resource.into()), vec![UserError::new(UserErrorCode::InUse, "id", message)])
+                }
+                Err(error) => (None, None, vec![error]),
+            };
         Ok(DeleteResourcePayload { deleted_resource_id, resource, user_errors })
     }
 }

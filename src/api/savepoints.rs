@@ -6,7 +6,8 @@ use async_graphql::{
 };
 use std::borrow::Cow;
 
-use super::{ApiError, context::ContextExt};
+use super::context::ContextExt;
+use crate::graphql::ApiError;
 
 /// The merged mutations of all features, each field in a savepoint of its own.
 pub struct InSavepoints<M>(pub M);

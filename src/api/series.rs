@@ -3,22 +3,22 @@
 use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject};
 use jiff::tz::Offset;
 
-use super::{CalledOff, Extent, Missed, NewSeries, NoInstant, Rule, SeriesError as Error};
 use crate::{
-    bookings::{self, BookingError, NewBooking, graphql::Booking},
-    graphql::{
-        ApiError, ContextExt, Date, DateTime, LocalTime, MUTATION_COST, Meaning, STATEMENT_COST, TimeZoneName,
-        UserError, UserErrorCode, parse_id,
+    api::{ContextExt, bookings::Booking, hours::Weekday, services::Service, users::User},
+    base::ids::{SeriesId, ServiceId, UserId},
+    features::{
+        bookings::{BookingError, NewBooking},
+        series::{CalledOff, Extent, Missed, NewSeries, NoInstant, Rule, SeriesError as Error},
     },
-    hours::graphql::Weekday,
-    ids::{SeriesId, ServiceId, UserId},
-    services::{self, graphql::Service},
-    users::{self, graphql::User},
+    graphql::{
+        ApiError, Date, DateTime, LocalTime, MUTATION_COST, Meaning, STATEMENT_COST, TimeZoneName, UserError,
+        UserErrorCode, parse_id,
+    },
 };
 
 /// What of a series comes again.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
-#[graphql(remote = "super::Frequency")]
+#[graphql(remote = "crate::features::series::Frequency")]
 pub enum SeriesFrequency {
     /// The weekdays of a week.
     Weekly,
@@ -87,8 +87,8 @@ pub struct BookingSeries {
     key: (SeriesId, ServiceId, UserId),
 }
 
-impl From<super::Series> for BookingSeries {
-    fn from(series: super::Series) -> Self {
+impl From<crate::features::series::Series> for BookingSeries {
+    fn from(series: crate::features::series::Series) -> Self {
         let rule = series.rule;
         Self {
             id: series.id.to_string().into(),
@@ -110,18 +110,18 @@ impl From<super::Series> for BookingSeries {
 impl BookingSeries {
     /// What was booked.
     async fn service(&self, ctx: &Context<'_>) -> Result<Service, ApiError> {
-        services::graphql::of_key(ctx, self.key.1).await
+        crate::api::services::of_key(ctx, self.key.1).await
     }
 
     /// For whom.
     async fn customer(&self, ctx: &Context<'_>) -> Result<User, ApiError> {
-        users::graphql::of_key(ctx, self.key.2).await
+        crate::api::users::of_key(ctx, self.key.2).await
     }
 
     /// Its bookings, earliest first, whatever became of them.
     #[graphql(complexity = "STATEMENT_COST + 10 * child_complexity")]
     async fn bookings(&self, ctx: &Context<'_>) -> Result<Vec<Booking>, ApiError> {
-        bookings::graphql::of_series(ctx, self.key.0).await
+        crate::api::bookings::of_series(ctx, self.key.0).await
     }
 }
 
@@ -335,7 +335,7 @@ impl SeriesMutation {
     ) -> Result<CreateBookingSeriesPayload, ApiError> {
         let work = ctx.work()?;
         let dry = input.dry_run;
-        let outcome = match work.settle(super::create(&work.caller(), input.read()?).await)? {
+        let outcome = match work.settle(crate::features::series::create(&work.caller(), input.read()?).await)? {
             Ok(outcome) => outcome,
             Err(error) => {
                 return Ok(CreateBookingSeriesPayload { series: None, occurrences: vec![], user_errors: vec![error] });
@@ -388,7 +388,7 @@ impl SeriesMutation {
                 return Err(ApiError::bad_input("input.bookingId", "say which booking of the series"));
             }
         };
-        let cancelled = super::cancel(&work.caller(), id, extent, input.reason).await;
+        let cancelled = crate::features::series::cancel(&work.caller(), id, extent, input.reason).await;
         let (series, results) = match work.settle(cancelled)? {
             Ok(done) => done,
             Err(error) => {

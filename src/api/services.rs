@@ -2,15 +2,16 @@
 
 use async_graphql::{ComplexObject, Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 
-use super::{Deleted, Draft, Patch, Rules, RulesPatch, ServiceError as Error, ServiceFilter, loaders::LinksOf};
+use super::loaders::services::LinksOf;
 use crate::{
-    auth::Role,
+    api::{ContextExt, resources::Resource},
+    base::ids::ServiceId,
+    core::identity::Role,
+    features::services::{Deleted, Draft, Patch, Rules, RulesPatch, ServiceError as Error, ServiceFilter},
     graphql::{
-        ApiError, ContextExt, Listing, MUTATION_COST, Meaning, Money, MoneyInput, PageArgs, UserError, UserErrorCode,
-        connection, page_cost, parse_id, payload,
+        ApiError, Listing, MUTATION_COST, Meaning, Money, MoneyInput, PageArgs, UserError, UserErrorCode, connection,
+        page_cost, parse_id, payload,
     },
-    ids::ServiceId,
-    resources::graphql::Resource,
 };
 
 /// Something that can be booked.
@@ -63,8 +64,8 @@ impl Service {
     }
 }
 
-impl From<super::Service> for Service {
-    fn from(service: super::Service) -> Self {
+impl From<crate::features::services::Service> for Service {
+    fn from(service: crate::features::services::Service) -> Self {
         Self {
             id: service.id.to_string().into(),
             name: service.name,
@@ -283,7 +284,7 @@ impl ServiceQuery {
             active: filter.active,
             search: filter.search.filter(|text| !text.is_empty()),
         });
-        let slice = super::list(&ctx.work()?.caller(), &filter, &page).await?;
+        let slice = crate::features::services::list(&ctx.work()?.caller(), &filter, &page).await?;
         Ok(connection(KIND, slice, Service::from))
     }
 
@@ -343,7 +344,7 @@ impl ServiceMutation {
                 reschedule_notice_minutes: input.reschedule_notice_minutes,
             },
         };
-        Ok(work.settle(super::create(&work.caller(), draft).await.map(Service::from))?.into())
+        Ok(work.settle(crate::features::services::create(&work.caller(), draft).await.map(Service::from))?.into())
     }
 
     /// Changes a service. Bookings that stand keep the duration and price that they were made with.
@@ -373,7 +374,7 @@ impl ServiceMutation {
                 reschedule_notice_minutes: patched(input.reschedule_notice_minutes),
             },
         };
-        Ok(work.settle(super::update(&work.caller(), id, patch).await.map(Service::from))?.into())
+        Ok(work.settle(crate::features::services::update(&work.caller(), id, patch).await.map(Service::from))?.into())
     }
 
     /// Says which resources can serve a service, in place of those that could. Bookings that stand keep theirs.
@@ -390,7 +391,9 @@ impl ServiceMutation {
             Ok::<_, ApiError>((resource, i16::try_from(it.priority).unwrap_or(-1)))
         };
         let resources = input.resources.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        Ok(work.settle(super::set_resources(&work.caller(), id, &resources).await.map(Service::from))?.into())
+        Ok(work
+            .settle(crate::features::services::set_resources(&work.caller(), id, &resources).await.map(Service::from))?
+            .into())
     }
 
     /// Deletes a service that was never booked. One with bookings is deactivated instead, which is reported as `IN_USE`.
@@ -402,7 +405,7 @@ impl ServiceMutation {
     ) -> Result<DeleteServicePayload, ApiError> {
         let work = ctx.work()?;
         let id = parse_id(&input.id, "input.id")?;
-        Ok(match work.settle(super::delete(&work.caller(), id).await)? {
+        Ok(match work.settle(crate::features::services::delete(&work.caller(), id).await)? {
             Ok(Deleted::Gone(id)) => DeleteServicePayload {
                 deleted_service_id: Some(id.to_string().into()),
                 service: None,

@@ -2,16 +2,18 @@
 
 use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 
-use super::{SettingsError, SettingsPatch};
-use crate::entitlements::graphql as features;
-use crate::graphql::{
-    ApiError, ContextExt, CurrencyCode, DateTime, MUTATION_COST, Meaning, STATEMENT_COST, TimeZoneName, UserError,
-    UserErrorCode, payload,
+use crate::{
+    api::{ContextExt, entitlements as features},
+    features::tenants::{SettingsError, SettingsPatch},
+    graphql::{
+        ApiError, CurrencyCode, DateTime, MUTATION_COST, Meaning, STATEMENT_COST, TimeZoneName, UserError,
+        UserErrorCode, payload,
+    },
 };
 
 /// Whether a tenant is served.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
-#[graphql(remote = "super::TenantStatus")]
+#[graphql(remote = "crate::features::tenants::TenantStatus")]
 pub enum TenantStatus {
     /// Not yet: its first administrator is missing.
     Creating,
@@ -27,7 +29,7 @@ pub enum TenantStatus {
 
 /// How a tenant's data is kept apart from the others'.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
-#[graphql(remote = "super::Isolation")]
+#[graphql(remote = "crate::features::tenants::Isolation")]
 pub enum Isolation {
     /// In tables that tenants share, by row-level security.
     Shared,
@@ -39,7 +41,7 @@ pub enum Isolation {
 
 /// The language of a tenant's mail.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
-#[graphql(remote = "super::Locale")]
+#[graphql(remote = "crate::features::tenants::Locale")]
 pub enum Locale {
     /// English.
     En,
@@ -103,8 +105,8 @@ pub struct Tenant {
     pub created_at: DateTime,
 }
 
-impl From<super::Tenant> for Tenant {
-    fn from(tenant: super::Tenant) -> Self {
+impl From<crate::features::tenants::Tenant> for Tenant {
+    fn from(tenant: crate::features::tenants::Tenant) -> Self {
         Self {
             id: tenant.id.to_string().into(),
             slug: tenant.slug,
@@ -256,8 +258,9 @@ impl TenantMutation {
         input: UpdateTenantInput,
     ) -> Result<UpdateTenantPayload, ApiError> {
         let work = ctx.work()?;
-        let may_brand = features::is_enabled(ctx, super::settings::BRANDING).await?;
-        let updated = super::settings::update(&work.caller(), input.into(), may_brand).await.map(Tenant::from);
+        let may_brand = features::is_enabled(ctx, crate::features::tenants::settings::BRANDING).await?;
+        let updated =
+            crate::features::tenants::settings::update(&work.caller(), input.into(), may_brand).await.map(Tenant::from);
         Ok(work.settle(updated)?.into())
     }
 }

@@ -5,11 +5,12 @@ use std::{sync::Arc, time::Duration};
 use async_graphql::{Context, Subscription};
 use futures_util::stream::{self, BoxStream, StreamExt};
 
-use super::graphql::User;
+use super::users::User;
 use crate::{
+    api::RequestContext,
+    base::ids::UserId,
     db::{Change, DbError},
-    graphql::{ApiError, RequestContext, STATEMENT_COST, Told, Watch, is_passing},
-    ids::UserId,
+    graphql::{ApiError, STATEMENT_COST, Told, Watch, is_passing},
 };
 
 /// How long a passing failure is waited out.
@@ -45,7 +46,7 @@ struct Own {
     watch: Watch,
     id: UserId,
     /// As he was last told of.
-    told: Option<super::User>,
+    told: Option<crate::features::users::User>,
     /// Nothing more can be read with the token.
     is_last: bool,
 }
@@ -87,7 +88,7 @@ impl Own {
         }
     }
 
-    async fn read(&mut self) -> Result<Option<super::User>, DbError> {
+    async fn read(&mut self) -> Result<Option<crate::features::users::User>, DbError> {
         match self.read_once().await {
             Err(DbError::RoleChanged) if self.request.follow_role().await? => {
                 self.is_last = true;
@@ -97,8 +98,8 @@ impl Own {
         }
     }
 
-    async fn read_once(&self) -> Result<Option<super::User>, DbError> {
+    async fn read_once(&self) -> Result<Option<crate::features::users::User>, DbError> {
         let Ok(work) = self.request.work() else { return Err(DbError::SessionEnded) };
-        Ok(super::by_ids(&work.tx, &[self.id]).await?.remove(&self.id))
+        Ok(crate::features::users::by_ids(&work.tx, &[self.id]).await?.remove(&self.id))
     }
 }

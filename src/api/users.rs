@@ -2,20 +2,23 @@
 
 use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject};
 
-use super::{UserError as Error, UserFilter};
 use crate::{
-    bookings::graphql::{Booking, BookingFilterInput, page_of_customer},
-    graphql::{
-        ApiError, ContextExt, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, STATEMENT_COST, UserError,
-        UserErrorCode, connection, page_cost, parse_id, payload,
+    api::{
+        ContextExt,
+        bookings::{Booking, BookingFilterInput, page_of_customer},
+        tenants::Tenant,
     },
-    ids::UserId,
-    tenants::graphql::Tenant,
+    base::ids::UserId,
+    features::users::{UserError as Error, UserFilter},
+    graphql::{
+        ApiError, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, STATEMENT_COST, UserError, UserErrorCode,
+        connection, page_cost, parse_id, payload,
+    },
 };
 
 /// What a person may do.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
-#[graphql(remote = "super::Role")]
+#[graphql(remote = "crate::core::identity::Role")]
 pub enum Role {
     /// Everything of the tenant: users, services, the calendar, billing, settings.
     Admin,
@@ -27,7 +30,7 @@ pub enum Role {
 
 /// Whether a user can sign in.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
-#[graphql(remote = "super::UserStatus")]
+#[graphql(remote = "crate::features::users::UserStatus")]
 pub enum UserStatus {
     /// He can.
     Active,
@@ -59,8 +62,8 @@ pub struct User {
     key: UserId,
 }
 
-impl From<super::User> for User {
-    fn from(user: super::User) -> Self {
+impl From<crate::features::users::User> for User {
+    fn from(user: crate::features::users::User) -> Self {
         Self {
             id: user.id.to_string().into(),
             email: user.email,
@@ -79,7 +82,7 @@ impl User {
     /// The tenant that the person belongs to.
     #[graphql(complexity = "STATEMENT_COST + child_complexity")]
     async fn tenant(&self, ctx: &Context<'_>) -> Result<Tenant, ApiError> {
-        crate::tenants::graphql::own(ctx).await
+        crate::api::tenants::own(ctx).await
     }
 
     /// The person's bookings that the caller may see, earliest first.
@@ -218,8 +221,8 @@ pub struct UserQuery;
 impl UserQuery {
     /// The signed-in user. Null for an anonymous caller.
     async fn viewer(&self, ctx: &Context<'_>) -> Result<Option<User>, ApiError> {
-        crate::fault::point("resolver.viewer");
-        if matches!(ctx.request().actor(), crate::auth::Actor::Anonymous) {
+        crate::base::fault::point("resolver.viewer");
+        if matches!(ctx.request().actor(), crate::core::identity::Actor::Anonymous) {
             return Ok(None);
         }
         let work = ctx.work()?;
@@ -246,7 +249,7 @@ impl UserQuery {
             search: filter.search.filter(|text| !text.is_empty()),
         });
         let work = ctx.work()?;
-        let slice = super::list(&work.caller(), &filter, &page).await.map_err(Meaning::from)?;
+        let slice = crate::features::users::list(&work.caller(), &filter, &page).await.map_err(Meaning::from)?;
         Ok(connection(KIND, slice, User::from))
     }
 }
@@ -262,7 +265,7 @@ impl UserMutation {
     async fn update_user(&self, ctx: &Context<'_>, input: UpdateUserInput) -> Result<UpdateUserPayload, ApiError> {
         let work = ctx.work()?;
         let id = parse_id::<UserId>(&input.id, "input.id")?;
-        let renamed = super::rename(&work.caller(), id, input.name.as_deref()).await.map(User::from);
+        let renamed = crate::features::users::rename(&work.caller(), id, input.name.as_deref()).await.map(User::from);
         Ok(work.settle(renamed)?.into())
     }
 
@@ -276,7 +279,9 @@ impl UserMutation {
     ) -> Result<UpdateUserRolePayload, ApiError> {
         let work = ctx.work()?;
         let id = parse_id::<UserId>(&input.id, "input.id")?;
-        Ok(work.settle(super::set_role(&work.caller(), id, input.role.into()).await.map(User::from))?.into())
+        Ok(work
+            .settle(crate::features::users::set_role(&work.caller(), id, input.role.into()).await.map(User::from))?
+            .into())
     }
 
     /// Lets a user go: he cannot sign in, and his sessions are refused from the next request on. His bookings stay.
@@ -289,7 +294,9 @@ impl UserMutation {
     ) -> Result<DeactivateUserPayload, ApiError> {
         let work = ctx.work()?;
         let id = parse_id::<UserId>(&input.id, "input.id")?;
-        let changed = super::set_status(&work.caller(), id, super::UserStatus::Deactivated).await;
+        let changed =
+            crate::features::users::set_status(&work.caller(), id, crate::features::users::UserStatus::Deactivated)
+                .await;
         Ok(work.settle(changed.map(User::from))?.into())
     }
 
@@ -299,7 +306,7 @@ impl UserMutation {
     async fn delete_user(&self, ctx: &Context<'_>, input: DeleteUserInput) -> Result<DeleteUserPayload, ApiError> {
         let work = ctx.work()?;
         let id = parse_id::<UserId>(&input.id, "input.id")?;
-        Ok(work.settle(super::erase(&work.caller(), id).await.map(User::from))?.into())
+        Ok(work.settle(crate::features::users::erase(&work.caller(), id).await.map(User::from))?.into())
     }
 
     /// Has a user back who was let go. Administrators only; `QUOTA_EXCEEDED` where the plan allows no more users.
@@ -311,7 +318,8 @@ impl UserMutation {
     ) -> Result<ReactivateUserPayload, ApiError> {
         let work = ctx.work()?;
         let id = parse_id::<UserId>(&input.id, "input.id")?;
-        let changed = super::set_status(&work.caller(), id, super::UserStatus::Active).await;
+        let changed =
+            crate::features::users::set_status(&work.caller(), id, crate::features::users::UserStatus::Active).await;
         Ok(work.settle(changed.map(User::from))?.into())
     }
 }

@@ -16,10 +16,10 @@ use futures_util::stream::BoxStream;
 use parking_lot::Mutex;
 
 use super::{
-    Limits, Mutation, Query, Subscription, builder,
-    mutation_root::InSavepoints,
-    reading::{FindingKey, Findings},
+    savepoints::InSavepoints,
+    schema::{Mutation, Query, Subscription, builder},
 };
+use crate::graphql::{FindingKey, Findings, Limits};
 
 type Built = Schema<Query, InSavepoints<Mutation>, Subscription>;
 

@@ -2,22 +2,19 @@
 
 use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject};
 
-use super::{NewEntry, WaitlistError as Error};
 use crate::{
-    bookings::{self, graphql::Booking},
+    api::{ContextExt, bookings::Booking, resources::Resource, services::Service, users::User},
+    base::ids::{BookingId, ResourceId, ServiceId, UserId, WaitlistEntryId},
+    features::waitlist::{NewEntry, WaitlistError as Error},
     graphql::{
-        ApiError, ContextExt, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, UserError, UserErrorCode,
-        connection, page_cost, parse_id, payload,
+        ApiError, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, UserError, UserErrorCode, connection, page_cost,
+        parse_id, payload,
     },
-    ids::{BookingId, ResourceId, ServiceId, UserId, WaitlistEntryId},
-    resources::{self, graphql::Resource},
-    services::{self, graphql::Service},
-    users::{self, graphql::User},
 };
 
 /// Where a place on the waitlist stands.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
-#[graphql(remote = "super::Status")]
+#[graphql(remote = "crate::features::waitlist::Status")]
 pub enum WaitlistStatus {
     /// The time is taken.
     Waiting,
@@ -51,8 +48,8 @@ pub struct WaitlistEntry {
     offered: Option<BookingId>,
 }
 
-impl From<super::Entry> for WaitlistEntry {
-    fn from(entry: super::Entry) -> Self {
+impl From<crate::features::waitlist::Entry> for WaitlistEntry {
+    fn from(entry: crate::features::waitlist::Entry) -> Self {
         Self {
             id: entry.id.to_string().into(),
             starts_at: DateTime(entry.starts_at),
@@ -69,18 +66,18 @@ impl From<super::Entry> for WaitlistEntry {
 impl WaitlistEntry {
     /// For what.
     async fn service(&self, ctx: &Context<'_>) -> Result<Service, ApiError> {
-        services::graphql::of_key(ctx, self.key.1).await
+        crate::api::services::of_key(ctx, self.key.1).await
     }
 
     /// Who.
     async fn customer(&self, ctx: &Context<'_>) -> Result<User, ApiError> {
-        users::graphql::of_key(ctx, self.key.2).await
+        crate::api::users::of_key(ctx, self.key.2).await
     }
 
     /// Only with this one. Null for whichever is free.
     async fn resource(&self, ctx: &Context<'_>) -> Result<Option<Resource>, ApiError> {
         match self.wished {
-            Some(id) => resources::graphql::find(ctx, id).await,
+            Some(id) => crate::api::resources::find(ctx, id).await,
             None => Ok(None),
         }
     }
@@ -88,7 +85,7 @@ impl WaitlistEntry {
     /// The booking by which the time was offered: `HELD` until its `heldUntil`. Null before.
     async fn booking(&self, ctx: &Context<'_>) -> Result<Option<Booking>, ApiError> {
         match self.offered {
-            Some(id) => bookings::graphql::find(ctx, id).await,
+            Some(id) => crate::api::bookings::find(ctx, id).await,
             None => Ok(None),
         }
     }
@@ -146,7 +143,10 @@ impl From<Error> for Meaning {
             Error::TooMany => mend(
                 UserErrorCode::QuotaExceeded,
                 "",
-                &format!("One can wait for {} times at once: leave one of them.", super::MAX_WAITING),
+                &format!(
+                    "One can wait for {} times at once: leave one of them.",
+                    crate::features::waitlist::MAX_WAITING
+                ),
             ),
             Error::Booking(error) => error.into(),
         }
@@ -175,7 +175,7 @@ impl WaitlistQuery {
         let page = PageArgs { first, after, last, before }.read(KIND)?;
         let service = service_id.map(|id| parse_id(&id, "serviceId")).transpose()?;
         let work = ctx.work()?;
-        let slice = super::list(&work.tx, service, &page, work.caller().clock.now()).await?;
+        let slice = crate::features::waitlist::list(&work.tx, service, &page, work.caller().clock.now()).await?;
         Ok(connection(KIND, slice, WaitlistEntry::from))
     }
 }
@@ -183,7 +183,7 @@ impl WaitlistQuery {
 /// One place, as `node(id)` shows it.
 pub async fn find(ctx: &Context<'_>, id: WaitlistEntryId) -> Result<Option<WaitlistEntry>, ApiError> {
     let work = ctx.work()?;
-    Ok(super::find(&work.tx, id, work.caller().clock.now()).await?.map(WaitlistEntry::from))
+    Ok(crate::features::waitlist::find(&work.tx, id, work.caller().clock.now()).await?.map(WaitlistEntry::from))
 }
 
 /// Mutations of the waitlist.
@@ -207,7 +207,7 @@ impl WaitlistMutation {
             resource: input.resource_id.map(|id| parse_id(&id, "input.resourceId")).transpose()?,
             customer: input.customer_id.map(|id| parse_id(&id, "input.customerId")).transpose()?,
         };
-        let joined = Box::pin(super::join(&work.caller(), new)).await;
+        let joined = Box::pin(crate::features::waitlist::join(&work.caller(), new)).await;
         Ok(work.settle(joined.map(WaitlistEntry::from))?.into())
     }
 
@@ -220,6 +220,6 @@ impl WaitlistMutation {
     ) -> Result<LeaveWaitlistPayload, ApiError> {
         let work = ctx.work()?;
         let id = parse_id(&input.id, "input.id")?;
-        Ok(work.settle(super::leave(&work.caller(), id).await.map(WaitlistEntry::from))?.into())
+        Ok(work.settle(crate::features::waitlist::leave(&work.caller(), id).await.map(WaitlistEntry::from))?.into())
     }
 }

@@ -2,18 +2,19 @@
 
 use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 
-use super::{Patch, WebhookError as Error};
 use crate::{
+    api::ContextExt,
+    base::ids::WebhookEndpointId,
+    features::webhooks::{Patch, WebhookError as Error},
     graphql::{
-        ApiError, ContextExt, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, STATEMENT_COST, UserError,
-        UserErrorCode, connection, page_cost, parse_id, payload,
+        ApiError, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, STATEMENT_COST, UserError, UserErrorCode,
+        connection, page_cost, parse_id, payload,
     },
-    ids::WebhookEndpointId,
 };
 
 /// What an endpoint is told of. On the wire it is written as `booking.confirmed`.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
-#[graphql(remote = "crate::bookings::BookingEvent")]
+#[graphql(remote = "crate::features::bookings::BookingEvent")]
 pub enum WebhookEvent {
     /// `booking.created`: made, and waits for staff.
     Created,
@@ -33,7 +34,7 @@ pub enum WebhookEvent {
 
 /// Why an endpoint was disabled, where no administrator did it.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
-#[graphql(remote = "super::Disabled")]
+#[graphql(remote = "crate::features::webhooks::Disabled")]
 pub enum WebhookDisabledReason {
     /// It has failed for five days.
     Failing,
@@ -43,7 +44,7 @@ pub enum WebhookDisabledReason {
 
 /// Where a message to an endpoint stands.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
-#[graphql(remote = "super::DeliveryStatus")]
+#[graphql(remote = "crate::features::webhooks::DeliveryStatus")]
 pub enum WebhookDeliveryStatus {
     /// To be sent, perhaps again.
     Pending,
@@ -77,8 +78,8 @@ pub struct WebhookEndpoint {
     key: WebhookEndpointId,
 }
 
-impl From<super::Endpoint> for WebhookEndpoint {
-    fn from(endpoint: super::Endpoint) -> Self {
+impl From<crate::features::webhooks::Endpoint> for WebhookEndpoint {
+    fn from(endpoint: crate::features::webhooks::Endpoint) -> Self {
         Self {
             id: endpoint.id.to_string().into(),
             url: endpoint.url,
@@ -107,7 +108,7 @@ impl WebhookEndpoint {
     ) -> Result<Listing<WebhookDelivery>, ApiError> {
         const KIND: &str = "webhook_deliveries";
         let page = PageArgs { first, after, last, before }.read(KIND)?;
-        let found = super::deliveries(&ctx.work()?.caller(), self.key, &page).await;
+        let found = crate::features::webhooks::deliveries(&ctx.work()?.caller(), self.key, &page).await;
         let slice = found.map_err(|error| ApiError::from(Meaning::from(error)))?;
         Ok(connection(KIND, slice, WebhookDelivery::from))
     }
@@ -134,8 +135,8 @@ pub struct WebhookDelivery {
     pub created_at: DateTime,
 }
 
-impl From<super::Delivery> for WebhookDelivery {
-    fn from(delivery: super::Delivery) -> Self {
+impl From<crate::features::webhooks::Delivery> for WebhookDelivery {
+    fn from(delivery: crate::features::webhooks::Delivery) -> Self {
         Self {
             id: delivery.id.to_string().into(),
             event: delivery.event,
@@ -251,7 +252,7 @@ impl From<Error> for Meaning {
             Error::TooMany => mend(
                 UserErrorCode::QuotaExceeded,
                 "",
-                &format!("A tenant has at most {} endpoints.", super::MAX_ENDPOINTS),
+                &format!("A tenant has at most {} endpoints.", crate::features::webhooks::MAX_ENDPOINTS),
             ),
             Error::Pending => mend(UserErrorCode::InvalidTransition, "id", "The message is on its way."),
             Error::EndpointDisabled => {
@@ -271,7 +272,7 @@ impl WebhookQuery {
     /// The endpoints of the tenant's own systems, oldest first: at most 20. Administrators only.
     #[graphql(complexity = "STATEMENT_COST + 5 * child_complexity")]
     async fn webhook_endpoints(&self, ctx: &Context<'_>) -> Result<Vec<WebhookEndpoint>, ApiError> {
-        let found = super::list(&ctx.work()?.caller()).await;
+        let found = crate::features::webhooks::list(&ctx.work()?.caller()).await;
         let found = found.map_err(|error| ApiError::from(Meaning::from(error)))?;
         Ok(found.into_iter().map(WebhookEndpoint::from).collect())
     }
@@ -294,7 +295,8 @@ impl WebhookMutation {
         let work = ctx.work()?;
         let events = input.events.unwrap_or_default().into_iter().map(Into::into).collect();
         let client = &ctx.request().services().webhooks;
-        let created = super::create(&work.caller(), client, input.url, input.description, events).await;
+        let created =
+            crate::features::webhooks::create(&work.caller(), client, input.url, input.description, events).await;
         Ok(match work.settle(created)? {
             Ok((endpoint, secret)) => CreateWebhookEndpointPayload {
                 endpoint: Some(endpoint.into()),
@@ -321,7 +323,7 @@ impl WebhookMutation {
             enabled: input.enabled,
         };
         let client = &ctx.request().services().webhooks;
-        let updated = super::update(&work.caller(), client, id, patch).await;
+        let updated = crate::features::webhooks::update(&work.caller(), client, id, patch).await;
         Ok(work.settle(updated.map(WebhookEndpoint::from))?.into())
     }
 
@@ -335,7 +337,7 @@ impl WebhookMutation {
     ) -> Result<RotateWebhookSecretPayload, ApiError> {
         let work = ctx.work()?;
         let id = parse_id(&input.id, "input.id")?;
-        Ok(match work.settle(super::rotate_secret(&work.caller(), id).await)? {
+        Ok(match work.settle(crate::features::webhooks::rotate_secret(&work.caller(), id).await)? {
             Ok((endpoint, secret)) => RotateWebhookSecretPayload {
                 endpoint: Some(endpoint.into()),
                 secret: Some(secret.0),
@@ -354,7 +356,7 @@ impl WebhookMutation {
     ) -> Result<DeleteWebhookEndpointPayload, ApiError> {
         let work = ctx.work()?;
         let id = parse_id(&input.id, "input.id")?;
-        let deleted = super::delete(&work.caller(), id).await;
+        let deleted = crate::features::webhooks::delete(&work.caller(), id).await;
         Ok(work.settle(deleted.map(|id| ID::from(id.to_string())))?.into())
     }
 
@@ -367,7 +369,7 @@ impl WebhookMutation {
     ) -> Result<RetryWebhookDeliveryPayload, ApiError> {
         let work = ctx.work()?;
         let id = parse_id(&input.id, "input.id")?;
-        let again = super::send_again(&work.caller(), id).await;
+        let again = crate::features::webhooks::send_again(&work.caller(), id).await;
         Ok(work.settle(again.map(WebhookDelivery::from))?.into())
     }
 }

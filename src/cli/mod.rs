@@ -13,11 +13,12 @@ use std::{path::Path, sync::Arc};
 use clap::{Parser, Subcommand};
 
 use crate::{
-    auth::{PasswordCost, Passwords, SignIn, SignInError, SignInLimits, TokenSettings, Tokens},
-    clock::Clock,
+    base::clock::Clock,
     config::{Config, Database, Environment, Settings},
+    core::telemetry,
     db::{Gate, roles},
-    embedded, graphql, seed, telemetry,
+    embedded,
+    features::auth::{PasswordCost, Passwords, SignIn, SignInError, SignInLimits, TokenSettings, Tokens}, seed,
 };
 use database::Connected;
 
@@ -101,7 +102,7 @@ impl Cli {
     pub fn run(self) -> Result<(), CliError> {
         let command = self.command.unwrap_or(Command::Serve);
         if let Command::Schema = command {
-            print!("{}", graphql::sdl());
+            print!("{}", crate::api::schema::sdl());
             return Ok(());
         }
         let config = Config::try_from(self.settings)?;
@@ -118,7 +119,7 @@ impl Command {
     async fn run(self, config: &Config) -> Result<(), CliError> {
         let _tracing = telemetry::start(config.environment, config.collector.as_deref())?;
         if let Some(point) = &config.fault {
-            crate::fault::set(point);
+            crate::base::fault::set(point);
         }
         match self {
             Self::Serve => serve::serve(config).await,

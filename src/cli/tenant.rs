@@ -8,15 +8,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{CliError, Connected};
 use crate::{
-    clock::Clock,
+    base::{clock::Clock, ids::TenantId},
     config::Config,
     db::{Access, Gate, Isolation, Scope},
-    fleet::{Fleet, archive::Import},
-    ids::TenantId,
-    platform::{
+    features::platform::{
         self, PlatformError,
         moving::{self, MoveState},
     },
+    fleet::{Fleet, archive::Import},
 };
 
 #[derive(Subcommand)]

@@ -13,9 +13,9 @@ use std::{
 
 use crate::{
     db::{PoolSettings, StoreSettings, is_database_url, url_password},
-    graphql::{Limits, RateSettings},
+    features::{platform::moving::Places, usage::rate_limits::RateSettings},
+    graphql::Limits,
     http::{BODY_PATIENCE, Origins, Patience, Proxies, SocketSettings},
-    platform::moving::Places,
 };
 
 pub use settings::Settings;
@@ -294,12 +294,12 @@ impl TryFrom<Settings> for Config {
         let private_key = given(settings.jwt_private_key).map(|it| it.replace("\\n", "\n"));
         let pem = "an Ed25519 private key in PEM format (openssl genpkey -algorithm ed25519)";
         checks.secret("JWT_PRIVATE_KEY", private_key.as_ref(), pem, |it| {
-            crate::auth::Tokens::try_new(it, &[], Default::default()).is_ok()
+            crate::features::auth::Tokens::try_new(it, &[], Default::default()).is_ok()
         });
         let retired = split_pems(&given(settings.jwt_retired_public_keys).unwrap_or_default().replace("\\n", "\n"));
         for key in &retired {
             checks.secret("JWT_RETIRED_PUBLIC_KEYS", Some(key), "Ed25519 public keys in PEM format", |it| {
-                crate::auth::Tokens::is_public_key(it)
+                crate::features::auth::Tokens::is_public_key(it)
             });
         }
         let usual = Limits::default();
@@ -389,9 +389,9 @@ impl TryFrom<Settings> for Config {
             checks.0.push(format!("OTEL_EXPORTER_OTLP_ENDPOINT is {url:?}, expected http://…: a collector near by"));
         }
         let smtp_url = given(settings.smtp_url);
-        checks.secret("SMTP_URL", smtp_url.as_ref(), "smtp://… or smtps://…", crate::mail::is_smtp_url);
+        checks.secret("SMTP_URL", smtp_url.as_ref(), "smtp://… or smtps://…", crate::features::mail::is_smtp_url);
         let mail_from = given(settings.mail_from).unwrap_or_else(|| "no-reply@localhost".into());
-        if !crate::mail::is_address(&mail_from) {
+        if !crate::base::text::is_address(&mail_from) {
             checks.0.push(format!("MAIL_FROM is {mail_from:?}, expected an e-mail address"));
         }
         let account_url = given(settings.account_url);

@@ -12,17 +12,17 @@ use tokio_postgres::{Config, NoTls};
 use super::{
     Access, DbError, Placement, Scope, ScopedTx, StoreSettings,
     changes::Changes,
-    handing::Handing,
+    connection_handoff::Handing,
     migrations,
-    placements::{Placements, Routes},
+    placement_cache::{Placements, Routes},
     session::Session,
-    shares::Shares,
     stores::Stores,
+    tenant_fair_share::Shares,
     tx::Route,
-    unnamed::Types,
+    unprepared::Types,
     wakeups::Wakeups,
 };
-use crate::ids::TenantId;
+use crate::base::ids::TenantId;
 
 /// How long after a statement's time its answer may come: past that the server is silent, not slow.
 const SILENCE: Duration = Duration::from_secs(3);

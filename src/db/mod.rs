@@ -4,29 +4,29 @@
 //! through the [`Gate`]; the pools themselves never leave this module.
 
 mod changes;
+mod connection_handoff;
 mod distribution;
 mod error;
-mod handing;
+mod gate;
 pub mod migrations;
 mod placement;
-mod placements;
-mod pools;
+mod placement_cache;
 pub mod roles;
 mod safety;
 mod scope;
 mod session;
-mod shares;
 mod sql_types;
 mod stores;
+mod tenant_fair_share;
 mod tx;
-mod unnamed;
+mod unprepared;
 mod wakeups;
 
 pub use changes::{Change, Changes};
 pub use error::DbError;
+pub use gate::{Gate, PoolSettings, PoolStatus, Stats, is_database_url, url_password};
 pub use migrations::MigrationError;
 pub use placement::{InvalidLocation, Isolation, Location, Placement, Server, server_of};
-pub use pools::{Gate, PoolSettings, PoolStatus, Stats, is_database_url, url_password};
 pub use safety::{UnsafeDatabase, find_unsafe, refuse_too_few_connections, refuse_unsafe};
 pub use scope::{Scope, ScopeRole};
 pub use session::see_only;

@@ -15,14 +15,14 @@ use quick_cache::sync::Cache;
 
 use super::{
     Access, DbError, Location, Placement, Scope, ScopedTx,
-    handing::{Connection, Handing, Uncommitted},
+    connection_handoff::{Connection, Handing, Uncommitted},
+    gate::Common,
     migrations,
-    pools::Common,
-    shares::{Place, Shares},
     stores::{Lease, Stores},
+    tenant_fair_share::{Place, Shares},
     tx::{Route, write_now},
 };
-use crate::ids::TenantId;
+use crate::base::ids::TenantId;
 
 /// How many tenants' placements are remembered.
 const REMEMBERED: usize = 100_000;

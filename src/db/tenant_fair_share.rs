@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::DbError;
-use crate::{counted::Counted, ids::TenantId};
+use crate::base::{counted::Counted, ids::TenantId};
 
 /// How many may wait for each connection of a tenant's share; whoever comes then is told at once to come again.
 const WAITING_EACH: usize = 64;

@@ -34,13 +34,13 @@ use tracing::{Instrument, debug_span, warn};
 
 use super::{
     Change, DbError, Placement,
-    handing::{Connection, Handing, Uncommitted},
-    placements::{Held, Placements},
-    pools::Common,
+    connection_handoff::{Connection, Handing, Uncommitted},
+    gate::Common,
+    placement_cache::{Held, Placements},
     scope::Scope,
     session::Session,
 };
-use crate::ids::TenantId;
+use crate::base::ids::TenantId;
 
 /// A bind parameter.
 pub type Param<'a> = &'a (dyn ToSql + Sync);

@@ -32,9 +32,8 @@ use super::{
     stores::leave,
 };
 use crate::{
+    base::{fault, ids::TenantId},
     db::{Placement, migrations},
-    fault,
-    ids::TenantId,
 };
 
 /// The version of the format that this program writes, and the only one that it reads.
@@ -539,7 +538,7 @@ impl Remap {
 
 /// Another id of the same kind: with the time of a version 7, and whatever version it is.
 fn renewed(id: Uuid) -> Uuid {
-    let (mut bytes, random): ([u8; 16], [u8; 16]) = (*id.as_bytes(), crate::random::bytes());
+    let (mut bytes, random): ([u8; 16], [u8; 16]) = (*id.as_bytes(), crate::base::random::bytes());
     let first = if id.get_version_num() == 7 { 6 } else { 0 };
     for place in first..16 {
         // Version and variant stay.

@@ -12,9 +12,8 @@ use super::{
     stores::leave,
 };
 use crate::{
+    base::{fault, ids::TenantId},
     db::{Placement, migrations},
-    fault,
-    ids::TenantId,
 };
 
 /// How many rows of a tenant a table held, and holds.

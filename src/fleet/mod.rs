@@ -22,10 +22,9 @@ use tokio::{
 use tokio_postgres::Config;
 
 use crate::{
-    clock::Clock,
+    base::{clock::Clock, ids::TenantId},
     db::{Access, DbError, Gate, MigrationError, Placement, Scope, ScopedTx, Server, migrations},
-    ids::TenantId,
-    platform::moving::queries as jobs,
+    features::platform::moving::queries as jobs,
 };
 
 pub use erasing::{Erased, Remains};

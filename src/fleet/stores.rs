@@ -6,10 +6,12 @@ use uuid::Uuid;
 
 use super::{Fleet, FleetError, copying, link::Link};
 use crate::{
+    base::{
+        fault,
+        ids::{TenantId, uuid_v7},
+    },
     db::{Access, Isolation, Location, Placement, Server, migrations, roles},
-    fault,
-    ids::{TenantId, uuid_v7},
-    platform::moving::{Leftover, queries as jobs},
+    features::platform::moving::{Leftover, queries as jobs},
 };
 
 /// How long to wait for whoever makes, removes or fills the same store.

@@ -22,7 +22,7 @@ use async_graphql::{
 
 /// The type of every field of every object and interface of the schema.
 static FIELD_TYPES: LazyLock<HashMap<String, HashMap<String, Type>>> = LazyLock::new(|| {
-    let Ok(schema) = parse_schema(super::sdl()) else { return HashMap::new() };
+    let Ok(schema) = parse_schema(crate::api::schema::sdl()) else { return HashMap::new() };
     let types = schema.definitions.into_iter().filter_map(|it| match it {
         TypeSystemDefinition::Type(it) => Some(it.node),
         TypeSystemDefinition::Schema(_) | TypeSystemDefinition::Directive(_) => None,

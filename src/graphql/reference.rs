@@ -8,7 +8,7 @@ use async_graphql::{
 };
 use async_graphql_value::indexmap::IndexMap;
 
-use super::{ApiError, together::asked_of};
+use super::{ApiError, concurrent_fields::asked_of};
 
 /// An object, whole or by its name. To clients both are the same type.
 pub enum Brief<T> {

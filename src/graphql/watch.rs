@@ -28,7 +28,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(hints: Receiver<Change>, look_every: Duration) -> Self {
+    pub(crate) fn new(hints: Receiver<Change>, look_every: Duration) -> Self {
         let mut looks = interval_at(Instant::now() + look_every, look_every);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self { hints, looks }

@@ -8,9 +8,9 @@ use axum::{
 
 use super::{App, RequestOrigin};
 use crate::{
-    auth::Actor,
-    calendars,
+    core::identity::Actor,
     db::{Access, DbError, Scope},
+    features::calendars,
     graphql::{ApiError, MUTATION_COST},
 };
 

@@ -12,10 +12,12 @@ use futures_util::stream;
 
 use super::{App, REQUEST_ID, RequestOrigin, cookies, graphql::actor};
 use crate::{
-    audit::{self, AuditError, Entry},
-    auth::{Actor, Caller, Origin, Role, Viewer},
+    core::{
+        audit::{self, AuditError, Entry},
+        identity::{Actor, Caller, Origin, Role, Viewer},
+    },
     db::{Access, DbError},
-    entitlements,
+    features::entitlements,
     graphql::{ApiError, MUTATION_COST},
 };
 

@@ -33,9 +33,10 @@ pub use self::{
 pub(crate) use server::ConnectionPlace;
 
 use crate::{
-    auth::{Origin, Tokens},
-    graphql::{ApiSchema, Limits, Reader, Services},
-    telemetry,
+    api::{ApiSchema, Services},
+    core::{identity::Origin, telemetry},
+    features::auth::Tokens,
+    graphql::{Limits, Reader},
 };
 
 /// The header in which a response names its request.

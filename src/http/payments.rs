@@ -12,16 +12,16 @@ use serde::Deserialize;
 
 use super::{App, RequestOrigin};
 use crate::{
-    auth::Actor,
-    billing::payments::{
+    base::ids::{CheckoutId, InvoiceId, TenantId},
+    core::identity::Actor,
+    db::{Access, DbError, Scope},
+    features::billing::payments::{
         self,
         checkout::{CheckoutSession, CheckoutState},
         in_process::{Card, InProcess},
         inbox::ReceiveError,
     },
-    db::{Access, DbError, Scope},
     graphql::{ApiError, MUTATION_COST},
-    ids::{CheckoutId, InvoiceId, TenantId},
 };
 
 /// `POST /webhooks/stripe`: verified on the bytes as they came, then kept, then answered.

@@ -20,20 +20,27 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
-    auth::{SignIn, SignInError},
-    billing::{self, Engine},
-    bookings::{self, BookingEvent, Happened},
-    clock::Clock,
+    base::{
+        clock::Clock,
+        egress::WebhookClient,
+        fault,
+        ids::{BookingId, InvoiceId, ServiceId, TenantId, UserId},
+    },
+    core::{
+        outbox::{self, Effect, Lane, Taken},
+        telemetry,
+    },
     db::{Access, DbError, Gate, Scope, ScopedTx},
-    fault,
-    graphql::Rates,
-    ids::{BookingId, InvoiceId, ServiceId, TenantId, UserId},
-    mail::{Letter, MailError, Mailer},
-    notices,
-    outbox::{self, Effect, Lane, Taken},
-    platform, telemetry, tenants,
-    waitlist::{self, Freed, Pass},
-    webhooks::{self, WebhookClient},
+    features::{
+        auth::{SignIn, SignInError},
+        billing::{self, Engine},
+        bookings::{self, BookingEvent, Happened},
+        mail::{Letter, MailError, Mailer},
+        notices, platform, tenants,
+        usage::rate_limits::Rates,
+        waitlist::{self, Freed, Pass},
+        webhooks,
+    },
 };
 
 /// How often everything is looked through for work that nobody rang for: of another process, or due by now.
@@ -519,12 +526,12 @@ impl Worker {
             }
             Effect::RestrictOverdue { invoice } => {
                 let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
-                billing::payments::collecting::restrict(&tx, InvoiceId(*invoice), now).await?;
+                billing::payments::collection::restrict(&tx, InvoiceId(*invoice), now).await?;
                 Ok(tx.commit().await?)
             }
             Effect::MailInvoice { invoice, user, what } => {
                 let tx = self.gate.tenant(Scope::worker(tenant), Access::Read);
-                let letter = billing::announcing::letter(&tx, *invoice, *user, what).await?;
+                let letter = billing::invoice_mail::letter(&tx, *invoice, *user, what).await?;
                 tx.end_read();
                 self.send(taken, letter).await
             }
@@ -557,7 +564,7 @@ impl Worker {
         now: Timestamp,
     ) -> Result<(), Failure> {
         let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
-        billing::announcing::announce(&tx, taken.id, invoice, what, now).await?;
+        billing::invoice_mail::announce(&tx, taken.id, invoice, what, now).await?;
         Ok(tx.commit().await?)
     }
 

@@ -2,22 +2,25 @@
 
 use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject};
 
-use super::{
-    Became, Biller, BillingError as Error, CheckoutWish, Preview, Rejection, UsageLine, When,
-    cycles::Interval,
-    invoices::{self, Explanation, Kind, State},
-    payments::{self, checkout::CheckoutSession as Session},
-    plans::graphql::{BillingInterval, Plan, PlanPrice},
-    standing,
-    subscriptions::{self, Agreed, Status},
-};
+use super::plans::{BillingInterval, Plan, PlanPrice};
 use crate::{
-    graphql::{
-        ApiError, Code, ContextExt, Date, DateTime, Decimal, Listing, MUTATION_COST, Meaning, Money, PageArgs,
-        RequestContext, STATEMENT_COST, UserError, UserErrorCode, connection, page_cost, parse_id, payload, settled,
+    api::{ContextExt, RequestContext},
+    base::{ids::InvoiceId, money},
+    features::{
+        billing::{
+            Became, Biller, BillingError as Error, CheckoutWish, Preview, Rejection, UsageLine, When,
+            cycles::Interval,
+            invoices::{self, Explanation, Kind, State},
+            payments::{self, checkout::CheckoutSession as Session},
+            standing,
+            subscriptions::{self, Agreed, Status},
+        },
+        usage,
     },
-    ids::InvoiceId,
-    money, usage,
+    graphql::{
+        ApiError, Code, Date, DateTime, Decimal, Listing, MUTATION_COST, Meaning, Money, PageArgs, STATEMENT_COST,
+        UserError, UserErrorCode, connection, page_cost, parse_id, payload, settled,
+    },
 };
 
 /// How long the address of an invoice's file is good for, in seconds.
@@ -106,9 +109,9 @@ pub struct PlanSubscription {
 }
 
 fn plan_of(agreed: Agreed) -> Result<Plan, ApiError> {
-    Plan::try_from(super::plans::PlanVersion {
+    Plan::try_from(crate::features::billing::plans::PlanVersion {
         id: agreed.version_id,
-        plan: super::plans::Plan {
+        plan: crate::features::billing::plans::Plan {
             id: agreed.plan,
             key: agreed.plan_key,
             name: agreed.plan_name,
@@ -121,10 +124,10 @@ fn plan_of(agreed: Agreed) -> Result<Plan, ApiError> {
     })
 }
 
-impl TryFrom<super::Standing> for PlanSubscription {
+impl TryFrom<crate::features::billing::Standing> for PlanSubscription {
     type Error = ApiError;
 
-    fn try_from(it: super::Standing) -> Result<Self, ApiError> {
+    fn try_from(it: crate::features::billing::Standing) -> Result<Self, ApiError> {
         let (subscription, period) = (it.subscription, it.period);
         // A subscription that is to end changes to nothing: its tenant falls back.
         let next = it.next.filter(|_| subscription.cancel_at.is_none() && subscription.is_alive());
@@ -415,7 +418,7 @@ impl InvoiceLine {
         let Some(it) = invoices::explain(&work.tx, &invoice, line).await? else { return Ok(None) };
         let Explanation { agreed, price, quantity, steps, share, net_minor, tax_minor } = it;
         let money = |minor| Money::from(money::Money { minor, currency: invoice.currency });
-        let step = |it: super::terms::Step| RatingStep {
+        let step = |it: crate::features::billing::terms::Step| RatingStep {
             quantity: it.quantity,
             unit_amount: Decimal(it.unit),
             flat_amount: Decimal(it.flat),
@@ -507,7 +510,7 @@ impl Billing {
     #[graphql(complexity = "2 * STATEMENT_COST + child_complexity")]
     async fn plan(&self, ctx: &Context<'_>) -> Result<Plan, ApiError> {
         let work = ctx.work()?;
-        let tenant = crate::tenants::current(&work.tx).await?;
+        let tenant = crate::features::tenants::current(&work.tx).await?;
         plan_of(subscriptions::agreed(&work.tx, tenant.plan_version).await?)
     }
 
@@ -521,7 +524,7 @@ impl Billing {
     #[graphql(complexity = "5 * STATEMENT_COST + 10 * child_complexity")]
     async fn usage(&self, ctx: &Context<'_>) -> Result<Vec<Usage>, ApiError> {
         let work = ctx.work()?;
-        let lines = super::usage_lines(&work.tx, work.caller().clock.now()).await?;
+        let lines = crate::features::billing::usage_lines(&work.tx, work.caller().clock.now()).await?;
         Ok(lines.into_iter().map(Usage::from).collect())
     }
 
@@ -534,7 +537,8 @@ impl Billing {
         #[graphql(desc = "The first day, in the tenant's zone.")] from: Date,
         #[graphql(desc = "The last day; at most 400 days after the first.")] to: Date,
     ) -> Result<Vec<UsageDay>, ApiError> {
-        let days = super::usage_series(&ctx.work()?.tx, &meter, from.0, to.0).await.map_err(refused)?;
+        let days =
+            crate::features::billing::usage_series(&ctx.work()?.tx, &meter, from.0, to.0).await.map_err(refused)?;
         Ok(days.into_iter().map(|it| UsageDay { day: Date(it.day), quantity: it.quantity }).collect())
     }
 
@@ -613,7 +617,7 @@ impl Billing {
     /// Whether the tenant's people can only read, because it owes too long or its subscription is paused.
     #[graphql(complexity = "STATEMENT_COST")]
     async fn is_restricted(&self, ctx: &Context<'_>) -> Result<bool, ApiError> {
-        Ok(crate::tenants::current(&ctx.work()?.tx).await?.restriction.is_some())
+        Ok(crate::features::tenants::current(&ctx.work()?.tx).await?.restriction.is_some())
     }
 }
 
@@ -724,7 +728,7 @@ impl BillingQuery {
     #[graphql(complexity = "STATEMENT_COST + 5 * child_complexity")]
     async fn plans(&self, ctx: &Context<'_>) -> Result<Vec<Plan>, ApiError> {
         let directory = ctx.request().directory();
-        let plans = super::plans::on_offer(&directory).await?;
+        let plans = crate::features::billing::plans::on_offer(&directory).await?;
         // Ended at once: nobody holds the directory while he waits for something else.
         directory.end_read();
         plans.into_iter().map(Plan::try_from).collect()
@@ -1065,7 +1069,7 @@ impl BillingMutation {
             tax_id: input.tax_id,
             email: input.email,
         };
-        let saved = super::update_profile(&work.caller(), profile).await;
+        let saved = crate::features::billing::update_profile(&work.caller(), profile).await;
         Ok(work.settle(saved.map(BillingProfile::from))?.into())
     }
 
@@ -1092,7 +1096,7 @@ impl BillingMutation {
             occurred_at: subscriptions::in_micros(it.at.0),
         };
         let events: Vec<usage::Event> = input.events.into_iter().map(event).collect();
-        let became = super::record_usage(&work.caller(), &events).await;
+        let became = crate::features::billing::record_usage(&work.caller(), &events).await;
         let view = |(event, became): (usage::Event, Became)| {
             let (status, reason) = match became {
                 Became::Accepted => (UsageEventStatus::Accepted, None),

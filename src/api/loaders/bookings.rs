@@ -4,11 +4,13 @@ use std::{collections::HashMap, sync::Arc};
 
 use async_graphql::dataloader::Loader;
 
-use super::{Booking, BookingFilter, BookingKey, Transition};
 use crate::{
+    base::{
+        ids::{BookingId, ResourceId, SeriesId, UserId},
+        paging::{Page, Slice},
+    },
     db::{DbError, ScopedTx},
-    ids::{BookingId, ResourceId, SeriesId, UserId},
-    paging::{Page, Slice},
+    features::bookings::{Booking, BookingFilter, BookingKey, Transition},
 };
 
 /// Loads bookings of one transaction's scope.
@@ -42,7 +44,7 @@ impl Loader<BookingId> for BookingLoader {
     type Error = DbError;
 
     async fn load(&self, ids: &[BookingId]) -> Result<HashMap<BookingId, Booking>, DbError> {
-        super::by_ids(&self.0, ids).await
+        crate::features::bookings::by_ids(&self.0, ids).await
     }
 }
 
@@ -52,7 +54,7 @@ impl Loader<HistoryOf> for BookingLoader {
 
     async fn load(&self, keys: &[HistoryOf]) -> Result<HashMap<HistoryOf, Vec<Transition>>, DbError> {
         let ids: Vec<BookingId> = keys.iter().map(|key| key.0).collect();
-        let histories = super::histories(&self.0, &ids).await?;
+        let histories = crate::features::bookings::histories(&self.0, &ids).await?;
         Ok(histories.into_iter().map(|(id, steps)| (HistoryOf(id), steps)).collect())
     }
 }
@@ -63,7 +65,7 @@ impl Loader<InSeries> for BookingLoader {
 
     async fn load(&self, keys: &[InSeries]) -> Result<HashMap<InSeries, Vec<Booking>>, DbError> {
         let ids: Vec<SeriesId> = keys.iter().map(|key| key.0).collect();
-        let found = super::of_series(&self.0, &ids).await?;
+        let found = crate::features::bookings::of_series(&self.0, &ids).await?;
         Ok(found.into_iter().map(|(id, bookings)| (InSeries(id), bookings)).collect())
     }
 }
@@ -74,7 +76,7 @@ impl Loader<ResourcesOf> for BookingLoader {
 
     async fn load(&self, keys: &[ResourcesOf]) -> Result<HashMap<ResourcesOf, Vec<ResourceId>>, DbError> {
         let ids: Vec<BookingId> = keys.iter().map(|key| key.0).collect();
-        let resources = super::resources_of(&self.0, &ids).await?;
+        let resources = crate::features::bookings::resources_of(&self.0, &ids).await?;
         Ok(resources.into_iter().map(|(id, resources)| (ResourcesOf(id), resources)).collect())
     }
 }
@@ -91,7 +93,9 @@ impl Loader<PageOf> for BookingLoader {
         }
         let mut found = HashMap::new();
         for ((filter, page), customers) in alike {
-            for (customer, slice) in super::pages_of_customers(&self.0, &customers, filter, page).await? {
+            for (customer, slice) in
+                crate::features::bookings::pages_of_customers(&self.0, &customers, filter, page).await?
+            {
                 found.insert(PageOf { customer, filter: filter.clone(), page: page.clone() }, slice);
             }
         }

@@ -1,5 +1,12 @@
 //! The loaders of one transaction. Never shared with another: a process-wide loader would be a cross-tenant leak.
 
+pub mod bookings;
+pub mod resources;
+pub mod series;
+pub mod services;
+pub mod tenants;
+pub mod users;
+
 use std::{
     collections::HashMap,
     hash::Hash,
@@ -9,10 +16,14 @@ use std::{
 
 use async_graphql::dataloader::{DataLoader, HashMapCache, Loader};
 
-use super::batching::LoadQueue;
 use crate::{
-    bookings::loaders::BookingLoader, db::ScopedTx, resources::loaders::ResourceLoader, series::loaders::SeriesLoader,
-    services::loaders::ServiceLoader, telemetry, tenants::loaders::TenantLoader, users::loaders::UserLoader,
+    api::loaders::{
+        bookings::BookingLoader, resources::ResourceLoader, series::SeriesLoader, services::ServiceLoader,
+        tenants::TenantLoader, users::UserLoader,
+    },
+    core::telemetry,
+    db::ScopedTx,
+    graphql::batching::LoadQueue,
 };
 
 /// A loader with the cache of its request.

@@ -4,10 +4,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use async_graphql::dataloader::Loader;
 
-use super::Resource;
 use crate::{
+    base::ids::ResourceId,
     db::{DbError, ScopedTx},
-    ids::ResourceId,
+    features::resources::Resource,
 };
 
 /// Loads resources of one transaction's scope.
@@ -18,6 +18,6 @@ impl Loader<ResourceId> for ResourceLoader {
     type Error = DbError;
 
     async fn load(&self, ids: &[ResourceId]) -> Result<HashMap<ResourceId, Resource>, DbError> {
-        super::by_ids(&self.0, ids).await
+        crate::features::resources::by_ids(&self.0, ids).await
     }
 }

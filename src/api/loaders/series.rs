@@ -4,10 +4,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use async_graphql::dataloader::Loader;
 
-use super::Series;
 use crate::{
+    base::ids::SeriesId,
     db::{DbError, ScopedTx},
-    ids::SeriesId,
+    features::series::Series,
 };
 
 /// Loads series of one transaction's scope.
@@ -18,6 +18,6 @@ impl Loader<SeriesId> for SeriesLoader {
     type Error = DbError;
 
     async fn load(&self, ids: &[SeriesId]) -> Result<HashMap<SeriesId, Series>, DbError> {
-        super::by_ids(&self.0, ids).await
+        crate::features::series::by_ids(&self.0, ids).await
     }
 }

@@ -4,10 +4,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use async_graphql::dataloader::Loader;
 
-use super::{Link, Service};
 use crate::{
+    base::ids::ServiceId,
     db::{DbError, ScopedTx},
-    ids::ServiceId,
+    features::services::{Link, Service},
 };
 
 /// Loads services of one transaction's scope.
@@ -18,7 +18,7 @@ impl Loader<ServiceId> for ServiceLoader {
     type Error = DbError;
 
     async fn load(&self, ids: &[ServiceId]) -> Result<HashMap<ServiceId, Service>, DbError> {
-        super::by_ids(&self.0, ids).await
+        crate::features::services::by_ids(&self.0, ids).await
     }
 }
 
@@ -32,7 +32,7 @@ impl Loader<LinksOf> for ServiceLoader {
 
     async fn load(&self, keys: &[LinksOf]) -> Result<HashMap<LinksOf, Vec<Link>>, DbError> {
         let ids: Vec<ServiceId> = keys.iter().map(|key| key.0).collect();
-        let links = super::links(&self.0, &ids).await?;
+        let links = crate::features::services::links(&self.0, &ids).await?;
         Ok(links.into_iter().map(|(id, links)| (LinksOf(id), links)).collect())
     }
 }

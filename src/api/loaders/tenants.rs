@@ -4,10 +4,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use async_graphql::dataloader::Loader;
 
-use super::Tenant;
 use crate::{
+    base::ids::TenantId,
     db::{DbError, ScopedTx},
-    ids::TenantId,
+    features::tenants::Tenant,
 };
 
 /// Loads the tenant of one transaction's scope. Any other is not there.
@@ -21,7 +21,7 @@ impl Loader<TenantId> for TenantLoader {
         if !ids.contains(&self.0.tenant()) {
             return Ok(HashMap::new());
         }
-        let tenant = super::current(&self.0).await?;
+        let tenant = crate::features::tenants::current(&self.0).await?;
         Ok(HashMap::from([(tenant.id, tenant)]))
     }
 }

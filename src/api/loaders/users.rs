@@ -4,10 +4,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use async_graphql::dataloader::Loader;
 
-use super::User;
 use crate::{
+    base::ids::UserId,
     db::{DbError, ScopedTx},
-    ids::UserId,
+    features::users::User,
 };
 
 /// Loads users of one transaction's scope.
@@ -18,6 +18,6 @@ impl Loader<UserId> for UserLoader {
     type Error = DbError;
 
     async fn load(&self, ids: &[UserId]) -> Result<HashMap<UserId, User>, DbError> {
-        super::by_ids(&self.0, ids).await
+        crate::features::users::by_ids(&self.0, ids).await
     }
 }

@@ -1,25 +1,32 @@
 //! The platform in the API. Platform administrators only.
 
+pub mod moves;
+pub mod sales;
+
 use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 
-use super::{
-    Listed, PlatformError, Statistics, TenantFilter, TenantOrder as Order,
-    moving::graphql::{TenantMove, parts as moves},
-    selling::graphql::{DeadPaymentEvent, FeatureRollout, parts},
-};
 use crate::{
-    auth::{Actor, SignInError, TenantDraft},
-    billing::invoices::InvoiceError,
-    billing::plans::graphql::Plan,
-    entitlements::graphql::Feature,
-    graphql::{
-        ApiError, ContextExt, CurrencyCode, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, SIGN_IN_COST,
-        STATEMENT_COST, TimeZoneName, UserError, UserErrorCode, connection, page_cost, parse_id, payload, settled,
+    api::{
+        ContextExt,
+        entitlements::Feature,
+        plans::Plan,
+        tenants::{BookingRulesInput, BrandingInput, Isolation, Locale, TenantStatus, UpdateTenantInput},
+        users::Role,
     },
-    ids::TenantId,
-    tenants::graphql::{BookingRulesInput, BrandingInput, Isolation, Locale, TenantStatus, UpdateTenantInput},
-    users::graphql::Role,
+    base::ids::TenantId,
+    core::identity::Actor,
+    features::{
+        auth::{SignInError, TenantDraft},
+        billing::invoices::InvoiceError,
+        platform::{Listed, PlatformError, Statistics, TenantFilter, TenantOrder as Order},
+    },
+    graphql::{
+        ApiError, CurrencyCode, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, SIGN_IN_COST, STATEMENT_COST,
+        TimeZoneName, UserError, UserErrorCode, connection, page_cost, parse_id, payload, settled,
+    },
 };
+use moves::TenantMove;
+use sales::{DeadPaymentEvent, FeatureRollout};
 
 /// A tenant, as the platform sees it: nothing of its users, services and bookings.
 #[derive(Clone, SimpleObject)]
@@ -170,19 +177,19 @@ impl Platform {
     /// Every version of every plan, drafts too: in the order of the price list, newest first.
     #[graphql(complexity = "STATEMENT_COST + 20 * child_complexity")]
     async fn plan_versions(&self, ctx: &Context<'_>) -> Result<Vec<Plan>, ApiError> {
-        parts::plan_versions(ctx).await
+        sales::plan_versions(ctx).await
     }
 
     /// How far each feature is rolled out, by key.
     #[graphql(complexity = "STATEMENT_COST + 20 * child_complexity")]
     async fn rollouts(&self, ctx: &Context<'_>) -> Result<Vec<FeatureRollout>, ApiError> {
-        parts::rollouts(ctx).await
+        sales::rollouts(ctx).await
     }
 
     /// What payment providers told and could not be carried out, oldest first; see `retryPaymentEvent`.
     #[graphql(complexity = "STATEMENT_COST + 20 * child_complexity")]
     async fn dead_payment_events(&self, ctx: &Context<'_>) -> Result<Vec<DeadPaymentEvent>, ApiError> {
-        parts::dead_payment_events(ctx).await
+        sales::dead_payment_events(ctx).await
     }
 
     /// Every feature that a tenant's plan or an override speaks of.
@@ -246,11 +253,11 @@ impl Platform {
     }
 }
 
-type PlanKeys = std::collections::HashMap<crate::ids::PlanId, String>;
+type PlanKeys = std::collections::HashMap<crate::base::ids::PlanId, String>;
 
-async fn plan_keys(operator: &super::Operator<'_>) -> Result<PlanKeys, ApiError> {
+async fn plan_keys(operator: &crate::features::platform::Operator<'_>) -> Result<PlanKeys, ApiError> {
     let directory = operator.directory();
-    let keys = super::plan_keys(&directory).await?;
+    let keys = crate::features::platform::plan_keys(&directory).await?;
     directory.end_read();
     Ok(keys)
 }
@@ -623,8 +630,8 @@ impl PlatformMutation {
             slug: input.slug,
             admin_email: input.admin_email,
             time_zone: input.time_zone.map_or("UTC".into(), |it| it.0.iana_name().unwrap_or("UTC").to_owned()),
-            currency: input.currency.map_or(crate::money::Currency::EUR, |it| it.0),
-            plan: input.plan.unwrap_or_else(|| crate::auth::joining::FIRST_PLAN.to_owned()),
+            currency: input.currency.map_or(crate::base::money::Currency::EUR, |it| it.0),
+            plan: input.plan.unwrap_or_else(|| crate::features::auth::joining::FIRST_PLAN.to_owned()),
         };
         let isolation = input.isolation.map_or(crate::db::Isolation::Shared, Into::into);
         let made = operator.create(request.sign_in()?, draft, isolation, input.url.as_deref()).await;
@@ -772,7 +779,7 @@ impl PlatformMutation {
 
 /// What became of a tenant, as the platform sees it.
 pub async fn tenant(
-    operator: &super::Operator<'_>,
+    operator: &crate::features::platform::Operator<'_>,
     result: Result<Listed, PlatformError>,
 ) -> Result<Result<PlatformTenant, UserError>, ApiError> {
     Ok(match settled(result)? {
@@ -781,17 +788,24 @@ pub async fn tenant(
     })
 }
 
-impl<'a> crate::graphql::RequestContext {
+impl<'a> crate::api::RequestContext {
     /// The platform administrator who asks.
     ///
     /// # Errors
     /// `UNAUTHENTICATED` when nobody is signed in, `FORBIDDEN` for anybody of a tenant.
-    pub fn operator(&'a self) -> Result<super::Operator<'a>, ApiError> {
+    pub fn operator(&'a self) -> Result<crate::features::platform::Operator<'a>, ApiError> {
         match self.actor() {
             Actor::Platform(viewer) => {
                 let (gate, billing) = (self.gate(), &self.services().billing);
                 let places = &self.services().places;
-                Ok(super::Operator { gate, viewer, clock: self.clock(), origin: self.origin(), billing, places })
+                Ok(crate::features::platform::Operator {
+                    gate,
+                    viewer,
+                    clock: self.clock(),
+                    origin: self.origin(),
+                    billing,
+                    places,
+                })
             }
             Actor::Person(_) => Err(ApiError::forbidden()),
             Actor::Anonymous | Actor::Unverified => Err(ApiError::unauthenticated()),

@@ -2,14 +2,14 @@
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 
-use super::{Move, MoveState as State};
 use crate::{
+    api::{ContextExt, tenants::Isolation},
+    base::ids::TenantId,
+    features::platform::moving::{Move, MoveState as State},
     graphql::{
-        ApiError, ContextExt, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, UserError, connection, parse_id,
-        payload, settled,
+        ApiError, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, UserError, connection, parse_id, payload,
+        settled,
     },
-    ids::TenantId,
-    tenants::graphql::Isolation,
 };
 
 /// How far a move is.
@@ -150,24 +150,19 @@ impl MovingMutation {
     }
 }
 
-fn view(it: Result<Move, super::PlatformError>) -> Result<Result<TenantMove, UserError>, ApiError> {
+fn view(it: Result<Move, crate::features::platform::PlatformError>) -> Result<Result<TenantMove, UserError>, ApiError> {
     settled(it.map(Into::into))
 }
 
-/// The part of `platform` that tells of moves.
-pub mod parts {
-    use super::*;
-
-    /// A page of the moves of one tenant, or of all.
-    pub async fn tenant_moves(
-        ctx: &Context<'_>,
-        tenant: Option<ID>,
-        page: PageArgs,
-    ) -> Result<Listing<TenantMove>, ApiError> {
-        const KIND: &str = "platform.tenant_moves";
-        let page = page.read(KIND)?;
-        let tenant = tenant.map(|it| parse_id(&it, "tenantId")).transpose()?;
-        let slice = ctx.request().operator()?.moves(tenant, &page).await.map_err(Meaning::from)?;
-        Ok(connection(KIND, slice, Into::into))
-    }
+/// A page of the moves of one tenant, or of all.
+pub async fn tenant_moves(
+    ctx: &Context<'_>,
+    tenant: Option<ID>,
+    page: PageArgs,
+) -> Result<Listing<TenantMove>, ApiError> {
+    const KIND: &str = "platform.tenant_moves";
+    let page = page.read(KIND)?;
+    let tenant = tenant.map(|it| parse_id(&it, "tenantId")).transpose()?;
+    let slice = ctx.request().operator()?.moves(tenant, &page).await.map_err(Meaning::from)?;
+    Ok(connection(KIND, slice, Into::into))
 }

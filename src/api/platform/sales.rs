@@ -4,16 +4,17 @@ use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use rust_decimal::prelude::ToPrimitive;
 
 use crate::{
-    billing::{
-        graphql::{CreditNote, Invoice},
-        invoices::{State, Tax},
-        plans::{
-            PlanPatch,
-            graphql::{Plan, PlanTermsInput},
-        },
+    api::{
+        ContextExt,
+        billing::{CreditNote, Invoice},
+        plans::{Plan, PlanTermsInput},
+        platform::{PlatformTenant, tenant},
     },
-    graphql::{ApiError, ContextExt, DateTime, Decimal, MUTATION_COST, MoneyInput, parse_id, payload, settled},
-    platform::graphql::{PlatformTenant, tenant},
+    features::billing::{
+        invoices::{State, Tax},
+        plans::PlanPatch,
+    },
+    graphql::{ApiError, DateTime, Decimal, MUTATION_COST, MoneyInput, parse_id, payload, settled},
 };
 
 /// How far a feature is rolled out.
@@ -241,48 +242,43 @@ pub struct SettledInvoice {
     /// Such as `INV-000001`.
     pub number: String,
     /// Where it stands.
-    pub status: crate::billing::graphql::InvoiceStatus,
+    pub status: crate::api::billing::InvoiceStatus,
     /// Everything.
     pub total: crate::graphql::Money,
     /// What is still owed.
     pub owed: crate::graphql::Money,
 }
 
-impl From<crate::billing::invoices::Invoice> for SettledInvoice {
-    fn from(it: crate::billing::invoices::Invoice) -> Self {
+impl From<crate::features::billing::invoices::Invoice> for SettledInvoice {
+    fn from(it: crate::features::billing::invoices::Invoice) -> Self {
         let it = Invoice::from(it);
         Self { id: it.id, number: it.number, status: it.status, total: it.total, owed: it.owed }
     }
 }
 
-/// What platform administrators see of it; a part of `platform`.
-pub mod parts {
-    use super::{ApiError, Context, ContextExt, DateTime, DeadPaymentEvent, FeatureRollout, Plan};
+/// Every version of every plan.
+pub async fn plan_versions(ctx: &Context<'_>) -> Result<Vec<Plan>, ApiError> {
+    ctx.request().operator()?.plan_versions().await?.into_iter().map(Plan::try_from).collect()
+}
 
-    /// Every version of every plan.
-    pub async fn plan_versions(ctx: &Context<'_>) -> Result<Vec<Plan>, ApiError> {
-        ctx.request().operator()?.plan_versions().await?.into_iter().map(Plan::try_from).collect()
-    }
+/// How far features are rolled out.
+pub async fn rollouts(ctx: &Context<'_>) -> Result<Vec<FeatureRollout>, ApiError> {
+    let found = ctx.request().operator()?.rollouts().await?;
+    Ok(found.into_iter().map(|it| FeatureRollout { key: it.key, percentage: it.percentage }).collect())
+}
 
-    /// How far features are rolled out.
-    pub async fn rollouts(ctx: &Context<'_>) -> Result<Vec<FeatureRollout>, ApiError> {
-        let found = ctx.request().operator()?.rollouts().await?;
-        Ok(found.into_iter().map(|it| FeatureRollout { key: it.key, percentage: it.percentage }).collect())
-    }
-
-    /// What payment providers told in vain.
-    pub async fn dead_payment_events(ctx: &Context<'_>) -> Result<Vec<DeadPaymentEvent>, ApiError> {
-        let found = ctx.request().operator()?.dead_payment_events().await?;
-        let view = |it: crate::billing::payments::inbox::DeadEvent| DeadPaymentEvent {
-            provider: it.provider,
-            event_id: it.event,
-            kind: it.kind,
-            received_at: DateTime(it.received_at),
-            attempts: it.attempts,
-            last_error: it.last_error,
-        };
-        Ok(found.into_iter().map(view).collect())
-    }
+/// What payment providers told in vain.
+pub async fn dead_payment_events(ctx: &Context<'_>) -> Result<Vec<DeadPaymentEvent>, ApiError> {
+    let found = ctx.request().operator()?.dead_payment_events().await?;
+    let view = |it: crate::features::billing::payments::inbox::DeadEvent| DeadPaymentEvent {
+        provider: it.provider,
+        event_id: it.event,
+        kind: it.kind,
+        received_at: DateTime(it.received_at),
+        attempts: it.attempts,
+        last_error: it.last_error,
+    };
+    Ok(found.into_iter().map(view).collect())
 }
 
 /// Mutations of platform administrators about what is sold.
@@ -348,7 +344,8 @@ impl SellingMutation {
     ) -> Result<RollOutFeaturePayload, ApiError> {
         let operator = ctx.request().operator()?;
         let set = operator.roll_out(&input.key, input.percentage).await;
-        let view = |it: crate::entitlements::Rollout| FeatureRollout { key: it.key, percentage: it.percentage };
+        let view =
+            |it: crate::features::entitlements::Rollout| FeatureRollout { key: it.key, percentage: it.percentage };
         Ok(settled(set.map(|it| it.into_iter().map(view).collect()))?.into())
     }
 

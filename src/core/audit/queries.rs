@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{AuditFilter, AuditKey, Entry, PersonalValue};
+use super::{AuditFilter, AuditKey, Entry, changes::PersonalValue};
 use crate::{
+    base::paging::{EARLIEST, LATEST, Page, TimeBounds},
     db::{DbError, Row, ScopedTx},
-    paging::{EARLIEST, LATEST, Page, TimeBounds},
 };
 
 /// Events of one part of a verification: few enough for the statement's time.

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use super::Named;
 use crate::{
+    base::ids::UserId,
     db::{DbError, ScopedTx},
-    ids::UserId,
 };
 
 /// Takes a key; waits for whoever has it. `false` when it was used.

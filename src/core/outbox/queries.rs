@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::{DeadLetter, Effect, LEASE, Lane, Taken};
 use crate::{
+    base::ids::TenantId,
     db::{DbError, Row, ScopedTx},
-    ids::TenantId,
 };
 
 /// Adds an effect, unless its id is there.

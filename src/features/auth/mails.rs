@@ -6,15 +6,17 @@ use uuid::Uuid;
 use super::{
     SignIn, SignInError, joining,
     links::{self, Purpose},
-    tokens::LinkToken,
+    opaque_tokens::LinkToken,
 };
 use crate::{
+    base::ids::{InvitationId, TenantId, UserId},
+    core::outbox::Effect,
     db::{Access, DbError, Scope, ScopedTx},
-    ids::{InvitationId, TenantId, UserId},
-    mail::{Letter, Mailer, Subject},
-    outbox::Effect,
-    tenants,
-    users::{self, User},
+    features::{
+        mail::{Letter, Mailer, Subject},
+        tenants,
+        users::{self, User},
+    },
 };
 
 impl SignIn {

@@ -3,8 +3,6 @@
 
 use zxcvbn::{Score, zxcvbn};
 
-use super::sign_in::MAX_PASSWORD_LENGTH;
-
 /// Shortest password, in characters.
 const MIN_PASSWORD_LENGTH: usize = 8;
 
@@ -22,6 +20,9 @@ pub fn weakness(password: &str, about: &[&str]) -> Option<&'static str> {
     // Below two it is found within some million guesses: it is common, or made of little.
     (zxcvbn(password, about).score() < Score::Two).then_some("This password is too easy to guess.")
 }
+
+/// Longest password that is hashed, in characters.
+pub const MAX_PASSWORD_LENGTH: usize = 256;
 
 #[cfg(test)]
 mod tests {

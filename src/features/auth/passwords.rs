@@ -17,7 +17,7 @@ use argon2::{
 };
 use tokio::sync::Semaphore;
 
-use crate::{counted::Counted, random};
+use crate::base::{counted::Counted, random};
 
 /// Why there is no answer about a password.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -3,10 +3,11 @@
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::{LiveSession, Origin, Role, Viewer};
+use super::LiveSession;
 use crate::{
+    base::ids::{SessionId, TenantId, UserId},
+    core::identity::{Origin, Role, Viewer},
     db::{Change, DbError, Param, Row, ScopedTx},
-    ids::{SessionId, TenantId, UserId},
 };
 
 /// A tenant that an e-mail can sign in to.
@@ -27,7 +28,7 @@ pub fn retain_named(entries: &mut Vec<LoginEntry>, slug: Option<&str>) {
 /// What deciding about a sign-in takes.
 pub struct Account {
     pub password_hash: String,
-    pub user: crate::users::User,
+    pub user: crate::features::users::User,
     pub tenant_suspended: bool,
 }
 
@@ -121,7 +122,11 @@ pub async fn account(tx: &ScopedTx, user: UserId) -> Result<Option<Account>, DbE
         )
         .await?;
     row.map(|row| {
-        Ok(Account { user: crate::users::User::read(&row)?, password_hash: row.get(7), tenant_suspended: row.get(8) })
+        Ok(Account {
+            user: crate::features::users::User::read(&row)?,
+            password_hash: row.get(7),
+            tenant_suspended: row.get(8),
+        })
     })
     .transpose()
 }
@@ -228,7 +233,7 @@ pub async fn live_session(
     tx: &ScopedTx,
     id: SessionId,
     now: Timestamp,
-) -> Result<Option<(crate::users::User, Timestamp)>, DbError> {
+) -> Result<Option<(crate::features::users::User, Timestamp)>, DbError> {
     let row = tx
         .query_opt(
             "-- auth.live_session
@@ -240,7 +245,7 @@ pub async fn live_session(
             &[&tx.tenant(), &id, &now],
         )
         .await?;
-    row.map(|row: Row| Ok((crate::users::User::read(&row)?, row.get(7)))).transpose()
+    row.map(|row: Row| Ok((crate::features::users::User::read(&row)?, row.get(7)))).transpose()
 }
 
 /// Directory: makes the e-mail a login of the scope's tenant and returns whose. An earlier claim stands.

@@ -4,17 +4,23 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    Origin, SignIn, SignInError, Viewer,
+    SignIn, SignInError,
     links::{self, Purpose},
-    normalise_email, queries, requests, strength, throttle,
-    tokens::LinkToken,
+    normalise_email,
+    opaque_tokens::LinkToken,
+    password_policy, queries, requests,
+    sign_in::known,
+    throttle,
 };
 use crate::{
-    audit,
+    base::ids::{TenantId, UserId},
+    core::{
+        audit,
+        identity::{Origin, Viewer},
+        outbox::{self, Effect},
+    },
     db::{Access, DbError, Scope, ScopedTx},
-    ids::{TenantId, UserId},
-    outbox::{self, Effect},
-    users::UserStatus,
+    features::users::UserStatus,
 };
 
 /// How often a request is looked into before it is given up: half an hour.
@@ -55,7 +61,7 @@ impl SignIn {
         let account = known(account_of(&read, &token, self.clock.now()).await)?.ok_or(SignInError::TokenInvalid)?;
         read.end_read();
         drop(read);
-        if let Some(why) = strength::weakness(&new, &[&account.user.email, &account.user.name]) {
+        if let Some(why) = password_policy::weakness(&new, &[&account.user.email, &account.user.name]) {
             return Err(SignInError::WeakPassword("newPassword", why));
         }
         let hash = self.passwords.hash(new).await?;
@@ -237,12 +243,4 @@ async fn account_of(tx: &ScopedTx, token: &LinkToken, now: Timestamp) -> Result<
     let Some(user) = links::subject_of(tx, token, Purpose::PasswordReset, now).await? else { return Ok(None) };
     let account = queries::account(tx, UserId(user)).await?;
     Ok(account.filter(|it| it.user.status == UserStatus::Active))
-}
-
-/// A token of a tenant that is not here is one that nobody knows.
-pub(super) fn known<T>(result: Result<Option<T>, DbError>) -> Result<Option<T>, SignInError> {
-    match result {
-        Err(DbError::TenantNotHere) => Ok(None),
-        other => Ok(other?),
-    }
 }

@@ -6,24 +6,31 @@ use jiff::{SignedDuration, Timestamp};
 use unicode_normalization::UnicodeNormalization;
 
 use super::{
-    Origin, Passwords, PasswordsError, Role, SignInLimits, Tokens, Viewer, links, queries, requests, strength,
-    throttle, tokens::RefreshToken,
+    Passwords, PasswordsError, SignInLimits, Tokens, links,
+    opaque_tokens::RefreshToken,
+    password_policy::{self, MAX_PASSWORD_LENGTH},
+    queries, requests, throttle,
 };
 use crate::{
-    audit,
-    clock::Clock,
+    base::{
+        clock::Clock,
+        ids::{SessionId, TenantId, UserId, uuid_v7},
+    },
+    core::{
+        audit,
+        identity::{Origin, Role, Viewer},
+        outbox::{self, Effect},
+    },
     db::{Access, DbError, Gate, Scope, ScopedTx},
-    ids::{SessionId, TenantId, UserId, uuid_v7},
-    outbox::{self, Effect},
-    users::{User, UserStatus},
+    features::users::{User, UserStatus},
 };
 
 /// How long a used refresh token still returns its successor, for a client whose answer was lost or that asked twice.
 pub const REFRESH_GRACE: SignedDuration = SignedDuration::from_secs(10);
-/// Longest password that is hashed, in characters.
-pub const MAX_PASSWORD_LENGTH: usize = 256;
+
 /// Logins of one e-mail that are looked at.
 const MAX_LOOK_UPS: usize = 3;
+
 /// Longest e-mail that is looked up, in bytes (RFC 5321).
 const MAX_EMAIL_BYTES: usize = 320;
 
@@ -373,7 +380,7 @@ impl SignIn {
         let now = self.clock.now();
         let account = self.own_account(viewer, now).await?.ok_or(SignInError::SessionEnded)?;
         let user = account.user;
-        if let Some(why) = strength::weakness(&new, &[&user.email, &user.name]) {
+        if let Some(why) = password_policy::weakness(&new, &[&user.email, &user.name]) {
             return Err(SignInError::WeakPassword("newPassword", why));
         }
         self.count_and_look_up(&user.email, origin).await?;
@@ -457,4 +464,12 @@ pub(super) fn is_plausible_email(email: &str) -> bool {
 /// Unicode NFKC, lower case, without space around: how e-mails are stored and compared.
 pub fn normalise_email(email: &str) -> String {
     email.trim().nfkc().collect::<String>().to_lowercase()
+}
+
+/// A token of a tenant that is not here is one that nobody knows.
+pub(super) fn known<T>(result: Result<Option<T>, DbError>) -> Result<Option<T>, SignInError> {
+    match result {
+        Err(DbError::TenantNotHere) => Ok(None),
+        other => Ok(other?),
+    }
 }

@@ -5,13 +5,14 @@
 //! addresses can keep an account's bucket empty for as long as they go on; but who has signed in from an address before
 //! is not counted in it there, so the owner comes in all the same. Buckets fill again by themselves.
 
-use std::net::IpAddr;
-
 use aws_lc_rs::digest;
 use jiff::{SignedDuration, Timestamp};
 
 use super::queries;
-use crate::db::{DbError, ScopedTx};
+use crate::{
+    base::network::network,
+    db::{DbError, ScopedTx},
+};
 
 /// How long an address counts as one from which the account was used.
 const KNOWN_LIFE: SignedDuration = SignedDuration::from_hours(90 * 24);
@@ -114,17 +115,6 @@ async fn take_all(
     Ok(counted)
 }
 
-/// What one holder of addresses can be expected to hold: an IPv4 address, or the /64 of an IPv6 one.
-pub fn network(address: &str) -> String {
-    match address.parse() {
-        Ok(IpAddr::V6(v6)) => match v6.to_ipv4_mapped() {
-            Some(v4) => v4.to_string(),
-            None => format!("{:x?}", &v6.segments()[..4]),
-        },
-        _ => address.to_owned(),
-    }
-}
-
 /// A hash, because addresses and e-mails of people who never signed up are not ours to keep.
 fn key(parts: &[&str]) -> Vec<u8> {
     let mut hash = digest::Context::new(&digest::SHA256);
@@ -137,7 +127,7 @@ fn key(parts: &[&str]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::network;
+    use crate::base::network::network;
 
     #[test]
     fn a_host_is_one_address_however_many_it_has() {

@@ -6,7 +6,10 @@ use aws_lc_rs::{
     digest, hmac, rand,
     signature::{Ed25519KeyPair, KeyPair},
 };
-use base64::{Engine, engine::general_purpose::STANDARD, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, Validation,
@@ -14,13 +17,13 @@ use jsonwebtoken::{
 };
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
-use super::{Actor, PlatformViewer, Role, Viewer};
-use crate::{ids::TenantId, random};
+use super::opaque_tokens::RefreshToken;
+use crate::core::identity::{Actor, PlatformViewer, Role, Viewer};
 
 /// How old a token may be that was issued by a clock ahead of ours, in seconds.
 const LEEWAY_SECONDS: u64 = 5;
+
 /// How many verified tokens are remembered: some five megabytes.
 const REMEMBERED: usize = 10_000;
 
@@ -405,85 +408,6 @@ impl Remembered {
     }
 }
 
-/// What an opaque token is for. Its prefix marks it, so that a leaked one is found by scanners and none is ever taken for
-/// another kind.
-pub trait TokenKind {
-    /// What it begins with.
-    const PREFIX: &'static str;
-}
-
-/// For a new pair of tokens.
-#[derive(Clone)]
-pub struct Refresh;
-impl TokenKind for Refresh {
-    const PREFIX: &'static str = "tnr_";
-}
-
-/// For what a mail asks to do.
-#[derive(Clone)]
-pub struct Link;
-impl TokenKind for Link {
-    const PREFIX: &'static str = "tnl_";
-}
-
-/// For a calendar program.
-#[derive(Clone)]
-pub struct Feed;
-impl TokenKind for Feed {
-    const PREFIX: &'static str = "tnc_";
-}
-
-/// Prolongs a session.
-pub type RefreshToken = OpaqueToken<Refresh>;
-/// Opens a calendar feed.
-pub type FeedToken = OpaqueToken<Feed>;
-/// Was sent by mail, and is good once.
-pub type LinkToken = OpaqueToken<Link>;
-
-/// An opaque token: which tenant it belongs to, and 256 random bits that only its holder has.
-#[derive(Clone)]
-pub struct OpaqueToken<K> {
-    /// Tells where to look it up; proves nothing.
-    pub tenant: TenantId,
-    secret: [u8; 32],
-    kind: PhantomData<K>,
-}
-
-impl<K: TokenKind> OpaqueToken<K> {
-    /// A new one.
-    ///
-    /// # Panics
-    /// When the operating system has no randomness, without which nothing here is safe.
-    pub fn generate(tenant: TenantId) -> Self {
-        Self { tenant, secret: random::bytes(), kind: PhantomData }
-    }
-
-    /// Reads what a client sent; `None` when it never was a token of this kind.
-    pub fn parse(text: &str) -> Option<Self> {
-        let bytes = URL_SAFE_NO_PAD.decode(text.strip_prefix(K::PREFIX)?).ok()?;
-        let (tenant, secret) = bytes.split_at_checked(16)?;
-        let tenant = TenantId(Uuid::from_slice(tenant).ok()?);
-        Some(Self { tenant, secret: secret.try_into().ok()?, kind: PhantomData })
-    }
-
-    /// What is stored of it: its SHA-256.
-    pub fn hash(&self) -> Vec<u8> {
-        digest::digest(&digest::SHA256, &self.bytes()).as_ref().to_vec()
-    }
-
-    /// What its holder gets.
-    pub fn expose(&self) -> String {
-        format!("{}{}", K::PREFIX, URL_SAFE_NO_PAD.encode(self.bytes()))
-    }
-
-    fn bytes(&self) -> [u8; 48] {
-        let mut bytes = [0; 48];
-        bytes[..16].copy_from_slice(self.tenant.0.as_bytes());
-        bytes[16..].copy_from_slice(&self.secret);
-        bytes
-    }
-}
-
 fn whole_seconds(at: Timestamp) -> Timestamp {
     Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
@@ -546,9 +470,9 @@ mod tests {
         let tokens = Tokens::try_new(&pem, &[], TokenSettings::default()).unwrap();
         let viewer = Viewer {
             tenant: TenantId(Uuid::now_v7()),
-            user: crate::ids::UserId(Uuid::now_v7()),
+            user: crate::base::ids::UserId(Uuid::now_v7()),
             role: Role::Staff,
-            session: crate::ids::SessionId(Uuid::now_v7()),
+            session: crate::base::ids::SessionId(Uuid::now_v7()),
             impersonated: false,
         };
         let (token, expires) = tokens.issue(&viewer, Timestamp::now()).unwrap();

@@ -6,7 +6,7 @@
 use jiff::{Span, Timestamp, Zoned, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
-use crate::{db::DbError, usage::Period};
+use crate::{db::DbError, features::usage::Period};
 
 /// How often a price is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

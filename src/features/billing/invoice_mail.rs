@@ -8,12 +8,16 @@ use super::{
     payments,
 };
 use crate::{
+    base::{
+        ids::{InvoiceId, UserId},
+        money::Money,
+    },
+    core::outbox::{self, Effect},
     db::{DbError, ScopedTx},
-    ids::{InvoiceId, UserId},
-    mail::{InvoiceNotice, InvoiceOccasion, Letter, Subject},
-    money::Money,
-    outbox::{self, Effect},
-    tenants, users,
+    features::{
+        mail::{InvoiceNotice, InvoiceOccasion, Letter, Subject},
+        tenants, users,
+    },
 };
 
 /// Has everybody told who is to hear of it, once each.

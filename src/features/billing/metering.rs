@@ -7,12 +7,16 @@ use super::{
     subscriptions::{self, Subscription},
 };
 use crate::{
-    audit::{self, Changes},
-    auth::{Caller, Role},
+    core::{
+        audit::{self, Changes},
+        identity::{Caller, Role},
+    },
     db::{DbError, ScopedTx},
-    resources, services, tenants,
-    usage::{self, Period, Recorded},
-    users,
+    features::{
+        resources, services, tenants,
+        usage::{self, Period, Recorded},
+        users,
+    },
 };
 use jiff::Timestamp;
 

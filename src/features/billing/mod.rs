@@ -3,14 +3,13 @@
 //! Plans are in the directory; everything else is in the tenant's store. Billing is work of the platform: whoever asks for
 //! something here is looked at in a scope of his own, and it is carried out as background work would.
 
-pub mod announcing;
-mod biller;
 pub mod cycles;
-pub mod graphql;
+pub mod invoice_mail;
 pub mod invoices;
 mod metering;
 pub mod payments;
 pub mod plans;
+mod self_service;
 pub mod subscriptions;
 pub mod terms;
 
@@ -19,15 +18,21 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::{
-    audit::{self, Changes},
-    auth::{Caller, Role},
+    base::{
+        egress::WebhookClient,
+        fault,
+        ids::{InvoiceId, PlanVersionId, TenantId},
+    },
+    core::{
+        audit::{self, Changes},
+        identity::{Caller, Role},
+        outbox::{self, Effect},
+    },
     db::{Access, DbError, Gate, Scope, ScopedTx},
-    fault,
-    ids::{InvoiceId, PlanVersionId, TenantId},
-    outbox::{self, Effect},
-    tenants::{self, Tenant},
-    usage,
-    webhooks::WebhookClient,
+    features::{
+        tenants::{self, Tenant},
+        usage,
+    },
 };
 use cycles::Interval;
 use invoices::Reckoning;
@@ -35,8 +40,8 @@ use payments::{PaymentProvider, checkout::CheckoutSession, stripe::Stripe};
 use plans::PlanVersion;
 use subscriptions::{Agreed, BillingPeriod, Status, Subscription};
 
-pub use biller::{Biller, CheckoutWish};
 pub use metering::{Became, Rejection, UsageLine, record_usage, usage_lines, usage_series};
+pub use self_service::{Biller, CheckoutWish};
 
 /// Key of the plan that tenants fall back to.
 const FALLBACK_PLAN: &str = "free";
@@ -216,7 +221,7 @@ impl Engine {
         at_once: bool,
         now: Timestamp,
     ) -> Result<(), String> {
-        payments::collecting::collect(&self.gate, self.provider.as_deref(), tenant, invoice, at_once, now).await
+        payments::collection::collect(&self.gate, self.provider.as_deref(), tenant, invoice, at_once, now).await
     }
 
     /// Brings a tenant's billing to the present: periods, drafts, and invoices with their numbers. Safe to run twice, by
@@ -246,7 +251,7 @@ impl Engine {
         }
         let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
         subscriptions::lock(&tx).await?;
-        payments::collecting::resume(&tx, now).await?;
+        payments::collection::resume(&tx, now).await?;
         tx.commit().await
     }
 
@@ -342,7 +347,7 @@ pub struct Preview {
     /// What falls due then, with the usage so far.
     pub reckoning: Reckoning,
     /// Of the amounts.
-    pub currency: crate::money::Currency,
+    pub currency: crate::base::money::Currency,
 }
 
 /// A subscription with what was agreed and the period that goes on.

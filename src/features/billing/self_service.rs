@@ -12,15 +12,19 @@ use super::{
     subscriptions::{self, Agreed, Status, Subscription},
 };
 use crate::{
-    audit::{self, Changes},
-    auth::{Origin, Role, Viewer},
-    clock::Clock,
+    base::{
+        clock::Clock,
+        fault,
+        ids::{CheckoutId, InvoiceId},
+        money::Money,
+    },
+    core::{
+        audit::{self, Changes},
+        identity::{Origin, Role, Viewer},
+        outbox::{self, Effect},
+    },
     db::{Access, Scope, ScopedTx},
-    fault,
-    ids::{CheckoutId, InvoiceId},
-    money::Money,
-    outbox::{self, Effect},
-    tenants::{self, Tenant},
+    features::tenants::{self, Tenant},
 };
 
 /// What is wanted of a checkout.

@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use super::cycles::Interval;
 use crate::{
+    base::money::Currency,
     db::DbError,
-    entitlements::{FeatureTerm, is_key},
-    money::Currency,
+    features::entitlements::{FeatureTerm, is_key},
 };
 
 /// Most prices of a version.

@@ -10,15 +10,18 @@ use uuid::Uuid;
 
 use super::{
     BookingError, MAX_AHEAD,
-    claims::{Held, classes::Class, queries},
-    slots::{Ground, Slot, is_staff},
+    claims::queries,
+    model::{Class, Held, Slot},
+    slots::{Ground, is_staff},
 };
 use crate::{
-    auth::Caller,
-    hours::{self, Open, Owner},
-    ids::{ResourceId, ServiceId},
-    resources::ResourceKind,
-    services::Link,
+    base::ids::{ResourceId, ServiceId},
+    core::identity::Caller,
+    features::{
+        hours::{self, Open, Owner},
+        resources::ResourceKind,
+        services::Link,
+    },
 };
 
 /// Most free times of one answer.

@@ -5,22 +5,21 @@ use uuid::Uuid;
 
 use super::{
     Booking, BookingError, BookingEvent, BookingStatus, HOLD, MAX_HOLDS, MAX_NOTES, NewBooking, Transition,
-    claims::{
-        self,
-        classes::{self, Class},
-    },
+    claims::{self, classes},
+    history::{self, Telling},
+    model::{Class, Slot},
     queries,
-    slots::{self, Ground, Slot, is_staff, refuse_out_of_reach},
-    steps::{self, Telling},
+    slots::{self, Ground, is_staff, refuse_out_of_reach},
 };
 use crate::{
-    audit::Changes,
-    auth::Caller,
+    base::ids::{BookingId, ResourceId, SeriesId, ServiceId, UserId},
+    core::{audit::Changes, identity::Caller},
     db::{DbError, ScopedTx},
-    ids::{BookingId, ResourceId, SeriesId, ServiceId, UserId},
-    tenants::{self, Tenant},
-    usage::{self, Recorded},
-    users,
+    features::{
+        tenants::{self, Tenant},
+        usage::{self, Recorded},
+        users,
+    },
 };
 
 /// Makes a booking.
@@ -74,7 +73,7 @@ pub async fn confirm_hold(caller: &Caller<'_>, id: BookingId, notes: Option<Stri
     let booking = queries::by_ids(tx, &[id]).await?.remove(&id).ok_or(BookingError::NotFound)?;
     let step = Transition::new(Some(before.status), booking.status, caller, None, now);
     let changes = Changes::default().field("status", before.status.as_str(), booking.status.as_str());
-    steps::write(
+    history::write(
         caller,
         &booking,
         &step,
@@ -202,7 +201,7 @@ impl Order {
         let telling = Telling { event: BookingEvent::of_new(booking.status), by_mail: self.series.is_none() };
         let (taken, written) = futures_util::join!(
             Box::pin(take(tx, ground, &booking, metered_as, &slot, class, self.resource, is_staff)),
-            steps::write(caller, &booking, &first_step, action, facts, telling)
+            history::write(caller, &booking, &first_step, action, facts, telling)
         );
         taken?;
         written?;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::BookingStatus;
-use crate::ids::BookingId;
+use crate::base::ids::BookingId;
 
 /// What became of a booking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,10 +4,12 @@ use jiff::Timestamp;
 
 use super::{Booking, BookingEvent, BookingStatus, Transition, queries};
 use crate::{
-    audit::{self, Changes},
-    auth::Caller,
+    core::{
+        audit::{self, Changes},
+        identity::Caller,
+        outbox::{self, Effect},
+    },
     db::{DbError, ScopedTx},
-    outbox::{self, Effect},
 };
 
 /// Who else is to hear of a step of a booking.

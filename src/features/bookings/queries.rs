@@ -9,15 +9,19 @@ use jiff::{Timestamp, tz::TimeZone};
 use uuid::Uuid;
 
 use super::{
-    Booking, BookingFilter, BookingKey, BookingOrder, BookingStatus, Changed, Related, Transition, slots::Slot,
+    Booking, BookingFilter, BookingKey, BookingOrder, BookingStatus, Changed, Related, Transition, model::Slot,
 };
 use crate::{
+    base::{
+        ids::{BookingId, SeriesId, TenantId, UserId, uuid_v7},
+        money::Money,
+        paging::{EARLIEST, LATEST, Page, TimeBounds},
+    },
     db::{DbError, Param, Row, ScopedTx},
-    ids::{BookingId, SeriesId, TenantId, UserId, uuid_v7},
-    money::Money,
-    paging::{EARLIEST, LATEST, Page, TimeBounds},
-    services::{Service, service_columns},
-    users::User,
+    features::{
+        services::{Service, service_columns},
+        users::User,
+    },
 };
 
 macro_rules! columns {

@@ -4,48 +4,19 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Booking, BookingError, BookingStatus, MAX_AHEAD,
-    claims::classes::{self, Class},
+    claims::classes,
+    model::{Class, Slot},
 };
 use crate::{
-    auth::{Caller, Role},
+    base::ids::{BookingId, ResourceId, ServiceId, UserId},
+    core::identity::{Caller, Role},
     db::ScopedTx,
-    hours::{self, Hours, Open, Owner},
-    ids::{BookingId, ResourceId, ServiceId, UserId},
-    services::{self, EffectiveRules, Link, Service},
-    tenants::{self, Tenant},
+    features::{
+        hours::{self, Hours, Open, Owner},
+        services::{self, EffectiveRules, Link, Service},
+        tenants::{self, Tenant},
+    },
 };
-
-/// The time of a booking, and the time for which it holds its resources.
-#[derive(Clone, Copy, Debug)]
-pub struct Slot {
-    /// The first instant of it.
-    pub starts_at: Timestamp,
-    /// The first instant after it.
-    pub ends_at: Timestamp,
-    /// The first instant for which resources are held.
-    pub blocked_from: Timestamp,
-    /// The first instant after that.
-    pub blocked_to: Timestamp,
-}
-
-impl Slot {
-    /// Of a service, from this instant on.
-    pub fn of(service: &Service, starts_at: Timestamp) -> Self {
-        Self::lasting(service, starts_at, SignedDuration::from_mins(i64::from(service.duration_minutes)))
-    }
-
-    /// Of a service, from this instant on, for as long as was agreed: whatever the service takes by now.
-    pub fn lasting(service: &Service, starts_at: Timestamp, duration: SignedDuration) -> Self {
-        let minutes = |minutes: i32| SignedDuration::from_mins(i64::from(minutes));
-        let ends_at = starts_at + duration;
-        Self {
-            starts_at,
-            ends_at,
-            blocked_from: starts_at - minutes(service.rules.buffer_before_minutes),
-            blocked_to: ends_at + minutes(service.rules.buffer_after_minutes),
-        }
-    }
-}
 
 /// All that decides about bookings of a service, but for what is taken.
 #[derive(Debug)]

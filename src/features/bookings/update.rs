@@ -3,11 +3,17 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Booking, BookingError, BookingEvent, BookingStatus, MAX_REASON, Transition, claims, confirm_hold, queries,
-    slots::{self, Ground, Slot, is_staff, refuse_out_of_reach},
-    steps::{self, Telling},
+    Booking, BookingError, BookingEvent, BookingStatus, MAX_REASON, Transition, claims, confirm_hold,
+    history::{self, Telling},
+    model::Slot,
+    queries,
+    slots::{self, Ground, is_staff, refuse_out_of_reach},
 };
-use crate::{audit::Changes, auth::Caller, ids::BookingId, tenants};
+use crate::{
+    base::ids::BookingId,
+    core::{audit::Changes, identity::Caller},
+    features::tenants,
+};
 
 /// Moves a booking to another time, and returns it as it then is. Where the new time cannot be had, the old one stays.
 ///
@@ -67,7 +73,7 @@ pub async fn reschedule(
         .field("starts_at", before.starts_at.to_string(), booking.starts_at.to_string())
         .field("status", before.status.as_str(), booking.status.as_str());
     let telling = Some(BookingEvent::Rescheduled).into();
-    steps::write(caller, &booking, &step, "bookings.reschedule", changes, telling).await?;
+    history::write(caller, &booking, &step, "bookings.reschedule", changes, telling).await?;
     if before.starts_at != booking.starts_at {
         claims::tell_freed(tx, &before, now).await?;
     }
@@ -157,7 +163,7 @@ async fn change_status(
         step.reason.as_deref(),
     );
     let event = if is_hold { None } else { BookingEvent::of_status(to) };
-    steps::write(caller, &booking, &step, "bookings.set_status", changes, Telling { event, by_mail }).await?;
+    history::write(caller, &booking, &step, "bookings.set_status", changes, Telling { event, by_mail }).await?;
     if !to.holds_time() {
         claims::tell_freed(tx, &before, now).await?;
     }

@@ -4,8 +4,8 @@ use icalendar::{Calendar, Component, Event, EventStatus, Property};
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::{
-    bookings::{Booking, BookingStatus},
-    mail::one_line,
+    base::text::one_line,
+    features::bookings::{Booking, BookingStatus},
 };
 
 /// A booking as its reader's calendar shows it.
@@ -69,7 +69,7 @@ fn instant(at: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
+    use crate::base::{
         ids::{BookingId, ServiceId, UserId},
         money::Money,
     };

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use crate::{
+    base::ids::UserId,
     db::{DbError, ScopedTx},
-    ids::UserId,
 };
 
 /// One change of a user's feed at a time.

@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::{Override, Rollout};
 use crate::{
+    base::ids::TenantId,
     db::{DbError, ScopedTx},
-    ids::TenantId,
 };
 
 /// What a platform administrator switched for this tenant.

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::{Override, Owner, Schedule, Span};
 use crate::{
+    base::ids::{ResourceId, ServiceId, uuid_v7},
     db::{DbError, Row, ScopedTx},
-    ids::{ResourceId, ServiceId, uuid_v7},
 };
 
 fn owner(row: &Row) -> Owner {

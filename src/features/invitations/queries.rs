@@ -4,10 +4,12 @@ use jiff::Timestamp;
 
 use super::{Invitation, InvitationKey};
 use crate::{
-    auth::Role,
+    base::{
+        ids::InvitationId,
+        paging::{Page, TimeBounds},
+    },
+    core::identity::Role,
     db::{DbError, Row, ScopedTx},
-    ids::InvitationId,
-    paging::{Page, TimeBounds},
 };
 
 fn read(row: &Row) -> Result<Invitation, DbError> {

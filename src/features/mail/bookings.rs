@@ -1,7 +1,7 @@
 //! What mails about bookings say, in each language.
 
 use super::layout::Content;
-use crate::tenants::Locale;
+use crate::features::tenants::Locale;
 
 /// What a customer is told of a booking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

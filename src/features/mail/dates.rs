@@ -2,7 +2,7 @@
 
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 
-use crate::tenants::Locale;
+use crate::features::tenants::Locale;
 
 const WEEKDAYS: [[&str; 7]; 3] = [
     ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"],

@@ -1,7 +1,7 @@
 //! What mail about an invoice says, in each language.
 
-use super::{layout::Content, letters::content};
-use crate::tenants::Locale;
+use super::layout::{Content, content};
+use crate::features::tenants::Locale;
 
 /// Why there is a mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

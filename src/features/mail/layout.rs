@@ -74,3 +74,20 @@ pub struct Text<'a> {
     pub tenant_name: &'a str,
     pub content: &'a Content,
 }
+
+/// Puts the parts of a mail together.
+pub(super) fn content(
+    subject: String,
+    greeting: String,
+    paragraphs: &[&str],
+    button: Option<(&str, &str)>,
+    footer: &str,
+) -> Content {
+    Content {
+        subject,
+        greeting,
+        paragraphs: paragraphs.iter().map(|it| (*it).to_owned()).collect(),
+        button: button.map(|(label, url)| (label.to_owned(), url.to_owned())),
+        footer: footer.to_owned(),
+    }
+}

@@ -5,9 +5,9 @@ use askama::Template;
 use super::{
     bookings::BookingNotice,
     invoices::InvoiceNotice,
-    layout::{Content, Html, Text},
+    layout::{Content, Html, Text, content},
 };
-use crate::tenants::{Branding, Locale};
+use crate::features::tenants::{Branding, Locale};
 
 /// Colour of a tenant that has chosen none.
 const DEFAULT_COLOR: &str = "#1f2937";
@@ -108,23 +108,6 @@ impl Letter {
             Locale::De => german(&self.subject, tenant),
             Locale::Nl => dutch(&self.subject, tenant),
         }
-    }
-}
-
-/// Puts the parts of a mail together.
-pub(super) fn content(
-    subject: String,
-    greeting: String,
-    paragraphs: &[&str],
-    button: Option<(&str, &str)>,
-    footer: &str,
-) -> Content {
-    Content {
-        subject,
-        greeting,
-        paragraphs: paragraphs.iter().map(|it| (*it).to_owned()).collect(),
-        button: button.map(|(label, url)| (label.to_owned(), url.to_owned())),
-        footer: footer.to_owned(),
     }
 }
 

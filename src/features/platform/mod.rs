@@ -4,7 +4,6 @@
 //! will be wanted, then the change is made in the store, with an event in the tenant's own audit log, and copied right
 //! after. Should that be interrupted, background work finds the note and copies.
 
-pub mod graphql;
 pub mod moving;
 mod queries;
 pub mod selling;
@@ -16,16 +15,23 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    audit::{self, Changes},
-    auth::{Origin, PlatformViewer, SignIn, SignInError, TenantDraft, operators},
-    billing::{BillingError, Engine, invoices::InvoiceError, plans::PlanError},
-    clock::Clock,
+    base::{
+        clock::Clock,
+        fault,
+        ids::{AdministratorId, PlanId, TenantId, uuid_v7},
+        paging::{Page, Slice, TimeKey},
+    },
+    core::{
+        audit::{self, Changes},
+        identity::{Origin, PlatformViewer},
+    },
     db::{Access, DbError, Gate, Placement, Scope, ScopedTx},
-    entitlements::{self, Feature, Override},
-    fault,
-    ids::{AdministratorId, PlanId, TenantId, uuid_v7},
-    paging::{Page, Slice, TimeKey},
-    tenants::{self, Isolation, SettingsError, SettingsPatch, Tenant, TenantStatus},
+    features::{
+        auth::{SignIn, SignInError, TenantDraft, operators},
+        billing::{BillingError, Engine, invoices::InvoiceError, plans::PlanError},
+        entitlements::{self, Feature, Override},
+        tenants::{self, Isolation, SettingsError, SettingsPatch, Tenant, TenantStatus},
+    },
 };
 use moving::{MoveState, Places};
 

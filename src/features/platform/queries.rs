@@ -6,10 +6,12 @@ use jiff::Timestamp;
 
 use super::{Event, EventKey, Listed, Statistics, TenantFilter, TenantKey, TenantOrder};
 use crate::{
+    base::{
+        ids::{PlanId, TenantId},
+        paging::{Page, TimeBounds},
+    },
     db::{DbError, Row, ScopedTx},
-    ids::{PlanId, TenantId},
-    paging::{Page, TimeBounds},
-    tenants::{Isolation, Tenant},
+    features::tenants::{Isolation, Tenant},
 };
 
 macro_rules! columns {

@@ -6,9 +6,8 @@ use jiff::Timestamp;
 
 use super::{Draft, Resource, ResourceKey, ResourceKind};
 use crate::{
+    base::{ids::ResourceId, paging::Page},
     db::{DbError, ScopedTx},
-    ids::ResourceId,
-    paging::Page,
 };
 
 macro_rules! list_sql {

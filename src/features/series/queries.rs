@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 
 use super::Series;
 use crate::{
+    base::ids::SeriesId,
     db::{DbError, Row, ScopedTx},
-    ids::SeriesId,
 };
 
 impl Series {

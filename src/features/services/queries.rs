@@ -6,9 +6,11 @@ use jiff::Timestamp;
 
 use super::{Draft, Link, Service, ServiceKey, service_columns};
 use crate::{
+    base::{
+        ids::{ResourceId, ServiceId},
+        paging::Page,
+    },
     db::{DbError, ScopedTx},
-    ids::{ResourceId, ServiceId},
-    paging::Page,
 };
 
 macro_rules! list_sql {

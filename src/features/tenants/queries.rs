@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::{BookingRules, Branding, Isolation, Limits, NewTenant, Offer, Tenant, TenantStatus};
 use crate::{
+    base::ids::TenantId,
     db::{DbError, Restriction, Row, ScopedTx},
-    ids::TenantId,
 };
 
 /// The tenant of the scope, which `enter` has just seen.

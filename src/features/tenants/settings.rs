@@ -7,11 +7,13 @@ use serde_json::Value;
 
 use super::{Tenant, queries};
 use crate::{
-    audit::{self, Changes},
-    auth::{Caller, Role},
+    base::money::Currency,
+    core::{
+        audit::{self, Changes},
+        identity::{Caller, Role},
+        outbox::{self, Effect},
+    },
     db::{DbError, ScopedTx},
-    money::Currency,
-    outbox::{self, Effect},
 };
 
 /// Longest name of a tenant, in characters.
@@ -239,7 +241,7 @@ pub fn checked_name(name: &str) -> Option<String> {
     let fits = !name.is_empty()
         && name.chars().count() <= MAX_NAME
         && !name.chars().any(char::is_control)
-        && !crate::mail::looks_like_link(name);
+        && !crate::base::text::looks_like_link(name);
     fits.then(|| name.to_owned())
 }
 

@@ -12,9 +12,9 @@ use uuid::Uuid;
 
 use super::{API_COST, Event};
 use crate::{
+    base::ids::TenantId,
     db::{Access, DbError, Gate, Scope},
-    ids::TenantId,
-    tenants,
+    features::tenants,
 };
 
 /// Adds up what the requests of each tenant cost.

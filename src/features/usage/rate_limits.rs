@@ -18,13 +18,16 @@ use governor::{
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::{ApiError, Code};
 use crate::{
-    auth::{Actor, Role, network},
+    base::ids::TenantId,
+    base::network::network,
+    core::{
+        identity::{Actor, Role},
+        telemetry,
+    },
     db::{Access, DbError, Gate, Scope},
-    ids::TenantId,
-    telemetry, tenants,
-    usage::api_cost::ApiCosts,
+    features::{tenants, usage::api_cost::ApiCosts},
+    graphql::{ApiError, Code},
 };
 
 /// What a budget of a tenant is counted in: parts of its own limit, so that one limiter serves all plans.

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::{Role, User, UserFilter, UserKey, UserStatus};
+use super::{User, UserFilter, UserKey, UserStatus};
 use crate::{
+    base::{ids::UserId, paging::Page},
+    core::identity::Role,
     db::{DbError, ScopedTx},
-    ids::UserId,
-    paging::Page,
 };
 
 macro_rules! list_sql {

@@ -4,9 +4,11 @@ use jiff::Timestamp;
 
 use super::{Entry, EntryKey, Freed, NewEntry, Status};
 use crate::{
+    base::{
+        ids::{BookingId, ServiceId, UserId, WaitlistEntryId},
+        paging::{Page, TimeBounds},
+    },
     db::{DbError, Row, ScopedTx},
-    ids::{BookingId, ServiceId, UserId, WaitlistEntryId},
-    paging::{Page, TimeBounds},
 };
 
 /// `$2` is now.

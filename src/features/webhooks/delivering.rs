@@ -5,18 +5,26 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Answer, Delivery, DeliveryStatus, Disabled, Endpoint, KEPT, LONGEST_PAUSE, Message, OVERLAP, PATIENCE, QUIET,
-    WebhookClient, queries,
+    Delivery, DeliveryStatus, Disabled, Endpoint, OVERLAP, PATIENCE,
+    endpoints::{KEPT, LONGEST_PAUSE, QUIET},
+    queries,
 };
 use crate::{
-    audit::{self, Changes, Event},
-    auth::Origin,
-    bookings::{self, Happened},
+    base::{
+        egress::{Answer, Message, WebhookClient},
+        ids::{WebhookDeliveryId, WebhookEndpointId},
+    },
+    core::{
+        audit::{self, Changes, Event},
+        identity::Origin,
+        outbox::{self, Effect, derived_id},
+    },
     db::{DbError, ScopedTx},
-    ids::{WebhookDeliveryId, WebhookEndpointId},
-    mail::{Letter, Subject},
-    outbox::{self, Effect, derived_id},
-    tenants, users,
+    features::{
+        bookings::{self, Happened},
+        mail::{Letter, Subject},
+        tenants, users,
+    },
 };
 
 /// Writes a message for each endpoint that is told of this.

@@ -5,10 +5,12 @@ use uuid::Uuid;
 
 use super::{Delivery, DeliveryKey, DeliveryStatus, Disabled, Endpoint};
 use crate::{
-    bookings::BookingEvent,
+    base::{
+        ids::{WebhookDeliveryId, WebhookEndpointId, uuid_v7},
+        paging::{Page, TimeBounds},
+    },
     db::{DbError, Row, ScopedTx},
-    ids::{WebhookDeliveryId, WebhookEndpointId, uuid_v7},
-    paging::{Page, TimeBounds},
+    features::bookings::BookingEvent,
 };
 
 macro_rules! endpoint_columns {

@@ -14,7 +14,7 @@ use super::{
     errors::{bad_variable, error_with_code},
     execution::Asked,
 };
-use crate::ids::TenantId;
+use crate::base::ids::TenantId;
 
 /// Bytes of all remembered documents together.
 const REMEMBERED_BYTES: u64 = 8 * 1024 * 1024;

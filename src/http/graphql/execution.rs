@@ -27,16 +27,20 @@ use super::{
     },
 };
 use crate::{
-    auth::{Actor, Origin, SessionCookies},
+    api::{Bill, RequestContext},
+    core::{
+        idempotency::{Named, Standing},
+        identity::{Actor, Origin},
+        telemetry,
+    },
     db::{Access, DbError},
+    features::auth::SessionCookies,
     graphql::{
-        ApiError, Bill, Code, FindingKey, KEY_COST, ReadDocument, RequestContext, Unreadable,
+        ApiError, Code, FindingKey, KEY_COST, ReadDocument, Unreadable,
         batching::{LoadQueue, drive},
-        completion, input, is_refusal_by_role, nowhere,
+        input, is_refusal_by_role, nowhere, null_propagation,
     },
     http::{App, cookies::Brought},
-    idempotency::{Named, Standing},
-    telemetry,
 };
 
 /// What a client asks for, over HTTP or a WebSocket.
@@ -231,7 +235,7 @@ impl Events {
         let mut response = drive(self.stream.next(), self.queue.clone()).await?;
         self.context.end_event();
         if response.data != Value::Null {
-            completion::complete(&mut response, &self.document, self.operation.as_deref());
+            null_propagation::complete(&mut response, &self.document, self.operation.as_deref());
         }
         Some(response)
     }
@@ -388,7 +392,7 @@ async fn resolve(
     }
     let refused = refused_fields(&response, prepared.document(), operation.as_deref());
     if response.data != Value::Null {
-        completion::complete(&mut response, prepared.document(), operation.as_deref());
+        null_propagation::complete(&mut response, prepared.document(), operation.as_deref());
     }
     Ok((response, refused))
 }

@@ -34,7 +34,7 @@ use super::{
     cookies::{self, Brought},
 };
 use crate::{
-    auth::{Actor, Origin},
+    core::identity::{Actor, Origin},
     db::DbError,
     graphql::{Code, Limits, nowhere},
 };

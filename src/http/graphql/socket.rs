@@ -30,9 +30,12 @@ use super::{
     trace_of,
 };
 use crate::{
-    auth::{Actor, Fall, Origin, Verified, Viewer},
+    core::{
+        identity::{Actor, Origin, Viewer},
+        telemetry,
+    },
+    features::auth::{Fall, Verified},
     http::{App, ConnectionPlace, cookies, origins},
-    telemetry,
 };
 
 /// Messages that wait to be sent; past that, operations wait.

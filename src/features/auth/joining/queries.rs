@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::{
-    auth::{NewUser, Role},
+    base::ids::{InvitationId, TenantId},
+    core::identity::Role,
     db::{DbError, ScopedTx},
-    ids::{InvitationId, TenantId},
-    tenants::NewTenant,
+    features::{auth::NewUser, tenants::NewTenant},
 };
 
 /// A registration that waits to be confirmed.

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
-    auth::Origin,
+    base::ids::{AdministratorId, SessionId, TenantId, uuid_v7},
+    core::identity::Origin,
     db::{DbError, ScopedTx},
-    ids::{AdministratorId, SessionId, TenantId, uuid_v7},
 };
 
 /// A platform administrator, as signing in needs him.

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{Kind, Taken};
 use crate::{
-    auth::Origin,
+    core::identity::Origin,
     db::{DbError, Row, ScopedTx},
 };
 

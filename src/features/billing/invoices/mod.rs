@@ -18,13 +18,17 @@ use super::{
     terms::{Price, Step, TooLarge, round, share},
 };
 use crate::{
+    base::{
+        ids::{CreditNoteId, InvoiceId, PlanVersionId, SubscriptionId, uuid_v7},
+        money::Currency,
+        paging::{Page, Slice, TimeKey},
+    },
+    core::outbox::{self, Effect},
     db::{DbError, ScopedTx},
-    ids::{CreditNoteId, InvoiceId, PlanVersionId, SubscriptionId, uuid_v7},
-    money::Currency,
-    outbox::{self, Effect},
-    paging::{Page, Slice, TimeKey},
-    tenants::Tenant,
-    usage::{self, Period},
+    features::{
+        tenants::Tenant,
+        usage::{self, Period},
+    },
 };
 
 pub(super) use queries::make_account;

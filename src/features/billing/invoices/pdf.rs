@@ -16,7 +16,7 @@ use krilla::{
 use rust_decimal::Decimal;
 
 use super::{CreditNote, Invoice, Kind, Line, State};
-use crate::{money::Money, tenants::Branding};
+use crate::{base::money::Money, features::tenants::Branding};
 
 /// A4, in points of a 72th of an inch.
 const PAGE: (f32, f32) = (595.28, 841.89);

@@ -6,11 +6,13 @@ use serde_json::Value;
 
 use super::{CreditNote, Invoice, InvoiceKey, Line, Profile, Recipient, Reckoning, Tax};
 use crate::{
+    base::{
+        ids::{InvoiceId, SubscriptionId},
+        money::Currency,
+        paging::{Page, TimeBounds},
+    },
     db::{DbError, Row, ScopedTx},
-    ids::{InvoiceId, SubscriptionId},
-    money::Currency,
-    paging::{Page, TimeBounds},
-    usage::Period,
+    features::usage::Period,
 };
 
 macro_rules! columns {

@@ -7,16 +7,20 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Payment, PaymentState, queries, settle};
 use crate::{
-    billing::{
-        CheckoutWish,
-        cycles::Interval,
-        invoices, refuse_other_currency,
-        subscriptions::{self, Agreed, Status},
+    base::{
+        ids::{CheckoutId, PlanId, PlanVersionId, uuid_v7},
+        money::Money,
     },
     db::{DbError, ScopedTx},
-    ids::{CheckoutId, PlanId, PlanVersionId, uuid_v7},
-    money::Money,
-    tenants,
+    features::{
+        billing::{
+            CheckoutWish,
+            cycles::Interval,
+            invoices, refuse_other_currency,
+            subscriptions::{self, Agreed, Status},
+        },
+        tenants,
+    },
 };
 
 /// How long a page is there.

@@ -8,15 +8,19 @@ use super::{
     ChargeRequest, Charged, Outcome, Payment, PaymentProvider, PaymentState, ProviderError, conclude, queries,
 };
 use crate::{
-    billing::{
-        invoices::{self, Invoice, LEAST_CHARGE, State},
-        subscriptions::{self, Status},
+    base::{
+        fault,
+        ids::{InvoiceId, TenantId},
     },
+    core::outbox::{self, Effect},
     db::{Access, DbError, Gate, Restriction, Scope, ScopedTx},
-    fault,
-    ids::{InvoiceId, TenantId},
-    outbox::{self, Effect},
-    tenants,
+    features::{
+        billing::{
+            invoices::{self, Invoice, LEAST_CHARGE, State},
+            subscriptions::{self, Status},
+        },
+        tenants,
+    },
 };
 
 /// When a payment is tried again, counted from the first that failed.

@@ -12,7 +12,7 @@ use super::{
     ChargeRequest, Charged, CheckoutRequest, Fact, HostedPage, NewCustomer, Outcome, PaymentProvider, ProviderError,
     ProviderEvent,
 };
-use crate::ids::{CheckoutId, TenantId};
+use crate::base::ids::{CheckoutId, TenantId};
 
 /// Its name in the database.
 pub const NAME: &str = "in_process";

@@ -6,9 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{NotYet, PaymentProvider, apply, queries};
 use crate::{
-    billing::subscriptions,
+    base::fault,
     db::{Access, DbError, Gate, Scope},
-    fault,
+    features::billing::subscriptions,
 };
 
 /// How long whoever took an event has to carry it out, before somebody else may.
@@ -146,7 +146,7 @@ async fn have_effect(
     provider: &dyn PaymentProvider,
     waiting: &Waiting,
     now: Timestamp,
-) -> Result<Option<crate::ids::TenantId>, String> {
+) -> Result<Option<crate::base::ids::TenantId>, String> {
     let event = provider.read_event(&waiting.body)?;
     let Some(customer) = event.customer.filter(|_| !event.facts.is_empty()) else { return Ok(None) };
     let text = |error: DbError| error.to_string();

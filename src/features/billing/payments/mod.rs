@@ -4,7 +4,7 @@
 //! the provider tells goes one way, whether it comes as an answer or as an event: `apply`.
 
 pub mod checkout;
-pub mod collecting;
+pub mod collection;
 pub mod in_process;
 pub mod inbox;
 mod queries;
@@ -16,10 +16,12 @@ use uuid::Uuid;
 
 use super::invoices::{Invoice, InvoiceError, State};
 use crate::{
+    base::{
+        ids::{CheckoutId, InvoiceId, PlanId, TenantId, uuid_v7},
+        money::Money,
+    },
+    core::outbox::{self, Effect},
     db::{Access, DbError, Gate, Scope, ScopedTx},
-    ids::{CheckoutId, InvoiceId, PlanId, TenantId, uuid_v7},
-    money::Money,
-    outbox::{self, Effect},
 };
 
 /// Why a provider did not do what it was asked.
@@ -376,7 +378,7 @@ async fn settle(tx: &ScopedTx, first: Option<&Invoice>, amount: Money, now: Time
             super::invoices::save(tx, &super::invoices::with_payment(invoice, part, now)).await?;
         }
     }
-    collecting::review(tx, now).await
+    collection::review(tx, now).await
 }
 
 /// The one way on which what a provider tells has its effect. Told again it has none, and what is older than what is known
@@ -454,7 +456,7 @@ async fn conclude(
             settle(tx, first.as_ref(), payment.amount, now).await
         }
         (Outcome::Failed(_), Some(invoice)) if was == PaymentState::Pending => {
-            collecting::after_failure(tx, invoice, now).await
+            collection::after_failure(tx, invoice, now).await
         }
         (Outcome::Failed(_) | Outcome::Processing, _) => Ok(()),
     }

@@ -9,10 +9,12 @@ use super::{
     inbox::{DeadEvent, Waiting},
 };
 use crate::{
-    billing::invoices::make_account,
+    base::{
+        ids::{CheckoutId, InvoiceId, PlanId, TenantId},
+        money::Money,
+    },
     db::{DbError, Row, ScopedTx},
-    ids::{CheckoutId, InvoiceId, PlanId, TenantId},
-    money::Money,
+    features::billing::invoices::make_account,
 };
 
 /// Nothing said is nothing known.

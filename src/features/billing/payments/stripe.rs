@@ -15,7 +15,7 @@ use super::{
     ProviderEvent,
 };
 
-use crate::money::Money;
+use crate::base::money::Money;
 
 /// The version of the API that is asked for, and that this was written by.
 const API_VERSION: &str = "2026-10-28.endive";
@@ -382,7 +382,7 @@ impl PaymentProvider for Stripe {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
+    use crate::base::{
         ids::{CheckoutId, InvoiceId, TenantId},
         money::Currency,
     };

@@ -1,15 +1,14 @@
 //! Plans and their versions. All of it is in the directory.
 
-pub mod graphql;
 mod queries;
 
 use jiff::Timestamp;
 
 use super::terms::Terms;
 use crate::{
+    base::ids::{PlanId, PlanVersionId, uuid_v7},
     db::{DbError, ScopedTx},
-    entitlements::is_key,
-    ids::{PlanId, PlanVersionId, uuid_v7},
+    features::entitlements::is_key,
 };
 
 /// Something that tenants can subscribe to.

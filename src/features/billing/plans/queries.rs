@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::{Plan, PlanVersion};
 use crate::{
-    billing::terms::Terms,
+    base::ids::PlanVersionId,
     db::{DbError, Row, ScopedTx},
-    ids::PlanVersionId,
+    features::billing::terms::Terms,
 };
 
 macro_rules! columns {

@@ -11,15 +11,15 @@ use uuid::Uuid;
 
 use super::{
     cycles::{Interval, cycle_at},
-    payments::collecting,
+    payments::collection,
     plans::PlanVersion,
     terms::Terms,
 };
 use crate::{
+    base::ids::{PlanId, PlanVersionId, SubscriptionId, uuid_v7},
+    core::outbox::{self, Effect},
     db::{DbError, ScopedTx},
-    ids::{PlanId, PlanVersionId, SubscriptionId, uuid_v7},
-    outbox::{self, Effect},
-    tenants::{self, Offer, Tenant},
+    features::tenants::{self, Offer, Tenant},
 };
 
 /// Where a subscription stands.
@@ -304,7 +304,7 @@ pub async fn begin(
     if tenant.plan_version != version.version_id {
         apply(tx, version, now).await?;
     }
-    collecting::review(tx, now).await?;
+    collection::review(tx, now).await?;
     Ok(subscription)
 }
 
@@ -445,7 +445,7 @@ async fn end(
     }
     let over = Subscription { status: Status::Cancelled, ended_at: Some(at), past_due_since: None, ..subscription };
     queries::update(tx, &over, now).await?;
-    collecting::review(tx, now).await?;
+    collection::review(tx, now).await?;
     Ok(over)
 }
 
@@ -504,7 +504,7 @@ pub async fn change_now(
     queries::update(tx, &subscription, now).await?;
     queries::insert_period(tx, &subscription.period_from(at), Some(at)).await?;
     apply(tx, version, now).await?;
-    collecting::review(tx, now).await?;
+    collection::review(tx, now).await?;
     Ok(subscription)
 }
 
@@ -572,7 +572,7 @@ pub async fn pause(tx: &ScopedTx, mut subscription: Subscription, now: Timestamp
     subscription.status = Status::Paused;
     queries::update(tx, &subscription, now).await?;
     queries::insert_period(tx, &subscription.period_from(at), Some(at)).await?;
-    collecting::review(tx, now).await?;
+    collection::review(tx, now).await?;
     Ok(subscription)
 }
 
@@ -590,7 +590,7 @@ pub async fn resume(tx: &ScopedTx, mut subscription: Subscription, now: Timestam
     };
     queries::update(tx, &subscription, now).await?;
     queries::insert_period(tx, &subscription.period_from(at), Some(at)).await?;
-    collecting::review(tx, now).await?;
+    collection::review(tx, now).await?;
     Ok(subscription)
 }
 

@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::{Agreed, BillingPeriod, Subscription};
 use crate::{
-    billing::terms::Terms,
+    base::ids::{PlanVersionId, SubscriptionId},
     db::{DbError, Row, ScopedTx},
-    ids::{PlanVersionId, SubscriptionId},
+    features::billing::terms::Terms,
 };
 
 /// One transaction at a time changes what the tenant is billed for.

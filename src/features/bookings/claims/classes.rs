@@ -4,30 +4,16 @@
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::{Claim, queries};
+use super::queries;
 use crate::{
-    bookings::{
-        Booking, BookingError,
-        slots::{Ground, Slot},
-    },
+    base::ids::ResourceId,
     db::ScopedTx,
-    ids::ResourceId,
+    features::bookings::{
+        Booking, BookingError,
+        model::{Claim, Class, Slot},
+        slots::Ground,
+    },
 };
-
-/// A class that stands at a time.
-#[derive(Clone, Debug)]
-pub struct Class {
-    /// Its occurrence.
-    pub id: Uuid,
-    /// The first instant of it.
-    pub starts_at: Timestamp,
-    /// The first instant after it.
-    pub ends_at: Timestamp,
-    /// How many more can come.
-    pub seats_free: i32,
-    /// Who and what it has.
-    pub resources: Vec<ResourceId>,
-}
 
 /// The class of a service at a time, if one stands.
 ///

@@ -6,11 +6,13 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Claim, Held, classes::Class};
 use crate::{
-    bookings::{Booking, slots::Slot},
+    base::ids::{BookingId, ResourceId, ServiceId, uuid_v7},
     db::{DbError, Param, Row, ScopedTx},
-    ids::{BookingId, ResourceId, ServiceId, uuid_v7},
+    features::bookings::{
+        Booking,
+        model::{Claim, Class, Held, Slot},
+    },
 };
 
 /// Lets one transaction at a time claim any of these, in the order of their ids, until it ends.

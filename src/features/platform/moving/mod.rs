@@ -1,7 +1,6 @@
 //! Moves of tenants between stores, and making the stores of new ones: as platform administrators ask for them, and as the
 //! directory keeps them. They are carried out by [`fleet`](crate::fleet).
 
-pub mod graphql;
 pub mod queries;
 
 use jiff::{SignedDuration, Timestamp};
@@ -10,13 +9,14 @@ use uuid::Uuid;
 
 use super::{Operator, PlatformError};
 use crate::{
-    audit::{self, Changes},
-    auth::operators,
+    base::{
+        ids::{AdministratorId, MoveId, TenantId},
+        paging::{Page, Slice, TimeKey},
+        random,
+    },
+    core::audit::{self, Changes},
     db::{Access, DbError, Isolation, Location, Placement, ScopedTx, Server, migrations},
-    ids::{AdministratorId, MoveId, TenantId},
-    paging::{Page, Slice, TimeKey},
-    random,
-    tenants::TenantStatus,
+    features::{auth::operators, tenants::TenantStatus},
 };
 
 /// How long what a move left behind is kept, as the last way back.

@@ -5,9 +5,11 @@ use uuid::Uuid;
 
 use super::{Leftover, Move, MoveKey, MoveState};
 use crate::{
+    base::{
+        ids::{AdministratorId, MoveId, TenantId},
+        paging::{Page, TimeBounds},
+    },
     db::{DbError, Placement, Row, ScopedTx},
-    ids::{AdministratorId, MoveId, TenantId},
-    paging::{Page, TimeBounds},
 };
 
 macro_rules! columns {

@@ -1,24 +1,24 @@
 //! What platform administrators sell: plans and their versions, roll-outs of features, tenants' subscriptions and invoices, and
 //! what payment providers told in vain.
 
-pub mod graphql;
-
 use serde_json::{Value, json};
 
 use super::{Listed, Operator, PlatformError};
 use crate::{
-    audit::Changes,
-    billing::{
-        self,
-        invoices::{self, CreditNote, Invoice, State, Tax},
-        payments::inbox,
-        plans::{self, Plan, PlanPatch, PlanVersion},
-        terms::Terms,
-    },
+    base::ids::{InvoiceId, TenantId},
+    core::audit::Changes,
     db::{Access, DbError, Gate, Scope},
-    entitlements::{self, Rollout, is_key},
-    ids::{InvoiceId, TenantId},
-    tenants,
+    features::{
+        billing::{
+            self,
+            invoices::{self, CreditNote, Invoice, State, Tax},
+            payments::inbox,
+            plans::{self, Plan, PlanPatch, PlanVersion},
+            terms::Terms,
+        },
+        entitlements::{self, Rollout, is_key},
+        tenants,
+    },
 };
 
 impl Operator<'_> {
@@ -193,7 +193,7 @@ impl Operator<'_> {
         let (store, _) = self.enter(id, now).await?;
         billing::subscriptions::lock(&store).await?;
         let settled = invoices::settle(&store, invoice, state, now).await?;
-        billing::payments::collecting::review(&store, now).await?;
+        billing::payments::collection::review(&store, now).await?;
         let changes = Changes::default().field("invoice", Value::Null, settled.display_number()).field(
             "state",
             Value::Null,
@@ -241,7 +241,7 @@ impl Operator<'_> {
         let (store, _) = self.enter(id, now).await?;
         billing::subscriptions::lock(&store).await?;
         let note = invoices::credit(&store, invoice, amount_minor, reason, now).await?;
-        billing::payments::collecting::review(&store, now).await?;
+        billing::payments::collection::review(&store, now).await?;
         let changes = Changes::default()
             .field("invoice", Value::Null, invoice.to_string())
             .field("amount_minor", Value::Null, note.amount_minor)
@@ -293,8 +293,16 @@ impl Operator<'_> {
         action: &'static str,
         details: Value,
     ) -> Result<(), DbError> {
-        crate::auth::operators::note(directory, self.viewer, action, None, &details, self.origin, self.clock.now())
-            .await
+        crate::features::auth::operators::note(
+            directory,
+            self.viewer,
+            action,
+            None,
+            &details,
+            self.origin,
+            self.clock.now(),
+        )
+        .await
     }
 }
 

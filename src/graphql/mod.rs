@@ -1,0 +1,28 @@
+//! The plumbing of GraphQL, which knows no feature: errors, scalars, paging, limits, documents, batching.
+
+pub mod batching;
+mod concurrent_fields;
+mod costs;
+mod document_cache;
+mod error;
+pub mod input;
+mod limits;
+pub mod null_propagation;
+mod paging;
+mod reference;
+mod scalars;
+mod watch;
+
+pub use costs::{INTROSPECTION_COST, KEY_COST, MUTATION_COST, SIGN_IN_COST, STATEMENT_COST};
+pub use document_cache::{FindingKey, Findings, ReadDocument, Reader, Unreadable};
+pub(crate) use error::payload;
+pub use error::{
+    ApiError, Code, INTERNAL_MESSAGE, Meaning, UserError, UserErrorCode, is_refusal_by_role, nowhere, settled,
+};
+pub use limits::Limits;
+pub use paging::{Listing, PageArgs, connection, page_cost};
+pub use reference::{Brief, asks_for_name};
+pub use scalars::{
+    CurrencyCode, Date, DateTime, Decimal, LocalTime, Money, MoneyInput, TimeZoneName, filter_interval, parse_id,
+};
+pub use watch::{LOOK_EVERY, Told, Watch, is_passing};
