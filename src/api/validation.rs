@@ -4,7 +4,7 @@
 //! is kept ([`Findings`]), and the schema that executes has no extension: together they were a quarter of what the server did
 //! for a list.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use async_graphql::{
     Request, Response, Schema, ServerError, ValidationMode, ValidationResult, Variables,
@@ -17,9 +17,12 @@ use parking_lot::Mutex;
 
 use super::{
     savepoints::InSavepoints,
-    schema::{Mutation, Query, Subscription, builder},
+    schema::{Mutation, Query, Subscription, builder, sdl},
 };
-use crate::graphql::{FindingKey, Findings, Limits};
+use crate::graphql::{
+    FindingKey, Findings, Limits,
+    null_propagation::{self, FieldTypes},
+};
 
 type Built = Schema<Query, InSavepoints<Mutation>, Subscription>;
 
@@ -74,6 +77,13 @@ impl ApiSchema {
     /// Executes a query or a mutation that was found good.
     pub async fn execute(&self, request: Request) -> Response {
         self.executing.execute(request).await
+    }
+
+    /// Completes a response to the selected operation. The document must have been validated.
+    pub fn complete(response: &mut Response, document: &ExecutableDocument, operation: Option<&str>) {
+        /// Read when a field first fails.
+        static FIELD_TYPES: LazyLock<FieldTypes> = LazyLock::new(|| FieldTypes::of(&sdl()));
+        null_propagation::complete(response, document, operation, &FIELD_TYPES);
     }
 
     /// Executes a subscription that was found good.

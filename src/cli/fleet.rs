@@ -2,7 +2,7 @@
 
 use tokio::{signal::unix::SignalKind, sync::watch};
 
-use super::{CliError, Connected};
+use super::{CliError, database::Connected};
 use crate::{base::clock::Clock, config::Config, fleet::Fleet};
 
 /// Works until Ctrl-C or SIGTERM.

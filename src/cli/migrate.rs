@@ -2,7 +2,7 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{CliError, Connected};
+use super::{CliError, database::Connected};
 use crate::{base::clock::Clock, config::Config, db::migrations, fleet::Fleet};
 
 pub async fn run(config: &Config, status: bool) -> Result<(), CliError> {

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{CliError, Connected};
+use super::{CliError, database::Connected};
 use crate::{
     base::clock::Clock,
     config::Config,

@@ -5,7 +5,11 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, signal::unix::SignalKind, sync::watch};
 use tokio_util::task::TaskTracker;
 
-use super::{CliError, Connected, sign_in, tokens};
+use super::{
+    CliError,
+    database::Connected,
+    parts::{sign_in, tokens},
+};
 use crate::{
     api::{ApiSchema, Services},
     base::{clock::Clock, egress::WebhookClient, footprint},

@@ -6,15 +6,12 @@ use clap::{Subcommand, ValueEnum};
 use futures_util::{FutureExt, future::FusedFuture};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{CliError, Connected};
+use super::{CliError, database::Connected};
 use crate::{
     base::{clock::Clock, ids::TenantId},
     config::Config,
     db::{Access, Gate, Isolation, Scope},
-    features::platform::{
-        self, PlatformError,
-        moving::{self, MoveState},
-    },
+    features::platform::{self, MoveState, PlatformError, moving},
     fleet::{Fleet, archive::Import},
 };
 

@@ -19,10 +19,7 @@ use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::Sd
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::{
-    config::Environment,
-    db::{PoolStatus, Stats},
-};
+use crate::db::{PoolStatus, Stats};
 
 /// Sends traces until it is dropped, and then what is left of them.
 #[derive(Default)]
@@ -38,21 +35,30 @@ impl Drop for Tracing {
     }
 }
 
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people, in development.
+    Text,
+    /// One object a line, for what collects logs in production.
+    Json,
+}
+
 /// Starts logging for this process, and tracing where a collector is given. Called once, by the command line.
 ///
 /// # Errors
 /// When traces cannot be sent anywhere.
-pub fn start(environment: Environment, collector: Option<&str>) -> Result<Tracing, String> {
-    let usual = match environment {
-        Environment::Development => "warn,tenantry=info,tenantry::access=warn",
-        Environment::Production => "warn,tenantry=info",
+pub fn start(format: LogFormat, collector: Option<&str>) -> Result<Tracing, String> {
+    let usual = match format {
+        LogFormat::Text => "warn,tenantry=info,tenantry::access=warn",
+        LogFormat::Json => "warn,tenantry=info",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     let lines =
         tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
-    let lines = match environment {
-        Environment::Development => lines.compact().with_target(false).with_filter(filter).boxed(),
-        Environment::Production => lines.json().flatten_event(true).with_filter(filter).boxed(),
+    let lines = match format {
+        LogFormat::Text => lines.compact().with_target(false).with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
     };
     let provider = collector.map(provider).transpose()?;
     let spans = provider.as_ref().map(|provider| {

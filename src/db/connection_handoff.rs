@@ -23,7 +23,7 @@ use deadpool_postgres::{Object, Pool, PoolError, Timeouts};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::tx::write_now;
+use super::flush::write_now;
 
 /// How many transactions stand behind one another on a connection, the first one included.
 const LONGEST_CHAIN: usize = 4;

@@ -2,19 +2,22 @@
 
 use std::{
     str::FromStr,
-    sync::{Arc, atomic::AtomicU64},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
-use tokio_postgres::{Config, NoTls};
+use deadpool_postgres::Pool;
+use futures_util::FutureExt;
+use tokio_postgres::Config;
 
 use super::{
     Access, DbError, Placement, Scope, ScopedTx, StoreSettings,
     changes::Changes,
+    common::{Common, PoolStatus, Pooler, Stats},
+    connect::pool,
     connection_handoff::Handing,
-    migrations,
-    placement_cache::{Placements, Routes},
+    placement_cache::{Locate, Placements, Routes},
+    schemas::{self, DIRECTORY_SCHEMA},
     session::Session,
     stores::Stores,
     tenant_fair_share::Shares,
@@ -71,49 +74,9 @@ impl PoolSettings {
     }
 }
 
-/// What the transactions of this process did, since it started.
-#[derive(Debug, Default)]
-pub struct Stats {
-    /// Transactions begun.
-    pub transactions: AtomicU64,
-    /// Statements run, without `begin`, `enter`, savepoints and `commit`.
-    pub statements: AtomicU64,
-    /// Transactions begun on a connection that another transaction has handed on (`db/handing.rs`).
-    pub handed_on: AtomicU64,
-    /// Those of them that begin behind one that may not have been answered yet.
-    pub chained: AtomicU64,
-    /// Transactions that were dropped without an end.
-    pub abandoned: AtomicU64,
-}
-
-/// How a pool stands.
-#[derive(Clone, Copy, Debug)]
-pub struct PoolStatus {
-    /// Connections.
-    pub open: usize,
-    /// Those that nobody holds.
-    pub idle: usize,
-    /// Those who wait for one.
-    pub waiting: usize,
-}
-
-/// What all transactions of this process have in common.
-pub(super) struct Common {
-    pub stats: Stats,
-    pub wakeups: Wakeups,
-    pub changes: Changes,
-    /// How long a statement waits for its answer.
-    pub patience: Duration,
-    /// Set where connections lead through a pooler in transaction mode, which gives each transaction another session.
-    pub pooler: Option<Pooler>,
-}
-
-/// What is to be said in each transaction, because no session remembers it.
-pub(super) struct Pooler {
-    pub types: Types,
-    /// The longest time of a statement.
-    pub statement: Duration,
-}
+const LOCATE: &str = "-- db.locate
+    select id, isolation, url, moving_since is not null, isolation = 'SHARED' or store_ready_at is not null
+      from tenants where id = any ($1)";
 
 /// Opens scoped transactions and does nothing else: what is handed up instead of a pool.
 #[derive(Clone)]
@@ -151,8 +114,8 @@ impl Gate {
         let PoolSettings { max_connections, each_tenant, wait, statement, stores } = settings;
         let is_direct = direct.is_none();
         let session = |schema| is_direct.then(|| Session::new(schema, statement));
-        let directory = |size| pool(config.clone(), session(migrations::DIRECTORY_SCHEMA), size, wait);
-        let store = |size| pool(config.clone(), session(migrations::SHARED_SCHEMA), size, wait);
+        let directory = |size| pool(config.clone(), session(schemas::DIRECTORY_SCHEMA), size, wait);
+        let store = |size| pool(config.clone(), session(schemas::SHARED_SCHEMA), size, wait);
         let shared = Arc::new(Handing::new(store(max_connections)?, is_direct));
         let common = Arc::new(Common {
             stats: Stats::default(),
@@ -161,12 +124,13 @@ impl Gate {
             patience: statement + SILENCE,
             pooler: direct.clone().map(|it| Pooler { types: Types::new(it), statement }),
         });
+        let locating = directory(1)?;
         let placements = Placements::new(Routes {
-            locating: directory(1)?,
+            locate: locate(locating.clone(), common.clone()),
+            locating,
             shared: shared.clone(),
             shares: Arc::new(Shares::new(each_tenant, wait)),
             stores: Stores::new(config.clone(), direct, stores, wait, statement),
-            common: common.clone(),
             wait,
         });
         Ok(Self {
@@ -195,7 +159,7 @@ impl Gate {
 
     /// The same on a connection of its own: whoever has lost his right to be there is found however busy the others are.
     pub fn asking(&self) -> ScopedTx {
-        let route = Route::Pool(self.asking.clone(), migrations::SHARED_SCHEMA);
+        let route = Route::Pool(self.asking.clone(), schemas::SHARED_SCHEMA);
         ScopedTx::new(route, self.common.clone(), Scope::platform(None), Access::Read)
     }
 
@@ -212,7 +176,7 @@ impl Gate {
 
     /// A transaction in the directory. Costs nothing until its first statement.
     pub fn directory(&self, scope: Scope, access: Access) -> ScopedTx {
-        let route = Route::Pool(self.directory.clone(), migrations::DIRECTORY_SCHEMA);
+        let route = Route::Pool(self.directory.clone(), schemas::DIRECTORY_SCHEMA);
         ScopedTx::new(route, self.common.clone(), scope, access)
     }
 
@@ -302,32 +266,6 @@ impl Gate {
     }
 }
 
-fn pool(mut config: Config, session: Option<Session>, size: usize, wait: Duration) -> Result<Pool, DbError> {
-    config.application_name("tenantry").connect_timeout(wait);
-    // `Fast` runs no SQL at check-out: `ScopedTx` never lets a connection back that is not clean.
-    let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-    build(manager, session, size, wait)
-}
-
-/// A pool of connections whose sessions are told this, if they are ours alone.
-pub(super) fn build(manager: Manager, session: Option<Session>, size: usize, wait: Duration) -> Result<Pool, DbError> {
-    Pool::builder(manager)
-        .max_size(size)
-        .runtime(Runtime::Tokio1)
-        .wait_timeout(Some(wait))
-        .create_timeout(Some(wait))
-        .recycle_timeout(Some(wait))
-        .post_create(Hook::async_fn(move |client, _| {
-            let session = session.clone();
-            Box::pin(async move {
-                let Some(session) = session else { return Ok(()) };
-                session.begin(client).await.map_err(HookError::Backend)
-            })
-        }))
-        .build()
-        .map_err(|error| DbError::Unavailable(error.to_string()))
-}
-
 /// Whether this is a URL of a PostgreSQL database.
 pub fn is_database_url(text: &str) -> bool {
     Config::from_str(text).is_ok()
@@ -336,4 +274,18 @@ pub fn is_database_url(text: &str) -> bool {
 /// The password in a URL, if it holds one.
 pub fn url_password(url: &str) -> Option<Vec<u8>> {
     Config::from_str(url).ok()?.get_password().map(<[u8]>::to_vec)
+}
+
+/// Asks the directory on one of these connections where tenants are.
+fn locate(pool: Pool, common: Arc<Common>) -> Locate {
+    Box::new(move |tenants| {
+        let route = Route::Pool(pool.clone(), DIRECTORY_SCHEMA);
+        let directory = ScopedTx::new(route, common.clone(), Scope::directory_authenticator(), Access::Read);
+        async move {
+            let rows = directory.query(LOCATE, &[&tenants]).await?;
+            directory.end_read();
+            Ok(rows)
+        }
+        .boxed()
+    })
 }

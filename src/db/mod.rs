@@ -4,15 +4,21 @@
 //! through the [`Gate`]; the pools themselves never leave this module.
 
 mod changes;
+mod common;
+mod connect;
 mod connection_handoff;
 mod distribution;
 mod error;
+mod flush;
 mod gate;
+mod held;
+mod live;
 pub mod migrations;
 mod placement;
 mod placement_cache;
 pub mod roles;
 mod safety;
+pub mod schemas;
 mod scope;
 mod session;
 mod sql_types;
@@ -23,8 +29,10 @@ mod unprepared;
 mod wakeups;
 
 pub use changes::{Change, Changes};
+pub use common::{PoolStatus, Stats};
 pub use error::DbError;
-pub use gate::{Gate, PoolSettings, PoolStatus, Stats, is_database_url, url_password};
+pub use gate::{Gate, PoolSettings, is_database_url, url_password};
+pub use live::{Access, Param, Restriction};
 pub use migrations::MigrationError;
 pub use placement::{InvalidLocation, Isolation, Location, Placement, Server, server_of};
 pub use safety::{UnsafeDatabase, find_unsafe, refuse_too_few_connections, refuse_unsafe};
@@ -32,4 +40,4 @@ pub use scope::{Scope, ScopeRole};
 pub use session::see_only;
 pub use stores::StoreSettings;
 pub use tokio_postgres::Row;
-pub use tx::{Access, Param, Part, Restriction, ScopedTx};
+pub use tx::{Part, ScopedTx};

@@ -12,28 +12,22 @@ use std::{
 use deadpool_postgres::Pool;
 use futures_util::{FutureExt, future::BoxFuture};
 use quick_cache::sync::Cache;
+use tokio_postgres::Row;
 
 use super::{
-    Access, DbError, Location, Placement, Scope, ScopedTx,
-    connection_handoff::{Connection, Handing, Uncommitted},
-    gate::Common,
-    migrations,
-    stores::{Lease, Stores},
-    tenant_fair_share::{Place, Shares},
-    tx::{Route, write_now},
+    DbError, Placement, Scope,
+    connection_handoff::{Connection, Handing},
+    held::{Held, Seen},
+    stores::Stores,
+    tenant_fair_share::Shares,
 };
 use crate::base::ids::TenantId;
 
 /// How many tenants' placements are remembered.
 const REMEMBERED: usize = 100_000;
+
 /// For how long a tenant that does not exist is not asked for again.
 const UNKNOWN_FOR: Duration = Duration::from_secs(1);
-/// How many may wait for each connection of a pool; whoever comes then is told at once to come again.
-const WAITING_EACH: usize = 128;
-
-const LOCATE: &str = "-- db.locate
-    select id, isolation, url, moving_since is not null, isolation = 'SHARED' or store_ready_at is not null
-      from tenants where id = any ($1)";
 
 /// What the directory said of a tenant.
 #[derive(Clone, Debug)]
@@ -57,14 +51,18 @@ impl Known {
 /// Those who are in the shared store, and the others with where they are.
 pub(super) type Split = (Vec<TenantId>, Vec<(TenantId, Placement)>);
 
+/// Asks the directory where these tenants are.
+pub(super) type Locate = Box<dyn Fn(Vec<TenantId>) -> BoxFuture<'static, Result<Vec<Row>, DbError>> + Send + Sync>;
+
 /// The pools that tenants' transactions get their connections from.
 pub(super) struct Routes {
     /// Of the directory, for these look-ups alone: who holds one of its other connections may wait for a look-up.
     pub locating: Pool,
+    /// The look-up itself, in a transaction of its own: what it is made of stands above this.
+    pub locate: Locate,
     pub shared: Arc<Handing>,
     pub shares: Arc<Shares>,
     pub stores: Arc<Stores>,
-    pub common: Arc<Common>,
     /// How long a transaction waits for a tenant that is being moved.
     pub wait: Duration,
 }
@@ -75,83 +73,6 @@ pub(super) struct Placements {
     known: Cache<TenantId, Known>,
     /// Whoever holds it asks the directory; those who wait for it find that it was asked.
     asking: tokio::sync::Mutex<()>,
-}
-
-/// A connection that is in use. Dropped in this order: it goes back before its places are free.
-pub(super) struct Held {
-    pub client: Arc<Connection>,
-    /// The same connection, where a transaction before is still to be committed.
-    pub uncommitted: Option<Uncommitted>,
-    schema: Seen,
-    /// Where somebody may wait for it.
-    wanted_by: Option<Arc<Handing>>,
-    /// In the store, where that is one of a tenant's own.
-    _lease: Option<Lease>,
-    /// In the tenant's share of the shared store.
-    _place: Option<Place>,
-}
-
-/// Whose tables a connection sees.
-enum Seen {
-    Schema(&'static str),
-    Own(Arc<Location>),
-}
-
-impl Held {
-    /// One of this pool, which sees this schema.
-    pub async fn of(pool: &Pool, schema: &'static str) -> Result<Self, DbError> {
-        bounded(pool)?;
-        Ok(Self::new(Connection::new(pool.get().await?), Seen::Schema(schema)))
-    }
-
-    /// One of the shared store's, for who holds this place in his tenant's share, if he needs one.
-    pub async fn shared(pool: &Arc<Handing>, place: Option<Place>) -> Result<Self, DbError> {
-        bounded(pool.pool())?;
-        let (client, uncommitted) = pool.get().await?.into_parts();
-        let held = Self::new(client, Seen::Schema(migrations::SHARED_SCHEMA));
-        Ok(Self { uncommitted, wanted_by: Some(pool.clone()), _place: place, ..held })
-    }
-
-    fn new(client: Arc<Connection>, schema: Seen) -> Self {
-        Self { client, uncommitted: None, schema, wanted_by: None, _lease: None, _place: None }
-    }
-
-    /// The schema whose tables it sees.
-    pub fn schema(&self) -> &str {
-        match &self.schema {
-            Seen::Schema(schema) => schema,
-            Seen::Own(location) => &location.schema,
-        }
-    }
-
-    /// Ends a transaction that has only read and in which nothing failed.
-    pub fn end_read(self) {
-        let Self { client, wanted_by, _lease, _place, .. } = self;
-        match wanted_by {
-            Some(pool) => pool.hand_on(client),
-            None => write_now(client.batch_execute("commit")),
-        }
-    }
-
-    /// Hands the connection on before it has answered, as the last of so many transactions on it that may not have been
-    /// answered: see [`Handing::hand_on_unanswered`].
-    pub fn hand_on_unanswered(&self, unanswered: usize) -> bool {
-        self.wanted_by.as_ref().is_some_and(|pool| pool.hand_on_unanswered(&self.client, unanswered))
-    }
-
-    /// Takes the connection out of its pool for good.
-    pub fn close(self) {
-        self.client.spoil();
-    }
-}
-
-/// Refuses whoever comes to a pool that too many wait for.
-fn bounded(pool: &Pool) -> Result<(), DbError> {
-    let status = pool.status();
-    if status.waiting > status.max_size * WAITING_EACH {
-        return Err(DbError::Unavailable("too many wait for a connection".into()));
-    }
-    Ok(())
 }
 
 impl Placements {
@@ -215,11 +136,8 @@ impl Placements {
     /// Boxed, because it is a transaction that a transaction waits for.
     fn ask<'a>(&'a self, tenants: &'a [TenantId]) -> BoxFuture<'a, Result<HashMap<TenantId, Known>, DbError>> {
         async move {
-            let (at, common) = (Instant::now(), self.routes.common.clone());
-            let locating = Route::Pool(self.routes.locating.clone(), migrations::DIRECTORY_SCHEMA);
-            let directory = ScopedTx::new(locating, common, Scope::directory_authenticator(), Access::Read);
-            let rows = directory.query(LOCATE, &[&tenants]).await?;
-            directory.end_read();
+            let at = Instant::now();
+            let rows = (self.routes.locate)(tenants.to_vec()).await?;
             let mut found = HashMap::new();
             for row in rows {
                 let placement = Placement::read(row.get(1), row.get(2))?;

@@ -23,7 +23,8 @@ use tokio::{
 use tokio_postgres::{Client, Config, NoTls, error::SqlState};
 
 use super::{
-    DbError, gate,
+    DbError,
+    connect::build,
     placement::{Location, Server},
     safety, see_only,
     session::Session,
@@ -256,7 +257,7 @@ impl Stores {
         config.application_name("tenantry").connect_timeout(CONNECT_LIMIT).tcp_user_timeout(SILENT_FOR);
         let manager = Manager::from_connect(config, budgeted, recycling);
         let session = self.direct.is_none().then(|| Session::new(&location.schema, self.statement));
-        let pool = gate::build(manager, session, self.settings.each, self.wait)?;
+        let pool = build(manager, session, self.settings.each, self.wait)?;
         let (asking, used) = (AtomicUsize::new(0), Mutex::new(Instant::now()));
         let store = Arc::new(Store { pool, room, asking, used, fit: OnceCell::new(), down });
         open.insert(location.clone(), store.clone());

@@ -9,7 +9,8 @@ use std::{collections::HashMap, sync::Arc};
 use parking_lot::Mutex;
 use tokio_postgres::{Client, Config, NoTls, types::Type};
 
-use super::{migrations, see_only};
+use super::schemas;
+use super::see_only;
 
 /// A statement, and the schema whose names it uses.
 type Sent = (&'static str, &'static str);
@@ -30,8 +31,8 @@ impl Types {
     /// Those of this statement, in the directory or in a tenant's store: all stores are alike.
     pub async fn of(&self, schema: &str, sql: &'static str) -> Result<Arc<[Type]>, tokio_postgres::Error> {
         let schema = match schema {
-            migrations::DIRECTORY_SCHEMA => migrations::DIRECTORY_SCHEMA,
-            _ => migrations::SHARED_SCHEMA,
+            schemas::DIRECTORY_SCHEMA => schemas::DIRECTORY_SCHEMA,
+            _ => schemas::SHARED_SCHEMA,
         };
         let key = (schema, sql);
         if let Some(types) = self.known.lock().get(&key) {

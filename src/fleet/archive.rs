@@ -31,6 +31,7 @@ use super::{
     link::Link,
     stores::leave,
 };
+use crate::db::schemas;
 use crate::{
     base::{fault, ids::TenantId},
     db::{Placement, migrations},
@@ -176,7 +177,7 @@ impl Fleet {
     }
 
     async fn entry(&self, tenant: TenantId) -> Result<DirectoryEntry, FleetError> {
-        let directory = Link::connect(&self.logins.platform, Some(migrations::DIRECTORY_SCHEMA)).await?;
+        let directory = Link::connect(&self.logins.platform, Some(schemas::DIRECTORY_SCHEMA)).await?;
         let row = directory
             .query_opt(
                 "select slug, name, state, suspended_reason, plan_id, plan_version_id, created_at from tenants
@@ -218,7 +219,7 @@ impl Fleet {
             payment_customers: if how.anew.is_some() { Vec::new() } else { manifest.tenant.payment_customers.clone() },
             ..manifest.tenant.clone()
         };
-        let mut directory = Link::connect(&self.logins.platform, Some(migrations::DIRECTORY_SCHEMA)).await?;
+        let mut directory = Link::connect(&self.logins.platform, Some(schemas::DIRECTORY_SCHEMA)).await?;
         let alone = "select pg_advisory_lock(hashtextextended('import of ' || $1::uuid, 0))";
         directory.execute(alone, &[&entry.id]).await?;
         refuse_unfit(&directory, &manifest, &entry).await?;

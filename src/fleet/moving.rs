@@ -27,7 +27,10 @@ use crate::{
         ids::{MoveId, uuid_v7},
     },
     db::{Access, Placement},
-    features::platform::moving::{GRACE, MAX_ATTEMPTS, Move, MoveState, queries as jobs},
+    features::platform::{
+        Move, MoveState,
+        moving::{GRACE, MAX_ATTEMPTS, queries as jobs},
+    },
 };
 
 /// How long the fence waits for writers that are under way, while new ones wait behind it; then it lets those pass first.

@@ -20,25 +20,38 @@ use async_graphql::{
     },
 };
 
-/// The type of every field of every object and interface of the schema.
-static FIELD_TYPES: LazyLock<HashMap<String, HashMap<String, Type>>> = LazyLock::new(|| {
-    let Ok(schema) = parse_schema(crate::api::schema::sdl()) else { return HashMap::new() };
-    let types = schema.definitions.into_iter().filter_map(|it| match it {
-        TypeSystemDefinition::Type(it) => Some(it.node),
-        TypeSystemDefinition::Schema(_) | TypeSystemDefinition::Directive(_) => None,
-    });
-    types
-        .filter_map(|it| {
-            let fields = match it.kind {
-                TypeKind::Object(object) => object.fields,
-                TypeKind::Interface(interface) => interface.fields,
-                _ => return None,
-            };
-            let fields = fields.into_iter().map(|it| (it.node.name.node.to_string(), it.node.ty.node));
-            Some((it.name.node.to_string(), fields.collect()))
-        })
-        .collect()
-});
+/// The type of every field of every object and interface of a schema.
+#[derive(Debug, Default)]
+pub struct FieldTypes(HashMap<String, HashMap<String, Type>>);
+
+impl FieldTypes {
+    /// Those of this schema; none where it cannot be parsed.
+    pub fn of(sdl: &str) -> Self {
+        let Ok(schema) = parse_schema(sdl) else { return Self::default() };
+        let types = schema.definitions.into_iter().filter_map(|it| match it {
+            TypeSystemDefinition::Type(it) => Some(it.node),
+            TypeSystemDefinition::Schema(_) | TypeSystemDefinition::Directive(_) => None,
+        });
+        let fields = types
+            .filter_map(|it| {
+                let fields = match it.kind {
+                    TypeKind::Object(object) => object.fields,
+                    TypeKind::Interface(interface) => interface.fields,
+                    _ => return None,
+                };
+                let fields = fields.into_iter().map(|it| (it.node.name.node.to_string(), it.node.ty.node));
+                Some((it.name.node.to_string(), fields.collect()))
+            })
+            .collect();
+        Self(fields)
+    }
+
+    /// The type of a field; of an interface's the one that an object of it has. `None` for introspection.
+    fn find(&self, type_name: &str, field: &str) -> Option<&Type> {
+        let own = self.0.get(type_name)?.get(field);
+        own.or_else(|| self.0.values().find_map(|fields| fields.get(field)))
+    }
+}
 
 /// The fields of one selection, each with those below it, in the document's order.
 #[derive(Default)]
@@ -56,7 +69,12 @@ struct Entry<'a> {
 struct MustBeNull;
 
 /// Completes a response to the selected operation. The document must have been validated.
-pub fn complete(response: &mut Response, document: &ExecutableDocument, operation_name: Option<&str>) {
+pub fn complete(
+    response: &mut Response,
+    document: &ExecutableDocument,
+    operation_name: Option<&str>,
+    types: &LazyLock<FieldTypes>,
+) {
     let operation = match (&document.operations, operation_name) {
         (DocumentOperations::Single(operation), _) => Some(operation),
         (DocumentOperations::Multiple(operations), Some(name)) => operations.get(name),
@@ -70,7 +88,7 @@ pub fn complete(response: &mut Response, document: &ExecutableDocument, operatio
         return;
     }
     let failed: Vec<&[PathSegment]> = response.errors.iter().map(|it| it.path.as_slice()).collect();
-    let walk = Walk { failed: &failed, root_keeps_others: operation.ty == OperationType::Mutation };
+    let walk = Walk { types, failed: &failed, root_keeps_others: operation.ty == OperationType::Mutation };
     let root = match operation.ty {
         OperationType::Mutation => "Mutation",
         OperationType::Query | OperationType::Subscription => "Query",
@@ -140,6 +158,7 @@ impl<'a> Shape<'a> {
 }
 
 struct Walk<'a> {
+    types: &'a FieldTypes,
     failed: &'a [&'a [PathSegment]],
     root_keeps_others: bool,
 }
@@ -191,7 +210,7 @@ impl Walk<'_> {
         let Value::Object(fields) = value else { return Ok(()) };
         let keeps_others = path.is_empty() && self.root_keeps_others;
         for entry in &shape.0 {
-            let ty = field_type(type_name, entry.field);
+            let ty = self.types.find(type_name, entry.field);
             path.push(PathSegment::Field(entry.key.to_owned()));
             let result = match fields.get_mut(entry.key) {
                 Some(value) => self.value(value, ty, &entry.below, path),
@@ -209,10 +228,4 @@ impl Walk<'_> {
         shape.sort(fields);
         Ok(())
     }
-}
-
-/// The type of a field; of an interface's the one that an object of it has. `None` for introspection.
-fn field_type(type_name: &str, field: &str) -> Option<&'static Type> {
-    let own = FIELD_TYPES.get(type_name)?.get(field);
-    own.or_else(|| FIELD_TYPES.values().find_map(|fields| fields.get(field)))
 }

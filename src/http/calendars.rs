@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{App, RequestOrigin};
+use super::{App, app::RequestOrigin};
 use crate::{
     core::identity::Actor,
     db::{Access, DbError, Scope},

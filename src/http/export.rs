@@ -10,7 +10,7 @@ use axum::{
 };
 use futures_util::stream;
 
-use super::{App, REQUEST_ID, RequestOrigin, cookies, graphql::actor};
+use super::{App, REQUEST_ID, actor::actor, app::RequestOrigin, cookies};
 use crate::{
     core::{
         audit::{self, AuditError, Entry},

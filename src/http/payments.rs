@@ -10,14 +10,13 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{App, RequestOrigin};
+use super::{App, app::RequestOrigin};
 use crate::{
     base::ids::{CheckoutId, InvoiceId, TenantId},
     core::identity::Actor,
     db::{Access, DbError, Scope},
     features::billing::payments::{
-        self,
-        checkout::{CheckoutSession, CheckoutState},
+        self, CheckoutSession, CheckoutState,
         in_process::{Card, InProcess},
         inbox::ReceiveError,
     },

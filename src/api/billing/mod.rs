@@ -11,7 +11,7 @@ use crate::{
             Became, Biller, BillingError as Error, CheckoutWish, Preview, Rejection, UsageLine, When,
             cycles::Interval,
             invoices::{self, Explanation, Kind, State},
-            payments::{self, checkout::CheckoutSession as Session},
+            payments::{self, CheckoutSession as Session},
             standing,
             subscriptions::{self, Agreed, Status},
         },

@@ -5,7 +5,7 @@ use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use crate::{
     api::{ContextExt, tenants::Isolation},
     base::ids::TenantId,
-    features::platform::moving::{Move, MoveState as State},
+    features::platform::{Move, MoveState as State},
     graphql::{
         ApiError, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, UserError, connection, parse_id, payload,
         settled,

@@ -270,7 +270,7 @@ pub async fn rollouts(ctx: &Context<'_>) -> Result<Vec<FeatureRollout>, ApiError
 /// What payment providers told in vain.
 pub async fn dead_payment_events(ctx: &Context<'_>) -> Result<Vec<DeadPaymentEvent>, ApiError> {
     let found = ctx.request().operator()?.dead_payment_events().await?;
-    let view = |it: crate::features::billing::payments::inbox::DeadEvent| DeadPaymentEvent {
+    let view = |it: crate::features::billing::payments::DeadEvent| DeadPaymentEvent {
         provider: it.provider,
         event_id: it.event,
         kind: it.kind,

@@ -463,6 +463,8 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::ids::TenantId;
+    use uuid::Uuid;
 
     #[test]
     fn a_remembered_token_is_good_until_it_expires_and_no_other_is_taken_for_it() {

@@ -1,14 +1,15 @@
 //! A tenant's administrator at work on what it subscribes to.
 
 use super::{
-    BillingError, Engine, FALLBACK_PLAN, Preview, When,
+    BillingError, Engine, Preview, When,
     cycles::Interval,
+    engine::{FALLBACK_PLAN, present, refuse_other_currency},
     invoices::{self, Invoice},
     payments::{
-        self, CheckoutRequest, NewCustomer, PaymentProvider, ProviderError,
-        checkout::{self, CheckoutSession, CheckoutState},
+        self, CheckoutRequest, CheckoutSession, CheckoutState, CheckoutWish, NewCustomer, PaymentProvider,
+        ProviderError, checkout,
     },
-    present, refuse_other_currency, schedule,
+    schedule, standing,
     subscriptions::{self, Agreed, Status, Subscription},
 };
 use crate::{
@@ -26,19 +27,6 @@ use crate::{
     db::{Access, Scope, ScopedTx},
     features::tenants::{self, Tenant},
 };
-
-/// What is wanted of a checkout.
-#[derive(Clone, Debug)]
-pub struct CheckoutWish {
-    /// Key of the plan.
-    pub plan: String,
-    /// For how long at a time.
-    pub interval: Interval,
-    /// Where whoever has paid goes.
-    pub success_url: String,
-    /// Where whoever has not goes.
-    pub cancel_url: String,
-}
 
 /// A tenant's administrator at work on its billing.
 #[derive(Clone, Copy)]
@@ -175,11 +163,17 @@ impl Biller<'_> {
                 subscriptions::change_at_end(&tx, subscription, &agreed, interval, now).await?;
             }
             When::Now if subscription.is_alive() => {
-                subscriptions::change_now(&tx, subscription, &agreed, interval, now, now).await?;
+                standing::reviewed(
+                    &tx,
+                    subscriptions::change_now(&tx, subscription, &agreed, interval, now, now).await?,
+                    now,
+                )
+                .await?;
             }
             When::Now => {
                 let from = subscription.ended_at.map_or(now, |it| it.max(now));
-                subscriptions::begin(&tx, &tenant, &agreed, interval, from, now).await?;
+                standing::reviewed(&tx, subscriptions::begin(&tx, &tenant, &agreed, interval, from, now).await?, now)
+                    .await?;
             }
         }
         let changes = Changes::default().field("plan", before.plan_key, agreed.plan_key).field(
@@ -220,7 +214,14 @@ impl Biller<'_> {
         }
         let cancelled = match when {
             When::PeriodEnd => subscriptions::cancel_at_end(&tx, subscription, fallback.as_ref(), now).await?,
-            When::Now => subscriptions::cancel_now(&tx, subscription, fallback.as_ref(), now).await?,
+            When::Now => {
+                standing::reviewed(
+                    &tx,
+                    subscriptions::cancel_now(&tx, subscription, fallback.as_ref(), now).await?,
+                    now,
+                )
+                .await?
+            }
         };
         let at = cancelled.cancel_at.map(|it| it.to_string());
         let changes = Changes::default().field("cancel_at", serde_json::Value::Null, at);

@@ -112,7 +112,9 @@ fn decide(
 
 #[cfg(test)]
 mod tests {
+    use super::super::model::Rollout;
     use super::*;
+    use crate::base::ids::TenantId;
 
     #[test]
     fn a_rollout_comes_to_its_part_of_the_tenants_and_never_leaves_on_its_rise() {

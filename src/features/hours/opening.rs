@@ -157,6 +157,7 @@ pub(super) async fn day_before(tx: &ScopedTx, owner: Owner, day: Date) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use uuid::Uuid;
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()

@@ -158,7 +158,9 @@ pub fn is_smtp_url(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::letters::Subject;
     use super::*;
+    use crate::base::text::{is_address, looks_like_link};
     use crate::features::tenants::{Branding, Locale};
 
     fn letter() -> Letter {

@@ -137,6 +137,7 @@ pub async fn used_of_all(tx: &ScopedTx, period: Period) -> Result<HashMap<String
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jiff::tz::TimeZone;
 
     #[test]
     fn a_month_is_the_tenants_own() {

@@ -12,7 +12,7 @@ use quick_cache::{Weighter, sync::Cache};
 
 use super::{
     errors::{bad_variable, error_with_code},
-    execution::Asked,
+    request::Asked,
 };
 use crate::base::ids::TenantId;
 

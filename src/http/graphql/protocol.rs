@@ -5,7 +5,7 @@
 use axum::extract::ws::{CloseFrame, Message};
 use serde::{Deserialize, Serialize};
 
-use super::execution::Asked;
+use super::request::Asked;
 use crate::features::auth::Fall;
 
 /// What a socket speaks.

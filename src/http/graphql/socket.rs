@@ -22,12 +22,12 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::{
-    bearer,
+    endpoint::trace_of,
     errors::{cut, error_with_code, internal, is_executed, polish, too_long, write},
-    execution::{self, Answer, Asked, Prepared, Sender, prepare},
+    execution::{self, Answer, Prepared, Sender, prepare},
     protocol::{Close, Parameters, SUBPROTOCOL, Said, Say},
+    request::Asked,
     sockets::SocketPlace,
-    trace_of,
 };
 use crate::{
     core::{
@@ -35,7 +35,7 @@ use crate::{
         telemetry,
     },
     features::auth::{Fall, Verified},
-    http::{App, ConnectionPlace, cookies, origins},
+    http::{App, ConnectionPlace, actor::bearer, cookies, origins},
 };
 
 /// Messages that wait to be sent; past that, operations wait.

@@ -130,19 +130,9 @@ pub async fn oldest_draft(tx: &ScopedTx) -> Result<Option<Invoice>, DbError> {
     row.as_ref().map(read).transpose()
 }
 
-/// The tenant has an account from now on.
-pub async fn make_account(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
-    tx.execute(
-        "-- invoices.make_account
-        insert into billing_accounts (tenant_id, updated_at) values ($1, $2) on conflict (tenant_id) do nothing",
-        &[&tx.tenant(), &now],
-    )
-    .await
-}
-
 /// The next number of an invoice; whoever takes another waits until this one's transaction has ended.
 pub async fn take_number(tx: &ScopedTx, now: Timestamp) -> Result<i64, DbError> {
-    make_account(tx, now).await?;
+    crate::features::billing::queries::make_account(tx, now).await?;
     let row = tx
         .query_one(
             "-- invoices.take_number
@@ -156,7 +146,7 @@ pub async fn take_number(tx: &ScopedTx, now: Timestamp) -> Result<i64, DbError> 
 
 /// The next number of a credit note; as with invoices.
 pub async fn take_credit_note_number(tx: &ScopedTx, now: Timestamp) -> Result<i64, DbError> {
-    make_account(tx, now).await?;
+    crate::features::billing::queries::make_account(tx, now).await?;
     let row = tx
         .query_one(
             "-- invoices.take_credit_note_number
@@ -366,7 +356,7 @@ pub async fn tax(tx: &ScopedTx) -> Result<Tax, DbError> {
 
 /// From the next invoice on.
 pub async fn upsert_tax(tx: &ScopedTx, tax: &Tax, now: Timestamp) -> Result<(), DbError> {
-    make_account(tx, now).await?;
+    crate::features::billing::queries::make_account(tx, now).await?;
     tx.execute(
         "-- invoices.update_tax
         update billing_accounts set tax_rate_ppm = $2, tax_name = $3, updated_at = $4 where tenant_id = $1",

@@ -5,7 +5,10 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::{
-    ChargeRequest, Charged, Outcome, Payment, PaymentProvider, PaymentState, ProviderError, conclude, queries,
+    ChargeRequest, Charged, Outcome, Payment, PaymentProvider, PaymentState, ProviderError,
+    conclusion::conclude,
+    queries,
+    retries::{after_failure, next_try},
 };
 use crate::{
     base::{
@@ -13,29 +16,20 @@ use crate::{
         ids::{InvoiceId, TenantId},
     },
     core::outbox::{self, Effect},
-    db::{Access, DbError, Gate, Restriction, Scope, ScopedTx},
-    features::{
-        billing::{
-            invoices::{self, Invoice, LEAST_CHARGE, State},
-            subscriptions::{self, Status},
-        },
-        tenants,
+    db::{Access, DbError, Gate, Scope, ScopedTx},
+    features::billing::{
+        invoices::{self, Invoice, LEAST_CHARGE, State},
+        standing::{GRACE, review},
+        subscriptions,
     },
 };
 
-/// When a payment is tried again, counted from the first that failed.
-pub const RETRIES: [SignedDuration; 4] = [
-    SignedDuration::from_hours(24),
-    SignedDuration::from_hours(3 * 24),
-    SignedDuration::from_hours(5 * 24),
-    SignedDuration::from_hours(7 * 24),
-];
-/// How long after the first failure the tenant's people can still write.
-pub const GRACE: SignedDuration = SignedDuration::from_hours(14 * 24);
 /// How long a provider surely knows the key of a request: Stripe for a day.
 const KEY_LIFE: SignedDuration = SignedDuration::from_hours(20);
+
 /// How long after an attempt somebody can ask for another.
 const ASK_PAUSE: SignedDuration = SignedDuration::from_mins(1);
+
 /// When a provider that did not know yet is asked again.
 const ASK_AGAIN: SignedDuration = SignedDuration::from_hours(1);
 
@@ -126,7 +120,7 @@ async fn prepare(
     }
     match (account.customer, account.method, provider) {
         (Some(customer), Some(method), Some(provider)) if is_ours => {
-            let payment = super::begin(tx, &invoice, provider, &method, now).await?;
+            let payment = super::conclusion::begin(tx, &invoice, provider, &method, now).await?;
             // What somebody asked for takes none of the schedule's attempts.
             let attempts = if is_asked && invoice.attempts > 0 { invoice.attempts } else { invoice.attempts + 1 };
             invoices::save(tx, &Invoice { attempts, ..invoice }).await?;
@@ -148,13 +142,6 @@ async fn prepare(
     }
 }
 
-/// When it is tried again by itself; `None` once it was tried often enough.
-fn next_try(invoice: &Invoice) -> Option<Timestamp> {
-    let Some(since) = invoice.overdue_since else { return Some(Timestamp::MIN) };
-    let nth = usize::try_from(invoice.attempts - 1).unwrap_or(0);
-    RETRIES.get(nth).map(|after| since + *after)
-}
-
 async fn note(tx: &ScopedTx, payment: Uuid, charged: &Charged, now: Timestamp) -> Result<(), DbError> {
     subscriptions::lock(tx).await?;
     let Some(payment) = queries::payment(tx, payment).await? else { return Ok(()) };
@@ -166,29 +153,6 @@ async fn note(tx: &ScopedTx, payment: Uuid, charged: &Charged, now: Timestamp) -
         outbox::enqueue_at(tx, &collect, now + ASK_AGAIN, now).await?;
     }
     Ok(())
-}
-
-/// A payment of it failed, or nothing could be charged when it was due: the tenant is told, it is tried again on the schedule,
-/// and its time of grace begins with the first failure.
-///
-/// # Errors
-/// When a statement fails.
-pub async fn after_failure(tx: &ScopedTx, id: InvoiceId, now: Timestamp) -> Result<(), DbError> {
-    let found = invoices::by_id(tx, id).await?.filter(Invoice::is_owing);
-    let Some(invoice) = found else { return Ok(()) };
-    let since = invoice.overdue_since.unwrap_or(now);
-    let invoice = Invoice { overdue_since: Some(since), ..invoice };
-    invoices::save(tx, &invoice).await?;
-    if let Some(at) = next_try(&invoice) {
-        let effect = outbox::derived_id(id.0, &format!("retry {}", invoice.attempts));
-        let collect = Effect::CollectInvoice { invoice: id.0, at_once: false };
-        outbox::enqueue_as_at(tx, effect, &collect, at.max(now), now).await?;
-    }
-    let effect = outbox::derived_id(id.0, &format!("failed {}", invoice.attempts));
-    outbox::enqueue_as(tx, effect, &Effect::AnnounceOverdue { invoice: id.0, is_last: false }, now).await?;
-    let effect = outbox::derived_id(id.0, "restrict");
-    outbox::enqueue_as_at(tx, effect, &Effect::RestrictOverdue { invoice: id.0 }, since + GRACE, now).await?;
-    review(tx, now).await
 }
 
 /// The time of grace of an invoice is over: where it is still owed, the tenant's people can read and not write.
@@ -203,32 +167,6 @@ pub async fn restrict(tx: &ScopedTx, id: InvoiceId, now: Timestamp) -> Result<()
         outbox::enqueue_as(tx, effect, &Effect::AnnounceOverdue { invoice: id.0, is_last: true }, now).await?;
     }
     Ok(())
-}
-
-/// The one place that says whether a tenant is past due, and whether its people may write: from what is open now. Whatever
-/// changes a subscription, an invoice or a payment asks it.
-///
-/// # Errors
-/// When a statement fails.
-pub async fn review(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
-    // What is too little to be charged binds nobody.
-    let open = invoices::open(tx).await?.into_iter().filter(|it| it.owed_minor() >= LEAST_CHARGE);
-    let overdue: Vec<Timestamp> = open.filter_map(|it| it.overdue_since).collect();
-    subscriptions::set_past_due(tx, overdue.iter().min().copied(), now).await?;
-    let is_paused = subscriptions::current(tx).await?.is_some_and(|it| match it.status {
-        Status::Paused => true,
-        // Over, and there was nothing that is for nothing to fall back to: its data can be read, and taken along.
-        Status::Cancelled => it.next.is_none(),
-        Status::Trialing | Status::Active | Status::PastDue => false,
-    });
-    let restriction = if is_paused {
-        Some(Restriction::Paused)
-    } else if overdue.iter().any(|since| *since + GRACE <= now) {
-        Some(Restriction::Overdue)
-    } else {
-        None
-    };
-    tenants::restrict(tx, restriction).await
 }
 
 /// Has everything collected that is open and that nobody tries any more: after a standstill, or when somebody has given up.

@@ -4,7 +4,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{NotYet, PaymentProvider, apply, queries};
+use super::{
+    NotYet, PaymentProvider,
+    facts::apply,
+    model::{DeadEvent, Waiting},
+    queries,
+};
 use crate::{
     base::fault,
     db::{Access, DbError, Gate, Scope},
@@ -13,46 +18,18 @@ use crate::{
 
 /// How long whoever took an event has to carry it out, before somebody else may.
 const LEASE: SignedDuration = SignedDuration::from_secs(60);
+
 /// Attempts after which an event is given up: some two days.
 const MAX_ATTEMPTS: i32 = 14;
+
 /// Delay after the first failure; each further one doubles it.
 const FIRST_DELAY: SignedDuration = SignedDuration::from_secs(10);
+
 /// Longest delay.
 const LONGEST_DELAY: SignedDuration = SignedDuration::from_hours(8);
+
 /// How long an event that was done with is remembered: longer than a provider repeats one.
 const MEMORY: SignedDuration = SignedDuration::from_hours(60 * 24);
-
-/// An event that waits.
-#[derive(Clone, Debug)]
-pub struct Waiting {
-    /// Whose.
-    pub provider: String,
-    /// The provider's name for it.
-    pub event: String,
-    /// Such as `payment_intent.succeeded`.
-    pub kind: String,
-    /// As it came.
-    pub body: String,
-    /// How often it was tried.
-    pub attempts: i32,
-}
-
-/// An event that was given up.
-#[derive(Clone, Debug)]
-pub struct DeadEvent {
-    /// Whose.
-    pub provider: String,
-    /// The provider's name for it.
-    pub event: String,
-    /// Such as `payment_intent.succeeded`.
-    pub kind: String,
-    /// When it came.
-    pub received_at: Timestamp,
-    /// How often it was tried.
-    pub attempts: i32,
-    /// Why it failed last.
-    pub last_error: String,
-}
 
 /// Why an event was not taken.
 #[derive(Debug)]

@@ -5,8 +5,7 @@ use uuid::Uuid;
 
 use super::{
     Account, Payment,
-    checkout::{CheckoutSession, CheckoutState},
-    inbox::{DeadEvent, Waiting},
+    model::{CheckoutSession, CheckoutState, DeadEvent, Waiting},
 };
 use crate::{
     base::{
@@ -14,7 +13,7 @@ use crate::{
         money::Money,
     },
     db::{DbError, Row, ScopedTx},
-    features::billing::invoices::make_account,
+    features::billing::queries::make_account,
 };
 
 /// Nothing said is nothing known.

@@ -3,13 +3,13 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Leftover, Move, MoveKey, MoveState};
 use crate::{
     base::{
         ids::{AdministratorId, MoveId, TenantId},
         paging::{Page, TimeBounds},
     },
     db::{DbError, Placement, Row, ScopedTx},
+    features::platform::{Leftover, Move, MoveKey, MoveState},
 };
 
 macro_rules! columns {
