@@ -3,7 +3,7 @@
 use async_graphql::{ComplexObject, Context, ID, InputObject, Object, SimpleObject};
 
 use crate::{
-    api::{ContextExt, users::User},
+    api::{ContextExt, objects::User},
     base::ids::{BookingId, InvitationId, ServiceId, SessionId, TenantId, UserId},
     core::audit::{AuditFilter, Entry},
     graphql::{

@@ -3,7 +3,7 @@
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
 use crate::{
-    api::{ContextExt, Work, users::User},
+    api::{ContextExt, Work, objects::User},
     base::{ids::SessionId, money::Currency},
     core::identity::Actor,
     features::auth::{Acceptance, Login, PasswordsError, Registration, SessionCookies, SignInError, SignUp, SignedIn},

@@ -10,7 +10,7 @@ use async_graphql::{Context, Enum, ID, SimpleObject, Subscription};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 
-use super::bookings::Booking;
+use super::objects::Booking;
 use crate::{
     api::RequestContext,
     base::ids::{BookingId, ServiceId, UserId},

@@ -4,38 +4,18 @@ use std::sync::Arc;
 
 use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject};
 
-use super::loaders::bookings::{HistoryOf, InSeries, PageOf, ResourcesOf};
+use super::{
+    ContextExt,
+    objects::{Booking, BookingFilterInput, BookingStatus, Resource},
+};
 use crate::{
-    api::{ContextExt, resources::Resource, series::BookingSeries, services::Service, users::User},
-    base::ids::{BookingId, ResourceId, SeriesId, ServiceId, UserId},
-    features::bookings::{BookingError as Error, BookingFilter, NewBooking, Pointed, Related, Transition},
+    base::ids::{BookingId, ResourceId},
+    features::bookings::{BookingError as Error, NewBooking, Pointed, Related},
     graphql::{
-        ApiError, Brief, DateTime, Listing, MUTATION_COST, Meaning, Money, PageArgs, STATEMENT_COST, TimeZoneName,
-        UserError, UserErrorCode, asks_for_name, connection, filter_interval, page_cost, parse_id, payload,
+        ApiError, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, STATEMENT_COST, UserError, UserErrorCode,
+        asks_for_name, connection, filter_interval, page_cost, parse_id, payload,
     },
 };
-
-/// Where a booking stands.
-#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
-#[graphql(remote = "crate::features::bookings::BookingStatus")]
-pub enum BookingStatus {
-    /// The time is kept for a short while.
-    Held,
-    /// Waits for staff to confirm it.
-    Pending,
-    /// Agreed.
-    Confirmed,
-    /// It took place. An end.
-    Completed,
-    /// The customer did not come. An end.
-    NoShow,
-    /// Called off. An end; the time is free again.
-    Cancelled,
-    /// Staff did not confirm it. An end; the time is free again.
-    Rejected,
-    /// Nobody took up the held time. An end; the time is free again.
-    Expired,
-}
 
 /// What a list of bookings is sorted by.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
@@ -49,141 +29,6 @@ pub enum BookingOrder {
     CreatedAtAsc,
     /// Newest first.
     CreatedAtDesc,
-}
-
-/// A booking of a service for a time.
-#[derive(Clone, SimpleObject)]
-#[graphql(complex)]
-pub struct Booking {
-    /// TypeID with the prefix `bkg`.
-    pub id: ID,
-    /// Where it stands.
-    pub status: BookingStatus,
-    /// The first instant of it.
-    pub starts_at: DateTime,
-    /// The first instant after it.
-    pub ends_at: DateTime,
-    /// The zone in which it was made: show its times in this one.
-    pub time_zone: TimeZoneName,
-    /// As agreed when it was made.
-    pub price: Money,
-    /// Of whoever made it.
-    pub notes: Option<String>,
-    /// When a `HELD` booking lets its time go. Null for every other.
-    pub held_until: Option<DateTime>,
-    /// Counts its changes. Send it back with a change to be told when somebody else was faster.
-    pub version: i32,
-    #[graphql(skip)]
-    key: (BookingId, ServiceId, UserId),
-    #[graphql(skip)]
-    made_with: Option<SeriesId>,
-    /// What its list has brought.
-    #[graphql(skip)]
-    names: Option<Arc<Pointed<String, String>>>,
-}
-
-impl From<crate::features::bookings::Booking> for Booking {
-    fn from(booking: crate::features::bookings::Booking) -> Self {
-        Self {
-            id: booking.id.to_string().into(),
-            status: booking.status.into(),
-            starts_at: DateTime(booking.starts_at),
-            ends_at: DateTime(booking.ends_at),
-            time_zone: TimeZoneName(booking.time_zone),
-            price: booking.price.into(),
-            notes: booking.notes,
-            held_until: booking.held_until.map(DateTime),
-            version: booking.version,
-            key: (booking.id, booking.service, booking.customer),
-            made_with: booking.series,
-            names: None,
-        }
-    }
-}
-
-#[ComplexObject]
-impl Booking {
-    /// What is booked.
-    async fn service(&self, ctx: &Context<'_>) -> Result<Brief<Service>, ApiError> {
-        let id = self.key.1;
-        match self.names.as_ref().and_then(|it| it.services.get(&id)) {
-            Some(name) if asks_for_name(&ctx.field()) => Ok(Brief::Named(id.to_string().into(), name.clone())),
-            // Boxed: each field of a booking takes as much room as the largest.
-            _ => Box::pin(crate::api::services::of_key(ctx, id)).await.map(Brief::Whole),
-        }
-    }
-
-    /// For whom.
-    async fn customer(&self, ctx: &Context<'_>) -> Result<Brief<User>, ApiError> {
-        let id = self.key.2;
-        match self.names.as_ref().and_then(|it| it.customers.get(&id)) {
-            Some(name) if asks_for_name(&ctx.field()) => Ok(Brief::Named(id.to_string().into(), name.clone())),
-            _ => Box::pin(crate::api::users::of_key(ctx, id)).await.map(Brief::Whole),
-        }
-    }
-
-    /// The series that it was made with. Null for one made alone.
-    async fn series(&self, ctx: &Context<'_>) -> Result<Option<BookingSeries>, ApiError> {
-        let Some(id) = self.made_with else { return Ok(None) };
-        Ok(ctx.work()?.loaders.series().load_one(id).await?.map(BookingSeries::from))
-    }
-
-    /// Who and what it holds, or held to its end. Empty where its service needs none.
-    async fn resources(&self, ctx: &Context<'_>) -> Result<Vec<Resource>, ApiError> {
-        let work = ctx.work()?;
-        let ids = work.loaders.bookings().load_one(ResourcesOf(self.key.0)).await?.unwrap_or_default();
-        let found = work.loaders.resources().load_many(ids.iter().copied()).await?;
-        Ok(ids.iter().filter_map(|id| found.get(id).cloned().map(Resource::from)).collect())
-    }
-
-    /// What happened to it, first step first.
-    async fn history(&self, ctx: &Context<'_>) -> Result<Vec<BookingTransition>, ApiError> {
-        let steps = ctx.work()?.loaders.bookings().load_one(HistoryOf(self.key.0)).await?;
-        Ok(steps.unwrap_or_default().into_iter().map(BookingTransition::from).collect())
-    }
-}
-
-/// One step in a booking's history.
-#[derive(Clone, SimpleObject)]
-#[graphql(complex)]
-pub struct BookingTransition {
-    /// Null for the first step.
-    pub from_status: Option<BookingStatus>,
-    /// Where it stood afterwards.
-    pub to_status: BookingStatus,
-    /// When.
-    pub at: DateTime,
-    /// Why, if it was said.
-    pub reason: Option<String>,
-    /// When it was to start before this step moved it. Null for a step that moved nothing.
-    pub moved_from: Option<DateTime>,
-    /// When it was to start after this step moved it. Null for a step that moved nothing.
-    pub moved_to: Option<DateTime>,
-    #[graphql(skip)]
-    actor: Option<UserId>,
-}
-
-impl From<Transition> for BookingTransition {
-    fn from(step: Transition) -> Self {
-        Self {
-            from_status: step.from.map(Into::into),
-            to_status: step.to.into(),
-            at: DateTime(step.at),
-            reason: step.reason,
-            moved_from: step.moved.map(|it| DateTime(it.0)),
-            moved_to: step.moved.map(|it| DateTime(it.1)),
-            actor: step.actor,
-        }
-    }
-}
-
-#[ComplexObject]
-impl BookingTransition {
-    /// Who did it. Null for background work, and for people whom the caller may not see.
-    async fn actor(&self, ctx: &Context<'_>) -> Result<Option<User>, ApiError> {
-        let Some(actor) = self.actor else { return Ok(None) };
-        Ok(ctx.work()?.loaders.users().load_one(actor).await?.map(User::from))
-    }
 }
 
 /// A time at which a service can be booked.
@@ -240,38 +85,6 @@ pub enum Obstacle {
     Taken,
     /// It is free, but not for the time that is kept before and after.
     Buffer,
-}
-
-/// Which bookings a list holds. Every given field narrows it.
-#[derive(InputObject)]
-#[graphql(name = "BookingFilter")]
-pub struct BookingFilterInput {
-    /// Only these statuses.
-    status: Option<Vec<BookingStatus>>,
-    /// Only of this service.
-    service_id: Option<ID>,
-    /// Only of this customer.
-    customer_id: Option<ID>,
-    /// Only those that hold this resource.
-    resource_id: Option<ID>,
-    /// Only those that start at this instant or later.
-    from: Option<DateTime>,
-    /// Only those that start before this instant.
-    to: Option<DateTime>,
-}
-
-impl BookingFilterInput {
-    fn read(self) -> Result<BookingFilter, ApiError> {
-        let (from, to) = filter_interval(self.from, self.to)?;
-        Ok(BookingFilter {
-            statuses: self.status.map(|it| it.into_iter().map(Into::into).collect()),
-            service: self.service_id.map(|id| parse_id(&id, "filter.serviceId")).transpose()?,
-            customer: self.customer_id.map(|id| parse_id(&id, "filter.customerId")).transpose()?,
-            resource: self.resource_id.map(|id| parse_id(&id, "filter.resourceId")).transpose()?,
-            from,
-            to,
-        })
-    }
 }
 
 /// A new booking.
@@ -454,21 +267,6 @@ impl From<Error> for Meaning {
     }
 }
 
-/// A page of one customer's bookings, for `User.bookings`.
-pub async fn page_of_customer(
-    ctx: &Context<'_>,
-    customer: UserId,
-    args: PageArgs,
-    filter: Option<BookingFilterInput>,
-) -> Result<Listing<Booking>, ApiError> {
-    const KIND: &str = "bookings.starts_at";
-    let page = args.read(KIND)?;
-    let filter = filter.map(BookingFilterInput::read).transpose()?.unwrap_or_default();
-    let slice = ctx.work()?.loaders.bookings().load_one(PageOf { customer, filter, page }).await?;
-    let slice = slice.ok_or_else(|| ApiError::Internal("a loader lost a page".into()))?;
-    Ok(connection(KIND, slice, Booking::from))
-}
-
 /// Queries about bookings.
 #[derive(Default)]
 pub struct BookingQuery;
@@ -560,12 +358,6 @@ impl BookingQuery {
 /// One booking, as `booking(id)` and `node(id)` show it.
 pub async fn find(ctx: &Context<'_>, id: BookingId) -> Result<Option<Booking>, ApiError> {
     Ok(ctx.work()?.loaders.bookings().load_one(id).await?.map(Booking::from))
-}
-
-/// The bookings of a series, earliest first, for `BookingSeries.bookings`.
-pub async fn of_series(ctx: &Context<'_>, series: SeriesId) -> Result<Vec<Booking>, ApiError> {
-    let found = ctx.work()?.loaders.bookings().load_one(InSeries(series)).await?;
-    Ok(found.unwrap_or_default().into_iter().map(Booking::from).collect())
 }
 
 /// How much of what its bookings point at a list is asked for.

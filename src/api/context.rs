@@ -26,7 +26,7 @@ use crate::{
         auth::{self, Fall, SessionCookies, SignIn},
         billing::Engine,
         platform::moving::Places,
-        usage::rate_limits::{Charged, Rates},
+        usage::rate_limits::{ChargeError, Charged, Rates},
     },
     graphql::{ApiError, Code, INTROSPECTION_COST, Meaning, UserError, Watch, batching::LoadQueue, settled},
 };
@@ -180,7 +180,7 @@ impl RequestContext {
     /// `RATE_LIMITED`.
     pub async fn charge(&self, cost: usize) -> Result<Charged, ApiError> {
         self.event_cost.store(cost, Ordering::Relaxed);
-        self.services.rates.charge(&self.actor, self.origin.address.as_deref(), cost).await
+        Ok(self.services.rates.charge(&self.actor, self.origin.address.as_deref(), cost).await?)
     }
 
     /// Who sent the request.
@@ -462,5 +462,20 @@ pub trait ContextExt {
 impl ContextExt for Context<'_> {
     fn request(&self) -> &RequestContext {
         self.data_unchecked::<Arc<RequestContext>>()
+    }
+}
+
+impl From<ChargeError> for ApiError {
+    fn from(error: ChargeError) -> Self {
+        match error {
+            ChargeError::BudgetExhausted { retry_after } => Self::Refused {
+                code: Code::RateLimited,
+                message: "Too fast: this costs more than is left of the budget. Try again later, or ask for less."
+                    .into(),
+                field: None,
+                retry_after: Some(retry_after),
+            },
+            ChargeError::Db(error) => error.into(),
+        }
     }
 }

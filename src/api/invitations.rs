@@ -5,7 +5,7 @@ use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, Simpl
 use crate::{
     api::{
         ContextExt,
-        users::{Role, User},
+        objects::{Role, User},
     },
     base::ids::{InvitationId, UserId},
     features::invitations::{InvitationError, InvitationStatus as Status},

@@ -15,6 +15,7 @@ pub mod hours;
 pub mod invitations;
 pub mod loaders;
 pub mod node;
+pub mod objects;
 pub mod plans;
 pub mod platform;
 pub mod resources;

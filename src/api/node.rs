@@ -5,7 +5,8 @@ use async_graphql::{Context, ID, Interface, Object};
 use super::ContextExt;
 use crate::{
     api::{
-        bookings::Booking, resources::Resource, series::BookingSeries, services::Service, tenants::Tenant, users::User,
+        objects::{Booking, BookingSeries, Resource, Service, User},
+        tenants::Tenant,
         waitlist::WaitlistEntry,
     },
     base::ids::{BookingId, ResourceId, SeriesId, ServiceId, TenantId, UserId, WaitlistEntryId},

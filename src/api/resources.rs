@@ -1,10 +1,13 @@
 //! Resources in the API.
 
-use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
+use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 
+use super::{
+    ContextExt,
+    objects::{Resource, ResourceKind},
+};
 use crate::{
-    api::{ContextExt, users::User},
-    base::ids::{ResourceId, UserId},
+    base::ids::ResourceId,
     core::identity::Role,
     features::resources::{Deleted, Draft, Patch, ResourceError as Error, ResourceFilter},
     graphql::{
@@ -12,55 +15,6 @@ use crate::{
         payload,
     },
 };
-
-/// What a resource is.
-#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
-#[graphql(remote = "crate::features::resources::ResourceKind")]
-pub enum ResourceKind {
-    /// Somebody of the staff.
-    Staff,
-    /// A room.
-    Room,
-    /// Something that is used.
-    Equipment,
-}
-
-/// Somebody or something that bookings need, and that is there once at a time.
-#[derive(Clone, SimpleObject)]
-#[graphql(complex)]
-pub struct Resource {
-    /// TypeID with the prefix `res`.
-    pub id: ID,
-    /// What it is.
-    pub kind: ResourceKind,
-    /// Unique within the tenant.
-    pub name: String,
-    /// Whether it can be booked.
-    pub active: bool,
-    #[graphql(skip)]
-    stands_for: Option<UserId>,
-}
-
-impl From<crate::features::resources::Resource> for Resource {
-    fn from(resource: crate::features::resources::Resource) -> Self {
-        Self {
-            id: resource.id.to_string().into(),
-            kind: resource.kind.into(),
-            name: resource.name,
-            active: resource.active,
-            stands_for: resource.user,
-        }
-    }
-}
-
-#[ComplexObject]
-impl Resource {
-    /// Whom it stands for. Null where it stands for nobody, and for people whom the caller may not see.
-    async fn user(&self, ctx: &Context<'_>) -> Result<Option<User>, ApiError> {
-        let Some(user) = self.stands_for else { return Ok(None) };
-        Ok(ctx.work()?.loaders.users().load_one(user).await?.map(User::from))
-    }
-}
 
 /// Which resources a list holds. Every given field narrows it.
 #[derive(InputObject)]

@@ -1,33 +1,35 @@
 //! The roots of the schema: what every feature has to offer, merged once.
 
-use crate::graphql::Listing;
-use async_graphql::{ID, MergedObject, MergedSubscription, Schema, SchemaBuilder};
-
-use crate::api::{
-    audit::{AuditEvent, AuditQuery},
-    auth::{AuthMutation, AuthQuery},
-    billing::{BillingMutation, BillingQuery, Invoice},
-    booking_events::BookingSubscription,
-    bookings::{Booking, BookingMutation, BookingQuery},
-    calendars::{CalendarMutation, CalendarQuery},
-    hours::{HoursMutation, HoursQuery},
-    invitations::{Invitation, InvitationMutation, InvitationQuery},
-    node::NodeQuery,
-    platform::{
-        PlatformEvent, PlatformMutation, PlatformQuery, PlatformTenant,
-        moves::{MovingMutation, TenantMove},
-        sales::SellingMutation,
+use crate::{
+    api::{
+        audit::{AuditEvent, AuditQuery},
+        auth::{AuthMutation, AuthQuery},
+        billing::{BillingMutation, BillingQuery, Invoice},
+        booking_events::BookingSubscription,
+        bookings::{BookingMutation, BookingQuery},
+        calendars::{CalendarMutation, CalendarQuery},
+        hours::{HoursMutation, HoursQuery},
+        invitations::{Invitation, InvitationMutation, InvitationQuery},
+        node::NodeQuery,
+        objects::{Booking, Resource, Service, User},
+        platform::{
+            PlatformEvent, PlatformMutation, PlatformQuery, PlatformTenant,
+            moves::{MovingMutation, TenantMove},
+            sales::SellingMutation,
+        },
+        resources::{ResourceMutation, ResourceQuery},
+        savepoints::InSavepoints,
+        series::{SeriesMutation, SeriesQuery},
+        services::{ServiceMutation, ServiceQuery},
+        tenants::{TenantMutation, TenantQuery},
+        user_events::UserSubscription,
+        users::{UserMutation, UserQuery},
+        waitlist::{WaitlistEntry, WaitlistMutation, WaitlistQuery},
+        webhooks::{WebhookDelivery, WebhookMutation, WebhookQuery},
     },
-    resources::{Resource, ResourceMutation, ResourceQuery},
-    savepoints::InSavepoints,
-    series::{SeriesMutation, SeriesQuery},
-    services::{Service, ServiceMutation, ServiceQuery},
-    tenants::{TenantMutation, TenantQuery},
-    user_events::UserSubscription,
-    users::{User, UserMutation, UserQuery},
-    waitlist::{WaitlistEntry, WaitlistMutation, WaitlistQuery},
-    webhooks::{WebhookDelivery, WebhookMutation, WebhookQuery},
+    graphql::Listing,
 };
+use async_graphql::{ID, MergedObject, MergedSubscription, Schema, SchemaBuilder};
 
 /// What can be read.
 #[derive(MergedObject, Default)]

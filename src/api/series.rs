@@ -1,32 +1,21 @@
 //! Series of bookings in the API.
 
-use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject};
+use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use jiff::tz::Offset;
 
+use super::{
+    ContextExt,
+    hours::Weekday,
+    objects::{Booking, BookingSeries, SeriesFrequency},
+};
 use crate::{
-    api::{ContextExt, bookings::Booking, hours::Weekday, services::Service, users::User},
-    base::ids::{SeriesId, ServiceId, UserId},
+    base::ids::SeriesId,
     features::{
         bookings::{BookingError, NewBooking},
         series::{CalledOff, Extent, Missed, NewSeries, NoInstant, Rule, SeriesError as Error},
     },
-    graphql::{
-        ApiError, Date, DateTime, LocalTime, MUTATION_COST, Meaning, STATEMENT_COST, TimeZoneName, UserError,
-        UserErrorCode, parse_id,
-    },
+    graphql::{ApiError, Date, DateTime, LocalTime, MUTATION_COST, Meaning, UserError, UserErrorCode, parse_id},
 };
-
-/// What of a series comes again.
-#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
-#[graphql(remote = "crate::features::series::Frequency")]
-pub enum SeriesFrequency {
-    /// The weekdays of a week.
-    Weekly,
-    /// The day of the month of the first day. A month that has no such day is left out.
-    Monthly,
-    /// The weekday of the month of the first day, such as the second Tuesday. A month that has no such day is left out.
-    MonthlyByWeekday,
-}
 
 /// What becomes of a series when some of its bookings cannot be had.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
@@ -57,72 +46,6 @@ pub enum SeriesScope {
     Following,
     /// All of its bookings.
     All,
-}
-
-/// Bookings that were made together by a rule. Each of them stands by itself: it can be moved or called off alone.
-#[derive(Clone, SimpleObject)]
-#[graphql(complex)]
-pub struct BookingSeries {
-    /// TypeID with the prefix `ser`.
-    pub id: ID,
-    /// What of it comes again.
-    pub frequency: SeriesFrequency,
-    /// Every so many weeks or months.
-    pub interval: i32,
-    /// Of a weekly series; empty where it goes by its first day.
-    pub weekdays: Vec<Weekday>,
-    /// No booking was made for a day before this one.
-    pub first_day: Date,
-    /// At which time of day.
-    pub time: LocalTime,
-    /// By whose clock.
-    pub time_zone: TimeZoneName,
-    /// How many were asked for. Null where it goes by its last day.
-    pub count: Option<i32>,
-    /// No booking was made for a day after this one. Null where it goes by its count.
-    pub last_day: Option<Date>,
-    /// When it was made.
-    pub created_at: DateTime,
-    #[graphql(skip)]
-    key: (SeriesId, ServiceId, UserId),
-}
-
-impl From<crate::features::series::Series> for BookingSeries {
-    fn from(series: crate::features::series::Series) -> Self {
-        let rule = series.rule;
-        Self {
-            id: series.id.to_string().into(),
-            frequency: rule.frequency.into(),
-            interval: rule.interval,
-            weekdays: rule.weekdays.iter().filter_map(|it| Weekday::of(*it)).collect(),
-            first_day: Date(rule.first_day),
-            time: LocalTime(rule.time),
-            time_zone: TimeZoneName(series.zone),
-            count: rule.count.and_then(|it| i32::try_from(it).ok()),
-            last_day: rule.last_day.map(Date),
-            created_at: DateTime(series.created_at),
-            key: (series.id, series.service, series.customer),
-        }
-    }
-}
-
-#[ComplexObject]
-impl BookingSeries {
-    /// What was booked.
-    async fn service(&self, ctx: &Context<'_>) -> Result<Service, ApiError> {
-        crate::api::services::of_key(ctx, self.key.1).await
-    }
-
-    /// For whom.
-    async fn customer(&self, ctx: &Context<'_>) -> Result<User, ApiError> {
-        crate::api::users::of_key(ctx, self.key.2).await
-    }
-
-    /// Its bookings, earliest first, whatever became of them.
-    #[graphql(complexity = "STATEMENT_COST + 10 * child_complexity")]
-    async fn bookings(&self, ctx: &Context<'_>) -> Result<Vec<Booking>, ApiError> {
-        crate::api::bookings::of_series(ctx, self.key.0).await
-    }
 }
 
 /// One occurrence of a series that was asked for.

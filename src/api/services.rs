@@ -1,91 +1,17 @@
 //! Services in the API.
 
-use async_graphql::{ComplexObject, Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
+use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 
-use super::loaders::services::LinksOf;
+use super::{ContextExt, objects::Service};
 use crate::{
-    api::{ContextExt, resources::Resource},
     base::ids::ServiceId,
     core::identity::Role,
     features::services::{Deleted, Draft, Patch, Rules, RulesPatch, ServiceError as Error, ServiceFilter},
     graphql::{
-        ApiError, Listing, MUTATION_COST, Meaning, Money, MoneyInput, PageArgs, UserError, UserErrorCode, connection,
+        ApiError, Listing, MUTATION_COST, Meaning, MoneyInput, PageArgs, UserError, UserErrorCode, connection,
         page_cost, parse_id, payload,
     },
 };
-
-/// Something that can be booked.
-#[derive(Clone, SimpleObject)]
-#[graphql(complex)]
-pub struct Service {
-    /// TypeID with the prefix `svc`.
-    pub id: ID,
-    /// Unique within the tenant.
-    pub name: String,
-    /// For customers.
-    pub description: Option<String>,
-    /// How long a booking takes, in minutes.
-    pub duration_minutes: i32,
-    /// Price of one booking.
-    pub price: Money,
-    /// How many bookings may stand at the same time.
-    pub capacity: i32,
-    /// Whether a booking waits as `PENDING` until staff confirm it.
-    pub requires_confirmation: bool,
-    /// Whether it can be booked. Customers see inactive services only through their own bookings.
-    pub active: bool,
-    /// Customers book at so many minutes after opening, or a multiple. Null: at any time, and what `availability` offers is
-    /// a duration apart.
-    pub slot_step_minutes: Option<i32>,
-    /// Minutes before its start for which a booking holds its resources.
-    pub buffer_before_minutes: i32,
-    /// Minutes after its end for which a booking holds its resources.
-    pub buffer_after_minutes: i32,
-    /// Minutes before its start until which a customer can book. Null: as the tenant says.
-    pub min_notice_minutes: Option<i32>,
-    /// Days ahead that a customer can book. Null: as the tenant says.
-    pub max_ahead_days: Option<i32>,
-    /// Minutes before its start until which a customer can cancel. Null: as the tenant says.
-    pub cancel_notice_minutes: Option<i32>,
-    /// Minutes before its start until which a customer can move a booking. Null: as for cancelling.
-    pub reschedule_notice_minutes: Option<i32>,
-    #[graphql(skip)]
-    key: ServiceId,
-}
-
-#[ComplexObject]
-impl Service {
-    /// Who and what can serve it, those taken first in front: a booking takes one of each kind. Empty where it needs none.
-    async fn resources(&self, ctx: &Context<'_>) -> Result<Vec<Resource>, ApiError> {
-        let work = ctx.work()?;
-        let links = work.loaders.services().load_one(LinksOf(self.key)).await?.unwrap_or_default();
-        let found = work.loaders.resources().load_many(links.iter().map(|it| it.resource)).await?;
-        Ok(links.iter().filter_map(|it| found.get(&it.resource).cloned().map(Resource::from)).collect())
-    }
-}
-
-impl From<crate::features::services::Service> for Service {
-    fn from(service: crate::features::services::Service) -> Self {
-        Self {
-            id: service.id.to_string().into(),
-            name: service.name,
-            description: service.description,
-            duration_minutes: service.duration_minutes,
-            price: service.price.into(),
-            capacity: service.capacity,
-            requires_confirmation: service.requires_confirmation,
-            active: service.active,
-            slot_step_minutes: service.rules.slot_step_minutes,
-            buffer_before_minutes: service.rules.buffer_before_minutes,
-            buffer_after_minutes: service.rules.buffer_after_minutes,
-            min_notice_minutes: service.rules.min_notice_minutes,
-            max_ahead_days: service.rules.max_ahead_days,
-            cancel_notice_minutes: service.rules.cancel_notice_minutes,
-            reschedule_notice_minutes: service.rules.reschedule_notice_minutes,
-            key: service.id,
-        }
-    }
-}
 
 /// Which services a list holds. Every given field narrows it.
 #[derive(InputObject)]
@@ -296,12 +222,6 @@ impl ServiceQuery {
     ) -> Result<Option<Service>, ApiError> {
         find(ctx, parse_id(&id, "id")?).await
     }
-}
-
-/// The service that a row points at, active or not: a key sees to it that there is one.
-pub async fn of_key(ctx: &Context<'_>, id: ServiceId) -> Result<Service, ApiError> {
-    let service = ctx.work()?.loaders.services().load_one(id).await?;
-    service.map(Service::from).ok_or_else(|| ApiError::Internal(format!("{id} is pointed at and not there")))
 }
 
 /// One service, as `service(id)` and `node(id)` show it: customers see active ones.

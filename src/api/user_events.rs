@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_graphql::{Context, Subscription};
 use futures_util::stream::{self, BoxStream, StreamExt};
 
-use super::users::User;
+use super::objects::User;
 use crate::{
     api::RequestContext,
     base::ids::UserId,

@@ -1,110 +1,19 @@
 //! Users in the API.
 
-use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject};
+use async_graphql::{Context, ID, InputObject, Object};
 
+use super::{
+    ContextExt,
+    objects::{Role, User, UserStatus},
+};
 use crate::{
-    api::{
-        ContextExt,
-        bookings::{Booking, BookingFilterInput, page_of_customer},
-        tenants::Tenant,
-    },
     base::ids::UserId,
     features::users::{UserError as Error, UserFilter},
     graphql::{
-        ApiError, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, STATEMENT_COST, UserError, UserErrorCode,
-        connection, page_cost, parse_id, payload,
+        ApiError, Listing, MUTATION_COST, Meaning, PageArgs, UserError, UserErrorCode, connection, page_cost, parse_id,
+        payload,
     },
 };
-
-/// What a person may do.
-#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
-#[graphql(remote = "crate::core::identity::Role")]
-pub enum Role {
-    /// Everything of the tenant: users, services, the calendar, billing, settings.
-    Admin,
-    /// The whole calendar, and customers' names.
-    Staff,
-    /// A customer: own profile and own bookings.
-    User,
-}
-
-/// Whether a user can sign in.
-#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
-#[graphql(remote = "crate::features::users::UserStatus")]
-pub enum UserStatus {
-    /// He can.
-    Active,
-    /// Not any more; his bookings stay.
-    Deactivated,
-    /// Never again: name and e-mail are a pseudonym.
-    Erased,
-}
-
-/// A person of a tenant: administrator, staff or customer.
-#[derive(Clone, SimpleObject)]
-#[graphql(complex)]
-pub struct User {
-    /// TypeID with the prefix `usr`.
-    pub id: ID,
-    /// Lower case, unique within the tenant.
-    pub email: String,
-    /// What the person is called.
-    pub name: String,
-    /// What the person may do.
-    pub role: Role,
-    /// Whether the person can sign in.
-    pub status: UserStatus,
-    /// When the person joined.
-    pub created_at: DateTime,
-    /// Whether the person has shown that the mailbox is his.
-    pub email_verified: bool,
-    #[graphql(skip)]
-    key: UserId,
-}
-
-impl From<crate::features::users::User> for User {
-    fn from(user: crate::features::users::User) -> Self {
-        Self {
-            id: user.id.to_string().into(),
-            email: user.email,
-            name: user.name,
-            role: user.role.into(),
-            status: user.status.into(),
-            created_at: DateTime(user.created_at),
-            email_verified: user.email_verified_at.is_some(),
-            key: user.id,
-        }
-    }
-}
-
-#[ComplexObject]
-impl User {
-    /// The tenant that the person belongs to.
-    #[graphql(complexity = "STATEMENT_COST + child_complexity")]
-    async fn tenant(&self, ctx: &Context<'_>) -> Result<Tenant, ApiError> {
-        crate::api::tenants::own(ctx).await
-    }
-
-    /// The person's bookings that the caller may see, earliest first.
-    #[graphql(complexity = "page_cost(first, last, child_complexity)")]
-    async fn bookings(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "How many from the front, 1 to 100 (default 20).")] first: Option<i32>,
-        #[graphql(desc = "Past this cursor.")] after: Option<String>,
-        #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Before this cursor.")] before: Option<String>,
-        #[graphql(desc = "Which bookings.")] filter: Option<BookingFilterInput>,
-    ) -> Result<Listing<Booking>, ApiError> {
-        page_of_customer(ctx, self.key, PageArgs { first, after, last, before }, filter).await
-    }
-}
-
-/// The user that a row points at: a key sees to it that there is one, and whoever sees the row may see him.
-pub async fn of_key(ctx: &Context<'_>, id: UserId) -> Result<User, ApiError> {
-    let user = ctx.work()?.loaders.users().load_one(id).await?;
-    user.map(User::from).ok_or_else(|| ApiError::Internal(format!("{id} is pointed at and not there")))
-}
 
 /// Which users a list holds. Every given field narrows it.
 #[derive(InputObject)]

@@ -3,7 +3,10 @@
 use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject};
 
 use crate::{
-    api::{ContextExt, bookings::Booking, resources::Resource, services::Service, users::User},
+    api::{
+        ContextExt,
+        objects::{Booking, Resource, Service, User},
+    },
     base::ids::{BookingId, ResourceId, ServiceId, UserId, WaitlistEntryId},
     features::waitlist::{NewEntry, WaitlistError as Error},
     graphql::{
@@ -66,12 +69,12 @@ impl From<crate::features::waitlist::Entry> for WaitlistEntry {
 impl WaitlistEntry {
     /// For what.
     async fn service(&self, ctx: &Context<'_>) -> Result<Service, ApiError> {
-        crate::api::services::of_key(ctx, self.key.1).await
+        crate::api::objects::service_of_key(ctx, self.key.1).await
     }
 
     /// Who.
     async fn customer(&self, ctx: &Context<'_>) -> Result<User, ApiError> {
-        crate::api::users::of_key(ctx, self.key.2).await
+        crate::api::objects::user_of_key(ctx, self.key.2).await
     }
 
     /// Only with this one. Null for whichever is free.

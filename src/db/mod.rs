@@ -3,6 +3,7 @@
 //! Features see [`ScopedTx`] and nothing below it. Whoever starts work (a request, a job, the command line) opens one
 //! through the [`Gate`]; the pools themselves never leave this module.
 
+mod bootstrap;
 mod changes;
 mod common;
 mod connect;
@@ -28,6 +29,7 @@ mod tx;
 mod unprepared;
 mod wakeups;
 
+pub use bootstrap::bootstrap;
 pub use changes::{Change, Changes};
 pub use common::{PoolStatus, Stats};
 pub use error::DbError;

@@ -29,7 +29,7 @@ use crate::{
     db::{Access, Placement},
     features::platform::{
         Move, MoveState,
-        moving::{GRACE, MAX_ATTEMPTS, queries as jobs},
+        moving::{self as jobs, GRACE, MAX_ATTEMPTS},
     },
 };
 

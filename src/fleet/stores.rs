@@ -12,7 +12,7 @@ use crate::{
         ids::{TenantId, uuid_v7},
     },
     db::{Access, Isolation, Location, Placement, Server, migrations, roles},
-    features::platform::{Leftover, moving::queries as jobs},
+    features::platform::{Leftover, moving as jobs},
 };
 
 /// How long to wait for whoever makes, removes or fills the same store.

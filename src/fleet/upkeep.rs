@@ -14,7 +14,7 @@ use crate::db::schemas;
 use crate::{
     base::{clock::Clock, ids::TenantId},
     db::{Access, Gate, Placement, Scope, ScopedTx, Server},
-    features::platform::moving::queries as jobs,
+    features::platform::moving as jobs,
 };
 
 /// How often it is looked for what nobody rang for.

@@ -1,16 +1,10 @@
 //! What an entry says has changed, with personal values kept apart so that they can be erased.
 
-use std::collections::HashMap;
-
 use aws_lc_rs::digest;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{model::Entry, queries};
-use crate::{
-    base::random,
-    db::{DbError, ScopedTx},
-};
+use crate::base::random;
 
 /// What changed: `{"field": {"from": …, "to": …}}`. Never a secret.
 ///
@@ -87,35 +81,4 @@ fn personal_digest(salt: &[u8], value: &str) -> Vec<u8> {
 
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// What a value that was erased reads as.
-const ERASED: &str = "[erased]";
-
-/// Replaces digests by the values that they are of, as long as those are there.
-pub(super) async fn put_personal_values_back(tx: &ScopedTx, entries: &mut [Entry]) -> Result<(), DbError> {
-    let mut digests = Vec::new();
-    for side in entries.iter_mut().flat_map(|it| sides(&mut it.changes)) {
-        digests.extend(side["digest"].as_str().and_then(unhex));
-    }
-    if digests.is_empty() {
-        return Ok(());
-    }
-    let values: HashMap<String, String> =
-        queries::personal_values(tx, &digests).await?.into_iter().map(|it| (hex(&it.digest), it.value)).collect();
-    for side in entries.iter_mut().flat_map(|it| sides(&mut it.changes)) {
-        if let Some(digest) = side["digest"].as_str() {
-            *side = values.get(digest).map_or(ERASED, String::as_str).into();
-        }
-    }
-    Ok(())
-}
-
-/// Both sides of every change.
-fn sides(changes: &mut Map<String, Value>) -> impl Iterator<Item = &mut Value> {
-    changes.values_mut().filter_map(Value::as_object_mut).flat_map(|it| it.values_mut()).filter(|it| it.is_object())
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
 }

@@ -5,7 +5,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    changes::{Changes, put_personal_values_back},
+    changes::Changes,
+    erasure::put_personal_values_back,
     model::{AuditError, AuditFilter, AuditKey, Entry, Event},
     queries,
 };

@@ -1,6 +1,7 @@
 //! The audit log: who did what, written in the transaction that did it.
 
 mod changes;
+mod erasure;
 mod log;
 mod model;
 mod queries;

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::{
-    changes::put_personal_values_back,
+    erasure::put_personal_values_back,
     model::{AuditError, Entry},
     queries,
 };

@@ -1,6 +1,6 @@
 //! What happens after the commit, and what became of it.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -222,3 +222,6 @@ pub struct DeadLetter {
     /// Why it failed last.
     pub last_error: String,
 }
+
+/// How long whoever took an effect has to carry it out, before somebody else may.
+pub const LEASE: SignedDuration = SignedDuration::from_secs(120);

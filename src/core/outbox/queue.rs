@@ -12,9 +12,6 @@ use crate::{
     db::{DbError, ScopedTx},
 };
 
-/// How long whoever took an effect has to carry it out, before somebody else may.
-pub const LEASE: SignedDuration = SignedDuration::from_secs(120);
-
 /// Attempts after which an effect is given up: with the delays between them, some two days.
 pub const MAX_ATTEMPTS: i32 = 17;
 

@@ -4,7 +4,6 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Booking, BookingError, BookingStatus, MAX_AHEAD,
-    claims::classes,
     model::{Class, Slot},
 };
 use crate::{
@@ -78,19 +77,6 @@ impl Ground {
     /// Whether those who book the same start share who and what it takes.
     pub fn is_class(&self) -> bool {
         self.service.capacity > 1 && !self.links.is_empty()
-    }
-
-    /// The class that stands at a time; `None` also where the service has no classes.
-    ///
-    /// # Errors
-    /// When a statement fails.
-    pub async fn class_at(
-        &self,
-        tx: &ScopedTx,
-        starts_at: Timestamp,
-        now: Timestamp,
-    ) -> Result<Option<Class>, BookingError> {
-        if self.is_class() { classes::at(tx, self, starts_at, now).await } else { Ok(None) }
     }
 
     /// Of a booking that starts then: whoever joins a class comes for as long as those who are there.

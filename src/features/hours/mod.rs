@@ -3,6 +3,7 @@
 //! Hours are wall-clock times of an IANA zone, and become instants day by day: so a change of the clock moves nothing that
 //! people read on it. A time that a change skips is where the clock goes on; one that comes twice is the first of the two.
 
+mod described;
 mod holidays;
 mod model;
 mod opening;

@@ -1,10 +1,8 @@
 //! Spans, schedules and exceptions.
 
 use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
-use serde_json::json;
 use uuid::Uuid;
 
-use super::queries;
 use crate::{
     base::ids::{ResourceId, ServiceId},
     db::DbError,
@@ -102,13 +100,3 @@ impl From<DbError> for HoursError {
 
 /// Half-open intervals of instants, in order.
 pub type Open = Vec<(Timestamp, Timestamp)>;
-
-/// A schedule as the audit log tells of it.
-pub(super) fn described(it: &Schedule) -> serde_json::Value {
-    json!({ "valid_from": it.valid_from.to_string(), "time_zone": it.zone.iana_name(), "hours": queries::week_json(it) })
-}
-
-/// A day as the audit log tells of it.
-pub(super) fn described_day(it: &Override) -> serde_json::Value {
-    json!({ "day": it.day.to_string(), "hours": queries::spans_json(&it.hours), "name": it.name })
-}

@@ -3,7 +3,8 @@
 use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
 
 use super::{
-    model::{DAY, Open, Override, Owner, Schedule, Span, described_day},
+    described::described_day,
+    model::{DAY, Open, Override, Owner, Schedule, Span},
     queries,
 };
 use crate::{

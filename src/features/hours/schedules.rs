@@ -5,8 +5,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
+    described::{described, described_day},
     holidays::{self, Unread},
-    model::{DAY, HoursError, Override, Owner, Schedule, Span, described, described_day},
+    model::{DAY, HoursError, Override, Owner, Schedule, Span},
     opening::day_before,
     queries,
 };

@@ -100,9 +100,9 @@ async fn erase(gate: &Gate, id: TenantId, now: Timestamp) -> Result<(), DbError>
     if is_gone {
         let directory = gate.directory(Scope::platform(Some(id)), Access::Write);
         // A store of its own has nothing in it any more, and goes too.
-        if let Some(own @ Placement::Own(..)) = moving::queries::placement(&directory).await? {
-            moving::queries::leave(&directory, uuid_v7(now), id, &own, now).await?;
-            moving::queries::leave(&directory, uuid_v7(now), id, &Placement::Shared, now).await?;
+        if let Some(own @ Placement::Own(..)) = moving::placement(&directory).await? {
+            moving::leave(&directory, uuid_v7(now), id, &own, now).await?;
+            moving::leave(&directory, uuid_v7(now), id, &Placement::Shared, now).await?;
         }
         queries::delete(&directory).await?;
         operators::note_work(&directory, "tenants.erase", id, now).await?;

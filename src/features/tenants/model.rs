@@ -1,9 +1,10 @@
 //! A tenant and what of it is known.
 
+use std::str::FromStr;
+
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;
 
-use super::settings::{BookingRules, Branding, Locale};
 use crate::{
     base::{
         ids::{PlanId, PlanVersionId, TenantId},
@@ -156,3 +157,75 @@ impl Offer {
         &self.terms["features"]
     }
 }
+
+/// The language of a tenant's mail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Locale {
+    /// English.
+    #[default]
+    En,
+    /// German.
+    De,
+    /// Dutch.
+    Nl,
+}
+
+impl Locale {
+    /// ISO 639-1, as the database spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::En => "en",
+            Self::De => "de",
+            Self::Nl => "nl",
+        }
+    }
+}
+
+impl FromStr for Locale {
+    type Err = DbError;
+
+    fn from_str(text: &str) -> Result<Self, DbError> {
+        [Self::En, Self::De, Self::Nl]
+            .into_iter()
+            .find(|it| it.as_str() == text)
+            .ok_or_else(|| DbError::Corrupt(format!("{text:?} is no locale")))
+    }
+}
+
+/// How a tenant looks, in its pages and mail.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Branding {
+    /// An image, over https.
+    pub logo_url: Option<String>,
+    /// As `#rrggbb`.
+    pub primary_color: Option<String>,
+    /// As `#rrggbb`.
+    pub accent_color: Option<String>,
+}
+
+/// Rules for bookings of customers. Staff are not bound by them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BookingRules {
+    /// How long before its start one can book at the latest.
+    pub min_notice_minutes: i32,
+    /// How many days ahead one can book at most.
+    pub max_ahead_days: i32,
+    /// How long before its start one can cancel at the latest.
+    pub cancel_notice_minutes: i32,
+    /// How long before its start its customer is reminded of it; 0: not at all.
+    pub reminder_minutes: i32,
+}
+
+impl Default for BookingRules {
+    fn default() -> Self {
+        Self {
+            min_notice_minutes: 0,
+            max_ahead_days: MAX_AHEAD_DAYS,
+            cancel_notice_minutes: 0,
+            reminder_minutes: 1_440,
+        }
+    }
+}
+
+/// Most days ahead: two years.
+pub const MAX_AHEAD_DAYS: i32 = 732;

@@ -27,7 +27,6 @@ use crate::{
     },
     db::{Access, DbError, Gate, Scope},
     features::{tenants, usage::api_cost::ApiCosts},
-    graphql::{ApiError, Code},
 };
 
 /// What a budget of a tenant is counted in: parts of its own limit, so that one limiter serves all plans.
@@ -69,6 +68,24 @@ pub struct Charged {
     pub budget: u32,
     /// Left of it.
     pub remaining: u32,
+}
+
+/// Why nothing was taken.
+#[derive(Debug)]
+pub enum ChargeError {
+    /// The budget has too little left.
+    BudgetExhausted {
+        /// When it has enough again, in seconds.
+        retry_after: i64,
+    },
+    /// A statement failed.
+    Db(DbError),
+}
+
+impl From<DbError> for ChargeError {
+    fn from(error: DbError) -> Self {
+        Self::Db(error)
+    }
 }
 
 type Limiter<K> = RateLimiter<K, DefaultKeyedStateStore<K>, DefaultClock, StateInformationMiddleware>;
@@ -163,8 +180,8 @@ impl Rates {
     /// not come out of his tenant's.
     ///
     /// # Errors
-    /// `RATE_LIMITED` with the time to wait.
-    pub async fn charge(&self, actor: &Actor, address: Option<&str>, cost: usize) -> Result<Charged, ApiError> {
+    /// `BudgetExhausted` with the time to wait.
+    pub async fn charge(&self, actor: &Actor, address: Option<&str>, cost: usize) -> Result<Charged, ChargeError> {
         let cost = u32::try_from(cost.max(1)).unwrap_or(u32::MAX);
         match actor {
             Actor::Person(viewer) => {
@@ -233,15 +250,10 @@ fn take<K: Key>(
     key: &K,
     cost: u32,
     budget: u32,
-) -> Result<Charged, ApiError> {
+) -> Result<Charged, ChargeError> {
     let refused = |seconds: i64| {
         telemetry::count_rate_limited(whose);
-        ApiError::Refused {
-            code: Code::RateLimited,
-            message: "Too fast: this costs more than is left of the budget. Try again later, or ask for less.".into(),
-            field: None,
-            retry_after: Some(seconds.max(1)),
-        }
+        ChargeError::BudgetExhausted { retry_after: seconds.max(1) }
     };
     match budgets.limiter.check_key_n(&budgets.place(key), NonZeroU32::new(cost).unwrap_or(NonZeroU32::MIN)) {
         Ok(Ok(state)) => Ok(Charged { budget, remaining: state.remaining_burst_capacity() }),

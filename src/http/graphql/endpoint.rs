@@ -18,7 +18,7 @@ use serde::Deserialize;
 use super::{
     errors::{cut, error_with_code, is_executed, polish, shorten, too_long, write},
     execution::{self, Answer, Sender, named, prepare},
-    request::Asked,
+    request::{Asked, trace_of},
     socket,
 };
 use crate::{
@@ -251,12 +251,6 @@ pub(super) async fn run(app: &App, origin: Origin, headers: &HeaderMap, asked: A
     // Answers are somebody's own.
     answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
-}
-
-/// The headers that say which trace a request is a part of (W3C Trace Context).
-pub(super) fn trace_of(headers: &HeaderMap) -> HeaderMap {
-    let names = ["traceparent", "tracestate"];
-    names.into_iter().filter_map(|it| Some((HeaderName::from_static(it), headers.get(it)?.clone()))).collect()
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -1,6 +1,10 @@
 //! What a client has asked for.
 
 use async_graphql::Variables;
+use axum::{
+    http::{HeaderMap, HeaderName},
+    response::IntoResponse,
+};
 use serde::Deserialize;
 
 /// What a client asks for, over HTTP or a WebSocket.
@@ -27,4 +31,10 @@ impl Asked {
             || self.document_id.is_some()
             || self.extensions.as_ref().is_some_and(|it| it.contains_key("persistedQuery"))
     }
+}
+
+/// The headers that say which trace a request is a part of (W3C Trace Context).
+pub(super) fn trace_of(headers: &HeaderMap) -> HeaderMap {
+    let names = ["traceparent", "tracestate"];
+    names.into_iter().filter_map(|it| Some((HeaderName::from_static(it), headers.get(it)?.clone()))).collect()
 }

@@ -22,11 +22,10 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::{
-    endpoint::trace_of,
     errors::{cut, error_with_code, internal, is_executed, polish, too_long, write},
     execution::{self, Answer, Prepared, Sender, prepare},
     protocol::{Close, Parameters, SUBPROTOCOL, Said, Say},
-    request::Asked,
+    request::{Asked, trace_of},
     sockets::SocketPlace,
 };
 use crate::{

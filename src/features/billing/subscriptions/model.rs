@@ -174,9 +174,9 @@ pub struct BillingPeriod {
 }
 
 /// A subscription that has just changed. Whether its tenant is past due, and whether the tenant's people may write, has to
-/// be looked at again: `billing::standing` alone takes the subscription out, and does.
+/// be looked at again: `billing/standing.rs` alone takes the subscription out, and does.
 #[derive(Debug)]
-#[must_use = "whether the tenant is past due and may write has to be reviewed: see billing::standing"]
+#[must_use = "whether the tenant is past due and may write has to be reviewed: see billing/standing.rs"]
 pub struct NeedsReview(pub(super) Subscription);
 
 impl NeedsReview {
@@ -188,7 +188,7 @@ impl NeedsReview {
 
 /// A subscription that was brought to the present.
 #[derive(Debug)]
-#[must_use = "one that is over has to be reviewed: see billing::standing"]
+#[must_use = "one that is over has to be reviewed: see billing/standing.rs"]
 pub enum Advanced {
     /// It goes on.
     GoesOn(Subscription),

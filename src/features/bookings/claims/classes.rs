@@ -15,6 +15,21 @@ use crate::{
     },
 };
 
+impl Ground {
+    /// The class that stands at a time; `None` also where the service has no classes.
+    ///
+    /// # Errors
+    /// When a statement fails.
+    pub async fn class_at(
+        &self,
+        tx: &ScopedTx,
+        starts_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<Class>, BookingError> {
+        if self.is_class() { at(tx, self, starts_at, now).await } else { Ok(None) }
+    }
+}
+
 /// The class of a service at a time, if one stands.
 ///
 /// # Errors

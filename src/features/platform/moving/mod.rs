@@ -3,7 +3,11 @@
 
 mod moves;
 mod places;
-pub mod queries;
+mod queries;
 
 pub use moves::{GRACE, MAX_ATTEMPTS, want};
 pub use places::Places;
+pub use queries::{
+    find, forget_leftover, is_used, leave, leftovers, note_error, note_leftover_error, note_progress, open, own_stores,
+    place, placement, set_moving, step, store_is_ready, without_store,
+};
