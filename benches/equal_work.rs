@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use support::{Options, Person, TestApp, code};
-use tenantry::auth::{PasswordCost, SignInLimits};
+use tenantry::features::auth::{PasswordCost, SignInLimits};
 
 const ROUNDS: usize = 200;
 

@@ -5,13 +5,13 @@
 
 use std::time::{Duration, Instant};
 
+use tenantry::db::schemas;
 use tenantry::{
-    clock::Clock,
+    base::{clock::Clock, ids::TenantId},
     db::{Gate, Isolation, PoolSettings, migrations, roles},
     embedded::{Cluster, Options},
+    features::platform::moving::Places,
     fleet::{Fleet, Logins},
-    ids::TenantId,
-    platform::moving::Places,
 };
 use tokio_postgres::{Client, Config, NoTls};
 
@@ -71,7 +71,7 @@ async fn run() {
     drop(old_inside);
     let mut old_owner = owner.clone();
     old_owner.dbname(old);
-    migrations::migrate_store_to(&old_owner, migrations::OWN_SCHEMA, before).await.unwrap();
+    migrations::migrate_store_to(&old_owner, schemas::OWN_SCHEMA, before).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
 
     let mut making = tokio::task::JoinSet::new();

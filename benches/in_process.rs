@@ -12,10 +12,12 @@ use jiff::Timestamp;
 use mimalloc::MiMalloc;
 use serde_json::json;
 use tenantry::{
-    auth::{Role, TokenSettings, Tokens, Viewer},
-    graphql::{ApiSchema, Limits, Reader},
+    api::ApiSchema,
+    base::ids::{BookingId, SessionId, TenantId, UserId},
+    core::identity::{Role, Viewer},
+    features::auth::{TokenSettings, Tokens},
+    graphql::{Limits, Reader},
     http,
-    ids::{BookingId, SessionId, TenantId, UserId},
 };
 use uuid::Uuid;
 

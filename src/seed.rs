@@ -5,19 +5,24 @@
 use jiff::{SignedDuration, Timestamp, ToSpan, civil::time, tz::TimeZone};
 
 use crate::{
-    auth::{Caller, NewUser, Origin, Role, SignIn, SignInError, operators},
-    billing::payments::{
-        self, PaymentProvider,
-        in_process::{Card, InProcess},
+    base::{
+        clock::Clock,
+        ids::{TenantId, UserId},
+        money::{Currency, Money},
+        paging::Page,
     },
-    bookings::{self, BookingError, BookingStatus, NewBooking},
-    clock::Clock,
+    core::identity::{Caller, Origin, Role},
     db::{Access, DbError, Gate, Placement, Scope},
-    ids::{TenantId, UserId},
-    money::{Currency, Money},
-    paging::Page,
-    services::{self, Draft, Service, ServiceError, ServiceFilter},
-    tenants::{self, NewTenant},
+    features::{
+        auth::{NewUser, SignIn, SignInError, operators},
+        billing::payments::{
+            self, PaymentProvider,
+            in_process::{Card, InProcess},
+        },
+        bookings::{self, BookingError, BookingStatus, NewBooking},
+        services::{self, Draft, Service, ServiceError, ServiceFilter},
+        tenants::{self, NewTenant},
+    },
 };
 
 /// The password of every demo user. Production refuses to run with demo data.
@@ -175,7 +180,7 @@ pub async fn is_present(gate: &Gate) -> Result<bool, DbError> {
     let directory = gate.directory(Scope::directory_authenticator(), Access::Read);
     let mut found = false;
     for demo in &DEMO_TENANTS {
-        found |= crate::auth::is_login(&directory, &format!("admin@{}.test", demo.slug)).await?;
+        found |= crate::features::auth::is_login(&directory, &format!("admin@{}.test", demo.slug)).await?;
     }
     directory.end_read();
     Ok(found)
@@ -248,7 +253,7 @@ async fn fill(gate: &Gate, sign_in: &SignIn, tenant: TenantId, demo: &DemoTenant
         }
         add_bookings(&caller, demo, &made, [user, staff]).await?;
     }
-    crate::auth::log_out(&caller).await?;
+    crate::features::auth::log_out(&caller).await?;
     tx.commit().await?;
     Ok(())
 }

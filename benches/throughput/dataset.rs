@@ -4,11 +4,16 @@ use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
 use tenantry::{
-    auth::{NewUser, PasswordCost, Passwords, Role, SignIn, SignInLimits, TokenSettings, Tokens, Viewer},
-    clock::Clock,
+    base::{
+        clock::Clock,
+        ids::{ServiceId, TenantId, UserId},
+    },
+    core::identity::{Role, Viewer},
     db::{Access, Gate, Placement, PoolSettings, Scope, roles},
-    ids::{ServiceId, TenantId, UserId},
-    tenants::{self, NewTenant},
+    features::{
+        auth::{NewUser, PasswordCost, Passwords, SignIn, SignInLimits, TokenSettings, Tokens},
+        tenants::{self, NewTenant},
+    },
 };
 
 use uuid::Uuid;

@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use tokio_postgres::NoTls;
-
 use super::CliError;
+use crate::db::bootstrap;
 use crate::{
     config::{Config, Database},
     db::{DbError, Gate, roles},
@@ -54,7 +53,8 @@ impl Connected {
     pub async fn start_private(config: &Config) -> Result<Self, CliError> {
         let (data_dir, bin_dir) = (config.data_dir.clone(), config.pg_bin.clone());
         let cluster = tokio::task::spawn_blocking(move || start_cluster(data_dir, bin_dir)).await??;
-        bootstrap(&cluster).await?;
+        bootstrap(&cluster.connection_url("postgres", "postgres"), &cluster.connection_url("postgres", NAME), NAME)
+            .await?;
         Ok(Self::private(&config.data_dir, Some(cluster)))
     }
 
@@ -108,23 +108,4 @@ fn start_cluster(data_dir: PathBuf, bin_dir: Option<PathBuf>) -> Result<Cluster,
         roles: &[roles::OWNER, roles::APP, roles::PLATFORM],
         progress: &|line| eprintln!("  {line}"),
     })
-}
-
-/// Makes the database and the roles. Each start does it again: a kill can have come between any two steps.
-pub async fn bootstrap(cluster: &Cluster) -> Result<(), tokio_postgres::Error> {
-    let (client, connection) = tokio_postgres::connect(&cluster.connection_url("postgres", "postgres"), NoTls).await?;
-    let task = tokio::spawn(connection);
-    if client.query("select from pg_database where datname = $1", &[&NAME]).await?.is_empty() {
-        client.batch_execute("create database tenantry").await?;
-    }
-    drop(client);
-    let _ = task.await;
-
-    let (client, connection) = tokio_postgres::connect(&cluster.connection_url("postgres", NAME), NoTls).await?;
-    let task = tokio::spawn(connection);
-    client.batch_execute(roles::BOOTSTRAP_ROLES).await?;
-    client.batch_execute(roles::BOOTSTRAP_DATABASE).await?;
-    drop(client);
-    let _ = task.await;
-    Ok(())
 }

@@ -2,8 +2,8 @@
 
 use tokio::{signal::unix::SignalKind, sync::watch};
 
-use super::{CliError, Connected};
-use crate::{clock::Clock, config::Config, fleet::Fleet};
+use super::{CliError, database::Connected};
+use crate::{base::clock::Clock, config::Config, fleet::Fleet};
 
 /// Works until Ctrl-C or SIGTERM.
 pub async fn run(config: &Config) -> Result<(), CliError> {

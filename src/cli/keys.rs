@@ -4,8 +4,8 @@ use clap::Subcommand;
 
 use super::CliError;
 use crate::{
-    auth::{TokenSettings, Tokens},
     config::Config,
+    features::auth::{TokenSettings, Tokens},
 };
 
 /// The signing key of development, in the data folder.

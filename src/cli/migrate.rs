@@ -2,8 +2,8 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{CliError, Connected};
-use crate::{clock::Clock, config::Config, db::migrations, fleet::Fleet};
+use super::{CliError, database::Connected};
+use crate::{base::clock::Clock, config::Config, db::migrations, fleet::Fleet};
 
 pub async fn run(config: &Config, status: bool) -> Result<(), CliError> {
     let connected = Connected::to(config).await?;

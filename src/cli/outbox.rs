@@ -2,12 +2,13 @@
 
 use clap::Subcommand;
 
-use super::{CliError, Connected};
+use super::{CliError, database::Connected};
 use crate::{
-    clock::Clock,
+    base::clock::Clock,
     config::Config,
+    core::outbox,
     db::{Access, DbError, Gate, Scope},
-    outbox, platform,
+    features::platform,
 };
 
 #[derive(Subcommand)]

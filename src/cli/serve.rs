@@ -5,25 +5,31 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, signal::unix::SignalKind, sync::watch};
 use tokio_util::task::TaskTracker;
 
-use super::{CliError, Connected, sign_in, tokens};
+use super::{
+    CliError,
+    database::Connected,
+    parts::{sign_in, tokens},
+};
 use crate::{
-    billing::{Engine, payments::stripe::Stripe},
-    clock::Clock,
+    api::{ApiSchema, Services},
+    base::{clock::Clock, egress::WebhookClient, footprint},
     config::{Config, Database, Environment, Payments},
+    core::telemetry,
     db::{Gate, migrations, refuse_too_few_connections, refuse_unsafe},
     embedded::EmbeddedError,
+    features::{
+        billing::{Engine, payments::stripe::Stripe},
+        mail::{MailSettings, Mailer},
+    },
     fleet::{Fleet, Upgraded},
-    footprint,
-    graphql::{self, ApiSchema, Services},
+    graphql,
     http::{self, AppParts, Documents, Readiness, Sockets, router},
-    mail::{MailSettings, Mailer},
-    seed, telemetry,
-    webhooks::WebhookClient,
+    seed,
     worker::{Worker, WorkerParts},
 };
 
 /// How long background work may go on once the server was told to stop: a little longer than a mail may take.
-const WORKER_LIMIT: Duration = Duration::from_secs(crate::mail::SEND_LIMIT.as_secs() + 5);
+const WORKER_LIMIT: Duration = Duration::from_secs(crate::features::mail::SEND_LIMIT.as_secs() + 5);
 
 /// Serves until Ctrl-C or SIGTERM, then lets open requests finish.
 pub async fn serve(config: &Config) -> Result<(), CliError> {
@@ -85,7 +91,7 @@ async fn serve_on(
     let (mailer, mail_goes_to) = mailer(config, address)?;
     let webhooks = WebhookClient::new(config.webhooks_may_be_private);
     let (stop, mut stopping) = watch::channel(None::<String>);
-    let rates = Arc::new(graphql::Rates::new(config.rates, gate.clone()));
+    let rates = Arc::new(crate::features::usage::rate_limits::Rates::new(config.rates, gate.clone()));
     let billing = engine(config, &gate, address, webhooks.clone())?;
     let services = Services {
         gate: gate.clone(),

@@ -6,17 +6,13 @@ use clap::{Subcommand, ValueEnum};
 use futures_util::{FutureExt, future::FusedFuture};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{CliError, Connected};
+use super::{CliError, database::Connected};
 use crate::{
-    clock::Clock,
+    base::{clock::Clock, ids::TenantId},
     config::Config,
     db::{Access, Gate, Isolation, Scope},
+    features::platform::{self, MoveState, PlatformError, moving},
     fleet::{Fleet, archive::Import},
-    ids::TenantId,
-    platform::{
-        self, PlatformError,
-        moving::{self, MoveState},
-    },
 };
 
 #[derive(Subcommand)]
@@ -182,7 +178,7 @@ async fn move_tenant(
         let mut work = tokio::spawn(async move { working.work().await }).fuse();
         loop {
             let directory = gate.directory(Scope::platform(None), Access::Read);
-            let found = moving::queries::find(&directory, wanted.id).await?;
+            let found = moving::find(&directory, wanted.id).await?;
             directory.end_read();
             let it = found.ok_or("the move is gone")?;
             bar.set_length(it.rows_total.unwrap_or(0).try_into().unwrap_or(0));

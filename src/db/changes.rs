@@ -14,7 +14,7 @@ use tokio_postgres::{AsyncMessage, Config, NoTls};
 use uuid::Uuid;
 
 use super::DbError;
-use crate::ids::TenantId;
+use crate::base::ids::TenantId;
 
 /// How many hints wait for one who is slow; past that he looks for himself.
 const KEPT: usize = 256;

@@ -7,7 +7,7 @@
 
 use tokio_postgres::{Client, Error};
 
-use super::migrations;
+use super::schemas;
 
 /// Tables of this schema that are still local to the coordinator.
 const LOCAL: &str = "select c.oid::regclass::text from pg_class c
@@ -39,7 +39,7 @@ pub(super) async fn distribute(client: &mut Client, schema: &str) -> Result<(), 
     }
     for table in &tables {
         let placed = match schema {
-            migrations::DIRECTORY_SCHEMA => "select create_reference_table($1::text::regclass)",
+            schemas::DIRECTORY_SCHEMA => "select create_reference_table($1::text::regclass)",
             _ if table == "tenant_state" => "select create_distributed_table($1::text::regclass, 'tenant_id')",
             _ => "select create_distributed_table($1::text::regclass, 'tenant_id', colocate_with => 'tenant_state')",
         };

@@ -6,15 +6,11 @@ use refinery::error::Kind;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, NoTls};
 
-use super::distribution;
+use super::{
+    distribution,
+    schemas::{DIRECTORY_SCHEMA, SHARED_SCHEMA},
+};
 
-/// Where the directory's tables are.
-pub const DIRECTORY_SCHEMA: &str = "directory";
-/// Where the tables of tenants in shared tables are.
-pub const SHARED_SCHEMA: &str = "shared";
-
-/// Where the tables of a tenant with a database of its own are.
-pub const OWN_SCHEMA: &str = "tenant";
 /// The oldest migration of the tenant store with which this program can serve a store of a tenant's own. To be raised by
 /// whatever makes the program need a newer one.
 pub const OLDEST_STORE: i32 = 58;
@@ -25,6 +21,7 @@ const MIGRATION_LOCK: i32 = i32::from_be_bytes(*b"tena");
 mod directory {
     refinery::embed_migrations!("sql/directory");
 }
+
 mod tenant {
     refinery::embed_migrations!("sql/tenant");
 }

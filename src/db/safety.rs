@@ -5,6 +5,7 @@ use std::str::FromStr;
 use tokio_postgres::{Client, Config, NoTls};
 
 use super::migrations;
+use super::schemas;
 
 /// The newest minor of each major that fixes a row-level security bug, as `server_version_num`.
 const SAFE_MINORS: [i32; 1] = [15_0020];
@@ -95,7 +96,7 @@ pub async fn refuse_too_few_connections(database_url: &str, needed: usize) -> Re
 pub async fn find_unsafe(database_url: &str) -> Result<i32, UnsafeDatabase> {
     let (client, connection) = Config::from_str(database_url)?.connect(NoTls).await?;
     let connection = tokio::spawn(connection);
-    let findings = findings(&client, &[migrations::DIRECTORY_SCHEMA, migrations::SHARED_SCHEMA]).await?;
+    let findings = findings(&client, &[schemas::DIRECTORY_SCHEMA, schemas::SHARED_SCHEMA]).await?;
     let version: i32 = client.query_one("select current_setting('server_version_num')::int", &[]).await?.get(0);
     let applied = client
         .query_one(

@@ -1,6 +1,6 @@
 //! Who a transaction is for. PostgreSQL's policies see exactly this and nothing else.
 
-use crate::ids::{AdministratorId, SessionId, TenantId, UserId};
+use crate::base::ids::{AdministratorId, SessionId, TenantId, UserId};
 
 /// What a scope may do; the policies in `sql/` say what that is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,7 +2,7 @@
 
 use postgres_types::{IsNull, ToSql, Type, to_sql_checked};
 
-use crate::{
+use crate::base::{
     ids::{
         AdministratorId, BookingId, CheckoutId, CreditNoteId, InvitationId, InvoiceId, MoveId, PlanId, PlanVersionId,
         ResourceId, SeriesId, ServiceId, SessionId, SubscriptionId, TenantId, UserId, WaitlistEntryId,

@@ -24,11 +24,12 @@ use tokio_postgres::{Client, Config, NoTls, error::SqlState};
 
 use super::{
     DbError,
+    connect::build,
     placement::{Location, Server},
-    pools, safety, see_only,
+    safety, see_only,
     session::Session,
 };
-use crate::counted::Counted;
+use crate::base::counted::Counted;
 
 /// How long a server may take to let somebody in.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
@@ -256,7 +257,7 @@ impl Stores {
         config.application_name("tenantry").connect_timeout(CONNECT_LIMIT).tcp_user_timeout(SILENT_FOR);
         let manager = Manager::from_connect(config, budgeted, recycling);
         let session = self.direct.is_none().then(|| Session::new(&location.schema, self.statement));
-        let pool = pools::build(manager, session, self.settings.each, self.wait)?;
+        let pool = build(manager, session, self.settings.each, self.wait)?;
         let (asking, used) = (AtomicUsize::new(0), Mutex::new(Instant::now()));
         let store = Arc::new(Store { pool, room, asking, used, fit: OnceCell::new(), down });
         open.insert(location.clone(), store.clone());

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use crate::ids::TenantId;
+use crate::base::ids::TenantId;
 
 /// A set of tenants, and a bell for them and one for the directory.
 #[derive(Debug, Default)]

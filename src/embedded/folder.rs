@@ -10,8 +10,11 @@ use std::time::{Duration, Instant};
 use nix::fcntl::OFlag;
 use nix::unistd::Uid;
 
-use super::accounts::{Accounts, name_or_id};
-use super::{EmbeddedError, PORT};
+use super::{
+    EmbeddedError,
+    accounts::{Accounts, name_or_id},
+    settings::PORT,
+};
 
 const INSTANCE_LOCK: &str = "instance.lock";
 const SERVER_LOCK: &str = "postgres.lock";

@@ -16,8 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use parking_lot::Mutex;
 
-use super::accounts::Accounts;
-use super::{EmbeddedError, LOCALE};
+use super::{EmbeddedError, accounts::Accounts, settings::LOCALE};
 
 /// How often the keeper looks whether the server is still there.
 const WATCH_INTERVAL: Duration = Duration::from_millis(100);

@@ -31,10 +31,10 @@ use super::{
     link::Link,
     stores::leave,
 };
+use crate::db::schemas;
 use crate::{
+    base::{fault, ids::TenantId},
     db::{Placement, migrations},
-    fault,
-    ids::TenantId,
 };
 
 /// The version of the format that this program writes, and the only one that it reads.
@@ -177,7 +177,7 @@ impl Fleet {
     }
 
     async fn entry(&self, tenant: TenantId) -> Result<DirectoryEntry, FleetError> {
-        let directory = Link::connect(&self.logins.platform, Some(migrations::DIRECTORY_SCHEMA)).await?;
+        let directory = Link::connect(&self.logins.platform, Some(schemas::DIRECTORY_SCHEMA)).await?;
         let row = directory
             .query_opt(
                 "select slug, name, state, suspended_reason, plan_id, plan_version_id, created_at from tenants
@@ -219,7 +219,7 @@ impl Fleet {
             payment_customers: if how.anew.is_some() { Vec::new() } else { manifest.tenant.payment_customers.clone() },
             ..manifest.tenant.clone()
         };
-        let mut directory = Link::connect(&self.logins.platform, Some(migrations::DIRECTORY_SCHEMA)).await?;
+        let mut directory = Link::connect(&self.logins.platform, Some(schemas::DIRECTORY_SCHEMA)).await?;
         let alone = "select pg_advisory_lock(hashtextextended('import of ' || $1::uuid, 0))";
         directory.execute(alone, &[&entry.id]).await?;
         refuse_unfit(&directory, &manifest, &entry).await?;
@@ -539,7 +539,7 @@ impl Remap {
 
 /// Another id of the same kind: with the time of a version 7, and whatever version it is.
 fn renewed(id: Uuid) -> Uuid {
-    let (mut bytes, random): ([u8; 16], [u8; 16]) = (*id.as_bytes(), crate::random::bytes());
+    let (mut bytes, random): ([u8; 16], [u8; 16]) = (*id.as_bytes(), crate::base::random::bytes());
     let first = if id.get_version_num() == 7 { 6 } else { 0 };
     for place in first..16 {
         // Version and variant stay.

@@ -8,7 +8,7 @@ use tokio_postgres::{Client, GenericClient};
 use uuid::Uuid;
 
 use super::FleetError;
-use crate::ids::TenantId;
+use crate::base::ids::TenantId;
 
 /// The table of the tenant itself, which all others hang on.
 pub(super) const STATE: &str = "tenant_state";

@@ -11,10 +11,10 @@ use super::{
     link::Link,
     stores::leave,
 };
+use crate::db::schemas;
 use crate::{
-    db::{Placement, migrations},
-    fault,
-    ids::TenantId,
+    base::{fault, ids::TenantId},
+    db::Placement,
 };
 
 /// How many rows of a tenant a table held, and holds.
@@ -62,7 +62,7 @@ impl Fleet {
         let placement = self.gate.placement(tenant).await?;
         let (config, schema) = self.at(&self.logins.platform, &placement);
         let mut store = Link::connect(&config, Some(schema)).await?;
-        let mut directory = Link::connect(&self.logins.platform, Some(migrations::DIRECTORY_SCHEMA)).await?;
+        let mut directory = Link::connect(&self.logins.platform, Some(schemas::DIRECTORY_SCHEMA)).await?;
         if directory.query_opt("select from tenants where id = $1", &[&tenant.0]).await?.is_none() {
             return Err(FleetError::Refused("there is no such tenant".into()));
         }

@@ -22,10 +22,15 @@ use super::{
     link::Link,
 };
 use crate::{
+    base::{
+        fault,
+        ids::{MoveId, uuid_v7},
+    },
     db::{Access, Placement},
-    fault,
-    ids::{MoveId, uuid_v7},
-    platform::moving::{GRACE, MAX_ATTEMPTS, Move, MoveState, queries as jobs},
+    features::platform::{
+        Move, MoveState,
+        moving::{self as jobs, GRACE, MAX_ATTEMPTS},
+    },
 };
 
 /// How long the fence waits for writers that are under way, while new ones wait behind it; then it lets those pass first.

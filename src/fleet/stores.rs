@@ -5,11 +5,14 @@ use tokio_postgres::{Config, GenericClient, error::SqlState};
 use uuid::Uuid;
 
 use super::{Fleet, FleetError, copying, link::Link};
+use crate::db::schemas;
 use crate::{
+    base::{
+        fault,
+        ids::{TenantId, uuid_v7},
+    },
     db::{Access, Isolation, Location, Placement, Server, migrations, roles},
-    fault,
-    ids::{TenantId, uuid_v7},
-    platform::moving::{Leftover, queries as jobs},
+    features::platform::{Leftover, moving as jobs},
 };
 
 /// How long to wait for whoever makes, removes or fills the same store.
@@ -104,13 +107,13 @@ impl Fleet {
         let inside = Link::connect(&config, None).await?;
         inside.batch_execute(&prepare_database()).await?;
         inside.close().await;
-        migrations::migrate_store(&config, migrations::OWN_SCHEMA).await?;
+        migrations::migrate_store(&config, schemas::OWN_SCHEMA).await?;
         Ok(())
     }
 
     /// The template of tenants' databases on this server.
     pub(super) fn template_at(&self, server: Option<Server>) -> Location {
-        Location { server, database: Some(self.template.clone()), schema: migrations::OWN_SCHEMA.into() }
+        Location { server, database: Some(self.template.clone()), schema: schemas::OWN_SCHEMA.into() }
     }
 
     /// A database of the same server that is always there, for making others.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     db::{Access, Isolation, Placement, Server, migrations},
-    platform::moving::queries as jobs,
+    features::platform::moving as jobs,
 };
 
 /// How many stores are brought up to date at the same time.

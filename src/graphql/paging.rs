@@ -8,8 +8,8 @@ use async_graphql::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{ApiError, STATEMENT_COST, together::Together};
-use crate::paging::{Page, Slice};
+use super::{ApiError, STATEMENT_COST, concurrent_fields::Together};
+use crate::base::paging::{Page, Slice};
 
 /// Rows of a page when the client names no number.
 pub const DEFAULT_PAGE: usize = 20;

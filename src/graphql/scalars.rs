@@ -7,7 +7,7 @@ use async_graphql::{ID, InputObject, InputValueError, InputValueResult, Scalar, 
 use jiff::{Timestamp, Unit, tz::TimeZone};
 
 use super::ApiError;
-use crate::{ids::InvalidId, money};
+use crate::base::{ids::InvalidId, money};
 
 /// An absolute instant, RFC 3339 with offset, such as `2026-03-01T09:00:00+01:00`. Always returned in UTC. From year 1 to
 /// year 9999, to the microsecond.

@@ -6,11 +6,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{App, RequestOrigin};
+use super::{App, app::RequestOrigin};
+use crate::base::cpu;
 use crate::{
-    auth::Actor,
-    calendars, cpu,
+    core::identity::Actor,
     db::{Access, DbError, Scope},
+    features::calendars,
     graphql::{ApiError, MUTATION_COST},
 };
 
@@ -21,7 +22,7 @@ pub async fn feed(State(app): State<App>, RequestOrigin(origin): RequestOrigin, 
     let Some(tenant) = calendars::tenant_of(token) else { return none() };
     // Out of the address's budget: the token is the only proof, so there is nobody else to charge.
     let charged = app.services.rates.charge(&Actor::Anonymous, origin.address.as_deref(), MUTATION_COST).await;
-    if let Err(ApiError::Refused { retry_after, .. }) = charged {
+    if let Err(ApiError::Refused { retry_after, .. }) = charged.map_err(ApiError::from) {
         let wait = [(header::RETRY_AFTER, HeaderValue::from(retry_after.unwrap_or(1)))];
         return (StatusCode::TOO_MANY_REQUESTS, wait, "Too fast: try again later.\n").into_response();
     }

@@ -5,7 +5,7 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::auth::SessionCookies;
+use crate::features::auth::SessionCookies;
 
 /// The header by which a request says that it is in cookie mode.
 const MODE: HeaderName = HeaderName::from_static("tenantry-session");

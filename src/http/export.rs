@@ -10,12 +10,14 @@ use axum::{
 };
 use futures_util::stream;
 
-use super::{App, REQUEST_ID, RequestOrigin, cookies, graphql::actor};
+use super::{App, REQUEST_ID, actor::actor, app::RequestOrigin, cookies};
 use crate::{
-    audit::{self, AuditError, Entry},
-    auth::{Actor, Caller, Origin, Role, Viewer},
+    core::{
+        audit::{self, AuditError, Entry},
+        identity::{Actor, Caller, Origin, Role, Viewer},
+    },
     db::{Access, DbError},
-    entitlements,
+    features::entitlements,
     graphql::{ApiError, MUTATION_COST},
 };
 
@@ -109,7 +111,7 @@ impl Exporter {
     /// Out of the same budgets as everything else, before anything is written.
     async fn pay_and_begin(&self) -> Result<(), Refusal> {
         let (actor, address) = (Actor::Person(self.viewer), self.origin.address.as_deref());
-        match self.app.services.rates.charge(&actor, address, MUTATION_COST).await {
+        match self.app.services.rates.charge(&actor, address, MUTATION_COST).await.map_err(ApiError::from) {
             Ok(_) => self.begin().await,
             Err(ApiError::Refused { retry_after, .. }) => Err(Refusal::TooFast(retry_after.unwrap_or(1))),
             Err(ApiError::Internal(cause)) => Err(Refusal::Db(DbError::Other(cause))),

@@ -10,18 +10,17 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{App, RequestOrigin};
+use super::{App, app::RequestOrigin};
 use crate::{
-    auth::Actor,
-    billing::payments::{
-        self,
-        checkout::{CheckoutSession, CheckoutState},
+    base::ids::{CheckoutId, InvoiceId, TenantId},
+    core::identity::Actor,
+    db::{Access, DbError, Scope},
+    features::billing::payments::{
+        self, CheckoutSession, CheckoutState,
         in_process::{Card, InProcess},
         inbox::ReceiveError,
     },
-    db::{Access, DbError, Scope},
     graphql::{ApiError, MUTATION_COST},
-    ids::{CheckoutId, InvoiceId, TenantId},
 };
 
 /// `POST /webhooks/stripe`: verified on the bytes as they came, then kept, then answered.
@@ -55,7 +54,7 @@ pub async fn invoice(
 ) -> Response {
     let none = || (StatusCode::NOT_FOUND, "There is no such invoice, or its address is too old.\n").into_response();
     let charged = app.services.rates.charge(&Actor::Anonymous, origin.address.as_deref(), MUTATION_COST).await;
-    if let Err(ApiError::Refused { retry_after, .. }) = charged {
+    if let Err(ApiError::Refused { retry_after, .. }) = charged.map_err(ApiError::from) {
         let wait = [(header::RETRY_AFTER, HeaderValue::from(retry_after.unwrap_or(1)))];
         return (StatusCode::TOO_MANY_REQUESTS, wait, "Too fast: try again later.\n").into_response();
     }

@@ -15,7 +15,7 @@ use axum::{
 };
 use nix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
-use tenantry::auth::PasswordCost;
+use tenantry::features::auth::PasswordCost;
 
 use crate::support::{Options, TestApp, TestTenant, code};
 
@@ -105,7 +105,7 @@ async fn ids_do_not_count_what_other_tenants_do() {
             globex.user.book(&globex.service, globex.in_days(1 + i64::from(round) * 4 + more)).await;
         }
         let service = acme.admin.create_service(json!({ "name": format!("S{round}") })).await;
-        ids.push(service.parse::<tenantry::ids::ServiceId>().unwrap().0.as_u128());
+        ids.push(service.parse::<tenantry::base::ids::ServiceId>().unwrap().0.as_u128());
     }
     // The 12 bits below the millisecond, where a counter would stand, and all that is below the version.
     for bits in [12, 62] {

@@ -718,7 +718,7 @@ async fn a_change_of_plan_is_prorated_or_waits() {
 
 /// Leaves a card at the provider in this process, as if somebody had been on its page.
 pub async fn leave_card(app: &TestApp, tenant: &TestTenant, card: &str) {
-    use tenantry::billing::payments::in_process::{Card, InProcess};
+    use tenantry::features::billing::payments::in_process::{Card, InProcess};
     let directory = format!(
         "insert into directory.payment_customers values ('in_process', 'inp_{0}', '{1}') on conflict do nothing",
         tenant.id, tenant.id.0
@@ -997,12 +997,12 @@ async fn an_invoice_is_a_file_for_whoever_has_its_address() {
     ] {
         assert_eq!(get(&bad).await.0.status(), 404, "{bad}");
     }
-    let old = format!("invoice {} {} 1000", acme.id, tenantry::ids::InvoiceId(uuid::Uuid::now_v7()));
+    let old = format!("invoice {} {} 1000", acme.id, tenantry::base::ids::InvoiceId(uuid::Uuid::now_v7()));
     assert_eq!(get(&format!("/invoices/{}.pdf", app.tokens.seal(&old))).await.0.status(), 404);
     // Signed for one invoice of one tenant: of the other tenant there is none of that id.
     let globex = app.tenant("globex").await;
     let id = app.truth("select id from shared.invoices").await[0].parse().unwrap();
-    let crossed = format!("invoice {} {} 99999999999", globex.id, tenantry::ids::InvoiceId(id));
+    let crossed = format!("invoice {} {} 99999999999", globex.id, tenantry::base::ids::InvoiceId(id));
     assert_eq!(get(&format!("/invoices/{}.pdf", app.tokens.seal(&crossed))).await.0.status(), 404);
 }
 

@@ -449,8 +449,8 @@ async fn the_constraint_has_the_last_word() {
     acme.admin.link(&acme.service, &[(&anna, 0)]).await;
     let first = acme.booking(3).await;
     let second = acme.booking(5).await;
-    let raw = |id: &str| id.parse::<tenantry::ids::BookingId>().unwrap().0;
-    let anna = anna.parse::<tenantry::ids::ResourceId>().unwrap().0;
+    let raw = |id: &str| id.parse::<tenantry::base::ids::BookingId>().unwrap().0;
+    let anna = anna.parse::<tenantry::base::ids::ResourceId>().unwrap().0;
     let client = acme.store("tenantry_app").await;
     client.batch_execute("begin").await.unwrap();
     client

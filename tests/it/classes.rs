@@ -190,7 +190,7 @@ async fn a_customers_own_sql_moves_no_seats() {
     let app = TestApp::start().await;
     let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
     let (yoga, _) = yoga(&acme).await;
-    let uuid = |text: &str| text.parse::<tenantry::ids::BookingId>().unwrap().0;
+    let uuid = |text: &str| text.parse::<tenantry::base::ids::BookingId>().unwrap().0;
     let theirs = uuid(&id(&acme.other.book(&yoga, acme.in_days(3)).await));
     let client = acme.entered(&acme.user).await;
     client.query("select leave_seat($1, $2)", &[&acme.id, &theirs]).await.unwrap();
@@ -206,7 +206,7 @@ async fn a_customers_own_sql_moves_no_seats() {
         let seen = client
             .query(
                 "select from classes_of($1, $2, 'epoch', '2100-01-01', now())",
-                &[named, &yoga.parse::<tenantry::ids::ServiceId>().unwrap()],
+                &[named, &yoga.parse::<tenantry::base::ids::ServiceId>().unwrap()],
             )
             .await
             .unwrap();
@@ -250,7 +250,7 @@ async fn a_booking_moves_into_a_class_of_another_length() {
     assert_eq!(moved["data"]["rescheduleBooking"]["booking"]["endsAt"], ends, "{moved}");
     assert_eq!(app.truth(MISCOUNTED).await, ["0"]);
     // By SQL of one's own, no length is had that no class has.
-    let raw = mine.parse::<tenantry::ids::BookingId>().unwrap().0;
+    let raw = mine.parse::<tenantry::base::ids::BookingId>().unwrap().0;
     let client = acme.entered(&acme.user).await;
     let longer = client
         .query_one(

@@ -42,7 +42,7 @@ async fn only_trusted_documents_are_run() {
     let documents = Documents::try_trusted(&manifest).unwrap();
     let app = TestApp::start_with(Options { documents, ..Options::default() }).await;
     let id = app.bare("acme").await;
-    let user = app.person(id, "user", "acme", tenantry::auth::Role::User).await;
+    let user = app.person(id, "user", "acme", tenantry::core::identity::Role::User).await;
     for refused in [
         json!({ "query": "{ viewer { name } }" }),
         json!({ "query": viewer }),

@@ -6,7 +6,8 @@ use axum::{body::Body, http::Request};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tenantry::{
-    graphql::{Limits, RateSettings},
+    features::usage::rate_limits::RateSettings,
+    graphql::Limits,
     http::{self, Patience},
 };
 
@@ -484,7 +485,7 @@ async fn a_panic_is_masked_and_the_process_lives() {
 /// Requests by operation and code, latencies, pools, transactions: as Prometheus reads them.
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_tell_what_happened() {
-    tenantry::telemetry::start_metrics();
+    tenantry::core::telemetry::start_metrics();
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
     acme.user.run("{ viewer { id } }").await;
@@ -694,9 +695,9 @@ async fn exports_come_out_of_the_budget() {
 #[tokio::test(flavor = "multi_thread")]
 async fn operators_mutations_take_no_key() {
     let app = TestApp::start().await;
-    let viewer = tenantry::auth::PlatformViewer {
-        administrator: tenantry::ids::AdministratorId(uuid::Uuid::now_v7()),
-        session: tenantry::ids::SessionId(uuid::Uuid::now_v7()),
+    let viewer = tenantry::core::identity::PlatformViewer {
+        administrator: tenantry::base::ids::AdministratorId(uuid::Uuid::now_v7()),
+        session: tenantry::base::ids::SessionId(uuid::Uuid::now_v7()),
         email: "root@tenantry.test".into(),
     };
     let now = jiff::Timestamp::now();

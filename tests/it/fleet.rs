@@ -4,9 +4,12 @@ use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 use tenantry::{
+    base::ids::TenantId,
     db::{Isolation, Placement, StoreSettings, migrations, roles},
-    fleet::{FleetError, Upgraded, archive, archive::Import},
-    ids::TenantId,
+    fleet::{
+        FleetError, Upgraded,
+        archive::{self, Import},
+    },
 };
 
 use crate::support::{Options, PASSWORD, TestApp, TestTenant, code, everything, relay::Relay, server, unlimited};
@@ -272,7 +275,7 @@ async fn a_copy_stands_beside_its_original() {
         let there = everything(&copy).await;
         let seen = login(&app, "user@acme.test", slug).await;
         assert_eq!(seen["data"]["login"]["user"]["bookings"]["nodes"][0]["service"]["name"], "Haircut", "{seen}");
-        let raw = booking.parse::<tenantry::ids::BookingId>().unwrap().0.to_string();
+        let raw = booking.parse::<tenantry::base::ids::BookingId>().unwrap().0.to_string();
         for row in &there {
             assert!(!row.contains(&raw) && !row.contains(&acme.id.0.to_string()), "{row}");
         }

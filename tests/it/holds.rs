@@ -122,11 +122,11 @@ async fn a_customers_own_sql_gets_no_further() {
     let acme = app.tenant("acme").await;
     let id = |answer: &Value| -> uuid::Uuid {
         let id = answer["data"]["holdSlot"]["booking"]["id"].as_str().unwrap_or_else(|| panic!("{answer}"));
-        id.parse::<tenantry::ids::BookingId>().unwrap().0
+        id.parse::<tenantry::base::ids::BookingId>().unwrap().0
     };
     let own = id(&acme.user.hold(&acme.service, acme.in_days(3)).await);
     let theirs = id(&acme.other.hold(&acme.service, acme.in_days(5)).await);
-    let waiting = acme.booking(8).await.parse::<tenantry::ids::BookingId>().unwrap().0;
+    let waiting = acme.booking(8).await.parse::<tenantry::base::ids::BookingId>().unwrap().0;
     app.by_hand(&format!("update shared.bookings set status = 'PENDING' where id = '{waiting}'")).await;
     let client = acme.entered(&acme.user).await;
     let now = app.clock.now();

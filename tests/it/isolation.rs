@@ -245,8 +245,8 @@ async fn ids(tenant: &TestTenant) -> Ids {
         .run("mutation { createWebhookEndpoint(input: { url: \"http://127.0.0.1:9/\" }) { endpoint { id } } }")
         .await;
     let endpoint = endpoint["data"]["createWebhookEndpoint"]["endpoint"]["id"].as_str().unwrap().to_owned();
-    let delivery = tenantry::ids::WebhookDeliveryId(uuid::Uuid::now_v7());
-    let of_endpoint = endpoint.parse::<tenantry::ids::WebhookEndpointId>().unwrap();
+    let delivery = tenantry::base::ids::WebhookDeliveryId(uuid::Uuid::now_v7());
+    let of_endpoint = endpoint.parse::<tenantry::base::ids::WebhookEndpointId>().unwrap();
     tenant
         .app
         .by_hand(&format!(
@@ -284,18 +284,18 @@ async fn invite(admin: &Person, email: &str) -> String {
 fn random(prefix: &str) -> String {
     let uuid = uuid::Uuid::now_v7();
     match prefix {
-        "tnt" => tenantry::ids::TenantId(uuid).to_string(),
-        "usr" => tenantry::ids::UserId(uuid).to_string(),
-        "svc" => tenantry::ids::ServiceId(uuid).to_string(),
-        "res" => tenantry::ids::ResourceId(uuid).to_string(),
-        "ses" => tenantry::ids::SessionId(uuid).to_string(),
-        "whe" => tenantry::ids::WebhookEndpointId(uuid).to_string(),
-        "whd" => tenantry::ids::WebhookDeliveryId(uuid).to_string(),
-        "wle" => tenantry::ids::WaitlistEntryId(uuid).to_string(),
-        "ser" => tenantry::ids::SeriesId(uuid).to_string(),
-        "inv" => tenantry::ids::InvitationId(uuid).to_string(),
-        "ivc" => tenantry::ids::InvoiceId(uuid).to_string(),
-        _ => tenantry::ids::BookingId(uuid).to_string(),
+        "tnt" => tenantry::base::ids::TenantId(uuid).to_string(),
+        "usr" => tenantry::base::ids::UserId(uuid).to_string(),
+        "svc" => tenantry::base::ids::ServiceId(uuid).to_string(),
+        "res" => tenantry::base::ids::ResourceId(uuid).to_string(),
+        "ses" => tenantry::base::ids::SessionId(uuid).to_string(),
+        "whe" => tenantry::base::ids::WebhookEndpointId(uuid).to_string(),
+        "whd" => tenantry::base::ids::WebhookDeliveryId(uuid).to_string(),
+        "wle" => tenantry::base::ids::WaitlistEntryId(uuid).to_string(),
+        "ser" => tenantry::base::ids::SeriesId(uuid).to_string(),
+        "inv" => tenantry::base::ids::InvitationId(uuid).to_string(),
+        "ivc" => tenantry::base::ids::InvoiceId(uuid).to_string(),
+        _ => tenantry::base::ids::BookingId(uuid).to_string(),
     }
 }
 
@@ -517,7 +517,7 @@ async fn keys_cannot_cross_tenants() {
         .query("select enter($1, $2, 'ADMIN', $3, true)", &[&acme.id, &acme.admin.id, &acme.admin.viewer.session])
         .await
         .unwrap();
-    let service: uuid::Uuid = globex.service.parse::<tenantry::ids::ServiceId>().unwrap().0;
+    let service: uuid::Uuid = globex.service.parse::<tenantry::base::ids::ServiceId>().unwrap().0;
     let error = client
         .execute(
             "insert into bookings (tenant_id, id, service_id, customer_id, starts_at, ends_at, time_zone, status, price_minor, currency, created_at, updated_at)

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use tenantry::auth::Role;
+use tenantry::core::identity::Role;
 
 use crate::support::{PASSWORD, Person, TestApp, TestTenant, code};
 
@@ -361,7 +361,7 @@ async fn the_plan_limits_users_exactly() {
     assert_eq!(codes, ["", "QUOTA_EXCEEDED", "QUOTA_EXCEEDED", "QUOTA_EXCEEDED"]);
     assert_eq!(app.truth("select count(*) from shared.users where status = 'ACTIVE'").await, ["3"]);
     let id = app.truth("select id from shared.users where email = 'staff@acme.test'").await[0].parse().unwrap();
-    let id = tenantry::ids::UserId(id).to_string();
+    let id = tenantry::base::ids::UserId(id).to_string();
     assert_eq!(code(&call(&acme.admin, "reactivateUser", json!({ "id": id })).await), "QUOTA_EXCEEDED");
     // What was refused used nothing up: with room, the next one joins by the same link.
     app.by_hand("update shared.tenant_state set limits = '{}'").await;
@@ -451,7 +451,7 @@ async fn an_email_of_two_tenants_gets_a_link_for_each() {
     let app = TestApp::start().await;
     for slug in ["acme", "globex"] {
         let tenant = app.tenant(slug).await;
-        let new = tenantry::auth::NewUser {
+        let new = tenantry::features::auth::NewUser {
             email: "both@example.test".into(),
             name: "Both".into(),
             role: Role::User,
@@ -524,8 +524,12 @@ async fn known_and_unknown_emails_cost_the_same() {
 async fn an_old_hash_is_renewed_at_login() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
-    let old = tenantry::auth::Passwords::with_gate(tenantry::auth::PasswordCost { memory_kib: 16, passes: 2 }, 1, 10)
-        .unwrap();
+    let old = tenantry::features::auth::Passwords::with_gate(
+        tenantry::features::auth::PasswordCost { memory_kib: 16, passes: 2 },
+        1,
+        10,
+    )
+    .unwrap();
     let hash = old.hash(PASSWORD.into()).await.unwrap();
     app.by_hand(&format!(
         "update shared.credentials set password_hash = '{hash}' where user_id = '{}'",
@@ -813,7 +817,8 @@ async fn effects_without_mail_are_carried_out() {
 async fn nobody_is_kept_from_his_new_password() {
     let app = TestApp::start().await;
     app.tenant("acme").await;
-    let from = |address: String| tenantry::auth::Origin { address: Some(address), ..crate::support::origin() };
+    let from =
+        |address: String| tenantry::core::identity::Origin { address: Some(address), ..crate::support::origin() };
     for at in 0..60 {
         let _ =
             app.sign_in.request_password_reset("user@acme.test", None, &from(format!("198.51.100.{}", at % 12))).await;

@@ -99,7 +99,7 @@ async fn the_tenant_of_every_user_is_one_statement() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
     for n in 0..20 {
-        app.person(acme.id, &format!("u{n}"), "acme", tenantry::auth::Role::User).await;
+        app.person(acme.id, &format!("u{n}"), "acme", tenantry::core::identity::Role::User).await;
     }
     for first in [1, 24] {
         let before = app.statements();

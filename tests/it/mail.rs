@@ -11,7 +11,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tenantry::{db::roles, mail::MailSettings};
+use tenantry::{db::roles, features::mail::MailSettings};
 
 use crate::support::{Mail, Options, TestApp, TestDatabase, code, server};
 

@@ -19,7 +19,7 @@ use proptest::{
 };
 use serde_json::{Value, json};
 
-use tenantry::clock::Clock;
+use tenantry::base::clock::Clock;
 
 use crate::{
     bookings::OVERLAPS,
@@ -236,7 +236,7 @@ impl World {
         let read = |row: String| {
             let mut parts = row.split(" | ").map(str::to_owned);
             let mut next = || parts.next().unwrap_or_default();
-            let id = tenantry::ids::BookingId(next().parse().unwrap()).to_string();
+            let id = tenantry::base::ids::BookingId(next().parse().unwrap()).to_string();
             (id, (next(), next(), next()))
         };
         rows.into_iter().map(read).collect()

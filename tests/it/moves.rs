@@ -13,8 +13,8 @@ use axum::{body::Body, http::Request};
 use serde_json::{Value, json};
 use tenantry::{
     db::{Access, Isolation, Placement, Scope, StoreSettings, roles},
+    features::platform::moving::GRACE,
     fleet::{Fleet, Logins},
-    platform::moving::GRACE,
 };
 
 use crate::support::{Options, PASSWORD, Person, TestApp, TestTenant, code, everything, server, unlimited};
@@ -143,7 +143,7 @@ async fn what_cannot_be_moved_is_refused() {
         (error["code"].as_str().unwrap_or_default().to_owned(), error["field"].to_string())
     };
     let id = acme.id.to_string();
-    let nobody = tenantry::ids::TenantId(uuid::Uuid::now_v7()).to_string();
+    let nobody = tenantry::base::ids::TenantId(uuid::Uuid::now_v7()).to_string();
     assert_eq!(refused(json!({ "id": nobody, "isolation": "SCHEMA" })).await.0, "NOT_FOUND");
     assert_eq!(refused(json!({ "id": id, "isolation": "SHARED" })).await.0, "INVALID");
     // Connections go nowhere that the operator of the deployment has not named.

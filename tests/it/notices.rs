@@ -305,7 +305,7 @@ async fn a_feed_shows_what_comes_first() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
     let coming = acme.booking(3).await;
-    let raw = coming.parse::<tenantry::ids::BookingId>().unwrap().0;
+    let raw = coming.parse::<tenantry::base::ids::BookingId>().unwrap().0;
     app.by_hand(&format!(
         "alter table shared.bookings drop constraint bookings_metered; insert into shared.bookings (tenant_id, id, service_id, customer_id, starts_at, ends_at, time_zone, status, price_minor, currency, created_at, updated_at)
          select tenant_id, gen_random_uuid(), service_id, customer_id, at, at + interval '30 minutes', time_zone, 'CONFIRMED', price_minor, currency, created_at, updated_at

@@ -223,7 +223,7 @@ async fn no_acknowledged_write_is_lost_when_connections_are_cut() {
     let there: std::collections::HashSet<String> =
         app.truth("select id::text from shared.bookings").await.into_iter().collect();
     for id in &acknowledged {
-        let id: tenantry::ids::BookingId = id.parse().unwrap();
+        let id: tenantry::base::ids::BookingId = id.parse().unwrap();
         assert!(there.contains(&id.0.to_string()), "{id} was acknowledged, and is not there");
     }
     assert!(!acknowledged.is_empty(), "{codes:?}");

@@ -15,8 +15,8 @@ use axum::{
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tenantry::{
-    billing::{Engine, payments::stripe::Stripe},
     db::roles,
+    features::billing::{Engine, payments::stripe::Stripe},
 };
 
 use crate::{
@@ -124,7 +124,7 @@ async fn who_refuses_keeps_what_he_has() {
     // A page of another tenant is none, nor is one that nobody opened.
     for bad in [
         page.replace(&acme.id.to_string(), &globex.id.to_string()),
-        format!("/payments/{}/{}", acme.id, tenantry::ids::CheckoutId(uuid::Uuid::now_v7())),
+        format!("/payments/{}/{}", acme.id, tenantry::base::ids::CheckoutId(uuid::Uuid::now_v7())),
         "/payments/x/y".into(),
     ] {
         assert_eq!(post(&app, &bad, "action=pay&card=good").await.0, 404, "{bad}");

@@ -208,7 +208,7 @@ async fn the_last_administrator_stays() {
     assert_eq!(kept["data"]["updateUserRole"]["userErrors"], json!([{ "code": "LAST_ADMIN", "field": ["id"] }]));
     assert_eq!(code(&acme.admin.run_with(LET_GO, own.clone()).await), "LAST_ADMIN");
     // A second one who cannot sign in keeps nothing.
-    let second = app.person(acme.id, "second", "acme", tenantry::auth::Role::Admin).await;
+    let second = app.person(acme.id, "second", "acme", tenantry::core::identity::Role::Admin).await;
     acme.admin.run_with(LET_GO, json!({ "id": second.id.to_string() })).await;
     assert_eq!(code(&acme.admin.run_with(SET_ROLE, own).await), "LAST_ADMIN");
 }
@@ -219,7 +219,7 @@ async fn of_two_administrators_who_dismiss_each_other_one_stays() {
     for (first, second) in [(SET_ROLE, SET_ROLE), (SET_ROLE, LET_GO), (LET_GO, LET_GO)] {
         let app = TestApp::start().await;
         let acme = app.tenant("acme").await;
-        let rival = app.person(acme.id, "rival", "acme", tenantry::auth::Role::Admin).await;
+        let rival = app.person(acme.id, "rival", "acme", tenantry::core::identity::Role::Admin).await;
         for _ in 0..5 {
             let (one, two) = futures_util::join!(
                 acme.admin.run_with(first, json!({ "id": rival.id.to_string(), "role": "USER" })),

@@ -2,11 +2,13 @@
 
 use serde_json::json;
 use tenantry::{
-    audit::AuditFilter,
-    auth::{Caller, Origin},
-    bookings::{BookingFilter, BookingOrder, Pointed, Related},
+    base::paging::Page,
+    core::{
+        audit::AuditFilter,
+        identity::{Caller, Origin},
+    },
     db::{Access, ScopedTx},
-    paging::Page,
+    features::bookings::{BookingFilter, BookingOrder, Pointed, Related},
 };
 
 use crate::support::{Options, TestApp, TestTenant, code};
@@ -34,7 +36,8 @@ async fn availability_reads_the_month_alone() {
         }
     }
     let client = acme.entered(&acme.user).await;
-    let ids: Vec<uuid::Uuid> = resources.iter().map(|it| it.parse::<tenantry::ids::ResourceId>().unwrap().0).collect();
+    let ids: Vec<uuid::Uuid> =
+        resources.iter().map(|it| it.parse::<tenantry::base::ids::ResourceId>().unwrap().0).collect();
     let read = async || -> (i64, i64) {
         let sql = "select sum(seq_tup_read)::bigint, sum(idx_tup_fetch)::bigint from pg_stat_xact_user_tables
             where schemaname = 'shared' and relname in ('booking_claims', 'bookings')";
@@ -131,7 +134,8 @@ async fn a_page_reads_no_row_of_those_before_it() {
         for (number, (order, how_much)) in ways.enumerate() {
             let page = &pages((middle, uuid::Uuid::nil()))[number % 2];
             let most = most_read(&app, &acme, &["bookings"], async |tx| {
-                let found = tenantry::bookings::list(tx, filter, order, page, &mut related(how_much)).await.unwrap();
+                let found =
+                    tenantry::features::bookings::list(tx, filter, order, page, &mut related(how_much)).await.unwrap();
                 assert_eq!(found.rows.len(), 20);
             })
             .await;
@@ -153,7 +157,7 @@ async fn a_page_looks_up_names_for_its_own_rows_alone() {
         for how_much in [1, 2] {
             let most = most_read(&app, &acme, &["users", "services"], async |tx| {
                 let (order, mut related) = (BookingOrder::StartsAtAsc, related(how_much));
-                let found = tenantry::bookings::list(tx, &filter, order, &page, &mut related).await.unwrap();
+                let found = tenantry::features::bookings::list(tx, &filter, order, &page, &mut related).await.unwrap();
                 assert_eq!(found.rows.len(), 20);
             })
             .await;
@@ -183,7 +187,7 @@ async fn a_page_of_the_log_reads_no_event_before_it() {
         for page in pages((middle, 0_i64)) {
             let most = most_read(&app, &acme, &["audit_events"], async |tx| {
                 let caller = Caller { tx, viewer: acme.admin.viewer, clock: &app.clock, origin: &origin };
-                assert_eq!(tenantry::audit::list(&caller, &filter, &page).await.unwrap().rows.len(), 20);
+                assert_eq!(tenantry::core::audit::list(&caller, &filter, &page).await.unwrap().rows.len(), 20);
             })
             .await;
             assert!((20..50).contains(&most), "{most} events for 20, of {filter:?} and {page:?}");
@@ -216,7 +220,8 @@ async fn holds_are_found_without_looking_at_bookings() {
     let (acme, resources) = staffed(&app).await;
     acme.add_history(&resources, 20_000).await;
     let client = acme.entered(&acme.user).await;
-    let ids: Vec<uuid::Uuid> = resources.iter().map(|it| it.parse::<tenantry::ids::ResourceId>().unwrap().0).collect();
+    let ids: Vec<uuid::Uuid> =
+        resources.iter().map(|it| it.parse::<tenantry::base::ids::ResourceId>().unwrap().0).collect();
     for _ in 0..8 {
         client.query("select expire_holds($1, $2, $3)", &[&acme.id, &ids, &app.clock.now()]).await.unwrap();
     }

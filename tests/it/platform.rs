@@ -374,7 +374,7 @@ async fn plans_features_and_settings_are_changed_for_a_tenant() {
         change(&root, "updateTenantAsPlatform", json!({ "id": acme.id.to_string(), "name": "Acme Ltd" })).await;
     assert_eq!(updated["data"]["updateTenantAsPlatform"]["tenant"]["name"], "Acme Ltd", "{updated}");
     assert_eq!(acme.user.run("{ tenant { name } }").await["data"]["tenant"]["name"], "Acme Ltd");
-    let nobody = tenantry::ids::TenantId(uuid::Uuid::now_v7()).to_string();
+    let nobody = tenantry::base::ids::TenantId(uuid::Uuid::now_v7()).to_string();
     for (field, input) in [
         ("activateTenant", json!({ "id": nobody })),
         ("updateTenantAsPlatform", json!({ "id": nobody, "name": "X" })),

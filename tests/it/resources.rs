@@ -81,7 +81,7 @@ async fn administrators_keep_resources() {
         (json!({ "kind": "ROOM", "name": "x".repeat(201) }), ("INVALID", "name")),
         (json!({ "kind": "ROOM", "name": "Y", "userId": acme.staff.id.to_string() }), ("INVALID", "userId")),
         (
-            json!({ "kind": "STAFF", "name": "Y", "userId": tenantry::ids::UserId(uuid::Uuid::now_v7()).to_string() }),
+            json!({ "kind": "STAFF", "name": "Y", "userId": tenantry::base::ids::UserId(uuid::Uuid::now_v7()).to_string() }),
             ("NOT_FOUND", "userId"),
         ),
     ] {

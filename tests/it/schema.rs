@@ -8,7 +8,7 @@ use crate::support::TestApp;
 fn the_committed_schema_is_the_programs() {
     let committed = include_str!("../../schema.graphql");
     assert!(
-        committed == tenantry::graphql::sdl(),
+        committed == tenantry::api::schema::sdl(),
         "schema.graphql is out of date: cargo run -- schema > schema.graphql"
     );
 }

@@ -66,7 +66,7 @@ async fn a_series_is_its_owners_alone() {
         {
             let refused = globex.admin.cancel_series(input.clone()).await;
             assert_eq!(refused["userErrors"][0]["code"], "NOT_FOUND");
-            let random = tenantry::ids::SeriesId::generate(app.clock.now()).to_string();
+            let random = tenantry::base::ids::SeriesId::generate(app.clock.now()).to_string();
             let same = globex.admin.cancel_series(with(input, json!({ "id": random }))).await;
             assert_eq!(refused["userErrors"], same["userErrors"], "as a random one");
         }

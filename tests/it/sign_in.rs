@@ -8,7 +8,10 @@ use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
-use tenantry::auth::{Actor, NewUser, Role, SignInLimits, TokenSettings, Tokens};
+use tenantry::{
+    core::identity::{Actor, Role},
+    features::auth::{NewUser, SignInLimits, TokenSettings, Tokens},
+};
 
 use crate::support::{OTHER_KEY, Options, PASSWORD, Person, SIGNING_KEY, TestApp, TestTenant, code};
 
@@ -432,7 +435,7 @@ async fn tokens_that_are_not_ours_are_unauthenticated() {
 async fn a_valid_signature_over_foreign_ids_opens_nothing() {
     let (app, acme) = start().await;
     let globex = app.tenant("globex").await;
-    let mixed = tenantry::auth::Viewer { tenant: globex.id, ..acme.admin.viewer };
+    let mixed = tenantry::core::identity::Viewer { tenant: globex.id, ..acme.admin.viewer };
     let token = app.tokens.issue(&mixed, Timestamp::now()).unwrap().0;
     assert_eq!(code(&app.bearer(Some(&token)).run("{ services { nodes { id } } }").await), "UNAUTHENTICATED");
 }
@@ -490,8 +493,9 @@ async fn an_account_is_never_locked_for_good_and_others_not_at_all() {
     }
     assert_eq!(code(&login(&app, "other@acme.test", PASSWORD).await), "");
     // The victim himself, at another address, is not in the attacker's bucket.
-    let origin = tenantry::auth::Origin { address: Some("192.0.2.7".into()), ..crate::support::origin() };
-    let attempt = tenantry::auth::Login { email: "user@acme.test".into(), password: PASSWORD.into(), tenant: None };
+    let origin = tenantry::core::identity::Origin { address: Some("192.0.2.7".into()), ..crate::support::origin() };
+    let attempt =
+        tenantry::features::auth::Login { email: "user@acme.test".into(), password: PASSWORD.into(), tenant: None };
     assert!(app.sign_in.login(attempt, &origin).await.is_ok());
     tokio::time::sleep(Duration::from_millis(3_500)).await;
     assert_eq!(code(&login(&app, "user@acme.test", PASSWORD).await), "");
@@ -588,7 +592,7 @@ async fn an_ended_session_changes_no_password() {
     assert_eq!(code(&acme.user.run_with(CHANGE, input.clone()).await), "UNAUTHENTICATED");
     app.by_hand("update shared.sessions set ended_at = null, end_reason = null; update shared.users set role = 'STAFF' where role = 'USER'").await;
     assert_eq!(code(&acme.user.run_with(CHANGE, input.clone()).await), "UNAUTHENTICATED");
-    let stranger = tenantry::auth::Viewer { user: acme.admin.id, ..acme.staff.viewer };
+    let stranger = tenantry::core::identity::Viewer { user: acme.admin.id, ..acme.staff.viewer };
     let token = app.tokens.issue(&stranger, Timestamp::now()).unwrap().0;
     assert_eq!(code(&app.bearer(Some(&token)).run_with(CHANGE, input).await), "UNAUTHENTICATED");
 }
@@ -639,8 +643,9 @@ async fn everybody_sees_and_ends_his_own_sessions() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_owner_is_not_locked_out_of_where_he_was_before() {
     let (app, _) = start().await;
-    let from = |address: String| tenantry::auth::Origin { address: Some(address), ..crate::support::origin() };
-    let attempt = |password: &str| tenantry::auth::Login {
+    let from =
+        |address: String| tenantry::core::identity::Origin { address: Some(address), ..crate::support::origin() };
+    let attempt = |password: &str| tenantry::features::auth::Login {
         email: "user@acme.test".into(),
         password: password.into(),
         tenant: None,
@@ -650,14 +655,14 @@ async fn an_owner_is_not_locked_out_of_where_he_was_before() {
     let mut refused = false;
     for at in 0..200 {
         let outcome = app.sign_in.login(attempt("wrong"), &from(format!("198.51.100.{at}"))).await;
-        refused |= matches!(outcome, Err(tenantry::auth::SignInError::TooManyAttempts(_)));
+        refused |= matches!(outcome, Err(tenantry::features::auth::SignInError::TooManyAttempts(_)));
     }
     assert!(refused, "the account's bucket is empty");
     // One more process on the same database: a restart forgets nothing.
     let again = TestApp::on(app.database.clone(), Options::default()).await;
     for app in [&app, &again] {
         let stranger = app.sign_in.login(attempt(PASSWORD), &from("203.0.113.9".into())).await;
-        assert!(matches!(stranger, Err(tenantry::auth::SignInError::TooManyAttempts(_))), "{stranger:?}");
+        assert!(matches!(stranger, Err(tenantry::features::auth::SignInError::TooManyAttempts(_))), "{stranger:?}");
         assert!(app.sign_in.login(attempt(PASSWORD), &home).await.is_ok());
     }
     // Home is not boundless either.
@@ -667,7 +672,7 @@ async fn an_owner_is_not_locked_out_of_where_he_was_before() {
             app.sign_in
                 .login(attempt("wrong"), &home)
                 .await
-                .is_err_and(|it| matches!(it, tenantry::auth::SignInError::TooManyAttempts(_))),
+                .is_err_and(|it| matches!(it, tenantry::features::auth::SignInError::TooManyAttempts(_))),
         );
     }
     assert!(codes.contains(&true));

@@ -5,8 +5,9 @@ use std::{net::SocketAddr, time::Duration};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tenantry::{
-    auth::{Role, TokenSettings, Tokens},
+    core::identity::Role,
     db::Isolation,
+    features::auth::{TokenSettings, Tokens},
     http::{self, Patience, SocketSettings},
 };
 use tokio::net::TcpStream;
@@ -594,7 +595,8 @@ async fn a_flood_does_not_keep_anybody_in() {
 /// Events come out of the user's budget: late where it is empty, and not lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn events_are_paid_for() {
-    let rates = tenantry::graphql::RateSettings { user: 1_500, address: 1_000_000, tenant: 1_000_000 };
+    let rates =
+        tenantry::features::usage::rate_limits::RateSettings { user: 1_500, address: 1_000_000, tenant: 1_000_000 };
     let look_every = Duration::from_millis(500);
     let app = TestApp::start_with(Options { rates, look_every, ..Options::default() }).await;
     let acme = app.tenant("acme").await;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{body::Body, http::Request};
 use serde_json::json;
 use tenantry::{
-    auth::Viewer,
+    core::identity::Viewer,
     db::{Access, DbError, Scope, ScopedTx},
 };
 use tower::ServiceExt;
@@ -661,7 +661,7 @@ async fn the_door_says_why() {
     assert_eq!(fails(open()).await.0, "the role has changed");
     app.by_hand("update shared.users set role = 'USER', status = 'DEACTIVATED' where email like 'user@%'").await;
     assert_eq!(fails(open()).await.0, "the session has ended");
-    let unknown = tenantry::ids::TenantId(uuid::Uuid::now_v7());
+    let unknown = tenantry::base::ids::TenantId(uuid::Uuid::now_v7());
     assert_eq!(fails(app.gate.tenant(Scope::worker(unknown), Access::Read)).await.0, "the tenant is not in this store");
 }
 

@@ -219,7 +219,7 @@ async fn one_waits_for_so_many_times_at_once() {
 async fn nobody_offers_himself_a_time_by_sql() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
-    let booking = acme.booking(3).await.parse::<tenantry::ids::BookingId>().unwrap().0;
+    let booking = acme.booking(3).await.parse::<tenantry::base::ids::BookingId>().unwrap().0;
     assert_eq!(code(&acme.other.wait_for(&acme.service, acme.in_days(3)).await), "");
     let client = acme.entered(&acme.other).await;
     let refused = client.execute("update waitlist_entries set booking_id = $1", &[&booking]).await.unwrap_err();
@@ -294,7 +294,7 @@ async fn who_came_first_goes_first_whatever_he_wished() {
 async fn a_pass_over_the_waitlist_is_bounded() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
-    let booked = acme.booking(3).await.parse::<tenantry::ids::BookingId>().unwrap().0;
+    let booked = acme.booking(3).await.parse::<tenantry::base::ids::BookingId>().unwrap().0;
     // Each a line of its own, and none of them to be had.
     app.by_hand(&format!(
         "insert into shared.waitlist_entries (tenant_id, id, service_id, customer_id, starts_at, created_at)
@@ -343,7 +343,7 @@ async fn nobody_is_offered_somebody_else() {
         "insert into shared.waitlist_entries (tenant_id, id, service_id, customer_id, resource_id, starts_at, created_at)
          select tenant_id, gen_random_uuid(), service_id, customer_id, resource_id, starts_at + n * interval '1 second', created_at - interval '1 day'
            from shared.waitlist_entries, generate_series(1, 60) n where id = '{}'",
-        place.parse::<tenantry::ids::WaitlistEntryId>().unwrap().0
+        place.parse::<tenantry::base::ids::WaitlistEntryId>().unwrap().0
     ))
     .await;
     assert_eq!(code(&acme.admin.link(&acme.service, &[(&staff[1], 0)]).await), "");

@@ -318,10 +318,11 @@ async fn acme_books(acme: &TestTenant) {
 /// As in production.
 fn strict_worker(app: &TestApp) -> tenantry::worker::Worker {
     let folder = crate::support::cluster::folder().join("mail");
-    let settings = tenantry::mail::MailSettings::Folder(folder);
+    let settings = tenantry::features::mail::MailSettings::Folder(folder);
     let mailer =
-        tenantry::mail::Mailer::try_new(&settings, "no-reply@tenantry.test", "https://app.test/account").unwrap();
-    let client = tenantry::webhooks::WebhookClient::new(false);
+        tenantry::features::mail::Mailer::try_new(&settings, "no-reply@tenantry.test", "https://app.test/account")
+            .unwrap();
+    let client = tenantry::base::egress::WebhookClient::new(false);
     tenantry::worker::Worker::new(tenantry::worker::WorkerParts {
         gate: app.gate.clone(),
         sign_in: app.sign_in.clone(),

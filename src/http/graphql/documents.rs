@@ -12,9 +12,9 @@ use quick_cache::{Weighter, sync::Cache};
 
 use super::{
     errors::{bad_variable, error_with_code},
-    execution::Asked,
+    request::Asked,
 };
-use crate::ids::TenantId;
+use crate::base::ids::TenantId;
 
 /// Bytes of all remembered documents together.
 const REMEMBERED_BYTES: u64 = 8 * 1024 * 1024;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use async_graphql::{
-    PathSegment, Request, Response as GraphQLResponse, ServerError, Value, Variables,
+    PathSegment, Request, Response as GraphQLResponse, ServerError, Value,
     parser::types::{ExecutableDocument, OperationType, Selection},
 };
 use axum::http::HeaderMap;
@@ -16,7 +16,6 @@ use futures_util::{
     FutureExt, StreamExt,
     stream::{self, BoxStream},
 };
-use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 
@@ -25,45 +24,24 @@ use super::{
     errors::{
         bad_variable, code_of, error_with_code, first_code, internal, is_executed, polish, shorten, too_long, write,
     },
+    request::Asked,
 };
 use crate::{
-    auth::{Actor, Origin, SessionCookies},
+    api::{ApiSchema, Bill, RequestContext},
+    core::{
+        idempotency::{Named, Standing},
+        identity::{Actor, Origin},
+        telemetry,
+    },
     db::{Access, DbError},
+    features::auth::SessionCookies,
     graphql::{
-        ApiError, Bill, Code, FindingKey, KEY_COST, ReadDocument, RequestContext, Unreadable,
+        ApiError, Code, FindingKey, KEY_COST, ReadDocument, Unreadable,
         batching::{LoadQueue, drive},
-        completion, input, is_refusal_by_role, nowhere,
+        input, is_refusal_by_role, nowhere,
     },
     http::{App, cookies::Brought},
-    idempotency::{Named, Standing},
-    telemetry,
 };
-
-/// What a client asks for, over HTTP or a WebSocket.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Asked {
-    /// The document itself.
-    pub query: Option<String>,
-    /// Its name in the manifest of trusted documents.
-    pub document_id: Option<String>,
-    /// Which of its operations.
-    pub operation_name: Option<String>,
-    /// Values for it.
-    pub variables: Option<Variables>,
-    /// Such as `persistedQuery`.
-    pub extensions: Option<serde_json::Map<String, serde_json::Value>>,
-}
-
-impl Asked {
-    /// Whether it says in any way which document is meant.
-    pub fn names_a_document(&self) -> bool {
-        let has_text = self.query.as_ref().is_some_and(|it| !it.trim().is_empty());
-        has_text
-            || self.document_id.is_some()
-            || self.extensions.as_ref().is_some_and(|it| it.contains_key("persistedQuery"))
-    }
-}
 
 /// A request that was read and may run.
 pub struct Prepared {
@@ -231,7 +209,7 @@ impl Events {
         let mut response = drive(self.stream.next(), self.queue.clone()).await?;
         self.context.end_event();
         if response.data != Value::Null {
-            completion::complete(&mut response, &self.document, self.operation.as_deref());
+            ApiSchema::complete(&mut response, &self.document, self.operation.as_deref());
         }
         Some(response)
     }
@@ -388,7 +366,7 @@ async fn resolve(
     }
     let refused = refused_fields(&response, prepared.document(), operation.as_deref());
     if response.data != Value::Null {
-        completion::complete(&mut response, prepared.document(), operation.as_deref());
+        ApiSchema::complete(&mut response, prepared.document(), operation.as_deref());
     }
     Ok((response, refused))
 }

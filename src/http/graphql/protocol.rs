@@ -5,8 +5,8 @@
 use axum::extract::ws::{CloseFrame, Message};
 use serde::{Deserialize, Serialize};
 
-use super::execution::Asked;
-use crate::auth::Fall;
+use super::request::Asked;
+use crate::features::auth::Fall;
 
 /// What a socket speaks.
 pub const SUBPROTOCOL: &str = "graphql-transport-ws";

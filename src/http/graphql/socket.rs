@@ -22,17 +22,19 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::{
-    bearer,
     errors::{cut, error_with_code, internal, is_executed, polish, too_long, write},
-    execution::{self, Answer, Asked, Prepared, Sender, prepare},
+    execution::{self, Answer, Prepared, Sender, prepare},
     protocol::{Close, Parameters, SUBPROTOCOL, Said, Say},
+    request::{Asked, trace_of},
     sockets::SocketPlace,
-    trace_of,
 };
 use crate::{
-    auth::{Actor, Fall, Origin, Verified, Viewer},
-    http::{App, ConnectionPlace, cookies, origins},
-    telemetry,
+    core::{
+        identity::{Actor, Origin, Viewer},
+        telemetry,
+    },
+    features::auth::{Fall, Verified},
+    http::{App, ConnectionPlace, actor::bearer, cookies, origins},
 };
 
 /// Messages that wait to be sent; past that, operations wait.

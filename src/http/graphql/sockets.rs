@@ -14,10 +14,10 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    auth::{self, Fall, Viewer},
+    base::ids::TenantId,
+    core::{identity::Viewer, telemetry},
     db::{Access, DbError, Gate, Placement, Scope, ScopedTx},
-    ids::TenantId,
-    telemetry,
+    features::auth::{self, Fall},
 };
 
 /// How often it is asked whether people may stay: twice, with the answer, within a second.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use tenantry::db::schemas;
 use tenantry::{
     db::{migrations, roles},
     embedded::{self, Cluster, Options},
@@ -178,7 +179,7 @@ async fn make_own_template() -> &'static str {
     admin.batch_execute(&format!("create database {NAME}")).await.unwrap();
     cluster.connect("postgres", NAME).await.batch_execute(roles::BOOTSTRAP_DATABASE).await.unwrap();
     let owner = cluster.0.connection_url(roles::OWNER, NAME).parse().unwrap();
-    migrations::migrate_store(&owner, migrations::OWN_SCHEMA).await.unwrap();
+    migrations::migrate_store(&owner, schemas::OWN_SCHEMA).await.unwrap();
     NAME
 }
 

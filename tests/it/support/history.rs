@@ -7,8 +7,8 @@ impl TestTenant {
     /// and has the planner know of them.
     pub async fn add_history(&self, resources: &[String], count: usize) {
         let resources: Vec<String> =
-            resources.iter().map(|it| it.parse::<tenantry::ids::ResourceId>().unwrap().0.to_string()).collect();
-        let service = self.service.parse::<tenantry::ids::ServiceId>().unwrap().0;
+            resources.iter().map(|it| it.parse::<tenantry::base::ids::ResourceId>().unwrap().0.to_string()).collect();
+        let service = self.service.parse::<tenantry::base::ids::ServiceId>().unwrap().0;
         let (tenant, customer, lanes, list) = (self.id.0, self.user.id.0, resources.len(), resources.join("','"));
         let now = self.app.clock.now();
         self.app

@@ -19,18 +19,25 @@ use http_body_util::BodyExt;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tenantry::{
-    auth::{NewUser, Origin, PasswordCost, Passwords, Role, SignIn, SignInLimits, TokenSettings, Tokens, Viewer},
-    billing::Engine,
-    clock::Clock,
+    api::{ApiSchema, Services},
+    base::{
+        clock::Clock,
+        egress::WebhookClient,
+        ids::{TenantId, UserId},
+    },
+    core::identity::{Origin, Role, Viewer},
     db::{Access, Gate, Isolation, Location, Placement, PoolSettings, Scope, StoreSettings, roles},
+    features::{
+        auth::{NewUser, PasswordCost, Passwords, SignIn, SignInLimits, TokenSettings, Tokens},
+        billing::Engine,
+        mail::{MailSettings, Mailer},
+        platform::moving::Places,
+        tenants::{self, NewTenant},
+        usage::rate_limits::{RateSettings, Rates},
+    },
     fleet::{Fleet, Logins},
-    graphql::{self, ApiSchema, Limits, RateSettings, Rates, Services},
+    graphql::{self, Limits},
     http::{self, AppParts, Documents, Origins, Proxies, Readiness, SocketSettings, Sockets, router},
-    ids::{TenantId, UserId},
-    mail::{MailSettings, Mailer},
-    platform::moving::Places,
-    tenants::{self, NewTenant},
-    webhooks::WebhookClient,
     worker::{Worker, WorkerParts},
 };
 use tower::ServiceExt;
@@ -395,7 +402,7 @@ impl TestApp {
             tenant: TenantId(nobody),
             user: UserId(nobody),
             role: Role::User,
-            session: tenantry::ids::SessionId(nobody),
+            session: tenantry::base::ids::SessionId(nobody),
             impersonated: false,
         };
         let (email, token) = (String::new(), token.map(str::to_owned));

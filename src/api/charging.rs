@@ -1,0 +1,32 @@
+//! Charges each document its cost, before it runs, and tells of it in `extensions.cost`.
+
+use async_graphql::{Response, ServerError, ValidationResult, value};
+
+use super::RequestContext;
+use crate::{features::usage::rate_limits::Charged, graphql::nowhere};
+
+/// What a document cost, and what is left.
+#[derive(Clone, Copy, Debug)]
+pub struct Bill {
+    requested: usize,
+    charged: Charged,
+}
+
+impl Bill {
+    /// Takes the cost from whoever sent the document.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED`.
+    pub async fn charge(request: &RequestContext, valid: ValidationResult) -> Result<Self, ServerError> {
+        let requested = valid.complexity + request.introspection_cost();
+        let charged = request.charge(requested).await.map_err(nowhere)?;
+        Ok(Self { requested, charged })
+    }
+
+    /// The answer, with what it cost.
+    #[must_use]
+    pub fn told_with(self, response: Response) -> Response {
+        let Charged { budget, remaining, .. } = self.charged;
+        response.extension("cost", value!({ "requested": self.requested, "budget": budget, "remaining": remaining }))
+    }
+}

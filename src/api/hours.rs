@@ -1,0 +1,361 @@
+//! Opening hours in the API.
+
+use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+
+use crate::{
+    api::ContextExt,
+    base::ids::{ResourceId, ServiceId},
+    features::hours::{HoursError as Error, Owner, Span},
+    graphql::{
+        ApiError, Date, LocalTime, MUTATION_COST, Meaning, STATEMENT_COST, TimeZoneName, UserError, UserErrorCode,
+        parse_id, payload,
+    },
+};
+
+/// A day of the week.
+#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
+pub enum Weekday {
+    /// Day 1 of ISO 8601.
+    Monday,
+    /// Day 2.
+    Tuesday,
+    /// Day 3.
+    Wednesday,
+    /// Day 4.
+    Thursday,
+    /// Day 5.
+    Friday,
+    /// Day 6.
+    Saturday,
+    /// Day 7.
+    Sunday,
+}
+
+const WEEK: [Weekday; 7] = [
+    Weekday::Monday,
+    Weekday::Tuesday,
+    Weekday::Wednesday,
+    Weekday::Thursday,
+    Weekday::Friday,
+    Weekday::Saturday,
+    Weekday::Sunday,
+];
+
+impl Weekday {
+    /// By its number in ISO 8601, 1 to 7.
+    pub fn of(number: i8) -> Option<Self> {
+        WEEK.get(usize::try_from(number - 1).ok()?).copied()
+    }
+
+    /// Its number in ISO 8601.
+    pub fn number(self) -> i8 {
+        WEEK.iter().zip(1..).find(|(day, _)| **day == self).map_or(1, |it| it.1)
+    }
+}
+
+/// Hours of one day of the week.
+#[derive(Clone, SimpleObject)]
+pub struct WeeklyHours {
+    /// On which day.
+    pub weekday: Weekday,
+    /// From this time on.
+    pub opens: LocalTime,
+    /// Up to this time; `24:00` is the end of the day.
+    pub closes: LocalTime,
+}
+
+/// Opening hours by the week, from a day on.
+#[derive(Clone, SimpleObject)]
+pub struct OpeningSchedule {
+    /// The first day on which it counts: up to the next one's.
+    pub valid_from: Date,
+    /// By whose clock.
+    pub time_zone: TimeZoneName,
+    /// Empty is closed all week, null always open.
+    pub hours: Option<Vec<WeeklyHours>>,
+}
+
+/// Hours of a single day.
+#[derive(Clone, SimpleObject)]
+pub struct OpeningOverride {
+    /// Which day.
+    pub day: Date,
+    /// Empty is closed.
+    pub hours: Vec<DayHours>,
+    /// Such as the name of a holiday.
+    pub name: Option<String>,
+    /// Whether it came from a calendar file, and not by hand.
+    pub imported: bool,
+}
+
+/// A part of a day.
+#[derive(Clone, SimpleObject)]
+pub struct DayHours {
+    /// From this time on.
+    pub opens: LocalTime,
+    /// Up to this time; `24:00` is the end of the day.
+    pub closes: LocalTime,
+}
+
+impl From<crate::features::hours::Schedule> for OpeningSchedule {
+    fn from(schedule: crate::features::hours::Schedule) -> Self {
+        let of = |(weekday, span): &(i8, Span)| {
+            let weekday = Weekday::of(*weekday)?;
+            Some(WeeklyHours { weekday, opens: LocalTime(span.opens), closes: LocalTime(span.closes) })
+        };
+        Self {
+            valid_from: Date(schedule.valid_from),
+            time_zone: TimeZoneName(schedule.zone),
+            hours: schedule.hours.map(|week| week.iter().filter_map(of).collect()),
+        }
+    }
+}
+
+impl From<crate::features::hours::Override> for OpeningOverride {
+    fn from(single: crate::features::hours::Override) -> Self {
+        let of = |span: &Span| DayHours { opens: LocalTime(span.opens), closes: LocalTime(span.closes) };
+        let hours = single.hours.iter().map(of).collect();
+        Self { day: Date(single.day), hours, name: single.name, imported: single.imported }
+    }
+}
+
+/// Hours of one day of the week.
+#[derive(InputObject)]
+pub struct WeeklyHoursInput {
+    /// On which day.
+    weekday: Weekday,
+    /// From this time on.
+    opens: LocalTime,
+    /// Up to this time; `24:00` is the end of the day.
+    closes: LocalTime,
+}
+
+/// A part of a day.
+#[derive(InputObject)]
+pub struct DayHoursInput {
+    /// From this time on.
+    opens: LocalTime,
+    /// Up to this time; `24:00` is the end of the day.
+    closes: LocalTime,
+}
+
+/// Opening hours from a day on: of a service, of a resource, or, where neither is named, of the tenant.
+#[derive(InputObject)]
+pub struct SetOpeningHoursInput {
+    /// Of this service.
+    service_id: Option<ID>,
+    /// Of this resource.
+    resource_id: Option<ID>,
+    /// The first day on which they count. What was to count from then on is gone.
+    valid_from: Date,
+    /// By whose clock; the tenant's where it is left out.
+    time_zone: Option<TimeZoneName>,
+    /// Several a day are possible, such as before and after noon. Empty is closed all week; null or left out always open.
+    hours: Option<Vec<WeeklyHoursInput>>,
+}
+
+/// The hours of a single day: of a service, of a resource, or, where neither is named, of the tenant.
+#[derive(InputObject)]
+pub struct SetOpeningOverrideInput {
+    /// Of this service.
+    service_id: Option<ID>,
+    /// Of this resource.
+    resource_id: Option<ID>,
+    /// Which day.
+    day: Date,
+    /// Empty is closed.
+    hours: Vec<DayHoursInput>,
+    /// Such as the name of a holiday, at most 200 characters.
+    name: Option<String>,
+}
+
+/// A day that is to be as its week says again.
+#[derive(InputObject)]
+pub struct DeleteOpeningOverrideInput {
+    /// Of this service.
+    service_id: Option<ID>,
+    /// Of this resource.
+    resource_id: Option<ID>,
+    /// Which day.
+    day: Date,
+}
+
+/// Days to be closed: for a service, for a resource, or, where neither is named, for the tenant.
+#[derive(InputObject)]
+pub struct ImportHolidaysInput {
+    /// For this service.
+    service_id: Option<ID>,
+    /// For this resource.
+    resource_id: Option<ID>,
+    /// The text of an iCalendar file (`.ics`, RFC 5545), at most 512 KiB. Its events that last whole days close them.
+    calendar: String,
+    /// From this day on; left out from today.
+    from: Option<Date>,
+    /// Up to before this day, at most 750 days later; left out as far as that.
+    to: Option<Date>,
+}
+
+payload!(
+    /// The outcome of `importHolidays`.
+    ImportHolidaysPayload {
+        /// All days of that time that are others than their week says, earliest first.
+        opening_overrides: Vec<OpeningOverride>
+    }
+);
+payload!(
+    /// The outcome of `setOpeningHours`.
+    SetOpeningHoursPayload {
+        /// All schedules of the owner, earliest first.
+        schedules: Vec<OpeningSchedule>
+    }
+);
+payload!(
+    /// The outcome of `setOpeningOverride`.
+    SetOpeningOverridePayload {
+        /// The day.
+        opening_override: OpeningOverride
+    }
+);
+payload!(
+    /// The outcome of `deleteOpeningOverride`.
+    DeleteOpeningOverridePayload {
+        /// The day that is as its week says again.
+        day: Date
+    }
+);
+
+impl From<Error> for Meaning {
+    fn from(error: Error) -> Self {
+        let mend = |code, field: &str, message: &str| Self::Mend(UserError::new(code, field, message));
+        match error {
+            Error::Forbidden => Self::Refuse(ApiError::forbidden()),
+            Error::ServiceNotFound => mend(UserErrorCode::NotFound, "serviceId", "There is no such service."),
+            Error::ResourceNotFound => mend(UserErrorCode::NotFound, "resourceId", "There is no such resource."),
+            Error::NotFound => mend(UserErrorCode::NotFound, "day", "This day has no hours of its own."),
+            Error::Invalid(field, message) => mend(UserErrorCode::Invalid, field, &message),
+            Error::Busy => Self::Refuse(ApiError::unavailable(5)),
+            Error::Db(error) => error.into(),
+        }
+    }
+}
+
+fn owner(service: Option<&ID>, resource: Option<&ID>, fields: [&'static str; 2]) -> Result<Owner, ApiError> {
+    match (service, resource) {
+        (Some(_), Some(_)) => {
+            Err(ApiError::bad_input(fields[1], "hours are of a service or of a resource, not of both"))
+        }
+        (Some(id), None) => Ok(Owner::Service(parse_id::<ServiceId>(id, fields[0])?)),
+        (None, Some(id)) => Ok(Owner::Resource(parse_id::<ResourceId>(id, fields[1])?)),
+        (None, None) => Ok(Owner::Tenant),
+    }
+}
+
+const IN_INPUT: [&str; 2] = ["input.serviceId", "input.resourceId"];
+const IN_ARGUMENTS: [&str; 2] = ["serviceId", "resourceId"];
+
+/// Queries about opening hours.
+#[derive(Default)]
+pub struct HoursQuery;
+
+#[Object]
+impl HoursQuery {
+    /// The opening hours of a service, of a resource, or, where neither is named, of the tenant: earliest first. Empty where
+    /// nothing was ever said, which is always open.
+    #[graphql(complexity = "STATEMENT_COST + 10 * child_complexity")]
+    async fn opening_hours(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Of this service.")] service_id: Option<ID>,
+        #[graphql(desc = "Of this resource.")] resource_id: Option<ID>,
+    ) -> Result<Vec<OpeningSchedule>, ApiError> {
+        let owner = owner(service_id.as_ref(), resource_id.as_ref(), IN_ARGUMENTS)?;
+        let schedules = crate::features::hours::schedules(&ctx.work()?.tx, owner).await?;
+        Ok(schedules.into_iter().map(OpeningSchedule::from).collect())
+    }
+
+    /// The days that are others than their week says, of a service, of a resource, or of the tenant.
+    #[graphql(complexity = "STATEMENT_COST + 50 * child_complexity")]
+    async fn opening_overrides(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Of this service.")] service_id: Option<ID>,
+        #[graphql(desc = "Of this resource.")] resource_id: Option<ID>,
+        #[graphql(desc = "From this day on.")] from: Date,
+        #[graphql(desc = "Up to before this day, at most 750 days later.")] to: Date,
+    ) -> Result<Vec<OpeningOverride>, ApiError> {
+        let owner = owner(service_id.as_ref(), resource_id.as_ref(), IN_ARGUMENTS)?;
+        let found = crate::features::hours::overrides(&ctx.work()?.tx, owner, from.0, to.0).await;
+        let found = found.map_err(|error| ApiError::from(Meaning::from(error)))?;
+        Ok(found.into_iter().map(OpeningOverride::from).collect())
+    }
+}
+
+/// Mutations of opening hours. Administrators only.
+#[derive(Default)]
+pub struct HoursMutation;
+
+#[Object]
+impl HoursMutation {
+    /// Sets opening hours from a day on. Time that is booked stays booked.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    async fn set_opening_hours(
+        &self,
+        ctx: &Context<'_>,
+        input: SetOpeningHoursInput,
+    ) -> Result<SetOpeningHoursPayload, ApiError> {
+        let work = ctx.work()?;
+        let owner = owner(input.service_id.as_ref(), input.resource_id.as_ref(), IN_INPUT)?;
+        let hours = input.hours.map(|hours| {
+            let of = |it: &WeeklyHoursInput| (it.weekday.number(), Span { opens: it.opens.0, closes: it.closes.0 });
+            hours.iter().map(of).collect()
+        });
+        let zone = input.time_zone.map(|it| it.0);
+        let set = crate::features::hours::set_schedule(&work.caller(), owner, input.valid_from.0, zone, hours).await;
+        let set = set.map(|schedules| schedules.into_iter().map(OpeningSchedule::from).collect::<Vec<_>>());
+        Ok(work.settle(set)?.into())
+    }
+
+    /// Sets the hours of a single day, such as a closure or a long evening. Time that is booked stays booked.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    async fn set_opening_override(
+        &self,
+        ctx: &Context<'_>,
+        input: SetOpeningOverrideInput,
+    ) -> Result<SetOpeningOverridePayload, ApiError> {
+        let work = ctx.work()?;
+        let owner = owner(input.service_id.as_ref(), input.resource_id.as_ref(), IN_INPUT)?;
+        let hours = input.hours.iter().map(|it| Span { opens: it.opens.0, closes: it.closes.0 }).collect();
+        let set = crate::features::hours::set_override(&work.caller(), owner, input.day.0, hours, input.name).await;
+        Ok(work.settle(set.map(OpeningOverride::from))?.into())
+    }
+
+    /// Closes the days that a calendar file closes, such as one of national holidays, in place of those that were imported
+    /// before. Days that were set by hand stay as they are, and time that is booked stays booked.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    async fn import_holidays(
+        &self,
+        ctx: &Context<'_>,
+        input: ImportHolidaysInput,
+    ) -> Result<ImportHolidaysPayload, ApiError> {
+        let work = ctx.work()?;
+        let owner = owner(input.service_id.as_ref(), input.resource_id.as_ref(), IN_INPUT)?;
+        let (from, to) = (input.from.map(|it| it.0), input.to.map(|it| it.0));
+        let imported =
+            Box::pin(crate::features::hours::import_holidays(&work.caller(), owner, input.calendar, from, to)).await;
+        let imported = imported.map(|days| days.into_iter().map(OpeningOverride::from).collect::<Vec<_>>());
+        Ok(work.settle(imported)?.into())
+    }
+
+    /// Makes a day as its week says again.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    async fn delete_opening_override(
+        &self,
+        ctx: &Context<'_>,
+        input: DeleteOpeningOverrideInput,
+    ) -> Result<DeleteOpeningOverridePayload, ApiError> {
+        let work = ctx.work()?;
+        let owner = owner(input.service_id.as_ref(), input.resource_id.as_ref(), IN_INPUT)?;
+        let deleted = crate::features::hours::delete_override(&work.caller(), owner, input.day.0).await;
+        Ok(work.settle(deleted.map(Date))?.into())
+    }
+}

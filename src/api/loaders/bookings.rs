@@ -1,0 +1,104 @@
+//! Bookings by id, their histories and resources, and pages of customers' bookings: each in one statement a level.
+
+use std::{collections::HashMap, sync::Arc};
+
+use async_graphql::dataloader::Loader;
+
+use crate::{
+    base::{
+        ids::{BookingId, ResourceId, SeriesId, UserId},
+        paging::{Page, Slice},
+    },
+    db::{DbError, ScopedTx},
+    features::bookings::{Booking, BookingFilter, BookingKey, Transition},
+};
+
+/// Loads bookings of one transaction's scope.
+pub struct BookingLoader(pub Arc<ScopedTx>);
+
+/// Asks for the history of a booking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HistoryOf(pub BookingId);
+
+/// Asks for the bookings of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct InSeries(pub SeriesId);
+
+/// Asks for the resources of a booking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ResourcesOf(pub BookingId);
+
+/// Asks for a page of a customer's bookings.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PageOf {
+    /// Whose.
+    pub customer: UserId,
+    /// Which of them.
+    pub filter: BookingFilter,
+    /// How many, and from where on.
+    pub page: Page<BookingKey>,
+}
+
+impl Loader<BookingId> for BookingLoader {
+    type Value = Booking;
+    type Error = DbError;
+
+    async fn load(&self, ids: &[BookingId]) -> Result<HashMap<BookingId, Booking>, DbError> {
+        crate::features::bookings::by_ids(&self.0, ids).await
+    }
+}
+
+impl Loader<HistoryOf> for BookingLoader {
+    type Value = Vec<Transition>;
+    type Error = DbError;
+
+    async fn load(&self, keys: &[HistoryOf]) -> Result<HashMap<HistoryOf, Vec<Transition>>, DbError> {
+        let ids: Vec<BookingId> = keys.iter().map(|key| key.0).collect();
+        let histories = crate::features::bookings::histories(&self.0, &ids).await?;
+        Ok(histories.into_iter().map(|(id, steps)| (HistoryOf(id), steps)).collect())
+    }
+}
+
+impl Loader<InSeries> for BookingLoader {
+    type Value = Vec<Booking>;
+    type Error = DbError;
+
+    async fn load(&self, keys: &[InSeries]) -> Result<HashMap<InSeries, Vec<Booking>>, DbError> {
+        let ids: Vec<SeriesId> = keys.iter().map(|key| key.0).collect();
+        let found = crate::features::bookings::of_series(&self.0, &ids).await?;
+        Ok(found.into_iter().map(|(id, bookings)| (InSeries(id), bookings)).collect())
+    }
+}
+
+impl Loader<ResourcesOf> for BookingLoader {
+    type Value = Vec<ResourceId>;
+    type Error = DbError;
+
+    async fn load(&self, keys: &[ResourcesOf]) -> Result<HashMap<ResourcesOf, Vec<ResourceId>>, DbError> {
+        let ids: Vec<BookingId> = keys.iter().map(|key| key.0).collect();
+        let resources = crate::features::bookings::resources_of(&self.0, &ids).await?;
+        Ok(resources.into_iter().map(|(id, resources)| (ResourcesOf(id), resources)).collect())
+    }
+}
+
+impl Loader<PageOf> for BookingLoader {
+    type Value = Slice<BookingKey, Booking>;
+    type Error = DbError;
+
+    /// One statement for each different page and filter, of which a document has as many as it writes down.
+    async fn load(&self, keys: &[PageOf]) -> Result<HashMap<PageOf, Self::Value>, DbError> {
+        let mut alike: HashMap<(&BookingFilter, &Page<BookingKey>), Vec<UserId>> = HashMap::new();
+        for key in keys {
+            alike.entry((&key.filter, &key.page)).or_default().push(key.customer);
+        }
+        let mut found = HashMap::new();
+        for ((filter, page), customers) in alike {
+            for (customer, slice) in
+                crate::features::bookings::pages_of_customers(&self.0, &customers, filter, page).await?
+            {
+                found.insert(PageOf { customer, filter: filter.clone(), page: page.clone() }, slice);
+            }
+        }
+        Ok(found)
+    }
+}

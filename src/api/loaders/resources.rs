@@ -1,0 +1,23 @@
+//! Resources by id, in one statement a level.
+
+use std::{collections::HashMap, sync::Arc};
+
+use async_graphql::dataloader::Loader;
+
+use crate::{
+    base::ids::ResourceId,
+    db::{DbError, ScopedTx},
+    features::resources::Resource,
+};
+
+/// Loads resources of one transaction's scope.
+pub struct ResourceLoader(pub Arc<ScopedTx>);
+
+impl Loader<ResourceId> for ResourceLoader {
+    type Value = Resource;
+    type Error = DbError;
+
+    async fn load(&self, ids: &[ResourceId]) -> Result<HashMap<ResourceId, Resource>, DbError> {
+        crate::features::resources::by_ids(&self.0, ids).await
+    }
+}

@@ -1,0 +1,27 @@
+//! The tenant of a transaction, asked for once however many of its users name it.
+
+use std::{collections::HashMap, sync::Arc};
+
+use async_graphql::dataloader::Loader;
+
+use crate::{
+    base::ids::TenantId,
+    db::{DbError, ScopedTx},
+    features::tenants::Tenant,
+};
+
+/// Loads the tenant of one transaction's scope. Any other is not there.
+pub struct TenantLoader(pub Arc<ScopedTx>);
+
+impl Loader<TenantId> for TenantLoader {
+    type Value = Tenant;
+    type Error = DbError;
+
+    async fn load(&self, ids: &[TenantId]) -> Result<HashMap<TenantId, Tenant>, DbError> {
+        if !ids.contains(&self.0.tenant()) {
+            return Ok(HashMap::new());
+        }
+        let tenant = crate::features::tenants::current(&self.0).await?;
+        Ok(HashMap::from([(tenant.id, tenant)]))
+    }
+}

@@ -1,0 +1,15 @@
+//! The small vocabulary that every room shares. It knows nothing of the rest of the house.
+
+pub mod clock;
+pub mod counted;
+pub mod cpu;
+pub mod egress;
+pub mod fault;
+pub mod footprint;
+pub mod ids;
+pub mod money;
+pub mod names;
+pub mod network;
+pub mod paging;
+pub mod random;
+pub mod text;

@@ -1,0 +1,14 @@
+//! Networks that addresses belong to.
+
+use std::net::IpAddr;
+
+/// What one holder of addresses can be expected to hold: an IPv4 address, or the /64 of an IPv6 one.
+pub fn network(address: &str) -> String {
+    match address.parse() {
+        Ok(IpAddr::V6(v6)) => match v6.to_ipv4_mapped() {
+            Some(v4) => v4.to_string(),
+            None => format!("{:x?}", &v6.segments()[..4]),
+        },
+        _ => address.to_owned(),
+    }
+}

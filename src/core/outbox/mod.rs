@@ -1,0 +1,11 @@
+//! Effects outside a transaction: written in it, carried out by background work afterwards, at least once.
+
+mod model;
+mod queries;
+mod queue;
+
+pub use model::{DeadLetter, Effect, LEASE, Lane, Taken};
+pub use queue::{
+    HOPELESS_ATTEMPTS, MAX_ATTEMPTS, dead_letters, derived_id, done, enqueue, enqueue_as, enqueue_as_at, enqueue_at,
+    failed, revive, take, with_due_effects,
+};

@@ -1,0 +1,153 @@
+//! The queue of effects: what is put in, taken, tried again and given up.
+
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use super::{
+    model::{DeadLetter, Effect, Lane, Taken},
+    queries,
+};
+use crate::{
+    base::ids::{TenantId, uuid_v7},
+    db::{DbError, ScopedTx},
+};
+
+/// Attempts after which an effect is given up: with the delays between them, some two days.
+pub const MAX_ATTEMPTS: i32 = 17;
+
+/// Attempts after which an effect is given up that looks hopeless: within three minutes.
+pub const HOPELESS_ATTEMPTS: i32 = 4;
+
+/// Delay after the first failure; each further one doubles it.
+const FIRST_DELAY: SignedDuration = SignedDuration::from_secs(15);
+
+/// Longest delay.
+const LONGEST_DELAY: SignedDuration = SignedDuration::from_hours(8);
+
+/// Writes an effect, and has background work begin once the transaction has committed. Returns its id.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn enqueue(tx: &ScopedTx, effect: &Effect, now: Timestamp) -> Result<Uuid, DbError> {
+    let id = uuid_v7(now);
+    enqueue_as(tx, id, effect, now).await?;
+    Ok(id)
+}
+
+/// Writes an effect under an id that is its own: done again, it is there once.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn enqueue_as(tx: &ScopedTx, id: Uuid, effect: &Effect, now: Timestamp) -> Result<(), DbError> {
+    queries::insert(tx, id, effect, now, now).await?;
+    tx.wake_on_commit();
+    Ok(())
+}
+
+/// Writes an effect that is not to happen before an instant, under an id that is its own.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn enqueue_as_at(
+    tx: &ScopedTx,
+    id: Uuid,
+    effect: &Effect,
+    at: Timestamp,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    queries::insert(tx, id, effect, now, at).await
+}
+
+/// An id for what follows from an effect: the same whenever it is carried out, so that what follows is there once.
+pub fn derived_id(effect: Uuid, what: &str) -> Uuid {
+    Uuid::new_v5(&effect, what.as_bytes())
+}
+
+/// Writes an effect that is not to happen before an instant.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn enqueue_at(tx: &ScopedTx, effect: &Effect, at: Timestamp, now: Timestamp) -> Result<(), DbError> {
+    queries::insert(tx, uuid_v7(now), effect, now, at).await
+}
+
+/// Takes up to `limit` effects of a lane that are due, oldest first; whoever else looks at the same time gets others. They are due
+/// again after [`LEASE`], unless they are [`done`] or [`failed`] before.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn take(tx: &ScopedTx, lane: Lane, limit: i64, now: Timestamp) -> Result<Vec<Taken>, DbError> {
+    queries::take(tx, lane, limit, now).await
+}
+
+/// The effect was carried out.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn done(tx: &ScopedTx, id: Uuid) -> Result<(), DbError> {
+    queries::delete(tx, id).await
+}
+
+/// The effect failed: it is tried again later, or given up where it was tried often enough; soon where it looks
+/// `hopeless`, since whoever says so may be wrong for a moment. Returns whether it was given up.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn failed(
+    tx: &ScopedTx,
+    taken: &Taken,
+    error: &str,
+    hopeless: bool,
+    now: Timestamp,
+) -> Result<bool, DbError> {
+    let dead = taken.attempt >= if hopeless { HOPELESS_ATTEMPTS } else { MAX_ATTEMPTS };
+    let error: String = error.chars().filter(|it| *it != '\0').take(2000).collect();
+    queries::note_failure(tx, taken.id, &error, now + delay(taken.attempt), dead.then_some(now)).await?;
+    Ok(dead)
+}
+
+/// Exponential back-off: 15 s, doubled with each attempt, at most 8 hours.
+fn delay(attempt: i32) -> SignedDuration {
+    let doublings = u32::try_from(attempt - 1).unwrap_or(0).min(20);
+    (FIRST_DELAY * 2_i32.pow(doublings)).min(LONGEST_DELAY)
+}
+
+/// Those of these tenants that have something due.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn with_due_effects(tx: &ScopedTx, tenants: &[TenantId], now: Timestamp) -> Result<Vec<TenantId>, DbError> {
+    queries::with_due_effects(tx, tenants, now).await
+}
+
+/// What was given up, oldest first.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn dead_letters(tx: &ScopedTx) -> Result<Vec<DeadLetter>, DbError> {
+    queries::dead_letters(tx).await
+}
+
+/// Has everything that was given up tried again, and returns how much that is.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn revive(tx: &ScopedTx, now: Timestamp) -> Result<usize, DbError> {
+    tx.wake_on_commit();
+    queries::revive(tx, now).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_up_to_a_limit_and_last_two_days() {
+        assert_eq!(delay(1), SignedDuration::from_secs(15));
+        assert_eq!(delay(2), SignedDuration::from_secs(30));
+        assert_eq!(delay(13), LONGEST_DELAY);
+        assert_eq!(delay(i32::MAX), LONGEST_DELAY);
+        let total: SignedDuration = (1..MAX_ATTEMPTS).map(delay).fold(SignedDuration::ZERO, |sum, it| sum + it);
+        assert!((40..60).contains(&total.as_hours()), "{total}");
+    }
+}

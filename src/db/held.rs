@@ -1,0 +1,94 @@
+//! A connection that is in use.
+
+use std::sync::Arc;
+
+use deadpool_postgres::Pool;
+
+use super::schemas;
+use super::{
+    DbError, Location,
+    connection_handoff::{Connection, Handing, Uncommitted},
+    flush::write_now,
+    stores::Lease,
+    tenant_fair_share::Place,
+};
+
+/// How many may wait for each connection of a pool; whoever comes then is told at once to come again.
+const WAITING_EACH: usize = 128;
+
+/// A connection that is in use. Dropped in this order: it goes back before its places are free.
+pub(super) struct Held {
+    pub client: Arc<Connection>,
+    /// The same connection, where a transaction before is still to be committed.
+    pub uncommitted: Option<Uncommitted>,
+    pub(super) schema: Seen,
+    /// Where somebody may wait for it.
+    pub(super) wanted_by: Option<Arc<Handing>>,
+    /// In the store, where that is one of a tenant's own.
+    pub(super) _lease: Option<Lease>,
+    /// In the tenant's share of the shared store.
+    pub(super) _place: Option<Place>,
+}
+
+/// Whose tables a connection sees.
+pub(super) enum Seen {
+    Schema(&'static str),
+    Own(Arc<Location>),
+}
+
+impl Held {
+    /// One of this pool, which sees this schema.
+    pub async fn of(pool: &Pool, schema: &'static str) -> Result<Self, DbError> {
+        bounded(pool)?;
+        Ok(Self::new(Connection::new(pool.get().await?), Seen::Schema(schema)))
+    }
+
+    /// One of the shared store's, for who holds this place in his tenant's share, if he needs one.
+    pub async fn shared(pool: &Arc<Handing>, place: Option<Place>) -> Result<Self, DbError> {
+        bounded(pool.pool())?;
+        let (client, uncommitted) = pool.get().await?.into_parts();
+        let held = Self::new(client, Seen::Schema(schemas::SHARED_SCHEMA));
+        Ok(Self { uncommitted, wanted_by: Some(pool.clone()), _place: place, ..held })
+    }
+
+    pub(super) fn new(client: Arc<Connection>, schema: Seen) -> Self {
+        Self { client, uncommitted: None, schema, wanted_by: None, _lease: None, _place: None }
+    }
+
+    /// The schema whose tables it sees.
+    pub fn schema(&self) -> &str {
+        match &self.schema {
+            Seen::Schema(schema) => schema,
+            Seen::Own(location) => &location.schema,
+        }
+    }
+
+    /// Ends a transaction that has only read and in which nothing failed.
+    pub fn end_read(self) {
+        let Self { client, wanted_by, _lease, _place, .. } = self;
+        match wanted_by {
+            Some(pool) => pool.hand_on(client),
+            None => write_now(client.batch_execute("commit")),
+        }
+    }
+
+    /// Hands the connection on before it has answered, as the last of so many transactions on it that may not have been
+    /// answered: see [`Handing::hand_on_unanswered`].
+    pub fn hand_on_unanswered(&self, unanswered: usize) -> bool {
+        self.wanted_by.as_ref().is_some_and(|pool| pool.hand_on_unanswered(&self.client, unanswered))
+    }
+
+    /// Takes the connection out of its pool for good.
+    pub fn close(self) {
+        self.client.spoil();
+    }
+}
+
+/// Refuses whoever comes to a pool that too many wait for.
+fn bounded(pool: &Pool) -> Result<(), DbError> {
+    let status = pool.status();
+    if status.waiting > status.max_size * WAITING_EACH {
+        return Err(DbError::Unavailable("too many wait for a connection".into()));
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! Statements without a name, for a pooler in transaction mode: with PgBouncer older than 1.21 a named one may be answered by
+//! what another process has prepared under that name.
+//!
+//! Without a name a statement is sent together with the types of its parameters. PostgreSQL knows them, so each statement is
+//! prepared once on a connection that leads past the pooler, and its types are remembered.
+
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::Mutex;
+use tokio_postgres::{Client, Config, NoTls, types::Type};
+
+use super::schemas;
+use super::see_only;
+
+/// A statement, and the schema whose names it uses.
+type Sent = (&'static str, &'static str);
+
+/// The types of the parameters of every statement that was sent.
+pub(super) struct Types {
+    direct: Config,
+    known: Mutex<HashMap<Sent, Arc<[Type]>>>,
+    /// Past the pooler; made when it is needed.
+    client: tokio::sync::Mutex<Option<Client>>,
+}
+
+impl Types {
+    pub fn new(direct: Config) -> Self {
+        Self { direct, known: Mutex::default(), client: tokio::sync::Mutex::default() }
+    }
+
+    /// Those of this statement, in the directory or in a tenant's store: all stores are alike.
+    pub async fn of(&self, schema: &str, sql: &'static str) -> Result<Arc<[Type]>, tokio_postgres::Error> {
+        let schema = match schema {
+            schemas::DIRECTORY_SCHEMA => schemas::DIRECTORY_SCHEMA,
+            _ => schemas::SHARED_SCHEMA,
+        };
+        let key = (schema, sql);
+        if let Some(types) = self.known.lock().get(&key) {
+            return Ok(types.clone());
+        }
+        let mut client = self.client.lock().await;
+        if client.as_ref().is_none_or(Client::is_closed) {
+            let mut config = self.direct.clone();
+            config.application_name("tenantry types");
+            let (connected, connection) = config.connect(NoTls).await?;
+            tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "the connection that asks for types was lost");
+                }
+            });
+            *client = Some(connected);
+        }
+        // Unwrap safety: it was made above.
+        let client = client.as_ref().expect("a connection");
+        see_only(client, schema).await?;
+        let types: Arc<[Type]> = client.prepare(sql).await?.params().into();
+        self.known.lock().insert(key, types.clone());
+        Ok(types)
+    }
+}

@@ -1,0 +1,28 @@
+//! How the private server is set up.
+
+use std::path::Path;
+
+/// The role that owns the cluster: a superuser, made by `initdb`.
+pub(super) const SUPERUSER: &str = "postgres";
+
+/// It names the socket file; there is no TCP port.
+pub(super) const PORT: u16 = 5432;
+
+// macOS has no C.UTF-8 before version 14.
+pub(super) const LOCALE: &str = if cfg!(target_os = "macos") { "C" } else { "C.UTF-8" };
+
+/// What [`Cluster::start`] is told.
+pub struct Options<'a> {
+    /// The folder for everything (`.tenantry`); created with mode 0700 if absent.
+    pub data_dir: &'a Path,
+    /// The folder that holds `postgres` and `initdb`; `None` searches the usual places.
+    pub bin_dir: Option<&'a Path>,
+    /// Extra server settings, which win over ours. Tests pass `("fsync", "off")`, with which
+    /// `initdb` does not sync either; the product passes none.
+    pub settings: &'a [(&'a str, &'a str)],
+    /// The database roles that our operating system user, and the server's, may become over the
+    /// socket, besides `postgres`. They are not created here.
+    pub roles: &'a [&'a str],
+    /// Told one line before each slow step. Called on the thread that called `start`.
+    pub progress: &'a dyn Fn(&str),
+}

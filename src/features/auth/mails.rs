@@ -1,0 +1,129 @@
+//! Which mail an effect asks for: to whom, and with a token of its own.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{
+    SignIn, SignInError, joining,
+    links::{self, Purpose},
+    opaque_tokens::LinkToken,
+    throttle,
+};
+use crate::{
+    base::ids::{InvitationId, TenantId, UserId},
+    core::outbox::Effect,
+    db::{Access, DbError, Scope, ScopedTx},
+    features::{
+        mail::{Letter, Mailer, Subject},
+        tenants,
+        users::{self, User},
+    },
+};
+
+impl SignIn {
+    /// Writes the mail that an effect asks for. `None` where it is not worth sending any more: whom it is for is gone, or
+    /// it was asked for anew. Every call makes a token of its own, since none is kept.
+    ///
+    /// # Errors
+    /// When a statement fails.
+    pub async fn write_mail(
+        &self,
+        tenant: TenantId,
+        id: Uuid,
+        effect: &Effect,
+        now: Timestamp,
+        mailer: &Mailer,
+    ) -> Result<Option<Letter>, SignInError> {
+        let tx = self.gate.tenant(Scope::authenticator(tenant), Access::Write);
+        let addressed = match effect {
+            Effect::MailPasswordReset { user } => {
+                let purpose = Purpose::PasswordReset;
+                let user = users::active(&tx, UserId(*user)).await?;
+                match link(&tx, id, purpose, user.as_ref().map(|it| it.id.0), now).await?.zip(user) {
+                    Some((token, User { email, name, .. })) => {
+                        let url = mailer.link("reset-password", &token.expose());
+                        Some((email, Subject::PasswordReset { name, url }))
+                    }
+                    None => None,
+                }
+            }
+            Effect::MailPasswordChanged { user } => users::active(&tx, UserId(*user))
+                .await?
+                .map(|User { email, name, .. }| (email, Subject::PasswordChanged { name })),
+            Effect::MailEmailVerification { user } => {
+                let purpose = Purpose::EmailVerification;
+                let user = users::active(&tx, UserId(*user)).await?.filter(|it| it.email_verified_at.is_none());
+                match link(&tx, id, purpose, user.as_ref().map(|it| it.id.0), now).await?.zip(user) {
+                    Some((token, User { email, name, .. })) => {
+                        let url = mailer.link("verify-email", &token.expose());
+                        Some((email, Subject::EmailVerification { name, url }))
+                    }
+                    None => None,
+                }
+            }
+            Effect::MailInvitation { invitation } => {
+                let email = joining::invited_email(&tx, InvitationId(*invitation), now).await?;
+                let token = link(&tx, id, Purpose::Invitation, email.as_ref().map(|_| *invitation), now).await?;
+                token.zip(email).map(|(token, email)| {
+                    (email, Subject::Invitation { url: mailer.link("accept-invitation", &token.expose()) })
+                })
+            }
+            Effect::MailRegistration { registration } => match joining::registered(&tx, *registration, now).await? {
+                Some((email, true)) => Some((email, Subject::AlreadyRegistered)),
+                Some((email, false)) => {
+                    let token = link(&tx, id, Purpose::Registration, Some(*registration), now).await?;
+                    token.map(|token| {
+                        let url = mailer.link("confirm-registration", &token.expose());
+                        (email, Subject::Registration { url })
+                    })
+                }
+                None => None,
+            },
+            _ => None, // Nothing of the sign-in path.
+        };
+        let tenant = tenants::current(&tx).await?;
+        tx.commit().await?;
+        drop(tx);
+        if let Some((to, _)) = &addressed {
+            self.count_mailbox(to, effect).await?;
+        }
+        Ok(addressed.map(|(to, subject)| Letter {
+            to,
+            tenant_name: tenant.name,
+            locale: tenant.locale,
+            branding: tenant.branding,
+            subject,
+            calendar: None,
+        }))
+    }
+}
+
+impl SignIn {
+    /// Counts a mail in the budget of its mailbox, whichever tenant and address asked for it. What somebody else asks for waits
+    /// once it is empty; for what only the owner of an account is sent there is a reserve, which nobody else can empty.
+    async fn count_mailbox(&self, to: &str, effect: &Effect) -> Result<(), SignInError> {
+        let is_the_owners = match effect {
+            Effect::MailInvitation { .. } | Effect::MailRegistration { .. } => false,
+            Effect::MailPasswordReset { .. } | Effect::MailEmailVerification { .. } => true,
+            _ => return Ok(()), // News of what has happened already.
+        };
+        let directory = self.gate.directory(Scope::directory_authenticator(), Access::Write);
+        let now = self.clock.now();
+        let counted = throttle::count_mailbox(&directory, &self.limits, to, is_the_owners, now).await?;
+        directory.commit().await?;
+        counted.map_err(SignInError::TooManyAttempts)
+    }
+}
+
+async fn link(
+    tx: &ScopedTx,
+    id: Uuid,
+    purpose: Purpose,
+    subject: Option<Uuid>,
+    now: Timestamp,
+) -> Result<Option<LinkToken>, DbError> {
+    match subject {
+        Some(subject) => links::mint(tx, id, purpose, subject, now).await,
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,28 @@
+//! Who is calling: actors, tokens, passwords and sessions.
+//!
+//! The sign-in path opens its own transactions, in the role `AUTHENTICATOR`, and hashes between them, never inside one.
+
+pub mod joining;
+pub mod links;
+mod mails;
+mod model;
+mod opaque_tokens;
+pub mod operators;
+mod password_policy;
+mod passwords;
+mod queries;
+mod recovery;
+mod requests;
+mod sessions;
+mod sign_in;
+mod throttle;
+mod tokens;
+
+pub use joining::{Acceptance, Registration, SignUp, TenantDraft};
+pub use model::{Fall, LiveSession, SessionCookies};
+pub use opaque_tokens::FeedToken;
+pub use passwords::{PasswordCost, Passwords, PasswordsError};
+pub use sessions::{fallen, is_login, log_out, revoke_other_sessions, revoke_session, sessions};
+pub use sign_in::{Login, NewUser, SignIn, SignInError, SignedIn, normalise_email};
+pub use throttle::SignInLimits;
+pub use tokens::{KeyError, TokenSettings, Tokens, Verified};

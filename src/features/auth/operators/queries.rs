@@ -1,0 +1,110 @@
+//! Every statement on platform administrators. All of it runs in the directory.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::{
+    base::ids::{AdministratorId, SessionId, TenantId, uuid_v7},
+    core::identity::Origin,
+    db::{DbError, ScopedTx},
+};
+
+/// A platform administrator, as signing in needs him.
+pub struct Operator {
+    pub id: AdministratorId,
+    pub name: String,
+    pub password_hash: String,
+}
+
+/// Whoever has this e-mail.
+pub async fn by_email(directory: &ScopedTx, email: &str) -> Result<Option<Operator>, DbError> {
+    let row = directory
+        .query_opt(
+            "-- operators.by_email
+            select id, name, password_hash from platform_administrators where email = $1",
+            &[&email],
+        )
+        .await?;
+    Ok(row.map(|row| Operator { id: row.get(0), name: row.get(1), password_hash: row.get(2) }))
+}
+
+/// Adds one, unless the e-mail is somebody's.
+pub async fn insert(
+    directory: &ScopedTx,
+    id: AdministratorId,
+    email: &str,
+    name: &str,
+    password_hash: &str,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    directory
+        .execute(
+            "-- operators.insert
+            insert into platform_administrators (id, email, name, password_hash, created_at)
+            values ($1, $2, $3, $4, $5) on conflict do nothing",
+            &[&id, &email, &name, &password_hash, &now],
+        )
+        .await
+}
+
+/// Nothing but that the transaction was entered, which looks at the session.
+pub async fn session_lives(directory: &ScopedTx) -> Result<(), DbError> {
+    directory
+        .execute(
+            "-- operators.session_lives
+            select 1",
+            &[],
+        )
+        .await
+}
+
+/// Begins a session.
+pub async fn insert_session(
+    directory: &ScopedTx,
+    id: SessionId,
+    administrator: AdministratorId,
+    now: Timestamp,
+    expires_at: Timestamp,
+    origin: &Origin,
+) -> Result<(), DbError> {
+    directory
+        .execute(
+            "-- operators.insert_session
+            insert into platform_sessions (id, administrator_id, created_at, expires_at, user_agent, address)
+            values ($1, $2, $3, $4, $5, $6)",
+            &[&id, &administrator, &now, &expires_at, &origin.user_agent, &origin.address],
+        )
+        .await
+}
+
+/// Ends one of the administrator's own sessions.
+pub async fn end_session(directory: &ScopedTx, id: SessionId, now: Timestamp) -> Result<(), DbError> {
+    directory
+        .execute(
+            "-- operators.end_session
+            update platform_sessions set ended_at = $2 where id = $1 and ended_at is null",
+            &[&id, &now],
+        )
+        .await
+}
+
+/// Adds a line to the platform's log.
+pub async fn insert_event(
+    directory: &ScopedTx,
+    administrator: Option<AdministratorId>,
+    action: &'static str,
+    tenant: Option<TenantId>,
+    details: &Value,
+    origin: &Origin,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    let request = (!origin.request_id.is_nil()).then_some(origin.request_id);
+    directory
+        .execute(
+            "-- operators.insert_event
+            insert into platform_events (id, at, administrator_id, action, tenant_id, details, request_id, address)
+            values ($1, $2, $3, $4, $5, $6, $7, $8)",
+            &[&uuid_v7(now), &now, &administrator, &action, &tenant, &details, &request, &origin.address],
+        )
+        .await
+}

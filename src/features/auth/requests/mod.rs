@@ -1,0 +1,8 @@
+//! What was asked for in the name of an e-mail by somebody who is not signed in. The directory keeps it for seconds.
+
+mod inbox;
+mod model;
+mod queries;
+
+pub use inbox::{delete, insert, take};
+pub use model::{Kind, Taken};

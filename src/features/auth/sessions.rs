@@ -1,0 +1,92 @@
+//! Sessions: listed, ended, and asked whether they still hold.
+
+use super::{
+    model::{Fall, LiveSession},
+    queries,
+};
+use crate::{
+    base::ids::SessionId,
+    core::identity::{Caller, Viewer},
+    db::{DbError, ScopedTx},
+};
+
+/// Ends the caller's own session: its access tokens are refused from the next request on. Returns whether it was alive.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn log_out(caller: &Caller<'_>) -> Result<bool, DbError> {
+    let ended = queries::end_session(caller.tx, caller.viewer.session, "LOGOUT", caller.clock.now()).await?;
+    if ended {
+        crate::core::audit::record(
+            caller,
+            "sessions.logout",
+            "session",
+            Some(caller.viewer.session.0),
+            Default::default(),
+        )
+        .await?;
+    }
+    Ok(ended)
+}
+
+/// Directory: whether anybody signs in with this e-mail. For the sign-in path's scope only.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn is_login(directory: &ScopedTx, email: &str) -> Result<bool, DbError> {
+    Ok(!queries::logins_of(directory, email).await?.is_empty())
+}
+
+/// Those of these people who may not stay, by their place in the list. What `enter` would find, for many at once.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn fallen(tx: &ScopedTx, people: &[Viewer]) -> Result<Vec<(usize, Fall)>, DbError> {
+    let fallen = queries::fallen_sessions(tx, people).await?;
+    fallen
+        .into_iter()
+        .map(|(place, reason, role)| {
+            let fall = match (reason.as_str(), role) {
+                ("TN001", _) => Fall::TenantGone,
+                ("TN003", _) => Fall::TenantSuspended,
+                ("TN005", Some(role)) => Fall::RoleChanged(role.parse()?),
+                _ => Fall::SessionEnded,
+            };
+            Ok((place, fall))
+        })
+        .collect()
+}
+
+/// The caller's own live sessions, newest first.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn sessions(caller: &Caller<'_>) -> Result<Vec<LiveSession>, DbError> {
+    queries::sessions_of(caller.tx, caller.viewer.user).await
+}
+
+/// Ends one of the caller's own sessions; `false` when it is none of his, or has ended.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn revoke_session(caller: &Caller<'_>, id: SessionId) -> Result<bool, DbError> {
+    let is_own = sessions(caller).await?.iter().any(|it| it.id == id);
+    let ended = is_own && queries::end_session(caller.tx, id, "REVOKED", caller.clock.now()).await?;
+    if ended {
+        crate::core::audit::record(caller, "sessions.revoke", "session", Some(id.0), Default::default()).await?;
+    }
+    Ok(ended)
+}
+
+/// Ends all of the caller's sessions but this one, and returns how many.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn revoke_other_sessions(caller: &Caller<'_>) -> Result<u64, DbError> {
+    let Viewer { user, session, .. } = caller.viewer;
+    let ended = queries::end_other_sessions(caller.tx, user, Some(session), "REVOKED", caller.clock.now()).await?;
+    if ended > 0 {
+        crate::core::audit::record(caller, "sessions.revoke_others", "user", Some(user.0), Default::default()).await?;
+    }
+    Ok(ended)
+}

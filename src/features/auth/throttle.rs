@@ -1,0 +1,158 @@
+//! How fast one may try to sign in.
+//!
+//! Every attempt counts in three buckets: the account from this address, the account, and the address. The first is
+//! narrow, the others are wide: an attacker at one address empties his own and leaves the account's to its owner. Many
+//! addresses can keep an account's bucket empty for as long as they go on; but who has signed in from an address before
+//! is not counted in it there, so the owner comes in all the same. Buckets fill again by themselves.
+
+use aws_lc_rs::digest;
+use jiff::{SignedDuration, Timestamp};
+
+use super::queries;
+use crate::{
+    base::network::network,
+    db::{DbError, ScopedTx},
+};
+
+/// How long an address counts as one from which the account was used.
+const KNOWN_LIFE: SignedDuration = SignedDuration::from_hours(90 * 24);
+
+/// One bucket: so many attempts at once, then one each interval.
+#[derive(Clone, Copy, Debug)]
+pub struct Bucket {
+    /// Attempts at once.
+    pub burst: u32,
+    /// Time in which one more attempt becomes free.
+    pub interval: SignedDuration,
+}
+
+/// The three buckets of an attempt.
+#[derive(Clone, Copy, Debug)]
+pub struct SignInLimits {
+    /// One account from one address.
+    pub account_and_address: Bucket,
+    /// One account from anywhere.
+    pub account: Bucket,
+    /// One address, whatever the account.
+    pub address: Bucket,
+    /// Requests of one address that have mail sent to one e-mail.
+    pub mail: Bucket,
+    /// Mails with a link to one mailbox, whoever has them sent.
+    pub mailbox: Bucket,
+    /// Tokens and new accounts that one address tries.
+    pub joining: Bucket,
+}
+
+impl Default for SignInLimits {
+    fn default() -> Self {
+        Self {
+            account_and_address: Bucket { burst: 10, interval: SignedDuration::from_secs(30) },
+            account: Bucket { burst: 100, interval: SignedDuration::from_secs(2) },
+            address: Bucket { burst: 100, interval: SignedDuration::from_secs(2) },
+            mail: Bucket { burst: 5, interval: SignedDuration::from_mins(5) },
+            mailbox: Bucket { burst: 10, interval: SignedDuration::from_mins(30) },
+            joining: Bucket { burst: 50, interval: SignedDuration::from_secs(10) },
+        }
+    }
+}
+
+/// Counts one attempt. `Err` says how long to wait when a bucket is empty; then nothing else about the attempt is looked at.
+pub(super) async fn count(
+    tx: &ScopedTx,
+    limits: &SignInLimits,
+    email: &str,
+    address: Option<&str>,
+    now: Timestamp,
+) -> Result<Result<(), SignedDuration>, DbError> {
+    let network = address.map_or_else(|| "unknown".to_owned(), network);
+    let address = network.as_str();
+    // The narrowest first, and no further once one is empty: what is refused there must not drain the wider ones, or an
+    // attacker at one address could lock the owner out at all. Always in this order, so that two attempts never wait for
+    // each other.
+    let mut buckets = vec![
+        (key(&["account and address", email, address]), limits.account_and_address),
+        (key(&["address", address]), limits.address),
+    ];
+    if !queries::is_bucket_set(tx, &key(&["known", email, address]), now).await? {
+        buckets.push((key(&["account", email]), limits.account));
+    }
+    take_all(tx, &buckets, now).await
+}
+
+/// Notes that somebody has signed in to the account from this address.
+pub(super) async fn remember(tx: &ScopedTx, email: &str, address: Option<&str>, now: Timestamp) -> Result<(), DbError> {
+    let network = address.map_or_else(|| "unknown".to_owned(), network);
+    queries::set_bucket(tx, &key(&["known", email, &network]), now + KNOWN_LIFE).await
+}
+
+/// Counts one request that has a mail sent to this e-mail (`""` for none), or tries a token or a new account.
+pub(super) async fn count_mail(
+    tx: &ScopedTx,
+    limits: &SignInLimits,
+    email: &str,
+    address: Option<&str>,
+    now: Timestamp,
+) -> Result<Result<(), SignedDuration>, DbError> {
+    let network = address.map_or_else(|| "unknown".to_owned(), network);
+    let mut buckets = vec![(key(&["joining", &network]), limits.joining)];
+    if !email.is_empty() {
+        // By address too: nobody is kept from it by what somebody else asks for in his name.
+        buckets.push((key(&["mail", email, &network]), limits.mail));
+    }
+    take_all(tx, &buckets, now).await
+}
+
+/// Counts one mail to this mailbox, from whatever tenant and address: the owner's own from a reserve once the budget is empty.
+pub(super) async fn count_mailbox(
+    tx: &ScopedTx,
+    limits: &SignInLimits,
+    email: &str,
+    is_the_owners: bool,
+    now: Timestamp,
+) -> Result<Result<(), SignedDuration>, DbError> {
+    let of = |budget: &str| [(key(&[budget, email]), limits.mailbox)];
+    let counted = take_all(tx, &of("mailbox"), now).await?;
+    if counted.is_ok() || !is_the_owners {
+        return Ok(counted);
+    }
+    take_all(tx, &of("mailbox of its owner"), now).await
+}
+
+async fn take_all(
+    tx: &ScopedTx,
+    buckets: &[(Vec<u8>, Bucket)],
+    now: Timestamp,
+) -> Result<Result<(), SignedDuration>, DbError> {
+    let mut counted = Ok(());
+    for (key, bucket) in buckets {
+        if !queries::take_from_bucket(tx, key, bucket.interval, bucket.burst, now).await? {
+            counted = Err(bucket.interval);
+            break;
+        }
+    }
+    queries::sweep_buckets(tx, now).await?;
+    Ok(counted)
+}
+
+/// A hash, because addresses and e-mails of people who never signed up are not ours to keep.
+fn key(parts: &[&str]) -> Vec<u8> {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        hash.update(&(part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.finish().as_ref().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::base::network::network;
+
+    #[test]
+    fn a_host_is_one_address_however_many_it_has() {
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), network("2001:db8:1:2::9"));
+        assert_ne!(network("2001:db8:1:2::9"), network("2001:db8:1:3::9"));
+        assert_eq!(network("::ffff:192.0.2.7"), network("192.0.2.7"));
+        assert_ne!(network("192.0.2.7"), network("192.0.2.8"));
+    }
+}

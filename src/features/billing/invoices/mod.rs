@@ -1,0 +1,21 @@
+//! Invoices: what falls due, in the order of time, each thing once.
+//!
+//! Flat fees are due in advance and usage when its period is over. A fee that was billed for longer than its period lasted is
+//! credited. An invoice is drafted with its final amounts, then issued with the next number; afterwards only its state changes.
+
+mod issuing;
+mod model;
+pub mod pdf;
+mod preview;
+mod queries;
+mod rating;
+
+pub use issuing::{
+    balance, by_id, credit, credit_notes, draft_due, issue_next, lines, list, open, profile, save, set_profile,
+    set_tax, settle, tax, with_payment,
+};
+pub use model::{
+    CreditNote, Invoice, InvoiceError, InvoiceKey, Kind, LEAST_CHARGE, Line, Profile, Recipient, Reckoning, State, Tax,
+};
+pub use preview::{Explanation, explain, preview, preview_at_end, upcoming};
+pub use rating::{credit_line, flat_line, reckon, usage_lines};

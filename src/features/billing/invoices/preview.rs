@@ -1,0 +1,126 @@
+//! What a change or the next invoice would cost.
+
+use jiff::Timestamp;
+
+use super::{
+    model::{Invoice, Kind, Line, Reckoning},
+    queries,
+    rating::{credit_line, fee_until, flat_line, micros, rated, reckon, too_large, usage_lines},
+};
+use crate::{
+    db::{DbError, ScopedTx},
+    features::{
+        billing::{
+            subscriptions::{self, Agreed, BillingPeriod, Mode, Subscription},
+            terms::{Price, Step},
+        },
+        usage,
+    },
+};
+
+/// What an invoice would be for what falls due when the present period ends, with the usage so far.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn upcoming(tx: &ScopedTx, subscription: &Subscription) -> Result<Option<(Timestamp, Reckoning)>, DbError> {
+    let last = subscriptions::last_period(tx, subscription.id).await?;
+    if last.usage_billed_at.is_some() {
+        return Ok(None);
+    }
+    let agreed = subscriptions::agreed(tx, last.version).await?;
+    let mut lines = usage_lines(tx, &last, &agreed).await?;
+    if let Some((next, agreed_next)) = subscriptions::following(tx, subscription, &last).await? {
+        lines.extend(flat_line(&next, &agreed_next)?);
+    }
+    let reckoning = reckon(lines, &queries::tax(tx).await?, queries::balance(tx, agreed.terms.currency()?).await?)?;
+    Ok(Some((last.ends_at, reckoning)))
+}
+
+/// What would fall due at once if the plan were changed now.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn preview(
+    tx: &ScopedTx,
+    subscription: &Subscription,
+    changed: &Subscription,
+    agreed: &Agreed,
+    at: Timestamp,
+) -> Result<Reckoning, DbError> {
+    let mut lines = Vec::new();
+    if subscription.is_alive() {
+        let last = subscriptions::last_period(tx, subscription.id).await?;
+        let cut = BillingPeriod { ends_at: at, ..last };
+        let present = subscriptions::agreed(tx, cut.version).await?;
+        lines.extend(usage_lines(tx, &cut, &present).await?);
+        lines.extend(credit_line(&cut, &present)?);
+    }
+    lines.extend(flat_line(&changed.period_from(at), agreed)?);
+    reckon(lines, &queries::tax(tx).await?, queries::balance(tx, agreed.terms.currency()?).await?)
+}
+
+/// What would fall due at the end of the present cycle if the plan were changed then.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn preview_at_end(
+    tx: &ScopedTx,
+    changed: &Subscription,
+    agreed: &Agreed,
+    last: &BillingPeriod,
+) -> Result<Reckoning, DbError> {
+    let present = subscriptions::agreed(tx, last.version).await?;
+    let mut lines = usage_lines(tx, last, &present).await?;
+    let next = changed.clone().after_cycle(last.cycle_end);
+    lines.extend(flat_line(&next.period_from(last.cycle_end), agreed)?);
+    reckon(lines, &queries::tax(tx).await?, queries::balance(tx, agreed.terms.currency()?).await?)
+}
+
+/// How a line came about, rated again from the price and the events that it points to.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// The version of the plan.
+    pub agreed: Agreed,
+    /// The price.
+    pub price: Price,
+    /// What the events say now.
+    pub quantity: Option<i64>,
+    /// The parts of the amount; of a fee the one of the whole cycle.
+    pub steps: Vec<Step>,
+    /// The part of the cycle, and the whole, in microseconds; `None` for usage.
+    pub share: Option<(i64, i64)>,
+    /// What comes out.
+    pub net_minor: i64,
+    /// The tax on it.
+    pub tax_minor: i64,
+}
+
+/// Rates a line again. `None` for what was carried, which no price says.
+///
+/// # Errors
+/// When a statement fails, or the line points to nothing.
+pub async fn explain(tx: &ScopedTx, invoice: &Invoice, line: &Line) -> Result<Option<Explanation>, DbError> {
+    let (Some(version), Some(price), Some(period), Some(covers)) = (line.version, line.price, line.period, line.covers)
+    else {
+        return Ok(None);
+    };
+    let agreed = subscriptions::agreed(tx, version).await?;
+    let lost = |what: &str| DbError::Corrupt(format!("a line points to {what} that is not there"));
+    let price = agreed.terms.prices.iter().find(|it| it.id == price).cloned().ok_or_else(|| lost("a price"))?;
+    let period = subscriptions::period(tx, period).await?.ok_or_else(|| lost("a period"))?;
+    let whole = micros(period.cycle_start, period.cycle_end);
+    let quantity = match &price.meter {
+        Some(meter) => Some(usage::quantity_in(tx, meter, covers, period.mode != Mode::Billed).await?),
+        None => None,
+    };
+    let steps = price.model.steps(quantity.unwrap_or(1)).unwrap_or_default();
+    let fee = |until| fee_until(&period, &price, until, invoice.currency);
+    let net_minor = match line.kind {
+        Kind::Flat => fee(covers.end)?,
+        Kind::Credit => fee(covers.start)? - fee(covers.end)?,
+        Kind::Usage | Kind::Balance => rated(&price, quantity.unwrap_or(0), invoice.currency),
+    };
+    let tax_minor = invoice.tax.on(net_minor).map_err(too_large)?;
+    let share = (line.kind != Kind::Usage).then(|| (micros(covers.start, covers.end), whole));
+    Ok(Some(Explanation { agreed, price, quantity, steps, share, net_minor, tax_minor }))
+}

@@ -1,0 +1,90 @@
+//! What is known of the tenant at its provider.
+
+use jiff::Timestamp;
+
+use super::{
+    CheckoutSession,
+    model::{Account, Payment},
+    provider::HostedPage,
+    queries,
+};
+use crate::{
+    base::ids::{CheckoutId, InvoiceId, PlanId, TenantId},
+    db::{Access, DbError, Gate, Scope, ScopedTx},
+};
+
+/// How the tenant pays.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn account(tx: &ScopedTx) -> Result<Account, DbError> {
+    queries::account(tx).await
+}
+
+/// Keeps the provider's name for a tenant: first in the directory, where events find whose it is.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn note_customer(
+    gate: &Gate,
+    tenant: TenantId,
+    provider: &str,
+    customer: &str,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    let directory = gate.directory(Scope::worker(tenant), Access::Write);
+    queries::note_customer(&directory, provider, customer).await?;
+    directory.commit().await?;
+    drop(directory);
+    let tx = gate.tenant(Scope::worker(tenant), Access::Write);
+    queries::save_customer(&tx, provider, customer, now).await?;
+    tx.commit().await
+}
+
+/// The page for this plan that is not over.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn open_checkout(tx: &ScopedTx, plan: PlanId) -> Result<Option<CheckoutSession>, DbError> {
+    queries::open_checkout(tx, plan).await
+}
+
+/// One visit to a page.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn checkout_session(tx: &ScopedTx, id: CheckoutId) -> Result<Option<CheckoutSession>, DbError> {
+    queries::checkout(tx, id).await
+}
+
+/// A visit that the provider has not heard of yet.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn insert_checkout(tx: &ScopedTx, session: &CheckoutSession) -> Result<(), DbError> {
+    queries::insert_checkout(tx, session).await
+}
+
+/// The provider has made its page.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn open_page(tx: &ScopedTx, id: CheckoutId, page: &HostedPage) -> Result<(), DbError> {
+    queries::open_page(tx, id, &page.reference, &page.url).await
+}
+
+/// The page is there no more.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn expire_checkout(tx: &ScopedTx, id: CheckoutId) -> Result<(), DbError> {
+    queries::expire_checkout(tx, id).await
+}
+
+/// Attempts to have an invoice paid, oldest first.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn of_invoice(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<Payment>, DbError> {
+    queries::of_invoice(tx, id).await
+}

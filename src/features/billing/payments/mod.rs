@@ -1,0 +1,31 @@
+//! Payments: through a provider, never inside a transaction, and each attempt under a key of its own.
+//!
+//! What is to be asked of the provider is written first; its row's id is the key by which the provider knows a repetition. What
+//! the provider tells goes one way, whether it comes as an answer or as an event: `apply`.
+
+mod account;
+pub mod checkout;
+pub mod collection;
+mod conclusion;
+mod facts;
+pub mod in_process;
+pub mod inbox;
+mod model;
+mod provider;
+mod queries;
+mod retries;
+mod settlement;
+pub mod stripe;
+
+pub use account::{
+    account, checkout_session, expire_checkout, insert_checkout, note_customer, of_invoice, open_checkout, open_page,
+};
+pub use model::{
+    Account, CheckoutSession, CheckoutState, CheckoutWish, DeadEvent, NotYet, Payment, PaymentState, Waiting,
+};
+pub use provider::{
+    ChargeRequest, Charged, CheckoutRequest, Fact, HostedPage, NewCustomer, Outcome, PaymentProvider, ProviderError,
+    ProviderEvent,
+};
+pub use retries::{RETRIES, after_failure};
+pub use settlement::{display, record_outside};

@@ -1,0 +1,8 @@
+//! Plans and their versions. All of it is in the directory.
+
+mod catalogue;
+mod model;
+mod queries;
+
+pub use catalogue::{all, create, draft, on_offer, publish, update, version};
+pub use model::{Plan, PlanError, PlanPatch, PlanVersion};

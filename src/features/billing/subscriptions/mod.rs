@@ -1,0 +1,16 @@
+//! What a tenant has of a plan, and how its time is cut into periods.
+//!
+//! A period ends wherever what is charged changes: at the end of a cycle, a change of plan, the end of a trial, a pause. The
+//! table's constraints have the last word that periods tile. Whoever changes anything here has taken [`lock`] and then
+//! [`advance`]d, so that he acts on the present and no period is left out, however long nobody looked.
+
+mod lifecycle;
+mod model;
+mod queries;
+
+pub use lifecycle::{
+    advance, agreed, begin, cancel_at_end, cancel_now, change_at_end, change_now, changed, current, following,
+    forget_fee, in_micros, is_other_currency, keep_terms, last_period, lock, new, note_billed, pause, period, resume,
+    set_past_due, unbilled,
+};
+pub use model::{Advanced, Agreed, BillingPeriod, Mode, NeedsReview, Status, Subscription};

@@ -1,0 +1,299 @@
+//! What is free, and what stands in the way of what is not.
+//!
+//! All that it takes is asked in one flush: the service, what can serve it, the hours, and what is held. What is offered is
+//! what [`Ground::validate_slot`] lets pass and the claims have room for; only the claims decide.
+
+use std::collections::HashMap;
+
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use super::{
+    BookingError, MAX_AHEAD,
+    claims::queries,
+    model::{Class, Held, Slot},
+    slots::{Ground, is_staff},
+};
+use crate::{
+    base::ids::{ResourceId, ServiceId},
+    core::identity::Caller,
+    features::{
+        hours::{self, Open, Owner},
+        resources::ResourceKind,
+        services::Link,
+    },
+};
+
+/// Most free times of one answer.
+pub const MAX_SLOTS: usize = 5_000;
+/// Least time between two that are offered, in minutes.
+const LEAST_STEP: i32 = 5;
+/// Most days that can be asked for at once.
+pub const MAX_DAYS: i64 = 62;
+/// Longest buffer on either side, and so how far around a time claims matter.
+const REACH: SignedDuration = SignedDuration::from_hours(48);
+
+/// A time at which a service can be booked.
+#[derive(Clone, Debug)]
+pub struct FreeSlot {
+    /// The first instant of it.
+    pub starts_at: Timestamp,
+    /// The first instant after it.
+    pub ends_at: Timestamp,
+    /// Who and what could serve it then, those taken first in front.
+    pub resources: Vec<ResourceId>,
+    /// How many more bookings there is room for.
+    pub places: i32,
+}
+
+/// What stands in the way of a booking, and never whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The service cannot be booked.
+    Inactive,
+    /// The time has passed.
+    Past,
+    /// It is too near.
+    Notice,
+    /// It is too far ahead.
+    Window,
+    /// It is closed then, as in every week.
+    Hours,
+    /// It is closed then, on this day alone.
+    Override,
+    /// Bookings begin at other times.
+    Step,
+    /// Every seat is taken.
+    Seats,
+    /// Who and what could serve it is taken.
+    Taken,
+    /// It is free, but not for the time that is kept before and after.
+    Buffer,
+}
+
+/// All that decides about a service around a time, and what is taken then.
+struct Picture {
+    ground: Ground,
+    /// By what is held and its lane, in order.
+    held: HashMap<(Uuid, i16), Vec<(Timestamp, Timestamp)>>,
+    /// By their starts.
+    classes: HashMap<Timestamp, Class>,
+}
+
+impl Picture {
+    /// In one flush.
+    async fn look(caller: &Caller<'_>, id: ServiceId, from: Timestamp, to: Timestamp) -> Result<Self, BookingError> {
+        let (tx, now, around) = (caller.tx, caller.clock.now(), (from - REACH, to + REACH));
+        let (ground, held, classes) = futures_util::join!(
+            Ground::read(tx, id, from),
+            queries::held_around_service(tx, id, around, now),
+            queries::classes_of(tx, id, around, now)
+        );
+        let (ground, rows, classes) = (ground?, held?, classes?);
+        if !ground.service.active && !is_staff(caller) {
+            return Err(BookingError::ServiceNotFound);
+        }
+        let mut held: HashMap<(Uuid, i16), Vec<(Timestamp, Timestamp)>> = HashMap::new();
+        for Held { claimed, lane, from, to } in rows {
+            held.entry((claimed, lane)).or_default().push((from, to));
+        }
+        // What one lane holds never overlaps, so that both ends are in order.
+        held.values_mut().for_each(|it| it.sort_unstable());
+        let classes = classes.into_iter().map(|it| (it.starts_at, it)).collect();
+        Ok(Self { ground, held, classes })
+    }
+
+    fn slot_at(&self, starts_at: Timestamp) -> Slot {
+        self.ground.slot_at(starts_at, self.class_at(starts_at))
+    }
+
+    fn class_at(&self, starts_at: Timestamp) -> Option<&Class> {
+        self.classes.get(&starts_at).filter(|_| self.ground.is_class())
+    }
+
+    fn is_free(&self, claimed: Uuid, lane: i16, from: Timestamp, to: Timestamp) -> bool {
+        let Some(held) = self.held.get(&(claimed, lane)) else { return true };
+        let next = held.partition_point(|it| it.1 <= from);
+        held.get(next).is_none_or(|it| it.0 >= to)
+    }
+
+    /// Whether one of each kind is there at all, taken or not.
+    fn is_staffed(&self, serves: impl Fn(ResourceId) -> bool) -> bool {
+        let is_there = |kind| self.ground.links.iter().any(|it| it.kind == kind && it.active && serves(it.resource));
+        self.ground.links.iter().all(|it| is_there(it.kind))
+    }
+
+    /// What could be taken for a booking that starts then and blocks a time: resources of each kind, or seats. Empty and 0
+    /// where it cannot be had.
+    fn room(
+        &self,
+        starts_at: Timestamp,
+        (from, to): (Timestamp, Timestamp),
+        wanted: Option<ResourceId>,
+        serves: impl Fn(ResourceId) -> bool,
+    ) -> (Vec<ResourceId>, i32) {
+        if let Some(class) = self.class_at(starts_at) {
+            let has = wanted.is_none_or(|it| class.resources.contains(&it));
+            return if has { (class.resources.clone(), class.seats_free) } else { (Vec::new(), 0) };
+        }
+        if self.ground.links.is_empty() {
+            let lanes = 0..i16::try_from(self.ground.service.capacity).unwrap_or(i16::MAX);
+            let free = lanes.filter(|lane| self.is_free(self.ground.service.id.0, *lane, from, to)).count();
+            return (Vec::new(), count(free));
+        }
+        let wanted_kind = self.ground.links.iter().find(|it| Some(it.resource) == wanted).map(|it| it.kind);
+        let may_be = |it: &&Link| {
+            it.active
+                && (wanted_kind != Some(it.kind) || Some(it.resource) == wanted)
+                && self.is_free(it.resource.0, 0, from, to)
+                && serves(it.resource)
+        };
+        let free: Vec<&Link> = self.ground.links.iter().filter(may_be).collect();
+        // One pass for each of the three kinds at most.
+        let of_kind = |kind| free.iter().filter(|it| it.kind == kind).count();
+        let needs = |kind: &ResourceKind| self.ground.links.iter().any(|it| it.kind == *kind);
+        let kinds = [ResourceKind::Staff, ResourceKind::Room, ResourceKind::Equipment];
+        let places = kinds.into_iter().filter(needs).map(of_kind).min().unwrap_or(0);
+        if places == 0 {
+            return (Vec::new(), 0);
+        }
+        let places = if self.ground.is_class() { self.ground.service.capacity } else { count(places) };
+        (free.iter().map(|it| it.resource).collect(), places)
+    }
+}
+
+/// The free times of a service that start within an interval, in their order. As a customer would find them, whoever asks.
+///
+/// # Errors
+/// `ServiceNotFound`, `ResourceNotFound` where the resource cannot serve it, `TooManyDays`.
+pub async fn availability(
+    caller: &Caller<'_>,
+    service: ServiceId,
+    from: Timestamp,
+    to: Timestamp,
+    resource: Option<ResourceId>,
+) -> Result<Vec<FreeSlot>, BookingError> {
+    if to.duration_since(from) > SignedDuration::from_hours(24 * MAX_DAYS) {
+        return Err(BookingError::TooManyDays(MAX_DAYS));
+    }
+    let now = caller.clock.now();
+    let (from, to) = (from.max(now), to.min(now + MAX_AHEAD));
+    let (from, to) = if from < to { (from, to) } else { (now, now) };
+    let picture = Box::pin(Picture::look(caller, service, from, to)).await?;
+    let ground = &picture.ground;
+    ground.require(resource)?;
+    let service = &ground.service;
+    if !service.active || from >= to {
+        return Ok(Vec::new());
+    }
+    let duration = SignedDuration::from_mins(i64::from(service.duration_minutes));
+    let rules = ground.rules();
+    let earliest = from
+        .max(now + SignedDuration::from_mins(i64::from(rules.min_notice_minutes)))
+        .max(now + SignedDuration::from_millis(1));
+    let latest = now + SignedDuration::from_hours(24 * i64::from(rules.max_ahead_days));
+    let step = service.rules.slot_step_minutes.unwrap_or(service.duration_minutes.max(LEAST_STEP));
+    let step = SignedDuration::from_mins(i64::from(step));
+    let open = ground.open(from, to + duration);
+    let of_resources: HashMap<ResourceId, Open> = ground
+        .links
+        .iter()
+        .map(|it| (it.resource, hours::merge(&ground.opening.open(Owner::Resource(it.resource), from, to + duration))))
+        .collect();
+    let mut free = Vec::new();
+    for (opens, closes) in &open.grid {
+        let mut starts_at = *opens;
+        if starts_at < earliest {
+            // The first step that is not too early.
+            let steps = (earliest.duration_since(starts_at).as_nanos() + step.as_nanos() - 1) / step.as_nanos().max(1);
+            starts_at += step * i32::try_from(steps).unwrap_or(i32::MAX);
+        }
+        while starts_at < *closes && starts_at < to && starts_at <= latest {
+            let slot = picture.slot_at(starts_at);
+            if hours::contain(&open.whole, slot.starts_at, slot.ends_at) {
+                let serves = |it: ResourceId| {
+                    of_resources.get(&it).is_some_and(|open| hours::contain(open, slot.starts_at, slot.ends_at))
+                };
+                let blocked = (slot.blocked_from, slot.blocked_to);
+                let (resources, places) = picture.room(starts_at, blocked, resource, serves);
+                if free.len() >= MAX_SLOTS {
+                    return Err(BookingError::TooManySlots(MAX_SLOTS));
+                }
+                if places > 0 {
+                    free.push(FreeSlot { starts_at, ends_at: slot.ends_at, resources, places });
+                }
+            }
+            starts_at += step;
+        }
+    }
+    // Spans of one day by the clock of another zone can begin out of order.
+    free.sort_by_key(|it| it.starts_at);
+    free.dedup_by_key(|it| it.starts_at);
+    Ok(free)
+}
+
+/// What stands in the way of a customer's booking at a time; `None` where nothing does.
+///
+/// # Errors
+/// `ServiceNotFound`, `ResourceNotFound` where the resource cannot serve it, or a statement failed.
+pub async fn obstacle(
+    caller: &Caller<'_>,
+    service: ServiceId,
+    starts_at: Timestamp,
+    resource: Option<ResourceId>,
+) -> Result<Option<Obstacle>, BookingError> {
+    let now = caller.clock.now();
+    // Far from any hours or claims there is nothing to look for.
+    let around = starts_at.clamp(now - REACH, now + MAX_AHEAD + REACH);
+    let picture = Box::pin(Picture::look(caller, service, around, around)).await?;
+    let ground = &picture.ground;
+    ground.require(resource)?;
+    if !ground.service.active {
+        return Ok(Some(Obstacle::Inactive));
+    }
+    if starts_at != around {
+        return Ok(Some(if starts_at < now { Obstacle::Past } else { Obstacle::Window }));
+    }
+    let slot = picture.slot_at(starts_at);
+    let day = |owner| ground.opening.is_overridden(owner, starts_at);
+    // As the rules are for customers, whoever asks.
+    match ground.validate_slot(false, &slot, now) {
+        Ok(()) => {}
+        Err(BookingError::InThePast) => return Ok(Some(Obstacle::Past)),
+        Err(BookingError::NoticeTooShort(_)) => return Ok(Some(Obstacle::Notice)),
+        Err(BookingError::TooFar | BookingError::PastWindow(_)) => return Ok(Some(Obstacle::Window)),
+        Err(BookingError::OutsideHours) if day(Owner::Tenant) || day(Owner::Service(service)) => {
+            return Ok(Some(Obstacle::Override));
+        }
+        Err(BookingError::OutsideHours) => return Ok(Some(Obstacle::Hours)),
+        Err(BookingError::OffGrid(_)) => return Ok(Some(Obstacle::Step)),
+        Err(other) => return Err(other),
+    }
+    let serves = |it: ResourceId| ground.serves(false, it, &slot);
+    let room = |blocked| picture.room(starts_at, blocked, resource, serves).1;
+    if room((slot.blocked_from, slot.blocked_to)) > 0 {
+        return Ok(None);
+    }
+    let links = &ground.links;
+    let has_active = |it: &Link| links.iter().any(|other| other.kind == it.kind && other.active);
+    let has_seats = links.is_empty() && ground.service.capacity > 1;
+    Ok(Some(if picture.class_at(starts_at).is_some_and(|it| it.seats_free == 0) {
+        Obstacle::Seats
+    } else if !links.iter().all(has_active) {
+        Obstacle::Inactive
+    } else if room((slot.starts_at, slot.ends_at)) > 0 {
+        Obstacle::Buffer
+    } else if has_seats {
+        Obstacle::Seats
+    } else if links.is_empty() || picture.is_staffed(serves) {
+        Obstacle::Taken
+    } else if links.iter().any(|it| day(Owner::Resource(it.resource))) {
+        Obstacle::Override
+    } else {
+        Obstacle::Hours
+    }))
+}
+
+fn count(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,13 @@
+//! What a booking holds: a resource of each kind that its service needs, or a seat of the service itself.
+//!
+//! Locks are taken on everything that could be held, in the order of the ids, before anything is looked at: so whoever
+//! comes second sees what the first has taken, and nobody waits in a ring. What was held for too long is let go before
+//! ([`release_around`]), under the lock of the calendar. The exclusion constraint has the last word.
+
+mod assignment;
+pub mod classes;
+pub mod queries;
+mod release;
+
+pub use assignment::{move_to, resources_of, take};
+pub use release::{let_go, release_around, release_expired, tell_freed, tell_freed_at};

@@ -1,0 +1,82 @@
+//! Where a step of a booking is written down, and who is told of it.
+
+use jiff::Timestamp;
+
+use super::{Booking, BookingEvent, BookingStatus, Transition, queries};
+use crate::{
+    core::{
+        audit::{self, Changes},
+        identity::Caller,
+        outbox::{self, Effect},
+    },
+    db::{DbError, ScopedTx},
+};
+
+/// Who else is to hear of a step of a booking.
+#[derive(Clone, Copy)]
+pub struct Telling {
+    /// `None` where it is nobody else's business.
+    pub event: Option<BookingEvent>,
+    /// Whether the customer is to have a mail.
+    pub by_mail: bool,
+}
+
+impl From<Option<BookingEvent>> for Telling {
+    fn from(event: Option<BookingEvent>) -> Self {
+        Self { event, by_mail: true }
+    }
+}
+
+/// Writes a step of a booking where others will look for it: its history, the audit log, and, where somebody else is to
+/// hear of it, the outbox. And tells whoever watches.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn write(
+    caller: &Caller<'_>,
+    booking: &Booking,
+    step: &Transition,
+    action: &'static str,
+    changes: Changes,
+    telling: Telling,
+) -> Result<(), DbError> {
+    let tx = caller.tx;
+    let (written, recorded, told) = futures_util::join!(
+        queries::insert_transition(tx, booking, step),
+        audit::record(caller, action, "booking", Some(booking.id.0), changes),
+        tell(tx, booking, telling, step.at)
+    );
+    written?;
+    recorded?;
+    told?;
+    tx.announce(booking.change());
+    Ok(())
+}
+
+/// Has background work tell others what became of a booking.
+async fn tell(tx: &ScopedTx, booking: &Booking, telling: Telling, now: Timestamp) -> Result<(), DbError> {
+    let Some(event) = telling.event else { return Ok(()) };
+    let effect = Effect::TellOfBooking {
+        event: event.as_str().to_owned(),
+        booking: booking.id.0,
+        version: booking.version,
+        status: booking.status.as_str().to_owned(),
+        starts_at: booking.starts_at,
+        ends_at: booking.ends_at,
+        by_mail: telling.by_mail,
+    };
+    outbox::enqueue(tx, &effect, now).await.map(drop)
+}
+
+impl Transition {
+    /// A step of a person's, now.
+    pub(super) fn new(
+        from: Option<BookingStatus>,
+        to: BookingStatus,
+        caller: &Caller<'_>,
+        reason: Option<String>,
+        at: Timestamp,
+    ) -> Self {
+        Self { from, to, actor: Some(caller.viewer.user), reason, at, moved: None }
+    }
+}

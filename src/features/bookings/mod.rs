@@ -1,0 +1,25 @@
+//! Bookings: made, moved through their states, never removed.
+
+mod availability;
+mod claims;
+mod create;
+mod events;
+mod history;
+mod lookup;
+mod model;
+mod queries;
+mod slots;
+mod status;
+mod update;
+
+pub use availability::{FreeSlot, Obstacle, availability, obstacle};
+pub use claims::resources_of;
+pub use create::{Order, book, confirm_hold, expire_holds, hold, offer};
+pub use events::{BookingEvent, Happened};
+pub use lookup::{by_ids, changed_since, histories, list, of_person, of_series, pages_of_customers};
+pub use model::{
+    Booking, BookingError, BookingFilter, BookingKey, BookingOrder, Changed, HOLD, MAX_AHEAD, MAX_HOLDS, MAX_NOTES,
+    MAX_REASON, NewBooking, Pointed, Related, Transition,
+};
+pub use status::BookingStatus;
+pub use update::{cancel_quietly, reschedule, set_status};

@@ -1,0 +1,108 @@
+//! The calendar that a person subscribes to.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    ics::{Entry, file},
+    queries,
+};
+use crate::{
+    base::ids::{TenantId, UserId},
+    core::{
+        audit::{self, Changes},
+        identity::Caller,
+    },
+    db::{DbError, ScopedTx},
+    features::{auth::FeedToken, bookings, services, tenants, users},
+};
+
+/// How far back a feed goes.
+const BACK: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// How far ahead a feed goes.
+const AHEAD: SignedDuration = SignedDuration::from_hours(2 * 366 * 24);
+
+/// Makes the caller's feed, in place of the one that he had: the address of that one is good for nothing any more. Returns
+/// the token of its address, which is kept nowhere.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn rotate_feed(caller: &Caller<'_>) -> Result<(FeedToken, Timestamp), DbError> {
+    let (tx, now, user) = (caller.tx, caller.clock.now(), caller.viewer.user);
+    let token = FeedToken::generate(tx.tenant());
+    queries::lock_feed(tx, user).await?;
+    queries::delete_feed(tx, user).await?;
+    queries::insert_feed(tx, user, &token.hash(), now).await?;
+    audit::record(caller, "calendars.rotate_feed", "user", Some(user.0), Changes::default()).await?;
+    Ok((token, now))
+}
+
+/// Takes the caller's feed away; returns whether he had one.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn delete_feed(caller: &Caller<'_>) -> Result<bool, DbError> {
+    let user = caller.viewer.user;
+    let had = queries::delete_feed(caller.tx, user).await?;
+    if had {
+        audit::record(caller, "calendars.delete_feed", "user", Some(user.0), Changes::default()).await?;
+    }
+    Ok(had)
+}
+
+/// Since when a user has a feed; `None` without one, and for anybody but himself.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn feed_of(tx: &ScopedTx, user: UserId) -> Result<Option<Timestamp>, DbError> {
+    queries::feed_of(tx, user).await
+}
+
+/// The tenant that the token of a feed's address names; `None` when it never was one.
+pub fn tenant_of(token: &str) -> Option<TenantId> {
+    FeedToken::parse(token).map(|it| it.tenant)
+}
+
+/// What is under the address with this token, in a transaction of the sign-in path, which from then on may do no more than
+/// the feed's user: his own bookings, and those of the staff that he is. `None` where there is no such feed any more. It is
+/// written once the transaction has ended.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn feed(tx: &ScopedTx, token: &str, now: Timestamp) -> Result<Option<Feed>, DbError> {
+    let Some(token) = FeedToken::parse(token) else { return Ok(None) };
+    let Some(user) = queries::enter_feed(tx, &token.hash()).await? else { return Ok(None) };
+    let tenant = tenants::current(tx).await?;
+    let found = bookings::of_person(tx, user, (now - BACK, now + AHEAD), now).await?;
+    let services: Vec<_> = found.iter().map(|it| it.service).collect();
+    let customers: Vec<_> = found.iter().map(|it| it.customer).collect();
+    let (services, customers) = futures_util::join!(services::by_ids(tx, &services), users::by_ids(tx, &customers));
+    let (services, customers) = (services?, customers?);
+    let of = |booking: bookings::Booking| {
+        let service = &services.get(&booking.service)?.name;
+        let summary = if booking.customer == user {
+            format!("{service}, {}", tenant.name)
+        } else {
+            let customer = customers.get(&booking.customer).map_or("", |it| it.name.as_str());
+            format!("{service}: {customer}")
+        };
+        let description = booking.notes.clone();
+        Some(Entry { booking, summary, description })
+    };
+    let entries = found.into_iter().filter_map(of).collect();
+    Ok(Some(Feed { name: tenant.name, entries, at: now }))
+}
+
+/// What a feed holds at an instant.
+pub struct Feed {
+    name: String,
+    entries: Vec<Entry>,
+    at: Timestamp,
+}
+
+impl Feed {
+    /// As a file. It may have thousands of bookings, so not on an async thread.
+    pub fn write(&self) -> String {
+        file(&self.name, &self.entries, None, self.at)
+    }
+}

@@ -1,0 +1,8 @@
+//! Bookings in people's own calendar programs: as files, and as a feed under a secret address.
+
+mod feed;
+mod ics;
+mod queries;
+
+pub use feed::{Feed, delete_feed, feed, feed_of, rotate_feed, tenant_of};
+pub use ics::{Entry, Organizer, file};

@@ -1,0 +1,64 @@
+//! Every statement on calendar feeds.
+
+use jiff::Timestamp;
+
+use crate::{
+    base::ids::UserId,
+    db::{DbError, ScopedTx},
+};
+
+/// One change of a user's feed at a time.
+pub async fn lock_feed(tx: &ScopedTx, user: UserId) -> Result<(), DbError> {
+    tx.execute(
+        "-- calendars.lock_feed
+        select pg_advisory_xact_lock(hashtextextended('feed of ' || $1::uuid::text || $2::uuid::text, 0))",
+        &[&tx.tenant(), &user],
+    )
+    .await
+}
+
+/// Adds a feed.
+pub async fn insert_feed(tx: &ScopedTx, user: UserId, token_hash: &[u8], now: Timestamp) -> Result<(), DbError> {
+    tx.execute(
+        "-- calendars.insert_feed
+        insert into calendar_feeds (tenant_id, user_id, token_hash, created_at) values ($1, $2, $3, $4)",
+        &[&tx.tenant(), &user, &token_hash, &now],
+    )
+    .await
+}
+
+/// Takes a user's feed away; returns whether he had one.
+pub async fn delete_feed(tx: &ScopedTx, user: UserId) -> Result<bool, DbError> {
+    let row = tx
+        .query_opt(
+            "-- calendars.delete_feed
+            delete from calendar_feeds where tenant_id = $1 and user_id = $2 returning true",
+            &[&tx.tenant(), &user],
+        )
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Since when a user has a feed.
+pub async fn feed_of(tx: &ScopedTx, user: UserId) -> Result<Option<Timestamp>, DbError> {
+    let row = tx
+        .query_opt(
+            "-- calendars.feed_of
+            select created_at from calendar_feeds where tenant_id = $1 and user_id = $2",
+            &[&tx.tenant(), &user],
+        )
+        .await?;
+    Ok(row.map(|row| row.get(0)))
+}
+
+/// Goes on as the user of a feed; `None` where there is none with this token.
+pub async fn enter_feed(tx: &ScopedTx, token_hash: &[u8]) -> Result<Option<UserId>, DbError> {
+    let row = tx
+        .query_one(
+            "-- calendars.enter_feed (tenant_id = $1)
+            select enter_feed($1, $2)",
+            &[&tx.tenant(), &token_hash],
+        )
+        .await?;
+    Ok(row.get(0))
+}

@@ -1,0 +1,215 @@
+//! When something is open: schedules and exceptions, made into instants.
+
+use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
+
+use super::{
+    described::described_day,
+    model::{DAY, Open, Override, Owner, Schedule, Span},
+    queries,
+};
+use crate::{
+    base::ids::ServiceId,
+    db::{DbError, ScopedTx},
+};
+
+/// All hours that concern a service: the tenant's, its own, and those of its resources.
+#[derive(Clone, Debug)]
+pub struct Hours {
+    schedules: Vec<Schedule>,
+    overrides: Vec<Override>,
+    zone: TimeZone,
+}
+
+impl Hours {
+    /// When an owner is open on the days around a time, each day's spans by themselves.
+    pub fn open(&self, owner: Owner, from: Timestamp, to: Timestamp) -> Open {
+        let zone_of = |day: Date| self.in_force(owner, day).map_or(&self.zone, |it| &it.zone);
+        let mut day = from.to_zoned(self.zone.clone()).date().saturating_sub(2.days());
+        let last = to.to_zoned(self.zone.clone()).date().saturating_add(2.days());
+        let mut open = Vec::new();
+        while day <= last {
+            let zone = zone_of(day);
+            let spans = self.spans(owner, day);
+            let instants = spans
+                .iter()
+                .filter_map(|span| Some((instant(day, span.opens, zone)?, instant(day, span.closes, zone)?)));
+            open.extend(instants.filter(|(opens, closes)| opens < closes && *closes > from && *opens < to));
+            let Ok(next) = day.tomorrow() else { break };
+            day = next;
+        }
+        open.sort_unstable();
+        open
+    }
+
+    /// By whose clock a service goes on a day: that of its own hours, or of its tenant where it has none.
+    pub fn zone_of(&self, service: ServiceId, day: Date) -> &TimeZone {
+        self.in_force(Owner::Service(service), day).map_or(&self.zone, |it| &it.zone)
+    }
+
+    /// Whether an owner has hours of its own.
+    pub fn has_schedule(&self, owner: Owner) -> bool {
+        self.schedules.iter().any(|it| it.owner == owner)
+    }
+
+    /// Whether an owner's hours of the day on which an instant falls are others than of the week.
+    pub fn is_overridden(&self, owner: Owner, at: Timestamp) -> bool {
+        let day = at.to_zoned(self.zone.clone()).date();
+        self.overrides.iter().any(|it| it.owner == owner && it.day == day)
+    }
+
+    fn in_force(&self, owner: Owner, day: Date) -> Option<&Schedule> {
+        let begun = self.schedules.iter().filter(|it| it.owner == owner && it.valid_from <= day);
+        begun.max_by_key(|it| it.valid_from)
+    }
+
+    fn spans(&self, owner: Owner, day: Date) -> Vec<Span> {
+        if let Some(single) = self.overrides.iter().find(|it| it.owner == owner && it.day == day) {
+            return single.hours.clone();
+        }
+        match self.in_force(owner, day).and_then(|it| it.hours.as_ref()) {
+            None => vec![Span { opens: 0, closes: DAY }],
+            Some(week) => {
+                let weekday = day.weekday().to_monday_one_offset();
+                week.iter().filter(|(of, _)| *of == weekday).map(|(_, span)| *span).collect()
+            }
+        }
+    }
+}
+
+/// A minute of a day on a zone's clock; the end of the day is the beginning of the next.
+fn instant(day: Date, minute: i16, zone: &TimeZone) -> Option<Timestamp> {
+    if minute >= DAY {
+        return Some(day.tomorrow().ok()?.to_zoned(zone.clone()).ok()?.timestamp());
+    }
+    if minute == 0 {
+        return Some(day.to_zoned(zone.clone()).ok()?.timestamp());
+    }
+    let (hour, minute) = (i8::try_from(minute / 60).ok()?, i8::try_from(minute % 60).ok()?);
+    let local = zone.to_ambiguous_zoned(day.at(hour, minute, 0, 0));
+    if !local.is_ambiguous() || local.clone().compatible().ok() == local.clone().earlier().ok() {
+        return Some(local.compatible().ok()?.timestamp()); // Of two the first.
+    }
+    // Skipped: where the clock goes on.
+    let before = local.earlier().ok()?.timestamp();
+    zone.following(before).next().map(|it| it.timestamp())
+}
+
+/// What is in both.
+pub fn intersect(one: &Open, other: &Open) -> Open {
+    let (mut found, mut first) = (Vec::new(), 0);
+    for (from, to) in one {
+        while other.get(first).is_some_and(|it| it.1 <= *from) {
+            first += 1;
+        }
+        let overlapping = other[first..].iter().take_while(|it| it.0 < *to);
+        found.extend(overlapping.map(|it| (it.0.max(*from), it.1.min(*to))));
+    }
+    found
+}
+
+/// Neighbours become one.
+pub fn merge(open: &Open) -> Open {
+    let mut merged: Open = Vec::new();
+    for (from, to) in open {
+        match merged.last_mut() {
+            Some(last) if last.1 >= *from => last.1 = last.1.max(*to),
+            _ => merged.push((*from, *to)),
+        }
+    }
+    merged
+}
+
+/// Whether a time lies within one of these, which are merged.
+pub fn contain(merged: &Open, from: Timestamp, to: Timestamp) -> bool {
+    let at = merged.partition_point(|it| it.1 < to);
+    merged.get(at).is_some_and(|it| it.0 <= from && it.1 >= to)
+}
+
+/// All hours that concern a service at this instant and later. One statement each for weeks and days, in one flush.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn of_service(
+    tx: &ScopedTx,
+    service: ServiceId,
+    at: Timestamp,
+) -> Result<(Vec<Schedule>, Vec<Override>), DbError> {
+    // Whatever the zone, no day around it is left out.
+    let since = at.to_zoned(TimeZone::UTC).date().saturating_sub(3.days());
+    let (schedules, overrides) = futures_util::join!(
+        queries::schedules_of_service(tx, service),
+        queries::overrides_of_service(tx, service, since)
+    );
+    Ok((schedules?, overrides?))
+}
+
+impl Hours {
+    /// Of what was read, and the tenant's zone, which counts where no schedule does.
+    pub fn new((schedules, overrides): (Vec<Schedule>, Vec<Override>), zone: TimeZone) -> Self {
+        Self { schedules, overrides, zone }
+    }
+}
+
+pub(super) async fn day_before(tx: &ScopedTx, owner: Owner, day: Date) -> Result<serde_json::Value, DbError> {
+    let before = queries::overrides_of(tx, owner, day, day.saturating_add(1.day())).await?;
+    Ok(before.first().map_or(serde_json::Value::Null, described_day))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn hours(zone: &str, week: Vec<(i8, Span)>) -> Hours {
+        let zone = TimeZone::get(zone).unwrap();
+        let valid_from = "2020-01-01".parse().unwrap();
+        let schedule =
+            Schedule { id: Uuid::nil(), owner: Owner::Tenant, valid_from, zone: zone.clone(), hours: Some(week) };
+        Hours::new((vec![schedule], vec![]), zone)
+    }
+
+    #[test]
+    fn hours_follow_the_wall_clock_over_a_change() {
+        // New York, 2026-03-08: the clock goes from 2 to 3. 2026-11-01: from 2 back to 1.
+        let week = vec![(7, Span { opens: 60, closes: 240 })];
+        let of = |from: &str, to: &str| hours("America/New_York", week.clone()).open(Owner::Tenant, at(from), at(to));
+        assert_eq!(
+            of("2026-03-08T00:00:00Z", "2026-03-09T00:00:00Z"),
+            [(at("2026-03-08T06:00:00Z"), at("2026-03-08T08:00:00Z"))]
+        );
+        assert_eq!(
+            of("2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z"),
+            [(at("2026-11-01T05:00:00Z"), at("2026-11-01T09:00:00Z"))]
+        );
+        // Opening and closing in the hour that Amsterdam skips on 2027-03-28: at 3 o'clock, which is 1 o'clock UTC.
+        let gap = |opens, closes| {
+            let week = vec![(7, Span { opens, closes })];
+            hours("Europe/Amsterdam", week).open(Owner::Tenant, at("2027-03-27T22:00:00Z"), at("2027-03-28T20:00:00Z"))
+        };
+        assert_eq!(gap(60, 150), [(at("2027-03-28T00:00:00Z"), at("2027-03-28T01:00:00Z"))]);
+        assert_eq!(gap(150, 240), [(at("2027-03-28T01:00:00Z"), at("2027-03-28T02:00:00Z"))]);
+        // Lord Howe changes by half an hour: its Sunday of 4 October 2026 has 23.5 hours.
+        let whole = hours("Australia/Lord_Howe", vec![(7, Span { opens: 0, closes: DAY })]);
+        let open = whole.open(Owner::Tenant, at("2026-10-03T14:00:00Z"), at("2026-10-04T12:00:00Z"));
+        assert_eq!(open[0].1.duration_since(open[0].0), jiff::SignedDuration::from_mins(23 * 60 + 30));
+    }
+
+    #[test]
+    fn intervals_are_intersected_merged_and_asked() {
+        let minute = |it: i64| Timestamp::from_second(it * 60).unwrap();
+        let spans =
+            |all: &[(i64, i64)]| -> Open { all.iter().map(|(from, to)| (minute(*from), minute(*to))).collect() };
+        assert_eq!(
+            intersect(&spans(&[(0, 10), (20, 30)]), &spans(&[(5, 25), (28, 40)])),
+            spans(&[(5, 10), (20, 25), (28, 30)])
+        );
+        assert_eq!(merge(&spans(&[(0, 10), (10, 20), (25, 30)])), spans(&[(0, 20), (25, 30)]));
+        let merged = spans(&[(0, 20), (25, 30)]);
+        assert!(contain(&merged, minute(0), minute(20)) && contain(&merged, minute(26), minute(30)));
+        assert!(!contain(&merged, minute(15), minute(26)) && !contain(&merged, minute(29), minute(31)));
+    }
+}

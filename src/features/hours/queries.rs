@@ -1,0 +1,219 @@
+//! Every statement on opening hours.
+
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Override, Owner, Schedule, Span};
+use crate::{
+    base::ids::{ResourceId, ServiceId, uuid_v7},
+    db::{DbError, Row, ScopedTx},
+};
+
+fn owner(row: &Row) -> Owner {
+    match (row.get::<_, Option<ServiceId>>(1), row.get::<_, Option<ResourceId>>(2)) {
+        (Some(id), _) => Owner::Service(id),
+        (None, Some(id)) => Owner::Resource(id),
+        (None, None) => Owner::Tenant,
+    }
+}
+
+fn read_schedule(row: &Row) -> Result<Schedule, DbError> {
+    let corrupt = |what: &str| DbError::Corrupt(format!("a schedule has {what}"));
+    let zone = TimeZone::get(row.get(4)).map_err(|error| DbError::Corrupt(error.to_string()))?;
+    let hours = match row.get::<_, Option<Value>>(5) {
+        None => None,
+        Some(week) => {
+            let week: Vec<(i8, i16, i16)> = serde_json::from_value(week).map_err(|_| corrupt("no hours"))?;
+            Some(week.into_iter().map(|(weekday, opens, closes)| (weekday, Span { opens, closes })).collect())
+        }
+    };
+    Ok(Schedule { id: row.get(0), owner: owner(row), valid_from: row.get(3), zone, hours })
+}
+
+fn read_override(row: &Row) -> Result<Override, DbError> {
+    let hours: Vec<(i16, i16)> =
+        serde_json::from_value(row.get(4)).map_err(|error| DbError::Corrupt(error.to_string()))?;
+    let hours = hours.into_iter().map(|(opens, closes)| Span { opens, closes }).collect();
+    Ok(Override { id: row.get(0), owner: owner(row), day: row.get(3), hours, name: row.get(5), imported: row.get(6) })
+}
+
+/// As it is kept.
+pub fn week_json(schedule: &Schedule) -> Value {
+    let spans =
+        |week: &Vec<(i8, Span)>| json!(week.iter().map(|(day, it)| (day, it.opens, it.closes)).collect::<Vec<_>>());
+    schedule.hours.as_ref().map_or(Value::Null, spans)
+}
+
+/// As they are kept.
+pub fn spans_json(spans: &[Span]) -> Value {
+    json!(spans.iter().map(|it| (it.opens, it.closes)).collect::<Vec<_>>())
+}
+
+/// Those of the tenant, of a service, and of what can serve it.
+pub async fn schedules_of_service(tx: &ScopedTx, service: ServiceId) -> Result<Vec<Schedule>, DbError> {
+    let rows = tx
+        .query(
+            "-- hours.schedules_of_service
+            select id, service_id, resource_id, valid_from, time_zone, hours from opening_schedules
+             where tenant_id = $1
+               and (service_id = $2 or (service_id is null and resource_id is null) or resource_id in (
+                 select l.resource_id from service_resources l where l.tenant_id = $1 and l.service_id = $2))",
+            &[&tx.tenant(), &service],
+        )
+        .await?;
+    rows.iter().map(read_schedule).collect()
+}
+
+/// Those of the tenant, of a service, and of what can serve it, from a day on.
+pub async fn overrides_of_service(tx: &ScopedTx, service: ServiceId, since: Date) -> Result<Vec<Override>, DbError> {
+    let rows = tx
+        .query(
+            "-- hours.overrides_of_service
+            select id, service_id, resource_id, day, hours, name, imported from opening_overrides
+             where tenant_id = $1 and day >= $3
+               and (service_id = $2 or (service_id is null and resource_id is null) or resource_id in (
+                 select l.resource_id from service_resources l where l.tenant_id = $1 and l.service_id = $2))",
+            &[&tx.tenant(), &service, &since],
+        )
+        .await?;
+    rows.iter().map(read_override).collect()
+}
+
+/// Of one owner, earliest first.
+pub async fn schedules_of(tx: &ScopedTx, owner: Owner) -> Result<Vec<Schedule>, DbError> {
+    let (service, resource) = owner.columns();
+    let rows = tx
+        .query(
+            "-- hours.schedules_of
+            select id, service_id, resource_id, valid_from, time_zone, hours from opening_schedules
+             where tenant_id = $1 and service_id is not distinct from $2 and resource_id is not distinct from $3
+             order by valid_from",
+            &[&tx.tenant(), &service, &resource],
+        )
+        .await?;
+    rows.iter().map(read_schedule).collect()
+}
+
+/// Of one owner, from a day up to before another.
+pub async fn overrides_of(tx: &ScopedTx, owner: Owner, from: Date, to: Date) -> Result<Vec<Override>, DbError> {
+    let (service, resource) = owner.columns();
+    let rows = tx
+        .query(
+            "-- hours.overrides_of
+            select id, service_id, resource_id, day, hours, name, imported from opening_overrides
+             where tenant_id = $1 and service_id is not distinct from $2 and resource_id is not distinct from $3
+               and day >= $4 and day < $5
+             order by day",
+            &[&tx.tenant(), &service, &resource, &from, &to],
+        )
+        .await?;
+    rows.iter().map(read_override).collect()
+}
+
+/// Takes away what would count from a day on.
+pub async fn delete_schedules_from(tx: &ScopedTx, owner: Owner, from: Date) -> Result<(), DbError> {
+    let (service, resource) = owner.columns();
+    tx.execute(
+        "-- hours.delete_schedules_from
+        delete from opening_schedules
+         where tenant_id = $1 and service_id is not distinct from $2 and resource_id is not distinct from $3
+           and valid_from >= $4",
+        &[&tx.tenant(), &service, &resource, &from],
+    )
+    .await
+}
+
+/// Adds a schedule. Of two at once for the same day the first stays.
+pub async fn insert_schedule(tx: &ScopedTx, schedule: &Schedule, now: Timestamp) -> Result<(), DbError> {
+    let (service, resource) = schedule.owner.columns();
+    let hours = schedule.hours.as_ref().map(|_| week_json(schedule));
+    tx.execute(
+        "-- hours.insert_schedule
+        insert into opening_schedules (tenant_id, id, service_id, resource_id, valid_from, time_zone, hours, created_at)
+        values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing",
+        &[
+            &tx.tenant(),
+            &schedule.id,
+            &service,
+            &resource,
+            &schedule.valid_from,
+            &schedule.zone.iana_name().unwrap_or("UTC"),
+            &hours,
+            &now,
+        ],
+    )
+    .await
+}
+
+/// Takes a day's own hours away; returns whether it had any.
+pub async fn delete_override(tx: &ScopedTx, owner: Owner, day: Date) -> Result<bool, DbError> {
+    let (service, resource) = owner.columns();
+    let row = tx
+        .query_opt(
+            "-- hours.delete_override
+            delete from opening_overrides
+             where tenant_id = $1 and service_id is not distinct from $2 and resource_id is not distinct from $3
+               and day = $4
+            returning true",
+            &[&tx.tenant(), &service, &resource, &day],
+        )
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Adds a day's own hours. Of two at once the first stays.
+pub async fn insert_override(tx: &ScopedTx, single: &Override, now: Timestamp) -> Result<(), DbError> {
+    let (service, resource) = single.owner.columns();
+    tx.execute(
+        "-- hours.insert_override
+        insert into opening_overrides (tenant_id, id, service_id, resource_id, day, hours, name, created_at, imported)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict do nothing",
+        &[
+            &tx.tenant(),
+            &single.id,
+            &service,
+            &resource,
+            &single.day,
+            &spans_json(&single.hours),
+            &single.name,
+            &now,
+            &single.imported,
+        ],
+    )
+    .await
+}
+
+/// Takes away what calendar files have closed, from a day up to before another.
+pub async fn delete_imported(tx: &ScopedTx, owner: Owner, from: Date, to: Date) -> Result<(), DbError> {
+    let (service, resource) = owner.columns();
+    tx.execute(
+        "-- hours.delete_imported
+        delete from opening_overrides
+         where tenant_id = $1 and service_id is not distinct from $2 and resource_id is not distinct from $3
+           and day >= $4 and day < $5 and imported",
+        &[&tx.tenant(), &service, &resource, &from, &to],
+    )
+    .await
+}
+
+/// Closes these days, but for those that have hours of their own by hand.
+pub async fn insert_imported(
+    tx: &ScopedTx,
+    owner: Owner,
+    days: &[(Date, Option<String>)],
+    now: Timestamp,
+) -> Result<(), DbError> {
+    let (service, resource) = owner.columns();
+    let ids: Vec<Uuid> = days.iter().map(|_| uuid_v7(now)).collect();
+    let (days, names): (Vec<Date>, Vec<Option<&str>>) = days.iter().map(|(day, name)| (*day, name.as_deref())).unzip();
+    tx.execute(
+        "-- hours.insert_imported
+        insert into opening_overrides (tenant_id, id, service_id, resource_id, day, hours, name, created_at, imported)
+        select $1, d.id, $2::uuid, $3::uuid, d.day, '[]', d.name, $4::timestamptz, true
+          from unnest($5::uuid[], $6::date[], $7::text[]) as d (id, day, name)
+        on conflict do nothing",
+        &[&tx.tenant(), &service, &resource, &now, &ids, &days, &names],
+    )
+    .await
+}

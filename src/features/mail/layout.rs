@@ -1,0 +1,93 @@
+//! How every mail looks: one page in HTML, and the same in plain text.
+
+use askama::Template;
+
+/// What a mail says.
+pub struct Content {
+    pub subject: String,
+    pub greeting: String,
+    pub paragraphs: Vec<String>,
+    /// Label and address.
+    pub button: Option<(String, String)>,
+    /// Below everything, in small type.
+    pub footer: String,
+}
+
+/// In HTML that mail programs of the last fifteen years show: a table, and styles on the elements.
+#[derive(Template)]
+#[template(
+    ext = "html",
+    source = r##"<!doctype html>
+<html lang="{{ lang }}">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{{ content.subject }}</title></head>
+<body style="margin:0;background:#f3f4f6;font-family:system-ui,-apple-system,'Segoe UI',Roboto,sans-serif;color:#111827">
+<table role="presentation" width="100%" cellspacing="0" cellpadding="0"><tr><td align="center" style="padding:32px 16px">
+<table role="presentation" width="100%" cellspacing="0" cellpadding="0" style="max-width:560px;background:#ffffff;border-radius:8px">
+<tr><td style="padding:20px 32px;background:{{ color }};border-radius:8px 8px 0 0;color:#ffffff;font-size:18px;font-weight:600">
+{%- if let Some(logo) = logo_url %}<img src="{{ logo }}" alt="{{ tenant_name }}" height="40" style="border:0;max-height:40px">
+{%- else %}{{ tenant_name }}{% endif -%}
+</td></tr>
+<tr><td style="padding:24px 32px;font-size:16px;line-height:1.5">
+<p style="margin:0 0 16px">{{ content.greeting }}</p>
+{% for paragraph in content.paragraphs -%}
+<p style="margin:0 0 16px">{{ paragraph }}</p>
+{% endfor -%}
+{%- if let Some((label, url)) = content.button -%}
+<p style="margin:24px 0"><a href="{{ url }}" style="display:inline-block;padding:12px 24px;background:{{ accent }};color:#ffffff;text-decoration:none;border-radius:6px;font-weight:600">{{ label }}</a></p>
+<p style="margin:0 0 16px;font-size:13px;color:#6b7280;word-break:break-all">{{ url }}</p>
+{% endif -%}
+</td></tr>
+<tr><td style="padding:16px 32px;border-top:1px solid #e5e7eb;font-size:13px;color:#6b7280">{{ content.footer }}</td></tr>
+</table>
+</td></tr></table>
+</body>
+</html>
+"##
+)]
+pub struct Html<'a> {
+    pub lang: &'a str,
+    pub tenant_name: &'a str,
+    pub logo_url: Option<&'a str>,
+    pub color: &'a str,
+    pub accent: &'a str,
+    pub content: &'a Content,
+}
+
+/// The same without anything that a terminal could not show.
+#[derive(Template)]
+#[template(
+    ext = "txt",
+    source = r"{{ content.greeting }}
+{% for paragraph in content.paragraphs %}
+{{ paragraph }}
+{% endfor -%}
+{% if let Some((label, url)) = content.button %}
+{{ label }}:
+{{ url }}
+{% endif %}
+--
+{{ tenant_name }}
+{{ content.footer }}
+"
+)]
+pub struct Text<'a> {
+    pub tenant_name: &'a str,
+    pub content: &'a Content,
+}
+
+/// Puts the parts of a mail together.
+pub(super) fn content(
+    subject: String,
+    greeting: String,
+    paragraphs: &[&str],
+    button: Option<(&str, &str)>,
+    footer: &str,
+) -> Content {
+    Content {
+        subject,
+        greeting,
+        paragraphs: paragraphs.iter().map(|it| (*it).to_owned()).collect(),
+        button: button.map(|(label, url)| (label.to_owned(), url.to_owned())),
+        footer: footer.to_owned(),
+    }
+}

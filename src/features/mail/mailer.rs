@@ -1,0 +1,226 @@
+//! Sends letters, by SMTP, into a folder, or into the log.
+
+use std::{path::PathBuf, str::FromStr, time::Duration};
+
+use jiff::Timestamp;
+use lettre::{
+    Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
+    message::{Attachment, Mailbox, MultiPart, header},
+};
+use uuid::Uuid;
+
+use super::letters::Letter;
+use crate::base::text::one_line;
+
+/// How long the mail server may take for one mail.
+pub const SEND_LIMIT: Duration = Duration::from_secs(30);
+
+/// Why a mail was not sent.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum MailError {
+    /// It will never be: the address is none, or the server refused it for good.
+    #[error("{0}")]
+    Hopeless(String),
+    /// It may be later.
+    #[error("{0}")]
+    Later(String),
+}
+
+/// Where mail goes.
+#[derive(Clone, Debug)]
+pub enum MailSettings {
+    /// To a server, as `smtp://user:password@host:port` or `smtps://…`.
+    Smtp(String),
+    /// Into a folder, one file a mail: for development.
+    Folder(PathBuf),
+}
+
+enum Transport {
+    Smtp(Box<AsyncSmtpTransport<Tokio1Executor>>),
+    Folder(PathBuf),
+}
+
+/// Sends mail.
+pub struct Mailer {
+    transport: Transport,
+    sender: Address,
+    /// Where the pages are that links lead to.
+    account_url: String,
+}
+
+impl Mailer {
+    /// From the settings, the sender's address, and the address of the pages that links lead to.
+    ///
+    /// # Errors
+    /// With what is wrong with them; without the password that a URL may hold.
+    pub fn try_new(settings: &MailSettings, sender: &str, account_url: &str) -> Result<Self, String> {
+        let transport = match settings {
+            MailSettings::Folder(folder) => Transport::Folder(folder.clone()),
+            MailSettings::Smtp(url) => {
+                let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url)
+                    .map_err(|_| "SMTP_URL is not usable".to_owned())?;
+                Transport::Smtp(Box::new(builder.timeout(Some(SEND_LIMIT)).build()))
+            }
+        };
+        let sender = Address::from_str(sender).map_err(|_| format!("{sender:?} is no e-mail address"))?;
+        Ok(Self { transport, sender, account_url: account_url.trim_end_matches('/').to_owned() })
+    }
+
+    /// Whom mail comes from.
+    pub fn sender(&self) -> &str {
+        self.sender.as_ref()
+    }
+
+    /// A link to the page that takes this token. Behind the `#`, so that no server and no referrer ever sees it.
+    pub fn link(&self, action: &str, token: &str) -> String {
+        format!("{}#{action}={token}", self.account_url)
+    }
+
+    /// Sends a letter. The id becomes its `Message-ID`, so that a mail which is sent again is known as the same.
+    ///
+    /// # Errors
+    /// See [`MailError`].
+    pub async fn send(&self, id: Uuid, written_at: Timestamp, letter: &Letter) -> Result<(), MailError> {
+        let message = self.message(id, written_at, letter)?;
+        match &self.transport {
+            Transport::Smtp(smtp) => match tokio::time::timeout(SEND_LIMIT, smtp.send(message)).await {
+                Err(_) => Err(MailError::Later("no answer in time".into())),
+                Ok(sent) => match sent {
+                    Ok(_) => Ok(()),
+                    // A refusal for good. It may be of ours and not of the recipient's making (a greeting, a wrong password),
+                    // so whoever carries this out does not believe it at once.
+                    Err(error) if error.is_permanent() => Err(MailError::Hopeless(error.to_string())),
+                    Err(error) => Err(MailError::Later(error.to_string())),
+                },
+            },
+            Transport::Folder(folder) => {
+                let (path, beside) = (folder.join(format!("{id}.eml")), folder.join(format!("{id}.new")));
+                let written = async {
+                    tokio::fs::create_dir_all(folder).await?;
+                    tokio::fs::write(&beside, message.formatted()).await?;
+                    tokio::fs::rename(&beside, &path).await
+                };
+                written.await.map_err(|error: std::io::Error| MailError::Later(error.to_string()))
+            }
+        }
+    }
+
+    fn message(&self, id: Uuid, written_at: Timestamp, letter: &Letter) -> Result<Message, MailError> {
+        let hopeless = |error: &dyn std::fmt::Display| MailError::Hopeless(error.to_string());
+        let recipient = Address::from_str(&letter.to).map_err(|error| hopeless(&error))?;
+        let (html, text) = letter.render().map_err(|error| hopeless(&error))?;
+        let parts = MultiPart::alternative_plain_html(text, html);
+        let parts = match &letter.calendar {
+            None => parts,
+            // Calendar programs look for the method in the type (RFC 6047, section 2.4).
+            Some(calendar) => {
+                let kind = header::ContentType::parse("text/calendar; charset=utf-8; method=PUBLISH");
+                let kind = kind.map_err(|error| hopeless(&error))?;
+                let file = Attachment::new("booking.ics".into()).body(calendar.clone(), kind);
+                MultiPart::mixed().multipart(parts).singlepart(file)
+            }
+        };
+        Message::builder()
+            .message_id(Some(format!("<{id}@{}>", self.sender.domain())))
+            .date(written_at.into())
+            .from(Mailbox::new(Some(one_line(&letter.tenant_name)), self.sender.clone()))
+            .to(Mailbox::new(None, recipient))
+            .subject(one_line(&letter.subject_line()))
+            .header(AutoSubmitted)
+            .header(header::MIME_VERSION_1_0)
+            .multipart(parts)
+            .map_err(|error| hopeless(&error))
+    }
+}
+
+/// Nobody's out-of-office reply is wanted (RFC 3834).
+#[derive(Clone)]
+struct AutoSubmitted;
+
+impl header::Header for AutoSubmitted {
+    fn name() -> header::HeaderName {
+        header::HeaderName::new_from_ascii_str("Auto-Submitted")
+    }
+
+    fn parse(_: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Self)
+    }
+
+    fn display(&self) -> header::HeaderValue {
+        header::HeaderValue::new(Self::name(), "auto-generated".to_owned())
+    }
+}
+
+/// Whether this is a URL of a mail server.
+pub fn is_smtp_url(text: &str) -> bool {
+    AsyncSmtpTransport::<Tokio1Executor>::from_url(text).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::letters::Subject;
+    use super::*;
+    use crate::base::text::is_address;
+    use crate::features::tenants::{Branding, Locale};
+
+    fn letter() -> Letter {
+        Letter {
+            to: "user@acme.test".into(),
+            tenant_name: "Acme\r\nBcc: x@y.z".into(),
+            locale: Locale::Nl,
+            branding: Branding {
+                logo_url: Some("https://acme.test/l.png".into()),
+                primary_color: Some("#112233".into()),
+                accent_color: None,
+            },
+            calendar: None,
+            subject: Subject::PasswordReset { name: "<b>Ü</b>".into(), url: "https://acme.test/a#b=c".into() },
+        }
+    }
+
+    #[tokio::test]
+    async fn a_mail_in_the_folder_has_both_forms_and_no_second_header() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = MailSettings::Folder(folder.path().into());
+        let mailer = Mailer::try_new(&settings, "no-reply@tenantry.test", "https://app.test/account/").unwrap();
+        assert_eq!(mailer.link("reset-password", "t"), "https://app.test/account#reset-password=t");
+        let id = Uuid::from_u128(1);
+        mailer.send(id, Timestamp::UNIX_EPOCH, &letter()).await.unwrap();
+        let mail = std::fs::read_to_string(folder.path().join(format!("{id}.eml"))).unwrap();
+        assert!(mail.contains(&format!("Message-ID: <{id}@tenantry.test>")), "{mail}");
+        assert!(mail.contains("Auto-Submitted: auto-generated"), "{mail}");
+        let (headers, _) = mail.split_once("\r\n\r\n").unwrap();
+        assert!(!headers.lines().any(|line| line.starts_with("Bcc:")), "{mail}");
+        assert!(mail.contains("text/plain") && mail.contains("text/html"), "{mail}");
+    }
+
+    #[test]
+    fn html_is_escaped_and_branded_and_plain_text_is_not() {
+        let (html, text) = letter().render().unwrap();
+        assert!(html.contains("&#60;b&#62;Ü&#60;/b&#62;") && !html.contains("<b>Ü"), "{html}");
+        assert!(html.contains("#112233") && html.contains("https://acme.test/l.png") && html.contains("lang=\"nl\""));
+        assert!(text.contains("<b>Ü</b>") && text.contains("https://acme.test/a#b=c"), "{text}");
+    }
+
+    #[test]
+    fn addresses_are_checked() {
+        for good in ["a@b.co", "é@exämple.test", "first.last+tag@sub.example.test"] {
+            assert!(is_address(good), "{good}");
+        }
+        for bad in [
+            "",
+            "a",
+            "a@",
+            "@b",
+            "a b@c.d",
+            "a@b\r\nc",
+            "a@b c",
+            "\"a b\"@x.test",
+            "\"a\"@x.test",
+            "a@[127.0.0.1]",
+            "a@[IPv6:::1]",
+        ] {
+            assert!(!is_address(bad), "{bad}");
+        }
+    }
+}

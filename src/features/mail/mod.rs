@@ -1,0 +1,15 @@
+//! Mail: written from templates in the tenant's name, colours and language, and sent by SMTP, or into a folder.
+//!
+//! What is sent, to whom and when is for others to say: see [`crate::core::outbox`] and [`crate::worker`].
+
+mod bookings;
+pub mod dates;
+mod invoices;
+mod layout;
+mod letters;
+mod mailer;
+
+pub use bookings::{BookingNotice, News};
+pub use invoices::{InvoiceNotice, InvoiceOccasion};
+pub use letters::{Letter, Subject};
+pub use mailer::{MailError, MailSettings, Mailer, SEND_LIMIT, is_smtp_url};

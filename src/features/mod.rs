@@ -1,0 +1,21 @@
+//! One folder a feature. In each, `mod.rs` is the door, `model.rs` has the types, `queries.rs` every statement; the rules
+//! are in files named for what they do.
+
+pub mod auth;
+pub mod billing;
+pub mod bookings;
+pub mod calendars;
+pub mod entitlements;
+pub mod hours;
+pub mod invitations;
+pub mod mail;
+pub mod notices;
+pub mod platform;
+pub mod resources;
+pub mod series;
+pub mod services;
+pub mod tenants;
+pub mod usage;
+pub mod users;
+pub mod waitlist;
+pub mod webhooks;

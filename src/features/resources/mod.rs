@@ -1,0 +1,8 @@
+//! Who and what bookings need: staff, rooms, equipment.
+
+mod catalogue;
+mod model;
+mod queries;
+
+pub use catalogue::{by_ids, count_active, create, delete, list, update};
+pub use model::{Deleted, Draft, Patch, Resource, ResourceError, ResourceFilter, ResourceKey, ResourceKind};

@@ -1,0 +1,12 @@
+//! Series: bookings that are made together by a rule, and called off together. Each of them stands by itself.
+
+mod cancel;
+mod create;
+mod model;
+mod queries;
+mod rule;
+
+pub use cancel::cancel;
+pub use create::{by_ids, create};
+pub use model::{CalledOff, Extent, Missed, NewSeries, Occurrence, Outcome, Series, SeriesError};
+pub use rule::{Flaw, Frequency, MAX_INTERVAL, MAX_OCCURRENCES, NoInstant, Rule};

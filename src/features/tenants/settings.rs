@@ -1,0 +1,237 @@
+//! What a tenant's administrator may change of it.
+
+use jiff::{Timestamp, tz::TimeZone};
+use serde_json::Value;
+
+use super::{
+    Tenant,
+    model::{Branding, Locale, MAX_AHEAD_DAYS},
+    queries,
+};
+use crate::base::names;
+use crate::{
+    base::money::Currency,
+    core::{
+        audit::{self, Changes},
+        identity::{Caller, Role},
+        outbox::{self, Effect},
+    },
+    db::{DbError, ScopedTx},
+};
+
+/// Longest address of a logo, in characters.
+const MAX_URL: usize = 500;
+/// Most minutes of a notice: a year.
+const MAX_NOTICE_MINUTES: i32 = 525_600;
+/// Most minutes between a reminder and its booking: thirty days.
+const MAX_REMINDER_MINUTES: i32 = 43_200;
+
+/// A change of settings. What is left out stays; an inner `None` takes it away.
+#[derive(Clone, Debug, Default)]
+pub struct SettingsPatch {
+    /// 1 to 200 characters.
+    pub name: Option<String>,
+    /// The zone of its calendar from now on.
+    pub time_zone: Option<TimeZone>,
+    /// The currency of prices from now on; those of services stay in theirs.
+    pub currency: Option<Currency>,
+    /// The language of its mail.
+    pub locale: Option<Locale>,
+    /// See [`Branding`].
+    pub logo_url: Option<Option<String>>,
+    /// See [`Branding`].
+    pub primary_color: Option<Option<String>>,
+    /// See [`Branding`].
+    pub accent_color: Option<Option<String>>,
+    /// Whether customers may register themselves.
+    pub open_registration: Option<bool>,
+    /// See [`BookingRules`].
+    pub min_notice_minutes: Option<i32>,
+    /// See [`BookingRules`].
+    pub max_ahead_days: Option<i32>,
+    /// See [`BookingRules`].
+    pub cancel_notice_minutes: Option<i32>,
+    /// See [`BookingRules`].
+    pub reminder_minutes: Option<i32>,
+}
+
+/// Why settings stay as they are.
+#[derive(Debug)]
+pub enum SettingsError {
+    /// The role does not allow it.
+    Forbidden,
+    /// The plan does not have branding.
+    NoBranding,
+    /// A value is out of its bounds: which field, and what it has to be.
+    Invalid(&'static str, &'static str),
+    /// A statement failed.
+    Db(DbError),
+}
+
+impl From<DbError> for SettingsError {
+    fn from(error: DbError) -> Self {
+        Self::Db(error)
+    }
+}
+
+/// The feature that a tenant needs for looks of its own.
+pub const BRANDING: &str = "branding";
+
+/// Changes the caller's tenant. Administrators only. `may_brand` is whether it has the feature [`BRANDING`].
+///
+/// # Errors
+/// See [`SettingsError`]; nothing is written then.
+pub async fn update(caller: &Caller<'_>, patch: SettingsPatch, may_brand: bool) -> Result<Tenant, SettingsError> {
+    if !caller.is_at_least(Role::Admin) {
+        return Err(SettingsError::Forbidden);
+    }
+    let (tenant, changes) = apply(caller.tx, patch, may_brand, caller.clock.now()).await?;
+    if !changes.is_empty() {
+        audit::record(caller, "tenants.update", "tenant", Some(tenant.id.0), changes).await?;
+    }
+    Ok(tenant)
+}
+
+/// Changes the tenant of the transaction's scope, and returns it with what changed: for whoever may and records it.
+/// `may_brand` is whether it has the feature [`BRANDING`].
+///
+/// # Errors
+/// See [`SettingsError`]; nothing is written then.
+pub async fn apply(
+    tx: &ScopedTx,
+    patch: SettingsPatch,
+    may_brand: bool,
+    now: Timestamp,
+) -> Result<(Tenant, Changes), SettingsError> {
+    queries::lock_settings(tx).await?;
+    let before = queries::current(tx).await?;
+    let mut after = before.clone();
+    patch.apply(&mut after)?;
+    let has_more_branding = after.branding != before.branding && after.branding != Branding::default();
+    if has_more_branding && !may_brand {
+        return Err(SettingsError::NoBranding);
+    }
+    let changes = changes(&before, &after);
+    if !changes.is_empty() {
+        queries::upsert_settings(tx, &after, now).await?;
+    }
+    if before.name != after.name {
+        outbox::enqueue(tx, &Effect::SyncTenant, now).await?;
+    }
+    Ok((after, changes))
+}
+
+impl SettingsPatch {
+    fn apply(self, tenant: &mut Tenant) -> Result<(), SettingsError> {
+        use SettingsError::Invalid;
+        if let Some(name) = self.name {
+            tenant.name = checked_name(&name).ok_or(Invalid("name", names::RULE))?;
+        }
+        tenant.time_zone = self.time_zone.unwrap_or_else(|| tenant.time_zone.clone());
+        tenant.currency = self.currency.unwrap_or(tenant.currency);
+        tenant.locale = self.locale.unwrap_or(tenant.locale);
+        tenant.open_registration = self.open_registration.unwrap_or(tenant.open_registration);
+        let rules = &mut tenant.booking_rules;
+        rules.min_notice_minutes = self.min_notice_minutes.unwrap_or(rules.min_notice_minutes);
+        rules.max_ahead_days = self.max_ahead_days.unwrap_or(rules.max_ahead_days);
+        rules.cancel_notice_minutes = self.cancel_notice_minutes.unwrap_or(rules.cancel_notice_minutes);
+        rules.reminder_minutes = self.reminder_minutes.unwrap_or(rules.reminder_minutes);
+        if !(0..=MAX_REMINDER_MINUTES).contains(&rules.reminder_minutes) {
+            return Err(Invalid("bookingRules.reminderMinutes", "It must be from 0 to 43200."));
+        }
+        if !(0..=MAX_NOTICE_MINUTES).contains(&rules.min_notice_minutes) {
+            return Err(Invalid("bookingRules.minNoticeMinutes", "It must be from 0 to 525600."));
+        }
+        if !(0..=MAX_NOTICE_MINUTES).contains(&rules.cancel_notice_minutes) {
+            return Err(Invalid("bookingRules.cancelNoticeMinutes", "It must be from 0 to 525600."));
+        }
+        if !(1..=MAX_AHEAD_DAYS).contains(&rules.max_ahead_days) {
+            return Err(Invalid("bookingRules.maxAheadDays", "It must be from 1 to 732."));
+        }
+        let branding = &mut tenant.branding;
+        if let Some(url) = self.logo_url {
+            let fits = url.as_deref().is_none_or(is_https_url);
+            let message = "It must be an address that begins with https:// and has at most 500 characters.";
+            branding.logo_url = if fits { url } else { return Err(Invalid("branding.logoUrl", message)) };
+        }
+        let message = "A color is written as #rrggbb.";
+        if let Some(color) = self.primary_color {
+            branding.primary_color = checked_color(color).ok_or(Invalid("branding.primaryColor", message))?;
+        }
+        if let Some(color) = self.accent_color {
+            branding.accent_color = checked_color(color).ok_or(Invalid("branding.accentColor", message))?;
+        }
+        Ok(())
+    }
+}
+
+/// A tenant's name without space around; `None` when it is empty or too long.
+pub fn checked_name(name: &str) -> Option<String> {
+    names::checked(name)
+}
+
+fn is_https_url(text: &str) -> bool {
+    let host = text.strip_prefix("https://").map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    // Whatever could end an attribute or a line of a mail is no part of an address.
+    let plain = text.chars().all(|it| it.is_ascii_graphic() && !matches!(it, '"' | '\'' | '<' | '>' | '\\' | '`'));
+    text.len() <= MAX_URL && plain && host.is_some_and(|it| !it.is_empty() && !it.contains('@'))
+}
+
+fn checked_color(color: Option<String>) -> Option<Option<String>> {
+    let Some(color) = color else { return Some(None) };
+    let digits = color.strip_prefix('#')?;
+    let fits = digits.len() == 6 && digits.bytes().all(|it| it.is_ascii_hexdigit());
+    fits.then(|| Some(color.to_ascii_lowercase()))
+}
+
+fn changes(before: &Tenant, after: &Tenant) -> Changes {
+    let zone = |it: &Tenant| Value::from(it.time_zone.iana_name());
+    let rules = |it: &Tenant| it.booking_rules;
+    Changes::default()
+        .field("name", before.name.clone(), after.name.clone())
+        .field("time_zone", zone(before), zone(after))
+        .field("currency", before.currency.code(), after.currency.code())
+        .field("locale", before.locale.as_str(), after.locale.as_str())
+        .field("logo_url", before.branding.logo_url.clone(), after.branding.logo_url.clone())
+        .field("primary_color", before.branding.primary_color.clone(), after.branding.primary_color.clone())
+        .field("accent_color", before.branding.accent_color.clone(), after.branding.accent_color.clone())
+        .field("open_registration", before.open_registration, after.open_registration)
+        .field("min_notice_minutes", rules(before).min_notice_minutes, rules(after).min_notice_minutes)
+        .field("max_ahead_days", rules(before).max_ahead_days, rules(after).max_ahead_days)
+        .field("cancel_notice_minutes", rules(before).cancel_notice_minutes, rules(after).cancel_notice_minutes)
+        .field("reminder_minutes", rules(before).reminder_minutes, rules(after).reminder_minutes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_logo_is_an_https_address_that_can_stand_in_a_mail() {
+        for good in ["https://acme.test/logo.png", "https://cdn.acme.test/a?b=c&d=%20"] {
+            assert!(is_https_url(good), "{good}");
+        }
+        for bad in [
+            "http://acme.test/logo.png",
+            "javascript:alert(1)",
+            "https://",
+            "https:///x",
+            "https://user@acme.test/",
+            "https://acme.test/\"onload=\"x",
+            "https://acme.test/a b",
+            "https://acme.test/\n",
+        ] {
+            assert!(!is_https_url(bad), "{bad}");
+        }
+        assert!(!is_https_url(&format!("https://acme.test/{}", "x".repeat(500))));
+    }
+
+    #[test]
+    fn a_color_has_six_digits() {
+        assert_eq!(checked_color(Some("#A0b1C2".into())), Some(Some("#a0b1c2".into())));
+        assert_eq!(checked_color(None), Some(None));
+        for bad in ["red", "#fff", "#12345g", "a0b1c2", "#a0b1c2;"] {
+            assert_eq!(checked_color(Some(bad.into())), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! What is done with users: listed, renamed, given roles, deactivated, erased.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use super::{
+    model::{User, UserError, UserFilter, UserKey, UserStatus},
+    queries,
+};
+use crate::base::names;
+use crate::{
+    base::{
+        ids::UserId,
+        paging::{Page, Slice},
+    },
+    core::{
+        audit::{self, Changes},
+        identity::{Caller, Role},
+        outbox::{self, Effect},
+    },
+    db::{Change, DbError, ScopedTx},
+    features::{tenants, usage},
+};
+
+/// A page of the tenant's users, by name. Only staff may list them.
+///
+/// # Errors
+/// `Forbidden`, or a statement failed.
+pub async fn list(
+    caller: &Caller<'_>,
+    filter: &UserFilter,
+    page: &Page<UserKey>,
+) -> Result<Slice<UserKey, User>, UserError> {
+    if !caller.is_at_least(Role::Staff) {
+        return Err(UserError::Forbidden);
+    }
+    let users = queries::list(caller.tx, filter, page).await?;
+    Ok(page.slice(users.into_iter().map(|user| ((user.name.clone(), user.id.0), user)).collect()))
+}
+
+/// The user with this id, if he is there to be seen and can sign in.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn active(tx: &ScopedTx, id: UserId) -> Result<Option<User>, DbError> {
+    let found = queries::by_ids(tx, &[id]).await?.remove(&id);
+    Ok(found.filter(|it| it.status == UserStatus::Active))
+}
+
+/// The tenant's administrators who can sign in.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn administrators(tx: &ScopedTx) -> Result<Vec<User>, DbError> {
+    queries::administrators(tx).await
+}
+
+/// Those of these users whom the scope may see.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn by_ids(tx: &ScopedTx, ids: &[UserId]) -> Result<HashMap<UserId, User>, DbError> {
+    queries::by_ids(tx, ids).await
+}
+
+/// How many users can sign in.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
+    queries::count_active(tx).await
+}
+
+/// Changes what a user is called: an administrator anybody's, everybody his own.
+///
+/// # Errors
+/// `NotFound` for anybody whom the caller may not change, whether he exists or not.
+pub async fn rename(caller: &Caller<'_>, id: UserId, name: Option<&str>) -> Result<User, UserError> {
+    let before = queries::by_ids(caller.tx, &[id]).await?.remove(&id).ok_or(UserError::NotFound)?;
+    let Some(name) = name else { return Ok(before) };
+    let name = &checked_name(name).ok_or(UserError::InvalidName)?;
+    if before.status == UserStatus::Erased {
+        return Err(UserError::NotFound);
+    }
+    let now = caller.clock.now();
+    let user = queries::update_name(caller.tx, id, name, now).await?.ok_or(UserError::NotFound)?;
+    let changes = Changes::default().personal(id.0, "name", Some(&before.name), Some(&user.name));
+    audit::record(caller, "users.update", "user", Some(id.0), changes).await?;
+    caller.tx.announce(Change::User { id: id.0 });
+    Ok(user)
+}
+
+/// A person's name without space around; `None` when it is empty, too long or of more than a line.
+pub fn checked_name(name: &str) -> Option<String> {
+    names::checked(name)
+}
+
+/// Lets nobody else change roles and statuses until the transaction ends.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn lock_roles(tx: &ScopedTx) -> Result<(), DbError> {
+    queries::lock_administrators(tx).await
+}
+
+/// How many administrators can sign in.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn count_administrators(tx: &ScopedTx) -> Result<i64, DbError> {
+    queries::count_administrators(tx).await
+}
+
+/// Takes pending invitations of this e-mail back.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn revoke_invitations(tx: &ScopedTx, email: &str, now: Timestamp) -> Result<(), DbError> {
+    queries::revoke_invitations(tx, email, now).await
+}
+
+/// Whether the plan allows one more user now. Who joins asks again, by [`take_place`].
+///
+/// # Errors
+/// When a statement fails.
+pub async fn has_place(tx: &ScopedTx) -> Result<bool, DbError> {
+    let (active, tenant) = futures_util::join!(queries::count_active(tx), tenants::current(tx));
+    let active = active?;
+    Ok(tenant?.limits.of("users").is_none_or(|most| active < most))
+}
+
+/// Makes room for one more user who can sign in; `false` when the plan allows none.
+///
+/// Until the transaction ends nobody else joins, so that of two at the limit only one gets the last place.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn take_place(tx: &ScopedTx) -> Result<bool, DbError> {
+    queries::lock_places(tx).await?;
+    has_place(tx).await
+}
+
+/// Records how many users can sign in from now on, once one has joined or left. Whoever else joins or leaves waits, so that
+/// no two record the same number.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn meter(tx: &ScopedTx, id: UserId, now: Timestamp) -> Result<(), DbError> {
+    queries::lock_places(tx).await?;
+    let (level, tenant) = (queries::count_active(tx).await?, tenants::current(tx).await?);
+    let event = usage::Event::own(usage::USERS, format!("user:{}:{}", id.0, now.as_microsecond()), level, now);
+    usage::record_one(tx, &event, &tenant, now).await.map(drop)
+}
+
+/// Erases a person: name, e-mail, notes of his bookings, what the audit log knows of him, and how he signs in. What he
+/// booked stays, under a pseudonym. Administrators only.
+///
+/// # Errors
+/// `LastAdmin` as for [`set_role`].
+pub async fn erase(caller: &Caller<'_>, id: UserId) -> Result<User, UserError> {
+    let before = lock_as_administrator(caller, id).await?;
+    if before.status == UserStatus::Erased {
+        return Err(UserError::NotFound);
+    }
+    refuse_last_administrator(caller.tx, &before).await?;
+    let (tx, now) = (caller.tx, caller.clock.now());
+    // Unique, of a domain that can never be anybody's (RFC 2606), and the same wherever it is shown.
+    let pseudonym = format!("erased-{}@erased.invalid", id.0.simple());
+    let user = queries::erase(tx, id, &pseudonym, ERASED_NAME, now).await?.ok_or(UserError::NotFound)?;
+    let mut subjects = queries::erase_invitations(tx, &before.email, &pseudonym, now).await?;
+    subjects.push(id.0);
+    queries::erase_notes(tx, id, now).await?;
+    if before.status == UserStatus::Active {
+        meter(tx, id, now).await?;
+    }
+    end_access(tx, Some(id), AccessEnd::Erased, now).await?;
+    audit::forget(tx, &subjects).await?;
+    // What only the sign-in path sees goes right after the commit.
+    outbox::enqueue(tx, &Effect::ForgetLogin { user: id.0 }, now).await?;
+    let changes = Changes::default().field("status", before.status.as_str(), user.status.as_str());
+    audit::record(caller, "users.erase", "user", Some(id.0), changes).await?;
+    tx.announce(Change::User { id: id.0 });
+    Ok(user)
+}
+
+/// What an erased person is called.
+const ERASED_NAME: &str = "Erased person";
+
+/// Gives a user another role. Administrators only. His sessions are refused from the next request on, because their tokens
+/// name the old role.
+///
+/// # Errors
+/// `LastAdmin` where nobody else keeps the tenant, also when two administrators demote each other at once.
+pub async fn set_role(caller: &Caller<'_>, id: UserId, role: Role) -> Result<User, UserError> {
+    let before = lock_as_administrator(caller, id).await?;
+    if before.role == role {
+        return Ok(before);
+    }
+    if before.status == UserStatus::Erased {
+        return Err(UserError::NotFound);
+    }
+    refuse_last_administrator(caller.tx, &before).await?;
+    let user = queries::update_role(caller.tx, id, role, caller.clock.now()).await?.ok_or(UserError::NotFound)?;
+    if role < before.role {
+        // What he was asked to be before does not raise him again.
+        queries::revoke_invitations(caller.tx, &before.email, caller.clock.now()).await?;
+    }
+    let changes = Changes::default().field("role", before.role.as_str(), role.as_str());
+    audit::record(caller, "users.set_role", "user", Some(id.0), changes).await?;
+    caller.tx.announce(Change::User { id: id.0 });
+    Ok(user)
+}
+
+/// Lets a user go, or has him back. Administrators only. A deactivated user cannot sign in, and his sessions are refused
+/// from the next request on.
+///
+/// # Errors
+/// `LastAdmin` as for [`set_role`].
+pub async fn set_status(caller: &Caller<'_>, id: UserId, status: UserStatus) -> Result<User, UserError> {
+    let before = lock_as_administrator(caller, id).await?;
+    if before.status == status {
+        return Ok(before);
+    }
+    if before.status == UserStatus::Erased {
+        return Err(UserError::NotFound);
+    }
+    if status == UserStatus::Active && !take_place(caller.tx).await? {
+        return Err(UserError::QuotaExceeded);
+    }
+    refuse_last_administrator(caller.tx, &before).await?;
+    let user = queries::update_status(caller.tx, id, status, caller.clock.now()).await?.ok_or(UserError::NotFound)?;
+    meter(caller.tx, id, caller.clock.now()).await?;
+    if status == UserStatus::Deactivated {
+        // For good: a reactivated user signs in anew.
+        end_access(caller.tx, Some(id), AccessEnd::Deactivated, caller.clock.now()).await?;
+        // Nor does an older invitation have him back.
+        queries::revoke_invitations(caller.tx, &before.email, caller.clock.now()).await?;
+    }
+    let changes = Changes::default().field("status", before.status.as_str(), status.as_str());
+    audit::record(caller, "users.set_status", "user", Some(id.0), changes).await?;
+    caller.tx.announce(Change::User { id: id.0 });
+    Ok(user)
+}
+
+/// Why every way in of a user was ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessEnd {
+    /// The user was deactivated.
+    Deactivated,
+    /// The user was erased.
+    Erased,
+    /// The tenant was suspended or deleted.
+    Suspended,
+    /// An administrator ended the user's sessions.
+    Administrator,
+    /// The user has a new password by a mailed link.
+    PasswordReset,
+}
+
+impl AccessEnd {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Deactivated => "DEACTIVATED",
+            Self::Erased => "ERASED",
+            Self::Suspended => "SUSPENDED",
+            Self::Administrator => "ADMINISTRATOR",
+            Self::PasswordReset => "PASSWORD_RESET",
+        }
+    }
+}
+
+/// Ends the sessions with their refresh tokens, the calendar feed, and unused links for a new password of one user, or of
+/// every user of the tenant. Returns how many sessions that ended.
+///
+/// # Errors
+/// When the statement fails, as it does for a role below `ADMIN`.
+pub async fn end_access(tx: &ScopedTx, user: Option<UserId>, why: AccessEnd, now: Timestamp) -> Result<u64, DbError> {
+    Ok(u64::try_from(queries::end_access(tx, user, why.as_str(), now).await?).unwrap_or(0))
+}
+
+/// Ends every session of a user of the tenant, with the calendar feed. Administrators only. Returns the user.
+///
+/// # Errors
+/// `NotFound` for a user of another tenant, as for one that never was.
+pub async fn revoke_sessions(caller: &Caller<'_>, id: UserId) -> Result<User, UserError> {
+    let user = lock_as_administrator(caller, id).await?;
+    let ended = end_access(caller.tx, Some(id), AccessEnd::Administrator, caller.clock.now()).await?;
+    let changes = Changes::default().field("sessions", serde_json::Value::Null, ended);
+    audit::record(caller, "users.revoke_sessions", "user", Some(id.0), changes).await?;
+    caller.tx.announce(Change::User { id: id.0 });
+    Ok(user)
+}
+
+/// The user, while no other transaction changes who administers the tenant.
+async fn lock_as_administrator(caller: &Caller<'_>, id: UserId) -> Result<User, UserError> {
+    if !caller.is_at_least(Role::Admin) {
+        return Err(UserError::Forbidden);
+    }
+    if caller.viewer.impersonated {
+        return Err(UserError::Impersonated);
+    }
+    queries::lock_administrators(caller.tx).await?;
+    queries::by_ids(caller.tx, &[id]).await?.remove(&id).ok_or(UserError::NotFound)
+}
+
+async fn refuse_last_administrator(tx: &ScopedTx, user: &User) -> Result<(), UserError> {
+    let keeps_the_tenant = user.role == Role::Admin && user.status == UserStatus::Active;
+    if keeps_the_tenant && queries::count_administrators(tx).await? <= 1 {
+        return Err(UserError::LastAdmin);
+    }
+    Ok(())
+}

@@ -1,0 +1,254 @@
+//! Every statement on users. `by_ids` feeds a loader; `list` is paged.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use super::{User, UserFilter, UserKey, UserStatus};
+use crate::{
+    base::{ids::UserId, paging::Page},
+    core::identity::Role,
+    db::{DbError, ScopedTx},
+};
+
+macro_rules! list_sql {
+    ($direction:literal) => {
+        concat!(
+            "-- users.list
+            select id, email, name, role, status, created_at, email_verified_at
+              from users
+             where tenant_id = $1
+               and ($2::text is null or role = $2)
+               and ($3::text is null or position(lower($3) in lower(name)) > 0 or position(lower($3) in email) > 0)
+               and ($4::text is null or (name, id) > ($4, $5::uuid))
+               and ($6::text is null or (name, id) < ($6, $7::uuid))
+             order by name ",
+            $direction,
+            ", id ",
+            $direction,
+            " limit $8"
+        )
+    };
+}
+
+/// One row more than the page, in the order of the scan.
+pub async fn list(tx: &ScopedTx, filter: &UserFilter, page: &Page<UserKey>) -> Result<Vec<User>, DbError> {
+    let sql = if page.from_the_back { list_sql!("desc") } else { list_sql!("asc") };
+    let (after_name, after_id) = page.after.clone().unzip();
+    let (before_name, before_id) = page.before.clone().unzip();
+    let rows = tx
+        .query(
+            sql,
+            &[
+                &tx.tenant(),
+                &filter.role.map(|role| role.as_str()),
+                &filter.search,
+                &after_name,
+                &after_id,
+                &before_name,
+                &before_id,
+                &page.fetch(),
+            ],
+        )
+        .await?;
+    rows.iter().map(User::read).collect()
+}
+
+/// Those that exist and that the scope may see.
+pub async fn by_ids(tx: &ScopedTx, ids: &[UserId]) -> Result<HashMap<UserId, User>, DbError> {
+    let rows = tx
+        .query(
+            "-- users.by_ids
+            select id, email, name, role, status, created_at, email_verified_at
+              from users where tenant_id = $1 and id = any ($2)",
+            &[&tx.tenant(), &ids],
+        )
+        .await?;
+    rows.iter().map(|row| User::read(row).map(|user| (user.id, user))).collect()
+}
+
+/// Those who can sign in and keep the tenant, oldest first.
+pub async fn administrators(tx: &ScopedTx) -> Result<Vec<User>, DbError> {
+    let rows = tx
+        .query(
+            "-- users.administrators
+            select id, email, name, role, status, created_at, email_verified_at
+              from users where tenant_id = $1 and role = 'ADMIN' and status = 'ACTIVE' order by id",
+            &[&tx.tenant()],
+        )
+        .await?;
+    rows.iter().map(User::read).collect()
+}
+
+/// How many can sign in.
+pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
+    let row = tx
+        .query_one(
+            "-- users.count_active
+            select count(*) from users where tenant_id = $1 and status = 'ACTIVE'",
+            &[&tx.tenant()],
+        )
+        .await?;
+    Ok(row.get(0))
+}
+
+/// `None` when there is no such user, or none that the scope may change.
+pub async fn update_name(tx: &ScopedTx, id: UserId, name: &str, now: Timestamp) -> Result<Option<User>, DbError> {
+    let row = tx
+        .query_opt(
+            "-- users.update_name
+            update users set name = $3, updated_at = $4
+             where tenant_id = $1 and id = $2
+            returning id, email, name, role, status, created_at, email_verified_at",
+            &[&tx.tenant(), &id, &name, &now],
+        )
+        .await?;
+    row.as_ref().map(User::read).transpose()
+}
+
+/// Lets one transaction of the tenant at a time change who administers it, until it ends.
+pub async fn lock_administrators(tx: &ScopedTx) -> Result<(), DbError> {
+    tx.execute(
+        "-- users.lock_administrators
+        select pg_advisory_xact_lock(hashtextextended('administrators of ' || $1::uuid::text, 0))",
+        &[&tx.tenant()],
+    )
+    .await
+}
+
+/// How many administrators can sign in.
+pub async fn count_administrators(tx: &ScopedTx) -> Result<i64, DbError> {
+    let row = tx
+        .query_one(
+            "-- users.count_administrators
+            select count(*) from users where tenant_id = $1 and role = 'ADMIN' and status = 'ACTIVE'",
+            &[&tx.tenant()],
+        )
+        .await?;
+    Ok(row.get(0))
+}
+
+/// `None` when there is no such user, or none that the scope may change.
+pub async fn update_role(tx: &ScopedTx, id: UserId, role: Role, now: Timestamp) -> Result<Option<User>, DbError> {
+    let row = tx
+        .query_opt(
+            "-- users.update_role
+            update users set role = $3, updated_at = $4
+             where tenant_id = $1 and id = $2
+            returning id, email, name, role, status, created_at, email_verified_at",
+            &[&tx.tenant(), &id, &role.as_str(), &now],
+        )
+        .await?;
+    row.as_ref().map(User::read).transpose()
+}
+
+/// `None` when there is no such user, or none that the scope may change.
+pub async fn update_status(
+    tx: &ScopedTx,
+    id: UserId,
+    status: UserStatus,
+    now: Timestamp,
+) -> Result<Option<User>, DbError> {
+    let row = tx
+        .query_opt(
+            "-- users.update_status
+            update users set status = $3, updated_at = $4
+             where tenant_id = $1 and id = $2
+            returning id, email, name, role, status, created_at, email_verified_at",
+            &[&tx.tenant(), &id, &status.as_str(), &now],
+        )
+        .await?;
+    row.as_ref().map(User::read).transpose()
+}
+
+/// Lets one transaction of the tenant at a time add a user, until it ends.
+pub async fn lock_places(tx: &ScopedTx) -> Result<(), DbError> {
+    tx.execute(
+        "-- users.lock_places
+        select pg_advisory_xact_lock(hashtextextended('places of ' || $1::uuid::text, 0))",
+        &[&tx.tenant()],
+    )
+    .await
+}
+
+/// Puts a pseudonym in place of a person.
+pub async fn erase(
+    tx: &ScopedTx,
+    id: UserId,
+    email: &str,
+    name: &str,
+    now: Timestamp,
+) -> Result<Option<User>, DbError> {
+    let row = tx
+        .query_opt(
+            "-- users.erase
+            update users set email = $3, name = $4, status = 'ERASED', email_verified_at = null, updated_at = $5
+             where tenant_id = $1 and id = $2
+            returning id, email, name, role, status, created_at, email_verified_at",
+            &[&tx.tenant(), &id, &email, &name, &now],
+        )
+        .await?;
+    row.as_ref().map(User::read).transpose()
+}
+
+/// Puts the pseudonym into invitations too, and returns which those were. A pending one is revoked.
+pub async fn erase_invitations(
+    tx: &ScopedTx,
+    email: &str,
+    pseudonym: &str,
+    now: Timestamp,
+) -> Result<Vec<uuid::Uuid>, DbError> {
+    let rows = tx
+        .query(
+            "-- users.erase_invitations
+            update invitations
+               set email = $3, status = case status when 'PENDING' then 'REVOKED' else status end,
+                   settled_at = coalesce(settled_at, $4)
+             where tenant_id = $1 and email = $2
+            returning id",
+            &[&tx.tenant(), &email, &pseudonym, &now],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Removes what the person wrote into bookings, and what was written about his.
+pub async fn erase_notes(tx: &ScopedTx, customer: UserId, now: Timestamp) -> Result<(), DbError> {
+    tx.execute(
+        "-- users.erase_notes
+        update bookings set notes = null, updated_at = $3
+         where tenant_id = $1 and customer_id = $2 and notes is not null",
+        &[&tx.tenant(), &customer, &now],
+    )
+    .await?;
+    tx.execute(
+        "-- users.erase_reasons
+        update booking_transitions set reason = null
+         where tenant_id = $1 and customer_id = $2 and reason is not null",
+        &[&tx.tenant(), &customer],
+    )
+    .await
+}
+
+/// Takes pending invitations of this e-mail back.
+pub async fn revoke_invitations(tx: &ScopedTx, email: &str, now: Timestamp) -> Result<(), DbError> {
+    tx.execute(
+        "-- users.revoke_invitations
+        update invitations set status = 'REVOKED', settled_at = $3
+         where tenant_id = $1 and email = $2 and status = 'PENDING'",
+        &[&tx.tenant(), &email, &now],
+    )
+    .await
+}
+
+/// Ends the sessions, the calendar feed and the links for a new password of one user, or of all, and returns how many sessions.
+pub async fn end_access(tx: &ScopedTx, user: Option<UserId>, reason: &str, now: Timestamp) -> Result<i32, DbError> {
+    let row = tx
+        .query_one(
+            "-- users.end_access
+            select end_access($1, $2, $3, $4) from tenant_state where tenant_id = $1",
+            &[&tx.tenant(), &user, &reason, &now],
+        )
+        .await?;
+    Ok(row.get(0))
+}

@@ -1,0 +1,12 @@
+//! Webhooks of a tenant's own: its systems are told what becomes of bookings, signed, at least once.
+
+mod delivering;
+mod endpoints;
+mod model;
+mod queries;
+
+pub use delivering::{Due, Next, follow, letter, next, note, purge};
+pub use endpoints::{
+    MAX_ENDPOINTS, OVERLAP, PATIENCE, create, delete, deliveries, list, rotate_secret, send_again, update,
+};
+pub use model::{Delivery, DeliveryKey, DeliveryStatus, Disabled, Endpoint, NewSecret, Patch, WebhookError};

@@ -1,0 +1,27 @@
+//! Who sends a request, by its token or its cookie.
+
+use axum::http::{HeaderMap, header};
+
+use super::{App, cookies::Brought};
+use crate::core::identity::Actor;
+
+/// Who asks, and who acts as him: by the header, or by the cookie of a request in cookie mode.
+pub(crate) fn actor(app: &App, headers: &HeaderMap, cookies: Option<&Brought>) -> (Actor, Option<String>) {
+    let token = match headers.get(header::AUTHORIZATION) {
+        Some(header) => match header.to_str().ok().and_then(bearer) {
+            Some(token) => token,
+            None => return (Actor::Unverified, None),
+        },
+        None => match cookies.and_then(|it| it.access.as_deref()) {
+            Some(token) => token,
+            None => return (Actor::Anonymous, None),
+        },
+    };
+    app.tokens.verify(token).map_or((Actor::Unverified, None), |it| (it.actor, it.impersonator))
+}
+
+/// The token in the value of an `Authorization` header.
+pub(super) fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
