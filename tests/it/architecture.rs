@@ -57,7 +57,7 @@ features/invitations: invite queries model
 
 features/resources: catalogue queries model
 features/auth: mails operators/sign_in recovery joining/registration sessions joining/model operators/model
-    joining/queries sign_in links/one_time password_policy passwords requests/inbox throttle tokens opaque_tokens
+    joining/queries sign_in links/one_time passwords password_policy requests/inbox throttle tokens opaque_tokens
     links/queries links/model operators/queries queries model requests/queries requests/model
 
 features/users: accounts queries model
@@ -80,7 +80,8 @@ db: bootstrap gate roles sql_types tx live common changes placement_cache held c
 
 embedded: cluster binaries folder process accounts error settings
 
-base: clock counted egress/client egress/addresses fault footprint ids money network paging random text
+base: clock counted egress/client egress/lazy egress/addresses fault footprint cpu ids money names network paging
+    random text
 ";
 
 /// The rooms: the floor of each, its name and its files.
