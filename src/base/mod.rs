@@ -12,4 +12,5 @@ pub mod names;
 pub mod network;
 pub mod paging;
 pub mod random;
+pub mod shares;
 pub mod text;

@@ -2,6 +2,15 @@
 
 use std::net::IpAddr;
 
+/// The /48 of an IPv6 address, which providers give to one site: who has 65,536 networks has no more attempts for it than a wide
+/// budget allows. `None` for an IPv4 address.
+pub fn site(address: &str) -> Option<String> {
+    match address.parse() {
+        Ok(IpAddr::V6(v6)) if v6.to_ipv4_mapped().is_none() => Some(format!("{:x?}/48", &v6.segments()[..3])),
+        _ => None,
+    }
+}
+
 /// What one holder of addresses can be expected to hold: an IPv4 address, or the /64 of an IPv6 one.
 pub fn network(address: &str) -> String {
     match address.parse() {

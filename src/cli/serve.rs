@@ -122,6 +122,8 @@ async fn serve_on(
         sockets: sockets.clone(),
         origins: config.origins.clone(),
         proxies: config.proxies.clone(),
+        hsts: config.hsts,
+        bodies: http::body_shares(&config.limits),
         readiness: readiness.clone(),
         stopping: stopping.clone(),
     });
@@ -151,6 +153,7 @@ async fn serve_on(
             listener,
             http::metrics_router(gate.clone()),
             config.patience,
+            config.proxies.clone(),
             TaskTracker::new(),
             stopping.clone(),
         ));
@@ -158,7 +161,14 @@ async fn serve_on(
     let patience = config.patience;
     print_banner(address, metrics_at, has_demo_data, &mail_goes_to, started.elapsed());
 
-    let mut serving = tokio::spawn(http::serve(listener, app, patience, sockets.tasks.clone(), stopping.clone()));
+    let mut serving = tokio::spawn(http::serve(
+        listener,
+        app,
+        patience,
+        config.proxies.clone(),
+        sockets.tasks.clone(),
+        stopping.clone(),
+    ));
     footprint::give_back_start();
     // It ends only when it was told to, and then once open requests have finished.
     let reason = tokio::select! {

@@ -223,11 +223,18 @@ impl TryFrom<Settings> for Config {
         let is_development = environment == Environment::Development;
         let introspects = checks.switch("GRAPHQL_INTROSPECTION", settings.graphql_introspection, is_development);
         let usual = Patience::default();
+        let connections = checks.number("MAX_CONNECTIONS", settings.max_connections, usual.connections, 1..=1_000_000);
         let patience = Patience {
             header: checks.seconds("HEADER_TIMEOUT", settings.header_timeout, usual.header, 1..=600),
             write: checks.seconds("WRITE_TIMEOUT", settings.write_timeout, usual.write, 1..=600),
             drain: checks.seconds("DRAIN_TIMEOUT", settings.drain_timeout, usual.drain, 1..=600),
-            connections: checks.number("MAX_CONNECTIONS", settings.max_connections, usual.connections, 1..=1_000_000),
+            connections,
+            connections_of_address: checks.number(
+                "MAX_CONNECTIONS_PER_ADDRESS",
+                settings.max_connections_per_address,
+                (connections / 4).max(1),
+                1..=1_000_000,
+            ),
         };
         let body_patience = checks.seconds("BODY_TIMEOUT", settings.body_timeout, BODY_PATIENCE, 1..=600);
         let request_limit =
@@ -256,6 +263,7 @@ impl TryFrom<Settings> for Config {
         let origins = checks.list("CORS_ORIGINS", settings.cors_origins, origin, Origins::try_new);
         let network = "addresses or networks such as 10.0.0.0/8";
         let proxies = checks.list("TRUSTED_PROXIES", settings.trusted_proxies, network, Proxies::try_new);
+        let hsts = checks.number("HSTS_MAX_AGE", settings.hsts_max_age, 0, 0..=63_072_000_u32);
         let webhooks_may_be_private = checks.switch("WEBHOOKS_ALLOW_PRIVATE", settings.webhooks_allow_private, false);
         if webhooks_may_be_private && environment == Environment::Production {
             checks
@@ -275,6 +283,13 @@ impl TryFrom<Settings> for Config {
         let account_url = given(settings.account_url);
         if let Some(url) = account_url.as_ref().filter(|it| !it.starts_with("http://") && !it.starts_with("https://")) {
             checks.0.push(format!("ACCOUNT_URL is {url:?}, expected http://… or https://…"));
+        }
+        if environment == Environment::Production
+            && let Some(url) = account_url.as_ref().filter(|it| it.starts_with("http://"))
+        {
+            checks.0.push(format!(
+                "ACCOUNT_URL is {url:?}, expected https://… in production: it takes passwords and tokens"
+            ));
         }
         let stripe_key = given(settings.stripe_secret_key);
         checks.secret("STRIPE_SECRET_KEY", stripe_key.as_ref(), "sk_… or rk_…", |it| {
@@ -350,6 +365,7 @@ impl TryFrom<Settings> for Config {
             trusted_documents: given(settings.trusted_documents).map(PathBuf::from),
             origins,
             proxies,
+            hsts,
             patience,
             body_patience,
             request_limit,

@@ -103,6 +103,8 @@ pub struct Config {
     pub origins: Origins,
     /// Whose word on a client's address counts.
     pub proxies: Proxies,
+    /// For how many seconds browsers are to come by HTTPS alone; 0 says nothing of it.
+    pub hsts: u32,
     /// How patient the server is with connections.
     pub patience: Patience,
     /// How long a body may pause.

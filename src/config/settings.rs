@@ -141,6 +141,12 @@ pub struct Settings {
     /// Addresses or networks of proxies whose X-Forwarded-For is believed, with commas, e.g. 10.0.0.0/8
     #[arg(long, env = "TRUSTED_PROXIES", global = true, hide_env_values = true)]
     pub trusted_proxies: Option<String>,
+    /// Seconds for which browsers are to come by HTTPS alone (Strict-Transport-Security); 0 sends no such header [default: 0]
+    #[arg(long, env = "HSTS_MAX_AGE", global = true, hide_env_values = true)]
+    pub hsts_max_age: Option<String>,
+    /// Most connections at once of one address; an IPv6 /64 is one, trusted proxies aside [default: a quarter of MAX_CONNECTIONS]
+    #[arg(long, env = "MAX_CONNECTIONS_PER_ADDRESS", global = true, hide_env_values = true)]
+    pub max_connections_per_address: Option<String>,
     /// Most connections at once [default: 4096]
     #[arg(long, env = "MAX_CONNECTIONS", global = true, hide_env_values = true)]
     pub max_connections: Option<String>,

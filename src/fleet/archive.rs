@@ -31,6 +31,7 @@ use super::{
     link::Link,
     stores::leave,
 };
+use crate::base::ids::uuid_v7;
 use crate::db::schemas;
 use crate::{
     base::{fault, ids::TenantId},
@@ -224,7 +225,7 @@ impl Fleet {
         directory.execute(alone, &[&entry.id]).await?;
         refuse_unfit(&directory, &manifest, &entry).await?;
         // Should this be interrupted, the store goes after a while.
-        let leftover = Uuid::now_v7();
+        let leftover = uuid_v7(Timestamp::now());
         if how.placement.location().is_some() {
             leave(&*directory, leftover, TenantId(entry.id), &how.placement, self.now() + LEFT_FOR).await?;
         }

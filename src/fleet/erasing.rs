@@ -11,6 +11,7 @@ use super::{
     link::Link,
     stores::leave,
 };
+use crate::base::ids::uuid_v7;
 use crate::db::schemas;
 use crate::{
     base::{fault, ids::TenantId},
@@ -121,11 +122,11 @@ impl Fleet {
         // What moves left of it, here and elsewhere, goes too, and the mark in the shared store.
         tx.execute("update store_leftovers set remove_after = $2 where tenant_id = $1", &[&tenant.0, &now]).await?;
         if at.location().is_some() {
-            leave(&tx, Uuid::now_v7(), tenant, at, now).await?;
-            leave(&tx, Uuid::now_v7(), tenant, &Placement::Shared, now).await?;
+            leave(&tx, uuid_v7(now), tenant, at, now).await?;
+            leave(&tx, uuid_v7(now), tenant, &Placement::Shared, now).await?;
         }
         let note = "insert into platform_events (id, at, action, tenant_id) values ($1, $2, 'tenants.erase', $3)";
-        tx.execute(note, &[&Uuid::now_v7(), &now, &tenant.0]).await?;
+        tx.execute(note, &[&uuid_v7(now), &now, &tenant.0]).await?;
         Ok(tx.commit().await?)
     }
 }

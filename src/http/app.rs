@@ -4,8 +4,9 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     extract::{ConnectInfo, FromRequestParts},
-    http::{HeaderName, header, request::Parts},
+    http::{Extensions, HeaderMap, HeaderName, header, request::Parts},
 };
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::{
@@ -16,6 +17,7 @@ use super::{
 };
 use crate::{
     api::{ApiSchema, Services},
+    base::{ids::uuid_v7, shares::Shares},
     core::identity::Origin,
     features::auth::Tokens,
     graphql::{Limits, Reader},
@@ -57,8 +59,12 @@ pub struct AppParts {
     pub origins: Origins,
     /// Whose word on a client's address counts.
     pub proxies: Proxies,
+    /// For how many seconds browsers are to come by HTTPS alone; 0 says nothing of it.
+    pub hsts: u32,
     /// Whether requests can be served.
     pub readiness: Arc<Readiness>,
+    /// Memory of bodies that are being read, by client address.
+    pub bodies: Shares,
     /// Told when the server stops.
     pub stopping: watch::Receiver<Option<String>>,
 }
@@ -71,6 +77,14 @@ impl std::ops::Deref for App {
     }
 }
 
+impl App {
+    /// The address of the client that sent a request; `None` where there is no connection, as in tests.
+    pub(super) fn client_of(&self, extensions: &Extensions, headers: &HeaderMap) -> Option<String> {
+        let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|it| it.0.ip())?;
+        Some(self.proxies.client(peer, headers).to_string())
+    }
+}
+
 /// Names a request and notes where it came from.
 pub(super) struct RequestOrigin(pub(super) Origin);
 
@@ -78,11 +92,10 @@ impl FromRequestParts<App> for RequestOrigin {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|it| it.0.ip());
-        let address = peer.map(|peer| app.proxies.client(peer, &parts.headers).to_string());
+        let address = app.client_of(&parts.extensions, &parts.headers);
         let user_agent = parts.headers.get(header::USER_AGENT).and_then(|it| it.to_str().ok());
         Ok(Self(Origin {
-            request_id: uuid::Uuid::now_v7(),
+            request_id: uuid_v7(Timestamp::now()),
             address,
             user_agent: user_agent.map(|it| it.chars().take(MAX_USER_AGENT).collect()),
             impersonator: None,

@@ -37,16 +37,23 @@ pub fn access(headers: &HeaderMap) -> Option<String> {
 }
 
 fn all(headers: &HeaderMap) -> Brought {
-    let mut brought = Brought::default();
+    let (mut accesses, mut refreshes) = (Vec::new(), Vec::new());
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|it| it.to_str().ok());
     for (name, value) in lines.flat_map(|it| it.split(';')).filter_map(|it| it.trim().split_once('=')) {
         match name {
-            ACCESS => brought.access = Some(value.to_owned()),
-            REFRESH => brought.refresh = Some(value.to_owned()),
+            ACCESS => accesses.push(value),
+            REFRESH => refreshes.push(value),
             _ => {}
         }
     }
-    brought
+    Brought { access: only(&accesses), refresh: only(&refreshes) }
+}
+
+/// A cookie that came once. A browser has one `__Host-` cookie of a name, so of two values at least one is somebody else's, and
+/// which is not told.
+fn only(values: &[&str]) -> Option<String> {
+    let (first, rest) = values.split_first()?;
+    rest.iter().all(|it| it == first).then(|| (*first).to_owned())
 }
 
 /// The headers that set, or take away, a session's cookies.

@@ -22,5 +22,5 @@ pub use self::{
     server::{Patience, serve},
 };
 pub use app::{App, AppParts, REQUEST_ID};
-pub use routes::{BODY_PATIENCE, metrics_router, router};
+pub use routes::{BODY_PATIENCE, body_shares, metrics_router, router};
 pub(crate) use server::ConnectionPlace;

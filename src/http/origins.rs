@@ -55,9 +55,17 @@ impl Origins {
 /// page open one, and say only where it is from.
 pub fn is_own_or_allowed(headers: &HeaderMap, allowed: &Origins) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return true };
-    let authority = origin.to_str().ok().and_then(|it| it.split_once("://")).map(|(_, authority)| authority);
     let host = headers.get(header::HOST).and_then(|it| it.to_str().ok());
-    let is_own = authority.zip(host).is_some_and(|(one, other)| one.eq_ignore_ascii_case(other));
+    // What a proxy says of the browser's side. Where it is encrypted, a page without encryption is another site, which anybody
+    // on the way to it can write.
+    let proto = headers.get("x-forwarded-proto").and_then(|it| it.to_str().ok()).unwrap_or_default();
+    let is_encrypted = proto.split(',').any(|it| it.trim().eq_ignore_ascii_case("https"));
+    let is_own = origin.to_str().ok().and_then(|it| it.split_once("://")).zip(host).is_some_and(
+        |((scheme, authority), host)| {
+            let scheme_fits = scheme == "https" || scheme == "http" && !is_encrypted;
+            scheme_fits && authority.eq_ignore_ascii_case(host)
+        },
+    );
     is_own || allowed.0.contains(origin)
 }
 
@@ -85,6 +93,14 @@ mod tests {
             is_own_or_allowed(&headers, &allowed)
         };
         assert!(may(None) && may(Some("https://api.example.com:8443")) && may(Some("https://app.example.com")));
+        let behind_tls = |origin: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static("api.example.com"));
+            headers.insert("x-forwarded-proto", HeaderValue::from_static("https"));
+            headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
+            is_own_or_allowed(&headers, &allowed)
+        };
+        assert!(behind_tls("https://api.example.com") && !behind_tls("http://api.example.com"));
         for foreign in ["null", "https://evil.example", "https://api.example.com", "https://app.example.com.evil", ""] {
             assert!(!may(Some(foreign)), "{foreign}");
         }

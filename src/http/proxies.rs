@@ -23,6 +23,12 @@ impl Proxies {
         parts.map(read).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Whether this is the address of a trusted proxy.
+    pub fn is_one(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.0.iter().any(|it| it.contains(&peer))
+    }
+
     /// The client's address: the last in `X-Forwarded-For` that is no proxy of ours, as long as each that tells of it is
     /// one. What a client writes there himself stands further left, and counts for nothing.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {

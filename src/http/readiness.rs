@@ -11,8 +11,9 @@ use crate::db::{Gate, find_unsafe};
 
 /// How long an answer holds: who asks needs not be signed in, so he must not cost the database much.
 const HOLDS: Duration = Duration::from_secs(1);
-/// How long the schema and the role are taken to be as they were.
-const SAFETY_HOLDS: Duration = Duration::from_secs(30);
+/// How long the schema and the role are taken to be as they were, and new sessions to be had: both are asked on a session of its
+/// own, since those of the pool go on when the server lets nobody else in.
+const SAFETY_HOLDS: Duration = Duration::from_secs(5);
 /// How long the database may take.
 const LIMIT: Duration = Duration::from_secs(5);
 

@@ -15,16 +15,27 @@ use super::{
     app::{App, AppParts},
     calendars, export, graphql, pages, payments,
 };
-use crate::core::telemetry;
+use crate::{base::shares::Shares, core::telemetry, graphql::Limits};
 
 /// How long a body may pause, unless said.
 pub const BODY_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Bodies that one address may have under way at once, and all addresses: of the largest that are allowed.
+const BODIES_OF_ADDRESS: usize = 16;
+const BODIES_OF_ALL: usize = 128;
+
+/// How much memory bodies may take while they are being read, for each client address and for all.
+pub fn body_shares(limits: &Limits) -> Shares {
+    Shares::new(limits.body_bytes * BODIES_OF_ADDRESS, limits.body_bytes * BODIES_OF_ALL)
+}
 
 /// The whole server, without a socket: tests call it directly.
 pub fn router(parts: AppParts) -> Router {
     let shows_metrics = parts.shows_metrics;
     let header = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
     let cors = parts.origins.layer();
+    let hsts = Some(parts.hsts).filter(|it| *it > 0);
+    let hsts = hsts.and_then(|it| HeaderValue::from_str(&format!("max-age={it}")).ok());
     let api = Router::new()
         .route("/graphql", get(graphql::get).post(graphql::post))
         .route("/audit-events.csv", get(export::csv))
@@ -49,6 +60,7 @@ pub fn router(parts: AppParts) -> Router {
             header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
             header(header::REFERRER_POLICY, "no-referrer"),
             header(header::X_FRAME_OPTIONS, "DENY"),
+            SetResponseHeaderLayer::if_not_present(header::STRICT_TRANSPORT_SECURITY, hsts),
             DefaultBodyLimit::max(parts.limits.body_bytes),
             RequestBodyTimeoutLayer::new(parts.body_patience),
         ))

@@ -7,7 +7,8 @@ use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{ConnectInfo, FromRequestParts},
-    http::request::Parts,
+    http::{StatusCode, Version, header, request::Parts},
+    response::IntoResponse,
 };
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -18,6 +19,12 @@ use tokio::{
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
+
+use super::proxies::Proxies;
+use crate::base::{
+    network::network,
+    shares::{Share, Shares},
+};
 
 /// How long a listener that has no file handle left waits before it tries again.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
@@ -33,18 +40,22 @@ pub struct Patience {
     pub drain: Duration,
     /// Connections at once; what comes then is closed at once.
     pub connections: usize,
+    /// Connections at once of one address (an IPv6 /64 is one), proxies that are trusted aside.
+    pub connections_of_address: usize,
 }
 
 impl Default for Patience {
     fn default() -> Self {
         let (header, write) = (Duration::from_secs(30), Duration::from_secs(30));
-        Self { header, write, drain: Duration::from_secs(10), connections: 4_096 }
+        Self { header, write, drain: Duration::from_secs(10), connections: 4_096, connections_of_address: 1_024 }
     }
 }
 
 /// A connection's place in their number. Whoever takes the connection over, as a socket does, keeps it.
 #[derive(Clone, Debug, Default)]
-pub struct ConnectionPlace(#[expect(dead_code, reason = "held, not read")] Option<Arc<OwnedSemaphorePermit>>);
+pub struct ConnectionPlace(
+    #[expect(dead_code, reason = "held, not read")] Option<Arc<(OwnedSemaphorePermit, Option<Share>)>>,
+);
 
 impl<S: Sync> FromRequestParts<S> for ConnectionPlace {
     type Rejection = std::convert::Infallible;
@@ -59,10 +70,12 @@ pub async fn serve(
     listener: TcpListener,
     router: Router,
     patience: Patience,
+    proxies: Proxies,
     sockets: TaskTracker,
     mut stop: watch::Receiver<Option<String>>,
 ) -> usize {
     let (places, connections) = (Arc::new(Semaphore::new(patience.connections)), TaskTracker::new());
+    let shares = Shares::new(patience.connections_of_address, usize::MAX);
     let mut protocol = http1::Builder::new();
     protocol.timer(TokioTimer::new()).header_read_timeout(patience.header);
     loop {
@@ -81,7 +94,15 @@ pub async fn serve(
             }
         };
         let Ok(place) = places.clone().try_acquire_owned() else { continue };
-        let place = ConnectionPlace(Some(Arc::new(place)));
+        // Behind a proxy all clients have its address: there what each may hold is counted by request.
+        let share = match proxies.is_one(peer.ip()) {
+            true => None,
+            false => match shares.take(network(&peer.ip().to_string()), 1) {
+                Some(share) => Some(share),
+                None => continue,
+            },
+        };
+        let place = ConnectionPlace(Some(Arc::new((place, share))));
         let service = answering(router.clone(), peer, place.clone());
         let stream = Box::pin(prepared(stream, patience.write));
         let connection = protocol.serve_connection(TokioIo::new(stream), service).with_upgrades();
@@ -139,6 +160,14 @@ fn answering(
     service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(place.clone());
-        router.clone().call(request)
+        let mut router = router.clone();
+        async move {
+            // RFC 9112, section 3.2: without one Host, what a request is for is not said.
+            let hosts = request.headers().get_all(header::HOST).iter().count();
+            if hosts > 1 || hosts == 0 && request.version() == Version::HTTP_11 {
+                return Ok((StatusCode::BAD_REQUEST, "Send one Host header.\n").into_response());
+            }
+            router.call(request).await
+        }
     })
 }

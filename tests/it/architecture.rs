@@ -81,7 +81,7 @@ db: bootstrap gate roles sql_types tx live common changes placement_cache held c
 embedded: cluster binaries folder process accounts error settings
 
 base: clock counted egress/client egress/lazy egress/addresses fault footprint cpu ids money names network paging
-    random text
+    random shares text
 ";
 
 /// The rooms: the floor of each, its name and its files.

@@ -15,7 +15,7 @@ use axum::{
 };
 use nix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
-use tenantry::features::auth::PasswordCost;
+use tenantry::{features::auth::PasswordCost, http};
 
 use crate::support::{Options, TestApp, TestTenant, code};
 
@@ -383,5 +383,143 @@ async fn no_name_is_a_link_or_hides_anything() {
     for email in ["\"a b\"@x.test", "a@[127.0.0.1]"] {
         let invite = "mutation($e: String!) { inviteUser(input: { email: $e, role: STAFF }) { userErrors { code } } }";
         assert_eq!(code(&acme.admin.run_with(invite, json!({ "e": email })).await), "INVALID");
+    }
+}
+
+/// An operator who acts as a user changes nobody else, and no longer than the operator's own session goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn acting_as_a_user_ends_with_the_operators_session() {
+    let app = TestApp::start().await;
+    let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
+    let root = app.operator().await;
+    let act = async |tenant: &TestTenant| {
+        let query =
+            "mutation($t: ID!, $e: String!) { impersonate(input: { tenantId: $t, email: $e, reason: \"ticket 1\" }) {
+            session { accessToken } userErrors { code } } }";
+        let input = json!({ "t": tenant.id.to_string(), "e": tenant.admin.email });
+        let begun = root.run_with(query, input).await;
+        let token = begun["data"]["impersonate"]["session"]["accessToken"].as_str();
+        app.bearer(Some(token.unwrap_or_else(|| panic!("{begun}"))))
+    };
+    let (one, other) = (act(&acme).await, act(&globex).await);
+    let rename = "mutation($id: ID!) { updateUser(input: { id: $id, name: \"Mallory\" }) { userErrors { code } } }";
+    let renamed = one.run_with(rename, json!({ "id": acme.user.id.to_string() })).await;
+    assert_eq!(code(&renamed), "FORBIDDEN", "{renamed}");
+    assert_eq!(acme.truth("select count(*) from shared.users where name = 'Mallory'").await, ["0"]);
+    for acting in [&one, &other] {
+        assert_eq!(code(&acting.run("{ viewer { id } }").await), "");
+    }
+    assert_eq!(code(&root.run("mutation { platformLogout { userErrors { code } } }").await), "");
+    for acting in [&one, &other] {
+        assert_eq!(code(&acting.run("{ viewer { id } }").await), "UNAUTHENTICATED");
+    }
+    assert_eq!(code(&acme.admin.run("{ viewer { id } }").await), "", "the user's own session goes on");
+}
+
+/// Of two cookies of one name one is somebody else's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cookie_that_comes_twice_counts_for_nobody() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let (own, foreign) = (acme.user.token.as_deref().unwrap(), acme.other.token.as_deref().unwrap());
+    let viewer = async |cookies: &str| {
+        let request = Request::post("/graphql")
+            .header("content-type", "application/json")
+            .header("tenantry-session", "cookie")
+            .header("cookie", cookies)
+            .body(Body::from(json!({ "query": "{ viewer { email } }" }).to_string()));
+        let answer: Value = serde_json::from_slice(&app.send(request.unwrap()).await.1).unwrap();
+        answer["data"]["viewer"]["email"].as_str().map(str::to_owned)
+    };
+    let name = "__Host-tenantry_access";
+    assert_eq!(viewer(&format!("{name}={own}")).await.as_deref(), Some("user@acme.test"));
+    assert_eq!(viewer(&format!("{name}={own}; x=y; {name}={own}")).await.as_deref(), Some("user@acme.test"));
+    for twice in [format!("{name}={own}; {name}={foreign}"), format!("{name}={foreign}; {name}={own}")] {
+        assert_eq!(viewer(&twice).await, None);
+    }
+}
+
+/// Many connections, and bodies that do not end, take their own address's share and nobody else's.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_takes_no_more_than_its_share() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let app = TestApp::start().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let patience = http::Patience { connections: 40, connections_of_address: 20, ..http::Patience::default() };
+    tokio::spawn(http::serve(
+        listener,
+        app.router.clone(),
+        patience,
+        http::Proxies::default(),
+        app.sockets.tasks.clone(),
+        app.stop.subscribe(),
+    ));
+    let from = |last: u8| {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(format!("127.0.0.{last}:0").parse().unwrap()).unwrap();
+        socket.connect(address)
+    };
+    let ask = async |mut stream: tokio::net::TcpStream, text: &str| {
+        let mut answer = Vec::new();
+        let _ = stream.write_all(text.as_bytes()).await;
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8(answer).unwrap()
+    };
+    let healthy = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let mut idle = Vec::new();
+    for _ in 0..60 {
+        idle.push(from(7).await.unwrap());
+    }
+    // Accepted in their order, so by the time of the last of them its own are closed, and another's are not.
+    assert_eq!(ask(from(7).await.unwrap(), healthy).await, "", "its share is full");
+    assert!(ask(from(8).await.unwrap(), healthy).await.starts_with("HTTP/1.1 200"), "and nobody else's");
+    drop(idle);
+
+    // One more than an address may have under way, each the beginning of a body as large as they may be.
+    let begun =
+        "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1048576\r\n\r\n{";
+    let begin = |last: u8| {
+        let opening = from(last);
+        async move {
+            let mut stream = opening.await.unwrap();
+            stream.write_all(begun.as_bytes()).await.unwrap();
+            let mut first = [0; 12];
+            let read = tokio::time::timeout(Duration::from_secs(2), stream.read_exact(&mut first)).await;
+            (read.is_ok().then(|| String::from_utf8_lossy(&first).into_owned()), stream)
+        }
+    };
+    let of_one = futures_util::future::join_all((0..17).map(|_| begin(9)));
+    let (of_one, (of_another, _stream)) = futures_util::join!(of_one, begin(10));
+    let answered: Vec<&String> = of_one.iter().filter_map(|(answer, _)| answer.as_ref()).collect();
+    assert_eq!(answered, ["HTTP/1.1 503"], "its share of memory is taken, and no more is refused");
+    assert_eq!(of_another, None, "another's body is waited for");
+}
+
+/// A request that does not say for which host it is, or says it twice, is refused (RFC 9112, section 3.2).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_names_one_host() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let app = TestApp::start().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tasks, stop) = (app.sockets.tasks.clone(), app.stop.subscribe());
+    tokio::spawn(http::serve(
+        listener,
+        app.router.clone(),
+        http::Patience::default(),
+        http::Proxies::default(),
+        tasks,
+        stop,
+    ));
+    for (hosts, status) in [("", "400"), ("Host: a\r\n", "200"), ("Host: a\r\nHost: a\r\n", "400")] {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = format!("GET /healthz HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{hosts:?}");
     }
 }

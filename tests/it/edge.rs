@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tenantry::{
     features::usage::rate_limits::RateSettings,
     graphql::Limits,
-    http::{self, Patience},
+    http::{self, Patience, Proxies},
 };
 
 use crate::support::{Options, Person, TestApp, code};
@@ -358,7 +358,14 @@ async fn listening(
     (
         address,
         stop,
-        tokio::spawn(http::serve(listener, app.router.clone(), patience, app.sockets.tasks.clone(), stopping)),
+        tokio::spawn(http::serve(
+            listener,
+            app.router.clone(),
+            patience,
+            Proxies::default(),
+            app.sockets.tasks.clone(),
+            stopping,
+        )),
     )
 }
 

@@ -8,7 +8,7 @@ use tenantry::{
     core::identity::Role,
     db::Isolation,
     features::auth::{TokenSettings, Tokens},
-    http::{self, Patience, SocketSettings},
+    http::{self, Patience, Proxies, SocketSettings},
 };
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
@@ -23,7 +23,7 @@ async fn served(app: &TestApp) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (router, tasks, stopping) = (app.router.clone(), app.sockets.tasks.clone(), app.stop.subscribe());
-    tokio::spawn(http::serve(listener, router, Patience::default(), tasks, stopping));
+    tokio::spawn(http::serve(listener, router, Patience::default(), Proxies::default(), tasks, stopping));
     address
 }
 
@@ -525,7 +525,7 @@ async fn a_stop_closes_sockets_too() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (router, tasks, stopping) = (app.router.clone(), app.sockets.tasks.clone(), app.stop.subscribe());
-    let serving = tokio::spawn(http::serve(listener, router, Patience::default(), tasks, stopping));
+    let serving = tokio::spawn(http::serve(listener, router, Patience::default(), Proxies::default(), tasks, stopping));
     let mut client = Client::of(address, &acme.user).await;
     client.subscribe("b", BOOKINGS).await;
     client.is_subscribed().await;

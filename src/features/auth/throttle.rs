@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::queries;
 use crate::{
-    base::network::network,
+    base::network::{network, site},
     db::{DbError, ScopedTx},
 };
 
@@ -64,6 +64,7 @@ pub(super) async fn count(
     address: Option<&str>,
     now: Timestamp,
 ) -> Result<Result<(), SignedDuration>, DbError> {
+    let site = address.and_then(site);
     let network = address.map_or_else(|| "unknown".to_owned(), network);
     let address = network.as_str();
     // The narrowest first, and no further once one is empty: what is refused there must not drain the wider ones, or an
@@ -73,6 +74,7 @@ pub(super) async fn count(
         (key(&["account and address", email, address]), limits.account_and_address),
         (key(&["address", address]), limits.address),
     ];
+    buckets.extend(wide(site.as_deref(), "address", limits.address));
     if !queries::is_bucket_set(tx, &key(&["known", email, address]), now).await? {
         buckets.push((key(&["account", email]), limits.account));
     }
@@ -95,6 +97,7 @@ pub(super) async fn count_mail(
 ) -> Result<Result<(), SignedDuration>, DbError> {
     let network = address.map_or_else(|| "unknown".to_owned(), network);
     let mut buckets = vec![(key(&["joining", &network]), limits.joining)];
+    buckets.extend(wide(address.and_then(site).as_deref(), "joining", limits.joining));
     if !email.is_empty() {
         // By address too: nobody is kept from it by what somebody else asks for in his name.
         buckets.push((key(&["mail", email, &network]), limits.mail));
@@ -116,6 +119,16 @@ pub(super) async fn count_mailbox(
         return Ok(counted);
     }
     take_all(tx, &of("mailbox of its owner"), now).await
+}
+
+/// How many networks' worth of attempts a site has.
+const NETWORKS_OF_A_SITE: u32 = 16;
+
+/// The bucket of the site around an IPv6 network.
+fn wide(site: Option<&str>, what: &str, narrow: Bucket) -> Option<(Vec<u8>, Bucket)> {
+    let interval = narrow.interval / i32::try_from(NETWORKS_OF_A_SITE).unwrap_or(1);
+    let bucket = Bucket { burst: narrow.burst * NETWORKS_OF_A_SITE, interval };
+    site.map(|site| (key(&[what, site]), bucket))
 }
 
 async fn take_all(
@@ -146,7 +159,7 @@ fn key(parts: &[&str]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use crate::base::network::network;
+    use crate::base::network::{network, site};
 
     #[test]
     fn a_host_is_one_address_however_many_it_has() {

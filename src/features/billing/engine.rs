@@ -23,7 +23,7 @@ use crate::{
     },
     db::{Access, DbError, Gate, Scope, ScopedTx},
     features::{
-        tenants::{self, Tenant},
+        tenants::{self, Tenant, TenantStatus},
         usage,
     },
 };
@@ -101,6 +101,10 @@ impl Engine {
         let found = read.await;
         tx.end_read();
         let Some((invoice, lines, credit_notes, tenant)) = found? else { return Ok(None) };
+        // A link that was made before the tenant was suspended opens no more than its sessions do.
+        if matches!(tenant.status, TenantStatus::Suspended | TenantStatus::Deleted) {
+            return Ok(None);
+        }
         let (issuer, logo) = (self.issuer.clone(), self.logo(&tenant).await);
         // Writing takes some milliseconds of one core, which other requests need not wait for.
         let written = cpu::run(tenant.id, move || {

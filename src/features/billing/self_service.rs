@@ -410,7 +410,12 @@ fn refuse_same(subscription: &Subscription, agreed: &Agreed, interval: Interval)
 
 /// An address that a person's browser can be sent to.
 fn checked_url(field: &'static str, url: &str) -> Result<(), BillingError> {
-    let parsed = reqwest::Url::parse(url).ok().filter(|it| matches!(it.scheme(), "https" | "http") && it.has_host());
+    // The parser leaves white space and control characters out, and then they would be sent on as they came.
+    let is_plain = !url.chars().any(|it| it.is_control() || it.is_whitespace());
+    let parsed = reqwest::Url::parse(url)
+        .ok()
+        .filter(|_| is_plain)
+        .filter(|it| matches!(it.scheme(), "https" | "http") && it.has_host());
     match parsed {
         Some(_) if url.len() <= 2_000 => Ok(()),
         _ => Err(BillingError::Invalid(field, "It must be an address that begins with https:// or http://.")),

@@ -79,6 +79,10 @@ pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
 pub async fn rename(caller: &Caller<'_>, id: UserId, name: Option<&str>) -> Result<User, UserError> {
     let before = queries::by_ids(caller.tx, &[id]).await?.remove(&id).ok_or(UserError::NotFound)?;
     let Some(name) = name else { return Ok(before) };
+    // An operator who acts as a user changes nobody else.
+    if caller.viewer.impersonated && id != caller.viewer.user {
+        return Err(UserError::Impersonated);
+    }
     let name = &checked_name(name).ok_or(UserError::InvalidName)?;
     if before.status == UserStatus::Erased {
         return Err(UserError::NotFound);

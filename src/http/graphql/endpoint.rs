@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use async_graphql::{Response as GraphQLResponse, Value, parser::types::OperationType};
 use axum::{
-    body::{Bytes, to_bytes},
+    body::{Bytes, HttpBody, to_bytes},
     extract::{
         FromRequest, Query, Request, State,
         rejection::QueryRejection,
@@ -22,6 +22,7 @@ use super::{
     socket,
 };
 use crate::{
+    base::{ids::uuid_v7, network::network},
     core::identity::Origin,
     db::DbError,
     graphql::{Code, Limits, nowhere},
@@ -59,6 +60,14 @@ pub async fn post(
             let response = GraphQLResponse::from_errors(vec![error]);
             return reply.answer(response, Outcome::Unreadable(StatusCode::REQUEST_TIMEOUT));
         }
+        WholeBody::TooMany => {
+            let mut error = error_with_code(Code::Unavailable.as_str(), "Too many bodies are being sent at once.");
+            if let Some(extensions) = error.extensions.as_mut() {
+                extensions.set("retryAfter", 1);
+            }
+            let response = GraphQLResponse::from_errors(vec![error]);
+            return reply.answer(response, Outcome::Unreadable(StatusCode::SERVICE_UNAVAILABLE));
+        }
         WholeBody::Broken => return reply.refuse(StatusCode::BAD_REQUEST, "The body could not be read."),
     };
     if body.trim_ascii_start().first() == Some(&b'[') {
@@ -81,6 +90,8 @@ pub enum WholeBody {
     TooLarge,
     /// It paused for too long, or took longer than a whole request may.
     TooSlow,
+    /// Bodies of this address, or of all, take as much memory as they may.
+    TooMany,
     /// The client went away, or sent something that is none.
     Broken,
 }
@@ -89,6 +100,12 @@ impl FromRequest<App> for WholeBody {
     type Rejection = std::convert::Infallible;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Self::Rejection> {
+        // Before a byte of it is kept: bodies that do not end hold memory, so each address has a share of it.
+        let declared = request.body().size_hint().upper().and_then(|it| usize::try_from(it).ok());
+        let bytes = declared.unwrap_or(app.limits.body_bytes).min(app.limits.body_bytes);
+        let client = app.client_of(request.extensions(), request.headers());
+        let client = client.map_or_else(String::new, |it| network(&it));
+        let Some(_share) = app.bodies.take(client, bytes) else { return Ok(Self::TooMany) };
         let read = tokio::time::timeout(app.deadline, Bytes::from_request(request, app)).await;
         Ok(match read {
             Err(_) => Self::TooSlow,
@@ -137,7 +154,7 @@ async fn run_batch(app: App, origin: Origin, headers: &HeaderMap, body: &[u8]) -
                 .push(write(&GraphQLResponse::from_errors(vec![error]), false, usize::MAX).unwrap_or_default().into());
             continue;
         }
-        let origin = Origin { request_id: uuid::Uuid::now_v7(), ..origin.clone() };
+        let origin = Origin { request_id: uuid_v7(jiff::Timestamp::now()), ..origin.clone() };
         let (parts, body) = run(&app, origin, headers, asked, true).await.into_parts();
         bodies.push(to_bytes(body, usize::MAX).await.unwrap_or_default());
         for value in parts.headers.get_all(header::SET_COOKIE) {

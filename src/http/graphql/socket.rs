@@ -28,6 +28,7 @@ use super::{
     request::{Asked, trace_of},
     sockets::SocketPlace,
 };
+use crate::base::ids::uuid_v7;
 use crate::{
     core::{
         identity::{Actor, Origin, Viewer},
@@ -219,7 +220,7 @@ impl Connection {
                         let message = format!("One socket has at most {} operations at once.", settings.operations);
                         let mut refused =
                             async_graphql::Response::from_errors(vec![error_with_code("RATE_LIMITED", &message)]);
-                        polish(&mut refused, &uuid::Uuid::now_v7().to_string(), 1);
+                        polish(&mut refused, &uuid_v7(jiff::Timestamp::now()).to_string(), 1);
                         self.say_while(socket, refusal(id, refused.errors), &mut admitted).await?;
                         continue;
                     };
@@ -293,7 +294,7 @@ impl Connection {
         (out, slot): (mpsc::Sender<(u64, Say)>, OwnedSemaphorePermit),
     ) -> impl Future<Output = ()> + Send + 'static {
         let (app, trace) = (self.app.clone(), self.trace.clone());
-        let request_id = uuid::Uuid::now_v7();
+        let request_id = uuid_v7(jiff::Timestamp::now());
         let origin = Origin { request_id, impersonator: admitted.impersonator.clone(), ..self.origin.clone() };
         let actor = Actor::Person(admitted.viewer);
         let sender = Sender { actor, origin, trace, cookies: None, named: None, slot: Some(slot) };

@@ -252,6 +252,8 @@ impl TestApp {
             sockets: sockets.clone(),
             origins: Origins::try_new(options.origins).unwrap(),
             proxies: Proxies::try_new(options.proxies).unwrap(),
+            hsts: 0,
+            bodies: http::body_shares(&options.request),
             readiness: readiness.clone(),
             stopping,
         });

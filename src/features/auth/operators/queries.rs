@@ -88,6 +88,34 @@ pub async fn end_session(directory: &ScopedTx, id: SessionId, now: Timestamp) ->
         .await
 }
 
+/// The tenants as whose users the administrator has acted since an instant.
+pub async fn impersonated_since(
+    directory: &ScopedTx,
+    by: AdministratorId,
+    since: Timestamp,
+) -> Result<Vec<TenantId>, DbError> {
+    let rows = directory
+        .query(
+            "-- operators.impersonated_since
+            select distinct tenant_id from platform_events
+             where administrator_id = $1 and action = 'tenants.impersonate' and at > $2 and tenant_id is not null",
+            &[&by, &since],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Ends the sessions in which an administrator acts as a user of this tenant.
+pub async fn end_impersonations(tx: &ScopedTx, impersonator: &str, now: Timestamp) -> Result<(), DbError> {
+    tx.execute(
+        "-- operators.end_impersonations
+        update sessions set ended_at = $3, end_reason = 'LOGOUT'
+         where tenant_id = $1 and impersonator = $2 and ended_at is null",
+        &[&tx.tenant(), &impersonator, &now],
+    )
+    .await
+}
+
 /// Adds a line to the platform's log.
 pub async fn insert_event(
     directory: &ScopedTx,

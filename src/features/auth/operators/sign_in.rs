@@ -79,7 +79,7 @@ impl SignIn {
         Ok(OperatorSignedIn { access_token, expires_at, viewer, name: found.name })
     }
 
-    /// Ends a platform administrator's session.
+    /// Ends a platform administrator's session, and every session in which the administrator acts as a user.
     ///
     /// # Errors
     /// When a statement fails.
@@ -87,8 +87,19 @@ impl SignIn {
         let now = self.clock.now();
         let directory = self.gate.directory(viewer.scope(None), Access::Write);
         queries::end_session(&directory, viewer.session, now).await?;
+        let since = now - IMPERSONATION_LIFE;
+        let tenants = queries::impersonated_since(&directory, viewer.administrator, since).await?;
         note(&directory, viewer, "sessions.logout", None, &json!({}), origin, now).await?;
         directory.commit().await?;
+        drop(directory);
+        for tenant in tenants {
+            let tx = self.gate.tenant(Scope::authenticator(tenant), Access::Write);
+            match queries::end_impersonations(&tx, &viewer.email, now).await {
+                Ok(()) => tx.commit().await?,
+                Err(DbError::TenantNotHere) => tx.rollback(), // Erased meanwhile, with its sessions.
+                Err(error) => return Err(error.into()),
+            }
+        }
         Ok(())
     }
 
