@@ -118,7 +118,7 @@ async fn serve_on(
         body_patience: config.body_patience,
         shows_metrics: config.metrics_port.is_none() && config.environment == Environment::Development,
         documents,
-        reader: graphql::Reader::new(config.limits),
+        reader: graphql::DocumentCache::new(config.limits),
         sockets: sockets.clone(),
         origins: config.origins.clone(),
         proxies: config.proxies.clone(),

@@ -7,7 +7,7 @@ use deadpool_postgres::Pool;
 use super::schemas;
 use super::{
     DbError, Location,
-    connection_handoff::{Connection, Handing, Uncommitted},
+    connection_handoff::{Connection, ConnectionHandoff, PendingCommit},
     flush::write_now,
     stores::Lease,
     tenant_fair_share::Place,
@@ -17,13 +17,13 @@ use super::{
 const WAITING_EACH: usize = 128;
 
 /// A connection that is in use. Dropped in this order: it goes back before its places are free.
-pub(super) struct Held {
+pub(super) struct HeldConnection {
     pub client: Arc<Connection>,
     /// The same connection, where a transaction before is still to be committed.
-    pub uncommitted: Option<Uncommitted>,
+    pub uncommitted: Option<PendingCommit>,
     pub(super) schema: Seen,
     /// Where somebody may wait for it.
-    pub(super) wanted_by: Option<Arc<Handing>>,
+    pub(super) wanted_by: Option<Arc<ConnectionHandoff>>,
     /// In the store, where that is one of a tenant's own.
     pub(super) _lease: Option<Lease>,
     /// In the tenant's share of the shared store.
@@ -36,7 +36,7 @@ pub(super) enum Seen {
     Own(Arc<Location>),
 }
 
-impl Held {
+impl HeldConnection {
     /// One of this pool, which sees this schema.
     pub async fn of(pool: &Pool, schema: &'static str) -> Result<Self, DbError> {
         bounded(pool)?;
@@ -44,7 +44,7 @@ impl Held {
     }
 
     /// One of the shared store's, for who holds this place in his tenant's share, if he needs one.
-    pub async fn shared(pool: &Arc<Handing>, place: Option<Place>) -> Result<Self, DbError> {
+    pub async fn shared(pool: &Arc<ConnectionHandoff>, place: Option<Place>) -> Result<Self, DbError> {
         bounded(pool.pool())?;
         let (client, uncommitted) = pool.get().await?.into_parts();
         let held = Self::new(client, Seen::Schema(schemas::SHARED_SCHEMA));
@@ -73,7 +73,7 @@ impl Held {
     }
 
     /// Hands the connection on before it has answered, as the last of so many transactions on it that may not have been
-    /// answered: see [`Handing::hand_on_unanswered`].
+    /// answered: see [`ConnectionHandoff::hand_on_unanswered`].
     pub fn hand_on_unanswered(&self, unanswered: usize) -> bool {
         self.wanted_by.as_ref().is_some_and(|pool| pool.hand_on_unanswered(&self.client, unanswered))
     }

@@ -16,10 +16,10 @@ use tokio_postgres::Row;
 
 use super::{
     DbError, Placement, Scope,
-    connection_handoff::{Connection, Handing},
-    held::{Held, Seen},
+    connection_handoff::{Connection, ConnectionHandoff},
+    held::{HeldConnection, Seen},
     stores::Stores,
-    tenant_fair_share::Shares,
+    tenant_fair_share::TenantFairShare,
 };
 use crate::base::ids::TenantId;
 
@@ -60,22 +60,22 @@ pub(super) struct Routes {
     pub locating: Pool,
     /// The look-up itself, in a transaction of its own: what it is made of stands above this.
     pub locate: Locate,
-    pub shared: Arc<Handing>,
-    pub shares: Arc<Shares>,
+    pub shared: Arc<ConnectionHandoff>,
+    pub shares: Arc<TenantFairShare>,
     pub stores: Arc<Stores>,
     /// How long a transaction waits for a tenant that is being moved.
     pub wait: Duration,
 }
 
 /// Where each tenant is.
-pub(super) struct Placements {
+pub(super) struct PlacementCache {
     routes: Routes,
     known: Cache<TenantId, Known>,
     /// Whoever holds it asks the directory; those who wait for it find that it was asked.
     asking: tokio::sync::Mutex<()>,
 }
 
-impl Placements {
+impl PlacementCache {
     pub fn new(routes: Routes) -> Self {
         Self { routes, known: Cache::new(REMEMBERED), asking: tokio::sync::Mutex::default() }
     }
@@ -157,12 +157,12 @@ impl Placements {
     }
 
     /// A connection to the store at this placement, for this scope.
-    pub async fn connect(&self, scope: &Scope, placement: &Placement) -> Result<Held, DbError> {
+    pub async fn connect(&self, scope: &Scope, placement: &Placement) -> Result<HeldConnection, DbError> {
         match placement {
             Placement::Own(_, location) => {
                 let (client, lease) = self.routes.stores.connect(location).await?;
                 let schema = Seen::Own(location.clone());
-                Ok(Held { _lease: Some(lease), ..Held::new(Connection::new(client), schema) })
+                Ok(HeldConnection { _lease: Some(lease), ..HeldConnection::new(Connection::new(client), schema) })
             }
             Placement::Shared => {
                 let place = match scope.tenant() {
@@ -171,7 +171,7 @@ impl Placements {
                     Some(tenant) if scope.role().is_person() => Some(self.routes.shares.place(tenant).await?),
                     _ => None,
                 };
-                Held::shared(&self.routes.shared, place).await
+                HeldConnection::shared(&self.routes.shared, place).await
             }
         }
     }

@@ -18,5 +18,5 @@ mod upkeep;
 pub use erasing::{Erased, Remains};
 pub use error::FleetError;
 pub use logins::Logins;
-pub use upgrading::{Standing, Store, Upgraded};
+pub use upgrading::{Store, StoreState, Upgraded};
 pub use upkeep::Fleet;

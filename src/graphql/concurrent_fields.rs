@@ -16,9 +16,9 @@ use async_graphql_value::indexmap::IndexMap;
 use futures_util::future::join_all;
 
 /// An object whose fields are asked side by side. To clients it is the object.
-pub struct Together<T>(pub T);
+pub struct ConcurrentFields<T>(pub T);
 
-impl<T: ObjectType> OutputType for Together<T> {
+impl<T: ObjectType> OutputType for ConcurrentFields<T> {
     fn type_name() -> Cow<'static, str> {
         T::type_name()
     }

@@ -18,7 +18,7 @@ use crate::{
     api::{ApiSchema, Services},
     core::identity::Origin,
     features::auth::Tokens,
-    graphql::{Limits, Reader},
+    graphql::{DocumentCache, Limits},
 };
 
 /// The header in which a response names its request.
@@ -50,7 +50,7 @@ pub struct AppParts {
     /// Which documents may run.
     pub documents: Documents,
     /// Reads them.
-    pub reader: Reader,
+    pub reader: DocumentCache,
     /// Who has a socket open.
     pub sockets: Arc<Sockets>,
     /// Other sites whose pages may talk to the API.

@@ -15,7 +15,7 @@ const REFRESH: &str = "__Host-tenantry_refresh";
 
 /// The tokens that a request in cookie mode brought.
 #[derive(Clone, Debug, Default)]
-pub struct Brought {
+pub struct RequestCookies {
     /// For the caller.
     pub access: Option<String>,
     /// For `refreshSession`.
@@ -23,7 +23,7 @@ pub struct Brought {
 }
 
 /// What a request brought in its cookies; `None` when it is not in cookie mode.
-pub fn read(headers: &HeaderMap) -> Option<Brought> {
+pub fn read(headers: &HeaderMap) -> Option<RequestCookies> {
     let wanted = headers.get(MODE).is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"cookie"));
     if !wanted {
         return None;
@@ -36,8 +36,8 @@ pub fn access(headers: &HeaderMap) -> Option<String> {
     all(headers).access
 }
 
-fn all(headers: &HeaderMap) -> Brought {
-    let mut brought = Brought::default();
+fn all(headers: &HeaderMap) -> RequestCookies {
+    let mut brought = RequestCookies::default();
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|it| it.to_str().ok());
     for (name, value) in lines.flat_map(|it| it.split(';')).filter_map(|it| it.trim().split_once('=')) {
         match name {

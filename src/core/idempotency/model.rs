@@ -9,7 +9,7 @@ pub struct Named {
 
 /// What is to be done with a named request.
 #[derive(Debug)]
-pub enum Standing {
+pub enum KeyState {
     /// It is the first: carry it out, then [`keep`] its answer or [`forget`] it.
     First,
     /// It was carried out: its answer.

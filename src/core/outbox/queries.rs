@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{DeadLetter, Effect, LEASE, Lane, Taken};
+use super::{ClaimedEffect, DeadLetter, Effect, LEASE, Lane};
 use crate::{
     base::ids::TenantId,
     db::{DbError, Row, ScopedTx},
@@ -46,23 +46,23 @@ macro_rules! take_sql {
 }
 
 /// Takes what is due in a lane, with a lease. A statement for each, so that each has its index.
-pub async fn take(tx: &ScopedTx, lane: Lane, limit: i64, now: Timestamp) -> Result<Vec<Taken>, DbError> {
+pub async fn take(tx: &ScopedTx, lane: Lane, limit: i64, now: Timestamp) -> Result<Vec<ClaimedEffect>, DbError> {
     let sql = match lane {
         Lane::Usual => take_sql!("<> 'webhooks.send'"),
         Lane::Webhooks => take_sql!("= 'webhooks.send'"),
     };
     let rows = tx.query(sql, &[&tx.tenant(), &now, &(now + LEASE), &limit]).await?;
-    let mut taken: Vec<Taken> = rows.iter().map(read_taken).collect();
+    let mut taken: Vec<ClaimedEffect> = rows.iter().map(read_taken).collect();
     taken.sort_by_key(|it| it.id);
     Ok(taken)
 }
 
-fn read_taken(row: &Row) -> Taken {
+fn read_taken(row: &Row) -> ClaimedEffect {
     let (kind, payload): (&str, Value) = (row.get(1), row.get(2));
     let bare = payload.as_object().is_some_and(serde_json::Map::is_empty);
     let tagged = if bare { json!({ "kind": kind }) } else { json!({ "kind": kind, "payload": payload }) };
     let effect = serde_json::from_value(tagged).ok();
-    Taken { id: row.get(0), effect, created_at: row.get(3), attempt: row.get(4), due_at: row.get(5) }
+    ClaimedEffect { id: row.get(0), effect, created_at: row.get(3), attempt: row.get(4), due_at: row.get(5) }
 }
 
 /// Takes out what is done.

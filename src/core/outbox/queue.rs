@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::{
-    model::{DeadLetter, Effect, Lane, Taken},
+    model::{ClaimedEffect, DeadLetter, Effect, Lane},
     queries,
 };
 use crate::{
@@ -76,7 +76,7 @@ pub async fn enqueue_at(tx: &ScopedTx, effect: &Effect, at: Timestamp, now: Time
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn take(tx: &ScopedTx, lane: Lane, limit: i64, now: Timestamp) -> Result<Vec<Taken>, DbError> {
+pub async fn take(tx: &ScopedTx, lane: Lane, limit: i64, now: Timestamp) -> Result<Vec<ClaimedEffect>, DbError> {
     queries::take(tx, lane, limit, now).await
 }
 
@@ -95,7 +95,7 @@ pub async fn done(tx: &ScopedTx, id: Uuid) -> Result<(), DbError> {
 /// When the statement fails.
 pub async fn failed(
     tx: &ScopedTx,
-    taken: &Taken,
+    taken: &ClaimedEffect,
     error: &str,
     hopeless: bool,
     now: Timestamp,

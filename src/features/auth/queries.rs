@@ -465,7 +465,7 @@ pub async fn delete_login(directory: &ScopedTx, user: UserId) -> Result<(), DbEr
 
 /// Those of these people who may not stay: by their place, with the reason and the role that they have now. In the scope
 /// of the platform, which sees nothing itself: the function looks at each in the scope of his tenant.
-pub async fn fallen_sessions(
+pub async fn revoked_sessions(
     tx: &ScopedTx,
     people: &[Viewer],
 ) -> Result<Vec<(usize, String, Option<String>)>, DbError> {
@@ -476,7 +476,7 @@ pub async fn fallen_sessions(
     let rows = tx
         .query(
             "-- sessions.fallen (each with tenant_id = $1 of its own)
-            select place, reason, present_role from fallen_sessions($1, $2, $3, $4)",
+            select place, reason, present_role from revoked_sessions($1, $2, $3, $4)",
             &[&tenants, &users, &sessions, &roles],
         )
         .await?;

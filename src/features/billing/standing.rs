@@ -73,7 +73,7 @@ pub struct Standing {
     pub period: BillingPeriod,
 }
 
-/// Where the tenant's subscription stands. In the scope of its administrator; [`Biller::ensure`] has made it.
+/// Where the tenant's subscription stands. In the scope of its administrator; [`SelfService::ensure`] has made it.
 ///
 /// # Errors
 /// When a statement fails.

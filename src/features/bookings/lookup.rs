@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use super::{
-    model::{Booking, BookingFilter, BookingKey, BookingOrder, Changed, Related, Transition},
+    model::{Booking, BookingFilter, BookingKey, BookingOrder, Changed, Preloaded, Transition},
     queries,
 };
 use crate::{
@@ -25,7 +25,7 @@ pub async fn list(
     filter: &BookingFilter,
     order: BookingOrder,
     page: &Page<BookingKey>,
-    related: &mut Related,
+    related: &mut Preloaded,
 ) -> Result<Slice<BookingKey, Booking>, DbError> {
     let bookings = queries::list(tx, filter, order, page, related).await?;
     Ok(page.slice(bookings.into_iter().map(|it| (order.key(&it), it)).collect()))

@@ -238,14 +238,14 @@ impl From<DbError> for BookingError {
 
 /// What the bookings of a list point at: what is booked and for whom, as far as the caller may see it.
 #[derive(Debug)]
-pub struct Pointed<S, C> {
+pub struct PreloadedRefs<S, C> {
     /// What is booked.
     pub services: HashMap<ServiceId, S>,
     /// For whom.
     pub customers: HashMap<UserId, C>,
 }
 
-impl<S, C> Default for Pointed<S, C> {
+impl<S, C> Default for PreloadedRefs<S, C> {
     fn default() -> Self {
         Self { services: HashMap::new(), customers: HashMap::new() }
     }
@@ -254,13 +254,13 @@ impl<S, C> Default for Pointed<S, C> {
 /// How much of that comes in the list's own statement. (PostgreSQL takes a quarter less for the names of twenty bookings than for
 /// all columns.)
 #[derive(Debug)]
-pub enum Related {
+pub enum Preloaded {
     /// Nothing.
     Nothing,
     /// Names.
-    Names(Pointed<String, String>),
+    Names(PreloadedRefs<String, String>),
     /// All.
-    Whole(Pointed<Service, User>),
+    Whole(PreloadedRefs<Service, User>),
 }
 
 impl Booking {
@@ -296,7 +296,7 @@ pub struct Class {
 
 /// What is held of something in a time.
 #[derive(Clone, Copy, Debug)]
-pub struct Held {
+pub struct HeldClaim {
     /// A resource, or a service.
     pub claimed: Uuid,
     /// Which seat.

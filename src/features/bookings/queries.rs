@@ -9,7 +9,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use uuid::Uuid;
 
 use super::{
-    Booking, BookingFilter, BookingKey, BookingOrder, BookingStatus, Changed, Related, Transition, model::Slot,
+    Booking, BookingFilter, BookingKey, BookingOrder, BookingStatus, Changed, Preloaded, Transition, model::Slot,
 };
 use crate::{
     base::{
@@ -443,18 +443,18 @@ macro_rules! list_sql {
 macro_rules! in_order {
     ($sql:ident, $related:expr, $by_start:expr, $descending:expr) => {
         match ($related, $by_start, $descending) {
-            (Related::Nothing, true, false) => $sql!(alone, "starts_at", "asc"),
-            (Related::Nothing, true, true) => $sql!(alone, "starts_at", "desc"),
-            (Related::Nothing, false, false) => $sql!(alone, "created_at", "asc"),
-            (Related::Nothing, false, true) => $sql!(alone, "created_at", "desc"),
-            (Related::Names(_), true, false) => $sql!(with_names, "starts_at", "asc"),
-            (Related::Names(_), true, true) => $sql!(with_names, "starts_at", "desc"),
-            (Related::Names(_), false, false) => $sql!(with_names, "created_at", "asc"),
-            (Related::Names(_), false, true) => $sql!(with_names, "created_at", "desc"),
-            (Related::Whole(_), true, false) => $sql!(with_related, "starts_at", "asc"),
-            (Related::Whole(_), true, true) => $sql!(with_related, "starts_at", "desc"),
-            (Related::Whole(_), false, false) => $sql!(with_related, "created_at", "asc"),
-            (Related::Whole(_), false, true) => $sql!(with_related, "created_at", "desc"),
+            (Preloaded::Nothing, true, false) => $sql!(alone, "starts_at", "asc"),
+            (Preloaded::Nothing, true, true) => $sql!(alone, "starts_at", "desc"),
+            (Preloaded::Nothing, false, false) => $sql!(alone, "created_at", "asc"),
+            (Preloaded::Nothing, false, true) => $sql!(alone, "created_at", "desc"),
+            (Preloaded::Names(_), true, false) => $sql!(with_names, "starts_at", "asc"),
+            (Preloaded::Names(_), true, true) => $sql!(with_names, "starts_at", "desc"),
+            (Preloaded::Names(_), false, false) => $sql!(with_names, "created_at", "asc"),
+            (Preloaded::Names(_), false, true) => $sql!(with_names, "created_at", "desc"),
+            (Preloaded::Whole(_), true, false) => $sql!(with_related, "starts_at", "asc"),
+            (Preloaded::Whole(_), true, true) => $sql!(with_related, "starts_at", "desc"),
+            (Preloaded::Whole(_), false, false) => $sql!(with_related, "created_at", "asc"),
+            (Preloaded::Whole(_), false, true) => $sql!(with_related, "created_at", "desc"),
         }
     };
 }
@@ -473,7 +473,7 @@ pub async fn list(
     filter: &BookingFilter,
     order: BookingOrder,
     page: &Page<BookingKey>,
-    related: &mut Related,
+    related: &mut Preloaded,
 ) -> Result<Vec<Booking>, DbError> {
     let descending = matches!(order, BookingOrder::StartsAtDesc | BookingOrder::CreatedAtDesc);
     let by_start = matches!(order, BookingOrder::StartsAtAsc | BookingOrder::StartsAtDesc);
@@ -496,7 +496,7 @@ pub async fn list(
     Ok(bookings)
 }
 
-impl Related {
+impl Preloaded {
     /// Reads what a row holds beside the booking, unless it is known from another, or may not be seen.
     fn read(&mut self, row: &Row, booking: &Booking) -> Result<(), DbError> {
         match self {

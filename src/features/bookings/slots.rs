@@ -19,7 +19,7 @@ use crate::{
 
 /// All that decides about bookings of a service, but for what is taken.
 #[derive(Debug)]
-pub struct Ground {
+pub struct BookingContext {
     /// What is booked.
     pub service: Service,
     /// Of whom.
@@ -30,7 +30,7 @@ pub struct Ground {
     pub links: Vec<Link>,
 }
 
-impl Ground {
+impl BookingContext {
     /// In one flush, for bookings at this instant and later. Whoever goes on to write has locked the calendar before, or in
     /// front of it in the same flush: then it stands still until the commit.
     ///

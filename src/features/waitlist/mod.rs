@@ -7,5 +7,5 @@ mod queries;
 mod queue;
 
 pub use model::{Entry, EntryKey, Freed, NewEntry, Status, WaitlistError};
-pub use offers::{OFFER, Pass, offer};
+pub use offers::{OFFER, Pass, offer_freed};
 pub use queue::{MAX_WAITING, find, join, leave, list};

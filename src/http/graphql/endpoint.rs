@@ -18,7 +18,7 @@ use serde::Deserialize;
 use super::{
     errors::{cut, error_with_code, is_executed, polish, shorten, too_long, write},
     execution::{self, Answer, Sender, named, prepare},
-    request::{Asked, trace_of},
+    request::{GraphqlRequest, trace_of},
     socket,
 };
 use crate::{
@@ -64,7 +64,7 @@ pub async fn post(
     if body.trim_ascii_start().first() == Some(&b'[') {
         return run_batch(app, origin, &headers, &body).await;
     }
-    match serde_json::from_slice::<Asked>(&body) {
+    match serde_json::from_slice::<GraphqlRequest>(&body) {
         Ok(asked) => run(&app, origin, &headers, asked, true).await,
         Err(error) => {
             let message = format!("The body is not a GraphQL request in JSON: {error}");
@@ -119,7 +119,7 @@ async fn run_batch(app: App, origin: Origin, headers: &HeaderMap, body: &[u8]) -
     if most < 2 {
         return refused("Batches are off: send one request at a time.");
     }
-    let batch = match serde_json::from_slice::<Vec<Asked>>(body) {
+    let batch = match serde_json::from_slice::<Vec<GraphqlRequest>>(body) {
         Ok(batch) => batch,
         Err(error) => return refused(&format!("The body is not a batch of GraphQL requests in JSON: {error}")),
     };
@@ -191,7 +191,8 @@ pub async fn get(
         return reply.refuse(StatusCode::BAD_REQUEST, "The variables or extensions are not a JSON object.");
     };
     let GetParameters { query, document_id, operation_name, .. } = parameters;
-    run(&app, origin, &headers, Asked { query, document_id, operation_name, variables, extensions }, false).await
+    run(&app, origin, &headers, GraphqlRequest { query, document_id, operation_name, variables, extensions }, false)
+        .await
 }
 
 /// A parameter that holds JSON.
@@ -199,7 +200,13 @@ fn json<T: serde::de::DeserializeOwned>(text: Option<String>) -> Result<Option<T
     text.filter(|it| !it.is_empty()).map(|it| serde_json::from_str(&it)).transpose().map(Option::flatten)
 }
 
-pub(super) async fn run(app: &App, origin: Origin, headers: &HeaderMap, asked: Asked, may_mutate: bool) -> Response {
+pub(super) async fn run(
+    app: &App,
+    origin: Origin,
+    headers: &HeaderMap,
+    asked: GraphqlRequest,
+    may_mutate: bool,
+) -> Response {
     let (begun, reply) = (Instant::now(), Reply::new(headers, &origin, &app.limits));
     if !asked.names_a_document() {
         return reply.refuse(StatusCode::BAD_REQUEST, "The request has no query.");

@@ -24,12 +24,12 @@ use super::{
     errors::{
         bad_variable, code_of, error_with_code, first_code, internal, is_executed, polish, shorten, too_long, write,
     },
-    request::Asked,
+    request::GraphqlRequest,
 };
 use crate::{
     api::{ApiSchema, Bill, RequestContext},
     core::{
-        idempotency::{Named, Standing},
+        idempotency::{KeyState, Named},
         identity::{Actor, Origin},
         telemetry,
     },
@@ -40,7 +40,7 @@ use crate::{
         batching::{LoadQueue, drive},
         input, is_refusal_by_role, nowhere,
     },
-    http::{App, cookies::Brought},
+    http::{App, cookies::RequestCookies},
 };
 
 /// A request that was read and may run.
@@ -67,7 +67,7 @@ impl Prepared {
 ///
 /// # Errors
 /// Why it is refused.
-pub fn prepare(app: &App, actor: &Actor, asked: Asked) -> Result<Prepared, Vec<ServerError>> {
+pub fn prepare(app: &App, actor: &Actor, asked: GraphqlRequest) -> Result<Prepared, Vec<ServerError>> {
     let tenant = match actor {
         Actor::Person(viewer) => Some(viewer.tenant),
         Actor::Anonymous | Actor::Unverified | Actor::Platform(_) => None,
@@ -126,7 +126,7 @@ pub struct Sender {
     /// The trace that it is a part of, in W3C's format.
     pub trace: HeaderMap,
     /// In cookie mode.
-    pub cookies: Option<Brought>,
+    pub cookies: Option<RequestCookies>,
     /// The name of a mutation that is to be done once.
     pub named: Option<Named>,
     /// A place among what its sender has running, kept until it is done, whoever still waits for it.
@@ -248,7 +248,7 @@ async fn execute(
     app: App,
     origin: Origin,
     actor: Actor,
-    cookies: Option<Brought>,
+    cookies: Option<RequestCookies>,
     access: Access,
     named: Option<Named>,
     prepared: Prepared,
@@ -298,9 +298,9 @@ async fn answer_once(
     let begun = tokio::time::timeout(app.deadline, context.begin_named(named)).await;
     let is_named = match begun.unwrap_or(Err(DbError::Timeout)) {
         Ok(None) => false, // Nobody of a tenant is signed in.
-        Ok(Some(Standing::First)) => true,
-        Ok(Some(Standing::Answered(body))) => return Answer::Replayed(body),
-        Ok(Some(Standing::Conflict)) => {
+        Ok(Some(KeyState::First)) => true,
+        Ok(Some(KeyState::Answered(body))) => return Answer::Replayed(body),
+        Ok(Some(KeyState::Conflict)) => {
             let message = "This Idempotency-Key was used for another request.";
             return refused(ApiError::refused(Code::IdempotencyConflict, message));
         }

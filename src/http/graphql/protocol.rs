@@ -5,8 +5,8 @@
 use axum::extract::ws::{CloseFrame, Message};
 use serde::{Deserialize, Serialize};
 
-use super::request::Asked;
-use crate::features::auth::Fall;
+use super::request::GraphqlRequest;
+use crate::features::auth::Revocation;
 
 /// What a socket speaks.
 pub const SUBPROTOCOL: &str = "graphql-transport-ws";
@@ -16,7 +16,7 @@ const MAX_REASON: usize = 123;
 /// What a client says.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Said {
+pub enum ClientMessage {
     /// The first message, with the access token.
     ConnectionInit {
         /// What the client knows as connection parameters.
@@ -36,7 +36,7 @@ pub enum Said {
         /// What its messages are told by.
         id: String,
         /// The operation.
-        payload: Asked,
+        payload: GraphqlRequest,
     },
     /// No more of an operation.
     Complete {
@@ -59,7 +59,7 @@ pub struct Parameters {
 /// What the server says.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Say {
+pub enum ServerMessage {
     /// Come in.
     ConnectionAck,
     /// The answer to a ping.
@@ -85,7 +85,7 @@ pub enum Say {
     },
 }
 
-impl Say {
+impl ServerMessage {
     /// As it is sent.
     pub fn message(&self) -> Message {
         Message::text(serde_json::to_string(self).unwrap_or_default())
@@ -194,12 +194,12 @@ impl Close {
     }
 }
 
-impl From<Fall> for Close {
-    fn from(fall: Fall) -> Self {
+impl From<Revocation> for Close {
+    fn from(fall: Revocation) -> Self {
         match fall {
-            Fall::SessionEnded | Fall::TenantGone => Self::SessionEnded,
-            Fall::RoleChanged(_) => Self::RoleChanged,
-            Fall::TenantSuspended => Self::TenantSuspended,
+            Revocation::SessionEnded | Revocation::TenantGone => Self::SessionEnded,
+            Revocation::RoleChanged(_) => Self::RoleChanged,
+            Revocation::TenantSuspended => Self::TenantSuspended,
         }
     }
 }
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn messages_are_those_of_the_protocol() {
-        let said = |text: &str| serde_json::from_str::<Said>(text).map(|it| format!("{it:?}"));
+        let said = |text: &str| serde_json::from_str::<ClientMessage>(text).map(|it| format!("{it:?}"));
         assert!(said(r#"{"type":"connection_init"}"#).is_ok());
         assert!(said(r#"{"type":"connection_init","payload":{"authorization":"Bearer x","more":1}}"#).is_ok());
         assert!(said(r#"{"type":"ping","payload":null}"#).is_ok());
@@ -227,6 +227,6 @@ mod tests {
         for bad in ["", "[]", "{}", r#"{"type":"start"}"#, r#"{"type":"subscribe","id":1,"payload":{}}"#] {
             assert!(said(bad).is_err(), "{bad}");
         }
-        assert_eq!(serde_json::to_string(&Say::ConnectionAck).unwrap(), r#"{"type":"connection_ack"}"#);
+        assert_eq!(serde_json::to_string(&ServerMessage::ConnectionAck).unwrap(), r#"{"type":"connection_ack"}"#);
     }
 }

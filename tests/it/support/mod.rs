@@ -248,7 +248,7 @@ impl TestApp {
             body_patience: options.body_patience,
             shows_metrics: true,
             documents: options.documents,
-            reader: graphql::Reader::new(options.request),
+            reader: graphql::DocumentCache::new(options.request),
             sockets: sockets.clone(),
             origins: Origins::try_new(options.origins).unwrap(),
             proxies: Proxies::try_new(options.proxies).unwrap(),

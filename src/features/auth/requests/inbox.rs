@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::{
-    model::{Kind, Taken},
+    model::{ClaimedRequest, Kind},
     queries,
 };
 use crate::{
@@ -36,7 +36,7 @@ pub async fn insert(
 }
 
 /// Takes some requests, oldest first; whoever else looks at the same time gets others.
-pub async fn take(directory: &ScopedTx, now: Timestamp) -> Result<Vec<Taken>, DbError> {
+pub async fn take(directory: &ScopedTx, now: Timestamp) -> Result<Vec<ClaimedRequest>, DbError> {
     queries::take(directory, AT_ONCE, now, now + LEASE).await
 }
 

@@ -5,4 +5,4 @@ mod model;
 mod queries;
 
 pub use inbox::{delete, insert, take};
-pub use model::{Kind, Taken};
+pub use model::{ClaimedRequest, Kind};

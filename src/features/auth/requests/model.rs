@@ -25,7 +25,7 @@ impl Kind {
 
 /// A request that was taken to be looked into.
 #[derive(Clone, Debug)]
-pub struct Taken {
+pub struct ClaimedRequest {
     pub id: Uuid,
     pub kind: Kind,
     pub email: String,
@@ -38,7 +38,7 @@ pub struct Taken {
     pub(super) address: Option<String>,
 }
 
-impl Taken {
+impl ClaimedRequest {
     /// Where it came from.
     pub fn origin(&self) -> Origin {
         Origin { request_id: self.request.unwrap_or_default(), address: self.address.clone(), ..Origin::default() }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Kind, Taken};
+use super::{ClaimedRequest, Kind};
 use crate::{
     core::identity::Origin,
     db::{DbError, Row, ScopedTx},
@@ -32,7 +32,12 @@ pub async fn insert(
 }
 
 /// Takes some requests, with a lease.
-pub async fn take(directory: &ScopedTx, limit: i64, now: Timestamp, until: Timestamp) -> Result<Vec<Taken>, DbError> {
+pub async fn take(
+    directory: &ScopedTx,
+    limit: i64,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<Vec<ClaimedRequest>, DbError> {
     let rows = directory
         .query(
             "-- requests.take
@@ -46,13 +51,13 @@ pub async fn take(directory: &ScopedTx, limit: i64, now: Timestamp, until: Times
     rows.iter().map(read).collect()
 }
 
-fn read(row: &Row) -> Result<Taken, DbError> {
+fn read(row: &Row) -> Result<ClaimedRequest, DbError> {
     let kind = match row.get(1) {
         "PASSWORD_RESET" => Kind::PasswordReset,
         "SIGN_IN_FAILED" => Kind::SignInFailed,
         other => return Err(DbError::Corrupt(format!("{other:?} is no kind of request"))),
     };
-    Ok(Taken {
+    Ok(ClaimedRequest {
         id: row.get(0),
         kind,
         email: row.get(2),

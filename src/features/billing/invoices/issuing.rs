@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     model::{CreditNote, Invoice, InvoiceError, InvoiceKey, Kind, Line, Profile, Recipient, State, Tax},
     queries,
-    rating::{credit_line, flat_line, reckon, usage_lines},
+    rating::{compute_totals, credit_line, flat_line, usage_lines},
 };
 use crate::{
     base::{
@@ -58,14 +58,14 @@ pub async fn draft_due(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result
         let lines = lines.into_iter().filter(|it| it.1 == currency).map(|it| it.0).collect();
         let (tax, profile) = (queries::tax(tx).await?, queries::profile(tx).await?);
         let credit = queries::balance(tx, currency).await?;
-        let reckoning = reckon(lines, &tax, credit)?;
+        let totals = compute_totals(lines, &tax, credit)?;
         let recipient = Recipient {
             name: profile.legal_name.unwrap_or_else(|| tenant.name.clone()),
             address: profile.address,
             tax_id: profile.tax_id,
         };
         let id = InvoiceId::generate(now);
-        queries::insert(tx, id, subscription, falls_due, currency, &reckoning, &tax, &recipient, now).await?;
+        queries::insert(tx, id, subscription, falls_due, currency, &totals, &tax, &recipient, now).await?;
         drafted += 1;
     }
     Ok(drafted)

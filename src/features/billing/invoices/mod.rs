@@ -15,7 +15,8 @@ pub use issuing::{
     set_tax, settle, tax, with_payment,
 };
 pub use model::{
-    CreditNote, Invoice, InvoiceError, InvoiceKey, Kind, LEAST_CHARGE, Line, Profile, Recipient, Reckoning, State, Tax,
+    CreditNote, Invoice, InvoiceError, InvoiceKey, InvoiceTotals, Kind, LEAST_CHARGE, Line, Profile, Recipient, State,
+    Tax,
 };
 pub use preview::{Explanation, explain, preview, preview_at_end, upcoming};
-pub use rating::{credit_line, flat_line, reckon, usage_lines};
+pub use rating::{compute_totals, credit_line, flat_line, usage_lines};

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{CreditNote, Invoice, InvoiceKey, Line, Profile, Recipient, Reckoning, Tax};
+use super::{CreditNote, Invoice, InvoiceKey, InvoiceTotals, Line, Profile, Recipient, Tax};
 use crate::{
     base::{
         ids::{InvoiceId, SubscriptionId},
@@ -56,7 +56,7 @@ pub async fn insert(
     subscription: SubscriptionId,
     falls_due: Timestamp,
     currency: Currency,
-    reckoning: &Reckoning,
+    totals: &InvoiceTotals,
     tax: &Tax,
     recipient: &Recipient,
     now: Timestamp,
@@ -74,9 +74,9 @@ pub async fn insert(
             &subscription,
             &falls_due,
             &currency,
-            &reckoning.net_minor,
-            &reckoning.tax_minor,
-            &reckoning.total_minor,
+            &totals.net_minor,
+            &totals.tax_minor,
+            &totals.total_minor,
             &tax.rate_ppm,
             &tax.name,
             &recipient,
@@ -84,7 +84,7 @@ pub async fn insert(
         ],
     )
     .await?;
-    for (position, line) in (1_i32..).zip(&reckoning.lines) {
+    for (position, line) in (1_i32..).zip(&totals.lines) {
         let (from, to) = line.covers.map(|it| (it.start, it.end)).unzip();
         tx.execute(
             "-- invoices.insert_line

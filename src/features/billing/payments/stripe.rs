@@ -460,7 +460,7 @@ mod tests {
             encode(&checkout_form(&checkout(0, "JPY"))),
             encode(&charge_form(&charge)),
         );
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/billing/payments/stripe_forms.txt");
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/features/billing/payments/stripe_forms.txt");
         if std::env::var_os("UPDATE_STRIPE_FORMS").is_some() {
             std::fs::write(file, &sent).unwrap();
         }

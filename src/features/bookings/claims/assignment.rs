@@ -12,8 +12,8 @@ use crate::{
     features::{
         bookings::{
             Booking, BookingError,
-            model::{Claim, Held, Slot},
-            slots::Ground,
+            model::{Claim, HeldClaim, Slot},
+            slots::BookingContext,
         },
         resources::ResourceKind,
         services::Link,
@@ -27,7 +27,7 @@ use crate::{
 pub async fn take(
     tx: &ScopedTx,
     booking: &Booking,
-    ground: &Ground,
+    ground: &BookingContext,
     slot: &Slot,
     wanted: Option<ResourceId>,
     now: Timestamp,
@@ -46,7 +46,7 @@ pub async fn take(
 pub async fn move_to(
     tx: &ScopedTx,
     booking: &Booking,
-    ground: &Ground,
+    ground: &BookingContext,
     slot: &Slot,
     now: Timestamp,
     serves: impl Fn(ResourceId) -> bool,
@@ -75,7 +75,7 @@ fn told(error: BookingError, links: &[Link], serves: &impl Fn(ResourceId) -> boo
     }
 }
 
-fn usable_links(ground: &Ground) -> Result<&[Link], BookingError> {
+fn usable_links(ground: &BookingContext) -> Result<&[Link], BookingError> {
     let links = &ground.links;
     if !links.is_empty() && links.iter().all(|it| !it.active) {
         return Err(BookingError::SlotTaken); // Nobody and nothing can serve it for now.
@@ -101,7 +101,7 @@ fn must_give_way(links: &[Link], link: &Link, wanted: Option<ResourceId>) -> boo
 async fn take_among(
     tx: &ScopedTx,
     booking: &Booking,
-    ground: &Ground,
+    ground: &BookingContext,
     slot: &Slot,
     now: Timestamp,
     may_be: impl Fn(&[&Link], &Link) -> bool,
@@ -151,7 +151,7 @@ fn least_loaded<'a>(
 }
 
 /// For how long something is held within a time.
-fn load_of(held: &[Held], claimed: Uuid, (from, to): (Timestamp, Timestamp)) -> SignedDuration {
+fn load_of(held: &[HeldClaim], claimed: Uuid, (from, to): (Timestamp, Timestamp)) -> SignedDuration {
     let within =
         held.iter().filter(|it| it.claimed == claimed).map(|it| it.to.min(to).duration_since(it.from.max(from)));
     within.filter(|it| it.is_positive()).sum()
@@ -195,7 +195,7 @@ mod tests {
     fn a_load_is_what_is_held_within_the_day() {
         let at = |hour: i64| Timestamp::from_second(hour * 3600).unwrap();
         let id = Uuid::from_u128(1);
-        let held = |claimed, from, to| Held { claimed, lane: 0, from: at(from), to: at(to) };
+        let held = |claimed, from, to| HeldClaim { claimed, lane: 0, from: at(from), to: at(to) };
         let all = [held(id, -2, 1), held(id, 5, 6), held(Uuid::from_u128(2), 7, 9), held(id, 23, 30), held(id, 24, 25)];
         assert_eq!(load_of(&all, id, (at(0), at(24))), SignedDuration::from_hours(3));
     }

@@ -11,11 +11,11 @@ use crate::{
     features::bookings::{
         Booking, BookingError,
         model::{Claim, Class, Slot},
-        slots::Ground,
+        slots::BookingContext,
     },
 };
 
-impl Ground {
+impl BookingContext {
     /// The class that stands at a time; `None` also where the service has no classes.
     ///
     /// # Errors
@@ -36,7 +36,7 @@ impl Ground {
 /// When a statement fails.
 pub async fn at(
     tx: &ScopedTx,
-    ground: &Ground,
+    ground: &BookingContext,
     starts_at: Timestamp,
     now: Timestamp,
 ) -> Result<Option<Class>, BookingError> {

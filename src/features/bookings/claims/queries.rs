@@ -11,7 +11,7 @@ use crate::{
     db::{DbError, Param, Row, ScopedTx},
     features::bookings::{
         Booking,
-        model::{Claim, Class, Held, Slot},
+        model::{Claim, Class, HeldClaim, Slot},
     },
 };
 
@@ -32,7 +32,7 @@ pub async fn held(
     ids: &[Uuid],
     (from, to): (Timestamp, Timestamp),
     now: Timestamp,
-) -> Result<Vec<Held>, DbError> {
+) -> Result<Vec<HeldClaim>, DbError> {
     let rows = tx
         .query(
             "-- bookings.held (tenant_id = $1)
@@ -49,7 +49,7 @@ pub async fn held_around_service(
     service: ServiceId,
     (from, to): (Timestamp, Timestamp),
     now: Timestamp,
-) -> Result<Vec<Held>, DbError> {
+) -> Result<Vec<HeldClaim>, DbError> {
     let rows = tx
         .query(
             "-- bookings.held_around_service
@@ -62,8 +62,8 @@ pub async fn held_around_service(
     Ok(rows.iter().map(read_held).collect())
 }
 
-fn read_held(row: &Row) -> Held {
-    Held { claimed: row.get(0), lane: row.get(1), from: row.get(2), to: row.get(3) }
+fn read_held(row: &Row) -> HeldClaim {
+    HeldClaim { claimed: row.get(0), lane: row.get(1), from: row.get(2), to: row.get(3) }
 }
 
 /// Lets go what was held for too long, of these or (`None`) of all, and returns how many bookings that were.

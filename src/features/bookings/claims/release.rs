@@ -8,7 +8,7 @@ use crate::{
     base::ids::BookingId,
     core::outbox::{self, Effect},
     db::{Change, DbError, ScopedTx},
-    features::bookings::{Booking, BookingError, slots::Ground},
+    features::bookings::{Booking, BookingError, slots::BookingContext},
 };
 
 /// Lets go what was held for too long of a service and of all that can serve it: before anybody looks what is free. By the
@@ -16,7 +16,7 @@ use crate::{
 ///
 /// # Errors
 /// When a statement fails.
-pub async fn release_around(tx: &ScopedTx, ground: &Ground, now: Timestamp) -> Result<usize, DbError> {
+pub async fn release_around(tx: &ScopedTx, ground: &BookingContext, now: Timestamp) -> Result<usize, DbError> {
     let ids: Vec<Uuid> = ground.links.iter().map(|it| it.resource.0).chain([ground.service.id.0]).collect();
     release_expired(tx, Some(&ids), now).await
 }
