@@ -10,10 +10,7 @@ use std::{
 };
 
 use deadpool_postgres::Object;
-use futures_util::{
-    FutureExt,
-    future::{BoxFuture, Shared},
-};
+use futures_util::future::{BoxFuture, Shared};
 use parking_lot::Mutex;
 use tokio_postgres::{
     NoTls, Row,

@@ -22,7 +22,7 @@ http: routes calendars export graphql/endpoint graphql/socket actor graphql/exec
     payments app graphql/documents graphql/errors graphql/request graphql/sockets origins proxies readiness server
 
 api: charging validation schema audit auth billing/mutations billing/query booking_events calendars invitations node
-    platform/mutations platform/query platform/moves platform/sales billing/objects platform/tenant plans savepoints
+    platform/mutations platform/query platform/moves platform/sales billing/objects plans platform/tenant savepoints
     series services user_events users waitlist bookings resources objects hours tenants entitlements webhooks
     context loaders/request loaders/bookings loaders/counted loaders/resources loaders/series loaders/services
     loaders/tenants loaders/users
@@ -35,10 +35,10 @@ features/platform: moving/moves selling/sales tenants operator moving/places upk
 
 features/billing: invoice_mail metering profile self_service engine error invoices/pdf invoices/preview
     payments/account payments/collection payments/in_process payments/inbox payments/facts payments/checkout
-    payments/conclusion payments/retries payments/settlement payments/stripe payments/provider plans/catalogue
-    schedule standing invoices/issuing invoices/rating subscriptions/lifecycle model invoices/queries invoices/model
-    payments/queries payments/model plans/queries queries subscriptions/queries subscriptions/model plans/model
-    terms cycles
+    payments/conclusion payments/retries payments/settlement invoices/issuing invoices/rating payments/stripe
+    payments/provider plans/catalogue schedule standing subscriptions/lifecycle model invoices/queries
+    invoices/model payments/queries payments/model plans/queries queries subscriptions/queries subscriptions/model
+    plans/model terms cycles
 
 features/notices: booking_mail
 

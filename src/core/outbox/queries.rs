@@ -45,7 +45,11 @@ macro_rules! take_sql {
     };
 }
 
-/// Takes what is due in a lane, with a lease. A statement for each, so that each has its index.
+/// Takes up to `limit` effects of a lane that are due, oldest first; whoever else looks at the same time gets others. They are due
+/// again after [`LEASE`], unless they are [`done`] or [`failed`] before.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn take(tx: &ScopedTx, lane: Lane, limit: i64, now: Timestamp) -> Result<Vec<ClaimedEffect>, DbError> {
     let sql = match lane {
         Lane::Usual => take_sql!("<> 'webhooks.send'"),
@@ -91,7 +95,10 @@ pub async fn note_failure(
     .await
 }
 
-/// Those of these tenants that have something due, in one round trip.
+/// Those of these tenants that have something due.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn with_due_effects(tx: &ScopedTx, tenants: &[TenantId], now: Timestamp) -> Result<Vec<TenantId>, DbError> {
     let rows = tx
         .query(
@@ -104,6 +111,9 @@ pub async fn with_due_effects(tx: &ScopedTx, tenants: &[TenantId], now: Timestam
 }
 
 /// What was given up, oldest first.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn dead_letters(tx: &ScopedTx) -> Result<Vec<DeadLetter>, DbError> {
     let rows = tx
         .query(

@@ -196,7 +196,10 @@ pub async fn insert_transition(tx: &ScopedTx, booking: &Booking, step: &Transiti
     .await
 }
 
-/// Those that exist and that the scope may see.
+/// Those of these bookings that the scope may see.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn by_ids(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Booking>, DbError> {
     let rows = tx
         .query(
@@ -212,7 +215,12 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingI
     rows.iter().map(|row| Booking::read(row).map(|it| (it.id, it))).collect()
 }
 
-/// A person's own, and those that hold a resource which stands for him.
+/// The bookings of a person that start within a time: his own, and those that hold a resource which stands for him. Not
+/// those that ended without taking place. At most 1,000: those to come first, the next first, then those that are over, the
+/// last first.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn of_person(
     tx: &ScopedTx,
     user: UserId,
@@ -250,7 +258,10 @@ pub async fn of_person(
     rows.iter().map(Booking::read).collect()
 }
 
-/// The bookings of each series, earliest first.
+/// The bookings of each of these series that the scope may see, earliest first.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn of_series(tx: &ScopedTx, ids: &[SeriesId]) -> Result<HashMap<SeriesId, Vec<Booking>>, DbError> {
     let rows = tx
         .query(
@@ -273,7 +284,10 @@ pub async fn of_series(tx: &ScopedTx, ids: &[SeriesId]) -> Result<HashMap<Series
     Ok(found)
 }
 
-/// The steps of each booking, first step first.
+/// The history of each of these bookings, first step first.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn histories(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Vec<Transition>>, DbError> {
     let rows = tx
         .query(
@@ -560,7 +574,11 @@ pub async fn of_customers(
     rows.iter().map(Booking::read).collect()
 }
 
-/// The latest 1,000 that were changed at this instant or later.
+/// Bookings that the scope may see and that were changed at this instant or later, latest first: ids, for whom and of
+/// which service, and versions. At most 1,000.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn changed_since(tx: &ScopedTx, since: Timestamp) -> Result<Vec<Changed>, DbError> {
     let rows = tx
         .query(

@@ -39,7 +39,10 @@ pub async fn delete_feed(tx: &ScopedTx, user: UserId) -> Result<bool, DbError> {
     Ok(row.is_some())
 }
 
-/// Since when a user has a feed.
+/// Since when a user has a feed; `None` without one, and for anybody but himself.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn feed_of(tx: &ScopedTx, user: UserId) -> Result<Option<Timestamp>, DbError> {
     let row = tx
         .query_opt(

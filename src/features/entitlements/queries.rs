@@ -58,7 +58,10 @@ pub async fn set_rollouts(tx: &ScopedTx, keys: &Value) -> Result<(), DbError> {
     .await
 }
 
-/// Directory: how far each feature is rolled out.
+/// Directory: how far each feature is rolled out, by key.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn rollouts(directory: &ScopedTx) -> Result<Vec<Rollout>, DbError> {
     let rows = directory
         .query(
@@ -90,7 +93,10 @@ pub async fn upsert_rollout(directory: &ScopedTx, key: &str, percentage: i32) ->
         .await
 }
 
-/// Directory: tenants whose store has not seen this epoch.
+/// Directory: tenants whose stores have not seen the last change of the roll-outs.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn behind(directory: &ScopedTx, epoch: i64) -> Result<Vec<TenantId>, DbError> {
     let rows = directory
         .query(
@@ -102,7 +108,10 @@ pub async fn behind(directory: &ScopedTx, epoch: i64) -> Result<Vec<TenantId>, D
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Directory: the scope's tenant has seen it.
+/// Directory: the scope's tenant's store has seen this change of the roll-outs.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn note_seen(directory: &ScopedTx, epoch: i64) -> Result<(), DbError> {
     directory
         .execute(

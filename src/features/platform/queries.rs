@@ -188,7 +188,10 @@ pub async fn events(directory: &ScopedTx, page: &Page<EventKey>) -> Result<Vec<E
     Ok(rows.iter().map(read).collect())
 }
 
-/// Keys of all plans.
+/// Keys of these plans, for whoever shows them.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn plan_keys(directory: &ScopedTx) -> Result<HashMap<PlanId, String>, DbError> {
     let rows = directory
         .query(

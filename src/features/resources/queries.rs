@@ -47,7 +47,10 @@ pub async fn list(
     rows.iter().map(Resource::read).collect()
 }
 
-/// Those that exist in the tenant.
+/// Those of these resources that exist in the tenant, active or not.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn by_ids(tx: &ScopedTx, ids: &[ResourceId]) -> Result<HashMap<ResourceId, Resource>, DbError> {
     let rows = tx
         .query(
@@ -116,7 +119,10 @@ pub async fn delete_unclaimed(tx: &ScopedTx, id: ResourceId) -> Result<bool, DbE
     Ok(row.is_some())
 }
 
-/// How many can be booked.
+/// How many resources are active.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
     let row = tx
         .query_one(

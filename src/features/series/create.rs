@@ -1,7 +1,5 @@
 //! Booking a series.
 
-use std::collections::HashMap;
-
 use jiff::Timestamp;
 
 use super::{
@@ -15,7 +13,6 @@ use crate::{
         identity::Caller,
         outbox::{self, Effect},
     },
-    db::{DbError, ScopedTx},
     features::bookings::{Booking, BookingError, BookingRequest, NewBooking},
 };
 
@@ -84,12 +81,4 @@ async fn place(
             Ok(Ok(booking))
         }
     }
-}
-
-/// Those of these series that the scope may see.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn by_ids(tx: &ScopedTx, ids: &[SeriesId]) -> Result<HashMap<SeriesId, Series>, DbError> {
-    queries::by_ids(tx, ids).await
 }

@@ -44,7 +44,10 @@ pub async fn insert(tx: &ScopedTx, series: &Series) -> Result<(), DbError> {
     .await
 }
 
-/// Those that exist and that the scope may see.
+/// Those of these series that the scope may see.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn by_ids(tx: &ScopedTx, ids: &[SeriesId]) -> Result<HashMap<SeriesId, Series>, DbError> {
     let rows = tx
         .query(

@@ -51,7 +51,10 @@ pub async fn list(
     rows.iter().map(Service::read).collect()
 }
 
-/// Those that exist in the tenant. One alone is looked up without a list, whose length a planner would want to know each time.
+/// Those of these services that exist in the tenant, active or not.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn by_ids(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId, Service>, DbError> {
     let rows = match ids {
         [id] => {
@@ -196,7 +199,10 @@ pub async fn delete_unbooked(tx: &ScopedTx, id: ServiceId) -> Result<bool, DbErr
     Ok(row.is_some())
 }
 
-/// How many can be booked.
+/// How many services are active.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
     let row = tx
         .query_one(
@@ -240,7 +246,10 @@ pub async fn has_bookings_beyond(tx: &ScopedTx, id: ServiceId, capacity: i32, no
     Ok(row.is_some())
 }
 
-/// The resources that can serve each service.
+/// The resources that can serve each of these services: those of higher priority first.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn links(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId, Vec<Link>>, DbError> {
     let rows = tx
         .query(

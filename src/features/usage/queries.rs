@@ -8,7 +8,12 @@ use serde_json::Value;
 use super::{Day, Meter, Period};
 use crate::db::{DbError, ScopedTx};
 
-/// One conditional upsert: no row comes back when the limit is reached.
+/// Counts one more; `false`, and nothing counted, when the limit is reached.
+///
+/// Locks the counter until the transaction ends, so that of two at the limit only one gets the last.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn count_one(tx: &ScopedTx, meter: Meter, period: Period, limit: Option<i64>) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
@@ -25,7 +30,10 @@ pub async fn count_one(tx: &ScopedTx, meter: Meter, period: Period, limit: Optio
     Ok(row.is_some())
 }
 
-/// Those that anything was counted of.
+/// How much of each meter was used of its quota in the period, by its name; what was not used is left out.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn used_of_all(tx: &ScopedTx, period: Period) -> Result<HashMap<String, i64>, DbError> {
     let rows = tx
         .query(
@@ -70,7 +78,10 @@ pub async fn close(tx: &ScopedTx, until: Timestamp) -> Result<(), DbError> {
     .await
 }
 
-/// Up to where usage was billed.
+/// Up to where usage was billed; `None` where none was.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn closed_until(tx: &ScopedTx) -> Result<Option<Timestamp>, DbError> {
     let row = tx
         .query_opt(
@@ -112,7 +123,10 @@ pub async fn most(tx: &ScopedTx, meter: &str, period: Period) -> Result<i64, DbE
     Ok(row.get(0))
 }
 
-/// In the order of days.
+/// How much of a meter was used on each day from one to another, both included; days without any are left out.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn days(tx: &ScopedTx, meter: &str, from: Date, to: Date) -> Result<Vec<Day>, DbError> {
     let rows = tx
         .query(

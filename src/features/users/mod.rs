@@ -5,7 +5,7 @@ mod model;
 mod queries;
 
 pub use accounts::{
-    MAX_NAME, active, administrators, by_ids, checked_name, count_active, count_administrators, erase, has_place, list,
-    lock_roles, meter, rename, revoke_invitations, set_role, set_status, take_place,
+    MAX_NAME, active, checked_name, erase, has_place, list, lock_roles, meter, rename, set_role, set_status, take_place,
 };
 pub use model::{User, UserError, UserFilter, UserKey, UserStatus};
+pub use queries::{administrators, by_ids, count_active, count_administrators, revoke_invitations};

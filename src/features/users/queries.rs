@@ -54,7 +54,10 @@ pub async fn list(tx: &ScopedTx, filter: &UserFilter, page: &Page<UserKey>) -> R
     rows.iter().map(User::read).collect()
 }
 
-/// Those that exist and that the scope may see.
+/// Those of these users whom the scope may see.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn by_ids(tx: &ScopedTx, ids: &[UserId]) -> Result<HashMap<UserId, User>, DbError> {
     let rows = tx
         .query(
@@ -67,7 +70,10 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[UserId]) -> Result<HashMap<UserId, Use
     rows.iter().map(|row| User::read(row).map(|user| (user.id, user))).collect()
 }
 
-/// Those who can sign in and keep the tenant, oldest first.
+/// The tenant's administrators who can sign in.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn administrators(tx: &ScopedTx) -> Result<Vec<User>, DbError> {
     let rows = tx
         .query(
@@ -80,7 +86,10 @@ pub async fn administrators(tx: &ScopedTx) -> Result<Vec<User>, DbError> {
     rows.iter().map(User::read).collect()
 }
 
-/// How many can sign in.
+/// How many users can sign in.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
     let row = tx
         .query_one(
@@ -117,6 +126,9 @@ pub async fn lock_administrators(tx: &ScopedTx) -> Result<(), DbError> {
 }
 
 /// How many administrators can sign in.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn count_administrators(tx: &ScopedTx) -> Result<i64, DbError> {
     let row = tx
         .query_one(
@@ -231,6 +243,9 @@ pub async fn erase_notes(tx: &ScopedTx, customer: UserId, now: Timestamp) -> Res
 }
 
 /// Takes pending invitations of this e-mail back.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn revoke_invitations(tx: &ScopedTx, email: &str, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- users.revoke_invitations

@@ -89,7 +89,10 @@ pub async fn count_waiting(tx: &ScopedTx, customer: UserId, now: Timestamp) -> R
     Ok(row.get(0))
 }
 
-/// One place.
+/// One place on the list that the scope may see.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn find(tx: &ScopedTx, id: WaitlistEntryId, now: Timestamp) -> Result<Option<Entry>, DbError> {
     let row = tx
         .query_opt(

@@ -1,7 +1,6 @@
 //! What anonymous callers have asked for, worked off later.
 
 use jiff::{SignedDuration, Timestamp};
-use uuid::Uuid;
 
 use super::{
     model::{ClaimedRequest, Kind},
@@ -38,9 +37,4 @@ pub async fn insert(
 /// Takes some requests, oldest first; whoever else looks at the same time gets others.
 pub async fn take(directory: &ScopedTx, now: Timestamp) -> Result<Vec<ClaimedRequest>, DbError> {
     queries::take(directory, AT_ONCE, now, now + LEASE).await
-}
-
-/// It was looked into.
-pub async fn delete(directory: &ScopedTx, id: Uuid) -> Result<(), DbError> {
-    queries::delete(directory, id).await
 }

@@ -4,5 +4,6 @@ mod inbox;
 mod model;
 mod queries;
 
-pub use inbox::{delete, insert, take};
+pub use inbox::{insert, take};
 pub use model::{ClaimedRequest, Kind};
+pub use queries::delete;

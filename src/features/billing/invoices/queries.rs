@@ -183,7 +183,10 @@ pub async fn update(tx: &ScopedTx, it: &Invoice) -> Result<(), DbError> {
     .await
 }
 
-/// One.
+/// One invoice, as the scope may see it.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn by_id(tx: &ScopedTx, id: InvoiceId) -> Result<Option<Invoice>, DbError> {
     let row = tx
         .query_opt(
@@ -226,7 +229,10 @@ pub async fn list(tx: &ScopedTx, page: &Page<InvoiceKey>) -> Result<Vec<Invoice>
     rows.iter().map(read).collect()
 }
 
-/// Those to be paid, oldest first.
+/// What is owed and not given up, oldest first.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn open(tx: &ScopedTx) -> Result<Vec<Invoice>, DbError> {
     let rows = tx
         .query(
@@ -242,7 +248,10 @@ pub async fn open(tx: &ScopedTx) -> Result<Vec<Invoice>, DbError> {
     rows.iter().map(read).collect()
 }
 
-/// In their order.
+/// Its lines, in their order.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn lines(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<Line>, DbError> {
     let rows = tx
         .query(
@@ -273,8 +282,10 @@ pub async fn lines(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<Line>, DbError> {
         .collect()
 }
 
-/// What comes off the next invoice: carried by lines of invoices that stand, given by credit notes, and paid beyond what was
-/// owed.
+/// What comes off the next invoice.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn balance(tx: &ScopedTx, currency: Currency) -> Result<i64, DbError> {
     let row = tx
         .query_one(
@@ -292,7 +303,10 @@ pub async fn balance(tx: &ScopedTx, currency: Currency) -> Result<i64, DbError> 
     Ok(row.get(0))
 }
 
-/// Oldest first.
+/// Its credit notes, oldest first.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn credit_notes(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<CreditNote>, DbError> {
     let rows = tx
         .query(
@@ -342,7 +356,10 @@ pub async fn insert_credit_note(tx: &ScopedTx, it: &CreditNote) -> Result<(), Db
     .await
 }
 
-/// None is 0 %.
+/// The tax on the tenant's invoices.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn tax(tx: &ScopedTx) -> Result<Tax, DbError> {
     let row = tx
         .query_opt(
@@ -365,7 +382,10 @@ pub async fn upsert_tax(tx: &ScopedTx, tax: &Tax, now: Timestamp) -> Result<(), 
     .await
 }
 
-/// Nothing said is nothing known.
+/// Name and address on invoices.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn profile(tx: &ScopedTx) -> Result<Profile, DbError> {
     let row = tx
         .query_opt(

@@ -16,7 +16,10 @@ use crate::{
     features::billing::queries::make_account,
 };
 
-/// Nothing said is nothing known.
+/// How the tenant pays.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn account(tx: &ScopedTx) -> Result<Account, DbError> {
     let row = tx
         .query_opt(
@@ -117,7 +120,10 @@ fn read_payment(row: &Row) -> Result<Payment, DbError> {
     })
 }
 
-/// Oldest first.
+/// Attempts to have an invoice paid, oldest first.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn of_invoice(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<Payment>, DbError> {
     let rows = tx
         .query(
@@ -229,7 +235,10 @@ fn read_checkout(row: &Row) -> Result<CheckoutSession, DbError> {
     })
 }
 
-/// The one that is not over.
+/// The page for this plan that is not over.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn open_checkout(tx: &ScopedTx, plan: PlanId) -> Result<Option<CheckoutSession>, DbError> {
     let row = tx
         .query_opt(
@@ -281,7 +290,10 @@ pub async fn checkout_by_reference(
     row.as_ref().map(read_checkout).transpose()
 }
 
-/// Adds one that the provider has not heard of.
+/// A visit that the provider has not heard of yet.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn insert_checkout(tx: &ScopedTx, it: &CheckoutSession) -> Result<(), DbError> {
     tx.execute(
         "-- payments.insert_checkout
@@ -318,7 +330,10 @@ pub async fn open_page(tx: &ScopedTx, id: CheckoutId, reference: &str, url: &str
     .await
 }
 
-/// It is there no more, unless it was completed.
+/// The page is there no more.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn expire_checkout(tx: &ScopedTx, id: CheckoutId) -> Result<(), DbError> {
     tx.execute(
         "-- payments.expire_checkout

@@ -33,7 +33,10 @@ fn written(terms: &Terms) -> Value {
     serde_json::to_value(terms).expect("terms can be written")
 }
 
-/// Of each plan that is active its highest published version.
+/// The versions on offer, in the order of the price list.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn on_offer(directory: &ScopedTx) -> Result<Vec<PlanVersion>, DbError> {
     let rows = directory
         .query(
@@ -69,7 +72,10 @@ pub async fn by_id(directory: &ScopedTx, id: PlanVersionId) -> Result<Option<Pla
     row.as_ref().map(read).transpose()
 }
 
-/// Every version.
+/// Every version of every plan, drafts too for whoever may see them: in the order of the price list, newest first.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn all(directory: &ScopedTx) -> Result<Vec<PlanVersion>, DbError> {
     let rows = directory
         .query(

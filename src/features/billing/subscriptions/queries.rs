@@ -12,7 +12,10 @@ use crate::{
     features::billing::terms::Terms,
 };
 
-/// One transaction at a time changes what the tenant is billed for.
+/// Lets nobody else change what the tenant is billed for until the transaction ends: the first lock of whatever does.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn lock(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- subscriptions.lock
@@ -41,7 +44,10 @@ fn read(row: &Row) -> Result<Subscription, DbError> {
     })
 }
 
-/// The one that is alive, else the one that ended last.
+/// The present one, or the one that ended last; `None` where the tenant was never billed.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn current(tx: &ScopedTx) -> Result<Option<Subscription>, DbError> {
     let row = tx
         .query_opt(
@@ -105,7 +111,10 @@ pub async fn update(tx: &ScopedTx, it: &Subscription, now: Timestamp) -> Result<
     .await
 }
 
-/// A copy of what was agreed; one that is there stays.
+/// Keeps a copy of what is about to be agreed; one that is there stays.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn keep_terms(tx: &ScopedTx, it: &Agreed, now: Timestamp) -> Result<(), DbError> {
     // Unwrap safety: terms are texts, numbers and lists.
     let terms = serde_json::to_value(&it.terms).expect("terms can be written");
@@ -182,7 +191,10 @@ pub async fn last_period(tx: &ScopedTx, id: SubscriptionId) -> Result<Option<Bil
     row.as_ref().map(read_period).transpose()
 }
 
-/// One.
+/// One period.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn period(tx: &ScopedTx, id: Uuid) -> Result<Option<BillingPeriod>, DbError> {
     let row = tx
         .query_opt(
@@ -198,7 +210,10 @@ pub async fn period(tx: &ScopedTx, id: Uuid) -> Result<Option<BillingPeriod>, Db
     row.as_ref().map(read_period).transpose()
 }
 
-/// Those whose usage was not billed, or whose fee was billed beyond their end.
+/// Periods of which something is still to be billed, in the order of time.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn unbilled(tx: &ScopedTx) -> Result<Vec<BillingPeriod>, DbError> {
     let rows = tx
         .query(
@@ -265,7 +280,10 @@ pub async fn note_billed(
     .await
 }
 
-/// Counted as billed for no time at all, so that nothing of it is left over.
+/// The fee of a period is owed no more, or was never paid: none of it is credited.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn forget_fee(tx: &ScopedTx, id: Uuid) -> Result<(), DbError> {
     tx.execute(
         "-- subscriptions.forget_fee

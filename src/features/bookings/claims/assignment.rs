@@ -1,14 +1,12 @@
 //! Which resources a booking takes.
 
-use std::collections::HashMap;
-
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::{classes, queries, release::let_go};
 use crate::{
-    base::ids::{BookingId, ResourceId},
-    db::{DbError, ScopedTx},
+    base::ids::ResourceId,
+    db::ScopedTx,
     features::{
         bookings::{
             Booking, BookingError,
@@ -52,7 +50,7 @@ pub async fn move_to(
     serves: impl Fn(ResourceId) -> bool,
 ) -> Result<(), BookingError> {
     let links = usable_links(ground)?;
-    let before = resources_of(tx, &[booking.id]).await?.remove(&booking.id).unwrap_or_default();
+    let before = queries::resources_of(tx, &[booking.id]).await?.remove(&booking.id).unwrap_or_default();
     let_go(tx, booking.id).await?;
     if let Some(class) = ground.class_at(tx, slot.starts_at, now).await? {
         return classes::join(tx, booking, &class, None).await;
@@ -81,14 +79,6 @@ fn usable_links(ground: &BookingContext) -> Result<&[Link], BookingError> {
         return Err(BookingError::SlotTaken); // Nobody and nothing can serve it for now.
     }
     Ok(links)
-}
-
-/// The resources that each of these bookings holds, or held to its end.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn resources_of(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Vec<ResourceId>>, DbError> {
-    queries::resources_of(tx, ids).await
 }
 
 /// Whether another resource of its kind is wanted instead.

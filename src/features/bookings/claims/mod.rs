@@ -9,5 +9,6 @@ pub mod classes;
 pub mod queries;
 mod release;
 
-pub use assignment::{move_to, resources_of, take};
+pub use assignment::{move_to, take};
+pub use queries::resources_of;
 pub use release::{let_go, release_around, release_expired, tell_freed, tell_freed_at};

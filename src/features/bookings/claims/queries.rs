@@ -195,7 +195,10 @@ pub async fn let_go(tx: &ScopedTx, booking: BookingId) -> Result<(), DbError> {
     claims.and(seat)
 }
 
-/// The resources of each booking: those that it holds, or held last.
+/// The resources that each of these bookings holds, or held to its end.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn resources_of(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Vec<ResourceId>>, DbError> {
     let rows = tx
         .query(
