@@ -32,7 +32,7 @@ use crate::{
 const WORKER_LIMIT: Duration = Duration::from_secs(crate::features::mail::SEND_LIMIT.as_secs() + 5);
 
 /// Serves until Ctrl-C or SIGTERM, then lets open requests finish.
-pub async fn serve(config: &Config) -> Result<(), CliError> {
+pub(super) async fn serve(config: &Config) -> Result<(), CliError> {
     let started = std::time::Instant::now();
     telemetry::start_metrics();
     let mut connected = match config.database {

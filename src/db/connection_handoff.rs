@@ -36,12 +36,12 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub fn new(object: Object) -> Arc<Self> {
+    pub(super) fn new(object: Object) -> Arc<Self> {
         Arc::new(Self { object: Some(object), is_spoilt: AtomicBool::new(false) })
     }
 
     /// Has it closed, instead of going back.
-    pub fn spoil(&self) {
+    pub(super) fn spoil(&self) {
         self.is_spoilt.store(true, Ordering::Relaxed);
     }
 }
@@ -84,13 +84,13 @@ pub(super) struct PendingCommit {
 
 impl PendingCommit {
     /// Leaves the commit to the caller. Returns how many transactions before his may not have been answered yet.
-    pub fn take(mut self) -> usize {
+    pub(super) fn take(mut self) -> usize {
         self.client = None;
         self.unanswered
     }
 
     /// The connection, for who does not send anything yet.
-    pub fn client(&self) -> Arc<Connection> {
+    pub(super) fn client(&self) -> Arc<Connection> {
         // Unwrap safety: `take` alone takes it, and `self` too.
         self.client.clone().expect("a connection")
     }
@@ -119,7 +119,7 @@ pub(super) enum Handed {
 
 impl Handed {
     /// The connection, and the transaction on it that is still to be committed.
-    pub fn into_parts(self) -> (Arc<Connection>, Option<PendingCommit>) {
+    pub(super) fn into_parts(self) -> (Arc<Connection>, Option<PendingCommit>) {
         match self {
             Self::Idle(client) => (client, None),
             Self::PendingCommit(it) => (it.client(), Some(it)),
@@ -132,7 +132,7 @@ impl Handed {
 }
 
 impl ConnectionHandoff {
-    pub fn new(pool: Pool, is_direct: bool) -> Self {
+    pub(super) fn new(pool: Pool, is_direct: bool) -> Self {
         Self { pool, is_direct, waiting: Mutex::default() }
     }
 
@@ -143,7 +143,7 @@ impl ConnectionHandoff {
         status.size >= status.max_size
     }
 
-    pub fn pool(&self) -> &Pool {
+    pub(super) fn pool(&self) -> &Pool {
         &self.pool
     }
 
@@ -151,7 +151,7 @@ impl ConnectionHandoff {
     ///
     /// # Errors
     /// When the pool's time to wait is over, it is closed, or no connection can be made.
-    pub async fn get(&self) -> Result<Handed, PoolError> {
+    pub(super) async fn get(&self) -> Result<Handed, PoolError> {
         let at_once = Timeouts { wait: Some(Duration::ZERO), ..self.pool.timeouts() };
         match self.pool.timeout_get(&at_once).await {
             Err(PoolError::Timeout(deadpool_postgres::TimeoutType::Wait)) => {}
@@ -178,13 +178,13 @@ impl ConnectionHandoff {
     }
 
     /// Hands on a connection whose transaction has only read, and which nothing failed in.
-    pub fn hand_on(&self, client: Arc<Connection>) {
+    pub(super) fn hand_on(&self, client: Arc<Connection>) {
         drop(self.offer(PendingCommit { client: Some(client), unanswered: 0 })); // Which commits, where nobody took it.
     }
 
     /// Hands on a connection whose transaction has only read, and has sent all that it will, as the last of so many that may
     /// not have been answered yet. Returns whether it did: somebody has to wait for it, and not too many to stand before him.
-    pub fn hand_on_unanswered(&self, client: &Arc<Connection>, unanswered: usize) -> bool {
+    pub(super) fn hand_on_unanswered(&self, client: &Arc<Connection>, unanswered: usize) -> bool {
         if unanswered >= LONGEST_CHAIN {
             return false;
         }

@@ -38,13 +38,13 @@ pub(super) enum Seen {
 
 impl HeldConnection {
     /// One of this pool, which sees this schema.
-    pub async fn of(pool: &Pool, schema: &'static str) -> Result<Self, DbError> {
+    pub(super) async fn of(pool: &Pool, schema: &'static str) -> Result<Self, DbError> {
         bounded(pool)?;
         Ok(Self::new(Connection::new(pool.get().await?), Seen::Schema(schema)))
     }
 
     /// One of the shared store's, for who holds this place in his tenant's share, if he needs one.
-    pub async fn shared(pool: &Arc<ConnectionHandoff>, place: Option<Place>) -> Result<Self, DbError> {
+    pub(super) async fn shared(pool: &Arc<ConnectionHandoff>, place: Option<Place>) -> Result<Self, DbError> {
         bounded(pool.pool())?;
         let (client, uncommitted) = pool.get().await?.into_parts();
         let held = Self::new(client, Seen::Schema(schemas::SHARED_SCHEMA));
@@ -56,7 +56,7 @@ impl HeldConnection {
     }
 
     /// The schema whose tables it sees.
-    pub fn schema(&self) -> &str {
+    pub(super) fn schema(&self) -> &str {
         match &self.schema {
             Seen::Schema(schema) => schema,
             Seen::Own(location) => &location.schema,
@@ -64,7 +64,7 @@ impl HeldConnection {
     }
 
     /// Ends a transaction that has only read and in which nothing failed.
-    pub fn end_read(self) {
+    pub(super) fn end_read(self) {
         let Self { client, wanted_by, _lease, _place, .. } = self;
         match wanted_by {
             Some(pool) => pool.hand_on(client),
@@ -74,12 +74,12 @@ impl HeldConnection {
 
     /// Hands the connection on before it has answered, as the last of so many transactions on it that may not have been
     /// answered: see [`ConnectionHandoff::hand_on_unanswered`].
-    pub fn hand_on_unanswered(&self, unanswered: usize) -> bool {
+    pub(super) fn hand_on_unanswered(&self, unanswered: usize) -> bool {
         self.wanted_by.as_ref().is_some_and(|pool| pool.hand_on_unanswered(&self.client, unanswered))
     }
 
     /// Takes the connection out of its pool for good.
-    pub fn close(self) {
+    pub(super) fn close(self) {
         self.client.spoil();
     }
 }

@@ -76,21 +76,21 @@ pub(super) struct PlacementCache {
 }
 
 impl PlacementCache {
-    pub fn new(routes: Routes) -> Self {
+    pub(super) fn new(routes: Routes) -> Self {
         Self { routes, known: Cache::new(REMEMBERED), asking: tokio::sync::Mutex::default() }
     }
 
     /// How long a transaction waits for a tenant that is being moved.
-    pub fn wait(&self) -> Duration {
+    pub(super) fn wait(&self) -> Duration {
         self.routes.wait
     }
 
-    pub fn stores(&self) -> &Stores {
+    pub(super) fn stores(&self) -> &Stores {
         &self.routes.stores
     }
 
     /// Where the tenant is, as far as is known.
-    pub async fn of(&self, tenant: TenantId) -> Result<Placement, DbError> {
+    pub(super) async fn of(&self, tenant: TenantId) -> Result<Placement, DbError> {
         if tenant.0.is_nil() {
             return Ok(Placement::Shared); // Stands for whoever does not exist, with no more and no less work.
         }
@@ -102,7 +102,7 @@ impl PlacementCache {
     }
 
     /// Those of the tenants that are in the shared store, and those that have a store of their own, as far as is known.
-    pub async fn split(&self, tenants: &[TenantId]) -> Result<Split, DbError> {
+    pub(super) async fn split(&self, tenants: &[TenantId]) -> Result<Split, DbError> {
         let is_unknown = |it: &TenantId| self.known.peek(it).is_none_or(|known| !known.exists);
         let unknown: Vec<TenantId> = tenants.iter().copied().filter(is_unknown).collect();
         if !unknown.is_empty() {
@@ -121,7 +121,7 @@ impl PlacementCache {
     }
 
     /// What the directory says, or said after this instant.
-    pub async fn look(&self, tenant: TenantId, since: Instant) -> Result<Known, DbError> {
+    pub(super) async fn look(&self, tenant: TenantId, since: Instant) -> Result<Known, DbError> {
         if tenant.0.is_nil() {
             return Ok(Known::nothing(Instant::now()));
         }
@@ -157,7 +157,7 @@ impl PlacementCache {
     }
 
     /// A connection to the store at this placement, for this scope.
-    pub async fn connect(&self, scope: &Scope, placement: &Placement) -> Result<HeldConnection, DbError> {
+    pub(super) async fn connect(&self, scope: &Scope, placement: &Placement) -> Result<HeldConnection, DbError> {
         match placement {
             Placement::Own(_, location) => {
                 let (client, lease) = self.routes.stores.connect(location).await?;
@@ -177,7 +177,7 @@ impl PlacementCache {
     }
 
     /// Closes what belongs to it alone.
-    pub fn close(&self) {
+    pub(super) fn close(&self) {
         self.routes.locating.close();
         self.routes.stores.close();
     }

@@ -42,12 +42,12 @@ pub(super) struct Place {
 
 impl TenantFairShare {
     /// So many connections for each tenant, and so long a wait for one.
-    pub fn new(each: usize, wait: Duration) -> Self {
+    pub(super) fn new(each: usize, wait: Duration) -> Self {
         Self { each, wait, tenants: Mutex::default() }
     }
 
     /// Waits for a place in the tenant's share.
-    pub async fn place(&self, tenant: TenantId) -> Result<Place, DbError> {
+    pub(super) async fn place(&self, tenant: TenantId) -> Result<Place, DbError> {
         let share = self.share(tenant);
         let free = share.free.clone();
         if let Ok(permit) = free.clone().try_acquire_owned() {

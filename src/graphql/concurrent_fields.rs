@@ -57,7 +57,7 @@ impl<T: ObjectType> OutputType for ConcurrentFields<T> {
 
 /// The fields that are asked of an object of this type, in their order. A fragment on another type, which may stand in one on
 /// an interface of both, asks nothing of it.
-pub fn asked_of<'a, T: ObjectType>(ctx: &ContextSelectionSet<'a>) -> Vec<&'a Positioned<Field>> {
+pub(super) fn asked_of<'a, T: ObjectType>(ctx: &ContextSelectionSet<'a>) -> Vec<&'a Positioned<Field>> {
     let mut fields = Vec::with_capacity(ctx.item.node.items.len());
     let name = T::type_name();
     let interfaces = ctx.schema_env.registry.implements.get(name.as_ref());

@@ -12,9 +12,9 @@ use super::{ApiError, STATEMENT_COST, concurrent_fields::ConcurrentFields};
 use crate::base::paging::{Page, Slice};
 
 /// Rows of a page when the client names no number.
-pub const DEFAULT_PAGE: usize = 20;
+pub(super) const DEFAULT_PAGE: usize = 20;
 /// Most rows of a page.
-pub const MAX_PAGE: usize = 100;
+pub(super) const MAX_PAGE: usize = 100;
 
 /// The paging arguments of a connection, as sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

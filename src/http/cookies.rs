@@ -15,7 +15,7 @@ const REFRESH: &str = "__Host-tenantry_refresh";
 
 /// The tokens that a request in cookie mode brought.
 #[derive(Clone, Debug, Default)]
-pub struct RequestCookies {
+pub(super) struct RequestCookies {
     /// For the caller.
     pub access: Option<String>,
     /// For `refreshSession`.
@@ -23,7 +23,7 @@ pub struct RequestCookies {
 }
 
 /// What a request brought in its cookies; `None` when it is not in cookie mode.
-pub fn read(headers: &HeaderMap) -> Option<RequestCookies> {
+pub(super) fn read(headers: &HeaderMap) -> Option<RequestCookies> {
     let wanted = headers.get(MODE).is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"cookie"));
     if !wanted {
         return None;
@@ -32,7 +32,7 @@ pub fn read(headers: &HeaderMap) -> Option<RequestCookies> {
 }
 
 /// The access token of the cookie, whether the request is in cookie mode or not.
-pub fn access(headers: &HeaderMap) -> Option<String> {
+pub(super) fn access(headers: &HeaderMap) -> Option<String> {
     all(headers).access
 }
 
@@ -50,7 +50,7 @@ fn all(headers: &HeaderMap) -> RequestCookies {
 }
 
 /// The headers that set, or take away, a session's cookies.
-pub fn write(change: &SessionCookies) -> Vec<HeaderValue> {
+pub(super) fn write(change: &SessionCookies) -> Vec<HeaderValue> {
     let line = |name: &str, value: &str, seconds: i64| {
         let text = format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={}", seconds.max(0));
         HeaderValue::from_str(&text).ok()

@@ -53,7 +53,7 @@ impl Origins {
 
 /// Whether a socket may be opened: by no browser, by a page of this server, or by one that is trusted. Browsers let any
 /// page open one, and say only where it is from.
-pub fn is_own_or_allowed(headers: &HeaderMap, allowed: &Origins) -> bool {
+pub(super) fn is_own_or_allowed(headers: &HeaderMap, allowed: &Origins) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return true };
     let authority = origin.to_str().ok().and_then(|it| it.split_once("://")).map(|(_, authority)| authority);
     let host = headers.get(header::HOST).and_then(|it| it.to_str().ok());

@@ -44,7 +44,7 @@ impl Default for Patience {
 
 /// A connection's place in their number. Whoever takes the connection over, as a socket does, keeps it.
 #[derive(Clone, Debug, Default)]
-pub struct ConnectionPlace(#[expect(dead_code, reason = "held, not read")] Option<Arc<OwnedSemaphorePermit>>);
+pub(crate) struct ConnectionPlace(#[expect(dead_code, reason = "held, not read")] Option<Arc<OwnedSemaphorePermit>>);
 
 impl<S: Sync> FromRequestParts<S> for ConnectionPlace {
     type Rejection = std::convert::Infallible;

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Adds an effect, unless its id is there.
-pub async fn insert(
+pub(super) async fn insert(
     tx: &ScopedTx,
     id: Uuid,
     effect: &Effect,
@@ -70,7 +70,7 @@ fn read_taken(row: &Row) -> ClaimedEffect {
 }
 
 /// Takes out what is done.
-pub async fn delete(tx: &ScopedTx, id: Uuid) -> Result<(), DbError> {
+pub(super) async fn delete(tx: &ScopedTx, id: Uuid) -> Result<(), DbError> {
     tx.execute(
         "-- outbox.delete
         delete from outbox where tenant_id = $1 and id = $2",
@@ -80,7 +80,7 @@ pub async fn delete(tx: &ScopedTx, id: Uuid) -> Result<(), DbError> {
 }
 
 /// Why it failed, and when it is tried again or that it was given up.
-pub async fn note_failure(
+pub(super) async fn note_failure(
     tx: &ScopedTx,
     id: Uuid,
     error: &str,
@@ -135,7 +135,7 @@ pub async fn dead_letters(tx: &ScopedTx) -> Result<Vec<DeadLetter>, DbError> {
 }
 
 /// Has everything that was given up tried again.
-pub async fn revive(tx: &ScopedTx, now: Timestamp) -> Result<usize, DbError> {
+pub(super) async fn revive(tx: &ScopedTx, now: Timestamp) -> Result<usize, DbError> {
     let rows = tx
         .query(
             "-- outbox.revive

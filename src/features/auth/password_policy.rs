@@ -9,7 +9,7 @@ const MIN_PASSWORD_LENGTH: usize = 8;
 /// Why a password is refused, for people; `None` when it is good enough.
 ///
 /// `about` are words that an attacker tries first: the user's e-mail and name, the tenant.
-pub fn weakness(password: &str, about: &[&str]) -> Option<&'static str> {
+pub(super) fn weakness(password: &str, about: &[&str]) -> Option<&'static str> {
     let length = password.chars().count();
     if length < MIN_PASSWORD_LENGTH {
         return Some("A password has at least 8 characters.");
@@ -22,7 +22,7 @@ pub fn weakness(password: &str, about: &[&str]) -> Option<&'static str> {
 }
 
 /// Longest password that is hashed, in characters.
-pub const MAX_PASSWORD_LENGTH: usize = 256;
+pub(super) const MAX_PASSWORD_LENGTH: usize = 256;
 
 #[cfg(test)]
 mod tests {

@@ -21,7 +21,7 @@ use crate::{
 use jiff::Timestamp;
 
 /// Most events of one `recordUsage`.
-pub const MAX_EVENTS: usize = 500;
+pub(super) const MAX_EVENTS: usize = 500;
 /// How old an event of usage may be.
 const MAX_AGE: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// How far ahead of our clock the sender's may be.

@@ -25,11 +25,11 @@ use crate::{
 };
 
 /// Most free times of one answer.
-pub const MAX_SLOTS: usize = 5_000;
+pub(super) const MAX_SLOTS: usize = 5_000;
 /// Least time between two that are offered, in minutes.
 const LEAST_STEP: i32 = 5;
 /// Most days that can be asked for at once.
-pub const MAX_DAYS: i64 = 62;
+pub(super) const MAX_DAYS: i64 = 62;
 /// Longest buffer on either side, and so how far around a time claims matter.
 const REACH: SignedDuration = SignedDuration::from_hours(48);
 

@@ -18,7 +18,7 @@ use crate::{
 
 /// The time of a booking, and the time for which it holds its resources.
 #[derive(Clone, Copy, Debug)]
-pub struct Slot {
+pub(super) struct Slot {
     /// The first instant of it.
     pub starts_at: Timestamp,
     /// The first instant after it.
@@ -31,12 +31,12 @@ pub struct Slot {
 
 impl Slot {
     /// Of a service, from this instant on.
-    pub fn of(service: &Service, starts_at: Timestamp) -> Self {
+    pub(super) fn of(service: &Service, starts_at: Timestamp) -> Self {
         Self::lasting(service, starts_at, SignedDuration::from_mins(i64::from(service.duration_minutes)))
     }
 
     /// Of a service, from this instant on, for as long as was agreed: whatever the service takes by now.
-    pub fn lasting(service: &Service, starts_at: Timestamp, duration: SignedDuration) -> Self {
+    pub(super) fn lasting(service: &Service, starts_at: Timestamp, duration: SignedDuration) -> Self {
         let minutes = |minutes: i32| SignedDuration::from_mins(i64::from(minutes));
         let ends_at = starts_at + duration;
         Self {
@@ -281,7 +281,7 @@ impl BookingOrder {
 
 /// A class that stands at a time.
 #[derive(Clone, Debug)]
-pub struct Class {
+pub(super) struct Class {
     /// Its occurrence.
     pub id: Uuid,
     /// The first instant of it.
@@ -296,7 +296,7 @@ pub struct Class {
 
 /// What is held of something in a time.
 #[derive(Clone, Copy, Debug)]
-pub struct HeldClaim {
+pub(super) struct HeldClaim {
     /// A resource, or a service.
     pub claimed: Uuid,
     /// Which seat.
@@ -309,7 +309,7 @@ pub struct HeldClaim {
 
 /// What is to be held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Claim {
+pub(super) enum Claim {
     /// A resource.
     Resource(ResourceId),
     /// A seat of the booking's service.

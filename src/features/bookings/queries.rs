@@ -53,7 +53,7 @@ impl Booking {
 }
 
 /// Inserts a booking, or returns `false` when the service cannot be booked any more. What it holds are its claims.
-pub async fn insert(tx: &ScopedTx, booking: &Booking, metered_as: Option<Uuid>) -> Result<bool, DbError> {
+pub(super) async fn insert(tx: &ScopedTx, booking: &Booking, metered_as: Option<Uuid>) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
             "-- bookings.insert
@@ -88,7 +88,7 @@ pub async fn insert(tx: &ScopedTx, booking: &Booking, metered_as: Option<Uuid>) 
 }
 
 /// How many times a customer holds now, not counting what was offered to him.
-pub async fn count_holds(tx: &ScopedTx, customer: UserId, now: Timestamp) -> Result<i64, DbError> {
+pub(super) async fn count_holds(tx: &ScopedTx, customer: UserId, now: Timestamp) -> Result<i64, DbError> {
     let row = tx
         .query_one(
             "-- bookings.count_holds
@@ -104,7 +104,7 @@ pub async fn count_holds(tx: &ScopedTx, customer: UserId, now: Timestamp) -> Res
 }
 
 /// Takes up a hold that is as it was read and still good; `false` when it is not, or may not be by whoever asks.
-pub async fn confirm_hold(
+pub(super) async fn confirm_hold(
     tx: &ScopedTx,
     hold: &Booking,
     notes: Option<&str>,
@@ -122,7 +122,7 @@ pub async fn confirm_hold(
 }
 
 /// Moves a booking that is still as it was read; `false` when it is not, or may not be changed.
-pub async fn update_time(
+pub(super) async fn update_time(
     tx: &ScopedTx,
     before: &Booking,
     slot: &Slot,
@@ -151,7 +151,7 @@ pub async fn update_time(
 }
 
 /// Changes the status of a booking that is still as it was read; `None` when it is not, or may not be changed.
-pub async fn update_status(
+pub(super) async fn update_status(
     tx: &ScopedTx,
     before: &Booking,
     to: BookingStatus,
@@ -173,7 +173,7 @@ pub async fn update_status(
 }
 
 /// Adds a step to a booking's history.
-pub async fn insert_transition(tx: &ScopedTx, booking: &Booking, step: &Transition) -> Result<(), DbError> {
+pub(super) async fn insert_transition(tx: &ScopedTx, booking: &Booking, step: &Transition) -> Result<(), DbError> {
     tx.execute(
         "-- bookings.insert_transition
         insert into booking_transitions
@@ -482,7 +482,7 @@ const CUSTOMER_AT: usize = SERVICE_AT + 17;
 
 /// One row more than the page, in the order of the scan. What these bookings point at comes into `related`, in the same
 /// statement.
-pub async fn list(
+pub(super) async fn list(
     tx: &ScopedTx,
     filter: &BookingFilter,
     order: BookingOrder,
@@ -561,7 +561,7 @@ macro_rules! of_customers_sql {
 }
 
 /// Of each customer one row more than the page, in the order of the scan.
-pub async fn of_customers(
+pub(super) async fn of_customers(
     tx: &ScopedTx,
     customers: &[UserId],
     filter: &BookingFilter,

@@ -14,7 +14,7 @@ use jiff::{Span, ToSpan, civil::Date};
 use tokio::sync::Semaphore;
 
 /// Longest file, in bytes.
-pub const MAX_BYTES: usize = 512 * 1_024;
+pub(super) const MAX_BYTES: usize = 512 * 1_024;
 /// How deep components of a file stand in each other: a calendar, an event, an alarm, and room for one more.
 const MAX_DEPTH: usize = 4;
 /// Most days of one event.
@@ -36,7 +36,7 @@ static READERS: Semaphore = Semaphore::const_new(1);
 
 /// Why a file was not read.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Unread {
+pub(super) enum Unread {
     /// What is wrong with it.
     Flawed(String),
     /// Others are being read.
@@ -56,7 +56,7 @@ impl<T: Into<String>> From<T> for Unread {
 ///
 /// # Errors
 /// What is wrong with the file, or that too many are being read.
-pub async fn read(file: String, from: Date, to: Date) -> Result<BTreeMap<Date, String>, Unread> {
+pub(super) async fn read(file: String, from: Date, to: Date) -> Result<BTreeMap<Date, String>, Unread> {
     let turn = tokio::time::timeout(PATIENCE, READERS.acquire()).await;
     let turn = turn.map_err(|_| Unread::Busy)?.map_err(|_| Unread::Busy)?;
     let read = tokio::task::spawn_blocking(move || {

@@ -25,7 +25,7 @@ impl Series {
 }
 
 /// Adds a series.
-pub async fn insert(tx: &ScopedTx, series: &Series) -> Result<(), DbError> {
+pub(super) async fn insert(tx: &ScopedTx, series: &Series) -> Result<(), DbError> {
     let rule = serde_json::to_value(&series.rule).map_err(|error| DbError::Corrupt(error.to_string()))?;
     tx.execute(
         "-- series.insert

@@ -36,7 +36,7 @@ macro_rules! list_sql {
 }
 
 /// One row more than the page, in the order of the scan.
-pub async fn list(
+pub(super) async fn list(
     tx: &ScopedTx,
     active: Option<bool>,
     search: Option<&str>,
@@ -86,7 +86,7 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceI
 }
 
 /// The service, locked until the transaction ends: neither changed nor booked by anybody else meanwhile.
-pub async fn lock(tx: &ScopedTx, id: ServiceId) -> Result<Option<Service>, DbError> {
+pub(super) async fn lock(tx: &ScopedTx, id: ServiceId) -> Result<Option<Service>, DbError> {
     let row = tx
         .query_opt(
             concat!(
@@ -103,7 +103,12 @@ pub async fn lock(tx: &ScopedTx, id: ServiceId) -> Result<Option<Service>, DbErr
 }
 
 /// `None` when another service has the name.
-pub async fn insert(tx: &ScopedTx, id: ServiceId, draft: &Draft, now: Timestamp) -> Result<Option<Service>, DbError> {
+pub(super) async fn insert(
+    tx: &ScopedTx,
+    id: ServiceId,
+    draft: &Draft,
+    now: Timestamp,
+) -> Result<Option<Service>, DbError> {
     let row = tx
         .query_opt(
             concat!(
@@ -144,7 +149,12 @@ pub async fn insert(tx: &ScopedTx, id: ServiceId, draft: &Draft, now: Timestamp)
 }
 
 /// `None` when there is no such service. A taken name violates `services_tenant_id_name_key`.
-pub async fn update(tx: &ScopedTx, id: ServiceId, draft: &Draft, now: Timestamp) -> Result<Option<Service>, DbError> {
+pub(super) async fn update(
+    tx: &ScopedTx,
+    id: ServiceId,
+    draft: &Draft,
+    now: Timestamp,
+) -> Result<Option<Service>, DbError> {
     let row = tx
         .query_opt(
             concat!(
@@ -185,7 +195,7 @@ pub async fn update(tx: &ScopedTx, id: ServiceId, draft: &Draft, now: Timestamp)
 }
 
 /// Deletes the service unless bookings point at it; returns whether it did.
-pub async fn delete_unbooked(tx: &ScopedTx, id: ServiceId) -> Result<bool, DbError> {
+pub(super) async fn delete_unbooked(tx: &ScopedTx, id: ServiceId) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
             "-- services.delete_unbooked
@@ -215,7 +225,7 @@ pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
 }
 
 /// Lets one transaction of the tenant at a time count its services, until it ends.
-pub async fn lock_count(tx: &ScopedTx) -> Result<(), DbError> {
+pub(super) async fn lock_count(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- services.lock_count
         select pg_advisory_xact_lock(hashtextextended('services of ' || $1::uuid::text, 0))",
@@ -225,7 +235,12 @@ pub async fn lock_count(tx: &ScopedTx) -> Result<(), DbError> {
 }
 
 /// Whether bookings that are not over hold seats past this capacity.
-pub async fn has_bookings_beyond(tx: &ScopedTx, id: ServiceId, capacity: i32, now: Timestamp) -> Result<bool, DbError> {
+pub(super) async fn has_bookings_beyond(
+    tx: &ScopedTx,
+    id: ServiceId,
+    capacity: i32,
+    now: Timestamp,
+) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
             "-- services.has_bookings_beyond
@@ -271,7 +286,7 @@ pub async fn links(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId
 }
 
 /// Takes every resource away from a service.
-pub async fn delete_links(tx: &ScopedTx, id: ServiceId) -> Result<(), DbError> {
+pub(super) async fn delete_links(tx: &ScopedTx, id: ServiceId) -> Result<(), DbError> {
     tx.execute(
         "-- services.delete_links
         delete from service_resources where tenant_id = $1 and service_id = $2",
@@ -281,7 +296,7 @@ pub async fn delete_links(tx: &ScopedTx, id: ServiceId) -> Result<(), DbError> {
 }
 
 /// Gives a service resources; of the same one twice, the first counts.
-pub async fn insert_links(tx: &ScopedTx, id: ServiceId, links: &[(ResourceId, i16)]) -> Result<(), DbError> {
+pub(super) async fn insert_links(tx: &ScopedTx, id: ServiceId, links: &[(ResourceId, i16)]) -> Result<(), DbError> {
     let (resources, priorities): (Vec<ResourceId>, Vec<i16>) = links.iter().copied().unzip();
     tx.execute(
         "-- services.insert_links
@@ -294,7 +309,7 @@ pub async fn insert_links(tx: &ScopedTx, id: ServiceId, links: &[(ResourceId, i1
 }
 
 /// Whether bookings of the service that are not over hold anything.
-pub async fn has_claims(tx: &ScopedTx, id: ServiceId, now: Timestamp) -> Result<bool, DbError> {
+pub(super) async fn has_claims(tx: &ScopedTx, id: ServiceId, now: Timestamp) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
             "-- services.has_claims

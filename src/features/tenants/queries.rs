@@ -145,7 +145,12 @@ pub async fn register(directory: &ScopedTx, new: &NewTenant, now: Timestamp) -> 
 }
 
 /// Adds the tenant's own row; `false` when it is there.
-pub async fn found(tx: &ScopedTx, new: &NewTenant, status: TenantStatus, now: Timestamp) -> Result<bool, DbError> {
+pub(super) async fn found(
+    tx: &ScopedTx,
+    new: &NewTenant,
+    status: TenantStatus,
+    now: Timestamp,
+) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
             "-- tenants.found
@@ -192,7 +197,7 @@ pub async fn complete(tx: &ScopedTx, now: Timestamp) -> Result<bool, DbError> {
 }
 
 /// Status, reason and time of erasure as they stand in this tenant.
-pub async fn update_state(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn update_state(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- tenants.update_state
         update tenant_state set state = $2, suspended_reason = $3, erase_after = $4, updated_at = $5
@@ -203,7 +208,7 @@ pub async fn update_state(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Res
 }
 
 /// Another plan.
-pub async fn update_plan(tx: &ScopedTx, offer: &Offer, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn update_plan(tx: &ScopedTx, offer: &Offer, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- tenants.update_plan
         update tenant_state set plan_id = $2, limits = $3, features = $4, updated_at = $5, plan_version_id = $6
@@ -236,7 +241,7 @@ pub async fn erase(tx: &ScopedTx) -> Result<bool, DbError> {
 }
 
 /// One administrator at a time changes settings.
-pub async fn lock_settings(tx: &ScopedTx) -> Result<(), DbError> {
+pub(super) async fn lock_settings(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- tenants.lock_settings
         select pg_advisory_xact_lock(hashtextextended('settings of ' || $1::uuid::text, 0))",
@@ -246,7 +251,7 @@ pub async fn lock_settings(tx: &ScopedTx) -> Result<(), DbError> {
 }
 
 /// The settings of this tenant, as they stand in it.
-pub async fn upsert_settings(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn upsert_settings(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result<(), DbError> {
     let (branding, rules) = (&tenant.branding, &tenant.booking_rules);
     tx.execute(
         "-- tenants.upsert_settings
@@ -277,7 +282,7 @@ pub async fn upsert_settings(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> 
 }
 
 /// Why its people may not write.
-pub async fn set_restriction(tx: &ScopedTx, restriction: Option<Restriction>) -> Result<(), DbError> {
+pub(super) async fn set_restriction(tx: &ScopedTx, restriction: Option<Restriction>) -> Result<(), DbError> {
     tx.execute(
         "-- tenants.set_restriction
         update tenant_state set restriction = $2 where tenant_id = $1 and restriction is distinct from $2",

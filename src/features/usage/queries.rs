@@ -46,7 +46,7 @@ pub async fn used_of_all(tx: &ScopedTx, period: Period) -> Result<HashMap<String
 }
 
 /// What became of each event, in their order.
-pub async fn record(tx: &ScopedTx, events: &Value, now: Timestamp) -> Result<Vec<String>, DbError> {
+pub(super) async fn record(tx: &ScopedTx, events: &Value, now: Timestamp) -> Result<Vec<String>, DbError> {
     let row = tx
         .query_one(
             "-- usage.record (tenant_id = $1)
@@ -58,7 +58,7 @@ pub async fn record(tx: &ScopedTx, events: &Value, now: Timestamp) -> Result<Vec
 }
 
 /// Nobody records until the transaction ends.
-pub async fn lock_alone(tx: &ScopedTx) -> Result<(), DbError> {
+pub(super) async fn lock_alone(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- usage.lock_alone
         select pg_advisory_xact_lock(hashtextextended('usage of ' || $1::uuid::text, 0))",
@@ -68,7 +68,7 @@ pub async fn lock_alone(tx: &ScopedTx) -> Result<(), DbError> {
 }
 
 /// Never goes back.
-pub async fn close(tx: &ScopedTx, until: Timestamp) -> Result<(), DbError> {
+pub(super) async fn close(tx: &ScopedTx, until: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- usage.close
         insert into usage_closings as c (tenant_id, closed_until) values ($1, $2)
@@ -94,7 +94,7 @@ pub async fn closed_until(tx: &ScopedTx) -> Result<Option<Timestamp>, DbError> {
 }
 
 /// The sum of what counts in the period.
-pub async fn sum(tx: &ScopedTx, meter: &str, period: Period, late_only: bool) -> Result<i64, DbError> {
+pub(super) async fn sum(tx: &ScopedTx, meter: &str, period: Period, late_only: bool) -> Result<i64, DbError> {
     let row = tx
         .query_one(
             "-- usage.sum
@@ -108,7 +108,7 @@ pub async fn sum(tx: &ScopedTx, meter: &str, period: Period, late_only: bool) ->
 }
 
 /// The highest level in the period: what it was when it began, or what it rose to.
-pub async fn most(tx: &ScopedTx, meter: &str, period: Period) -> Result<i64, DbError> {
+pub(super) async fn most(tx: &ScopedTx, meter: &str, period: Period) -> Result<i64, DbError> {
     let row = tx
         .query_one(
             "-- usage.most

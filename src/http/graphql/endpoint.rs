@@ -37,7 +37,7 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
 
 /// `POST /graphql`.
-pub async fn post(
+pub(crate) async fn post(
     State(app): State<App>,
     RequestOrigin(origin): RequestOrigin,
     headers: HeaderMap,
@@ -74,7 +74,7 @@ pub async fn post(
 }
 
 /// A body, read to its end.
-pub enum WholeBody {
+pub(crate) enum WholeBody {
     /// Here it is.
     Read(Bytes),
     /// More bytes than a body may have.
@@ -160,7 +160,7 @@ async fn run_batch(app: App, origin: Origin, headers: &HeaderMap, body: &[u8]) -
 /// The parameters of a query sent by GET.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct GetParameters {
+pub(crate) struct GetParameters {
     query: Option<String>,
     document_id: Option<String>,
     operation_name: Option<String>,
@@ -169,7 +169,7 @@ pub struct GetParameters {
 }
 
 /// `GET /graphql`: queries alone, or the beginning of a WebSocket.
-pub async fn get(
+pub(crate) async fn get(
     State(app): State<App>,
     RequestOrigin(origin): RequestOrigin,
     place: ConnectionPlace,

@@ -9,14 +9,14 @@ use super::request::GraphqlRequest;
 use crate::features::auth::Revocation;
 
 /// What a socket speaks.
-pub const SUBPROTOCOL: &str = "graphql-transport-ws";
+pub(super) const SUBPROTOCOL: &str = "graphql-transport-ws";
 /// Longest reason of a close frame, in bytes (RFC 6455, section 5.5).
 const MAX_REASON: usize = 123;
 
 /// What a client says.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum ClientMessage {
+pub(super) enum ClientMessage {
     /// The first message, with the access token.
     ConnectionInit {
         /// What the client knows as connection parameters.
@@ -47,7 +47,7 @@ pub enum ClientMessage {
 
 /// How a socket says whose it is.
 #[derive(Debug, Default, Deserialize)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// `Bearer` and the access token.
     #[serde(default, alias = "Authorization")]
     pub authorization: Option<String>,
@@ -59,7 +59,7 @@ pub struct Parameters {
 /// What the server says.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum ServerMessage {
+pub(super) enum ServerMessage {
     /// Come in.
     ConnectionAck,
     /// The answer to a ping.
@@ -87,12 +87,12 @@ pub enum ServerMessage {
 
 impl ServerMessage {
     /// As it is sent.
-    pub fn message(&self) -> Message {
+    pub(super) fn message(&self) -> Message {
         Message::text(serde_json::to_string(self).unwrap_or_default())
     }
 
     /// The operation that it is of.
-    pub fn id(&self) -> Option<&str> {
+    pub(super) fn id(&self) -> Option<&str> {
         match self {
             Self::Next { id, .. } | Self::Error { id, .. } | Self::Complete { id } => Some(id),
             Self::ConnectionAck | Self::Pong => None,
@@ -100,14 +100,14 @@ impl ServerMessage {
     }
 
     /// Whether its operation is over with it.
-    pub fn is_last(&self) -> bool {
+    pub(super) fn is_last(&self) -> bool {
         matches!(self, Self::Error { .. } | Self::Complete { .. })
     }
 }
 
 /// Why a socket closes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Close {
+pub(super) enum Close {
     /// The client closed it, or is gone.
     ByClient,
     /// The server stops.
@@ -144,7 +144,7 @@ pub enum Close {
 
 impl Close {
     /// The code. 4401 asks a client to sign in anew, 4403 to come again with another token.
-    pub fn code(&self) -> u16 {
+    pub(super) fn code(&self) -> u16 {
         match self {
             Self::ByClient => 1000,
             Self::GoingAway => 1001,
@@ -183,7 +183,7 @@ impl Close {
     }
 
     /// The close frame: its reason is cut to what a frame can hold.
-    pub fn message(&self) -> Message {
+    pub(super) fn message(&self) -> Message {
         let mut reason = self.reason();
         let mut end = reason.len().min(MAX_REASON);
         while !reason.is_char_boundary(end) {

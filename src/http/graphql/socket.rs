@@ -49,7 +49,7 @@ const DOUBTFUL: [&str; 2] = ["UNAUTHENTICATED", "FORBIDDEN"];
 const DOUBT: Duration = Duration::from_secs(2);
 
 /// Begins a socket, unless a page of another site asks for it.
-pub fn open(
+pub(super) fn open(
     app: App,
     origin: Origin,
     place: ConnectionPlace,

@@ -4,6 +4,6 @@ mod inbox;
 mod model;
 mod queries;
 
-pub use inbox::{insert, take};
-pub use model::{ClaimedRequest, Kind};
-pub use queries::delete;
+pub(super) use inbox::{insert, take};
+pub(super) use model::{ClaimedRequest, Kind};
+pub(super) use queries::delete;

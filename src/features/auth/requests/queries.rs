@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Notes a request.
-pub async fn insert(
+pub(super) async fn insert(
     directory: &ScopedTx,
     id: Uuid,
     kind: Kind,
@@ -32,7 +32,7 @@ pub async fn insert(
 }
 
 /// Takes some requests, with a lease.
-pub async fn take(
+pub(super) async fn take(
     directory: &ScopedTx,
     limit: i64,
     now: Timestamp,
@@ -70,7 +70,7 @@ fn read(row: &Row) -> Result<ClaimedRequest, DbError> {
 }
 
 /// It was looked into.
-pub async fn delete(directory: &ScopedTx, id: Uuid) -> Result<(), DbError> {
+pub(crate) async fn delete(directory: &ScopedTx, id: Uuid) -> Result<(), DbError> {
     directory
         .execute(
             "-- requests.delete

@@ -50,7 +50,7 @@ fn read(row: &Row) -> Result<Invoice, DbError> {
 
 /// A draft with its lines.
 #[allow(clippy::too_many_arguments, reason = "each is another column")]
-pub async fn insert(
+pub(super) async fn insert(
     tx: &ScopedTx,
     id: InvoiceId,
     subscription: SubscriptionId,
@@ -115,7 +115,7 @@ pub async fn insert(
 }
 
 /// The draft that is for the earliest instant.
-pub async fn oldest_draft(tx: &ScopedTx) -> Result<Option<Invoice>, DbError> {
+pub(super) async fn oldest_draft(tx: &ScopedTx) -> Result<Option<Invoice>, DbError> {
     let row = tx
         .query_opt(
             concat!(
@@ -131,7 +131,7 @@ pub async fn oldest_draft(tx: &ScopedTx) -> Result<Option<Invoice>, DbError> {
 }
 
 /// The next number of an invoice; whoever takes another waits until this one's transaction has ended.
-pub async fn take_number(tx: &ScopedTx, now: Timestamp) -> Result<i64, DbError> {
+pub(super) async fn take_number(tx: &ScopedTx, now: Timestamp) -> Result<i64, DbError> {
     crate::features::billing::queries::make_account(tx, now).await?;
     let row = tx
         .query_one(
@@ -145,7 +145,7 @@ pub async fn take_number(tx: &ScopedTx, now: Timestamp) -> Result<i64, DbError> 
 }
 
 /// The next number of a credit note; as with invoices.
-pub async fn take_credit_note_number(tx: &ScopedTx, now: Timestamp) -> Result<i64, DbError> {
+pub(super) async fn take_credit_note_number(tx: &ScopedTx, now: Timestamp) -> Result<i64, DbError> {
     crate::features::billing::queries::make_account(tx, now).await?;
     let row = tx
         .query_one(
@@ -160,7 +160,7 @@ pub async fn take_credit_note_number(tx: &ScopedTx, now: Timestamp) -> Result<i6
 }
 
 /// All of it that can change.
-pub async fn update(tx: &ScopedTx, it: &Invoice) -> Result<(), DbError> {
+pub(super) async fn update(tx: &ScopedTx, it: &Invoice) -> Result<(), DbError> {
     tx.execute(
         "-- invoices.update
         update invoices set state = $3, number = $4, issued_at = $5, due_at = $6, settled_at = $7, paid_minor = $8,
@@ -222,7 +222,7 @@ macro_rules! list_sql {
 }
 
 /// One row more than the page, in the order of the scan. The list is newest first.
-pub async fn list(tx: &ScopedTx, page: &Page<InvoiceKey>) -> Result<Vec<Invoice>, DbError> {
+pub(super) async fn list(tx: &ScopedTx, page: &Page<InvoiceKey>) -> Result<Vec<Invoice>, DbError> {
     let sql = if page.from_the_back { list_sql!("asc") } else { list_sql!("desc") };
     let TimeBounds { lower, upper } = page.bounds_newest_first();
     let rows = tx.query(sql, &[&tx.tenant(), &lower.0, &lower.1, &upper.0, &upper.1, &page.fetch()]).await?;
@@ -334,7 +334,7 @@ pub async fn credit_notes(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<CreditNote
 }
 
 /// Adds one.
-pub async fn insert_credit_note(tx: &ScopedTx, it: &CreditNote) -> Result<(), DbError> {
+pub(super) async fn insert_credit_note(tx: &ScopedTx, it: &CreditNote) -> Result<(), DbError> {
     tx.execute(
         "-- invoices.insert_credit_note
         insert into credit_notes (tenant_id, id, invoice_id, number, amount_minor, tax_minor, balance_minor, currency, reason,
@@ -372,7 +372,7 @@ pub async fn tax(tx: &ScopedTx) -> Result<Tax, DbError> {
 }
 
 /// From the next invoice on.
-pub async fn upsert_tax(tx: &ScopedTx, tax: &Tax, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn upsert_tax(tx: &ScopedTx, tax: &Tax, now: Timestamp) -> Result<(), DbError> {
     crate::features::billing::queries::make_account(tx, now).await?;
     tx.execute(
         "-- invoices.update_tax
@@ -403,7 +403,7 @@ pub async fn profile(tx: &ScopedTx) -> Result<Profile, DbError> {
 }
 
 /// All of it.
-pub async fn upsert_profile(tx: &ScopedTx, it: &Profile, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn upsert_profile(tx: &ScopedTx, it: &Profile, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- invoices.upsert_profile
         insert into billing_profiles (tenant_id, legal_name, address, tax_id, email, updated_at) values ($1, $2, $3, $4, $5, $6)

@@ -57,7 +57,7 @@ pub async fn on_offer(directory: &ScopedTx) -> Result<Vec<PlanVersion>, DbError>
 }
 
 /// One version.
-pub async fn by_id(directory: &ScopedTx, id: PlanVersionId) -> Result<Option<PlanVersion>, DbError> {
+pub(super) async fn by_id(directory: &ScopedTx, id: PlanVersionId) -> Result<Option<PlanVersion>, DbError> {
     let row = directory
         .query_opt(
             concat!(
@@ -93,7 +93,7 @@ pub async fn all(directory: &ScopedTx) -> Result<Vec<PlanVersion>, DbError> {
 }
 
 /// One plan.
-pub async fn by_key(directory: &ScopedTx, key: &str) -> Result<Option<Plan>, DbError> {
+pub(super) async fn by_key(directory: &ScopedTx, key: &str) -> Result<Option<Plan>, DbError> {
     let row = directory
         .query_opt(
             "-- plans.by_key
@@ -105,7 +105,7 @@ pub async fn by_key(directory: &ScopedTx, key: &str) -> Result<Option<Plan>, DbE
 }
 
 /// One plan, whose versions nobody else makes until the transaction ends.
-pub async fn lock(directory: &ScopedTx, key: &str) -> Result<Option<Plan>, DbError> {
+pub(super) async fn lock(directory: &ScopedTx, key: &str) -> Result<Option<Plan>, DbError> {
     let row = directory
         .query_opt(
             "-- plans.lock
@@ -117,7 +117,7 @@ pub async fn lock(directory: &ScopedTx, key: &str) -> Result<Option<Plan>, DbErr
 }
 
 /// Behind all that there are.
-pub async fn next_position(directory: &ScopedTx) -> Result<i32, DbError> {
+pub(super) async fn next_position(directory: &ScopedTx) -> Result<i32, DbError> {
     let row = directory
         .query_one(
             "-- plans.next_position
@@ -129,7 +129,7 @@ pub async fn next_position(directory: &ScopedTx) -> Result<i32, DbError> {
 }
 
 /// `false` when the key is taken.
-pub async fn insert(directory: &ScopedTx, plan: &Plan) -> Result<bool, DbError> {
+pub(super) async fn insert(directory: &ScopedTx, plan: &Plan) -> Result<bool, DbError> {
     let row = directory
         .query_opt(
             "-- plans.insert
@@ -142,7 +142,7 @@ pub async fn insert(directory: &ScopedTx, plan: &Plan) -> Result<bool, DbError> 
 }
 
 /// Name, position and whether it is on the list.
-pub async fn update(directory: &ScopedTx, plan: &Plan) -> Result<(), DbError> {
+pub(super) async fn update(directory: &ScopedTx, plan: &Plan) -> Result<(), DbError> {
     directory
         .execute(
             "-- plans.update
@@ -153,7 +153,7 @@ pub async fn update(directory: &ScopedTx, plan: &Plan) -> Result<(), DbError> {
 }
 
 /// The draft, made or written anew.
-pub async fn upsert_draft(
+pub(super) async fn upsert_draft(
     directory: &ScopedTx,
     id: PlanVersionId,
     plan: &Plan,
@@ -175,7 +175,7 @@ pub async fn upsert_draft(
 }
 
 /// `None` when there is no draft.
-pub async fn publish(directory: &ScopedTx, plan: &Plan, now: Timestamp) -> Result<Option<PlanVersion>, DbError> {
+pub(super) async fn publish(directory: &ScopedTx, plan: &Plan, now: Timestamp) -> Result<Option<PlanVersion>, DbError> {
     let row = directory
         .query_opt(
             "-- plans.publish

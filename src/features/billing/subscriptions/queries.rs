@@ -63,7 +63,7 @@ pub async fn current(tx: &ScopedTx) -> Result<Option<Subscription>, DbError> {
 }
 
 /// Adds one.
-pub async fn insert(tx: &ScopedTx, it: &Subscription, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn insert(tx: &ScopedTx, it: &Subscription, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- subscriptions.insert
         insert into subscriptions (tenant_id, id, version_id, billing_interval, status, anchor, time_zone, trial_ends_at,
@@ -85,7 +85,7 @@ pub async fn insert(tx: &ScopedTx, it: &Subscription, now: Timestamp) -> Result<
 }
 
 /// All of it that can change.
-pub async fn update(tx: &ScopedTx, it: &Subscription, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn update(tx: &ScopedTx, it: &Subscription, now: Timestamp) -> Result<(), DbError> {
     let (next, next_interval) = it.next.map(|(version, interval)| (version, interval.as_str())).unzip();
     tx.execute(
         "-- subscriptions.update
@@ -128,7 +128,7 @@ pub async fn keep_terms(tx: &ScopedTx, it: &Agreed, now: Timestamp) -> Result<()
 }
 
 /// What was agreed.
-pub async fn agreed(tx: &ScopedTx, version: PlanVersionId) -> Result<Option<Agreed>, DbError> {
+pub(super) async fn agreed(tx: &ScopedTx, version: PlanVersionId) -> Result<Option<Agreed>, DbError> {
     let row = tx
         .query_opt(
             "-- subscriptions.agreed
@@ -176,7 +176,7 @@ fn read_period(row: &Row) -> Result<BillingPeriod, DbError> {
 }
 
 /// The last one.
-pub async fn last_period(tx: &ScopedTx, id: SubscriptionId) -> Result<Option<BillingPeriod>, DbError> {
+pub(super) async fn last_period(tx: &ScopedTx, id: SubscriptionId) -> Result<Option<BillingPeriod>, DbError> {
     let row = tx
         .query_opt(
             concat!(
@@ -230,7 +230,11 @@ pub async fn unbilled(tx: &ScopedTx) -> Result<Vec<BillingPeriod>, DbError> {
 }
 
 /// Adds one; `follows` is where the one before ends.
-pub async fn insert_period(tx: &ScopedTx, it: &BillingPeriod, follows: Option<Timestamp>) -> Result<(), DbError> {
+pub(super) async fn insert_period(
+    tx: &ScopedTx,
+    it: &BillingPeriod,
+    follows: Option<Timestamp>,
+) -> Result<(), DbError> {
     tx.execute(
         "-- subscriptions.insert_period
         insert into subscription_periods (tenant_id, id, subscription_id, version_id, billing_interval, mode, starts_at,
@@ -254,7 +258,7 @@ pub async fn insert_period(tx: &ScopedTx, it: &BillingPeriod, follows: Option<Ti
 }
 
 /// It ends earlier.
-pub async fn end_period(tx: &ScopedTx, id: Uuid, at: Timestamp) -> Result<(), DbError> {
+pub(super) async fn end_period(tx: &ScopedTx, id: Uuid, at: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- subscriptions.end_period
         update subscription_periods set ends_at = $3 where tenant_id = $1 and id = $2",
@@ -264,7 +268,7 @@ pub async fn end_period(tx: &ScopedTx, id: Uuid, at: Timestamp) -> Result<(), Db
 }
 
 /// What is `None` stays as it is.
-pub async fn note_billed(
+pub(super) async fn note_billed(
     tx: &ScopedTx,
     id: Uuid,
     flat_until: Option<Timestamp>,
@@ -294,7 +298,7 @@ pub async fn forget_fee(tx: &ScopedTx, id: Uuid) -> Result<(), DbError> {
 }
 
 /// Whether the tenant ever had a trial.
-pub async fn had_trial(tx: &ScopedTx) -> Result<bool, DbError> {
+pub(super) async fn had_trial(tx: &ScopedTx) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
             "-- subscriptions.had_trial

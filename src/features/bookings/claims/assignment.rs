@@ -22,7 +22,7 @@ use crate::{
 ///
 /// # Errors
 /// `SlotTaken` when it is not there.
-pub async fn take(
+pub(crate) async fn take(
     tx: &ScopedTx,
     booking: &Booking,
     ground: &BookingContext,
@@ -41,7 +41,7 @@ pub async fn take(
 ///
 /// # Errors
 /// `SlotTaken` when what it needs is not there. What it held is then let go in this transaction only, which is undone.
-pub async fn move_to(
+pub(crate) async fn move_to(
     tx: &ScopedTx,
     booking: &Booking,
     ground: &BookingContext,

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Lets one transaction at a time claim any of these, in the order of their ids, until it ends.
-pub async fn lock_claimable(tx: &ScopedTx, ids: &[Uuid]) -> Result<(), DbError> {
+pub(crate) async fn lock_claimable(tx: &ScopedTx, ids: &[Uuid]) -> Result<(), DbError> {
     tx.execute(
         "-- bookings.lock_claimable
         select pg_advisory_xact_lock(hashtextextended('claims of ' || $1::uuid::text || it.id::text, 0))
@@ -27,7 +27,7 @@ pub async fn lock_claimable(tx: &ScopedTx, ids: &[Uuid]) -> Result<(), DbError> 
 }
 
 /// What is held of these in a time, by whomever.
-pub async fn held(
+pub(crate) async fn held(
     tx: &ScopedTx,
     ids: &[Uuid],
     (from, to): (Timestamp, Timestamp),
@@ -44,7 +44,7 @@ pub async fn held(
 }
 
 /// What is held of a service and of all that can serve it, in a time.
-pub async fn held_around_service(
+pub(crate) async fn held_around_service(
     tx: &ScopedTx,
     service: ServiceId,
     (from, to): (Timestamp, Timestamp),
@@ -67,7 +67,7 @@ fn read_held(row: &Row) -> HeldClaim {
 }
 
 /// Lets go what was held for too long, of these or (`None`) of all, and returns how many bookings that were.
-pub async fn expire_holds(tx: &ScopedTx, ids: Option<&[Uuid]>, now: Timestamp) -> Result<usize, DbError> {
+pub(crate) async fn expire_holds(tx: &ScopedTx, ids: Option<&[Uuid]>, now: Timestamp) -> Result<usize, DbError> {
     let rows = tx
         .query(
             "-- bookings.expire_holds (tenant_id = $1)
@@ -79,7 +79,7 @@ pub async fn expire_holds(tx: &ScopedTx, ids: Option<&[Uuid]>, now: Timestamp) -
 }
 
 /// The classes of a service that begin within a time, earliest first.
-pub async fn classes_of(
+pub(crate) async fn classes_of(
     tx: &ScopedTx,
     service: ServiceId,
     (from, to): (Timestamp, Timestamp),
@@ -103,7 +103,7 @@ pub async fn classes_of(
 }
 
 /// Takes a seat of a class, or returns `false` when none is free.
-pub async fn take_seat(tx: &ScopedTx, booking: BookingId, class: Uuid) -> Result<bool, DbError> {
+pub(crate) async fn take_seat(tx: &ScopedTx, booking: BookingId, class: Uuid) -> Result<bool, DbError> {
     let row = tx
         .query_one(
             "-- bookings.take_seat (tenant_id = $1)
@@ -115,7 +115,7 @@ pub async fn take_seat(tx: &ScopedTx, booking: BookingId, class: Uuid) -> Result
 }
 
 /// Opens a class with its first booking and claims these resources for it, or returns `false` when one of them is taken.
-pub async fn open_class(
+pub(crate) async fn open_class(
     tx: &ScopedTx,
     booking: BookingId,
     slot: &Slot,
@@ -137,7 +137,7 @@ pub async fn open_class(
 ///
 /// The overlap must not raise: an error would abort the transaction that every other resolver uses. And `on conflict`
 /// inserts speculatively, so that it waits for nobody while holding a row of its own.
-pub async fn insert_claims(
+pub(crate) async fn insert_claims(
     tx: &ScopedTx,
     booking: &Booking,
     slot: &Slot,
@@ -177,7 +177,7 @@ pub async fn insert_claims(
 }
 
 /// Lets go what a booking holds: resources, seats, its place in a class.
-pub async fn let_go(tx: &ScopedTx, booking: BookingId) -> Result<(), DbError> {
+pub(crate) async fn let_go(tx: &ScopedTx, booking: BookingId) -> Result<(), DbError> {
     let tenant = tx.tenant();
     let params: [Param<'_>; 2] = [&tenant, &booking];
     let (claims, seat) = futures_util::join!(
