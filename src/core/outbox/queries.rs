@@ -46,7 +46,7 @@ macro_rules! take_sql {
 }
 
 /// Takes up to `limit` effects of a lane that are due, oldest first; whoever else looks at the same time gets others. They are due
-/// again after [`LEASE`], unless they are [`done`] or [`failed`] before.
+/// again after [`LEASE`], unless they are [`done`](super::done) or [`failed`](super::failed) before.
 ///
 /// # Errors
 /// When the statement fails.

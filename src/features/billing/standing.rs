@@ -77,7 +77,7 @@ pub struct Standing {
     pub period: BillingPeriod,
 }
 
-/// Where the tenant's subscription stands. In the scope of its administrator; [`SelfService::ensure`] has made it.
+/// Where the tenant's subscription stands. In the scope of its administrator; [`SelfService::ensure`](super::SelfService::ensure) has made it.
 ///
 /// # Errors
 /// When a statement fails.
