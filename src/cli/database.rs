@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use super::CliError;
-use crate::db::bootstrap;
 use crate::{
     config::{Config, Database},
-    db::{DbError, Gate, roles},
+    db::{DbError, Gate, bootstrap, roles},
     embedded::{self, Cluster, EmbeddedError, Options},
     fleet::Logins,
 };

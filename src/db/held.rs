@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use deadpool_postgres::Pool;
 
-use super::schemas;
 use super::{
     DbError, Location,
     connection_handoff::{Connection, ConnectionHandoff, PendingCommit},
     flush::write_now,
+    schemas,
     stores::Lease,
     tenant_fair_share::Place,
 };

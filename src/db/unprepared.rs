@@ -9,8 +9,7 @@ use std::{collections::HashMap, sync::Arc};
 use parking_lot::Mutex;
 use tokio_postgres::{Client, Config, NoTls, types::Type};
 
-use super::schemas;
-use super::see_only;
+use super::{schemas, see_only};
 
 /// A statement, and the schema whose names it uses.
 type Sent = (&'static str, &'static str);

@@ -11,10 +11,9 @@ use super::{
     link::Link,
     stores::leave,
 };
-use crate::db::schemas;
 use crate::{
     base::{fault, ids::TenantId},
-    db::Placement,
+    db::{Placement, schemas},
 };
 
 /// How many rows of a tenant a table held, and holds.
