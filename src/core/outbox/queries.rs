@@ -51,6 +51,7 @@ macro_rules! take_sql {
 /// # Errors
 /// When the statement fails.
 pub async fn take(tx: &ScopedTx, lane: Lane, limit: i64, now: Timestamp) -> Result<Vec<ClaimedEffect>, DbError> {
+    // A statement for each lane, so that each has its index.
     let sql = match lane {
         Lane::Usual => take_sql!("<> 'webhooks.send'"),
         Lane::Webhooks => take_sql!("= 'webhooks.send'"),

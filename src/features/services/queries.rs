@@ -56,6 +56,7 @@ pub(super) async fn list(
 /// # Errors
 /// When the statement fails.
 pub async fn by_ids(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId, Service>, DbError> {
+    // One alone is looked up without a list, whose length a planner would want to know each time.
     let rows = match ids {
         [id] => {
             tx.query(

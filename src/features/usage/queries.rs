@@ -15,6 +15,7 @@ use crate::db::{DbError, ScopedTx};
 /// # Errors
 /// When the statement fails.
 pub async fn count_one(tx: &ScopedTx, meter: Meter, period: Period, limit: Option<i64>) -> Result<bool, DbError> {
+    // One conditional upsert: no row comes back when the limit is reached.
     let row = tx
         .query_opt(
             "-- usage.count_one
