@@ -16,7 +16,7 @@ use tenantry::{
     base::ids::{BookingId, SessionId, TenantId, UserId},
     core::identity::{Role, Viewer},
     features::auth::{TokenSettings, Tokens},
-    graphql::{Limits, Reader},
+    graphql::{DocumentCache, Limits},
     http,
 };
 use uuid::Uuid;
@@ -58,13 +58,13 @@ fn token_known(bencher: Bencher<'_, '_>) {
 /// A document that is seen for the first time: counted, parsed, looked at.
 #[divan::bench]
 fn document_new(bencher: Bencher<'_, '_>) {
-    bencher.with_inputs(|| Reader::new(Limits::default())).bench_refs(|reader| reader.read(DOCUMENT).unwrap());
+    bencher.with_inputs(|| DocumentCache::new(Limits::default())).bench_refs(|reader| reader.read(DOCUMENT).unwrap());
 }
 
 /// A document that was seen before.
 #[divan::bench]
 fn document_known(bencher: Bencher<'_, '_>) {
-    let reader = Reader::new(Limits::default());
+    let reader = DocumentCache::new(Limits::default());
     bencher.bench(|| reader.read(black_box(DOCUMENT)).unwrap());
 }
 
@@ -73,7 +73,7 @@ fn document_known(bencher: Bencher<'_, '_>) {
 fn validation(bencher: Bencher<'_, '_>) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let schema = ApiSchema::new(Limits::default(), true);
-    let read = Reader::new(Limits::default()).read(DOCUMENT).unwrap();
+    let read = DocumentCache::new(Limits::default()).read(DOCUMENT).unwrap();
     let variables = Variables::from_json(json!({ "first": 20 }));
     bencher.bench(|| runtime.block_on(schema.validate(&read.document, None, &variables, None)).unwrap());
 }
@@ -83,7 +83,7 @@ fn validation(bencher: Bencher<'_, '_>) {
 fn validation_known(bencher: Bencher<'_, '_>) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let schema = ApiSchema::new(Limits::default(), true);
-    let read = Reader::new(Limits::default()).read(DOCUMENT).unwrap();
+    let read = DocumentCache::new(Limits::default()).read(DOCUMENT).unwrap();
     let variables = Variables::from_json(json!({ "first": 20 }));
     let validate = || {
         let key = read.finding_key(&variables).unwrap();

@@ -7,12 +7,15 @@
 //! - [`http`]: routes, limits, GraphQL over HTTP and WebSocket, pages, webhooks that come in.
 //! - [`api`]: the GraphQL schema, one file or folder a feature.
 //! - [`worker`]: background work. [`fleet`]: the operator's side of all stores. [`seed`]: demo data.
-//! - [`features`]: one folder a feature, each calling only those to its right in the order of ARCHITECTURE.md.
+//! - [`features`]: one folder a feature, in an order of their own; types, rules and statements in each.
 //! - [`graphql`]: the plumbing of GraphQL, which knows no feature.
 //! - [`core`]: who is calling, the audit log, effects after the commit, idempotent requests, telemetry.
 //! - [`db`]: pools, scopes, transactions, placements, migrations.
 //! - [`embedded`]: the private PostgreSQL of a first run.
 //! - [`base`]: ids, money, clock, paging, text, network and the other small words that all share.
+//!
+//! In a room a `mod.rs` is the door: it declares and re-exports. `tests/it/architecture.rs` lists every file in its place and
+//! fails on an import that leads up.
 
 pub mod cli;
 pub mod config;

@@ -26,7 +26,7 @@ struct Runs {
 }
 
 /// Measures both, and prints a table: each figure of the other program, then of this one, then how they compare.
-pub async fn run(plan: Plan, other: &str) {
+pub(crate) async fn run(plan: Plan, other: &str) {
     let folder = folder();
     let (deployment, senders) = prepared(&folder, TENANTS, BOOKINGS).await;
     deployment.stop();

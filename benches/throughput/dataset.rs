@@ -21,19 +21,19 @@ use uuid::Uuid;
 use crate::deployment::Deployment;
 
 /// How many tenants send requests, turn by turn.
-pub const SENDERS: usize = 100;
+pub(crate) const SENDERS: usize = 100;
 /// Services of each tenant. The last one is booked by `createBooking` alone.
-pub const SERVICES: usize = 6;
+pub(crate) const SERVICES: usize = 6;
 /// Customers of each tenant.
 const CUSTOMERS: usize = 20;
 /// The password of those who sign in.
-pub const PASSWORD: &str = "correct horse battery staple";
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// How long a token must be good for all of a run.
 const RUN: SignedDuration = SignedDuration::from_hours(6);
 
 /// A tenant that sends requests, by its administrator.
 #[derive(Clone, Debug)]
-pub struct Sender {
+pub(crate) struct Sender {
     /// Who.
     pub viewer: Viewer,
     /// His e-mail.
@@ -45,7 +45,7 @@ pub struct Sender {
 }
 
 /// Writes the data set into a deployment that has demo data and nothing else, and returns who sends.
-pub async fn write(deployment: &Deployment, tenants: usize, bookings: usize) -> Vec<Sender> {
+pub(crate) async fn write(deployment: &Deployment, tenants: usize, bookings: usize) -> Vec<Sender> {
     let database = deployment.superuser().await;
     let gate = Gate::try_new(&deployment.database_url(roles::APP), PoolSettings::default()).unwrap();
     let settings = TokenSettings { access_life: RUN, ..TokenSettings::default() };
@@ -152,18 +152,21 @@ fn bulk(tenants: usize, bookings: usize) -> String {
 }
 
 /// Leaves nothing for background work to do: what one measurement left behind is not to be counted in the next.
-pub async fn settle(deployment: &Deployment) {
+pub(crate) async fn settle(deployment: &Deployment) {
     deployment.superuser().await.batch_execute("delete from shared.outbox; checkpoint").await.unwrap();
 }
 
 /// How many bookings there are.
-pub async fn bookings(deployment: &Deployment) -> u64 {
+pub(crate) async fn bookings(deployment: &Deployment) -> u64 {
     let row = deployment.superuser().await.query_one("select count(*) from shared.bookings", &[]).await.unwrap();
     u64::try_from(row.get::<_, i64>(0)).unwrap()
 }
 
 /// The services and customers of each sender's first twenty bookings, by tenant.
-pub async fn booked(deployment: &Deployment, senders: &[Sender]) -> HashMap<TenantId, (Vec<ServiceId>, Vec<UserId>)> {
+pub(crate) async fn booked(
+    deployment: &Deployment,
+    senders: &[Sender],
+) -> HashMap<TenantId, (Vec<ServiceId>, Vec<UserId>)> {
     let database = deployment.superuser().await;
     let mut found = HashMap::new();
     for sender in senders {

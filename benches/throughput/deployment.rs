@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_postgres::{Client, NoTls};
 
 /// Connections of the server's pool of the tenant store: its default.
-pub const POOL: usize = 8;
+pub(crate) const POOL: usize = 8;
 /// Budgets are for customers; here the machine alone shall be the limit.
 const SETTINGS: [(&str, &str); 6] = [
     ("PORT", "0"),
@@ -34,12 +34,12 @@ const SETTINGS: [(&str, &str); 6] = [
 const BUILT: &str = env!("CARGO_BIN_EXE_tenantry");
 
 /// The program that is measured: the one that `BENCH_PROGRAM` names, or else the one that was built with this benchmark.
-pub fn program() -> String {
+pub(crate) fn program() -> String {
     std::env::var("BENCH_PROGRAM").unwrap_or_else(|_| BUILT.to_owned())
 }
 
 /// A running server.
-pub struct Deployment {
+pub(crate) struct Deployment {
     server: Child,
     folder: PathBuf,
     /// Where it serves, as `127.0.0.1:port`.
@@ -51,7 +51,7 @@ pub struct Deployment {
 
 /// What was used up to a moment.
 #[derive(Clone, Copy, Debug)]
-pub struct Usage {
+pub(crate) struct Usage {
     /// CPU time of the server.
     pub server: Duration,
     /// CPU time of PostgreSQL, its background processes too.
@@ -60,7 +60,7 @@ pub struct Usage {
 
 impl Deployment {
     /// Starts the program in this folder, with demo data where the folder is new.
-    pub fn start(program: &str, folder: &Path) -> Self {
+    pub(crate) fn start(program: &str, folder: &Path) -> Self {
         // It runs in another folder.
         let program = fs::canonicalize(program).unwrap_or_else(|error| panic!("{program}: {error}"));
         let begun = Instant::now();
@@ -88,7 +88,7 @@ impl Deployment {
 
     /// The same, and has the program read from the disk, as on a machine that was just started: how much of it is in memory
     /// afterwards depends on how it came into the system's cache, and what was just written is there as a whole.
-    pub fn start_from_disk(program: &str, folder: &Path) -> Self {
+    pub(crate) fn start_from_disk(program: &str, folder: &Path) -> Self {
         let file = fs::File::open(program).unwrap();
         file.sync_all().unwrap();
         posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).unwrap();
@@ -96,13 +96,13 @@ impl Deployment {
     }
 
     /// Stops it, and waits for its end.
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         kill(Pid::from_raw(pid(&self.server)), Signal::SIGTERM).unwrap();
         self.server.wait().unwrap();
     }
 
     /// The URL to connect to its database as this role, `postgres` among them.
-    pub fn database_url(&self, role: &str) -> String {
+    pub(crate) fn database_url(&self, role: &str) -> String {
         let mut command = Command::new(BUILT);
         let printed =
             command.args(["database-url", "--owner"]).env("TENANTRY_DATA_DIR", &self.folder).output().unwrap();
@@ -111,24 +111,24 @@ impl Deployment {
     }
 
     /// A connection as a superuser: the data set is written past the rules.
-    pub async fn superuser(&self) -> Client {
+    pub(crate) async fn superuser(&self) -> Client {
         let (client, connection) = tokio_postgres::connect(&self.database_url("postgres"), NoTls).await.unwrap();
         tokio::spawn(connection);
         client
     }
 
     /// The log of its PostgreSQL.
-    pub fn database_log(&self) -> PathBuf {
+    pub(crate) fn database_log(&self) -> PathBuf {
         self.folder.join("postgres.log")
     }
 
     /// The key with which it signs tokens.
-    pub fn signing_key(&self) -> PathBuf {
+    pub(crate) fn signing_key(&self) -> PathBuf {
         self.folder.join("jwt-signing-key.pem")
     }
 
     /// What was used so far.
-    pub fn usage(&self) -> Usage {
+    pub(crate) fn usage(&self) -> Usage {
         // Backends that ended are counted with their parent.
         let living = children(self.postmaster).into_iter().map(|it| cpu_time(it, false));
         let database = cpu_time(self.postmaster, true) + living.sum::<Duration>();
@@ -136,7 +136,7 @@ impl Deployment {
     }
 
     /// Memory of the server now, and the most since [`forget_peak`](Self::forget_peak), in MB.
-    pub fn memory(&self) -> (f64, f64) {
+    pub(crate) fn memory(&self) -> (f64, f64) {
         let status = fs::read_to_string(format!("/proc/{}/status", self.server.id())).unwrap();
         let megabytes = |name: &str| {
             let line = status.lines().find(|line| line.starts_with(name)).unwrap();
@@ -146,12 +146,12 @@ impl Deployment {
     }
 
     /// Counts the most memory from now on.
-    pub fn forget_peak(&self) {
+    pub(crate) fn forget_peak(&self) {
         fs::write(format!("/proc/{}/clear_refs", self.server.id()), "5").unwrap();
     }
 
     /// What the server has counted: requests that were answered as asked, and all others.
-    pub async fn answered(&self) -> (u64, u64) {
+    pub(crate) async fn answered(&self) -> (u64, u64) {
         let text = reqwest::get(format!("http://{}/metrics", self.address)).await.unwrap().text().await.unwrap();
         let (mut good, mut bad) = (0, 0);
         for line in text.lines().filter(|it| it.starts_with("tenantry_requests_total{")) {
@@ -165,13 +165,13 @@ impl Deployment {
 /// While this lives, Linux shares CPUs by thread, as it does in a cgroup of its own: in a container, or under systemd. Elsewhere,
 /// as in a shell on a bare machine, it shares them by session ("autogroup", sched(7)): each backend of PostgreSQL is one, and may
 /// wait for most of a second while others run. Needs root; else it says so and does nothing.
-pub struct SharedByThread(bool);
+pub(crate) struct SharedByThread(bool);
 
 const AUTOGROUP: &str = "/proc/sys/kernel/sched_autogroup_enabled";
 
 impl SharedByThread {
     /// From now on, and until the program is told to stop.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let is_on = fs::read_to_string(AUTOGROUP).is_ok_and(|it| it.trim() == "1");
         let is_changed = is_on && fs::write(AUTOGROUP, "0").is_ok();
         if is_on && !is_changed {

@@ -12,7 +12,7 @@ use crate::{
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Query {
+pub(crate) enum Query {
     /// A service by its id.
     Service,
     /// Twenty bookings with service and customer.
@@ -29,11 +29,11 @@ pub enum Query {
 
 impl Query {
     /// All of them.
-    pub const ALL: [Self; 6] =
+    pub(crate) const ALL: [Self; 6] =
         [Self::Service, Self::Bookings, Self::CreateBooking, Self::Availability, Self::Login, Self::Mix];
 
     /// As it is told.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Service => "q1 service by id",
             Self::Bookings => "q2 20 bookings, service, customer",
@@ -46,7 +46,7 @@ impl Query {
 
     /// The request of one sender: a POST of `/graphql`. In `createBooking` the start is the text `STARTS_AT`, which is as long
     /// as a time.
-    pub fn body(self, sender: &Sender) -> String {
+    pub(crate) fn body(self, sender: &Sender) -> String {
         let body = match self {
             Self::Service => json!({
                 "query": "query Service($id: ID!) { service(id: $id) { id name durationMinutes price { amount currency } } }",
@@ -90,15 +90,15 @@ impl Query {
 }
 
 /// Stands for the start of a booking.
-pub const STARTS_AT: &str = "STARTS_AT";
+pub(crate) const STARTS_AT: &str = "STARTS_AT";
 /// Bytes of a time such as `2026-11-21T10:15:00Z`.
 const TIME_LENGTH: usize = 20;
 /// Starts of bookings are so many seconds apart: as long as one takes.
-pub const APART: i64 = 15 * 60;
+pub(crate) const APART: i64 = 15 * 60;
 
 /// What wrk has measured.
 #[derive(Clone, Copy, Debug)]
-pub struct Measured {
+pub(crate) struct Measured {
     /// Requests that were answered.
     pub requests: u64,
     /// In a second.
@@ -111,7 +111,7 @@ pub struct Measured {
 
 /// Sends so many seconds over so many connections that are kept, turn by turn of the senders. No booking of a run starts when
 /// one of another `turn` does.
-pub fn run(
+pub(crate) fn run(
     deployment: &Deployment,
     query: Query,
     senders: &[Sender],
@@ -187,12 +187,12 @@ fn lua(query: Query, senders: &[Sender], turn: usize) -> String {
 }
 
 /// When the first booking of a turn starts: turns are a thousand starts apart, the first one two days from now.
-pub fn first_start(turn: usize) -> i64 {
+pub(crate) fn first_start(turn: usize) -> i64 {
     let tomorrow = Timestamp::now().as_second() / 3600 * 3600 + 2 * 86_400;
     tomorrow + i64::try_from(turn).unwrap() * 1_000 * APART
 }
 
 /// A time as GraphQL has it.
-pub fn time(second: i64) -> String {
+pub(crate) fn time(second: i64) -> String {
     Timestamp::from_second(second).unwrap().to_string()
 }

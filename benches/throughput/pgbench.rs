@@ -18,7 +18,7 @@ use crate::{dataset::Sender, deployment::Deployment, load::APART};
 
 /// A statement as it reached the database.
 #[derive(Clone, Debug)]
-pub struct Statement {
+pub(crate) struct Statement {
     /// With `$1` and so on.
     pub text: String,
     /// Of its parameters; `None` is null.
@@ -30,7 +30,7 @@ const MOST_EACH: usize = 20_000;
 
 /// How pgbench sends the statements of a transaction.
 #[derive(Clone, Copy, Debug)]
-pub enum Sending {
+pub(crate) enum Sending {
     /// Each once the one before is answered.
     Awaited,
     /// All at once.
@@ -38,7 +38,7 @@ pub enum Sending {
 }
 
 /// Has PostgreSQL log every statement, sends a document as each sender, and returns the transactions that they came to.
-pub async fn capture(
+pub(crate) async fn capture(
     deployment: &Deployment,
     senders: &[Sender],
     body: impl Fn(&Sender) -> String,
@@ -119,7 +119,7 @@ fn values(text: &str) -> Vec<Option<String>> {
 }
 
 /// A transaction for pgbench, of each sender one, as a file of its own: so each has its own parameters, as in the load.
-pub struct Script {
+pub(crate) struct Script {
     files: Vec<String>,
     variables: BTreeMap<String, String>,
 }
@@ -127,7 +127,7 @@ pub struct Script {
 impl Script {
     /// From the transactions of all senders. Where they `write`, ids that a transaction made are others in each run of it, and
     /// times of bookings too.
-    pub async fn new(
+    pub(crate) async fn new(
         deployment: &Deployment,
         senders: &[Sender],
         transactions: &[Vec<Statement>],
@@ -179,7 +179,7 @@ impl Script {
     }
 
     /// Transactions a second over so many connections.
-    pub fn run(&self, deployment: &Deployment, sending: Sending, connections: usize, seconds: u64) -> f64 {
+    pub(crate) fn run(&self, deployment: &Deployment, sending: Sending, connections: usize, seconds: u64) -> f64 {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let mut command = Command::new(bindir().join("pgbench"));
         command.args(["--no-vacuum", "--protocol", "prepared", "--jobs", "2"]);

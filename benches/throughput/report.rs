@@ -9,7 +9,7 @@ use crate::Run;
 
 /// Transactions a second of pgbench.
 #[derive(Clone, Copy, Debug)]
-pub struct Rates {
+pub(crate) struct Rates {
     /// Each statement once the one before is answered, over as many connections as the load generator has.
     pub awaited: f64,
     /// The same over as many as the server has to its database.
@@ -20,7 +20,7 @@ pub struct Rates {
 
 /// One query.
 #[derive(Clone, Debug, Serialize)]
-pub struct Line {
+pub(crate) struct Line {
     query: &'static str,
     requests_per_second: f64,
     p50_ms: f64,
@@ -38,7 +38,7 @@ pub struct Line {
 
 impl Line {
     /// The medians of all rounds.
-    pub fn new(query: &'static str, runs: &[Run], rates: &[Rates]) -> Self {
+    pub(crate) fn new(query: &'static str, runs: &[Run], rates: &[Rates]) -> Self {
         let of = |part: fn(&Run) -> f64| median(&runs.iter().map(part).collect::<Vec<f64>>()).unwrap_or(f64::NAN);
         let rate = of(|it| it.load.rate);
         let pgbench = |part: fn(&Rates) -> f64| median(&rates.iter().map(part).collect::<Vec<f64>>());
@@ -64,7 +64,7 @@ impl Line {
 }
 
 /// The one in the middle.
-pub fn median(all: &[f64]) -> Option<f64> {
+pub(crate) fn median(all: &[f64]) -> Option<f64> {
     let mut sorted = all.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied()
@@ -98,7 +98,7 @@ impl fmt::Display for Line {
 
 /// A start on an existing cluster.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Start {
+pub(crate) struct Start {
     /// Until it served.
     pub ready_ms: f64,
     /// Memory before the first request.
@@ -107,7 +107,7 @@ pub struct Start {
 
 /// What the server takes of the machine besides.
 #[derive(Clone, Debug, Serialize)]
-pub struct Footprint {
+pub(crate) struct Footprint {
     /// Of a program that was in the system's cache.
     pub warm: Start,
     /// Of one that had to be read from the disk.
@@ -120,7 +120,7 @@ pub struct Footprint {
 
 /// All of a run.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// On what.
     pub setting: String,
     /// Query by query.
@@ -131,7 +131,7 @@ pub struct Report {
 
 impl Report {
     /// Prints the table, and writes `docs/performance.json` and `docs/performance.svg`.
-    pub fn publish(&self) {
+    pub(crate) fn publish(&self) {
         println!("{}\n\n{HEADINGS}", self.setting);
         for line in &self.lines {
             println!("{line}");
@@ -190,12 +190,12 @@ impl Report {
 }
 
 /// A file of the folder `docs`.
-pub fn docs(name: &str) -> std::path::PathBuf {
+pub(crate) fn docs(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)
 }
 
 /// Writes `docs/<name>.json`.
-pub fn write_json(name: &str, value: &impl Serialize) {
+pub(crate) fn write_json(name: &str, value: &impl Serialize) {
     fs::create_dir_all(docs("")).unwrap();
     fs::write(docs(&format!("{name}.json")), serde_json::to_string_pretty(value).unwrap() + "\n").unwrap();
 }

@@ -40,7 +40,7 @@ struct Scale<'a> {
 }
 
 /// Measures, and writes `docs/scale.json` and `docs/scale.svg`.
-pub async fn run(plan: Plan) {
+pub(crate) async fn run(plan: Plan) {
     let mut points = Vec::new();
     let sets = [
         ("bookings", TIMES.map(|it| (TENANTS, BOOKINGS / 10 * it))),

@@ -14,7 +14,7 @@ const BOOKINGS: usize = 10_000;
 
 /// Has the program, which counts what it runs, start twice, answer each query for some seconds, and stop: then it writes what it
 /// has counted.
-pub async fn run(program: &str, seconds: u64) {
+pub(crate) async fn run(program: &str, seconds: u64) {
     let folder = folder();
     let (deployment, senders) = Box::pin(prepared_by(program, &folder, SENDERS, BOOKINGS)).await;
     for (turn, query) in Query::ALL.into_iter().enumerate() {

@@ -7,7 +7,8 @@ use crate::{
     base::ids::{BookingId, InvitationId, ServiceId, SessionId, TenantId, UserId},
     core::audit::{AuditFilter, Entry},
     graphql::{
-        ApiError, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, connection, filter_interval, page_cost, parse_id,
+        ApiError, DateTime, ErrorClass, Listing, MUTATION_COST, PageArgs, connection, filter_interval, page_cost,
+        parse_id,
     },
 };
 
@@ -145,7 +146,7 @@ fn read_object_id(id: &ID) -> Result<uuid::Uuid, ApiError> {
     })
 }
 
-impl From<crate::core::audit::AuditError> for Meaning {
+impl From<crate::core::audit::AuditError> for ErrorClass {
     fn from(error: crate::core::audit::AuditError) -> Self {
         match error {
             crate::core::audit::AuditError::Forbidden => Self::Refuse(ApiError::forbidden()),
@@ -174,7 +175,7 @@ impl AuditQuery {
         const KIND: &str = "audit_events.at";
         let page = PageArgs { first, after, last, before }.read(KIND)?;
         let filter = filter.map(AuditFilterInput::read).transpose()?.unwrap_or_default();
-        let slice = crate::core::audit::list(&ctx.work()?.caller(), &filter, &page).await.map_err(Meaning::from)?;
+        let slice = crate::core::audit::list(&ctx.work()?.caller(), &filter, &page).await.map_err(ErrorClass::from)?;
         Ok(connection(KIND, slice, AuditEvent::from))
     }
 
@@ -182,7 +183,7 @@ impl AuditQuery {
     /// Administrators only.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn verify_audit_chain(&self, ctx: &Context<'_>) -> Result<AuditChainVerification, ApiError> {
-        let found = crate::core::audit::verify_chain(&ctx.work()?.caller()).await.map_err(Meaning::from)?;
+        let found = crate::core::audit::verify_chain(&ctx.work()?.caller()).await.map_err(ErrorClass::from)?;
         Ok(AuditChainVerification {
             intact: found.broken.is_empty() && !found.end_differs,
             events: i32::try_from(found.events).unwrap_or(i32::MAX),

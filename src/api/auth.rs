@@ -8,7 +8,7 @@ use crate::{
     core::identity::Actor,
     features::auth::{Acceptance, Login, PasswordsError, Registration, SessionCookies, SignInError, SignUp, SignedIn},
     graphql::{
-        ApiError, Code, CurrencyCode, DateTime, MUTATION_COST, Meaning, SIGN_IN_COST, STATEMENT_COST, TimeZoneName,
+        ApiError, Code, CurrencyCode, DateTime, ErrorClass, MUTATION_COST, SIGN_IN_COST, STATEMENT_COST, TimeZoneName,
         UserError, UserErrorCode, parse_id, payload, settled,
     },
 };
@@ -237,7 +237,7 @@ payload!(
     }
 );
 
-impl From<SignInError> for Meaning {
+impl From<SignInError> for ErrorClass {
     fn from(error: SignInError) -> Self {
         let mend = |code, field: &str, message: &str| Self::Mend(UserError::new(code, field, message));
         match error {
@@ -451,14 +451,14 @@ impl AuthMutation {
         let Actor::Person(viewer) = request.actor() else { return Err(ApiError::unauthenticated()) };
         let (current, new) = (input.current_password, input.new_password);
         let changed = request.sign_in()?.change_password(viewer, current, new, request.origin()).await;
-        Ok(match changed.map_err(Meaning::from) {
+        Ok(match changed.map_err(ErrorClass::from) {
             Ok(user) => Ok(User::from(user)).into(),
-            Err(Meaning::Mend(error)) if error.code == UserErrorCode::WrongCredentials => {
+            Err(ErrorClass::Mend(error)) if error.code == UserErrorCode::WrongCredentials => {
                 let message = "This is not the current password.";
                 Err(UserError::new(UserErrorCode::WrongCredentials, "currentPassword", message)).into()
             }
-            Err(Meaning::Mend(error)) => Err(error).into(),
-            Err(Meaning::Refuse(error)) => return Err(error),
+            Err(ErrorClass::Mend(error)) => Err(error).into(),
+            Err(ErrorClass::Refuse(error)) => return Err(error),
         })
     }
 
@@ -495,7 +495,7 @@ fn refuse_impersonator(work: &Work) -> Result<(), ApiError> {
 }
 
 fn answer(ctx: &Context<'_>, result: Result<SignedIn, SignInError>) -> Result<LoginPayload, ApiError> {
-    match result.map_err(Meaning::from) {
+    match result.map_err(ErrorClass::from) {
         Ok(signed_in) => {
             // So that the answer can tell about the user, his tenant and bookings.
             ctx.request().adopt(signed_in.viewer);
@@ -516,7 +516,7 @@ fn answer(ctx: &Context<'_>, result: Result<SignedIn, SignInError>) -> Result<Lo
             Ok(LoginPayload { session: Some(session), user: Some(signed_in.user.into()), user_errors: vec![] })
         }
         // Sign-in has ended its own transactions; nothing of the request's has to be undone.
-        Err(Meaning::Mend(error)) => Ok(LoginPayload { session: None, user: None, user_errors: vec![error] }),
-        Err(Meaning::Refuse(error)) => Err(error),
+        Err(ErrorClass::Mend(error)) => Ok(LoginPayload { session: None, user: None, user_errors: vec![error] }),
+        Err(ErrorClass::Refuse(error)) => Err(error),
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     base::ids::{BookingId, ServiceId, UserId},
     core::identity::Role,
     db::{Change, DbError},
-    graphql::{ApiError, STATEMENT_COST, Told, Watch, is_passing, parse_id},
+    graphql::{ApiError, STATEMENT_COST, Watch, WatchEvent, is_passing, parse_id},
 };
 
 /// What happened to a booking.
@@ -100,11 +100,11 @@ impl Changes {
             self.request.end_event();
             let Some(id) = self.waiting.pop_front() else {
                 match self.watch.next().await {
-                    Told::Of(Change::Booking { id, service, customer }) => {
+                    WatchEvent::Of(Change::Booking { id, service, customer }) => {
                         self.note(BookingId(id), ServiceId(service), UserId(customer));
                     }
-                    Told::Of(Change::User { .. }) => {}
-                    Told::Of(Change::Unknown) | Told::Look => match self.look().await {
+                    WatchEvent::Of(Change::User { .. }) => {}
+                    WatchEvent::Of(Change::Unknown) | WatchEvent::Look => match self.look().await {
                         Err(error) if !is_passing(&error) => return Err(error),
                         _ => {} // The next look goes back far enough.
                     },

@@ -10,9 +10,9 @@ use super::{
 };
 use crate::{
     base::ids::{BookingId, ResourceId},
-    features::bookings::{BookingError as Error, NewBooking, Pointed, Related},
+    features::bookings::{BookingError as Error, NewBooking, Preloaded, PreloadedRefs},
     graphql::{
-        ApiError, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, STATEMENT_COST, UserError, UserErrorCode,
+        ApiError, DateTime, ErrorClass, Listing, MUTATION_COST, PageArgs, STATEMENT_COST, UserError, UserErrorCode,
         asks_for_name, connection, filter_interval, page_cost, parse_id, payload,
     },
 };
@@ -201,7 +201,7 @@ payload!(
     }
 );
 
-impl From<Error> for Meaning {
+impl From<Error> for ErrorClass {
     fn from(error: Error) -> Self {
         use UserErrorCode as Code;
         let mend = |code, field: &str, message: &str| Self::Mend(UserError::new(code, field, message));
@@ -299,9 +299,9 @@ impl BookingQuery {
         let mut related = selected_related(ctx);
         let slice = crate::features::bookings::list(&work.tx, &filter, order, &page, &mut related).await?;
         let names = match related {
-            Related::Nothing => None,
-            Related::Names(names) => Some(Arc::new(names)),
-            Related::Whole(Pointed { services, customers }) => {
+            Preloaded::Nothing => None,
+            Preloaded::Names(names) => Some(Arc::new(names)),
+            Preloaded::Whole(PreloadedRefs { services, customers }) => {
                 work.loaders.services().feed_many(services).await;
                 work.loaders.users().feed_many(customers).await;
                 None
@@ -326,7 +326,7 @@ impl BookingQuery {
         let resource = resource_id.map(|id| parse_id(&id, "resourceId")).transpose()?;
         let (Some(from), Some(to)) = (from, to) else { return Ok(Vec::new()) };
         let free = crate::features::bookings::availability(&ctx.work()?.caller(), service, from, to, resource).await;
-        let free = free.map_err(|error| ApiError::from(Meaning::from(error)))?;
+        let free = free.map_err(|error| ApiError::from(ErrorClass::from(error)))?;
         Ok(free.into_iter().map(FreeSlot::from).collect())
     }
 
@@ -342,7 +342,7 @@ impl BookingQuery {
         let service = parse_id(&service_id, "serviceId")?;
         let resource = resource_id.map(|id| parse_id(&id, "resourceId")).transpose()?;
         let found = crate::features::bookings::obstacle(&ctx.work()?.caller(), service, starts_at.0, resource).await;
-        Ok(found.map_err(|error| ApiError::from(Meaning::from(error)))?.map(Into::into))
+        Ok(found.map_err(|error| ApiError::from(ErrorClass::from(error)))?.map(Into::into))
     }
 
     /// One booking. Null where there is none that the caller may see.
@@ -361,15 +361,15 @@ pub async fn find(ctx: &Context<'_>, id: BookingId) -> Result<Option<Booking>, A
 }
 
 /// How much of what its bookings point at a list is asked for.
-fn selected_related(ctx: &Context<'_>) -> Related {
+fn selected_related(ctx: &Context<'_>) -> Preloaded {
     let list = ctx.look_ahead();
     let bookings = [list.field("nodes"), list.field("edges").field("node")];
     let objects = bookings.iter().flat_map(|it| [it.field("service"), it.field("customer")]);
     let asked: Vec<_> = objects.flat_map(|it| it.selection_fields()).collect();
     match asked.as_slice() {
-        [] => Related::Nothing,
-        all if all.iter().all(asks_for_name) => Related::Names(Pointed::default()),
-        _ => Related::Whole(Pointed::default()),
+        [] => Preloaded::Nothing,
+        all if all.iter().all(asks_for_name) => Preloaded::Names(PreloadedRefs::default()),
+        _ => Preloaded::Whole(PreloadedRefs::default()),
     }
 }
 

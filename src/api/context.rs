@@ -18,17 +18,17 @@ use crate::{
     base::{clock::Clock, egress::WebhookClient},
     core::{
         audit,
-        idempotency::{self, Named, Standing},
+        idempotency::{self, KeyState, Named},
         identity::{Actor, Caller, Origin, Viewer},
     },
     db::{Access, DbError, Gate, Restriction, Scope, ScopedTx},
     features::{
-        auth::{self, Fall, SessionCookies, SignIn},
+        auth::{self, Revocation, SessionCookies, SignIn},
         billing::Engine,
         platform::moving::Places,
         usage::rate_limits::{ChargeError, Charged, Rates},
     },
-    graphql::{ApiError, Code, INTROSPECTION_COST, Meaning, UserError, Watch, batching::LoadQueue, settled},
+    graphql::{ApiError, Code, ErrorClass, INTROSPECTION_COST, UserError, Watch, batching::LoadQueue, settled},
 };
 
 /// What people of a tenant can do although it owes too long or its subscription is paused: leave, pay, and tell what was used.
@@ -310,9 +310,9 @@ impl RequestContext {
     pub async fn follow_role(&self) -> Result<bool, DbError> {
         let Actor::Person(viewer) = self.actor else { return Ok(false) };
         let tx = self.services.gate.asking_about(viewer.tenant).await?;
-        let fallen = auth::fallen(&tx, &[viewer]).await?;
+        let revoked = auth::revoked(&tx, &[viewer]).await?;
         tx.end_read();
-        let Some((_, Fall::RoleChanged(role))) = fallen.first() else { return Ok(false) };
+        let Some((_, Revocation::RoleChanged(role))) = revoked.first() else { return Ok(false) };
         self.adopt(Viewer { role: *role, ..viewer });
         Ok(true)
     }
@@ -365,7 +365,7 @@ impl RequestContext {
     ///
     /// # Errors
     /// When a statement fails, or the session has ended.
-    pub async fn begin_named(&self, named: &Named) -> Result<Option<Standing>, DbError> {
+    pub async fn begin_named(&self, named: &Named) -> Result<Option<KeyState>, DbError> {
         let Ok(work) = self.work() else { return Ok(None) };
         idempotency::begin(&work.caller(), named).await.map(Some)
     }
@@ -431,7 +431,7 @@ impl Work {
     ///
     /// # Errors
     /// What the caller cannot mend.
-    pub fn settle<T, E: Into<Meaning>>(&self, result: Result<T, E>) -> Result<Result<T, UserError>, ApiError> {
+    pub fn settle<T, E: Into<ErrorClass>>(&self, result: Result<T, E>) -> Result<Result<T, UserError>, ApiError> {
         let settled = settled(result)?;
         if settled.is_err() {
             self.undo_field();

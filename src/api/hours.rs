@@ -7,7 +7,7 @@ use crate::{
     base::ids::{ResourceId, ServiceId},
     features::hours::{HoursError as Error, Owner, Span},
     graphql::{
-        ApiError, Date, LocalTime, MUTATION_COST, Meaning, STATEMENT_COST, TimeZoneName, UserError, UserErrorCode,
+        ApiError, Date, ErrorClass, LocalTime, MUTATION_COST, STATEMENT_COST, TimeZoneName, UserError, UserErrorCode,
         parse_id, payload,
     },
 };
@@ -224,7 +224,7 @@ payload!(
     }
 );
 
-impl From<Error> for Meaning {
+impl From<Error> for ErrorClass {
     fn from(error: Error) -> Self {
         let mend = |code, field: &str, message: &str| Self::Mend(UserError::new(code, field, message));
         match error {
@@ -285,7 +285,7 @@ impl HoursQuery {
     ) -> Result<Vec<OpeningOverride>, ApiError> {
         let owner = owner(service_id.as_ref(), resource_id.as_ref(), IN_ARGUMENTS)?;
         let found = crate::features::hours::overrides(&ctx.work()?.tx, owner, from.0, to.0).await;
-        let found = found.map_err(|error| ApiError::from(Meaning::from(error)))?;
+        let found = found.map_err(|error| ApiError::from(ErrorClass::from(error)))?;
         Ok(found.into_iter().map(OpeningOverride::from).collect())
     }
 }

@@ -10,8 +10,8 @@ use crate::{
     base::ids::{InvitationId, UserId},
     features::invitations::{InvitationError, InvitationStatus as Status},
     graphql::{
-        ApiError, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, UserError, UserErrorCode, connection, page_cost,
-        parse_id, payload,
+        ApiError, DateTime, ErrorClass, Listing, MUTATION_COST, PageArgs, UserError, UserErrorCode, connection,
+        page_cost, parse_id, payload,
     },
 };
 
@@ -115,7 +115,7 @@ payload!(
     }
 );
 
-impl From<InvitationError> for Meaning {
+impl From<InvitationError> for ErrorClass {
     fn from(error: InvitationError) -> Self {
         let mend = |code, field: &str, message: &str| Self::Mend(UserError::new(code, field, message));
         match error {
@@ -157,7 +157,7 @@ impl InvitationQuery {
     ) -> Result<Listing<Invitation>, ApiError> {
         const KIND: &str = "invitations.created_at";
         let page = PageArgs { first, after, last, before }.read(KIND)?;
-        let slice = crate::features::invitations::list(&ctx.work()?.caller(), &page).await.map_err(Meaning::from)?;
+        let slice = crate::features::invitations::list(&ctx.work()?.caller(), &page).await.map_err(ErrorClass::from)?;
         Ok(connection(KIND, slice, Invitation::from))
     }
 }

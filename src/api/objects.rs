@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{
     base::ids::{BookingId, SeriesId, ServiceId, UserId},
-    features::bookings::{BookingFilter, Pointed, Transition},
+    features::bookings::{BookingFilter, PreloadedRefs, Transition},
     graphql::{
-        ApiError, Brief, Date, DateTime, Listing, LocalTime, Money, PageArgs, STATEMENT_COST, TimeZoneName,
+        ApiError, Date, DateTime, Listing, LocalTime, Money, PageArgs, Reference, STATEMENT_COST, TimeZoneName,
         asks_for_name, connection, filter_interval, page_cost, parse_id,
     },
 };
@@ -368,7 +368,7 @@ pub struct Booking {
     pub(super) made_with: Option<SeriesId>,
     /// What its list has brought.
     #[graphql(skip)]
-    pub(super) names: Option<Arc<Pointed<String, String>>>,
+    pub(super) names: Option<Arc<PreloadedRefs<String, String>>>,
 }
 
 impl From<crate::features::bookings::Booking> for Booking {
@@ -393,21 +393,21 @@ impl From<crate::features::bookings::Booking> for Booking {
 #[ComplexObject]
 impl Booking {
     /// What is booked.
-    async fn service(&self, ctx: &Context<'_>) -> Result<Brief<Service>, ApiError> {
+    async fn service(&self, ctx: &Context<'_>) -> Result<Reference<Service>, ApiError> {
         let id = self.key.1;
         match self.names.as_ref().and_then(|it| it.services.get(&id)) {
-            Some(name) if asks_for_name(&ctx.field()) => Ok(Brief::Named(id.to_string().into(), name.clone())),
+            Some(name) if asks_for_name(&ctx.field()) => Ok(Reference::Named(id.to_string().into(), name.clone())),
             // Boxed: each field of a booking takes as much room as the largest.
-            _ => Box::pin(service_of_key(ctx, id)).await.map(Brief::Whole),
+            _ => Box::pin(service_of_key(ctx, id)).await.map(Reference::Whole),
         }
     }
 
     /// For whom.
-    async fn customer(&self, ctx: &Context<'_>) -> Result<Brief<User>, ApiError> {
+    async fn customer(&self, ctx: &Context<'_>) -> Result<Reference<User>, ApiError> {
         let id = self.key.2;
         match self.names.as_ref().and_then(|it| it.customers.get(&id)) {
-            Some(name) if asks_for_name(&ctx.field()) => Ok(Brief::Named(id.to_string().into(), name.clone())),
-            _ => Box::pin(user_of_key(ctx, id)).await.map(Brief::Whole),
+            Some(name) if asks_for_name(&ctx.field()) => Ok(Reference::Named(id.to_string().into(), name.clone())),
+            _ => Box::pin(user_of_key(ctx, id)).await.map(Reference::Whole),
         }
     }
 

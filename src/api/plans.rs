@@ -15,7 +15,7 @@ use crate::{
         },
         entitlements::FeatureTerm,
     },
-    graphql::{ApiError, CurrencyCode, DateTime, Decimal, Meaning, Money, UserError, UserErrorCode},
+    graphql::{ApiError, CurrencyCode, DateTime, Decimal, ErrorClass, Money, UserError, UserErrorCode},
 };
 
 /// Something that tenants can subscribe to, in the version that is on offer; a subscription shows the one that it took.
@@ -309,7 +309,7 @@ impl PlanPriceInput {
     }
 }
 
-impl From<PlanError> for Meaning {
+impl From<PlanError> for ErrorClass {
     fn from(error: PlanError) -> Self {
         let mend = |code, field: &str, message: &str| Self::Mend(UserError::new(code, field, message));
         match error {

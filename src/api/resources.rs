@@ -12,8 +12,8 @@ use crate::{
     core::identity::Role,
     features::resources::{Deleted, Draft, Patch, ResourceError as Error, ResourceFilter},
     graphql::{
-        ApiError, Listing, MUTATION_COST, Meaning, PageArgs, UserError, UserErrorCode, connection, page_cost, parse_id,
-        payload,
+        ApiError, ErrorClass, Listing, MUTATION_COST, PageArgs, UserError, UserErrorCode, connection, page_cost,
+        parse_id, payload,
     },
 };
 
@@ -84,7 +84,7 @@ pub struct DeleteResourcePayload {
     user_errors: Vec<UserError>,
 }
 
-impl From<Error> for Meaning {
+impl From<Error> for ErrorClass {
     fn from(error: Error) -> Self {
         let mend = |code, field: &str, message: &str| Self::Mend(UserError::new(code, field, message));
         match error {

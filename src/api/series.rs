@@ -14,7 +14,7 @@ use crate::{
         bookings::{BookingError, NewBooking},
         series::{CalledOff, Extent, Missed, NewSeries, NoInstant, Rule, SeriesError as Error},
     },
-    graphql::{ApiError, Date, DateTime, LocalTime, MUTATION_COST, Meaning, UserError, UserErrorCode, parse_id},
+    graphql::{ApiError, Date, DateTime, ErrorClass, LocalTime, MUTATION_COST, UserError, UserErrorCode, parse_id},
 };
 
 /// What becomes of a series when some of its bookings cannot be had.
@@ -143,7 +143,7 @@ pub struct CancelBookingSeriesPayload {
     pub user_errors: Vec<UserError>,
 }
 
-impl From<Error> for Meaning {
+impl From<Error> for ErrorClass {
     fn from(error: Error) -> Self {
         let mend = |code, field: &str, message: &str| Self::Mend(UserError::new(code, field, message));
         match error {
@@ -173,8 +173,8 @@ fn told(missed: Missed, field: &str) -> Result<UserError, ApiError> {
 }
 
 fn told_of(error: BookingError) -> Result<UserError, ApiError> {
-    match Meaning::from(error) {
-        Meaning::Mend(error) => Ok(error),
+    match ErrorClass::from(error) {
+        ErrorClass::Mend(error) => Ok(error),
         other => Err(other.into()),
     }
 }

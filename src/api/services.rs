@@ -8,7 +8,7 @@ use crate::{
     core::identity::Role,
     features::services::{Deleted, Draft, Patch, Rules, RulesPatch, ServiceError as Error, ServiceFilter},
     graphql::{
-        ApiError, Listing, MUTATION_COST, Meaning, MoneyInput, PageArgs, UserError, UserErrorCode, connection,
+        ApiError, ErrorClass, Listing, MUTATION_COST, MoneyInput, PageArgs, UserError, UserErrorCode, connection,
         page_cost, parse_id, payload,
     },
 };
@@ -153,7 +153,7 @@ pub struct DeleteServicePayload {
     user_errors: Vec<UserError>,
 }
 
-impl From<Error> for Meaning {
+impl From<Error> for ErrorClass {
     fn from(error: Error) -> Self {
         let mend = |code, field: &str, message: &str| Self::Mend(UserError::new(code, field, message));
         match error {

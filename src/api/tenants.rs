@@ -6,7 +6,7 @@ use crate::{
     api::{ContextExt, entitlements as features},
     features::tenants::{SettingsError, SettingsPatch},
     graphql::{
-        ApiError, CurrencyCode, DateTime, MUTATION_COST, Meaning, STATEMENT_COST, TimeZoneName, UserError,
+        ApiError, CurrencyCode, DateTime, ErrorClass, MUTATION_COST, STATEMENT_COST, TimeZoneName, UserError,
         UserErrorCode, payload,
     },
 };
@@ -228,7 +228,7 @@ payload!(
     }
 );
 
-impl From<SettingsError> for Meaning {
+impl From<SettingsError> for ErrorClass {
     fn from(error: SettingsError) -> Self {
         match error {
             SettingsError::Forbidden => Self::Refuse(ApiError::forbidden()),

@@ -10,7 +10,7 @@ use crate::{
     api::RequestContext,
     base::ids::UserId,
     db::{Change, DbError},
-    graphql::{ApiError, STATEMENT_COST, Told, Watch, is_passing},
+    graphql::{ApiError, STATEMENT_COST, Watch, WatchEvent, is_passing},
 };
 
 /// How long a passing failure is waited out.
@@ -81,9 +81,9 @@ impl Own {
     async fn wait(&mut self) {
         loop {
             match self.watch.next().await {
-                Told::Of(Change::Booking { .. }) => {}
-                Told::Of(Change::User { id }) if id != self.id.0 => {}
-                Told::Of(_) | Told::Look => return,
+                WatchEvent::Of(Change::Booking { .. }) => {}
+                WatchEvent::Of(Change::User { id }) if id != self.id.0 => {}
+                WatchEvent::Of(_) | WatchEvent::Look => return,
             }
         }
     }

@@ -4,15 +4,15 @@ use async_graphql::{Context, ID, InputObject, Object};
 
 use super::{
     ContextExt,
-    objects::{Role, User, UserStatus},
+    objects::{Role, User},
 };
 use crate::base::names;
 use crate::{
     base::ids::UserId,
     features::users::{UserError as Error, UserFilter},
     graphql::{
-        ApiError, Listing, MUTATION_COST, Meaning, PageArgs, UserError, UserErrorCode, connection, page_cost, parse_id,
-        payload,
+        ApiError, ErrorClass, Listing, MUTATION_COST, PageArgs, UserError, UserErrorCode, connection, page_cost,
+        parse_id, payload,
     },
 };
 
@@ -115,7 +115,7 @@ payload!(
     }
 );
 
-impl From<Error> for Meaning {
+impl From<Error> for ErrorClass {
     fn from(error: Error) -> Self {
         match error {
             Error::Forbidden => Self::Refuse(ApiError::forbidden()),
@@ -171,7 +171,7 @@ impl UserQuery {
             search: filter.search.filter(|text| !text.is_empty()),
         });
         let work = ctx.work()?;
-        let slice = crate::features::users::list(&work.caller(), &filter, &page).await.map_err(Meaning::from)?;
+        let slice = crate::features::users::list(&work.caller(), &filter, &page).await.map_err(ErrorClass::from)?;
         Ok(connection(KIND, slice, User::from))
     }
 }

@@ -1,7 +1,7 @@
 //! The schema in two: one validates documents and executes none of them; the other executes what was found good.
 //!
 //! async-graphql validates before each execution, and asks its extensions at every field. What validation has found of a document
-//! is kept ([`Findings`]), and the schema that executes has no extension: together they were a quarter of what the server did
+//! is kept ([`ValidationCache`]), and the schema that executes has no extension: together they were a quarter of what the server did
 //! for a list.
 
 use std::sync::{Arc, LazyLock};
@@ -20,7 +20,7 @@ use super::{
     schema::{Mutation, Query, Subscription, builder, sdl},
 };
 use crate::graphql::{
-    FindingKey, Findings, Limits,
+    FindingKey, Limits, ValidationCache,
     null_propagation::{self, FieldTypes},
 };
 
@@ -30,7 +30,7 @@ type Built = Schema<Query, InSavepoints<Mutation>, Subscription>;
 pub struct ApiSchema {
     validating: Built,
     executing: Built,
-    findings: Findings,
+    findings: ValidationCache,
 }
 
 impl ApiSchema {
@@ -44,7 +44,7 @@ impl ApiSchema {
             .limit_directives(limits.directives)
             .extension(Validating);
         let executing = builder(introspects).validation_mode(ValidationMode::Fast);
-        Self { validating: validating.finish(), executing: executing.finish(), findings: Findings::default() }
+        Self { validating: validating.finish(), executing: executing.finish(), findings: ValidationCache::default() }
     }
 
     /// What it costs to execute a document, unless it breaks a rule. With a key it is validated once.

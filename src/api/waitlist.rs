@@ -10,8 +10,8 @@ use crate::{
     base::ids::{BookingId, ResourceId, ServiceId, UserId, WaitlistEntryId},
     features::waitlist::{NewEntry, WaitlistError as Error},
     graphql::{
-        ApiError, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, UserError, UserErrorCode, connection, page_cost,
-        parse_id, payload,
+        ApiError, DateTime, ErrorClass, Listing, MUTATION_COST, PageArgs, UserError, UserErrorCode, connection,
+        page_cost, parse_id, payload,
     },
 };
 
@@ -129,7 +129,7 @@ payload!(
     }
 );
 
-impl From<Error> for Meaning {
+impl From<Error> for ErrorClass {
     fn from(error: Error) -> Self {
         let mend = |code, field: &str, message: &str| Self::Mend(UserError::new(code, field, message));
         match error {

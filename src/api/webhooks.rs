@@ -7,7 +7,7 @@ use crate::{
     base::ids::WebhookEndpointId,
     features::webhooks::{Patch, WebhookError as Error},
     graphql::{
-        ApiError, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, STATEMENT_COST, UserError, UserErrorCode,
+        ApiError, DateTime, ErrorClass, Listing, MUTATION_COST, PageArgs, STATEMENT_COST, UserError, UserErrorCode,
         connection, page_cost, parse_id, payload,
     },
 };
@@ -109,7 +109,7 @@ impl WebhookEndpoint {
         const KIND: &str = "webhook_deliveries";
         let page = PageArgs { first, after, last, before }.read(KIND)?;
         let found = crate::features::webhooks::deliveries(&ctx.work()?.caller(), self.key, &page).await;
-        let slice = found.map_err(|error| ApiError::from(Meaning::from(error)))?;
+        let slice = found.map_err(|error| ApiError::from(ErrorClass::from(error)))?;
         Ok(connection(KIND, slice, WebhookDelivery::from))
     }
 }
@@ -241,7 +241,7 @@ payload!(
     }
 );
 
-impl From<Error> for Meaning {
+impl From<Error> for ErrorClass {
     fn from(error: Error) -> Self {
         let mend = |code, field: &str, message: &str| Self::Mend(UserError::new(code, field, message));
         match error {
@@ -273,7 +273,7 @@ impl WebhookQuery {
     #[graphql(complexity = "STATEMENT_COST + 5 * child_complexity")]
     async fn webhook_endpoints(&self, ctx: &Context<'_>) -> Result<Vec<WebhookEndpoint>, ApiError> {
         let found = crate::features::webhooks::list(&ctx.work()?.caller()).await;
-        let found = found.map_err(|error| ApiError::from(Meaning::from(error)))?;
+        let found = found.map_err(|error| ApiError::from(ErrorClass::from(error)))?;
         Ok(found.into_iter().map(WebhookEndpoint::from).collect())
     }
 }

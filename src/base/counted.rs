@@ -7,13 +7,13 @@ pub(crate) struct Counted<'a>(&'a AtomicUsize);
 
 impl<'a> Counted<'a> {
     /// Counts one more.
-    pub fn one(count: &'a AtomicUsize) -> Self {
+    pub(crate) fn one(count: &'a AtomicUsize) -> Self {
         count.fetch_add(1, Ordering::SeqCst);
         Self(count)
     }
 
     /// Counts one more, unless there are so many.
-    pub fn up_to(most: usize, count: &'a AtomicUsize) -> Option<Self> {
+    pub(crate) fn up_to(most: usize, count: &'a AtomicUsize) -> Option<Self> {
         let one_more = |counted| (counted < most).then_some(counted + 1);
         count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).ok().map(|_| Self(count))
     }

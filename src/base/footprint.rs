@@ -21,7 +21,7 @@ mod linux {
 
     /// # Errors
     /// Where `/proc` is not there, or the kernel refuses.
-    pub fn drop_clean_pages() -> io::Result<()> {
+    pub(super) fn drop_clean_pages() -> io::Result<()> {
         let process = Process::myself().map_err(io::Error::other)?;
         let program = process.exe().map_err(io::Error::other)?;
         for map in process.smaps().map_err(io::Error::other)? {

@@ -9,10 +9,9 @@ use super::{
     parts::{sign_in, tokens},
     serve, tenant,
 };
-use crate::core::telemetry::LogFormat;
 use crate::{
     config::{Config, Database, Environment, Settings},
-    core::telemetry,
+    core::telemetry::{self, LogFormat},
     db::roles,
     embedded,
     features::auth::SignInError,

@@ -3,19 +3,18 @@
 use std::path::PathBuf;
 
 use super::CliError;
-use crate::db::bootstrap;
 use crate::{
     config::{Config, Database},
-    db::{DbError, Gate, roles},
+    db::{DbError, Gate, bootstrap, roles},
     embedded::{self, Cluster, EmbeddedError, Options},
     fleet::Logins,
 };
 
 /// The database of a private cluster.
-pub const NAME: &str = "tenantry";
+pub(super) const NAME: &str = "tenantry";
 
 /// A database that answers, with the URLs of its roles.
-pub struct Connected {
+pub(super) struct Connected {
     /// As the app's role.
     pub app_url: String,
     /// As the owner, where it is known.
@@ -30,7 +29,7 @@ pub struct Connected {
 
 impl Connected {
     /// The given database; or the private one, which is started unless another process of ours runs it.
-    pub async fn to(config: &Config) -> Result<Self, CliError> {
+    pub(super) async fn to(config: &Config) -> Result<Self, CliError> {
         match &config.database {
             Database::Given { app, owner, platform, direct } => Ok(Self {
                 app_url: app.clone(),
@@ -50,7 +49,7 @@ impl Connected {
     ///
     /// # Errors
     /// When another process runs it, or it does not start.
-    pub async fn start_private(config: &Config) -> Result<Self, CliError> {
+    pub(super) async fn start_private(config: &Config) -> Result<Self, CliError> {
         let (data_dir, bin_dir) = (config.data_dir.clone(), config.pg_bin.clone());
         let cluster = tokio::task::spawn_blocking(move || start_cluster(data_dir, bin_dir)).await??;
         bootstrap(&cluster.connection_url("postgres", "postgres"), &cluster.connection_url("postgres", NAME), NAME)
@@ -68,7 +67,7 @@ impl Connected {
     ///
     /// # Errors
     /// When a URL is none of PostgreSQL's.
-    pub fn gate(&self, config: &Config) -> Result<Gate, DbError> {
+    pub(super) fn gate(&self, config: &Config) -> Result<Gate, DbError> {
         match &self.direct_url {
             Some(direct) => Gate::try_pooled(&self.app_url, direct, config.pool),
             None => Gate::try_new(&self.app_url, config.pool),
@@ -76,7 +75,7 @@ impl Connected {
     }
 
     /// As the app's role, for what needs a session of its own: listening, and looking at the database.
-    pub fn session_url(&self) -> &str {
+    pub(super) fn session_url(&self) -> &str {
         self.direct_url.as_deref().unwrap_or(&self.app_url)
     }
 
@@ -84,7 +83,7 @@ impl Connected {
     ///
     /// # Errors
     /// When one is no URL of PostgreSQL's.
-    pub fn logins(&self) -> Result<Option<Logins>, CliError> {
+    pub(super) fn logins(&self) -> Result<Option<Logins>, CliError> {
         match (&self.owner_url, &self.platform_url) {
             (Some(owner), Some(platform)) => Ok(Some(Logins::try_new(owner, platform)?)),
             _ => Ok(None),
@@ -92,7 +91,7 @@ impl Connected {
     }
 
     /// Stops the private cluster, if this process started it.
-    pub async fn stop(self) {
+    pub(super) async fn stop(self) {
         if let Some(cluster) = self.cluster {
             // Waits for PostgreSQL to write what it has, which blocks.
             let _ = tokio::task::spawn_blocking(move || cluster.stop()).await;

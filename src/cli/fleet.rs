@@ -6,7 +6,7 @@ use super::{CliError, database::Connected};
 use crate::{base::clock::Clock, config::Config, fleet::Fleet};
 
 /// Works until Ctrl-C or SIGTERM.
-pub async fn run(config: &Config) -> Result<(), CliError> {
+pub(super) async fn run(config: &Config) -> Result<(), CliError> {
     let connected = Connected::to(config).await?;
     let logins = connected.logins()?.ok_or("DATABASE_OWNER_URL and DATABASE_PLATFORM_URL are missing")?;
     let gate = connected.gate(config)?;

@@ -9,15 +9,15 @@ use crate::{
 };
 
 /// The signing key of development, in the data folder.
-pub const FILE: &str = "jwt-signing-key.pem";
+pub(super) const FILE: &str = "jwt-signing-key.pem";
 
 #[derive(Subcommand)]
-pub enum KeysCommand {
+pub(super) enum KeysCommand {
     /// Make a new signing key; tokens of the one before are still accepted
     Rotate,
 }
 
-pub fn run(config: &Config, command: &KeysCommand) -> Result<(), CliError> {
+pub(super) fn run(config: &Config, command: &KeysCommand) -> Result<(), CliError> {
     match command {
         KeysCommand::Rotate => rotate(config),
     }

@@ -5,7 +5,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{CliError, database::Connected};
 use crate::{base::clock::Clock, config::Config, db::migrations, fleet::Fleet};
 
-pub async fn run(config: &Config, status: bool) -> Result<(), CliError> {
+pub(super) async fn run(config: &Config, status: bool) -> Result<(), CliError> {
     let connected = Connected::to(config).await?;
     let result = if status { show(config, &connected).await } else { migrate(config, &connected).await };
     connected.stop().await;

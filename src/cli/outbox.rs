@@ -12,14 +12,14 @@ use crate::{
 };
 
 #[derive(Subcommand)]
-pub enum OutboxCommand {
+pub(super) enum OutboxCommand {
     /// List what was given up, of every tenant
     List,
     /// Have everything that was given up tried again
     Retry,
 }
 
-pub async fn run(config: &Config, command: &OutboxCommand) -> Result<(), CliError> {
+pub(super) async fn run(config: &Config, command: &OutboxCommand) -> Result<(), CliError> {
     let connected = Connected::to(config).await?;
     let gate = connected.gate(config)?;
     let result = match command {

@@ -32,7 +32,7 @@ use crate::{
 const WORKER_LIMIT: Duration = Duration::from_secs(crate::features::mail::SEND_LIMIT.as_secs() + 5);
 
 /// Serves until Ctrl-C or SIGTERM, then lets open requests finish.
-pub async fn serve(config: &Config) -> Result<(), CliError> {
+pub(super) async fn serve(config: &Config) -> Result<(), CliError> {
     let started = std::time::Instant::now();
     telemetry::start_metrics();
     let mut connected = match config.database {
@@ -118,7 +118,7 @@ async fn serve_on(
         body_patience: config.body_patience,
         shows_metrics: config.metrics_port.is_none() && config.environment == Environment::Development,
         documents,
-        reader: graphql::Reader::new(config.limits),
+        reader: graphql::DocumentCache::new(config.limits),
         sockets: sockets.clone(),
         origins: config.origins.clone(),
         proxies: config.proxies.clone(),

@@ -16,7 +16,7 @@ use crate::{
 };
 
 #[derive(Subcommand)]
-pub enum TenantCommand {
+pub(super) enum TenantCommand {
     /// Move a tenant to another store, while it is served
     Move {
         /// Its slug or id
@@ -87,7 +87,7 @@ impl From<To> for Isolation {
     }
 }
 
-pub async fn run(config: &Config, command: TenantCommand) -> Result<(), CliError> {
+pub(super) async fn run(config: &Config, command: TenantCommand) -> Result<(), CliError> {
     let connected = Connected::to(config).await?;
     let result = carry_out(config, &connected, command).await;
     connected.stop().await;

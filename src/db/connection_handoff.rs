@@ -36,12 +36,12 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub fn new(object: Object) -> Arc<Self> {
+    pub(super) fn new(object: Object) -> Arc<Self> {
         Arc::new(Self { object: Some(object), is_spoilt: AtomicBool::new(false) })
     }
 
     /// Has it closed, instead of going back.
-    pub fn spoil(&self) {
+    pub(super) fn spoil(&self) {
         self.is_spoilt.store(true, Ordering::Relaxed);
     }
 }
@@ -66,37 +66,37 @@ impl Drop for Connection {
 }
 
 /// A pool, and those who wait for one of its connections.
-pub(super) struct Handing {
+pub(super) struct ConnectionHandoff {
     pool: Pool,
     /// Whether the pool's connections are ours from their begin to their end.
     is_direct: bool,
     /// In the order in which they came; they wait for the pool too, and some have gone since.
-    waiting: Mutex<VecDeque<oneshot::Sender<Uncommitted>>>,
+    waiting: Mutex<VecDeque<oneshot::Sender<PendingCommit>>>,
 }
 
 /// A connection whose last transaction has only read, and is still to be committed.
-pub(super) struct Uncommitted {
+pub(super) struct PendingCommit {
     /// `None` once somebody else sends the commit.
     client: Option<Arc<Connection>>,
     /// How many transactions on it may not have been answered yet.
     unanswered: usize,
 }
 
-impl Uncommitted {
+impl PendingCommit {
     /// Leaves the commit to the caller. Returns how many transactions before his may not have been answered yet.
-    pub fn take(mut self) -> usize {
+    pub(super) fn take(mut self) -> usize {
         self.client = None;
         self.unanswered
     }
 
     /// The connection, for who does not send anything yet.
-    pub fn client(&self) -> Arc<Connection> {
+    pub(super) fn client(&self) -> Arc<Connection> {
         // Unwrap safety: `take` alone takes it, and `self` too.
         self.client.clone().expect("a connection")
     }
 }
 
-impl Drop for Uncommitted {
+impl Drop for PendingCommit {
     fn drop(&mut self) {
         let Some(client) = self.client.take() else { return };
         match tokio::runtime::Handle::try_current() {
@@ -114,15 +114,15 @@ pub(super) enum Handed {
     /// From the pool, between two transactions.
     Idle(Arc<Connection>),
     /// From another's hand.
-    Uncommitted(Uncommitted),
+    PendingCommit(PendingCommit),
 }
 
 impl Handed {
     /// The connection, and the transaction on it that is still to be committed.
-    pub fn into_parts(self) -> (Arc<Connection>, Option<Uncommitted>) {
+    pub(super) fn into_parts(self) -> (Arc<Connection>, Option<PendingCommit>) {
         match self {
             Self::Idle(client) => (client, None),
-            Self::Uncommitted(it) => (it.client(), Some(it)),
+            Self::PendingCommit(it) => (it.client(), Some(it)),
         }
     }
 
@@ -131,8 +131,8 @@ impl Handed {
     }
 }
 
-impl Handing {
-    pub fn new(pool: Pool, is_direct: bool) -> Self {
+impl ConnectionHandoff {
+    pub(super) fn new(pool: Pool, is_direct: bool) -> Self {
         Self { pool, is_direct, waiting: Mutex::default() }
     }
 
@@ -143,7 +143,7 @@ impl Handing {
         status.size >= status.max_size
     }
 
-    pub fn pool(&self) -> &Pool {
+    pub(super) fn pool(&self) -> &Pool {
         &self.pool
     }
 
@@ -151,7 +151,7 @@ impl Handing {
     ///
     /// # Errors
     /// When the pool's time to wait is over, it is closed, or no connection can be made.
-    pub async fn get(&self) -> Result<Handed, PoolError> {
+    pub(super) async fn get(&self) -> Result<Handed, PoolError> {
         let at_once = Timeouts { wait: Some(Duration::ZERO), ..self.pool.timeouts() };
         match self.pool.timeout_get(&at_once).await {
             Err(PoolError::Timeout(deadpool_postgres::TimeoutType::Wait)) => {}
@@ -164,12 +164,12 @@ impl Handing {
         self.queue(next);
         tokio::select! {
             biased;
-            Ok(handed) = handed => Ok(Handed::Uncommitted(handed)),
+            Ok(handed) = handed => Ok(Handed::PendingCommit(handed)),
             got = self.pool.get() => got.map(Handed::idle),
         }
     }
 
-    fn queue(&self, next: oneshot::Sender<Uncommitted>) {
+    fn queue(&self, next: oneshot::Sender<PendingCommit>) {
         let mut waiting = self.waiting.lock();
         while waiting.front().is_some_and(oneshot::Sender::is_closed) {
             waiting.pop_front();
@@ -178,22 +178,22 @@ impl Handing {
     }
 
     /// Hands on a connection whose transaction has only read, and which nothing failed in.
-    pub fn hand_on(&self, client: Arc<Connection>) {
-        drop(self.offer(Uncommitted { client: Some(client), unanswered: 0 })); // Which commits, where nobody took it.
+    pub(super) fn hand_on(&self, client: Arc<Connection>) {
+        drop(self.offer(PendingCommit { client: Some(client), unanswered: 0 })); // Which commits, where nobody took it.
     }
 
     /// Hands on a connection whose transaction has only read, and has sent all that it will, as the last of so many that may
     /// not have been answered yet. Returns whether it did: somebody has to wait for it, and not too many to stand before him.
-    pub fn hand_on_unanswered(&self, client: &Arc<Connection>, unanswered: usize) -> bool {
+    pub(super) fn hand_on_unanswered(&self, client: &Arc<Connection>, unanswered: usize) -> bool {
         if unanswered >= LONGEST_CHAIN {
             return false;
         }
-        let kept = self.offer(Uncommitted { client: Some(client.clone()), unanswered });
-        kept.map(Uncommitted::take).is_none() // Whoever keeps it commits it himself.
+        let kept = self.offer(PendingCommit { client: Some(client.clone()), unanswered });
+        kept.map(PendingCommit::take).is_none() // Whoever keeps it commits it himself.
     }
 
     /// Gives a connection to who waits for it first; gives it back where nobody does.
-    fn offer(&self, mut handed: Uncommitted) -> Option<Uncommitted> {
+    fn offer(&self, mut handed: PendingCommit) -> Option<PendingCommit> {
         let may_be_handed = self.is_direct && !handed.client().is_closed() && self.is_whole();
         while may_be_handed && let Some(next) = self.next() {
             match next.send(handed) {
@@ -204,7 +204,7 @@ impl Handing {
         Some(handed)
     }
 
-    fn next(&self) -> Option<oneshot::Sender<Uncommitted>> {
+    fn next(&self) -> Option<oneshot::Sender<PendingCommit>> {
         self.waiting.lock().pop_front()
     }
 }

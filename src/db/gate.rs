@@ -15,12 +15,12 @@ use super::{
     changes::Changes,
     common::{Common, PoolStatus, Pooler, Stats},
     connect::pool,
-    connection_handoff::Handing,
-    placement_cache::{Locate, Placements, Routes},
+    connection_handoff::ConnectionHandoff,
+    placement_cache::{Locate, PlacementCache, Routes},
     schemas::{self, DIRECTORY_SCHEMA},
     session::Session,
     stores::Stores,
-    tenant_fair_share::Shares,
+    tenant_fair_share::TenantFairShare,
     tx::Route,
     unprepared::Types,
     wakeups::Wakeups,
@@ -83,10 +83,10 @@ const LOCATE: &str = "-- db.locate
 pub struct Gate {
     directory: Pool,
     /// The tenants in shared tables.
-    shared: Arc<Handing>,
+    shared: Arc<ConnectionHandoff>,
     /// One connection to the shared tables that no flood takes: for asking whether people may stay.
     asking: Pool,
-    placements: Arc<Placements>,
+    placements: Arc<PlacementCache>,
     common: Arc<Common>,
 }
 
@@ -116,7 +116,7 @@ impl Gate {
         let session = |schema| is_direct.then(|| Session::new(schema, statement));
         let directory = |size| pool(config.clone(), session(schemas::DIRECTORY_SCHEMA), size, wait);
         let store = |size| pool(config.clone(), session(schemas::SHARED_SCHEMA), size, wait);
-        let shared = Arc::new(Handing::new(store(max_connections)?, is_direct));
+        let shared = Arc::new(ConnectionHandoff::new(store(max_connections)?, is_direct));
         let common = Arc::new(Common {
             stats: Stats::default(),
             wakeups: Wakeups::default(),
@@ -125,11 +125,11 @@ impl Gate {
             pooler: direct.clone().map(|it| Pooler { types: Types::new(it), statement }),
         });
         let locating = directory(1)?;
-        let placements = Placements::new(Routes {
+        let placements = PlacementCache::new(Routes {
             locate: locate(locating.clone(), common.clone()),
             locating,
             shared: shared.clone(),
-            shares: Arc::new(Shares::new(each_tenant, wait)),
+            shares: Arc::new(TenantFairShare::new(each_tenant, wait)),
             stores: Stores::new(config.clone(), direct, stores, wait, statement),
             wait,
         });

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use deadpool_postgres::Pool;
 
-use super::schemas;
 use super::{
     DbError, Location,
-    connection_handoff::{Connection, Handing, Uncommitted},
+    connection_handoff::{Connection, ConnectionHandoff, PendingCommit},
     flush::write_now,
+    schemas,
     stores::Lease,
     tenant_fair_share::Place,
 };
@@ -17,13 +17,13 @@ use super::{
 const WAITING_EACH: usize = 128;
 
 /// A connection that is in use. Dropped in this order: it goes back before its places are free.
-pub(super) struct Held {
+pub(super) struct HeldConnection {
     pub client: Arc<Connection>,
     /// The same connection, where a transaction before is still to be committed.
-    pub uncommitted: Option<Uncommitted>,
+    pub uncommitted: Option<PendingCommit>,
     pub(super) schema: Seen,
     /// Where somebody may wait for it.
-    pub(super) wanted_by: Option<Arc<Handing>>,
+    pub(super) wanted_by: Option<Arc<ConnectionHandoff>>,
     /// In the store, where that is one of a tenant's own.
     pub(super) _lease: Option<Lease>,
     /// In the tenant's share of the shared store.
@@ -36,15 +36,15 @@ pub(super) enum Seen {
     Own(Arc<Location>),
 }
 
-impl Held {
+impl HeldConnection {
     /// One of this pool, which sees this schema.
-    pub async fn of(pool: &Pool, schema: &'static str) -> Result<Self, DbError> {
+    pub(super) async fn of(pool: &Pool, schema: &'static str) -> Result<Self, DbError> {
         bounded(pool)?;
         Ok(Self::new(Connection::new(pool.get().await?), Seen::Schema(schema)))
     }
 
     /// One of the shared store's, for who holds this place in his tenant's share, if he needs one.
-    pub async fn shared(pool: &Arc<Handing>, place: Option<Place>) -> Result<Self, DbError> {
+    pub(super) async fn shared(pool: &Arc<ConnectionHandoff>, place: Option<Place>) -> Result<Self, DbError> {
         bounded(pool.pool())?;
         let (client, uncommitted) = pool.get().await?.into_parts();
         let held = Self::new(client, Seen::Schema(schemas::SHARED_SCHEMA));
@@ -56,7 +56,7 @@ impl Held {
     }
 
     /// The schema whose tables it sees.
-    pub fn schema(&self) -> &str {
+    pub(super) fn schema(&self) -> &str {
         match &self.schema {
             Seen::Schema(schema) => schema,
             Seen::Own(location) => &location.schema,
@@ -64,7 +64,7 @@ impl Held {
     }
 
     /// Ends a transaction that has only read and in which nothing failed.
-    pub fn end_read(self) {
+    pub(super) fn end_read(self) {
         let Self { client, wanted_by, _lease, _place, .. } = self;
         match wanted_by {
             Some(pool) => pool.hand_on(client),
@@ -73,13 +73,13 @@ impl Held {
     }
 
     /// Hands the connection on before it has answered, as the last of so many transactions on it that may not have been
-    /// answered: see [`Handing::hand_on_unanswered`].
-    pub fn hand_on_unanswered(&self, unanswered: usize) -> bool {
+    /// answered: see [`ConnectionHandoff::hand_on_unanswered`].
+    pub(super) fn hand_on_unanswered(&self, unanswered: usize) -> bool {
         self.wanted_by.as_ref().is_some_and(|pool| pool.hand_on_unanswered(&self.client, unanswered))
     }
 
     /// Takes the connection out of its pool for good.
-    pub fn close(self) {
+    pub(super) fn close(self) {
         self.client.spoil();
     }
 }

@@ -10,10 +10,7 @@ use std::{
 };
 
 use deadpool_postgres::Object;
-use futures_util::{
-    FutureExt,
-    future::{BoxFuture, Shared},
-};
+use futures_util::future::{BoxFuture, Shared};
 use parking_lot::Mutex;
 use tokio_postgres::{
     NoTls, Row,
@@ -23,8 +20,8 @@ use tokio_postgres::{
 use tracing::warn;
 
 use super::{
-    DbError, Placement, common::Common, connection_handoff::Connection, flush::write_now, held::Held,
-    placement_cache::Placements, scope::Scope,
+    DbError, Placement, common::Common, connection_handoff::Connection, flush::write_now, held::HeldConnection,
+    placement_cache::PlacementCache, scope::Scope,
 };
 
 /// A bind parameter.
@@ -83,7 +80,7 @@ pub(super) struct Live {
     /// Answers of `begin` and `enter`, taken with the first statement's. When something failed they know the cause.
     pub(super) opening: Option<Opening>,
     /// `None` while it is dropped.
-    pub(super) held: Option<Held>,
+    pub(super) held: Option<HeldConnection>,
     pub(super) in_flight: AtomicUsize,
     /// How many transactions before it may not have been answered when it began.
     pub(super) behind: usize,
@@ -109,7 +106,7 @@ pub(super) enum End {
 type Opening = Shared<BoxFuture<'static, Result<Option<Restriction>, DbError>>>;
 
 impl Live {
-    pub(super) fn held(&self) -> &Held {
+    pub(super) fn held(&self) -> &HeldConnection {
         // Unwrap safety: taken by `drop` alone.
         self.held.as_ref().expect("a connection")
     }
@@ -151,7 +148,11 @@ pub(super) enum Statement {
 }
 
 impl Statement {
-    pub(super) async fn of(common: &Common, held: &Held, sql: &'static str) -> Result<Self, tokio_postgres::Error> {
+    pub(super) async fn of(
+        common: &Common,
+        held: &HeldConnection,
+        sql: &'static str,
+    ) -> Result<Self, tokio_postgres::Error> {
         match &common.pooler {
             None => Ok(Self::Prepared(held.client.prepare_cached(sql).await?)),
             Some(pooler) => Ok(Self::Unnamed(sql, Box::pin(pooler.types.of(held.schema(), sql)).await?)),
@@ -172,7 +173,7 @@ impl Statement {
 /// Where a transaction was tried first.
 #[derive(Clone)]
 pub(super) struct Tried {
-    pub(super) placements: Arc<Placements>,
+    pub(super) placements: Arc<PlacementCache>,
     pub(super) placement: Placement,
 }
 

@@ -36,7 +36,7 @@ pub use error::DbError;
 pub use gate::{Gate, PoolSettings, is_database_url, url_password};
 pub use live::{Access, Param, Restriction};
 pub use migrations::MigrationError;
-pub use placement::{InvalidLocation, Isolation, Location, Placement, Server, server_of};
+pub use placement::{InvalidLocation, Isolation, Location, Placement, Server};
 pub use safety::{UnsafeDatabase, find_unsafe, refuse_too_few_connections, refuse_unsafe};
 pub use scope::{Scope, ScopeRole};
 pub use session::see_only;

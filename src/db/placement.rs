@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use tokio_postgres::{Config, config::Host};
+use tokio_postgres::Config;
 use url::Url;
 
 use super::DbError;
@@ -137,11 +137,6 @@ impl Location {
         }
         config
     }
-
-    /// Whether connections to both see the same database.
-    pub fn is_same_database(&self, other: &Self) -> bool {
-        (&self.server, &self.database) == (&other.server, &other.database)
-    }
 }
 
 /// Names that need no quotes, and no second thought.
@@ -192,23 +187,25 @@ impl fmt::Display for Location {
 }
 
 /// Addresses of IPv6 stand in brackets where a port follows.
-pub(super) fn bracketed(host: &str) -> String {
+fn bracketed(host: &str) -> String {
     if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
-}
-
-/// Host and port of what a URL of ours leads to first, for people.
-pub fn server_of(config: &Config) -> String {
-    let port = config.get_ports().first().copied().unwrap_or(5432);
-    match config.get_hosts().first() {
-        Some(Host::Tcp(host)) => format!("{}:{port}", bracketed(host)),
-        Some(Host::Unix(path)) => path.display().to_string(),
-        None => format!("localhost:{port}"),
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio_postgres::config::Host;
+
     use super::*;
+
+    /// Host and port of what a URL of ours leads to first, for people.
+    fn server_of(config: &Config) -> String {
+        let port = config.get_ports().first().copied().unwrap_or(5432);
+        match config.get_hosts().first() {
+            Some(Host::Tcp(host)) => format!("{}:{port}", bracketed(host)),
+            Some(Host::Unix(path)) => path.display().to_string(),
+            None => format!("localhost:{port}"),
+        }
+    }
 
     #[test]
     fn locations_are_read_as_they_are_written() {

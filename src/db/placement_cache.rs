@@ -16,10 +16,10 @@ use tokio_postgres::Row;
 
 use super::{
     DbError, Placement, Scope,
-    connection_handoff::{Connection, Handing},
-    held::{Held, Seen},
+    connection_handoff::{Connection, ConnectionHandoff},
+    held::{HeldConnection, Seen},
     stores::Stores,
-    tenant_fair_share::Shares,
+    tenant_fair_share::TenantFairShare,
 };
 use crate::base::ids::TenantId;
 
@@ -60,37 +60,37 @@ pub(super) struct Routes {
     pub locating: Pool,
     /// The look-up itself, in a transaction of its own: what it is made of stands above this.
     pub locate: Locate,
-    pub shared: Arc<Handing>,
-    pub shares: Arc<Shares>,
+    pub shared: Arc<ConnectionHandoff>,
+    pub shares: Arc<TenantFairShare>,
     pub stores: Arc<Stores>,
     /// How long a transaction waits for a tenant that is being moved.
     pub wait: Duration,
 }
 
 /// Where each tenant is.
-pub(super) struct Placements {
+pub(super) struct PlacementCache {
     routes: Routes,
     known: Cache<TenantId, Known>,
     /// Whoever holds it asks the directory; those who wait for it find that it was asked.
     asking: tokio::sync::Mutex<()>,
 }
 
-impl Placements {
-    pub fn new(routes: Routes) -> Self {
+impl PlacementCache {
+    pub(super) fn new(routes: Routes) -> Self {
         Self { routes, known: Cache::new(REMEMBERED), asking: tokio::sync::Mutex::default() }
     }
 
     /// How long a transaction waits for a tenant that is being moved.
-    pub fn wait(&self) -> Duration {
+    pub(super) fn wait(&self) -> Duration {
         self.routes.wait
     }
 
-    pub fn stores(&self) -> &Stores {
+    pub(super) fn stores(&self) -> &Stores {
         &self.routes.stores
     }
 
     /// Where the tenant is, as far as is known.
-    pub async fn of(&self, tenant: TenantId) -> Result<Placement, DbError> {
+    pub(super) async fn of(&self, tenant: TenantId) -> Result<Placement, DbError> {
         if tenant.0.is_nil() {
             return Ok(Placement::Shared); // Stands for whoever does not exist, with no more and no less work.
         }
@@ -102,7 +102,7 @@ impl Placements {
     }
 
     /// Those of the tenants that are in the shared store, and those that have a store of their own, as far as is known.
-    pub async fn split(&self, tenants: &[TenantId]) -> Result<Split, DbError> {
+    pub(super) async fn split(&self, tenants: &[TenantId]) -> Result<Split, DbError> {
         let is_unknown = |it: &TenantId| self.known.peek(it).is_none_or(|known| !known.exists);
         let unknown: Vec<TenantId> = tenants.iter().copied().filter(is_unknown).collect();
         if !unknown.is_empty() {
@@ -121,7 +121,7 @@ impl Placements {
     }
 
     /// What the directory says, or said after this instant.
-    pub async fn look(&self, tenant: TenantId, since: Instant) -> Result<Known, DbError> {
+    pub(super) async fn look(&self, tenant: TenantId, since: Instant) -> Result<Known, DbError> {
         if tenant.0.is_nil() {
             return Ok(Known::nothing(Instant::now()));
         }
@@ -157,12 +157,12 @@ impl Placements {
     }
 
     /// A connection to the store at this placement, for this scope.
-    pub async fn connect(&self, scope: &Scope, placement: &Placement) -> Result<Held, DbError> {
+    pub(super) async fn connect(&self, scope: &Scope, placement: &Placement) -> Result<HeldConnection, DbError> {
         match placement {
             Placement::Own(_, location) => {
                 let (client, lease) = self.routes.stores.connect(location).await?;
                 let schema = Seen::Own(location.clone());
-                Ok(Held { _lease: Some(lease), ..Held::new(Connection::new(client), schema) })
+                Ok(HeldConnection { _lease: Some(lease), ..HeldConnection::new(Connection::new(client), schema) })
             }
             Placement::Shared => {
                 let place = match scope.tenant() {
@@ -171,13 +171,13 @@ impl Placements {
                     Some(tenant) if scope.role().is_person() => Some(self.routes.shares.place(tenant).await?),
                     _ => None,
                 };
-                Held::shared(&self.routes.shared, place).await
+                HeldConnection::shared(&self.routes.shared, place).await
             }
         }
     }
 
     /// Closes what belongs to it alone.
-    pub fn close(&self) {
+    pub(super) fn close(&self) {
         self.routes.locating.close();
         self.routes.stores.close();
     }

@@ -4,8 +4,7 @@ use std::str::FromStr;
 
 use tokio_postgres::{Client, Config, NoTls};
 
-use super::migrations;
-use super::schemas;
+use super::{migrations, schemas};
 
 /// The newest minor of each major that fixes a row-level security bug, as `server_version_num`.
 const SAFE_MINORS: [i32; 1] = [15_0020];

@@ -26,17 +26,17 @@ pub(super) struct Session {
 
 impl Session {
     /// It sees this schema alone, and its statements are cancelled after this time.
-    pub fn new(schema: &str, statement: Duration) -> Self {
+    pub(super) fn new(schema: &str, statement: Duration) -> Self {
         Self { search_path: search_path(schema), statement_timeout: statement.as_millis().to_string() }
     }
 
-    pub async fn begin(&self, client: &Client) -> Result<(), Error> {
+    pub(super) async fn begin(&self, client: &Client) -> Result<(), Error> {
         let set = "select set_config('search_path', $1, false), set_config('statement_timeout', $2, false)";
         client.query(set, &[&self.search_path, &self.statement_timeout]).await.map(drop)
     }
 
     /// The same for one transaction alone, as SQL. Names of schemas need no quotes.
-    pub fn for_one_transaction(schema: &str, statement: Duration) -> String {
+    pub(super) fn for_one_transaction(schema: &str, statement: Duration) -> String {
         let (search_path, statement) = (search_path(schema), statement.as_millis());
         format!("set local search_path = {search_path}; set local statement_timeout = {statement}")
     }

@@ -134,7 +134,7 @@ impl Drop for Lease {
 }
 
 impl Stores {
-    pub fn new(
+    pub(super) fn new(
         base: Config,
         direct: Option<Config>,
         settings: StoreSettings,
@@ -161,7 +161,7 @@ impl Stores {
     /// # Errors
     /// `StoreMissing` where there is none (any more); `Unavailable` where it cannot be reached or must not be served, at once
     /// if that is known.
-    pub async fn connect(self: &Arc<Self>, location: &Arc<Location>) -> Result<(Object, Lease), DbError> {
+    pub(super) async fn connect(self: &Arc<Self>, location: &Arc<Location>) -> Result<(Object, Lease), DbError> {
         let store = self.store(location)?;
         if let Some(down) = &*store.down.lock()
             && down.since.elapsed() < DOWN_FOR
@@ -330,7 +330,7 @@ impl Stores {
     }
 
     /// Connections: open, idle, and how many wait for a place.
-    pub fn status(&self) -> (usize, usize, usize) {
+    pub(super) fn status(&self) -> (usize, usize, usize) {
         let open = self.open.lock();
         let sum = |count: fn(&Store) -> usize| open.values().map(|it| count(it)).sum();
         (
@@ -341,14 +341,14 @@ impl Stores {
     }
 
     /// Closes whatever nobody uses.
-    pub fn close_idle(&self) {
+    pub(super) fn close_idle(&self) {
         for store in self.open.lock().values() {
             store.pool.retain(|_, _| false);
         }
     }
 
     /// Closes all of them: connections end as they come back.
-    pub fn close(&self) {
+    pub(super) fn close(&self) {
         self.budget.close();
         for store in self.open.lock().drain() {
             store.1.pool.close();

@@ -20,7 +20,7 @@ const MANY: usize = 4_096;
 
 /// Every tenant's share of a pool.
 #[derive(Debug)]
-pub(super) struct Shares {
+pub(super) struct TenantFairShare {
     each: usize,
     wait: Duration,
     tenants: Mutex<HashMap<TenantId, Weak<Share>>>,
@@ -40,14 +40,14 @@ pub(super) struct Place {
     _share: Arc<Share>,
 }
 
-impl Shares {
+impl TenantFairShare {
     /// So many connections for each tenant, and so long a wait for one.
-    pub fn new(each: usize, wait: Duration) -> Self {
+    pub(super) fn new(each: usize, wait: Duration) -> Self {
         Self { each, wait, tenants: Mutex::default() }
     }
 
     /// Waits for a place in the tenant's share.
-    pub async fn place(&self, tenant: TenantId) -> Result<Place, DbError> {
+    pub(super) async fn place(&self, tenant: TenantId) -> Result<Place, DbError> {
         let share = self.share(tenant);
         let free = share.free.clone();
         if let Ok(permit) = free.clone().try_acquire_owned() {
@@ -86,7 +86,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_tenant_cannot_take_anothers_share() {
-        let shares = Shares::new(2, Duration::from_millis(20));
+        let shares = TenantFairShare::new(2, Duration::from_millis(20));
         let _held = (shares.place(tenant(1)).await.unwrap(), shares.place(tenant(1)).await.unwrap());
         assert!(shares.place(tenant(1)).await.is_err());
         let other = shares.place(tenant(2)).await;
@@ -97,7 +97,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_queue_is_without_bound_and_nobody_is_remembered_for_ever() {
-        let shares = Arc::new(Shares::new(1, Duration::from_secs(60)));
+        let shares = Arc::new(TenantFairShare::new(1, Duration::from_secs(60)));
         let held = shares.place(tenant(1)).await.unwrap();
         let waiting: Vec<_> = (0..WAITING_EACH)
             .map(|_| {

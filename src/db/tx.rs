@@ -31,11 +31,11 @@ use tracing::{Instrument, debug_span};
 use super::{
     Change, DbError, Placement,
     common::Common,
-    connection_handoff::{Handing, Uncommitted},
+    connection_handoff::{ConnectionHandoff, PendingCommit},
     flush::write_now,
-    held::Held,
+    held::HeldConnection,
     live::{Access, ENTER, End, Live, Param, Restriction, Statement, Tried, begin, entering},
-    placement_cache::Placements,
+    placement_cache::PlacementCache,
     scope::Scope,
     session::Session,
 };
@@ -46,9 +46,9 @@ pub(super) enum Route {
     /// Here, and what is called by name there is in this schema.
     Pool(Pool, &'static str),
     /// Here, among the tenants in shared tables.
-    Shared(Arc<Handing>),
+    Shared(Arc<ConnectionHandoff>),
     /// Wherever its scope's tenant is.
-    Tenant(Arc<Placements>),
+    Tenant(Arc<PlacementCache>),
 }
 
 /// One transaction under one [`Scope`]; see the module's description.
@@ -343,8 +343,8 @@ impl ScopedTx {
 
     async fn open(&self) -> Result<Live, DbError> {
         let placements = match &self.route {
-            Route::Pool(pool, schema) => return self.begin(Held::of(pool, schema).await?, None).await,
-            Route::Shared(pool) => return self.begin(Held::shared(pool, None).await?, None).await,
+            Route::Pool(pool, schema) => return self.begin(HeldConnection::of(pool, schema).await?, None).await,
+            Route::Shared(pool) => return self.begin(HeldConnection::shared(pool, None).await?, None).await,
             Route::Tenant(placements) => placements,
         };
         let placement = placements.of(self.tenant()).await?;
@@ -363,11 +363,11 @@ impl ScopedTx {
         }
     }
 
-    async fn begin_at(&self, all: &Placements, at: &Placement, tried: Option<Tried>) -> Result<Live, DbError> {
+    async fn begin_at(&self, all: &PlacementCache, at: &Placement, tried: Option<Tried>) -> Result<Live, DbError> {
         self.begin(all.connect(&self.scope, at).await?, tried).await
     }
 
-    fn opening_words(&self, held: &Held, after_another: bool) -> Cow<'static, str> {
+    fn opening_words(&self, held: &HeldConnection, after_another: bool) -> Cow<'static, str> {
         let begin = match (self.access, after_another) {
             (Access::Read, false) => "begin read only",
             (Access::Write, false) => "begin read write",
@@ -383,13 +383,13 @@ impl ScopedTx {
         }
     }
 
-    async fn begin(&self, mut held: Held, tried: Option<Tried>) -> Result<Live, DbError> {
+    async fn begin(&self, mut held: HeldConnection, tried: Option<Tried>) -> Result<Live, DbError> {
         // A session may never have been asked anything, so this may be its first answer.
         let enter = tokio::time::timeout(self.common.patience, Statement::of(&self.common, &held, ENTER)).await;
         let enter =
             enter.map_err(|_| DbError::Unavailable("the database does not answer".into()))?.map_err(entering)?;
         // From here to the return nothing is awaited, so no cancellation can leave a begun transaction without its guard.
-        let before = held.uncommitted.take().map(Uncommitted::take);
+        let before = held.uncommitted.take().map(PendingCommit::take);
         let (after_another, behind) = (before.is_some(), before.unwrap_or(0));
         let words = self.opening_words(&held, after_another);
         let opening = begin(held.client.clone(), words, enter, self.scope, self.access);

@@ -9,8 +9,7 @@ use std::{collections::HashMap, sync::Arc};
 use parking_lot::Mutex;
 use tokio_postgres::{Client, Config, NoTls, types::Type};
 
-use super::schemas;
-use super::see_only;
+use super::{schemas, see_only};
 
 /// A statement, and the schema whose names it uses.
 type Sent = (&'static str, &'static str);
@@ -24,12 +23,12 @@ pub(super) struct Types {
 }
 
 impl Types {
-    pub fn new(direct: Config) -> Self {
+    pub(super) fn new(direct: Config) -> Self {
         Self { direct, known: Mutex::default(), client: tokio::sync::Mutex::default() }
     }
 
     /// Those of this statement, in the directory or in a tenant's store: all stores are alike.
-    pub async fn of(&self, schema: &str, sql: &'static str) -> Result<Arc<[Type]>, tokio_postgres::Error> {
+    pub(super) async fn of(&self, schema: &str, sql: &'static str) -> Result<Arc<[Type]>, tokio_postgres::Error> {
         let schema = match schema {
             schemas::DIRECTORY_SCHEMA => schemas::DIRECTORY_SCHEMA,
             _ => schemas::SHARED_SCHEMA,

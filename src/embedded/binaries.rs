@@ -3,8 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::EmbeddedError;
-use super::process::Launcher;
+use super::{EmbeddedError, process::Launcher};
 
 const OLDEST_MAJOR: u32 = 15;
 

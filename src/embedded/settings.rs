@@ -11,7 +11,7 @@ pub(super) const PORT: u16 = 5432;
 // macOS has no C.UTF-8 before version 14.
 pub(super) const LOCALE: &str = if cfg!(target_os = "macos") { "C" } else { "C.UTF-8" };
 
-/// What [`Cluster::start`] is told.
+/// What [`Cluster::start`](super::Cluster::start) is told.
 pub struct Options<'a> {
     /// The folder for everything (`.tenantry`); created with mode 0700 if absent.
     pub data_dir: &'a Path,

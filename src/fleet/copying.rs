@@ -81,25 +81,25 @@ fn list(columns: &[String]) -> String {
 
 impl Table {
     /// Without what says where a row is.
-    pub fn movable(&self) -> Vec<String> {
+    pub(super) fn movable(&self) -> Vec<String> {
         let says_where = |column: &String| self.name == STATE && OF_THE_STORE.contains(&column.as_str());
         self.columns.iter().filter(|it| !says_where(it)).cloned().collect()
     }
 
     /// `copy … to stdout` of a tenant's rows.
-    pub fn copy_out(&self, tenant: TenantId) -> String {
+    pub(super) fn copy_out(&self, tenant: TenantId) -> String {
         let columns = list(&self.movable());
         let (name, id) = (&self.name, tenant.0);
         format!("copy (select {columns} from \"{name}\" where tenant_id = '{id}') to stdout")
     }
 
     /// The statement that takes them in.
-    pub fn copy_in(&self) -> String {
+    pub(super) fn copy_in(&self) -> String {
         format!("copy \"{}\" ({}) from stdin", self.name, list(&self.movable()))
     }
 
     /// How many rows the tenant has, and their sum.
-    pub async fn sum(&self, client: &impl GenericClient, tenant: TenantId) -> Result<Sum, FleetError> {
+    pub(super) async fn sum(&self, client: &impl GenericClient, tenant: TenantId) -> Result<Sum, FleetError> {
         let sql = format!(
             "select count(*), coalesce(sum(('x' || substr(md5(row({})::text), 1, 15))::bit(60)::bigint), 0)::text
                from \"{}\" where tenant_id = $1",

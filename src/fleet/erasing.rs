@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use tokio_postgres::GenericClient;
-use uuid::Uuid;
 
 use super::{
     Fleet, FleetError,
@@ -12,10 +11,9 @@ use super::{
     stores::leave,
 };
 use crate::base::ids::uuid_v7;
-use crate::db::schemas;
 use crate::{
     base::{fault, ids::TenantId},
-    db::Placement,
+    db::{Placement, schemas},
 };
 
 /// How many rows of a tenant a table held, and holds.

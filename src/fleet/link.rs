@@ -35,7 +35,7 @@ pub(super) struct Link {
 
 impl Link {
     /// Connects; `None` for the schema leaves the search path as it is.
-    pub async fn connect(config: &Config, schema: Option<&str>) -> Result<Self, FleetError> {
+    pub(super) async fn connect(config: &Config, schema: Option<&str>) -> Result<Self, FleetError> {
         // Of each host in turn, and of what is said first.
         let hosts = u32::try_from(config.get_hosts().len()).unwrap_or(u32::MAX);
         within(CONNECT_LIMIT.saturating_mul(hosts.saturating_add(1)), Self::begin(config, schema)).await
@@ -65,7 +65,7 @@ impl Link {
     }
 
     /// Ends the session, and waits until it has ended.
-    pub async fn close(self) {
+    pub(super) async fn close(self) {
         let Self { client, task } = self;
         drop(client);
         let _ = task.await;

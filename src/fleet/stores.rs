@@ -5,13 +5,12 @@ use tokio_postgres::{Config, GenericClient, error::SqlState};
 use uuid::Uuid;
 
 use super::{Fleet, FleetError, copying, link::Link};
-use crate::db::schemas;
 use crate::{
     base::{
         fault,
         ids::{TenantId, uuid_v7},
     },
-    db::{Access, Isolation, Location, Placement, Server, migrations, roles},
+    db::{Access, Isolation, Location, Placement, Server, migrations, roles, schemas},
     features::platform::{Leftover, moving as jobs},
 };
 

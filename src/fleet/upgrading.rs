@@ -30,14 +30,14 @@ pub struct Store {
 
 /// How a store stands.
 #[derive(Clone, Debug)]
-pub struct Standing {
+pub struct StoreState {
     /// Which.
     pub store: Store,
     /// Its newest migration, 0 before the first; or why it could not be asked.
     pub version: Result<i32, String>,
 }
 
-impl Standing {
+impl StoreState {
     /// How many migrations it lacks; `None` where it could not be asked.
     pub fn behind(&self) -> Option<i32> {
         self.version.as_ref().ok().map(|it| migrations::newest_of_stores() - it)
@@ -89,11 +89,11 @@ impl Fleet {
     ///
     /// # Errors
     /// When the directory cannot be read. A store that cannot be reached says so itself.
-    pub async fn standing(&self) -> Result<Vec<Standing>, FleetError> {
+    pub async fn standing(&self) -> Result<Vec<StoreState>, FleetError> {
         let shared = Store { name: "(shared)".into(), placement: Placement::Shared };
         let mut all = vec![shared];
         all.extend(self.stores().await?);
-        let mut found: Vec<(usize, Standing)> = Vec::new();
+        let mut found: Vec<(usize, StoreState)> = Vec::new();
         let mut looks = JoinSet::new();
         for (place, store) in all.into_iter().enumerate() {
             if looks.len() >= AT_ONCE
@@ -104,7 +104,7 @@ impl Fleet {
             let fleet = self.clone();
             looks.spawn(async move {
                 let version = fleet.version(&store.placement).await.map_err(|error| error.to_string());
-                (place, Standing { store, version })
+                (place, StoreState { store, version })
             });
         }
         while let Some(Ok(standing)) = looks.join_next().await {

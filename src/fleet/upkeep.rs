@@ -10,10 +10,9 @@ use tokio::{
 use tokio_postgres::Config;
 
 use super::{error::FleetError, logins::Logins};
-use crate::db::schemas;
 use crate::{
     base::{clock::Clock, ids::TenantId},
-    db::{Access, Gate, Placement, Scope, ScopedTx, Server},
+    db::{Access, Gate, Placement, Scope, ScopedTx, Server, schemas},
     features::platform::moving as jobs,
 };
 

@@ -16,9 +16,9 @@ use async_graphql_value::indexmap::IndexMap;
 use futures_util::future::join_all;
 
 /// An object whose fields are asked side by side. To clients it is the object.
-pub struct Together<T>(pub T);
+pub struct ConcurrentFields<T>(pub T);
 
-impl<T: ObjectType> OutputType for Together<T> {
+impl<T: ObjectType> OutputType for ConcurrentFields<T> {
     fn type_name() -> Cow<'static, str> {
         T::type_name()
     }
@@ -57,7 +57,7 @@ impl<T: ObjectType> OutputType for Together<T> {
 
 /// The fields that are asked of an object of this type, in their order. A fragment on another type, which may stand in one on
 /// an interface of both, asks nothing of it.
-pub fn asked_of<'a, T: ObjectType>(ctx: &ContextSelectionSet<'a>) -> Vec<&'a Positioned<Field>> {
+pub(super) fn asked_of<'a, T: ObjectType>(ctx: &ContextSelectionSet<'a>) -> Vec<&'a Positioned<Field>> {
     let mut fields = Vec::with_capacity(ctx.item.node.items.len());
     let name = T::type_name();
     let interfaces = ctx.schema_env.registry.implements.get(name.as_ref());

@@ -104,12 +104,12 @@ impl Weighter<Box<str>, Arc<ReadDocument>> for Size {
 }
 
 /// The documents that are kept.
-pub struct Reader {
+pub struct DocumentCache {
     limits: Limits,
     kept: Cache<Box<str>, Arc<ReadDocument>, Size>,
 }
 
-impl Reader {
+impl DocumentCache {
     /// Refuses what goes beyond these.
     pub fn new(limits: Limits) -> Self {
         Self { limits, kept: Cache::with_weighter(EXPECTED, KEPT_BYTES, Size) }
@@ -193,15 +193,15 @@ impl ReadDocument {
 pub struct FindingKey(u64, Box<str>);
 
 /// What validation has found good, and what it costs.
-pub struct Findings(Cache<FindingKey, ValidationResult>);
+pub struct ValidationCache(Cache<FindingKey, ValidationResult>);
 
-impl Default for Findings {
+impl Default for ValidationCache {
     fn default() -> Self {
         Self(Cache::new(KEPT_FINDINGS))
     }
 }
 
-impl Findings {
+impl ValidationCache {
     /// What was found before.
     pub fn find(&self, key: &FindingKey) -> Option<ValidationResult> {
         self.0.get(key)
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn what_holds_a_text_is_nobody_elses() {
-        let reader = Reader::new(Limits::default());
+        let reader = DocumentCache::new(Limits::default());
         let twice = |text: &str| (reader.read(text).unwrap().number, reader.read(text).unwrap().number);
         let (first, second) = twice("query($id: ID!) { service(id: $id) { id } }");
         assert_eq!(first, second);
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn what_took_several_statements_once_never_takes_one() {
-        let reader = Reader::new(Limits::default());
+        let reader = DocumentCache::new(Limits::default());
         let read = reader.read("query($id: ID!) { a(id: $id) { b } }").unwrap();
         let takes = |taken: usize| {
             read.note_statements(taken, Duration::ZERO);
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn findings_are_of_all_texts_and_of_each_other_value() {
-        let reader = Reader::new(Limits::default());
+        let reader = DocumentCache::new(Limits::default());
         let read = reader.read("query($id: ID!, $n: Int, $at: DateTime) { a(id: $id, n: $n, at: $at) }").unwrap();
         let of = |variables| key(&read, variables).unwrap();
         assert_eq!(of(json!({ "id": "a", "n": 1 })), of(json!({ "id": "b", "n": 1, "unknown": 2 })));

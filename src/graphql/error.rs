@@ -2,7 +2,7 @@
 //!
 //! Three error types for three audiences: `DbError` for operators, a feature's own error for code that branches, and
 //! these for clients. What the caller can mend is a [`UserError`] in a payload; everything else an [`ApiError`] in
-//! `errors`, with a code of a closed list. [`Meaning`] is where a feature says which of the two its errors are.
+//! `errors`, with a code of a closed list. [`ErrorClass`] is where a feature says which of the two its errors are.
 
 use std::borrow::Cow;
 
@@ -251,7 +251,7 @@ impl UserError {
 }
 
 /// What a feature's error means to a client.
-pub enum Meaning {
+pub enum ErrorClass {
     /// The caller can mend it.
     Mend(UserError),
     /// The field fails.
@@ -262,26 +262,26 @@ pub enum Meaning {
 ///
 /// # Errors
 /// What the caller cannot mend.
-pub fn settled<T, E: Into<Meaning>>(result: Result<T, E>) -> Result<Result<T, UserError>, ApiError> {
+pub fn settled<T, E: Into<ErrorClass>>(result: Result<T, E>) -> Result<Result<T, UserError>, ApiError> {
     match result.map_err(Into::into) {
         Ok(value) => Ok(Ok(value)),
-        Err(Meaning::Mend(error)) => Ok(Err(error)),
-        Err(Meaning::Refuse(error)) => Err(error),
+        Err(ErrorClass::Mend(error)) => Ok(Err(error)),
+        Err(ErrorClass::Refuse(error)) => Err(error),
     }
 }
 
-impl From<DbError> for Meaning {
+impl From<DbError> for ErrorClass {
     fn from(error: DbError) -> Self {
         Self::Refuse(error.into())
     }
 }
 
 /// In a query there is no payload: what the caller can mend is bad input.
-impl From<Meaning> for ApiError {
-    fn from(meaning: Meaning) -> Self {
+impl From<ErrorClass> for ApiError {
+    fn from(meaning: ErrorClass) -> Self {
         match meaning {
-            Meaning::Refuse(error) => error,
-            Meaning::Mend(error) => Self::bad_input(error.field.unwrap_or_default().join("."), error.message),
+            ErrorClass::Refuse(error) => error,
+            ErrorClass::Mend(error) => Self::bad_input(error.field.unwrap_or_default().join("."), error.message),
         }
     }
 }

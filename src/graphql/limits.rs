@@ -56,7 +56,7 @@ impl Default for Limits {
 /// async-graphql-parser calls itself for each of them without a limit of its own, and 1,371 lists end a release build's process
 /// (docs/decisions: parsers of outside bytes). A document of the deepest selections that validation lets pass has less than half
 /// as many.
-pub const MAX_NESTING: usize = 64;
+const MAX_NESTING: usize = 64;
 /// Longest alias, in bytes: an answer repeats it for each row.
 const MAX_ALIAS: usize = 128;
 /// Most lists of the schema within each other: types of fields of types know no end (as graphql-js has it).

@@ -8,13 +8,13 @@ use async_graphql::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{ApiError, STATEMENT_COST, concurrent_fields::Together};
+use super::{ApiError, STATEMENT_COST, concurrent_fields::ConcurrentFields};
 use crate::base::paging::{Page, Slice};
 
 /// Rows of a page when the client names no number.
-pub const DEFAULT_PAGE: usize = 20;
+pub(super) const DEFAULT_PAGE: usize = 20;
 /// Most rows of a page.
-pub const MAX_PAGE: usize = 100;
+pub(super) const MAX_PAGE: usize = 100;
 
 /// The paging arguments of a connection, as sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -87,7 +87,7 @@ impl CursorType for Cursor {
 }
 
 /// A page of objects.
-pub type Listing<N> = Connection<Cursor, Together<N>>;
+pub type Listing<N> = Connection<Cursor, ConcurrentFields<N>>;
 
 /// A slice of rows as a connection.
 pub fn connection<K: Serialize + Send + Sync + 'static, T, N: ObjectType>(
@@ -98,7 +98,7 @@ pub fn connection<K: Serialize + Send + Sync + 'static, T, N: ObjectType>(
     let mut connection = Connection::new(slice.has_previous, slice.has_next);
     connection.edges.extend(slice.rows.into_iter().map(|(key, row)| {
         let cursor = Cursor(Box::new(move || encode(kind, &key)));
-        Edge::new(cursor, Together(node(row)))
+        Edge::new(cursor, ConcurrentFields(node(row)))
     }));
     connection
 }

@@ -11,7 +11,7 @@ use async_graphql_value::indexmap::IndexMap;
 use super::{ApiError, concurrent_fields::asked_of};
 
 /// An object, whole or by its name. To clients both are the same type.
-pub enum Brief<T> {
+pub enum Reference<T> {
     /// All of it.
     Whole(T),
     /// Id and name: only where [`asks_for_name`] says that nothing else is asked.
@@ -23,7 +23,7 @@ pub fn asks_for_name(object: &SelectionField<'_>) -> bool {
     object.selection_set().all(|it| matches!(it.name(), "id" | "name" | "__typename"))
 }
 
-impl<T: ObjectType> OutputType for Brief<T> {
+impl<T: ObjectType> OutputType for Reference<T> {
     fn type_name() -> Cow<'static, str> {
         T::type_name()
     }

@@ -14,7 +14,7 @@ pub const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Why it is time to read.
 #[derive(Clone, Copy, Debug)]
-pub enum Told {
+pub enum WatchEvent {
     /// This changed.
     Of(Change),
     /// Nobody told of anything, or of more than could be kept.
@@ -35,12 +35,12 @@ impl Watch {
     }
 
     /// The next hint, or that it is time to look.
-    pub async fn next(&mut self) -> Told {
+    pub async fn next(&mut self) -> WatchEvent {
         tokio::select! {
-            _ = self.looks.tick() => Told::Look,
+            _ = self.looks.tick() => WatchEvent::Look,
             hint = self.hints.recv() => match hint {
-                Ok(change) => Told::Of(change),
-                Err(RecvError::Lagged(_) | RecvError::Closed) => Told::Look,
+                Ok(change) => WatchEvent::Of(change),
+                Err(RecvError::Lagged(_) | RecvError::Closed) => WatchEvent::Look,
             }
         }
     }

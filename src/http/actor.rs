@@ -2,11 +2,11 @@
 
 use axum::http::{HeaderMap, header};
 
-use super::{App, cookies::Brought};
+use super::{App, cookies::RequestCookies};
 use crate::core::identity::Actor;
 
 /// Who asks, and who acts as him: by the header, or by the cookie of a request in cookie mode.
-pub(crate) fn actor(app: &App, headers: &HeaderMap, cookies: Option<&Brought>) -> (Actor, Option<String>) {
+pub(crate) fn actor(app: &App, headers: &HeaderMap, cookies: Option<&RequestCookies>) -> (Actor, Option<String>) {
     let token = match headers.get(header::AUTHORIZATION) {
         Some(header) => match header.to_str().ok().and_then(bearer) {
             Some(token) => token,

@@ -20,7 +20,7 @@ use crate::{
     base::{ids::uuid_v7, shares::Shares},
     core::identity::Origin,
     features::auth::Tokens,
-    graphql::{Limits, Reader},
+    graphql::{DocumentCache, Limits},
 };
 
 /// The header in which a response names its request.
@@ -52,7 +52,7 @@ pub struct AppParts {
     /// Which documents may run.
     pub documents: Documents,
     /// Reads them.
-    pub reader: Reader,
+    pub reader: DocumentCache,
     /// Who has a socket open.
     pub sockets: Arc<Sockets>,
     /// Other sites whose pages may talk to the API.

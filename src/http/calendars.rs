@@ -16,7 +16,11 @@ use crate::{
 };
 
 /// `GET /calendars/{token}.ics`. Whatever is wrong with a token, the answer is the same.
-pub async fn feed(State(app): State<App>, RequestOrigin(origin): RequestOrigin, Path(name): Path<String>) -> Response {
+pub(super) async fn feed(
+    State(app): State<App>,
+    RequestOrigin(origin): RequestOrigin,
+    Path(name): Path<String>,
+) -> Response {
     let none = || (StatusCode::NOT_FOUND, "There is no such calendar.\n").into_response();
     let token = name.strip_suffix(".ics").unwrap_or_default();
     let Some(tenant) = calendars::tenant_of(token) else { return none() };

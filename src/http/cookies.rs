@@ -15,7 +15,7 @@ const REFRESH: &str = "__Host-tenantry_refresh";
 
 /// The tokens that a request in cookie mode brought.
 #[derive(Clone, Debug, Default)]
-pub struct Brought {
+pub(super) struct RequestCookies {
     /// For the caller.
     pub access: Option<String>,
     /// For `refreshSession`.
@@ -23,7 +23,7 @@ pub struct Brought {
 }
 
 /// What a request brought in its cookies; `None` when it is not in cookie mode.
-pub fn read(headers: &HeaderMap) -> Option<Brought> {
+pub(super) fn read(headers: &HeaderMap) -> Option<RequestCookies> {
     let wanted = headers.get(MODE).is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"cookie"));
     if !wanted {
         return None;
@@ -32,11 +32,11 @@ pub fn read(headers: &HeaderMap) -> Option<Brought> {
 }
 
 /// The access token of the cookie, whether the request is in cookie mode or not.
-pub fn access(headers: &HeaderMap) -> Option<String> {
+pub(super) fn access(headers: &HeaderMap) -> Option<String> {
     all(headers).access
 }
 
-fn all(headers: &HeaderMap) -> Brought {
+fn all(headers: &HeaderMap) -> RequestCookies {
     let (mut accesses, mut refreshes) = (Vec::new(), Vec::new());
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|it| it.to_str().ok());
     for (name, value) in lines.flat_map(|it| it.split(';')).filter_map(|it| it.trim().split_once('=')) {
@@ -46,7 +46,7 @@ fn all(headers: &HeaderMap) -> Brought {
             _ => {}
         }
     }
-    Brought { access: only(&accesses), refresh: only(&refreshes) }
+    RequestCookies { access: only(&accesses), refresh: only(&refreshes) }
 }
 
 /// A cookie that came once. A browser has one `__Host-` cookie of a name, so of two values at least one is somebody else's, and
@@ -57,7 +57,7 @@ fn only(values: &[&str]) -> Option<String> {
 }
 
 /// The headers that set, or take away, a session's cookies.
-pub fn write(change: &SessionCookies) -> Vec<HeaderValue> {
+pub(super) fn write(change: &SessionCookies) -> Vec<HeaderValue> {
     let line = |name: &str, value: &str, seconds: i64| {
         let text = format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={}", seconds.max(0));
         HeaderValue::from_str(&text).ok()

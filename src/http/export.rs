@@ -34,12 +34,12 @@ enum Format {
 }
 
 /// `GET /audit-events.csv` (RFC 4180, with a heading).
-pub async fn csv(state: State<App>, origin: RequestOrigin, headers: HeaderMap) -> Response {
+pub(super) async fn csv(state: State<App>, origin: RequestOrigin, headers: HeaderMap) -> Response {
     export(state, origin, &headers, Format::Csv).await
 }
 
 /// `GET /audit-events.jsonl`: one JSON object a line.
-pub async fn json_lines(state: State<App>, origin: RequestOrigin, headers: HeaderMap) -> Response {
+pub(super) async fn json_lines(state: State<App>, origin: RequestOrigin, headers: HeaderMap) -> Response {
     export(state, origin, &headers, Format::JsonLines).await
 }
 

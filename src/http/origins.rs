@@ -53,7 +53,7 @@ impl Origins {
 
 /// Whether a socket may be opened: by no browser, by a page of this server, or by one that is trusted. Browsers let any
 /// page open one, and say only where it is from.
-pub fn is_own_or_allowed(headers: &HeaderMap, allowed: &Origins) -> bool {
+pub(super) fn is_own_or_allowed(headers: &HeaderMap, allowed: &Origins) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return true };
     let host = headers.get(header::HOST).and_then(|it| it.to_str().ok());
     // What a proxy says of the browser's side. Where it is encrypted, a page without encryption is another site, which anybody

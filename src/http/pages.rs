@@ -29,7 +29,7 @@ fn policy(page: &str) -> String {
 }
 
 /// `/graphiql`.
-pub async fn explorer() -> impl IntoResponse {
+pub(super) async fn explorer() -> impl IntoResponse {
     (
         [
             (header::CONTENT_TYPE, "text/html; charset=utf-8"),
@@ -41,7 +41,7 @@ pub async fn explorer() -> impl IntoResponse {
 }
 
 /// `/account`. The token stands behind the `#`, which no browser sends.
-pub async fn account() -> impl IntoResponse {
+pub(super) async fn account() -> impl IntoResponse {
     (
         [
             (header::CONTENT_TYPE, "text/html; charset=utf-8"),
@@ -53,7 +53,7 @@ pub async fn account() -> impl IntoResponse {
 }
 
 /// `/`: there is nothing but the API to look at.
-pub async fn root() -> Redirect {
+pub(super) async fn root() -> Redirect {
     Redirect::temporary("/graphiql")
 }
 

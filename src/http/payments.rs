@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// `POST /webhooks/stripe`: verified on the bytes as they came, then kept, then answered.
-pub async fn stripe(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
+pub(super) async fn stripe(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
     let billing = &app.services.billing;
     let Some(stripe) = billing.stripe() else { return StatusCode::NOT_FOUND.into_response() };
     // By the machine's clock, as the signature is.
@@ -47,7 +47,7 @@ pub async fn stripe(State(app): State<App>, headers: HeaderMap, body: Bytes) -> 
 }
 
 /// `GET /invoices/{sealed}.pdf`. Whatever is wrong with the address, the answer is the same.
-pub async fn invoice(
+pub(super) async fn invoice(
     State(app): State<App>,
     RequestOrigin(origin): RequestOrigin,
     Path(name): Path<String>,
@@ -154,7 +154,7 @@ async fn open_session(app: &App, tenant: &str, id: &str) -> Option<(TenantId, Ch
 }
 
 /// `GET /payments/{tenant}/{checkout}`: the page of the provider in this process.
-pub async fn checkout(State(app): State<App>, Path((tenant, id)): Path<(String, String)>) -> Response {
+pub(super) async fn checkout(State(app): State<App>, Path((tenant, id)): Path<(String, String)>) -> Response {
     let Some((_, session)) = open_session(&app, &tenant, &id).await else {
         return StatusCode::NOT_FOUND.into_response();
     };
@@ -172,7 +172,7 @@ pub async fn checkout(State(app): State<App>, Path((tenant, id)): Path<(String, 
 
 /// What was chosen on a page.
 #[derive(Deserialize)]
-pub struct Choice {
+pub(super) struct Choice {
     action: String,
     #[serde(default)]
     card: String,
@@ -180,7 +180,7 @@ pub struct Choice {
 
 /// `POST /payments/{tenant}/{checkout}`: somebody pays or refuses. Where the browser goes then grants nothing; what this
 /// tells the inbox does.
-pub async fn choose(
+pub(super) async fn choose(
     State(app): State<App>,
     Path((tenant, id)): Path<(String, String)>,
     Form(choice): Form<Choice>,
@@ -214,13 +214,13 @@ async fn told(app: &App, event: &str, next: &str) -> Response {
 
 /// Where a browser goes afterwards.
 #[derive(Deserialize)]
-pub struct Back {
+pub(super) struct Back {
     #[serde(rename = "return")]
     to: String,
 }
 
 /// `GET /payments/{tenant}/card`: the means of payment at the provider in this process.
-pub async fn card(State(app): State<App>, Path(_): Path<String>, Query(back): Query<Back>) -> Response {
+pub(super) async fn card(State(app): State<App>, Path(_): Path<String>, Query(back): Query<Back>) -> Response {
     if !app.services.billing.takes_play_money() {
         return StatusCode::NOT_FOUND.into_response();
     }
@@ -229,7 +229,7 @@ pub async fn card(State(app): State<App>, Path(_): Path<String>, Query(back): Qu
 }
 
 /// `POST /payments/{tenant}/card`.
-pub async fn change_card(
+pub(super) async fn change_card(
     State(app): State<App>,
     Path(tenant): Path<String>,
     Query(back): Query<Back>,

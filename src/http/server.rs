@@ -53,7 +53,7 @@ impl Default for Patience {
 
 /// A connection's place in their number. Whoever takes the connection over, as a socket does, keeps it.
 #[derive(Clone, Debug, Default)]
-pub struct ConnectionPlace(
+pub(crate) struct ConnectionPlace(
     #[expect(dead_code, reason = "held, not read")] Option<Arc<(OwnedSemaphorePermit, Option<Share>)>>,
 );
 

@@ -23,7 +23,7 @@ use crate::{
         ids::{BookingId, InvoiceId, ServiceId, TenantId, UserId},
     },
     core::{
-        outbox::{self, Effect, Lane, Taken},
+        outbox::{self, ClaimedEffect, Effect, Lane},
         telemetry,
     },
     db::{Access, DbError, Gate, Scope, ScopedTx},
@@ -375,7 +375,7 @@ impl Worker {
         more
     }
 
-    async fn note(&self, tenant: TenantId, taken: &Taken, outcome: Result<(), Failure>) -> Result<(), DbError> {
+    async fn note(&self, tenant: TenantId, taken: &ClaimedEffect, outcome: Result<(), Failure>) -> Result<(), DbError> {
         let now = self.clock.now();
         let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
         match outcome {
@@ -403,7 +403,7 @@ impl Worker {
         Ok(())
     }
 
-    async fn carry_out(&self, tenant: TenantId, taken: &Taken, now: Timestamp) -> Result<(), Failure> {
+    async fn carry_out(&self, tenant: TenantId, taken: &ClaimedEffect, now: Timestamp) -> Result<(), Failure> {
         let Some(effect) = &taken.effect else {
             return Err(Failure::Later("this version does not know what is to be done".into()));
         };
@@ -490,7 +490,7 @@ impl Worker {
     async fn announce(
         &self,
         tenant: TenantId,
-        taken: &Taken,
+        taken: &ClaimedEffect,
         invoice: Uuid,
         what: &str,
         now: Timestamp,
@@ -505,7 +505,7 @@ impl Worker {
         &self,
         tenant: TenantId,
         delivery: Uuid,
-        taken: &Taken,
+        taken: &ClaimedEffect,
         now: Timestamp,
     ) -> Result<(), Failure> {
         let last = taken.attempt >= outbox::MAX_ATTEMPTS;
@@ -530,7 +530,7 @@ impl Worker {
     async fn offer(&self, tenant: TenantId, mut pass: Pass, now: Timestamp) -> Result<(), DbError> {
         loop {
             let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
-            let more = Box::pin(waitlist::offer(&tx, &mut pass, now)).await?;
+            let more = Box::pin(waitlist::offer_freed(&tx, &mut pass, now)).await?;
             tx.commit().await?;
             if !more {
                 break;
@@ -542,7 +542,7 @@ impl Worker {
         Ok(())
     }
 
-    async fn send(&self, taken: &Taken, letter: Option<Letter>) -> Result<(), Failure> {
+    async fn send(&self, taken: &ClaimedEffect, letter: Option<Letter>) -> Result<(), Failure> {
         let Some(letter) = letter else {
             return Ok(()); // Not worth sending any more.
         };

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::{Options, Person, TestApp, TestTenant, code};
 
 /// Runs a mutation of one input and returns its payload, or the whole answer where it failed.
-pub async fn change(person: &Person, field: &str, selection: &str, input: Value) -> Value {
+pub(crate) async fn change(person: &Person, field: &str, selection: &str, input: Value) -> Value {
     let kind = format!("{}{}Input", field[..1].to_uppercase(), &field[1..]);
     let query = format!(
         "mutation($input: {kind}!) {{ {field}(input: $input) {{ {selection} userErrors {{ code field message }} }} }}"
@@ -19,7 +19,7 @@ pub async fn change(person: &Person, field: &str, selection: &str, input: Value)
 }
 
 /// A plan that costs and meters something, published.
-pub async fn sell(root: &Person, key: &str, terms: Value) -> Value {
+pub(crate) async fn sell(root: &Person, key: &str, terms: Value) -> Value {
     if code(&change(root, "createPlan", "plan", json!({ "key": key, "name": key.to_uppercase() })).await)
         == "NAME_TAKEN"
     {
@@ -32,7 +32,7 @@ pub async fn sell(root: &Person, key: &str, terms: Value) -> Value {
     published["data"]["publishPlanVersion"]["plan"].clone()
 }
 
-pub fn terms(prices: Value) -> Value {
+pub(crate) fn terms(prices: Value) -> Value {
     json!({ "currency": "EUR", "prices": prices, "limits": [], "features": [] })
 }
 
@@ -100,7 +100,7 @@ fn event(id: &str, meter: &str, quantity: i64, at: Timestamp) -> Value {
 }
 
 /// The clock is of milliseconds, and periods are of microseconds: never before the instant.
-pub fn go_to(app: &TestApp, at: Timestamp) {
+pub(crate) fn go_to(app: &TestApp, at: Timestamp) {
     let micros = at.as_microsecond() - app.clock.now().as_microsecond();
     app.clock.advance(SignedDuration::from_millis(micros.div_euclid(1000) + i64::from(micros.rem_euclid(1000) != 0)));
 }
@@ -717,7 +717,7 @@ async fn a_change_of_plan_is_prorated_or_waits() {
 }
 
 /// Leaves a card at the provider in this process, as if somebody had been on its page.
-pub async fn leave_card(app: &TestApp, tenant: &TestTenant, card: &str) {
+pub(crate) async fn leave_card(app: &TestApp, tenant: &TestTenant, card: &str) {
     use tenantry::features::billing::payments::in_process::{Card, InProcess};
     let directory = format!(
         "insert into directory.payment_customers values ('in_process', 'inp_{0}', '{1}') on conflict do nothing",

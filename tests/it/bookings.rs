@@ -56,7 +56,7 @@ async fn fifty_clients_for_one_slot() {
 }
 
 /// Active claims of one thing, in one lane, that share time.
-pub const OVERLAPS: &str = "select count(*) from shared.booking_claims a join shared.booking_claims b
+pub(crate) const OVERLAPS: &str = "select count(*) from shared.booking_claims a join shared.booking_claims b
     on a.tenant_id = b.tenant_id and a.claimed_id = b.claimed_id and a.lane = b.lane and a.id < b.id
    and a.active and b.active and a.blocked_from < b.blocked_to and b.blocked_from < a.blocked_to";
 

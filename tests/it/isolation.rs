@@ -11,7 +11,7 @@ use tenantry::db::{StoreSettings, roles};
 use crate::support::{Options, Person, TestApp, TestTenant, code, scrubbed};
 
 /// Both walls, and wall 1 alone: a role that PostgreSQL's policies do not bind.
-pub async fn with_and_without_policies() -> [TestApp; 2] {
+pub(crate) async fn with_and_without_policies() -> [TestApp; 2] {
     let stores = StoreSettings { checks_role: false, ..StoreSettings::default() };
     let bypassing = Options { role: roles::PLATFORM, stores, ..Options::default() };
     [TestApp::start().await, TestApp::start_with(bypassing).await]

@@ -8,7 +8,7 @@ use tenantry::{
         identity::{Caller, Origin},
     },
     db::{Access, ScopedTx},
-    features::bookings::{BookingFilter, BookingOrder, Pointed, Related},
+    features::bookings::{BookingFilter, BookingOrder, Preloaded, PreloadedRefs},
 };
 
 use crate::support::{Options, TestApp, TestTenant, code};
@@ -98,11 +98,11 @@ async fn most_read(app: &TestApp, acme: &TestTenant, tables: &[&str], ask: impl 
 }
 
 /// What a page of bookings may bring with it: nothing, names, or all of it.
-fn related(how_much: usize) -> Related {
+fn related(how_much: usize) -> Preloaded {
     match how_much {
-        0 => Related::Nothing,
-        1 => Related::Names(Pointed::default()),
-        _ => Related::Whole(Pointed::default()),
+        0 => Preloaded::Nothing,
+        1 => Preloaded::Names(PreloadedRefs::default()),
+        _ => Preloaded::Whole(PreloadedRefs::default()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Billing in the API: what a tenant's administrator sees and does.
 
-mod mutations;
+pub mod mutations;
 mod objects;
 mod query;
 

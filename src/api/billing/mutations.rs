@@ -11,7 +11,8 @@ use crate::{
     base::ids::InvoiceId,
     features::{
         billing::{
-            Became, BillingError as Error, CheckoutWish, Rejection, When, cycles::Interval, invoices, subscriptions,
+            BillingError as Error, CheckoutWish, RecordOutcome, Rejection, When, cycles::Interval, invoices,
+            subscriptions,
         },
         usage,
     },
@@ -356,11 +357,11 @@ impl BillingMutation {
         };
         let events: Vec<usage::Event> = input.events.into_iter().map(event).collect();
         let became = crate::features::billing::record_usage(&work.caller(), &events).await;
-        let view = |(event, became): (usage::Event, Became)| {
+        let view = |(event, became): (usage::Event, RecordOutcome)| {
             let (status, reason) = match became {
-                Became::Accepted => (UsageEventStatus::Accepted, None),
-                Became::Duplicate => (UsageEventStatus::Duplicate, None),
-                Became::Rejected(why) => (UsageEventStatus::Rejected, Some(why.into())),
+                RecordOutcome::Accepted => (UsageEventStatus::Accepted, None),
+                RecordOutcome::Duplicate => (UsageEventStatus::Duplicate, None),
+                RecordOutcome::Rejected(why) => (UsageEventStatus::Rejected, Some(why.into())),
             };
             UsageEventResult { source: event.source, event_id: event.event_id, status, reason }
         };

@@ -9,7 +9,7 @@ use crate::{
     },
     base::{ids::InvoiceId, money},
     features::billing::{
-        BillingError as Error, Preview, UsageLine,
+        Preview, UsageLine,
         invoices::{self, Explanation, Kind, State},
         payments::{self, CheckoutSession as Session},
         subscriptions::{Agreed, Status},
@@ -450,22 +450,22 @@ pub struct InvoicePreview {
 
 pub(super) fn preview_view(
     at: jiff::Timestamp,
-    reckoning: invoices::Reckoning,
+    totals: invoices::InvoiceTotals,
     currency: money::Currency,
 ) -> InvoicePreview {
     let money = |minor| Money::from(money::Money { minor, currency });
     InvoicePreview {
         falls_due_at: DateTime(at),
-        net: money(reckoning.net_minor),
-        tax: money(reckoning.tax_minor),
-        total: money(reckoning.total_minor),
-        lines: reckoning.lines.into_iter().map(|it| line_view(it, None, currency)).collect(),
+        net: money(totals.net_minor),
+        tax: money(totals.tax_minor),
+        total: money(totals.total_minor),
+        lines: totals.lines.into_iter().map(|it| line_view(it, None, currency)).collect(),
     }
 }
 
 impl From<Preview> for InvoicePreview {
     fn from(it: Preview) -> Self {
-        preview_view(it.takes_effect_at, it.reckoning, it.currency)
+        preview_view(it.takes_effect_at, it.totals, it.currency)
     }
 }
 

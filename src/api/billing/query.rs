@@ -11,13 +11,12 @@ use crate::{
         plans::{BillingInterval, Plan},
     },
     base::money,
-    features::{
-        billing::{Biller, BillingError as Error, When, cycles::Interval, invoices, payments, standing, subscriptions},
-        usage,
+    features::billing::{
+        BillingError as Error, SelfService, When, cycles::Interval, invoices, payments, standing, subscriptions,
     },
     graphql::{
-        ApiError, Code, Date, Listing, Meaning, Money, PageArgs, STATEMENT_COST, UserError, UserErrorCode, connection,
-        page_cost, parse_id,
+        ApiError, Code, Date, ErrorClass, Listing, Money, PageArgs, STATEMENT_COST, UserError, UserErrorCode,
+        connection, page_cost, parse_id,
     },
 };
 
@@ -106,7 +105,7 @@ impl Billing {
         let it = standing(&work.tx).await?;
         let currency = it.agreed.terms.currency()?;
         let upcoming = invoices::upcoming(&work.tx, &it.subscription).await?;
-        Ok(upcoming.map(|(at, reckoning)| preview_view(at, reckoning, currency)))
+        Ok(upcoming.map(|(at, totals)| preview_view(at, totals, currency)))
     }
 
     /// What a change of plan would cost, and when. Changes nothing.
@@ -158,16 +157,16 @@ pub(super) fn read_change(interval: Option<BillingInterval>, when: Option<Change
 
 /// In a query, which has no user errors.
 pub(super) fn refused(error: Error) -> ApiError {
-    match Meaning::from(error) {
-        Meaning::Refuse(error) => error,
-        Meaning::Mend(error) => {
+    match ErrorClass::from(error) {
+        ErrorClass::Refuse(error) => error,
+        ErrorClass::Mend(error) => {
             let field = error.field.map(|it| it.join(".")).unwrap_or_default();
             ApiError::bad_input(field, error.message)
         }
     }
 }
 
-impl From<Error> for Meaning {
+impl From<Error> for ErrorClass {
     fn from(error: Error) -> Self {
         let mend = |code, field: &str, message: &str| Self::Mend(UserError::new(code, field, message));
         match error {
@@ -223,7 +222,7 @@ impl RequestContext {
     /// # Errors
     /// `UNAUTHENTICATED` when nobody is signed in, `BAD_USER_INPUT` in a mutation that holds a transaction already: what is
     /// done here has its own, which would wait for that one, and a payment provider is not asked inside of one.
-    pub fn biller(&self) -> Result<Biller<'_>, ApiError> {
+    pub fn biller(&self) -> Result<SelfService<'_>, ApiError> {
         if self.may_write() && self.has_begun() {
             let message = "Put what concerns billing first: not after another change in the same document.";
             return Err(ApiError::refused(Code::BadUserInput, message));
@@ -235,9 +234,9 @@ impl RequestContext {
     ///
     /// # Errors
     /// `UNAUTHENTICATED` when nobody is signed in.
-    pub fn looking_biller(&self) -> Result<Biller<'_>, ApiError> {
+    pub fn looking_biller(&self) -> Result<SelfService<'_>, ApiError> {
         let viewer = self.viewer().ok_or_else(ApiError::unauthenticated)?;
-        Ok(Biller { engine: &self.services().billing, viewer, clock: self.clock(), origin: self.origin() })
+        Ok(SelfService { engine: &self.services().billing, viewer, clock: self.clock(), origin: self.origin() })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The platform in the API. Platform administrators only.
 
 pub mod moves;
-mod mutations;
+pub mod mutations;
 mod query;
 pub mod sales;
 mod tenant;

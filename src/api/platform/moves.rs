@@ -7,7 +7,7 @@ use crate::{
     base::ids::TenantId,
     features::platform::{Move, MoveState as State},
     graphql::{
-        ApiError, DateTime, Listing, MUTATION_COST, Meaning, PageArgs, UserError, connection, parse_id, payload,
+        ApiError, DateTime, ErrorClass, Listing, MUTATION_COST, PageArgs, UserError, connection, parse_id, payload,
         settled,
     },
 };
@@ -163,6 +163,6 @@ pub async fn tenant_moves(
     const KIND: &str = "platform.tenant_moves";
     let page = page.read(KIND)?;
     let tenant = tenant.map(|it| parse_id(&it, "tenantId")).transpose()?;
-    let slice = ctx.request().operator()?.moves(tenant, &page).await.map_err(Meaning::from)?;
+    let slice = ctx.request().operator()?.moves(tenant, &page).await.map_err(ErrorClass::from)?;
     Ok(connection(KIND, slice, Into::into))
 }

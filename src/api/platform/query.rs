@@ -5,12 +5,12 @@ use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use super::{
     moves::{self, TenantMove},
     sales::{self, DeadPaymentEvent, FeatureRollout},
-    tenant::{PlatformTenant, plan_keys, tenant, view},
+    tenant::{PlatformTenant, plan_keys, view},
 };
 use crate::{
     api::{ContextExt, entitlements::Feature, plans::Plan, tenants::TenantStatus},
     features::platform::{PlatformError, Statistics, TenantFilter, TenantOrder as Order},
-    graphql::{ApiError, DateTime, Listing, Meaning, PageArgs, STATEMENT_COST, connection, page_cost, parse_id},
+    graphql::{ApiError, DateTime, ErrorClass, Listing, PageArgs, STATEMENT_COST, connection, page_cost, parse_id},
 };
 
 /// How many tenants have a status.
@@ -119,7 +119,7 @@ impl Platform {
         });
         let operator = ctx.request().operator()?;
         let plans = plan_keys(&operator).await?;
-        let slice = operator.tenants(&filter, order, &page).await.map_err(Meaning::from)?;
+        let slice = operator.tenants(&filter, order, &page).await.map_err(ErrorClass::from)?;
         Ok(connection(kind, slice, |it| view(it, &plans)))
     }
 
@@ -131,7 +131,7 @@ impl Platform {
         #[graphql(desc = "Its id.")] id: ID,
     ) -> Result<Option<PlatformTenant>, ApiError> {
         let operator = ctx.request().operator()?;
-        let found = operator.tenant(parse_id(&id, "id")?).await.map_err(Meaning::from)?;
+        let found = operator.tenant(parse_id(&id, "id")?).await.map_err(ErrorClass::from)?;
         let Some(found) = found else { return Ok(None) };
         Ok(Some(view(found, &plan_keys(&operator).await?)))
     }
@@ -165,7 +165,7 @@ impl Platform {
         match operator.features(parse_id(&tenant_id, "tenantId")?).await {
             Ok(features) => Ok(Some(features.into_iter().map(Feature::from).collect())),
             Err(PlatformError::NotFound) => Ok(None),
-            Err(error) => Err(Meaning::from(error).into()),
+            Err(error) => Err(ErrorClass::from(error).into()),
         }
     }
 
@@ -187,7 +187,7 @@ impl Platform {
     /// How many tenants there are.
     #[graphql(complexity = "2 * STATEMENT_COST + 10 * child_complexity")]
     async fn statistics(&self, ctx: &Context<'_>) -> Result<PlatformStatistics, ApiError> {
-        let found = ctx.request().operator()?.statistics().await.map_err(Meaning::from)?;
+        let found = ctx.request().operator()?.statistics().await.map_err(ErrorClass::from)?;
         Ok(found.into())
     }
 
@@ -203,7 +203,7 @@ impl Platform {
     ) -> Result<Listing<PlatformEvent>, ApiError> {
         const KIND: &str = "platform.events";
         let page = PageArgs { first, after, last, before }.read(KIND)?;
-        let slice = ctx.request().operator()?.events(&page).await.map_err(Meaning::from)?;
+        let slice = ctx.request().operator()?.events(&page).await.map_err(ErrorClass::from)?;
         Ok(connection(KIND, slice, |it| PlatformEvent {
             at: DateTime(it.at),
             administrator_id: it.administrator.map(|it| it.to_string().into()),

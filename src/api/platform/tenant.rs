@@ -3,17 +3,13 @@
 use async_graphql::{ID, SimpleObject};
 
 use crate::{
-    api::{
-        ContextExt,
-        plans::Plan,
-        tenants::{Isolation, TenantStatus},
-    },
+    api::tenants::{Isolation, TenantStatus},
     core::identity::Actor,
     features::{
         billing::invoices::InvoiceError,
         platform::{Listed, PlatformError},
     },
-    graphql::{ApiError, DateTime, Meaning, UserError, UserErrorCode, settled},
+    graphql::{ApiError, DateTime, ErrorClass, UserError, UserErrorCode, settled},
 };
 
 /// A tenant, as the platform sees it: nothing of its users, services and bookings.
@@ -62,7 +58,7 @@ pub(super) fn view(it: Listed, plans: &PlanKeys) -> PlatformTenant {
     }
 }
 
-impl From<PlatformError> for Meaning {
+impl From<PlatformError> for ErrorClass {
     fn from(error: PlatformError) -> Self {
         let mend = |code, field: &str, message: &str| Self::Mend(UserError::new(code, field, message));
         match error {

@@ -39,7 +39,7 @@ static SPECIAL_V6: LazyLock<Vec<Ipv6Net>> = LazyLock::new(|| {
 });
 
 /// Whether an address is one of the public network.
-pub fn is_public(address: IpAddr) -> bool {
+pub(super) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(it) => is_public_v4(it),
         IpAddr::V6(it) => is_public_v6(it),

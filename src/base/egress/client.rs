@@ -19,7 +19,7 @@ use super::addresses::is_public;
 use super::lazy::{LazyClient, Settings};
 
 /// How long an endpoint may take for its answer.
-pub const ANSWER_LIMIT: Duration = Duration::from_secs(8);
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(8);
 /// How long it may take to be reached.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 

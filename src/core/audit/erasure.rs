@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use aws_lc_rs::digest;
 use serde_json::{Map, Value};
 
 use super::{changes::hex, model::Entry, queries};

@@ -14,7 +14,7 @@ use crate::{
 const PART: i64 = 20_000;
 
 /// Keeps a personal value apart from the event that names its digest.
-pub async fn insert_personal_value(tx: &ScopedTx, value: &PersonalValue) -> Result<(), DbError> {
+pub(super) async fn insert_personal_value(tx: &ScopedTx, value: &PersonalValue) -> Result<(), DbError> {
     tx.execute(
         "-- audit.insert_personal_value
         insert into audit_personal_values (tenant_id, digest, subject_id, salt, value) values ($1, $2, $3, $4, $5)",
@@ -24,7 +24,7 @@ pub async fn insert_personal_value(tx: &ScopedTx, value: &PersonalValue) -> Resu
 }
 
 /// Erases what the log knows of these subjects.
-pub async fn delete_personal_values(tx: &ScopedTx, subjects: &[Uuid]) -> Result<(), DbError> {
+pub(super) async fn delete_personal_values(tx: &ScopedTx, subjects: &[Uuid]) -> Result<(), DbError> {
     tx.execute(
         "-- audit.delete_personal_values
         delete from audit_personal_values where tenant_id = $1 and subject_id = any ($2)",
@@ -34,7 +34,7 @@ pub async fn delete_personal_values(tx: &ScopedTx, subjects: &[Uuid]) -> Result<
 }
 
 /// Those of these values that were not erased.
-pub async fn personal_values(tx: &ScopedTx, digests: &[Vec<u8>]) -> Result<Vec<PersonalValue>, DbError> {
+pub(super) async fn personal_values(tx: &ScopedTx, digests: &[Vec<u8>]) -> Result<Vec<PersonalValue>, DbError> {
     let rows = tx
         .query(
             "-- audit.personal_values
@@ -47,7 +47,7 @@ pub async fn personal_values(tx: &ScopedTx, digests: &[Vec<u8>]) -> Result<Vec<P
 }
 
 /// Digests of values that are not what they were.
-pub async fn changed_personal_values(tx: &ScopedTx) -> Result<Vec<Vec<u8>>, DbError> {
+pub(super) async fn changed_personal_values(tx: &ScopedTx) -> Result<Vec<Vec<u8>>, DbError> {
     let rows = tx
         .query(
             "-- audit.changed_personal_values
@@ -91,7 +91,7 @@ macro_rules! list_sql {
 }
 
 /// One row more than the page, in the order of the scan. The list is newest first, so what comes after is smaller.
-pub async fn list(tx: &ScopedTx, filter: &AuditFilter, page: &Page<AuditKey>) -> Result<Vec<Entry>, DbError> {
+pub(super) async fn list(tx: &ScopedTx, filter: &AuditFilter, page: &Page<AuditKey>) -> Result<Vec<Entry>, DbError> {
     let sql = if page.from_the_back { list_sql!("asc") } else { list_sql!("desc") };
     let (lower, upper) = (page.before.unwrap_or((EARLIEST, 0)), page.after.unwrap_or((LATEST, i64::MAX)));
     let rows = tx
@@ -117,7 +117,7 @@ pub async fn list(tx: &ScopedTx, filter: &AuditFilter, page: &Page<AuditKey>) ->
 }
 
 /// Some events past this place of the chain, in its order.
-pub async fn part(tx: &ScopedTx, past: i64, limit: i64) -> Result<Vec<Entry>, DbError> {
+pub(super) async fn part(tx: &ScopedTx, past: i64, limit: i64) -> Result<Vec<Entry>, DbError> {
     let rows = tx
         .query(
             concat!(
@@ -133,7 +133,7 @@ pub async fn part(tx: &ScopedTx, past: i64, limit: i64) -> Result<Vec<Entry>, Db
 }
 
 /// These events, in the chain's order.
-pub async fn by_ids(tx: &ScopedTx, ids: &[Uuid]) -> Result<Vec<Entry>, DbError> {
+pub(super) async fn by_ids(tx: &ScopedTx, ids: &[Uuid]) -> Result<Vec<Entry>, DbError> {
     let rows = tx
         .query(
             concat!(
@@ -149,7 +149,7 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[Uuid]) -> Result<Vec<Entry>, DbError> 
 }
 
 /// Events that name one of these digests.
-pub async fn naming_digests(tx: &ScopedTx, digests: &[Vec<u8>]) -> Result<Vec<Entry>, DbError> {
+pub(super) async fn naming_digests(tx: &ScopedTx, digests: &[Vec<u8>]) -> Result<Vec<Entry>, DbError> {
     let rows = tx
         .query(
             concat!(
@@ -190,20 +190,20 @@ fn read_entry(row: &Row) -> Result<Entry, DbError> {
 
 /// A place in the chain with the hash that stands there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Link {
+pub(super) struct Link {
     seq: i64,
     hash: Vec<u8>,
 }
 
 impl Link {
     /// Before the first event.
-    pub fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self { seq: 0, hash: vec![0; 32] }
     }
 }
 
 /// A part of the chain, looked through.
-pub struct Part {
+pub(super) struct Part {
     /// How many events it has.
     pub events: i64,
     /// Ids of those that do not fit.
@@ -214,7 +214,7 @@ pub struct Part {
 
 /// Looks through the events past this place, up to the chain's end. Each is compared with the hash that stands at the one before, so one that was
 /// changed is named and those after it are not.
-pub async fn verify_part(tx: &ScopedTx, past: &Link, head: &Link) -> Result<Part, DbError> {
+pub(super) async fn verify_part(tx: &ScopedTx, past: &Link, head: &Link) -> Result<Part, DbError> {
     let rows = tx
         .query(
             "-- audit.verify_part
@@ -240,7 +240,7 @@ pub async fn verify_part(tx: &ScopedTx, past: &Link, head: &Link) -> Result<Part
 }
 
 /// The end of the chain, as it was noted with the last event.
-pub async fn head(tx: &ScopedTx) -> Result<Link, DbError> {
+pub(super) async fn head(tx: &ScopedTx) -> Result<Link, DbError> {
     let row = tx
         .query_opt(
             "-- audit.head

@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use jiff::SignedDuration;
 
 use super::{
-    model::{Named, Standing},
+    model::{KeyState, Named},
     queries,
 };
 use crate::{core::identity::Caller, db::DbError};
@@ -27,15 +27,15 @@ impl Named {
 ///
 /// # Errors
 /// When a statement fails.
-pub async fn begin(caller: &Caller<'_>, named: &Named) -> Result<Standing, DbError> {
+pub async fn begin(caller: &Caller<'_>, named: &Named) -> Result<KeyState, DbError> {
     let (tx, user, now) = (caller.tx, caller.viewer.user, caller.clock.now());
     queries::delete_expired(tx, user, now).await?;
     if queries::insert(tx, user, named, now + LIFE).await? {
-        return Ok(Standing::First);
+        return Ok(KeyState::First);
     }
     match queries::find(tx, user, &named.key).await? {
-        Some((fingerprint, _)) if fingerprint != named.fingerprint => Ok(Standing::Conflict),
-        Some((_, Some(answer))) => Ok(Standing::Answered(answer)),
+        Some((fingerprint, _)) if fingerprint != named.fingerprint => Ok(KeyState::Conflict),
+        Some((_, Some(answer))) => Ok(KeyState::Answered(answer)),
         // It went away between the two statements: whoever had it failed, and the caller may try again.
         Some((_, None)) | None => Err(DbError::Contention("the request with this key has just failed".into())),
     }

@@ -9,4 +9,4 @@ mod model;
 mod queries;
 
 pub use keys::{LIFE, MAX_KEY, begin, forget, keep};
-pub use model::{Named, Standing};
+pub use model::{KeyState, Named};

@@ -9,8 +9,8 @@ pub struct Named {
 
 /// What is to be done with a named request.
 #[derive(Debug)]
-pub enum Standing {
-    /// It is the first: carry it out, then [`keep`] its answer or [`forget`] it.
+pub enum KeyState {
+    /// It is the first: carry it out, then [`keep`](super::keep) its answer or [`forget`](super::forget) it.
     First,
     /// It was carried out: its answer.
     Answered(String),

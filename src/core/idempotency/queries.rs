@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Takes a key; waits for whoever has it. `false` when it was used.
-pub async fn insert(tx: &ScopedTx, user: UserId, named: &Named, expires_at: Timestamp) -> Result<bool, DbError> {
+pub(super) async fn insert(tx: &ScopedTx, user: UserId, named: &Named, expires_at: Timestamp) -> Result<bool, DbError> {
     let (key, fingerprint) = named.parts();
     let row = tx
         .query_opt(
@@ -24,7 +24,7 @@ pub async fn insert(tx: &ScopedTx, user: UserId, named: &Named, expires_at: Time
 }
 
 /// What a key was used for: the request's fingerprint, and its answer.
-pub async fn find(tx: &ScopedTx, user: UserId, key: &str) -> Result<Option<(Vec<u8>, Option<String>)>, DbError> {
+pub(super) async fn find(tx: &ScopedTx, user: UserId, key: &str) -> Result<Option<(Vec<u8>, Option<String>)>, DbError> {
     let row = tx
         .query_opt(
             "-- idempotency.find
@@ -36,7 +36,7 @@ pub async fn find(tx: &ScopedTx, user: UserId, key: &str) -> Result<Option<(Vec<
 }
 
 /// Keeps the answer.
-pub async fn set_answer(tx: &ScopedTx, user: UserId, key: &str, answer: &str) -> Result<(), DbError> {
+pub(super) async fn set_answer(tx: &ScopedTx, user: UserId, key: &str, answer: &str) -> Result<(), DbError> {
     tx.execute(
         "-- idempotency.set_answer
         update idempotency_keys set answer = $4 where tenant_id = $1 and user_id = $2 and key = $3",
@@ -46,7 +46,7 @@ pub async fn set_answer(tx: &ScopedTx, user: UserId, key: &str, answer: &str) ->
 }
 
 /// Frees a key.
-pub async fn delete(tx: &ScopedTx, user: UserId, key: &str) -> Result<(), DbError> {
+pub(super) async fn delete(tx: &ScopedTx, user: UserId, key: &str) -> Result<(), DbError> {
     tx.execute(
         "-- idempotency.delete
         delete from idempotency_keys where tenant_id = $1 and user_id = $2 and key = $3",
@@ -56,7 +56,7 @@ pub async fn delete(tx: &ScopedTx, user: UserId, key: &str) -> Result<(), DbErro
 }
 
 /// Frees every key of the user whose time is over.
-pub async fn delete_expired(tx: &ScopedTx, user: UserId, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn delete_expired(tx: &ScopedTx, user: UserId, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- idempotency.delete_expired
         delete from idempotency_keys where tenant_id = $1 and user_id = $2 and expires_at <= $3",

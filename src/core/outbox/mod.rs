@@ -4,8 +4,8 @@ mod model;
 mod queries;
 mod queue;
 
-pub use model::{DeadLetter, Effect, LEASE, Lane, Taken};
+pub use model::{ClaimedEffect, DeadLetter, Effect, LEASE, Lane};
+pub use queries::{dead_letters, take, with_due_effects};
 pub use queue::{
-    HOPELESS_ATTEMPTS, MAX_ATTEMPTS, dead_letters, derived_id, done, enqueue, enqueue_as, enqueue_as_at, enqueue_at,
-    failed, revive, take, with_due_effects,
+    HOPELESS_ATTEMPTS, MAX_ATTEMPTS, derived_id, done, enqueue, enqueue_as, enqueue_as_at, enqueue_at, failed, revive,
 };

@@ -193,7 +193,7 @@ pub enum Lane {
 
 /// An effect that was taken to be carried out.
 #[derive(Clone, Debug)]
-pub struct Taken {
+pub struct ClaimedEffect {
     /// The same for every attempt.
     pub id: Uuid,
     /// What is to happen; `None` when this version does not know the kind, as after a step back.

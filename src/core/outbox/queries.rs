@@ -4,14 +4,14 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{DeadLetter, Effect, LEASE, Lane, Taken};
+use super::{ClaimedEffect, DeadLetter, Effect, LEASE, Lane};
 use crate::{
     base::ids::TenantId,
     db::{DbError, Row, ScopedTx},
 };
 
 /// Adds an effect, unless its id is there.
-pub async fn insert(
+pub(super) async fn insert(
     tx: &ScopedTx,
     id: Uuid,
     effect: &Effect,
@@ -45,28 +45,33 @@ macro_rules! take_sql {
     };
 }
 
-/// Takes what is due in a lane, with a lease. A statement for each, so that each has its index.
-pub async fn take(tx: &ScopedTx, lane: Lane, limit: i64, now: Timestamp) -> Result<Vec<Taken>, DbError> {
+/// Takes up to `limit` effects of a lane that are due, oldest first; whoever else looks at the same time gets others. They are due
+/// again after [`LEASE`], unless they are [`done`](super::done) or [`failed`](super::failed) before.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn take(tx: &ScopedTx, lane: Lane, limit: i64, now: Timestamp) -> Result<Vec<ClaimedEffect>, DbError> {
+    // A statement for each lane, so that each has its index.
     let sql = match lane {
         Lane::Usual => take_sql!("<> 'webhooks.send'"),
         Lane::Webhooks => take_sql!("= 'webhooks.send'"),
     };
     let rows = tx.query(sql, &[&tx.tenant(), &now, &(now + LEASE), &limit]).await?;
-    let mut taken: Vec<Taken> = rows.iter().map(read_taken).collect();
+    let mut taken: Vec<ClaimedEffect> = rows.iter().map(read_taken).collect();
     taken.sort_by_key(|it| it.id);
     Ok(taken)
 }
 
-fn read_taken(row: &Row) -> Taken {
+fn read_taken(row: &Row) -> ClaimedEffect {
     let (kind, payload): (&str, Value) = (row.get(1), row.get(2));
     let bare = payload.as_object().is_some_and(serde_json::Map::is_empty);
     let tagged = if bare { json!({ "kind": kind }) } else { json!({ "kind": kind, "payload": payload }) };
     let effect = serde_json::from_value(tagged).ok();
-    Taken { id: row.get(0), effect, created_at: row.get(3), attempt: row.get(4), due_at: row.get(5) }
+    ClaimedEffect { id: row.get(0), effect, created_at: row.get(3), attempt: row.get(4), due_at: row.get(5) }
 }
 
 /// Takes out what is done.
-pub async fn delete(tx: &ScopedTx, id: Uuid) -> Result<(), DbError> {
+pub(super) async fn delete(tx: &ScopedTx, id: Uuid) -> Result<(), DbError> {
     tx.execute(
         "-- outbox.delete
         delete from outbox where tenant_id = $1 and id = $2",
@@ -76,7 +81,7 @@ pub async fn delete(tx: &ScopedTx, id: Uuid) -> Result<(), DbError> {
 }
 
 /// Why it failed, and when it is tried again or that it was given up.
-pub async fn note_failure(
+pub(super) async fn note_failure(
     tx: &ScopedTx,
     id: Uuid,
     error: &str,
@@ -91,7 +96,10 @@ pub async fn note_failure(
     .await
 }
 
-/// Those of these tenants that have something due, in one round trip.
+/// Those of these tenants that have something due.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn with_due_effects(tx: &ScopedTx, tenants: &[TenantId], now: Timestamp) -> Result<Vec<TenantId>, DbError> {
     let rows = tx
         .query(
@@ -104,6 +112,9 @@ pub async fn with_due_effects(tx: &ScopedTx, tenants: &[TenantId], now: Timestam
 }
 
 /// What was given up, oldest first.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn dead_letters(tx: &ScopedTx) -> Result<Vec<DeadLetter>, DbError> {
     let rows = tx
         .query(
@@ -125,7 +136,7 @@ pub async fn dead_letters(tx: &ScopedTx) -> Result<Vec<DeadLetter>, DbError> {
 }
 
 /// Has everything that was given up tried again.
-pub async fn revive(tx: &ScopedTx, now: Timestamp) -> Result<usize, DbError> {
+pub(super) async fn revive(tx: &ScopedTx, now: Timestamp) -> Result<usize, DbError> {
     let rows = tx
         .query(
             "-- outbox.revive

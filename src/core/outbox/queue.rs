@@ -4,11 +4,11 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::{
-    model::{DeadLetter, Effect, Lane, Taken},
+    model::{ClaimedEffect, Effect},
     queries,
 };
 use crate::{
-    base::ids::{TenantId, uuid_v7},
+    base::ids::uuid_v7,
     db::{DbError, ScopedTx},
 };
 
@@ -71,15 +71,6 @@ pub async fn enqueue_at(tx: &ScopedTx, effect: &Effect, at: Timestamp, now: Time
     queries::insert(tx, uuid_v7(now), effect, now, at).await
 }
 
-/// Takes up to `limit` effects of a lane that are due, oldest first; whoever else looks at the same time gets others. They are due
-/// again after [`LEASE`], unless they are [`done`] or [`failed`] before.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn take(tx: &ScopedTx, lane: Lane, limit: i64, now: Timestamp) -> Result<Vec<Taken>, DbError> {
-    queries::take(tx, lane, limit, now).await
-}
-
 /// The effect was carried out.
 ///
 /// # Errors
@@ -95,7 +86,7 @@ pub async fn done(tx: &ScopedTx, id: Uuid) -> Result<(), DbError> {
 /// When the statement fails.
 pub async fn failed(
     tx: &ScopedTx,
-    taken: &Taken,
+    taken: &ClaimedEffect,
     error: &str,
     hopeless: bool,
     now: Timestamp,
@@ -110,22 +101,6 @@ pub async fn failed(
 fn delay(attempt: i32) -> SignedDuration {
     let doublings = u32::try_from(attempt - 1).unwrap_or(0).min(20);
     (FIRST_DELAY * 2_i32.pow(doublings)).min(LONGEST_DELAY)
-}
-
-/// Those of these tenants that have something due.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn with_due_effects(tx: &ScopedTx, tenants: &[TenantId], now: Timestamp) -> Result<Vec<TenantId>, DbError> {
-    queries::with_due_effects(tx, tenants, now).await
-}
-
-/// What was given up, oldest first.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn dead_letters(tx: &ScopedTx) -> Result<Vec<DeadLetter>, DbError> {
-    queries::dead_letters(tx).await
 }
 
 /// Has everything that was given up tried again, and returns how much that is.

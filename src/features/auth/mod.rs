@@ -19,10 +19,10 @@ mod throttle;
 mod tokens;
 
 pub use joining::{Acceptance, Registration, SignUp, TenantDraft};
-pub use model::{Fall, LiveSession, SessionCookies};
+pub use model::{LiveSession, Revocation, SessionCookies};
 pub use opaque_tokens::FeedToken;
 pub use passwords::{PasswordCost, Passwords, PasswordsError};
-pub use sessions::{fallen, is_login, log_out, revoke_other_sessions, revoke_session, sessions};
+pub use sessions::{is_login, log_out, revoke_other_sessions, revoke_session, revoked, sessions};
 pub use sign_in::{Login, NewUser, SignIn, SignInError, SignedIn, normalise_email};
 pub use throttle::SignInLimits;
 pub use tokens::{KeyError, TokenSettings, Tokens, Verified};

@@ -24,7 +24,7 @@ pub enum SessionCookies {
 
 /// Why somebody who was let in may not stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fall {
+pub enum Revocation {
     /// The session has ended, or its user is gone.
     SessionEnded,
     /// The user has another role now.

@@ -40,13 +40,13 @@ impl TokenKind for Feed {
 }
 
 /// Prolongs a session.
-pub type RefreshToken = OpaqueToken<Refresh>;
+pub(super) type RefreshToken = OpaqueToken<Refresh>;
 
 /// Opens a calendar feed.
 pub type FeedToken = OpaqueToken<Feed>;
 
 /// Was sent by mail, and is good once.
-pub type LinkToken = OpaqueToken<Link>;
+pub(super) type LinkToken = OpaqueToken<Link>;
 
 /// An opaque token: which tenant it belongs to, and 256 random bits that only its holder has.
 #[derive(Clone)]

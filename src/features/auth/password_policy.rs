@@ -11,7 +11,7 @@ const MIN_PASSWORD_LENGTH: usize = 8;
 const JUDGED_LENGTH: usize = 32;
 
 /// Why a password is refused for its length, for people; `None` when it has one that passwords may have. Costs nothing.
-pub fn unfit_length(password: &str) -> Option<&'static str> {
+pub(super) fn unfit_length(password: &str) -> Option<&'static str> {
     let length = password.chars().take(MAX_PASSWORD_LENGTH + 1).count();
     if length < MIN_PASSWORD_LENGTH {
         return Some("A password has at least 8 characters.");
@@ -36,7 +36,7 @@ pub(super) fn weakness(password: &str, about: &[String]) -> Option<&'static str>
 }
 
 /// Longest password that is hashed, in characters.
-pub const MAX_PASSWORD_LENGTH: usize = 256;
+pub(super) const MAX_PASSWORD_LENGTH: usize = 256;
 
 #[cfg(test)]
 mod tests {

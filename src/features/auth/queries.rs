@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A tenant that an e-mail can sign in to.
-pub struct LoginEntry {
+pub(super) struct LoginEntry {
     pub tenant: TenantId,
     pub user: UserId,
     pub slug: String,
@@ -21,19 +21,19 @@ pub struct LoginEntry {
 
 /// Those that count: of the named tenant, or, where none is named, those whose mailbox was shown to be the user's. So
 /// what a stranger began with somebody's e-mail changes nothing for its owner.
-pub fn retain_named(entries: &mut Vec<LoginEntry>, slug: Option<&str>) {
+pub(super) fn retain_named(entries: &mut Vec<LoginEntry>, slug: Option<&str>) {
     entries.retain(|it| slug.map_or(it.verified, |slug| it.slug == slug));
 }
 
 /// What deciding about a sign-in takes.
-pub struct Account {
+pub(super) struct Account {
     pub password_hash: String,
     pub user: crate::features::users::User,
     pub tenant_suspended: bool,
 }
 
 /// Directory: the tenants of an e-mail, oldest first.
-pub async fn logins_of(tx: &ScopedTx, email: &str) -> Result<Vec<LoginEntry>, DbError> {
+pub(super) async fn logins_of(tx: &ScopedTx, email: &str) -> Result<Vec<LoginEntry>, DbError> {
     let rows = tx
         .query(
             "-- auth.logins_of
@@ -50,7 +50,7 @@ pub async fn logins_of(tx: &ScopedTx, email: &str) -> Result<Vec<LoginEntry>, Db
 
 /// Directory: takes one attempt from a bucket; `false` when it is empty. GCRA in one statement: the row holds the
 /// instant at which the bucket will be empty of debts, and an attempt is refused while that is too far ahead.
-pub async fn take_from_bucket(
+pub(super) async fn take_from_bucket(
     tx: &ScopedTx,
     bucket: &[u8],
     interval: SignedDuration,
@@ -74,7 +74,7 @@ pub async fn take_from_bucket(
 }
 
 /// Directory: whether a mark is set.
-pub async fn is_bucket_set(tx: &ScopedTx, bucket: &[u8], now: Timestamp) -> Result<bool, DbError> {
+pub(super) async fn is_bucket_set(tx: &ScopedTx, bucket: &[u8], now: Timestamp) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
             "-- auth.is_bucket_set
@@ -86,7 +86,7 @@ pub async fn is_bucket_set(tx: &ScopedTx, bucket: &[u8], now: Timestamp) -> Resu
 }
 
 /// Directory: sets a mark until this instant.
-pub async fn set_bucket(tx: &ScopedTx, bucket: &[u8], until: Timestamp) -> Result<(), DbError> {
+pub(super) async fn set_bucket(tx: &ScopedTx, bucket: &[u8], until: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- auth.set_bucket
         insert into sign_in_throttles as t (bucket, drained_at) values ($1, $2)
@@ -97,7 +97,7 @@ pub async fn set_bucket(tx: &ScopedTx, bucket: &[u8], until: Timestamp) -> Resul
 }
 
 /// Directory: removes some buckets that have long been full again.
-pub async fn sweep_buckets(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn sweep_buckets(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- auth.sweep_buckets
         delete from sign_in_throttles
@@ -108,7 +108,7 @@ pub async fn sweep_buckets(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError>
 }
 
 /// The user with his hash; `None` when there is no such user.
-pub async fn account(tx: &ScopedTx, user: UserId) -> Result<Option<Account>, DbError> {
+pub(super) async fn account(tx: &ScopedTx, user: UserId) -> Result<Option<Account>, DbError> {
     let row = tx
         .query_opt(
             "-- auth.account
@@ -132,7 +132,7 @@ pub async fn account(tx: &ScopedTx, user: UserId) -> Result<Option<Account>, DbE
 }
 
 /// Begins a session.
-pub async fn insert_session(
+pub(super) async fn insert_session(
     tx: &ScopedTx,
     id: SessionId,
     user: UserId,
@@ -151,7 +151,12 @@ pub async fn insert_session(
 }
 
 /// Ends a session; `false` when it had ended, or there is none that the scope may end.
-pub async fn end_session(tx: &ScopedTx, id: SessionId, reason: &'static str, now: Timestamp) -> Result<bool, DbError> {
+pub(super) async fn end_session(
+    tx: &ScopedTx,
+    id: SessionId,
+    reason: &'static str,
+    now: Timestamp,
+) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
             "-- auth.end_session
@@ -165,7 +170,7 @@ pub async fn end_session(tx: &ScopedTx, id: SessionId, reason: &'static str, now
 }
 
 /// Stores a refresh token's hash.
-pub async fn insert_refresh_token(
+pub(super) async fn insert_refresh_token(
     tx: &ScopedTx,
     id: Uuid,
     session: SessionId,
@@ -185,7 +190,11 @@ pub async fn insert_refresh_token(
 
 /// Uses a refresh token: returns its session when token and session are good. Of two at once exactly one gets it. While
 /// the user is deactivated or the tenant suspended it stays unused, and so is no replay afterwards.
-pub async fn use_refresh_token(tx: &ScopedTx, token_hash: &[u8], now: Timestamp) -> Result<Option<SessionId>, DbError> {
+pub(super) async fn use_refresh_token(
+    tx: &ScopedTx,
+    token_hash: &[u8],
+    now: Timestamp,
+) -> Result<Option<SessionId>, DbError> {
     let row = tx
         .query_opt(
             "-- auth.use_refresh_token
@@ -203,7 +212,10 @@ pub async fn use_refresh_token(tx: &ScopedTx, token_hash: &[u8], now: Timestamp)
 }
 
 /// A refresh token that was used: its session and when. `None` for an unknown or unused one.
-pub async fn used_refresh_token(tx: &ScopedTx, token_hash: &[u8]) -> Result<Option<(SessionId, Timestamp)>, DbError> {
+pub(super) async fn used_refresh_token(
+    tx: &ScopedTx,
+    token_hash: &[u8],
+) -> Result<Option<(SessionId, Timestamp)>, DbError> {
     let row = tx
         .query_opt(
             "-- auth.used_refresh_token
@@ -216,7 +228,7 @@ pub async fn used_refresh_token(tx: &ScopedTx, token_hash: &[u8]) -> Result<Opti
 }
 
 /// Whether the store knows this refresh token, and until when it is good.
-pub async fn refresh_token_expiry(tx: &ScopedTx, token_hash: &[u8]) -> Result<Option<Timestamp>, DbError> {
+pub(super) async fn refresh_token_expiry(tx: &ScopedTx, token_hash: &[u8]) -> Result<Option<Timestamp>, DbError> {
     let row = tx
         .query_opt(
             "-- auth.refresh_token_expiry
@@ -229,7 +241,7 @@ pub async fn refresh_token_expiry(tx: &ScopedTx, token_hash: &[u8]) -> Result<Op
 
 /// A live session with its user, and the instant past which it cannot be prolonged. `None` when it has ended, its user is
 /// not active, or the tenant is suspended.
-pub async fn live_session(
+pub(super) async fn live_session(
     tx: &ScopedTx,
     id: SessionId,
     now: Timestamp,
@@ -249,7 +261,7 @@ pub async fn live_session(
 }
 
 /// Directory: makes the e-mail a login of the scope's tenant and returns whose. An earlier claim stands.
-pub async fn claim_login(tx: &ScopedTx, email: &str, user: UserId, verified: bool) -> Result<UserId, DbError> {
+pub(super) async fn claim_login(tx: &ScopedTx, email: &str, user: UserId, verified: bool) -> Result<UserId, DbError> {
     tx.execute(
         "-- auth.claim_login
         insert into logins (email, tenant_id, user_id, verified) values ($2, $1, $3, $4) on conflict do nothing",
@@ -267,7 +279,7 @@ pub async fn claim_login(tx: &ScopedTx, email: &str, user: UserId, verified: boo
 }
 
 /// Makes a user; `false` when the id or the e-mail is there already.
-pub async fn insert_user(
+pub(super) async fn insert_user(
     tx: &ScopedTx,
     id: UserId,
     email: &str,
@@ -290,7 +302,7 @@ pub async fn insert_user(
 }
 
 /// Gives a new user his password.
-pub async fn insert_credential(tx: &ScopedTx, user: UserId, hash: &str, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn insert_credential(tx: &ScopedTx, user: UserId, hash: &str, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- auth.insert_credential
         insert into credentials (tenant_id, user_id, password_hash, updated_at) values ($1, $2, $3, $4)",
@@ -300,7 +312,7 @@ pub async fn insert_credential(tx: &ScopedTx, user: UserId, hash: &str, now: Tim
 }
 
 /// The live sessions of a user, newest first.
-pub async fn sessions_of(tx: &ScopedTx, user: UserId) -> Result<Vec<LiveSession>, DbError> {
+pub(super) async fn sessions_of(tx: &ScopedTx, user: UserId) -> Result<Vec<LiveSession>, DbError> {
     let rows = tx
         .query(
             "-- auth.sessions_of
@@ -324,7 +336,7 @@ pub async fn sessions_of(tx: &ScopedTx, user: UserId) -> Result<Vec<LiveSession>
 }
 
 /// Ends the sessions of a user but one, and returns how many lived.
-pub async fn end_other_sessions(
+pub(super) async fn end_other_sessions(
     tx: &ScopedTx,
     user: UserId,
     kept: Option<SessionId>,
@@ -344,7 +356,7 @@ pub async fn end_other_sessions(
 }
 
 /// Replaces a hash that is still the one that was verified; `false` when it is not.
-pub async fn replace_credential(
+pub(super) async fn replace_credential(
     tx: &ScopedTx,
     user: UserId,
     verified: &str,
@@ -364,7 +376,7 @@ pub async fn replace_credential(
 }
 
 /// Gives a user a new hash, whatever the old one was.
-pub async fn set_credential(tx: &ScopedTx, user: UserId, hash: &str, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn set_credential(tx: &ScopedTx, user: UserId, hash: &str, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- auth.set_credential
         update credentials set password_hash = $3, updated_at = $4 where tenant_id = $1 and user_id = $2",
@@ -374,7 +386,7 @@ pub async fn set_credential(tx: &ScopedTx, user: UserId, hash: &str, now: Timest
 }
 
 /// Notes that the mailbox is the user's. The first time counts.
-pub async fn verify_email(tx: &ScopedTx, user: UserId, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn verify_email(tx: &ScopedTx, user: UserId, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- auth.verify_email
         update users set email_verified_at = coalesce(email_verified_at, $3), updated_at = $3
@@ -387,7 +399,7 @@ pub async fn verify_email(tx: &ScopedTx, user: UserId, now: Timestamp) -> Result
 }
 
 /// Has a user back who was invited again, in this role.
-pub async fn take_back(tx: &ScopedTx, user: UserId, role: Role, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn take_back(tx: &ScopedTx, user: UserId, role: Role, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- auth.take_back
         update users set role = $3, status = 'ACTIVE', updated_at = $4
@@ -398,7 +410,7 @@ pub async fn take_back(tx: &ScopedTx, user: UserId, role: Role, now: Timestamp) 
 }
 
 /// Removes what proves who a user is, where he signed in from, and every answer that was kept: anybody's may tell of him.
-pub async fn delete_traces(tx: &ScopedTx, user: UserId) -> Result<(), DbError> {
+pub(super) async fn delete_traces(tx: &ScopedTx, user: UserId) -> Result<(), DbError> {
     tx.execute(
         "-- auth.delete_credential
         delete from credentials where tenant_id = $1 and user_id = $2",
@@ -420,7 +432,7 @@ pub async fn delete_traces(tx: &ScopedTx, user: UserId) -> Result<(), DbError> {
 }
 
 /// Removes answers that were kept until this instant.
-pub async fn delete_expired_answers(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn delete_expired_answers(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- auth.delete_expired_answers
         delete from idempotency_keys where tenant_id = $1 and expires_at <= $2",
@@ -430,7 +442,7 @@ pub async fn delete_expired_answers(tx: &ScopedTx, now: Timestamp) -> Result<(),
 }
 
 /// Directory: the mailbox was shown to be the user's.
-pub async fn verify_login(directory: &ScopedTx, user: UserId) -> Result<(), DbError> {
+pub(super) async fn verify_login(directory: &ScopedTx, user: UserId) -> Result<(), DbError> {
     directory
         .execute(
             "-- auth.verify_login
@@ -441,7 +453,7 @@ pub async fn verify_login(directory: &ScopedTx, user: UserId) -> Result<(), DbEr
 }
 
 /// Directory: the e-mail of a user's login.
-pub async fn email_of_login(directory: &ScopedTx, user: UserId) -> Result<Option<String>, DbError> {
+pub(super) async fn email_of_login(directory: &ScopedTx, user: UserId) -> Result<Option<String>, DbError> {
     let row = directory
         .query_opt(
             "-- auth.email_of_login
@@ -453,7 +465,7 @@ pub async fn email_of_login(directory: &ScopedTx, user: UserId) -> Result<Option
 }
 
 /// Directory: the user cannot sign in any more, and his e-mail is free.
-pub async fn delete_login(directory: &ScopedTx, user: UserId) -> Result<(), DbError> {
+pub(super) async fn delete_login(directory: &ScopedTx, user: UserId) -> Result<(), DbError> {
     directory
         .execute(
             "-- auth.delete_login
@@ -465,7 +477,7 @@ pub async fn delete_login(directory: &ScopedTx, user: UserId) -> Result<(), DbEr
 
 /// Those of these people who may not stay: by their place, with the reason and the role that they have now. In the scope
 /// of the platform, which sees nothing itself: the function looks at each in the scope of his tenant.
-pub async fn fallen_sessions(
+pub(super) async fn revoked_sessions(
     tx: &ScopedTx,
     people: &[Viewer],
 ) -> Result<Vec<(usize, String, Option<String>)>, DbError> {
@@ -476,7 +488,7 @@ pub async fn fallen_sessions(
     let rows = tx
         .query(
             "-- sessions.fallen (each with tenant_id = $1 of its own)
-            select place, reason, present_role from fallen_sessions($1, $2, $3, $4)",
+            select place, reason, present_role from revoked_sessions($1, $2, $3, $4)",
             &[&tenants, &users, &sessions, &roles],
         )
         .await?;

@@ -164,7 +164,7 @@ impl SignIn {
         Ok(!taken.is_empty())
     }
 
-    async fn look_into(&self, request: &requests::Taken) -> Result<(), SignInError> {
+    async fn look_into(&self, request: &requests::ClaimedRequest) -> Result<(), SignInError> {
         let directory = self.gate.directory(Scope::directory_authenticator(), Access::Read);
         let mut entries = queries::logins_of(&directory, &request.email).await?;
         directory.end_read();
@@ -180,7 +180,7 @@ impl SignIn {
         outcome
     }
 
-    async fn answer(&self, request: &requests::Taken, tenant: TenantId, user: UserId) -> Result<(), DbError> {
+    async fn answer(&self, request: &requests::ClaimedRequest, tenant: TenantId, user: UserId) -> Result<(), DbError> {
         let now = self.clock.now();
         let tx = self.gate.tenant(Scope::authenticator(tenant), Access::Write);
         let account = queries::account(&tx, user).await?;

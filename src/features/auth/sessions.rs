@@ -1,7 +1,7 @@
 //! Sessions: listed, ended, and asked whether they still hold.
 
 use super::{
-    model::{Fall, LiveSession},
+    model::{LiveSession, Revocation},
     queries,
 };
 use crate::{
@@ -41,16 +41,16 @@ pub async fn is_login(directory: &ScopedTx, email: &str) -> Result<bool, DbError
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn fallen(tx: &ScopedTx, people: &[Viewer]) -> Result<Vec<(usize, Fall)>, DbError> {
-    let fallen = queries::fallen_sessions(tx, people).await?;
-    fallen
+pub async fn revoked(tx: &ScopedTx, people: &[Viewer]) -> Result<Vec<(usize, Revocation)>, DbError> {
+    let revoked = queries::revoked_sessions(tx, people).await?;
+    revoked
         .into_iter()
         .map(|(place, reason, role)| {
             let fall = match (reason.as_str(), role) {
-                ("TN001", _) => Fall::TenantGone,
-                ("TN003", _) => Fall::TenantSuspended,
-                ("TN005", Some(role)) => Fall::RoleChanged(role.parse()?),
-                _ => Fall::SessionEnded,
+                ("TN001", _) => Revocation::TenantGone,
+                ("TN003", _) => Revocation::TenantSuspended,
+                ("TN005", Some(role)) => Revocation::RoleChanged(role.parse()?),
+                _ => Revocation::SessionEnded,
             };
             Ok((place, fall))
         })

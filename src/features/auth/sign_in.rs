@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// How long a used refresh token still returns its successor, for a client whose answer was lost or that asked twice.
-pub const REFRESH_GRACE: SignedDuration = SignedDuration::from_secs(10);
+pub(super) const REFRESH_GRACE: SignedDuration = SignedDuration::from_secs(10);
 
 /// Logins of one e-mail that are looked at.
 const MAX_LOOK_UPS: usize = 3;

@@ -159,7 +159,7 @@ fn key(parts: &[&str]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use crate::base::network::{network, site};
+    use crate::base::network::network;
 
     #[test]
     fn a_host_is_one_address_however_many_it_has() {

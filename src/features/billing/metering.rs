@@ -21,7 +21,7 @@ use crate::{
 use jiff::Timestamp;
 
 /// Most events of one `recordUsage`.
-pub const MAX_EVENTS: usize = 500;
+pub(super) const MAX_EVENTS: usize = 500;
 /// How old an event of usage may be.
 const MAX_AGE: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// How far ahead of our clock the sender's may be.
@@ -88,7 +88,7 @@ pub async fn usage_series(tx: &ScopedTx, meter: &str, from: Date, to: Date) -> R
 
 /// What became of an event of usage, or why it was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Became {
+pub enum RecordOutcome {
     /// It is there and counted.
     Accepted,
     /// It was there already.
@@ -122,7 +122,7 @@ pub enum Rejection {
 ///
 /// # Errors
 /// `Forbidden`, `Invalid` for too many at once.
-pub async fn record_usage(caller: &Caller<'_>, events: &[usage::Event]) -> Result<Vec<Became>, BillingError> {
+pub async fn record_usage(caller: &Caller<'_>, events: &[usage::Event]) -> Result<Vec<RecordOutcome>, BillingError> {
     let (tx, now) = (caller.tx, caller.clock.now());
     if !caller.is_at_least(Role::Admin) {
         return Err(BillingError::Forbidden);
@@ -172,11 +172,11 @@ pub async fn record_usage(caller: &Caller<'_>, events: &[usage::Event]) -> Resul
     Ok(refusals
         .into_iter()
         .map(|refusal| match (refusal, refusal.is_none().then(|| recorded.next()).flatten()) {
-            (Some(refusal), _) => Became::Rejected(refusal),
-            (None, Some(Recorded::Duplicate)) => Became::Duplicate,
-            (None, Some(Recorded::Differs)) => Became::Rejected(Rejection::Differs),
-            (None, Some(Recorded::QuotaExceeded)) => Became::Rejected(Rejection::QuotaExceeded),
-            (None, Some(Recorded::Accepted) | None) => Became::Accepted,
+            (Some(refusal), _) => RecordOutcome::Rejected(refusal),
+            (None, Some(Recorded::Duplicate)) => RecordOutcome::Duplicate,
+            (None, Some(Recorded::Differs)) => RecordOutcome::Rejected(Rejection::Differs),
+            (None, Some(Recorded::QuotaExceeded)) => RecordOutcome::Rejected(Rejection::QuotaExceeded),
+            (None, Some(Recorded::Accepted) | None) => RecordOutcome::Accepted,
         })
         .collect())
 }

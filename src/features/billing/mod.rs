@@ -22,10 +22,10 @@ pub mod terms;
 
 pub use engine::{DEFAULT_ISSUER, Engine, put_on_plan, set_paused};
 pub use error::BillingError;
-pub use metering::{Became, Rejection, UsageLine, record_usage, usage_lines, usage_series};
+pub use metering::{RecordOutcome, Rejection, UsageLine, record_usage, usage_lines, usage_series};
 pub use model::{Preview, When};
 pub use payments::CheckoutWish;
 pub use profile::update_profile;
 pub use schedule::schedule;
-pub use self_service::Biller;
+pub use self_service::SelfService;
 pub use standing::{GRACE, Standing, review, standing};

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::invoices::Reckoning;
+use super::invoices::InvoiceTotals;
 
 /// When a change of plan takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct Preview {
     /// When it takes effect.
     pub takes_effect_at: Timestamp,
     /// What falls due then, with the usage so far.
-    pub reckoning: Reckoning,
+    pub totals: InvoiceTotals,
     /// Of the amounts.
     pub currency: crate::base::money::Currency,
 }

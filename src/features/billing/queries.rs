@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::db::{DbError, ScopedTx};
 
 /// The tenant has an account from now on.
-pub async fn make_account(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn make_account(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- invoices.make_account
         insert into billing_accounts (tenant_id, updated_at) values ($1, $2) on conflict (tenant_id) do nothing",

@@ -30,7 +30,7 @@ use crate::{
 
 /// A tenant's administrator at work on its billing.
 #[derive(Clone, Copy)]
-pub struct Biller<'a> {
+pub struct SelfService<'a> {
     /// Bills.
     pub engine: &'a Engine,
     /// Who he is.
@@ -41,7 +41,7 @@ pub struct Biller<'a> {
     pub origin: &'a Origin,
 }
 
-impl Biller<'_> {
+impl SelfService<'_> {
     /// Looks at his session and role, as every request does, in a transaction of his own.
     async fn check(&self) -> Result<(), BillingError> {
         let tx = self.engine.gate.tenant(self.viewer.scope(), Access::Read);
@@ -121,7 +121,7 @@ impl Biller<'_> {
             refuse_other_currency(&subscriptions::agreed(tx, subscription.version).await?, agreed)?;
         }
         let currency = agreed.terms.currency()?;
-        let (at, reckoning) = match when {
+        let (at, totals) = match when {
             When::Now => {
                 let changed = if subscription.is_alive() {
                     subscriptions::changed(tx, subscription.clone(), agreed, interval, now).await?
@@ -134,11 +134,11 @@ impl Biller<'_> {
                 let last = subscriptions::last_period(tx, subscription.id).await?;
                 let next = Some((agreed.version_id, interval));
                 let changed = Subscription { next, cancel_at: None, ..subscription.clone() };
-                let reckoning = invoices::preview_at_end(tx, &changed, agreed, &last).await?;
-                (last.cycle_end, reckoning)
+                let totals = invoices::preview_at_end(tx, &changed, agreed, &last).await?;
+                (last.cycle_end, totals)
             }
         };
-        Ok(Preview { takes_effect_at: at, reckoning, currency })
+        Ok(Preview { takes_effect_at: at, totals, currency })
     }
 
     /// Changes the plan. At once it needs a means of payment, where anything can fall due for the plan.
@@ -307,7 +307,7 @@ impl Biller<'_> {
                     Money { minor: 0, currency: agreed.terms.currency()? }
                 } else {
                     let preview = self.previewed(&tx, &tenant, &subscription, agreed, wish.interval, When::Now).await?;
-                    Money { minor: preview.reckoning.total_minor, currency: preview.currency }
+                    Money { minor: preview.totals.total_minor, currency: preview.currency }
                 };
                 let session = CheckoutSession {
                     id: CheckoutId::generate(now),

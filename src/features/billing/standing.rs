@@ -44,7 +44,7 @@ pub async fn review(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
 ///
 /// # Errors
 /// When a statement fails.
-pub async fn reviewed(tx: &ScopedTx, changed: NeedsReview, now: Timestamp) -> Result<Subscription, DbError> {
+pub(super) async fn reviewed(tx: &ScopedTx, changed: NeedsReview, now: Timestamp) -> Result<Subscription, DbError> {
     review(tx, now).await?;
     Ok(changed.into_subscription())
 }
@@ -53,7 +53,11 @@ pub async fn reviewed(tx: &ScopedTx, changed: NeedsReview, now: Timestamp) -> Re
 ///
 /// # Errors
 /// When a statement fails.
-pub async fn advance(tx: &ScopedTx, subscription: Subscription, now: Timestamp) -> Result<Subscription, DbError> {
+pub(super) async fn advance(
+    tx: &ScopedTx,
+    subscription: Subscription,
+    now: Timestamp,
+) -> Result<Subscription, DbError> {
     match subscriptions::advance(tx, subscription, now).await? {
         Advanced::GoesOn(subscription) => Ok(subscription),
         Advanced::Over(changed) => reviewed(tx, changed, now).await,
@@ -73,7 +77,7 @@ pub struct Standing {
     pub period: BillingPeriod,
 }
 
-/// Where the tenant's subscription stands. In the scope of its administrator; [`Biller::ensure`] has made it.
+/// Where the tenant's subscription stands. In the scope of its administrator; [`SelfService::ensure`](super::SelfService::ensure) has made it.
 ///
 /// # Errors
 /// When a statement fails.

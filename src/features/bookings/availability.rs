@@ -1,7 +1,7 @@
 //! What is free, and what stands in the way of what is not.
 //!
 //! All that it takes is asked in one flush: the service, what can serve it, the hours, and what is held. What is offered is
-//! what [`Ground::validate_slot`] lets pass and the claims have room for; only the claims decide.
+//! what [`BookingContext::validate_slot`] lets pass and the claims have room for; only the claims decide.
 
 use std::collections::HashMap;
 
@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::{
     BookingError, MAX_AHEAD,
     claims::queries,
-    model::{Class, Held, Slot},
-    slots::{Ground, is_staff},
+    model::{Class, HeldClaim, Slot},
+    slots::{BookingContext, is_staff},
 };
 use crate::{
     base::ids::{ResourceId, ServiceId},
@@ -25,11 +25,11 @@ use crate::{
 };
 
 /// Most free times of one answer.
-pub const MAX_SLOTS: usize = 5_000;
+pub(super) const MAX_SLOTS: usize = 5_000;
 /// Least time between two that are offered, in minutes.
 const LEAST_STEP: i32 = 5;
 /// Most days that can be asked for at once.
-pub const MAX_DAYS: i64 = 62;
+pub(super) const MAX_DAYS: i64 = 62;
 /// Longest buffer on either side, and so how far around a time claims matter.
 const REACH: SignedDuration = SignedDuration::from_hours(48);
 
@@ -73,7 +73,7 @@ pub enum Obstacle {
 
 /// All that decides about a service around a time, and what is taken then.
 struct Picture {
-    ground: Ground,
+    ground: BookingContext,
     /// By what is held and its lane, in order.
     held: HashMap<(Uuid, i16), Vec<(Timestamp, Timestamp)>>,
     /// By their starts.
@@ -85,7 +85,7 @@ impl Picture {
     async fn look(caller: &Caller<'_>, id: ServiceId, from: Timestamp, to: Timestamp) -> Result<Self, BookingError> {
         let (tx, now, around) = (caller.tx, caller.clock.now(), (from - REACH, to + REACH));
         let (ground, held, classes) = futures_util::join!(
-            Ground::read(tx, id, from),
+            BookingContext::read(tx, id, from),
             queries::held_around_service(tx, id, around, now),
             queries::classes_of(tx, id, around, now)
         );
@@ -94,7 +94,7 @@ impl Picture {
             return Err(BookingError::ServiceNotFound);
         }
         let mut held: HashMap<(Uuid, i16), Vec<(Timestamp, Timestamp)>> = HashMap::new();
-        for Held { claimed, lane, from, to } in rows {
+        for HeldClaim { claimed, lane, from, to } in rows {
             held.entry((claimed, lane)).or_default().push((from, to));
         }
         // What one lane holds never overlaps, so that both ends are in order.

@@ -9,7 +9,7 @@ use super::{
     history::{self, Telling},
     model::{Class, Slot},
     queries,
-    slots::{self, Ground, is_staff, refuse_out_of_reach},
+    slots::{self, BookingContext, is_staff, refuse_out_of_reach},
 };
 use crate::{
     base::ids::{BookingId, ResourceId, SeriesId, ServiceId, UserId},
@@ -106,21 +106,21 @@ async fn meter(tx: &ScopedTx, tenant: &Tenant, id: BookingId, now: Timestamp) ->
 async fn make(caller: &Caller<'_>, new: NewBooking, is_hold: bool) -> Result<Booking, BookingError> {
     let starts_at = new.starts_at;
     refuse_out_of_reach(starts_at, caller.clock.now())?;
-    let order = Box::pin(Order::look(caller, new)).await?;
+    let order = Box::pin(BookingRequest::look(caller, new)).await?;
     Box::pin(order.place(caller, starts_at, is_hold)).await
 }
 
 /// What is to be booked and for whom, looked at once: for one booking, or for all of a series.
 #[derive(Debug)]
-pub struct Order {
-    ground: Ground,
+pub struct BookingRequest {
+    ground: BookingContext,
     customer: UserId,
     resource: Option<ResourceId>,
     notes: Option<String>,
     series: Option<SeriesId>,
 }
 
-impl Order {
+impl BookingRequest {
     /// Locks the tenant's calendar and looks at all that decides about bookings at the wanted time and later.
     ///
     /// # Errors
@@ -217,10 +217,10 @@ async fn locked_ground(
     starts_at: Timestamp,
     wanted: Option<ResourceId>,
     customer: UserId,
-) -> Result<Ground, BookingError> {
+) -> Result<BookingContext, BookingError> {
     let (locked, ground, known_customer) = futures_util::join!(
         tenants::lock_calendar(tx),
-        Ground::read(tx, service, starts_at),
+        BookingContext::read(tx, service, starts_at),
         users::active(tx, customer)
     );
     locked?;
@@ -234,7 +234,7 @@ async fn locked_ground(
 #[allow(clippy::too_many_arguments, reason = "each is another thing that a booking needs")]
 async fn take(
     tx: &ScopedTx,
-    ground: &Ground,
+    ground: &BookingContext,
     booking: &Booking,
     metered_as: Option<Uuid>,
     slot: &Slot,
@@ -280,7 +280,12 @@ fn checked_notes(notes: Option<String>) -> Result<Option<String>, BookingError> 
 ///
 /// # Errors
 /// See [`BookingError`]: some of it may be written then, for the caller to undo.
-pub async fn offer(tx: &ScopedTx, new: NewBooking, until: Timestamp, now: Timestamp) -> Result<Booking, BookingError> {
+pub async fn hold_for_waitlist(
+    tx: &ScopedTx,
+    new: NewBooking,
+    until: Timestamp,
+    now: Timestamp,
+) -> Result<Booking, BookingError> {
     refuse_out_of_reach(new.starts_at, now)?;
     let customer = new.customer.ok_or(BookingError::CustomerNotFound)?;
     let ground = Box::pin(locked_ground(tx, new.service, new.starts_at, new.resource, customer)).await?;

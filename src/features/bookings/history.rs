@@ -14,7 +14,7 @@ use crate::{
 
 /// Who else is to hear of a step of a booking.
 #[derive(Clone, Copy)]
-pub struct Telling {
+pub(super) struct Telling {
     /// `None` where it is nobody else's business.
     pub event: Option<BookingEvent>,
     /// Whether the customer is to have a mail.
@@ -32,7 +32,7 @@ impl From<Option<BookingEvent>> for Telling {
 ///
 /// # Errors
 /// When a statement fails.
-pub async fn write(
+pub(super) async fn write(
     caller: &Caller<'_>,
     booking: &Booking,
     step: &Transition,

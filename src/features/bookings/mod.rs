@@ -14,12 +14,13 @@ mod update;
 
 pub use availability::{FreeSlot, Obstacle, availability, obstacle};
 pub use claims::resources_of;
-pub use create::{Order, book, confirm_hold, expire_holds, hold, offer};
+pub use create::{BookingRequest, book, confirm_hold, expire_holds, hold, hold_for_waitlist};
 pub use events::{BookingEvent, Happened};
-pub use lookup::{by_ids, changed_since, histories, list, of_person, of_series, pages_of_customers};
+pub use lookup::{list, pages_of_customers};
 pub use model::{
     Booking, BookingError, BookingFilter, BookingKey, BookingOrder, Changed, HOLD, MAX_AHEAD, MAX_HOLDS, MAX_NOTES,
-    MAX_REASON, NewBooking, Pointed, Related, Transition,
+    MAX_REASON, NewBooking, Preloaded, PreloadedRefs, Transition,
 };
+pub use queries::{by_ids, changed_since, histories, of_person, of_series};
 pub use status::BookingStatus;
 pub use update::{cancel_quietly, reschedule, set_status};

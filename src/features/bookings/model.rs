@@ -18,7 +18,7 @@ use crate::{
 
 /// The time of a booking, and the time for which it holds its resources.
 #[derive(Clone, Copy, Debug)]
-pub struct Slot {
+pub(super) struct Slot {
     /// The first instant of it.
     pub starts_at: Timestamp,
     /// The first instant after it.
@@ -31,12 +31,12 @@ pub struct Slot {
 
 impl Slot {
     /// Of a service, from this instant on.
-    pub fn of(service: &Service, starts_at: Timestamp) -> Self {
+    pub(super) fn of(service: &Service, starts_at: Timestamp) -> Self {
         Self::lasting(service, starts_at, SignedDuration::from_mins(i64::from(service.duration_minutes)))
     }
 
     /// Of a service, from this instant on, for as long as was agreed: whatever the service takes by now.
-    pub fn lasting(service: &Service, starts_at: Timestamp, duration: SignedDuration) -> Self {
+    pub(super) fn lasting(service: &Service, starts_at: Timestamp, duration: SignedDuration) -> Self {
         let minutes = |minutes: i32| SignedDuration::from_mins(i64::from(minutes));
         let ends_at = starts_at + duration;
         Self {
@@ -238,14 +238,14 @@ impl From<DbError> for BookingError {
 
 /// What the bookings of a list point at: what is booked and for whom, as far as the caller may see it.
 #[derive(Debug)]
-pub struct Pointed<S, C> {
+pub struct PreloadedRefs<S, C> {
     /// What is booked.
     pub services: HashMap<ServiceId, S>,
     /// For whom.
     pub customers: HashMap<UserId, C>,
 }
 
-impl<S, C> Default for Pointed<S, C> {
+impl<S, C> Default for PreloadedRefs<S, C> {
     fn default() -> Self {
         Self { services: HashMap::new(), customers: HashMap::new() }
     }
@@ -254,13 +254,13 @@ impl<S, C> Default for Pointed<S, C> {
 /// How much of that comes in the list's own statement. (PostgreSQL takes a quarter less for the names of twenty bookings than for
 /// all columns.)
 #[derive(Debug)]
-pub enum Related {
+pub enum Preloaded {
     /// Nothing.
     Nothing,
     /// Names.
-    Names(Pointed<String, String>),
+    Names(PreloadedRefs<String, String>),
     /// All.
-    Whole(Pointed<Service, User>),
+    Whole(PreloadedRefs<Service, User>),
 }
 
 impl Booking {
@@ -281,7 +281,7 @@ impl BookingOrder {
 
 /// A class that stands at a time.
 #[derive(Clone, Debug)]
-pub struct Class {
+pub(super) struct Class {
     /// Its occurrence.
     pub id: Uuid,
     /// The first instant of it.
@@ -296,7 +296,7 @@ pub struct Class {
 
 /// What is held of something in a time.
 #[derive(Clone, Copy, Debug)]
-pub struct Held {
+pub(super) struct HeldClaim {
     /// A resource, or a service.
     pub claimed: Uuid,
     /// Which seat.
@@ -309,7 +309,7 @@ pub struct Held {
 
 /// What is to be held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Claim {
+pub(super) enum Claim {
     /// A resource.
     Resource(ResourceId),
     /// A seat of the booking's service.

@@ -9,7 +9,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use uuid::Uuid;
 
 use super::{
-    Booking, BookingFilter, BookingKey, BookingOrder, BookingStatus, Changed, Related, Transition, model::Slot,
+    Booking, BookingFilter, BookingKey, BookingOrder, BookingStatus, Changed, Preloaded, Transition, model::Slot,
 };
 use crate::{
     base::{
@@ -53,7 +53,7 @@ impl Booking {
 }
 
 /// Inserts a booking, or returns `false` when the service cannot be booked any more. What it holds are its claims.
-pub async fn insert(tx: &ScopedTx, booking: &Booking, metered_as: Option<Uuid>) -> Result<bool, DbError> {
+pub(super) async fn insert(tx: &ScopedTx, booking: &Booking, metered_as: Option<Uuid>) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
             "-- bookings.insert
@@ -88,7 +88,7 @@ pub async fn insert(tx: &ScopedTx, booking: &Booking, metered_as: Option<Uuid>) 
 }
 
 /// How many times a customer holds now, not counting what was offered to him.
-pub async fn count_holds(tx: &ScopedTx, customer: UserId, now: Timestamp) -> Result<i64, DbError> {
+pub(super) async fn count_holds(tx: &ScopedTx, customer: UserId, now: Timestamp) -> Result<i64, DbError> {
     let row = tx
         .query_one(
             "-- bookings.count_holds
@@ -104,7 +104,7 @@ pub async fn count_holds(tx: &ScopedTx, customer: UserId, now: Timestamp) -> Res
 }
 
 /// Takes up a hold that is as it was read and still good; `false` when it is not, or may not be by whoever asks.
-pub async fn confirm_hold(
+pub(super) async fn confirm_hold(
     tx: &ScopedTx,
     hold: &Booking,
     notes: Option<&str>,
@@ -122,7 +122,7 @@ pub async fn confirm_hold(
 }
 
 /// Moves a booking that is still as it was read; `false` when it is not, or may not be changed.
-pub async fn update_time(
+pub(super) async fn update_time(
     tx: &ScopedTx,
     before: &Booking,
     slot: &Slot,
@@ -151,7 +151,7 @@ pub async fn update_time(
 }
 
 /// Changes the status of a booking that is still as it was read; `None` when it is not, or may not be changed.
-pub async fn update_status(
+pub(super) async fn update_status(
     tx: &ScopedTx,
     before: &Booking,
     to: BookingStatus,
@@ -173,7 +173,7 @@ pub async fn update_status(
 }
 
 /// Adds a step to a booking's history.
-pub async fn insert_transition(tx: &ScopedTx, booking: &Booking, step: &Transition) -> Result<(), DbError> {
+pub(super) async fn insert_transition(tx: &ScopedTx, booking: &Booking, step: &Transition) -> Result<(), DbError> {
     tx.execute(
         "-- bookings.insert_transition
         insert into booking_transitions
@@ -198,7 +198,10 @@ pub async fn insert_transition(tx: &ScopedTx, booking: &Booking, step: &Transiti
     .await
 }
 
-/// Those that exist and that the scope may see.
+/// Those of these bookings that the scope may see.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn by_ids(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Booking>, DbError> {
     let rows = tx
         .query(
@@ -214,7 +217,12 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingI
     rows.iter().map(|row| Booking::read(row).map(|it| (it.id, it))).collect()
 }
 
-/// A person's own, and those that hold a resource which stands for him.
+/// The bookings of a person that start within a time: his own, and those that hold a resource which stands for him. Not
+/// those that ended without taking place. At most 1,000: those to come first, the next first, then those that are over, the
+/// last first.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn of_person(
     tx: &ScopedTx,
     user: UserId,
@@ -252,7 +260,10 @@ pub async fn of_person(
     rows.iter().map(Booking::read).collect()
 }
 
-/// The bookings of each series, earliest first.
+/// The bookings of each of these series that the scope may see, earliest first.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn of_series(tx: &ScopedTx, ids: &[SeriesId]) -> Result<HashMap<SeriesId, Vec<Booking>>, DbError> {
     let rows = tx
         .query(
@@ -275,7 +286,10 @@ pub async fn of_series(tx: &ScopedTx, ids: &[SeriesId]) -> Result<HashMap<Series
     Ok(found)
 }
 
-/// The steps of each booking, first step first.
+/// The history of each of these bookings, first step first.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn histories(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Vec<Transition>>, DbError> {
     let rows = tx
         .query(
@@ -445,18 +459,18 @@ macro_rules! list_sql {
 macro_rules! in_order {
     ($sql:ident, $related:expr, $by_start:expr, $descending:expr) => {
         match ($related, $by_start, $descending) {
-            (Related::Nothing, true, false) => $sql!(alone, "starts_at", "asc"),
-            (Related::Nothing, true, true) => $sql!(alone, "starts_at", "desc"),
-            (Related::Nothing, false, false) => $sql!(alone, "created_at", "asc"),
-            (Related::Nothing, false, true) => $sql!(alone, "created_at", "desc"),
-            (Related::Names(_), true, false) => $sql!(with_names, "starts_at", "asc"),
-            (Related::Names(_), true, true) => $sql!(with_names, "starts_at", "desc"),
-            (Related::Names(_), false, false) => $sql!(with_names, "created_at", "asc"),
-            (Related::Names(_), false, true) => $sql!(with_names, "created_at", "desc"),
-            (Related::Whole(_), true, false) => $sql!(with_related, "starts_at", "asc"),
-            (Related::Whole(_), true, true) => $sql!(with_related, "starts_at", "desc"),
-            (Related::Whole(_), false, false) => $sql!(with_related, "created_at", "asc"),
-            (Related::Whole(_), false, true) => $sql!(with_related, "created_at", "desc"),
+            (Preloaded::Nothing, true, false) => $sql!(alone, "starts_at", "asc"),
+            (Preloaded::Nothing, true, true) => $sql!(alone, "starts_at", "desc"),
+            (Preloaded::Nothing, false, false) => $sql!(alone, "created_at", "asc"),
+            (Preloaded::Nothing, false, true) => $sql!(alone, "created_at", "desc"),
+            (Preloaded::Names(_), true, false) => $sql!(with_names, "starts_at", "asc"),
+            (Preloaded::Names(_), true, true) => $sql!(with_names, "starts_at", "desc"),
+            (Preloaded::Names(_), false, false) => $sql!(with_names, "created_at", "asc"),
+            (Preloaded::Names(_), false, true) => $sql!(with_names, "created_at", "desc"),
+            (Preloaded::Whole(_), true, false) => $sql!(with_related, "starts_at", "asc"),
+            (Preloaded::Whole(_), true, true) => $sql!(with_related, "starts_at", "desc"),
+            (Preloaded::Whole(_), false, false) => $sql!(with_related, "created_at", "asc"),
+            (Preloaded::Whole(_), false, true) => $sql!(with_related, "created_at", "desc"),
         }
     };
 }
@@ -470,12 +484,12 @@ const CUSTOMER_AT: usize = SERVICE_AT + 17;
 
 /// One row more than the page, in the order of the scan. What these bookings point at comes into `related`, in the same
 /// statement.
-pub async fn list(
+pub(super) async fn list(
     tx: &ScopedTx,
     filter: &BookingFilter,
     order: BookingOrder,
     page: &Page<BookingKey>,
-    related: &mut Related,
+    related: &mut Preloaded,
 ) -> Result<Vec<Booking>, DbError> {
     let descending = matches!(order, BookingOrder::StartsAtDesc | BookingOrder::CreatedAtDesc);
     let by_start = matches!(order, BookingOrder::StartsAtAsc | BookingOrder::StartsAtDesc);
@@ -498,7 +512,7 @@ pub async fn list(
     Ok(bookings)
 }
 
-impl Related {
+impl Preloaded {
     /// Reads what a row holds beside the booking, unless it is known from another, or may not be seen.
     fn read(&mut self, row: &Row, booking: &Booking) -> Result<(), DbError> {
         match self {
@@ -549,7 +563,7 @@ macro_rules! of_customers_sql {
 }
 
 /// Of each customer one row more than the page, in the order of the scan.
-pub async fn of_customers(
+pub(super) async fn of_customers(
     tx: &ScopedTx,
     customers: &[UserId],
     filter: &BookingFilter,
@@ -562,7 +576,11 @@ pub async fn of_customers(
     rows.iter().map(Booking::read).collect()
 }
 
-/// The latest 1,000 that were changed at this instant or later.
+/// Bookings that the scope may see and that were changed at this instant or later, latest first: ids, for whom and of
+/// which service, and versions. At most 1,000.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn changed_since(tx: &ScopedTx, since: Timestamp) -> Result<Vec<Changed>, DbError> {
     let rows = tx
         .query(

@@ -19,7 +19,7 @@ use crate::{
 
 /// All that decides about bookings of a service, but for what is taken.
 #[derive(Debug)]
-pub struct Ground {
+pub(super) struct BookingContext {
     /// What is booked.
     pub service: Service,
     /// Of whom.
@@ -30,13 +30,13 @@ pub struct Ground {
     pub links: Vec<Link>,
 }
 
-impl Ground {
+impl BookingContext {
     /// In one flush, for bookings at this instant and later. Whoever goes on to write has locked the calendar before, or in
     /// front of it in the same flush: then it stands still until the commit.
     ///
     /// # Errors
     /// `ServiceNotFound` where there is no such service.
-    pub async fn read(tx: &ScopedTx, service: ServiceId, since: Timestamp) -> Result<Self, BookingError> {
+    pub(super) async fn read(tx: &ScopedTx, service: ServiceId, since: Timestamp) -> Result<Self, BookingError> {
         let ids = [service];
         let (services, links, tenant, opening) = futures_util::join!(
             services::by_ids(tx, &ids),
@@ -54,12 +54,12 @@ impl Ground {
     ///
     /// # Errors
     /// `ServiceNotFound` where it cannot.
-    pub fn bookable(self) -> Result<Self, BookingError> {
+    pub(super) fn bookable(self) -> Result<Self, BookingError> {
         if self.service.active { Ok(self) } else { Err(BookingError::ServiceNotFound) }
     }
 
     /// The service's rules over its tenant's.
-    pub fn rules(&self) -> EffectiveRules {
+    pub(super) fn rules(&self) -> EffectiveRules {
         self.service.rules.over(&self.tenant.booking_rules)
     }
 
@@ -67,7 +67,7 @@ impl Ground {
     ///
     /// # Errors
     /// `ResourceNotFound`.
-    pub fn require(&self, wanted: Option<ResourceId>) -> Result<(), BookingError> {
+    pub(super) fn require(&self, wanted: Option<ResourceId>) -> Result<(), BookingError> {
         match wanted {
             Some(wanted) if !self.links.iter().any(|it| it.resource == wanted) => Err(BookingError::ResourceNotFound),
             _ => Ok(()),
@@ -75,12 +75,12 @@ impl Ground {
     }
 
     /// Whether those who book the same start share who and what it takes.
-    pub fn is_class(&self) -> bool {
+    pub(super) fn is_class(&self) -> bool {
         self.service.capacity > 1 && !self.links.is_empty()
     }
 
     /// Of a booking that starts then: whoever joins a class comes for as long as those who are there.
-    pub fn slot_at(&self, starts_at: Timestamp, class: Option<&Class>) -> Slot {
+    pub(super) fn slot_at(&self, starts_at: Timestamp, class: Option<&Class>) -> Slot {
         match class {
             Some(class) => Slot::lasting(&self.service, starts_at, class.ends_at.duration_since(starts_at)),
             None => Slot::of(&self.service, starts_at),
@@ -88,7 +88,7 @@ impl Ground {
     }
 
     /// A new booking of it.
-    pub fn booking(
+    pub(super) fn booking(
         &self,
         customer: UserId,
         slot: &Slot,
@@ -120,7 +120,7 @@ impl Ground {
     ///
     /// # Errors
     /// What stands in the way.
-    pub fn validate_slot(&self, is_staff: bool, slot: &Slot, now: Timestamp) -> Result<(), BookingError> {
+    pub(super) fn validate_slot(&self, is_staff: bool, slot: &Slot, now: Timestamp) -> Result<(), BookingError> {
         refuse_out_of_reach(slot.starts_at, now)?;
         if is_staff {
             return Ok(());
@@ -147,7 +147,7 @@ impl Ground {
     }
 
     /// When the service can be booked around a time.
-    pub fn open(&self, from: Timestamp, to: Timestamp) -> OpenFor {
+    pub(super) fn open(&self, from: Timestamp, to: Timestamp) -> OpenFor {
         let own = Owner::Service(self.service.id);
         let (of_tenant, of_service) = (self.opening.open(Owner::Tenant, from, to), self.opening.open(own, from, to));
         let whole = hours::intersect(&hours::merge(&of_tenant), &hours::merge(&of_service));
@@ -155,7 +155,7 @@ impl Ground {
     }
 
     /// Whether a resource is there for all of a booking. Staff may ask anybody to stay longer.
-    pub fn serves(&self, is_staff: bool, resource: ResourceId, slot: &Slot) -> bool {
+    pub(super) fn serves(&self, is_staff: bool, resource: ResourceId, slot: &Slot) -> bool {
         let open = || hours::merge(&self.opening.open(Owner::Resource(resource), slot.starts_at, slot.ends_at));
         is_staff || hours::contain(&open(), slot.starts_at, slot.ends_at)
     }
@@ -165,14 +165,14 @@ impl Ground {
 ///
 /// # Errors
 /// `ServiceNotFound` where there is no such service.
-pub async fn service_and_tenant(tx: &ScopedTx, service: ServiceId) -> Result<(Service, Tenant), BookingError> {
+pub(super) async fn service_and_tenant(tx: &ScopedTx, service: ServiceId) -> Result<(Service, Tenant), BookingError> {
     let ids = [service];
     let (services, tenant) = futures_util::join!(services::by_ids(tx, &ids), tenants::current(tx));
     Ok((services?.remove(&service).ok_or(BookingError::ServiceNotFound)?, tenant?))
 }
 
 /// When a service can be booked around a time.
-pub struct OpenFor {
+pub(super) struct OpenFor {
     /// The spans after whose beginnings its bookings begin: of its own hours, or of its tenant's where it has none.
     pub grid: Open,
     /// When all of it is open.
@@ -180,7 +180,7 @@ pub struct OpenFor {
 }
 
 /// Whatever the service: nothing is computed of a time at the ends of the calendar.
-pub fn refuse_out_of_reach(starts_at: Timestamp, now: Timestamp) -> Result<(), BookingError> {
+pub(super) fn refuse_out_of_reach(starts_at: Timestamp, now: Timestamp) -> Result<(), BookingError> {
     if starts_at <= now {
         return Err(BookingError::InThePast);
     }
@@ -197,6 +197,6 @@ fn is_on_grid(opens: Timestamp, at: Timestamp, step: SignedDuration) -> bool {
 }
 
 /// Whether whoever asks is of the staff.
-pub fn is_staff(caller: &Caller<'_>) -> bool {
+pub(super) fn is_staff(caller: &Caller<'_>) -> bool {
     caller.is_at_least(Role::Staff)
 }

@@ -7,7 +7,7 @@ use super::{
     history::{self, Telling},
     model::Slot,
     queries,
-    slots::{self, Ground, is_staff, refuse_out_of_reach},
+    slots::{self, BookingContext, is_staff, refuse_out_of_reach},
 };
 use crate::{
     base::ids::BookingId,
@@ -38,7 +38,7 @@ pub async fn reschedule(
     if !matches!(before.status, BookingStatus::Pending | BookingStatus::Confirmed) {
         return Err(BookingError::NotMovable(before.status));
     }
-    let ground = Box::pin(Ground::read(tx, before.service, starts_at)).await?.bookable()?;
+    let ground = Box::pin(BookingContext::read(tx, before.service, starts_at)).await?.bookable()?;
     let is_staff = is_staff(caller);
     if !is_staff {
         if before.starts_at <= now {

@@ -7,7 +7,7 @@ use super::{
     queries,
 };
 use crate::{
-    base::ids::{TenantId, UserId},
+    base::ids::TenantId,
     core::{
         audit::{self, Changes},
         identity::Caller,
@@ -48,14 +48,6 @@ pub async fn delete_feed(caller: &Caller<'_>) -> Result<bool, DbError> {
         audit::record(caller, "calendars.delete_feed", "user", Some(user.0), Changes::default()).await?;
     }
     Ok(had)
-}
-
-/// Since when a user has a feed; `None` without one, and for anybody but himself.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn feed_of(tx: &ScopedTx, user: UserId) -> Result<Option<Timestamp>, DbError> {
-    queries::feed_of(tx, user).await
 }
 
 /// The tenant that the token of a feed's address names; `None` when it never was one.

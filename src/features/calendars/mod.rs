@@ -4,5 +4,6 @@ mod feed;
 mod ics;
 mod queries;
 
-pub use feed::{Feed, delete_feed, feed, feed_of, rotate_feed, tenant_of};
+pub use feed::{Feed, delete_feed, feed, rotate_feed, tenant_of};
 pub use ics::{Entry, Organizer, file};
+pub use queries::feed_of;

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// One change of a user's feed at a time.
-pub async fn lock_feed(tx: &ScopedTx, user: UserId) -> Result<(), DbError> {
+pub(super) async fn lock_feed(tx: &ScopedTx, user: UserId) -> Result<(), DbError> {
     tx.execute(
         "-- calendars.lock_feed
         select pg_advisory_xact_lock(hashtextextended('feed of ' || $1::uuid::text || $2::uuid::text, 0))",
@@ -18,7 +18,7 @@ pub async fn lock_feed(tx: &ScopedTx, user: UserId) -> Result<(), DbError> {
 }
 
 /// Adds a feed.
-pub async fn insert_feed(tx: &ScopedTx, user: UserId, token_hash: &[u8], now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn insert_feed(tx: &ScopedTx, user: UserId, token_hash: &[u8], now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- calendars.insert_feed
         insert into calendar_feeds (tenant_id, user_id, token_hash, created_at) values ($1, $2, $3, $4)",
@@ -28,7 +28,7 @@ pub async fn insert_feed(tx: &ScopedTx, user: UserId, token_hash: &[u8], now: Ti
 }
 
 /// Takes a user's feed away; returns whether he had one.
-pub async fn delete_feed(tx: &ScopedTx, user: UserId) -> Result<bool, DbError> {
+pub(super) async fn delete_feed(tx: &ScopedTx, user: UserId) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
             "-- calendars.delete_feed
@@ -39,7 +39,10 @@ pub async fn delete_feed(tx: &ScopedTx, user: UserId) -> Result<bool, DbError> {
     Ok(row.is_some())
 }
 
-/// Since when a user has a feed.
+/// Since when a user has a feed; `None` without one, and for anybody but himself.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn feed_of(tx: &ScopedTx, user: UserId) -> Result<Option<Timestamp>, DbError> {
     let row = tx
         .query_opt(
@@ -52,7 +55,7 @@ pub async fn feed_of(tx: &ScopedTx, user: UserId) -> Result<Option<Timestamp>, D
 }
 
 /// Goes on as the user of a feed; `None` where there is none with this token.
-pub async fn enter_feed(tx: &ScopedTx, token_hash: &[u8]) -> Result<Option<UserId>, DbError> {
+pub(super) async fn enter_feed(tx: &ScopedTx, token_hash: &[u8]) -> Result<Option<UserId>, DbError> {
     let row = tx
         .query_one(
             "-- calendars.enter_feed (tenant_id = $1)

@@ -7,4 +7,5 @@ mod rollouts;
 
 pub use decision::{all, is_enabled, is_key, set};
 pub use model::{Feature, FeatureTerm, Grant, Override, Rollout, Source};
-pub use rollouts::{behind, note_seen, rollouts, set_rollout, take_rollouts};
+pub use queries::{behind, note_seen, rollouts};
+pub use rollouts::{set_rollout, take_rollouts};

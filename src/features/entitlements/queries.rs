@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What a platform administrator switched for this tenant.
-pub async fn overrides(tx: &ScopedTx) -> Result<Vec<Override>, DbError> {
+pub(super) async fn overrides(tx: &ScopedTx) -> Result<Vec<Override>, DbError> {
     let rows = tx
         .query(
             "-- entitlements.overrides
@@ -28,7 +28,7 @@ pub async fn overrides(tx: &ScopedTx) -> Result<Vec<Override>, DbError> {
 }
 
 /// Switches a feature.
-pub async fn upsert_override(tx: &ScopedTx, setting: &Override, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn upsert_override(tx: &ScopedTx, setting: &Override, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- entitlements.upsert_override
         insert into feature_overrides (tenant_id, key, enabled, expires_at, updated_at, number) values ($1, $2, $3, $4, $5, $6)
@@ -39,7 +39,7 @@ pub async fn upsert_override(tx: &ScopedTx, setting: &Override, now: Timestamp) 
 }
 
 /// Leaves a feature to the plan.
-pub async fn delete_override(tx: &ScopedTx, key: &str) -> Result<(), DbError> {
+pub(super) async fn delete_override(tx: &ScopedTx, key: &str) -> Result<(), DbError> {
     tx.execute(
         "-- entitlements.delete_override
         delete from feature_overrides where tenant_id = $1 and key = $2",
@@ -49,7 +49,7 @@ pub async fn delete_override(tx: &ScopedTx, key: &str) -> Result<(), DbError> {
 }
 
 /// What is rolled out to the tenant.
-pub async fn set_rollouts(tx: &ScopedTx, keys: &Value) -> Result<(), DbError> {
+pub(super) async fn set_rollouts(tx: &ScopedTx, keys: &Value) -> Result<(), DbError> {
     tx.execute(
         "-- entitlements.set_rollouts
         update tenant_state set rollouts = $2 where tenant_id = $1 and rollouts <> $2",
@@ -58,7 +58,10 @@ pub async fn set_rollouts(tx: &ScopedTx, keys: &Value) -> Result<(), DbError> {
     .await
 }
 
-/// Directory: how far each feature is rolled out.
+/// Directory: how far each feature is rolled out, by key.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn rollouts(directory: &ScopedTx) -> Result<Vec<Rollout>, DbError> {
     let rows = directory
         .query(
@@ -71,7 +74,7 @@ pub async fn rollouts(directory: &ScopedTx) -> Result<Vec<Rollout>, DbError> {
 }
 
 /// Directory: two at once wait for each other, so that no two changes have one epoch.
-pub async fn upsert_rollout(directory: &ScopedTx, key: &str, percentage: i32) -> Result<(), DbError> {
+pub(super) async fn upsert_rollout(directory: &ScopedTx, key: &str, percentage: i32) -> Result<(), DbError> {
     directory
         .execute(
             "-- entitlements.lock_rollouts
@@ -90,7 +93,10 @@ pub async fn upsert_rollout(directory: &ScopedTx, key: &str, percentage: i32) ->
         .await
 }
 
-/// Directory: tenants whose store has not seen this epoch.
+/// Directory: tenants whose stores have not seen the last change of the roll-outs.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn behind(directory: &ScopedTx, epoch: i64) -> Result<Vec<TenantId>, DbError> {
     let rows = directory
         .query(
@@ -102,7 +108,10 @@ pub async fn behind(directory: &ScopedTx, epoch: i64) -> Result<Vec<TenantId>, D
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Directory: the scope's tenant has seen it.
+/// Directory: the scope's tenant's store has seen this change of the roll-outs.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn note_seen(directory: &ScopedTx, epoch: i64) -> Result<(), DbError> {
     directory
         .execute(

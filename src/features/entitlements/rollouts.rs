@@ -20,36 +20,12 @@ impl Rollout {
     }
 }
 
-/// Directory: how far each feature is rolled out, by key.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn rollouts(directory: &ScopedTx) -> Result<Vec<Rollout>, DbError> {
-    queries::rollouts(directory).await
-}
-
 /// Directory: rolls a feature out to so many of a hundred tenants; their stores hear of it by background work.
 ///
 /// # Errors
 /// When the statement fails.
 pub async fn set_rollout(directory: &ScopedTx, key: &str, percentage: i32) -> Result<(), DbError> {
     queries::upsert_rollout(directory, key, percentage).await
-}
-
-/// Directory: tenants whose stores have not seen the last change of the roll-outs.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn behind(directory: &ScopedTx, epoch: i64) -> Result<Vec<TenantId>, DbError> {
-    queries::behind(directory, epoch).await
-}
-
-/// Directory: the scope's tenant's store has seen this change of the roll-outs.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn note_seen(directory: &ScopedTx, epoch: i64) -> Result<(), DbError> {
-    queries::note_seen(directory, epoch).await
 }
 
 /// Store: what is rolled out to the scope's tenant.

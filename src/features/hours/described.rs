@@ -1,6 +1,5 @@
 //! Hours as the audit log says them.
 
-use jiff::ToSpan;
 use serde_json::json;
 
 use super::{

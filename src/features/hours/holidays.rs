@@ -15,7 +15,7 @@ use jiff::{Span, ToSpan, civil::Date};
 use crate::base::{cpu, ids::TenantId};
 
 /// Longest file, in bytes.
-pub const MAX_BYTES: usize = 512 * 1_024;
+pub(super) const MAX_BYTES: usize = 512 * 1_024;
 /// How deep components of a file stand in each other: a calendar, an event, an alarm, and room for one more.
 const MAX_DEPTH: usize = 4;
 /// Most days of one event.
@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Why a file was not read.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Unread {
+pub(super) enum Unread {
     /// What is wrong with it.
     Flawed(String),
     /// Others are being read.
@@ -54,7 +54,12 @@ impl<T: Into<String>> From<T> for Unread {
 ///
 /// # Errors
 /// What is wrong with the file, or that too many are being read.
-pub async fn read(tenant: TenantId, file: String, from: Date, to: Date) -> Result<BTreeMap<Date, String>, Unread> {
+pub(super) async fn read(
+    tenant: TenantId,
+    file: String,
+    from: Date,
+    to: Date,
+) -> Result<BTreeMap<Date, String>, Unread> {
     cpu::run(tenant, move || closed_days(&file, from, to)).await.unwrap_or(Err(Unread::Busy))
 }
 

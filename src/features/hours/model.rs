@@ -1,6 +1,6 @@
 //! Spans, schedules and exceptions.
 
-use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use uuid::Uuid;
 
 use crate::{

@@ -39,19 +39,19 @@ fn read_override(row: &Row) -> Result<Override, DbError> {
 }
 
 /// As it is kept.
-pub fn week_json(schedule: &Schedule) -> Value {
+pub(super) fn week_json(schedule: &Schedule) -> Value {
     let spans =
         |week: &Vec<(i8, Span)>| json!(week.iter().map(|(day, it)| (day, it.opens, it.closes)).collect::<Vec<_>>());
     schedule.hours.as_ref().map_or(Value::Null, spans)
 }
 
 /// As they are kept.
-pub fn spans_json(spans: &[Span]) -> Value {
+pub(super) fn spans_json(spans: &[Span]) -> Value {
     json!(spans.iter().map(|it| (it.opens, it.closes)).collect::<Vec<_>>())
 }
 
 /// Those of the tenant, of a service, and of what can serve it.
-pub async fn schedules_of_service(tx: &ScopedTx, service: ServiceId) -> Result<Vec<Schedule>, DbError> {
+pub(super) async fn schedules_of_service(tx: &ScopedTx, service: ServiceId) -> Result<Vec<Schedule>, DbError> {
     let rows = tx
         .query(
             "-- hours.schedules_of_service
@@ -66,7 +66,11 @@ pub async fn schedules_of_service(tx: &ScopedTx, service: ServiceId) -> Result<V
 }
 
 /// Those of the tenant, of a service, and of what can serve it, from a day on.
-pub async fn overrides_of_service(tx: &ScopedTx, service: ServiceId, since: Date) -> Result<Vec<Override>, DbError> {
+pub(super) async fn overrides_of_service(
+    tx: &ScopedTx,
+    service: ServiceId,
+    since: Date,
+) -> Result<Vec<Override>, DbError> {
     let rows = tx
         .query(
             "-- hours.overrides_of_service
@@ -81,7 +85,7 @@ pub async fn overrides_of_service(tx: &ScopedTx, service: ServiceId, since: Date
 }
 
 /// Of one owner, earliest first.
-pub async fn schedules_of(tx: &ScopedTx, owner: Owner) -> Result<Vec<Schedule>, DbError> {
+pub(super) async fn schedules_of(tx: &ScopedTx, owner: Owner) -> Result<Vec<Schedule>, DbError> {
     let (service, resource) = owner.columns();
     let rows = tx
         .query(
@@ -96,7 +100,7 @@ pub async fn schedules_of(tx: &ScopedTx, owner: Owner) -> Result<Vec<Schedule>, 
 }
 
 /// Of one owner, from a day up to before another.
-pub async fn overrides_of(tx: &ScopedTx, owner: Owner, from: Date, to: Date) -> Result<Vec<Override>, DbError> {
+pub(super) async fn overrides_of(tx: &ScopedTx, owner: Owner, from: Date, to: Date) -> Result<Vec<Override>, DbError> {
     let (service, resource) = owner.columns();
     let rows = tx
         .query(
@@ -112,7 +116,7 @@ pub async fn overrides_of(tx: &ScopedTx, owner: Owner, from: Date, to: Date) -> 
 }
 
 /// Takes away what would count from a day on.
-pub async fn delete_schedules_from(tx: &ScopedTx, owner: Owner, from: Date) -> Result<(), DbError> {
+pub(super) async fn delete_schedules_from(tx: &ScopedTx, owner: Owner, from: Date) -> Result<(), DbError> {
     let (service, resource) = owner.columns();
     tx.execute(
         "-- hours.delete_schedules_from
@@ -125,7 +129,7 @@ pub async fn delete_schedules_from(tx: &ScopedTx, owner: Owner, from: Date) -> R
 }
 
 /// Adds a schedule. Of two at once for the same day the first stays.
-pub async fn insert_schedule(tx: &ScopedTx, schedule: &Schedule, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn insert_schedule(tx: &ScopedTx, schedule: &Schedule, now: Timestamp) -> Result<(), DbError> {
     let (service, resource) = schedule.owner.columns();
     let hours = schedule.hours.as_ref().map(|_| week_json(schedule));
     tx.execute(
@@ -147,7 +151,7 @@ pub async fn insert_schedule(tx: &ScopedTx, schedule: &Schedule, now: Timestamp)
 }
 
 /// Takes a day's own hours away; returns whether it had any.
-pub async fn delete_override(tx: &ScopedTx, owner: Owner, day: Date) -> Result<bool, DbError> {
+pub(super) async fn delete_override(tx: &ScopedTx, owner: Owner, day: Date) -> Result<bool, DbError> {
     let (service, resource) = owner.columns();
     let row = tx
         .query_opt(
@@ -163,7 +167,7 @@ pub async fn delete_override(tx: &ScopedTx, owner: Owner, day: Date) -> Result<b
 }
 
 /// Adds a day's own hours. Of two at once the first stays.
-pub async fn insert_override(tx: &ScopedTx, single: &Override, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn insert_override(tx: &ScopedTx, single: &Override, now: Timestamp) -> Result<(), DbError> {
     let (service, resource) = single.owner.columns();
     tx.execute(
         "-- hours.insert_override
@@ -185,7 +189,7 @@ pub async fn insert_override(tx: &ScopedTx, single: &Override, now: Timestamp) -
 }
 
 /// Takes away what calendar files have closed, from a day up to before another.
-pub async fn delete_imported(tx: &ScopedTx, owner: Owner, from: Date, to: Date) -> Result<(), DbError> {
+pub(super) async fn delete_imported(tx: &ScopedTx, owner: Owner, from: Date, to: Date) -> Result<(), DbError> {
     let (service, resource) = owner.columns();
     tx.execute(
         "-- hours.delete_imported
@@ -198,7 +202,7 @@ pub async fn delete_imported(tx: &ScopedTx, owner: Owner, from: Date, to: Date) 
 }
 
 /// Closes these days, but for those that have hours of their own by hand.
-pub async fn insert_imported(
+pub(super) async fn insert_imported(
     tx: &ScopedTx,
     owner: Owner,
     days: &[(Date, Option<String>)],

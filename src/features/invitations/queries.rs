@@ -43,7 +43,7 @@ macro_rules! list_sql {
 }
 
 /// One row more than the page, in the order of the scan. The list is newest first, so what comes after is smaller.
-pub async fn list(tx: &ScopedTx, page: &Page<InvitationKey>) -> Result<Vec<Invitation>, DbError> {
+pub(super) async fn list(tx: &ScopedTx, page: &Page<InvitationKey>) -> Result<Vec<Invitation>, DbError> {
     let sql = if page.from_the_back { list_sql!("asc") } else { list_sql!("desc") };
     let TimeBounds { lower, upper } = page.bounds_newest_first();
     let rows = tx.query(sql, &[&tx.tenant(), &lower.0, &lower.1, &upper.0, &upper.1, &page.fetch()]).await?;
@@ -51,7 +51,7 @@ pub async fn list(tx: &ScopedTx, page: &Page<InvitationKey>) -> Result<Vec<Invit
 }
 
 /// What the user with this e-mail may do, if there is one who can sign in.
-pub async fn active_role(tx: &ScopedTx, email: &str) -> Result<Option<Role>, DbError> {
+pub(super) async fn active_role(tx: &ScopedTx, email: &str) -> Result<Option<Role>, DbError> {
     let row = tx
         .query_opt(
             "-- invitations.active_role
@@ -63,7 +63,7 @@ pub async fn active_role(tx: &ScopedTx, email: &str) -> Result<Option<Role>, DbE
 }
 
 /// Makes room for a new invitation of this e-mail.
-pub async fn revoke_pending(tx: &ScopedTx, email: &str, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn revoke_pending(tx: &ScopedTx, email: &str, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- invitations.revoke_pending
         update invitations set status = 'REVOKED', settled_at = $3
@@ -74,7 +74,7 @@ pub async fn revoke_pending(tx: &ScopedTx, email: &str, now: Timestamp) -> Resul
 }
 
 /// `false` when another one of this e-mail is pending.
-pub async fn insert(tx: &ScopedTx, new: &Invitation) -> Result<bool, DbError> {
+pub(super) async fn insert(tx: &ScopedTx, new: &Invitation) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
             "-- invitations.insert
@@ -89,7 +89,11 @@ pub async fn insert(tx: &ScopedTx, new: &Invitation) -> Result<bool, DbError> {
 }
 
 /// `None` when it is not pending.
-pub async fn prolong(tx: &ScopedTx, id: InvitationId, expires_at: Timestamp) -> Result<Option<Invitation>, DbError> {
+pub(super) async fn prolong(
+    tx: &ScopedTx,
+    id: InvitationId,
+    expires_at: Timestamp,
+) -> Result<Option<Invitation>, DbError> {
     let row = tx
         .query_opt(
             "-- invitations.prolong
@@ -103,7 +107,7 @@ pub async fn prolong(tx: &ScopedTx, id: InvitationId, expires_at: Timestamp) -> 
 }
 
 /// `None` when it is not pending.
-pub async fn revoke(tx: &ScopedTx, id: InvitationId, now: Timestamp) -> Result<Option<Invitation>, DbError> {
+pub(super) async fn revoke(tx: &ScopedTx, id: InvitationId, now: Timestamp) -> Result<Option<Invitation>, DbError> {
     let row = tx
         .query_opt(
             "-- invitations.revoke

@@ -44,7 +44,7 @@ pub struct Content {
 </html>
 "##
 )]
-pub struct Html<'a> {
+pub(super) struct Html<'a> {
     pub lang: &'a str,
     pub tenant_name: &'a str,
     pub logo_url: Option<&'a str>,
@@ -70,7 +70,7 @@ pub struct Html<'a> {
 {{ content.footer }}
 "
 )]
-pub struct Text<'a> {
+pub(super) struct Text<'a> {
     pub tenant_name: &'a str,
     pub content: &'a Content,
 }

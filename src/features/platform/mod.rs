@@ -17,5 +17,6 @@ pub use model::{
     TenantOrder,
 };
 pub use operator::Operator;
-pub use tenants::{RESTORE_LIFE, plan_keys};
+pub use queries::plan_keys;
+pub use tenants::RESTORE_LIFE;
 pub use upkeep::{by_slug, copy_wanted, erase_expired, served_tenants, sync};

@@ -71,7 +71,7 @@ macro_rules! list_sql {
 }
 
 /// One row more than the page, in the order of the scan.
-pub async fn tenants(
+pub(super) async fn tenants(
     directory: &ScopedTx,
     filter: &TenantFilter,
     order: TenantOrder,
@@ -98,7 +98,7 @@ pub async fn tenants(
 }
 
 /// One tenant.
-pub async fn tenant(directory: &ScopedTx, id: TenantId) -> Result<Option<Listed>, DbError> {
+pub(super) async fn tenant(directory: &ScopedTx, id: TenantId) -> Result<Option<Listed>, DbError> {
     let row = directory
         .query_opt(
             concat!(
@@ -114,7 +114,7 @@ pub async fn tenant(directory: &ScopedTx, id: TenantId) -> Result<Option<Listed>
 }
 
 /// The id of whoever has this slug.
-pub async fn id_of_slug(directory: &ScopedTx, slug: &str) -> Result<Option<TenantId>, DbError> {
+pub(super) async fn id_of_slug(directory: &ScopedTx, slug: &str) -> Result<Option<TenantId>, DbError> {
     let row = directory
         .query_opt(
             "-- platform.id_of_slug
@@ -126,7 +126,7 @@ pub async fn id_of_slug(directory: &ScopedTx, slug: &str) -> Result<Option<Tenan
 }
 
 /// How many tenants there are.
-pub async fn statistics(directory: &ScopedTx, since: Timestamp) -> Result<Statistics, DbError> {
+pub(super) async fn statistics(directory: &ScopedTx, since: Timestamp) -> Result<Statistics, DbError> {
     let by_status = directory
         .query(
             "-- platform.tenants_by_status
@@ -172,7 +172,7 @@ macro_rules! events_sql {
 }
 
 /// One row more than the page, in the order of the scan. The list is newest first, so what comes after is smaller.
-pub async fn events(directory: &ScopedTx, page: &Page<EventKey>) -> Result<Vec<Event>, DbError> {
+pub(super) async fn events(directory: &ScopedTx, page: &Page<EventKey>) -> Result<Vec<Event>, DbError> {
     let sql = if page.from_the_back { events_sql!("asc") } else { events_sql!("desc") };
     let TimeBounds { lower, upper } = page.bounds_newest_first();
     let rows = directory.query(sql, &[&lower.0, &lower.1, &upper.0, &upper.1, &page.fetch()]).await?;
@@ -188,7 +188,10 @@ pub async fn events(directory: &ScopedTx, page: &Page<EventKey>) -> Result<Vec<E
     Ok(rows.iter().map(read).collect())
 }
 
-/// Keys of all plans.
+/// Keys of these plans, for whoever shows them.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn plan_keys(directory: &ScopedTx) -> Result<HashMap<PlanId, String>, DbError> {
     let rows = directory
         .query(
@@ -201,7 +204,7 @@ pub async fn plan_keys(directory: &ScopedTx) -> Result<HashMap<PlanId, String>, 
 }
 
 /// Copies what the tenant's own store says, unless something newer was copied.
-pub async fn copy(directory: &ScopedTx, tenant: &Tenant) -> Result<(), DbError> {
+pub(super) async fn copy(directory: &ScopedTx, tenant: &Tenant) -> Result<(), DbError> {
     directory
         .execute(
             "-- platform.copy
@@ -223,7 +226,7 @@ pub async fn copy(directory: &ScopedTx, tenant: &Tenant) -> Result<(), DbError> 
 }
 
 /// Notes that a copy of the scope's tenant will be wanted; `false` when there is no such tenant.
-pub async fn want_copy(directory: &ScopedTx, now: Timestamp) -> Result<bool, DbError> {
+pub(super) async fn want_copy(directory: &ScopedTx, now: Timestamp) -> Result<bool, DbError> {
     let row = directory
         .query_opt(
             "-- platform.want_copy
@@ -235,7 +238,7 @@ pub async fn want_copy(directory: &ScopedTx, now: Timestamp) -> Result<bool, DbE
 }
 
 /// What was wanted up to this instant was copied.
-pub async fn copied(directory: &ScopedTx, wanted_before: Timestamp) -> Result<(), DbError> {
+pub(super) async fn copied(directory: &ScopedTx, wanted_before: Timestamp) -> Result<(), DbError> {
     directory
         .execute(
             "-- platform.copied
@@ -246,7 +249,7 @@ pub async fn copied(directory: &ScopedTx, wanted_before: Timestamp) -> Result<()
 }
 
 /// Tenants of which a copy was wanted before this instant.
-pub async fn wanted(directory: &ScopedTx, before: Timestamp) -> Result<Vec<TenantId>, DbError> {
+pub(super) async fn wanted(directory: &ScopedTx, before: Timestamp) -> Result<Vec<TenantId>, DbError> {
     let rows = directory
         .query(
             "-- platform.wanted
@@ -258,7 +261,7 @@ pub async fn wanted(directory: &ScopedTx, before: Timestamp) -> Result<Vec<Tenan
 }
 
 /// Tenants that may have background work.
-pub async fn served(directory: &ScopedTx) -> Result<Vec<TenantId>, DbError> {
+pub(super) async fn served(directory: &ScopedTx) -> Result<Vec<TenantId>, DbError> {
     let rows = directory
         .query(
             "-- platform.served
@@ -270,7 +273,7 @@ pub async fn served(directory: &ScopedTx) -> Result<Vec<TenantId>, DbError> {
 }
 
 /// Deleted tenants whose time to be restored is over.
-pub async fn expired(directory: &ScopedTx) -> Result<Vec<TenantId>, DbError> {
+pub(super) async fn expired(directory: &ScopedTx) -> Result<Vec<TenantId>, DbError> {
     let rows = directory
         .query(
             "-- platform.expired
@@ -282,7 +285,7 @@ pub async fn expired(directory: &ScopedTx) -> Result<Vec<TenantId>, DbError> {
 }
 
 /// Removes the scope's tenant, whose store holds nothing of it any more.
-pub async fn delete(directory: &ScopedTx) -> Result<(), DbError> {
+pub(super) async fn delete(directory: &ScopedTx) -> Result<(), DbError> {
     directory
         .execute(
             "-- platform.delete_logins

@@ -1,7 +1,5 @@
 //! What operators do with tenants.
 
-use std::collections::HashMap;
-
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -14,7 +12,7 @@ use super::{
 use crate::{
     base::{
         fault,
-        ids::{PlanId, TenantId},
+        ids::TenantId,
         paging::{Page, Slice},
     },
     core::audit::{self, Changes},
@@ -314,12 +312,4 @@ impl Operator<'_> {
         self.note(action, Some(id), &json!({})).await?;
         self.tenant(id).await?.ok_or(PlatformError::NotFound)
     }
-}
-
-/// Keys of these plans, for whoever shows them.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn plan_keys(directory: &ScopedTx) -> Result<HashMap<PlanId, String>, DbError> {
-    queries::plan_keys(directory).await
 }

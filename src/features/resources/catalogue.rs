@@ -1,7 +1,5 @@
 //! What is done with resources.
 
-use std::collections::HashMap;
-
 use serde_json::json;
 
 use super::{
@@ -34,22 +32,6 @@ pub async fn list(
     let active = if caller.is_at_least(Role::Staff) { filter.active } else { Some(true) };
     let resources = queries::list(caller.tx, filter.kind, active, page).await?;
     Ok(page.slice(resources.into_iter().map(|it| ((it.name.clone(), it.id.0), it)).collect()))
-}
-
-/// Those of these resources that exist in the tenant, active or not.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn by_ids(tx: &ScopedTx, ids: &[ResourceId]) -> Result<HashMap<ResourceId, Resource>, DbError> {
-    queries::by_ids(tx, ids).await
-}
-
-/// How many resources are active.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
-    queries::count_active(tx).await
 }
 
 /// Makes sure that the plan has room for one more active resource, and that nobody else takes the place before this

@@ -4,5 +4,6 @@ mod catalogue;
 mod model;
 mod queries;
 
-pub use catalogue::{by_ids, count_active, create, delete, list, update};
+pub use catalogue::{create, delete, list, update};
 pub use model::{Deleted, Draft, Patch, Resource, ResourceError, ResourceFilter, ResourceKey, ResourceKind};
+pub use queries::{by_ids, count_active};

@@ -31,7 +31,7 @@ macro_rules! list_sql {
 }
 
 /// One row more than the page, in the order of the scan.
-pub async fn list(
+pub(super) async fn list(
     tx: &ScopedTx,
     kind: Option<ResourceKind>,
     active: Option<bool>,
@@ -47,7 +47,10 @@ pub async fn list(
     rows.iter().map(Resource::read).collect()
 }
 
-/// Those that exist in the tenant.
+/// Those of these resources that exist in the tenant, active or not.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn by_ids(tx: &ScopedTx, ids: &[ResourceId]) -> Result<HashMap<ResourceId, Resource>, DbError> {
     let rows = tx
         .query(
@@ -60,7 +63,7 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[ResourceId]) -> Result<HashMap<Resourc
 }
 
 /// The resource, locked until the transaction ends: neither changed nor booked by anybody else meanwhile.
-pub async fn lock(tx: &ScopedTx, id: ResourceId) -> Result<Option<Resource>, DbError> {
+pub(super) async fn lock(tx: &ScopedTx, id: ResourceId) -> Result<Option<Resource>, DbError> {
     let row = tx
         .query_opt(
             "-- resources.lock
@@ -72,7 +75,12 @@ pub async fn lock(tx: &ScopedTx, id: ResourceId) -> Result<Option<Resource>, DbE
 }
 
 /// `None` when another resource has the name.
-pub async fn insert(tx: &ScopedTx, id: ResourceId, draft: &Draft, now: Timestamp) -> Result<Option<Resource>, DbError> {
+pub(super) async fn insert(
+    tx: &ScopedTx,
+    id: ResourceId,
+    draft: &Draft,
+    now: Timestamp,
+) -> Result<Option<Resource>, DbError> {
     let row = tx
         .query_opt(
             "-- resources.insert
@@ -87,7 +95,12 @@ pub async fn insert(tx: &ScopedTx, id: ResourceId, draft: &Draft, now: Timestamp
 }
 
 /// `None` when there is no such resource. A taken name violates `resources_tenant_id_name_key`.
-pub async fn update(tx: &ScopedTx, id: ResourceId, draft: &Draft, now: Timestamp) -> Result<Option<Resource>, DbError> {
+pub(super) async fn update(
+    tx: &ScopedTx,
+    id: ResourceId,
+    draft: &Draft,
+    now: Timestamp,
+) -> Result<Option<Resource>, DbError> {
     let row = tx
         .query_opt(
             "-- resources.update
@@ -101,7 +114,7 @@ pub async fn update(tx: &ScopedTx, id: ResourceId, draft: &Draft, now: Timestamp
 }
 
 /// Deletes the resource unless bookings hold or held it, or a service takes it; returns whether it did.
-pub async fn delete_unclaimed(tx: &ScopedTx, id: ResourceId) -> Result<bool, DbError> {
+pub(super) async fn delete_unclaimed(tx: &ScopedTx, id: ResourceId) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
             "-- resources.delete_unclaimed
@@ -116,7 +129,10 @@ pub async fn delete_unclaimed(tx: &ScopedTx, id: ResourceId) -> Result<bool, DbE
     Ok(row.is_some())
 }
 
-/// How many can be booked.
+/// How many resources are active.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
     let row = tx
         .query_one(
@@ -129,7 +145,7 @@ pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
 }
 
 /// Lets one transaction of the tenant at a time count its resources, until it ends.
-pub async fn lock_count(tx: &ScopedTx) -> Result<(), DbError> {
+pub(super) async fn lock_count(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- resources.lock_count
         select pg_advisory_xact_lock(hashtextextended('resources of ' || $1::uuid::text, 0))",

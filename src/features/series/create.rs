@@ -1,7 +1,5 @@
 //! Booking a series.
 
-use std::collections::HashMap;
-
 use jiff::Timestamp;
 
 use super::{
@@ -15,8 +13,7 @@ use crate::{
         identity::Caller,
         outbox::{self, Effect},
     },
-    db::{DbError, ScopedTx},
-    features::bookings::{Booking, BookingError, NewBooking, Order},
+    features::bookings::{Booking, BookingError, BookingRequest, NewBooking},
 };
 
 /// Makes a series: each of its bookings as if it were made alone, one after the other.
@@ -29,7 +26,7 @@ use crate::{
 pub async fn create(caller: &Caller<'_>, new: NewSeries) -> Result<Outcome, SeriesError> {
     let (tx, now) = (caller.tx, caller.clock.now());
     let days = new.rule.days().map_err(SeriesError::Flawed)?;
-    let order = Box::pin(Order::look(caller, NewBooking { starts_at: now, ..new.booking })).await?;
+    let order = Box::pin(BookingRequest::look(caller, NewBooking { starts_at: now, ..new.booking })).await?;
     let series = Series {
         id: SeriesId::generate(now),
         service: order.service(),
@@ -66,7 +63,7 @@ pub async fn create(caller: &Caller<'_>, new: NewSeries) -> Result<Outcome, Seri
 /// One occurrence, of which nothing stays where it cannot be had.
 async fn place(
     caller: &Caller<'_>,
-    order: &Order,
+    order: &BookingRequest,
     starts_at: Timestamp,
 ) -> Result<Result<Booking, Missed>, SeriesError> {
     let part = caller.tx.start_part().await?;
@@ -84,12 +81,4 @@ async fn place(
             Ok(Ok(booking))
         }
     }
-}
-
-/// Those of these series that the scope may see.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn by_ids(tx: &ScopedTx, ids: &[SeriesId]) -> Result<HashMap<SeriesId, Series>, DbError> {
-    queries::by_ids(tx, ids).await
 }

@@ -7,6 +7,7 @@ mod queries;
 mod rule;
 
 pub use cancel::cancel;
-pub use create::{by_ids, create};
+pub use create::create;
 pub use model::{CalledOff, Extent, Missed, NewSeries, Occurrence, Outcome, Series, SeriesError};
+pub use queries::by_ids;
 pub use rule::{Flaw, Frequency, MAX_INTERVAL, MAX_OCCURRENCES, NoInstant, Rule};

@@ -25,7 +25,7 @@ impl Series {
 }
 
 /// Adds a series.
-pub async fn insert(tx: &ScopedTx, series: &Series) -> Result<(), DbError> {
+pub(super) async fn insert(tx: &ScopedTx, series: &Series) -> Result<(), DbError> {
     let rule = serde_json::to_value(&series.rule).map_err(|error| DbError::Corrupt(error.to_string()))?;
     tx.execute(
         "-- series.insert
@@ -44,7 +44,10 @@ pub async fn insert(tx: &ScopedTx, series: &Series) -> Result<(), DbError> {
     .await
 }
 
-/// Those that exist and that the scope may see.
+/// Those of these series that the scope may see.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn by_ids(tx: &ScopedTx, ids: &[SeriesId]) -> Result<HashMap<SeriesId, Series>, DbError> {
     let rows = tx
         .query(

@@ -1,11 +1,9 @@
 //! What is done with services.
 
-use std::collections::HashMap;
-
 use serde_json::json;
 
 use super::{
-    model::{Deleted, Draft, Link, Patch, Service, ServiceError, ServiceFilter, ServiceKey},
+    model::{Deleted, Draft, Patch, Service, ServiceError, ServiceFilter, ServiceKey},
     queries,
 };
 use crate::base::names;
@@ -56,14 +54,6 @@ pub async fn list(
     let active = if caller.is_at_least(Role::Staff) { filter.active } else { Some(true) };
     let services = queries::list(caller.tx, active, filter.search.as_deref(), page).await?;
     Ok(page.slice(services.into_iter().map(|service| ((service.name.clone(), service.id.0), service)).collect()))
-}
-
-/// Those of these services that exist in the tenant, active or not.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn by_ids(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId, Service>, DbError> {
-    queries::by_ids(tx, ids).await
 }
 
 /// Makes a service.
@@ -183,22 +173,6 @@ pub async fn set_resources(
     );
     audit::record(caller, "services.set_resources", "service", Some(id.0), changes).await?;
     Ok(service)
-}
-
-/// The resources that can serve each of these services: those of higher priority first.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn links(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId, Vec<Link>>, DbError> {
-    queries::links(tx, ids).await
-}
-
-/// How many services are active.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
-    queries::count_active(tx).await
 }
 
 /// Makes sure that the plan has room for one more active service, and that nobody else takes the place before this

@@ -36,7 +36,7 @@ macro_rules! list_sql {
 }
 
 /// One row more than the page, in the order of the scan.
-pub async fn list(
+pub(super) async fn list(
     tx: &ScopedTx,
     active: Option<bool>,
     search: Option<&str>,
@@ -51,8 +51,12 @@ pub async fn list(
     rows.iter().map(Service::read).collect()
 }
 
-/// Those that exist in the tenant. One alone is looked up without a list, whose length a planner would want to know each time.
+/// Those of these services that exist in the tenant, active or not.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn by_ids(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId, Service>, DbError> {
+    // One alone is looked up without a list, whose length a planner would want to know each time.
     let rows = match ids {
         [id] => {
             tx.query(
@@ -83,7 +87,7 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceI
 }
 
 /// The service, locked until the transaction ends: neither changed nor booked by anybody else meanwhile.
-pub async fn lock(tx: &ScopedTx, id: ServiceId) -> Result<Option<Service>, DbError> {
+pub(super) async fn lock(tx: &ScopedTx, id: ServiceId) -> Result<Option<Service>, DbError> {
     let row = tx
         .query_opt(
             concat!(
@@ -100,7 +104,12 @@ pub async fn lock(tx: &ScopedTx, id: ServiceId) -> Result<Option<Service>, DbErr
 }
 
 /// `None` when another service has the name.
-pub async fn insert(tx: &ScopedTx, id: ServiceId, draft: &Draft, now: Timestamp) -> Result<Option<Service>, DbError> {
+pub(super) async fn insert(
+    tx: &ScopedTx,
+    id: ServiceId,
+    draft: &Draft,
+    now: Timestamp,
+) -> Result<Option<Service>, DbError> {
     let row = tx
         .query_opt(
             concat!(
@@ -141,7 +150,12 @@ pub async fn insert(tx: &ScopedTx, id: ServiceId, draft: &Draft, now: Timestamp)
 }
 
 /// `None` when there is no such service. A taken name violates `services_tenant_id_name_key`.
-pub async fn update(tx: &ScopedTx, id: ServiceId, draft: &Draft, now: Timestamp) -> Result<Option<Service>, DbError> {
+pub(super) async fn update(
+    tx: &ScopedTx,
+    id: ServiceId,
+    draft: &Draft,
+    now: Timestamp,
+) -> Result<Option<Service>, DbError> {
     let row = tx
         .query_opt(
             concat!(
@@ -182,7 +196,7 @@ pub async fn update(tx: &ScopedTx, id: ServiceId, draft: &Draft, now: Timestamp)
 }
 
 /// Deletes the service unless bookings point at it; returns whether it did.
-pub async fn delete_unbooked(tx: &ScopedTx, id: ServiceId) -> Result<bool, DbError> {
+pub(super) async fn delete_unbooked(tx: &ScopedTx, id: ServiceId) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
             "-- services.delete_unbooked
@@ -196,7 +210,10 @@ pub async fn delete_unbooked(tx: &ScopedTx, id: ServiceId) -> Result<bool, DbErr
     Ok(row.is_some())
 }
 
-/// How many can be booked.
+/// How many services are active.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
     let row = tx
         .query_one(
@@ -209,7 +226,7 @@ pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
 }
 
 /// Lets one transaction of the tenant at a time count its services, until it ends.
-pub async fn lock_count(tx: &ScopedTx) -> Result<(), DbError> {
+pub(super) async fn lock_count(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- services.lock_count
         select pg_advisory_xact_lock(hashtextextended('services of ' || $1::uuid::text, 0))",
@@ -219,7 +236,12 @@ pub async fn lock_count(tx: &ScopedTx) -> Result<(), DbError> {
 }
 
 /// Whether bookings that are not over hold seats past this capacity.
-pub async fn has_bookings_beyond(tx: &ScopedTx, id: ServiceId, capacity: i32, now: Timestamp) -> Result<bool, DbError> {
+pub(super) async fn has_bookings_beyond(
+    tx: &ScopedTx,
+    id: ServiceId,
+    capacity: i32,
+    now: Timestamp,
+) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
             "-- services.has_bookings_beyond
@@ -240,7 +262,10 @@ pub async fn has_bookings_beyond(tx: &ScopedTx, id: ServiceId, capacity: i32, no
     Ok(row.is_some())
 }
 
-/// The resources that can serve each service.
+/// The resources that can serve each of these services: those of higher priority first.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn links(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId, Vec<Link>>, DbError> {
     let rows = tx
         .query(
@@ -262,7 +287,7 @@ pub async fn links(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId
 }
 
 /// Takes every resource away from a service.
-pub async fn delete_links(tx: &ScopedTx, id: ServiceId) -> Result<(), DbError> {
+pub(super) async fn delete_links(tx: &ScopedTx, id: ServiceId) -> Result<(), DbError> {
     tx.execute(
         "-- services.delete_links
         delete from service_resources where tenant_id = $1 and service_id = $2",
@@ -272,7 +297,7 @@ pub async fn delete_links(tx: &ScopedTx, id: ServiceId) -> Result<(), DbError> {
 }
 
 /// Gives a service resources; of the same one twice, the first counts.
-pub async fn insert_links(tx: &ScopedTx, id: ServiceId, links: &[(ResourceId, i16)]) -> Result<(), DbError> {
+pub(super) async fn insert_links(tx: &ScopedTx, id: ServiceId, links: &[(ResourceId, i16)]) -> Result<(), DbError> {
     let (resources, priorities): (Vec<ResourceId>, Vec<i16>) = links.iter().copied().unzip();
     tx.execute(
         "-- services.insert_links
@@ -285,7 +310,7 @@ pub async fn insert_links(tx: &ScopedTx, id: ServiceId, links: &[(ResourceId, i1
 }
 
 /// Whether bookings of the service that are not over hold anything.
-pub async fn has_claims(tx: &ScopedTx, id: ServiceId, now: Timestamp) -> Result<bool, DbError> {
+pub(super) async fn has_claims(tx: &ScopedTx, id: ServiceId, now: Timestamp) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
             "-- services.has_claims

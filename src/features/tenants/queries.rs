@@ -11,12 +11,18 @@ use crate::{
     db::{DbError, Restriction, Row, ScopedTx},
 };
 
-/// The tenant of the scope, which `enter` has just seen.
+/// The tenant of the transaction's scope.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn current(tx: &ScopedTx) -> Result<Tenant, DbError> {
     find(tx).await?.ok_or(DbError::TenantNotHere)
 }
 
-/// The tenant of the scope, if the store holds it.
+/// Store: the tenant of the scope, if the store holds it.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn find(tx: &ScopedTx) -> Result<Option<Tenant>, DbError> {
     let row = tx
         .query_opt(
@@ -69,7 +75,10 @@ fn read_tenant(row: &Row) -> Result<Tenant, DbError> {
     })
 }
 
-/// Directory: of each plan that is active its highest published version.
+/// Directory: every plan on offer, in the order of the price list.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn offers(directory: &ScopedTx) -> Result<Vec<Offer>, DbError> {
     let rows = directory
         .query(
@@ -86,7 +95,10 @@ pub async fn offers(directory: &ScopedTx) -> Result<Vec<Offer>, DbError> {
     Ok(rows.iter().map(read).collect())
 }
 
-/// Directory: the limit of the plan.
+/// Directory: how much the scope's tenant may ask of the API in a minute, by its plan; `None` where the plan says nothing.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn api_cost(directory: &ScopedTx) -> Result<Option<i64>, DbError> {
     let row = directory
         .query_opt(
@@ -99,7 +111,10 @@ pub async fn api_cost(directory: &ScopedTx) -> Result<Option<i64>, DbError> {
     Ok(row.and_then(|row| row.get(0)))
 }
 
-/// Directory: adds a tenant unless its slug is taken, and returns the id of whoever has the slug.
+/// Directory: registers a tenant and returns its id. One whose slug is taken stays as it is, and its id is returned.
+///
+/// # Errors
+/// When a statement fails.
 pub async fn register(directory: &ScopedTx, new: &NewTenant, now: Timestamp) -> Result<TenantId, DbError> {
     directory
         .execute(
@@ -130,7 +145,12 @@ pub async fn register(directory: &ScopedTx, new: &NewTenant, now: Timestamp) -> 
 }
 
 /// Adds the tenant's own row; `false` when it is there.
-pub async fn found(tx: &ScopedTx, new: &NewTenant, status: TenantStatus, now: Timestamp) -> Result<bool, DbError> {
+pub(super) async fn found(
+    tx: &ScopedTx,
+    new: &NewTenant,
+    status: TenantStatus,
+    now: Timestamp,
+) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
             "-- tenants.found
@@ -159,7 +179,10 @@ pub async fn found(tx: &ScopedTx, new: &NewTenant, status: TenantStatus, now: Ti
     Ok(row.is_some())
 }
 
-/// `false` when the tenant is not one that was begun.
+/// Store: the tenant has its first administrator, or an invitation for him; `false` when it is not one that was begun.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn complete(tx: &ScopedTx, now: Timestamp) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
@@ -174,7 +197,7 @@ pub async fn complete(tx: &ScopedTx, now: Timestamp) -> Result<bool, DbError> {
 }
 
 /// Status, reason and time of erasure as they stand in this tenant.
-pub async fn update_state(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn update_state(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- tenants.update_state
         update tenant_state set state = $2, suspended_reason = $3, erase_after = $4, updated_at = $5
@@ -185,7 +208,7 @@ pub async fn update_state(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Res
 }
 
 /// Another plan.
-pub async fn update_plan(tx: &ScopedTx, offer: &Offer, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn update_plan(tx: &ScopedTx, offer: &Offer, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- tenants.update_plan
         update tenant_state set plan_id = $2, limits = $3, features = $4, updated_at = $5, plan_version_id = $6
@@ -195,7 +218,10 @@ pub async fn update_plan(tx: &ScopedTx, offer: &Offer, now: Timestamp) -> Result
     .await
 }
 
-/// Everything of the tenant goes with its row. Takes as long as it takes.
+/// Store: erases everything of a tenant whose time to be restored is over; `false` when it is not, or none is there.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn erase(tx: &ScopedTx) -> Result<bool, DbError> {
     tx.allow_time(Duration::from_secs(3_600));
     tx.execute(
@@ -215,7 +241,7 @@ pub async fn erase(tx: &ScopedTx) -> Result<bool, DbError> {
 }
 
 /// One administrator at a time changes settings.
-pub async fn lock_settings(tx: &ScopedTx) -> Result<(), DbError> {
+pub(super) async fn lock_settings(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- tenants.lock_settings
         select pg_advisory_xact_lock(hashtextextended('settings of ' || $1::uuid::text, 0))",
@@ -225,7 +251,7 @@ pub async fn lock_settings(tx: &ScopedTx) -> Result<(), DbError> {
 }
 
 /// The settings of this tenant, as they stand in it.
-pub async fn upsert_settings(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn upsert_settings(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result<(), DbError> {
     let (branding, rules) = (&tenant.branding, &tenant.booking_rules);
     tx.execute(
         "-- tenants.upsert_settings
@@ -256,7 +282,7 @@ pub async fn upsert_settings(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> 
 }
 
 /// Why its people may not write.
-pub async fn set_restriction(tx: &ScopedTx, restriction: Option<Restriction>) -> Result<(), DbError> {
+pub(super) async fn set_restriction(tx: &ScopedTx, restriction: Option<Restriction>) -> Result<(), DbError> {
     tx.execute(
         "-- tenants.set_restriction
         update tenant_state set restriction = $2 where tenant_id = $1 and restriction is distinct from $2",
@@ -265,7 +291,12 @@ pub async fn set_restriction(tx: &ScopedTx, restriction: Option<Restriction>) ->
     .await
 }
 
-/// One transaction at a time changes the tenant's calendar, or what can be booked in it.
+/// Lets nobody else change the tenant's calendar, or what can be booked in it, until the transaction ends: the first lock of
+/// whatever makes, moves or ends bookings, and of whatever changes services, resources and hours. So nobody decides by what
+/// is changed meanwhile, and documents wait for each other in turn and never in a ring.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn lock_calendar(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- tenants.lock_calendar

@@ -6,59 +6,14 @@ use super::{
     model::{NewTenant, Offer, Tenant, TenantStatus},
     queries,
 };
-use crate::{
-    base::ids::TenantId,
-    db::{DbError, Restriction, ScopedTx},
-};
-
-/// Lets nobody else change the tenant's calendar, or what can be booked in it, until the transaction ends: the first lock of
-/// whatever makes, moves or ends bookings, and of whatever changes services, resources and hours. So nobody decides by what
-/// is changed meanwhile, and documents wait for each other in turn and never in a ring.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn lock_calendar(tx: &ScopedTx) -> Result<(), DbError> {
-    queries::lock_calendar(tx).await
-}
-
-/// The tenant of the transaction's scope.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn current(tx: &ScopedTx) -> Result<Tenant, DbError> {
-    queries::current(tx).await
-}
-
-/// Directory: how much the scope's tenant may ask of the API in a minute, by its plan; `None` where the plan says nothing.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn api_cost(directory: &ScopedTx) -> Result<Option<i64>, DbError> {
-    queries::api_cost(directory).await
-}
-
-/// Directory: every plan on offer, in the order of the price list.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn offers(directory: &ScopedTx) -> Result<Vec<Offer>, DbError> {
-    queries::offers(directory).await
-}
+use crate::db::{DbError, Restriction, ScopedTx};
 
 /// Directory: the plan of this key, if it is on offer.
 ///
 /// # Errors
 /// When the statement fails.
 pub async fn offer(directory: &ScopedTx, key: &str) -> Result<Option<Offer>, DbError> {
-    Ok(offers(directory).await?.into_iter().find(|it| it.key == key))
-}
-
-/// Directory: registers a tenant and returns its id. One whose slug is taken stays as it is, and its id is returned.
-///
-/// # Errors
-/// When a statement fails.
-pub async fn register(directory: &ScopedTx, new: &NewTenant, now: Timestamp) -> Result<TenantId, DbError> {
-    queries::register(directory, new, now).await
+    Ok(queries::offers(directory).await?.into_iter().find(|it| it.key == key))
 }
 
 /// Store: makes the tenant's row, without which nobody can enter. One that is there stays as it is.
@@ -75,14 +30,6 @@ pub async fn found(tx: &ScopedTx, new: &NewTenant, now: Timestamp) -> Result<(),
 /// When the statement fails.
 pub async fn begin(tx: &ScopedTx, new: &NewTenant, now: Timestamp) -> Result<bool, DbError> {
     queries::found(tx, new, TenantStatus::Creating, now).await
-}
-
-/// Store: the tenant has its first administrator, or an invitation for him; `false` when it is not one that was begun.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn complete(tx: &ScopedTx, now: Timestamp) -> Result<bool, DbError> {
-    queries::complete(tx, now).await
 }
 
 /// Store: what the platform says of the tenant's state from now on.
@@ -115,20 +62,4 @@ pub async fn restrict(tx: &ScopedTx, restriction: Option<Restriction>) -> Result
 /// When the statement fails.
 pub async fn lock(tx: &ScopedTx) -> Result<(), DbError> {
     queries::lock_settings(tx).await
-}
-
-/// Store: the tenant of the scope, if the store holds it.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn find(tx: &ScopedTx) -> Result<Option<Tenant>, DbError> {
-    queries::find(tx).await
-}
-
-/// Store: erases everything of a tenant whose time to be restored is over; `false` when it is not, or none is there.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn erase(tx: &ScopedTx) -> Result<bool, DbError> {
-    queries::erase(tx).await
 }

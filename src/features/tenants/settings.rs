@@ -45,13 +45,13 @@ pub struct SettingsPatch {
     pub accent_color: Option<Option<String>>,
     /// Whether customers may register themselves.
     pub open_registration: Option<bool>,
-    /// See [`BookingRules`].
+    /// See [`BookingRules`](super::BookingRules).
     pub min_notice_minutes: Option<i32>,
-    /// See [`BookingRules`].
+    /// See [`BookingRules`](super::BookingRules).
     pub max_ahead_days: Option<i32>,
-    /// See [`BookingRules`].
+    /// See [`BookingRules`](super::BookingRules).
     pub cancel_notice_minutes: Option<i32>,
-    /// See [`BookingRules`].
+    /// See [`BookingRules`](super::BookingRules).
     pub reminder_minutes: Option<i32>,
 }
 

@@ -1,12 +1,10 @@
 //! What tenants use, counted once each.
 
-use std::collections::HashMap;
-
-use jiff::{Timestamp, civil::Date};
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::{
-    model::{API_COST, Day, Event, Meter, OWN_METERS, OWN_SOURCE, Period, Recorded, USERS},
+    model::{API_COST, Event, OWN_METERS, OWN_SOURCE, Period, Recorded, USERS},
     queries,
 };
 use crate::{
@@ -87,14 +85,6 @@ pub async fn close(tx: &ScopedTx, until: Timestamp) -> Result<(), DbError> {
     queries::close(tx, until).await
 }
 
-/// Up to where usage was billed; `None` where none was.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn closed_until(tx: &ScopedTx) -> Result<Option<Timestamp>, DbError> {
-    queries::closed_until(tx).await
-}
-
 /// How much of a meter counts in a period, from its events: their sum, or of a level the most at any instant of it. With
 /// `late_only` only what occurred before, in a period that was billed already; a level is never late.
 ///
@@ -106,32 +96,6 @@ pub async fn quantity_in(tx: &ScopedTx, meter: &str, period: Period, late_only: 
         (true, false) => queries::most(tx, meter, period).await,
         (false, _) => queries::sum(tx, meter, period, late_only).await,
     }
-}
-
-/// How much of a meter was used on each day from one to another, both included; days without any are left out.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn days(tx: &ScopedTx, meter: &str, from: Date, to: Date) -> Result<Vec<Day>, DbError> {
-    queries::days(tx, meter, from, to).await
-}
-
-/// Counts one more; `false`, and nothing counted, when the limit is reached.
-///
-/// Locks the counter until the transaction ends, so that of two at the limit only one gets the last.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn count_one(tx: &ScopedTx, meter: Meter, period: Period, limit: Option<i64>) -> Result<bool, DbError> {
-    queries::count_one(tx, meter, period, limit).await
-}
-
-/// How much of each meter was used of its quota in the period, by its name; what was not used is left out.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn used_of_all(tx: &ScopedTx, period: Period) -> Result<HashMap<String, i64>, DbError> {
-    queries::used_of_all(tx, period).await
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ mod model;
 mod queries;
 pub mod rate_limits;
 
-pub use metering::{
-    close, closed_until, count_one, days, is_level, is_own, quantity_in, record, record_one, used_of_all,
-};
+pub use metering::{close, is_level, is_own, quantity_in, record, record_one};
 pub use model::{API_COST, BOOKINGS, Day, Event, Meter, OWN_METERS, Period, Recorded, USERS};
+pub use queries::{closed_until, count_one, days, used_of_all};

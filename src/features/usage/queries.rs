@@ -8,8 +8,14 @@ use serde_json::Value;
 use super::{Day, Meter, Period};
 use crate::db::{DbError, ScopedTx};
 
-/// One conditional upsert: no row comes back when the limit is reached.
+/// Counts one more; `false`, and nothing counted, when the limit is reached.
+///
+/// Locks the counter until the transaction ends, so that of two at the limit only one gets the last.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn count_one(tx: &ScopedTx, meter: Meter, period: Period, limit: Option<i64>) -> Result<bool, DbError> {
+    // One conditional upsert: no row comes back when the limit is reached.
     let row = tx
         .query_opt(
             "-- usage.count_one
@@ -25,7 +31,10 @@ pub async fn count_one(tx: &ScopedTx, meter: Meter, period: Period, limit: Optio
     Ok(row.is_some())
 }
 
-/// Those that anything was counted of.
+/// How much of each meter was used of its quota in the period, by its name; what was not used is left out.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn used_of_all(tx: &ScopedTx, period: Period) -> Result<HashMap<String, i64>, DbError> {
     let rows = tx
         .query(
@@ -38,7 +47,7 @@ pub async fn used_of_all(tx: &ScopedTx, period: Period) -> Result<HashMap<String
 }
 
 /// What became of each event, in their order.
-pub async fn record(tx: &ScopedTx, events: &Value, now: Timestamp) -> Result<Vec<String>, DbError> {
+pub(super) async fn record(tx: &ScopedTx, events: &Value, now: Timestamp) -> Result<Vec<String>, DbError> {
     let row = tx
         .query_one(
             "-- usage.record (tenant_id = $1)
@@ -50,7 +59,7 @@ pub async fn record(tx: &ScopedTx, events: &Value, now: Timestamp) -> Result<Vec
 }
 
 /// Nobody records until the transaction ends.
-pub async fn lock_alone(tx: &ScopedTx) -> Result<(), DbError> {
+pub(super) async fn lock_alone(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- usage.lock_alone
         select pg_advisory_xact_lock(hashtextextended('usage of ' || $1::uuid::text, 0))",
@@ -60,7 +69,7 @@ pub async fn lock_alone(tx: &ScopedTx) -> Result<(), DbError> {
 }
 
 /// Never goes back.
-pub async fn close(tx: &ScopedTx, until: Timestamp) -> Result<(), DbError> {
+pub(super) async fn close(tx: &ScopedTx, until: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- usage.close
         insert into usage_closings as c (tenant_id, closed_until) values ($1, $2)
@@ -70,7 +79,10 @@ pub async fn close(tx: &ScopedTx, until: Timestamp) -> Result<(), DbError> {
     .await
 }
 
-/// Up to where usage was billed.
+/// Up to where usage was billed; `None` where none was.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn closed_until(tx: &ScopedTx) -> Result<Option<Timestamp>, DbError> {
     let row = tx
         .query_opt(
@@ -83,7 +95,7 @@ pub async fn closed_until(tx: &ScopedTx) -> Result<Option<Timestamp>, DbError> {
 }
 
 /// The sum of what counts in the period.
-pub async fn sum(tx: &ScopedTx, meter: &str, period: Period, late_only: bool) -> Result<i64, DbError> {
+pub(super) async fn sum(tx: &ScopedTx, meter: &str, period: Period, late_only: bool) -> Result<i64, DbError> {
     let row = tx
         .query_one(
             "-- usage.sum
@@ -97,7 +109,7 @@ pub async fn sum(tx: &ScopedTx, meter: &str, period: Period, late_only: bool) ->
 }
 
 /// The highest level in the period: what it was when it began, or what it rose to.
-pub async fn most(tx: &ScopedTx, meter: &str, period: Period) -> Result<i64, DbError> {
+pub(super) async fn most(tx: &ScopedTx, meter: &str, period: Period) -> Result<i64, DbError> {
     let row = tx
         .query_one(
             "-- usage.most
@@ -112,7 +124,10 @@ pub async fn most(tx: &ScopedTx, meter: &str, period: Period) -> Result<i64, DbE
     Ok(row.get(0))
 }
 
-/// In the order of days.
+/// How much of a meter was used on each day from one to another, both included; days without any are left out.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn days(tx: &ScopedTx, meter: &str, from: Date, to: Date) -> Result<Vec<Day>, DbError> {
     let rows = tx
         .query(

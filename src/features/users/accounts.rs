@@ -1,7 +1,5 @@
 //! What is done with users: listed, renamed, given roles, deactivated, erased.
 
-use std::collections::HashMap;
-
 use jiff::Timestamp;
 
 use super::{
@@ -48,30 +46,6 @@ pub async fn active(tx: &ScopedTx, id: UserId) -> Result<Option<User>, DbError> 
     Ok(found.filter(|it| it.status == UserStatus::Active))
 }
 
-/// The tenant's administrators who can sign in.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn administrators(tx: &ScopedTx) -> Result<Vec<User>, DbError> {
-    queries::administrators(tx).await
-}
-
-/// Those of these users whom the scope may see.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn by_ids(tx: &ScopedTx, ids: &[UserId]) -> Result<HashMap<UserId, User>, DbError> {
-    queries::by_ids(tx, ids).await
-}
-
-/// How many users can sign in.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
-    queries::count_active(tx).await
-}
-
 /// Changes what a user is called: an administrator anybody's, everybody his own.
 ///
 /// # Errors
@@ -106,22 +80,6 @@ pub fn checked_name(name: &str) -> Option<String> {
 /// When the statement fails.
 pub async fn lock_roles(tx: &ScopedTx) -> Result<(), DbError> {
     queries::lock_administrators(tx).await
-}
-
-/// How many administrators can sign in.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn count_administrators(tx: &ScopedTx) -> Result<i64, DbError> {
-    queries::count_administrators(tx).await
-}
-
-/// Takes pending invitations of this e-mail back.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn revoke_invitations(tx: &ScopedTx, email: &str, now: Timestamp) -> Result<(), DbError> {
-    queries::revoke_invitations(tx, email, now).await
 }
 
 /// Whether the plan allows one more user now. Who joins asks again, by [`take_place`].

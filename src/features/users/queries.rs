@@ -32,7 +32,7 @@ macro_rules! list_sql {
 }
 
 /// One row more than the page, in the order of the scan.
-pub async fn list(tx: &ScopedTx, filter: &UserFilter, page: &Page<UserKey>) -> Result<Vec<User>, DbError> {
+pub(super) async fn list(tx: &ScopedTx, filter: &UserFilter, page: &Page<UserKey>) -> Result<Vec<User>, DbError> {
     let sql = if page.from_the_back { list_sql!("desc") } else { list_sql!("asc") };
     let (after_name, after_id) = page.after.clone().unzip();
     let (before_name, before_id) = page.before.clone().unzip();
@@ -54,7 +54,10 @@ pub async fn list(tx: &ScopedTx, filter: &UserFilter, page: &Page<UserKey>) -> R
     rows.iter().map(User::read).collect()
 }
 
-/// Those that exist and that the scope may see.
+/// Those of these users whom the scope may see.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn by_ids(tx: &ScopedTx, ids: &[UserId]) -> Result<HashMap<UserId, User>, DbError> {
     let rows = tx
         .query(
@@ -67,7 +70,10 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[UserId]) -> Result<HashMap<UserId, Use
     rows.iter().map(|row| User::read(row).map(|user| (user.id, user))).collect()
 }
 
-/// Those who can sign in and keep the tenant, oldest first.
+/// The tenant's administrators who can sign in.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn administrators(tx: &ScopedTx) -> Result<Vec<User>, DbError> {
     let rows = tx
         .query(
@@ -80,7 +86,10 @@ pub async fn administrators(tx: &ScopedTx) -> Result<Vec<User>, DbError> {
     rows.iter().map(User::read).collect()
 }
 
-/// How many can sign in.
+/// How many users can sign in.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
     let row = tx
         .query_one(
@@ -93,7 +102,12 @@ pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
 }
 
 /// `None` when there is no such user, or none that the scope may change.
-pub async fn update_name(tx: &ScopedTx, id: UserId, name: &str, now: Timestamp) -> Result<Option<User>, DbError> {
+pub(super) async fn update_name(
+    tx: &ScopedTx,
+    id: UserId,
+    name: &str,
+    now: Timestamp,
+) -> Result<Option<User>, DbError> {
     let row = tx
         .query_opt(
             "-- users.update_name
@@ -107,7 +121,7 @@ pub async fn update_name(tx: &ScopedTx, id: UserId, name: &str, now: Timestamp) 
 }
 
 /// Lets one transaction of the tenant at a time change who administers it, until it ends.
-pub async fn lock_administrators(tx: &ScopedTx) -> Result<(), DbError> {
+pub(super) async fn lock_administrators(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- users.lock_administrators
         select pg_advisory_xact_lock(hashtextextended('administrators of ' || $1::uuid::text, 0))",
@@ -117,6 +131,9 @@ pub async fn lock_administrators(tx: &ScopedTx) -> Result<(), DbError> {
 }
 
 /// How many administrators can sign in.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn count_administrators(tx: &ScopedTx) -> Result<i64, DbError> {
     let row = tx
         .query_one(
@@ -129,7 +146,12 @@ pub async fn count_administrators(tx: &ScopedTx) -> Result<i64, DbError> {
 }
 
 /// `None` when there is no such user, or none that the scope may change.
-pub async fn update_role(tx: &ScopedTx, id: UserId, role: Role, now: Timestamp) -> Result<Option<User>, DbError> {
+pub(super) async fn update_role(
+    tx: &ScopedTx,
+    id: UserId,
+    role: Role,
+    now: Timestamp,
+) -> Result<Option<User>, DbError> {
     let row = tx
         .query_opt(
             "-- users.update_role
@@ -143,7 +165,7 @@ pub async fn update_role(tx: &ScopedTx, id: UserId, role: Role, now: Timestamp) 
 }
 
 /// `None` when there is no such user, or none that the scope may change.
-pub async fn update_status(
+pub(super) async fn update_status(
     tx: &ScopedTx,
     id: UserId,
     status: UserStatus,
@@ -162,7 +184,7 @@ pub async fn update_status(
 }
 
 /// Lets one transaction of the tenant at a time add a user, until it ends.
-pub async fn lock_places(tx: &ScopedTx) -> Result<(), DbError> {
+pub(super) async fn lock_places(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- users.lock_places
         select pg_advisory_xact_lock(hashtextextended('places of ' || $1::uuid::text, 0))",
@@ -172,7 +194,7 @@ pub async fn lock_places(tx: &ScopedTx) -> Result<(), DbError> {
 }
 
 /// Puts a pseudonym in place of a person.
-pub async fn erase(
+pub(super) async fn erase(
     tx: &ScopedTx,
     id: UserId,
     email: &str,
@@ -192,7 +214,7 @@ pub async fn erase(
 }
 
 /// Puts the pseudonym into invitations too, and returns which those were. A pending one is revoked.
-pub async fn erase_invitations(
+pub(super) async fn erase_invitations(
     tx: &ScopedTx,
     email: &str,
     pseudonym: &str,
@@ -213,7 +235,7 @@ pub async fn erase_invitations(
 }
 
 /// Removes what the person wrote into bookings, and what was written about his.
-pub async fn erase_notes(tx: &ScopedTx, customer: UserId, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn erase_notes(tx: &ScopedTx, customer: UserId, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- users.erase_notes
         update bookings set notes = null, updated_at = $3
@@ -231,6 +253,9 @@ pub async fn erase_notes(tx: &ScopedTx, customer: UserId, now: Timestamp) -> Res
 }
 
 /// Takes pending invitations of this e-mail back.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn revoke_invitations(tx: &ScopedTx, email: &str, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- users.revoke_invitations
@@ -242,7 +267,12 @@ pub async fn revoke_invitations(tx: &ScopedTx, email: &str, now: Timestamp) -> R
 }
 
 /// Ends the sessions, the calendar feed and the links for a new password of one user, or of all, and returns how many sessions.
-pub async fn end_access(tx: &ScopedTx, user: Option<UserId>, reason: &str, now: Timestamp) -> Result<i32, DbError> {
+pub(super) async fn end_access(
+    tx: &ScopedTx,
+    user: Option<UserId>,
+    reason: &str,
+    now: Timestamp,
+) -> Result<i32, DbError> {
     let row = tx
         .query_one(
             "-- users.end_access

@@ -7,5 +7,6 @@ mod queries;
 mod queue;
 
 pub use model::{Entry, EntryKey, Freed, NewEntry, Status, WaitlistError};
-pub use offers::{OFFER, Pass, offer};
-pub use queue::{MAX_WAITING, find, join, leave, list};
+pub use offers::{OFFER, Pass, offer_freed};
+pub use queries::find;
+pub use queue::{MAX_WAITING, join, leave, list};

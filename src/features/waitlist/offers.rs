@@ -54,7 +54,7 @@ impl Pass {
 ///
 /// # Errors
 /// When a statement fails.
-pub async fn offer(tx: &ScopedTx, pass: &mut Pass, now: Timestamp) -> Result<bool, DbError> {
+pub async fn offer_freed(tx: &ScopedTx, pass: &mut Pass, now: Timestamp) -> Result<bool, DbError> {
     if !queries::is_awaited(tx, now).await? {
         return Ok(false);
     }
@@ -102,7 +102,7 @@ async fn try_to_offer(tx: &ScopedTx, entry: &Entry, now: Timestamp) -> Result<Ou
         notes: None,
     };
     let part = tx.start_part().await?;
-    let offered = Box::pin(bookings::offer(tx, new, now + OFFER, now)).await;
+    let offered = Box::pin(bookings::hold_for_waitlist(tx, new, now + OFFER, now)).await;
     let booking = match offered {
         Ok(booking) => booking,
         Err(BookingError::Db(error)) => return Err(error),

@@ -46,7 +46,11 @@ fn read(row: &Row) -> Result<Entry, DbError> {
 }
 
 /// The place that a customer has in this line.
-pub async fn place_of(tx: &ScopedTx, new: &NewEntry, customer: UserId) -> Result<Option<WaitlistEntryId>, DbError> {
+pub(super) async fn place_of(
+    tx: &ScopedTx,
+    new: &NewEntry,
+    customer: UserId,
+) -> Result<Option<WaitlistEntryId>, DbError> {
     let row = tx
         .query_opt(
             "-- waitlist.place_of
@@ -60,7 +64,7 @@ pub async fn place_of(tx: &ScopedTx, new: &NewEntry, customer: UserId) -> Result
 }
 
 /// Adds a place, at the end of its line.
-pub async fn insert(
+pub(super) async fn insert(
     tx: &ScopedTx,
     id: WaitlistEntryId,
     new: &NewEntry,
@@ -77,7 +81,7 @@ pub async fn insert(
 }
 
 /// For how many times a customer waits.
-pub async fn count_waiting(tx: &ScopedTx, customer: UserId, now: Timestamp) -> Result<i64, DbError> {
+pub(super) async fn count_waiting(tx: &ScopedTx, customer: UserId, now: Timestamp) -> Result<i64, DbError> {
     let row = tx
         .query_one(
             "-- waitlist.count_waiting
@@ -89,7 +93,10 @@ pub async fn count_waiting(tx: &ScopedTx, customer: UserId, now: Timestamp) -> R
     Ok(row.get(0))
 }
 
-/// One place.
+/// One place on the list that the scope may see.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn find(tx: &ScopedTx, id: WaitlistEntryId, now: Timestamp) -> Result<Option<Entry>, DbError> {
     let row = tx
         .query_opt(
@@ -119,7 +126,7 @@ macro_rules! list_sql {
 }
 
 /// One row more than the page, in the order of the scan.
-pub async fn list(
+pub(super) async fn list(
     tx: &ScopedTx,
     service: Option<ServiceId>,
     page: &Page<EntryKey>,
@@ -133,7 +140,7 @@ pub async fn list(
 }
 
 /// Whether anybody waits for anything.
-pub async fn is_awaited(tx: &ScopedTx, now: Timestamp) -> Result<bool, DbError> {
+pub(super) async fn is_awaited(tx: &ScopedTx, now: Timestamp) -> Result<bool, DbError> {
     let row = tx
         .query_one(
             "-- waitlist.is_awaited
@@ -148,7 +155,7 @@ pub async fn is_awaited(tx: &ScopedTx, now: Timestamp) -> Result<bool, DbError> 
 
 /// The first of each line for what takes the same time as was freed, of the same service or by the same resources, buffers
 /// and all: longest waiting first. Where nothing is said to be free, of all lines, some at random.
-pub async fn heads(tx: &ScopedTx, freed: Option<Freed>, now: Timestamp) -> Result<Vec<Entry>, DbError> {
+pub(super) async fn heads(tx: &ScopedTx, freed: Option<Freed>, now: Timestamp) -> Result<Vec<Entry>, DbError> {
     let (service, from, to) = (freed.map(|it| it.service), freed.map(|it| it.from), freed.map(|it| it.to));
     let rows = tx
         .query(
@@ -181,7 +188,7 @@ pub async fn heads(tx: &ScopedTx, freed: Option<Freed>, now: Timestamp) -> Resul
 }
 
 /// Notes by which hold a time was offered.
-pub async fn note_offer(tx: &ScopedTx, id: WaitlistEntryId, booking: BookingId) -> Result<(), DbError> {
+pub(super) async fn note_offer(tx: &ScopedTx, id: WaitlistEntryId, booking: BookingId) -> Result<(), DbError> {
     tx.execute(
         "-- waitlist.note_offer
         update waitlist_entries set booking_id = $3 where tenant_id = $1 and id = $2",
@@ -191,7 +198,7 @@ pub async fn note_offer(tx: &ScopedTx, id: WaitlistEntryId, booking: BookingId) 
 }
 
 /// Takes somebody off who waits; `false` where he does not.
-pub async fn leave(tx: &ScopedTx, id: WaitlistEntryId, now: Timestamp) -> Result<bool, DbError> {
+pub(super) async fn leave(tx: &ScopedTx, id: WaitlistEntryId, now: Timestamp) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
             "-- waitlist.leave

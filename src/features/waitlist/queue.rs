@@ -43,7 +43,7 @@ pub async fn join(caller: &Caller<'_>, new: NewEntry) -> Result<Entry, WaitlistE
         Some(_) => return Err(WaitlistError::Never),
     }
     if let Some(place) = queries::place_of(tx, &new, customer).await? {
-        return find(tx, place, now).await?.ok_or(WaitlistError::NotFound);
+        return queries::find(tx, place, now).await?.ok_or(WaitlistError::NotFound);
     }
     if queries::count_waiting(tx, customer, now).await? >= MAX_WAITING {
         return Err(WaitlistError::TooMany);
@@ -55,7 +55,7 @@ pub async fn join(caller: &Caller<'_>, new: NewEntry) -> Result<Entry, WaitlistE
         .field("customer", serde_json::Value::Null, customer.to_string())
         .field("starts_at", serde_json::Value::Null, new.starts_at.to_string());
     audit::record(caller, "waitlist.join", "waitlist_entry", Some(id.0), facts).await?;
-    find(tx, id, now).await?.ok_or(WaitlistError::NotFound)
+    queries::find(tx, id, now).await?.ok_or(WaitlistError::NotFound)
 }
 
 /// Takes a customer off the list.
@@ -65,20 +65,12 @@ pub async fn join(caller: &Caller<'_>, new: NewEntry) -> Result<Entry, WaitlistE
 pub async fn leave(caller: &Caller<'_>, id: WaitlistEntryId) -> Result<Entry, WaitlistError> {
     let (tx, now) = (caller.tx, caller.clock.now());
     tenants::lock_calendar(tx).await?;
-    let entry = find(tx, id, now).await?.ok_or(WaitlistError::NotFound)?;
+    let entry = queries::find(tx, id, now).await?.ok_or(WaitlistError::NotFound)?;
     if entry.status != Status::Waiting || !queries::leave(tx, id, now).await? {
         return Err(WaitlistError::NotWaiting);
     }
     audit::record(caller, "waitlist.leave", "waitlist_entry", Some(id.0), Changes::default()).await?;
     Ok(Entry { status: Status::Left, ..entry })
-}
-
-/// One place on the list that the scope may see.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn find(tx: &ScopedTx, id: WaitlistEntryId, now: Timestamp) -> Result<Option<Entry>, DbError> {
-    queries::find(tx, id, now).await
 }
 
 /// A page of the list that the scope may see, first in line first.

@@ -41,7 +41,7 @@ pub struct Endpoint {
 /// Why an endpoint was disabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disabled {
-    /// It has failed for [`PATIENCE`].
+    /// It has failed for [`PATIENCE`](super::PATIENCE).
     Failing,
     /// It said so, with status 410.
     Gone,

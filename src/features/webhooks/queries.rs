@@ -37,7 +37,7 @@ fn read_endpoint(row: &Row) -> Result<Endpoint, DbError> {
 }
 
 /// One change of the tenant's endpoints at a time.
-pub async fn lock(tx: &ScopedTx) -> Result<(), DbError> {
+pub(super) async fn lock(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- webhooks.lock
         select pg_advisory_xact_lock(hashtextextended('webhooks of ' || $1::uuid::text, 0))",
@@ -47,7 +47,7 @@ pub async fn lock(tx: &ScopedTx) -> Result<(), DbError> {
 }
 
 /// All of the tenant, oldest first.
-pub async fn list(tx: &ScopedTx) -> Result<Vec<Endpoint>, DbError> {
+pub(super) async fn list(tx: &ScopedTx) -> Result<Vec<Endpoint>, DbError> {
     let rows = tx
         .query(
             concat!(
@@ -63,7 +63,7 @@ pub async fn list(tx: &ScopedTx) -> Result<Vec<Endpoint>, DbError> {
 }
 
 /// One endpoint; with `locked` nobody else changes it until the transaction ends.
-pub async fn by_id(tx: &ScopedTx, id: WebhookEndpointId, locked: bool) -> Result<Option<Endpoint>, DbError> {
+pub(super) async fn by_id(tx: &ScopedTx, id: WebhookEndpointId, locked: bool) -> Result<Option<Endpoint>, DbError> {
     let sql = if locked {
         concat!(
             "-- webhooks.lock_one
@@ -88,7 +88,7 @@ fn names(endpoint: &Endpoint) -> Vec<&'static str> {
 }
 
 /// Adds an endpoint.
-pub async fn insert(tx: &ScopedTx, endpoint: &Endpoint) -> Result<(), DbError> {
+pub(super) async fn insert(tx: &ScopedTx, endpoint: &Endpoint) -> Result<(), DbError> {
     tx.execute(
         "-- webhooks.insert
         insert into webhook_endpoints (tenant_id, id, url, description, events, created_at, updated_at)
@@ -99,7 +99,7 @@ pub async fn insert(tx: &ScopedTx, endpoint: &Endpoint) -> Result<(), DbError> {
 }
 
 /// An endpoint as it is to be.
-pub async fn update(tx: &ScopedTx, endpoint: &Endpoint, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn update(tx: &ScopedTx, endpoint: &Endpoint, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- webhooks.update
         update webhook_endpoints
@@ -124,7 +124,7 @@ pub async fn update(tx: &ScopedTx, endpoint: &Endpoint, now: Timestamp) -> Resul
 }
 
 /// How an endpoint fares: failures, since when, and until when nothing is sent; and why it is disabled, if it is now.
-pub async fn note_health(
+pub(super) async fn note_health(
     tx: &ScopedTx,
     id: WebhookEndpointId,
     (failures, since, paused_until): (i32, Option<Timestamp>, Option<Timestamp>),
@@ -143,7 +143,7 @@ pub async fn note_health(
 }
 
 /// Takes an endpoint away with its secrets and messages; returns whether there was one.
-pub async fn delete(tx: &ScopedTx, id: WebhookEndpointId) -> Result<bool, DbError> {
+pub(super) async fn delete(tx: &ScopedTx, id: WebhookEndpointId) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
             "-- webhooks.delete
@@ -155,7 +155,7 @@ pub async fn delete(tx: &ScopedTx, id: WebhookEndpointId) -> Result<bool, DbErro
 }
 
 /// Adds a secret.
-pub async fn insert_secret(
+pub(super) async fn insert_secret(
     tx: &ScopedTx,
     endpoint: WebhookEndpointId,
     secret: &[u8],
@@ -171,7 +171,11 @@ pub async fn insert_secret(
 
 /// The secrets that sign, newest first: the newest, and whichever was in force after an instant, which is until the next
 /// one was made.
-pub async fn secrets(tx: &ScopedTx, endpoint: WebhookEndpointId, after: Timestamp) -> Result<Vec<Vec<u8>>, DbError> {
+pub(super) async fn secrets(
+    tx: &ScopedTx,
+    endpoint: WebhookEndpointId,
+    after: Timestamp,
+) -> Result<Vec<Vec<u8>>, DbError> {
     let rows = tx
         .query(
             "-- webhooks.secrets
@@ -203,7 +207,7 @@ fn read_delivery(row: &Row) -> Result<Delivery, DbError> {
 }
 
 /// Adds a message, unless it is there.
-pub async fn insert_delivery(
+pub(super) async fn insert_delivery(
     tx: &ScopedTx,
     id: Uuid,
     endpoint: WebhookEndpointId,
@@ -221,7 +225,7 @@ pub async fn insert_delivery(
 }
 
 /// One message.
-pub async fn delivery(tx: &ScopedTx, id: WebhookDeliveryId) -> Result<Option<Delivery>, DbError> {
+pub(super) async fn delivery(tx: &ScopedTx, id: WebhookDeliveryId) -> Result<Option<Delivery>, DbError> {
     let row = tx
         .query_opt(
             "-- webhooks.delivery
@@ -252,7 +256,7 @@ macro_rules! deliveries_sql {
 }
 
 /// One row more than the page, in the order of the scan. The list is newest first, so what comes after is smaller.
-pub async fn deliveries(
+pub(super) async fn deliveries(
     tx: &ScopedTx,
     endpoint: WebhookEndpointId,
     page: &Page<DeliveryKey>,
@@ -264,7 +268,7 @@ pub async fn deliveries(
 }
 
 /// What came of an attempt; `None` where it was not made.
-pub async fn note_attempt(
+pub(super) async fn note_attempt(
     tx: &ScopedTx,
     id: WebhookDeliveryId,
     status: DeliveryStatus,
@@ -283,7 +287,7 @@ pub async fn note_attempt(
 }
 
 /// Has a settled message sent again; `false` where it is on its way.
-pub async fn reopen(tx: &ScopedTx, id: WebhookDeliveryId) -> Result<bool, DbError> {
+pub(super) async fn reopen(tx: &ScopedTx, id: WebhookDeliveryId) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
             "-- webhooks.reopen
@@ -296,7 +300,7 @@ pub async fn reopen(tx: &ScopedTx, id: WebhookDeliveryId) -> Result<bool, DbErro
 }
 
 /// Removes messages of before an instant, some at a time, and secrets that a newer one put out of force before another.
-pub async fn purge(tx: &ScopedTx, before: Timestamp, secrets_before: Timestamp) -> Result<(), DbError> {
+pub(super) async fn purge(tx: &ScopedTx, before: Timestamp, secrets_before: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- webhooks.purge_deliveries
         delete from webhook_deliveries

@@ -12,7 +12,7 @@ use quick_cache::{Weighter, sync::Cache};
 
 use super::{
     errors::{bad_variable, error_with_code},
-    request::Asked,
+    request::GraphqlRequest,
 };
 use crate::base::ids::TenantId;
 
@@ -73,7 +73,7 @@ impl Wanted {
     ///
     /// # Errors
     /// A hash that is none.
-    pub fn read(asked: &Asked) -> Result<Self, Vec<ServerError>> {
+    pub fn read(asked: &GraphqlRequest) -> Result<Self, Vec<ServerError>> {
         if asked.document_id.is_some() {
             return Ok(Self::ById);
         }
@@ -115,7 +115,12 @@ impl Documents {
     ///
     /// # Errors
     /// When it is not known, or not trusted.
-    pub fn find(&self, tenant: Option<TenantId>, wanted: Wanted, asked: &Asked) -> Result<String, Vec<ServerError>> {
+    pub fn find(
+        &self,
+        tenant: Option<TenantId>,
+        wanted: Wanted,
+        asked: &GraphqlRequest,
+    ) -> Result<String, Vec<ServerError>> {
         match self {
             Self::Trusted(documents) => {
                 let hash = match wanted {

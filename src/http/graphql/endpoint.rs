@@ -18,7 +18,7 @@ use serde::Deserialize;
 use super::{
     errors::{cut, error_with_code, is_executed, polish, shorten, too_long, write},
     execution::{self, Answer, Sender, named, prepare},
-    request::{Asked, trace_of},
+    request::{GraphqlRequest, trace_of},
     socket,
 };
 use crate::{
@@ -38,7 +38,7 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
 
 /// `POST /graphql`.
-pub async fn post(
+pub(crate) async fn post(
     State(app): State<App>,
     RequestOrigin(origin): RequestOrigin,
     headers: HeaderMap,
@@ -73,7 +73,7 @@ pub async fn post(
     if body.trim_ascii_start().first() == Some(&b'[') {
         return run_batch(app, origin, &headers, &body).await;
     }
-    match serde_json::from_slice::<Asked>(&body) {
+    match serde_json::from_slice::<GraphqlRequest>(&body) {
         Ok(asked) => run(&app, origin, &headers, asked, true).await,
         Err(error) => {
             let message = format!("The body is not a GraphQL request in JSON: {error}");
@@ -83,7 +83,7 @@ pub async fn post(
 }
 
 /// A body, read to its end.
-pub enum WholeBody {
+pub(crate) enum WholeBody {
     /// Here it is.
     Read(Bytes),
     /// More bytes than a body may have.
@@ -136,7 +136,7 @@ async fn run_batch(app: App, origin: Origin, headers: &HeaderMap, body: &[u8]) -
     if most < 2 {
         return refused("Batches are off: send one request at a time.");
     }
-    let batch = match serde_json::from_slice::<Vec<Asked>>(body) {
+    let batch = match serde_json::from_slice::<Vec<GraphqlRequest>>(body) {
         Ok(batch) => batch,
         Err(error) => return refused(&format!("The body is not a batch of GraphQL requests in JSON: {error}")),
     };
@@ -177,7 +177,7 @@ async fn run_batch(app: App, origin: Origin, headers: &HeaderMap, body: &[u8]) -
 /// The parameters of a query sent by GET.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct GetParameters {
+pub(crate) struct GetParameters {
     query: Option<String>,
     document_id: Option<String>,
     operation_name: Option<String>,
@@ -186,7 +186,7 @@ pub struct GetParameters {
 }
 
 /// `GET /graphql`: queries alone, or the beginning of a WebSocket.
-pub async fn get(
+pub(crate) async fn get(
     State(app): State<App>,
     RequestOrigin(origin): RequestOrigin,
     place: ConnectionPlace,
@@ -208,7 +208,8 @@ pub async fn get(
         return reply.refuse(StatusCode::BAD_REQUEST, "The variables or extensions are not a JSON object.");
     };
     let GetParameters { query, document_id, operation_name, .. } = parameters;
-    run(&app, origin, &headers, Asked { query, document_id, operation_name, variables, extensions }, false).await
+    run(&app, origin, &headers, GraphqlRequest { query, document_id, operation_name, variables, extensions }, false)
+        .await
 }
 
 /// A parameter that holds JSON.
@@ -216,7 +217,13 @@ fn json<T: serde::de::DeserializeOwned>(text: Option<String>) -> Result<Option<T
     text.filter(|it| !it.is_empty()).map(|it| serde_json::from_str(&it)).transpose().map(Option::flatten)
 }
 
-pub(super) async fn run(app: &App, origin: Origin, headers: &HeaderMap, asked: Asked, may_mutate: bool) -> Response {
+pub(super) async fn run(
+    app: &App,
+    origin: Origin,
+    headers: &HeaderMap,
+    asked: GraphqlRequest,
+    may_mutate: bool,
+) -> Response {
     let (begun, reply) = (Instant::now(), Reply::new(headers, &origin, &app.limits));
     if !asked.names_a_document() {
         return reply.refuse(StatusCode::BAD_REQUEST, "The request has no query.");

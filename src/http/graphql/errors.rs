@@ -17,12 +17,12 @@ const MAX_LOCATIONS: usize = 10;
 const MAX_REFUSAL_BYTES: usize = 3_000;
 
 /// Whether any field was asked, as against a document that validation refused.
-pub fn is_executed(response: &Response) -> bool {
+pub(super) fn is_executed(response: &Response) -> bool {
     !(response.data == Value::Null && response.errors.iter().all(|it| it.path.is_empty()))
 }
 
 /// Takes away the errors of a refused document that are too much to say.
-pub fn cut(response: &mut Response) {
+pub(super) fn cut(response: &mut Response) {
     let (mut bytes, mut is_first) = (0, true);
     response.errors.retain(|it| {
         bytes += serde_json::to_vec(it).map_or(usize::MAX / 2, |it| it.len());
@@ -32,12 +32,12 @@ pub fn cut(response: &mut Response) {
 }
 
 /// The code of the first error, or `OK`.
-pub fn first_code(response: &Response) -> &str {
+pub(super) fn first_code(response: &Response) -> &str {
     response.errors.first().map_or("OK", |it| code_of(it).unwrap_or("INTERNAL"))
 }
 
 /// Gives every error its code and the request's id, and takes away those that are too many.
-pub fn polish(response: &mut Response, request_id: &str, max_errors: usize) {
+pub(super) fn polish(response: &mut Response, request_id: &str, max_errors: usize) {
     response.errors.truncate(max_errors);
     for error in &mut response.errors {
         error.locations.truncate(MAX_LOCATIONS);
@@ -56,7 +56,7 @@ pub fn write(response: &Response, with_data: bool, most: usize) -> Option<Vec<u8
 }
 
 /// In place of an answer that would be too long.
-pub fn too_long(most: usize) -> ServerError {
+pub(super) fn too_long(most: usize) -> ServerError {
     error_with_code("BAD_USER_INPUT", &format!("The answer would have more than {most} bytes: ask for less."))
 }
 
@@ -103,7 +103,7 @@ struct Body<'a> {
 }
 
 /// The code of an error, if it has one by now.
-pub fn code_of(error: &ServerError) -> Option<&str> {
+pub(super) fn code_of(error: &ServerError) -> Option<&str> {
     match error.extensions.as_ref()?.get("code") {
         Some(Value::String(code)) => Some(code),
         _ => None,
@@ -152,7 +152,7 @@ fn classify(error: &mut ServerError) {
 }
 
 /// An error with a code, of nobody's field.
-pub fn error_with_code(code: &str, message: &str) -> ServerError {
+pub(super) fn error_with_code(code: &str, message: &str) -> ServerError {
     let mut error = ServerError::new(message, None);
     let mut extensions = ErrorExtensionValues::default();
     extensions.set("code", code);
@@ -161,7 +161,7 @@ pub fn error_with_code(code: &str, message: &str) -> ServerError {
 }
 
 /// A variable or argument that no field could make sense of.
-pub fn bad_variable(field: String, message: &str) -> ServerError {
+pub(super) fn bad_variable(field: String, message: &str) -> ServerError {
     let field: String = field.chars().take(MAX_FIELD).collect();
     let mut error = error_with_code("BAD_USER_INPUT", &format!("{field}: {message}"));
     error.extensions.get_or_insert_default().set("field", field);
@@ -169,12 +169,12 @@ pub fn bad_variable(field: String, message: &str) -> ServerError {
 }
 
 /// All that is told of a fault of ours.
-pub fn internal() -> ServerError {
+pub(super) fn internal() -> ServerError {
     error_with_code(Code::Internal.as_str(), INTERNAL_MESSAGE)
 }
 
 /// The message, or its beginning.
-pub fn shorten(message: &str) -> String {
+pub(super) fn shorten(message: &str) -> String {
     if message.chars().count() <= MAX_MESSAGE {
         return message.to_owned();
     }

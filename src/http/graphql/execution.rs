@@ -24,12 +24,12 @@ use super::{
     errors::{
         bad_variable, code_of, error_with_code, first_code, internal, is_executed, polish, shorten, too_long, write,
     },
-    request::Asked,
+    request::GraphqlRequest,
 };
 use crate::{
     api::{ApiSchema, Bill, RequestContext},
     core::{
-        idempotency::{Named, Standing},
+        idempotency::{KeyState, Named},
         identity::{Actor, Origin},
         telemetry,
     },
@@ -40,11 +40,11 @@ use crate::{
         batching::{LoadQueue, drive},
         input, is_refusal_by_role, nowhere,
     },
-    http::{App, cookies::Brought},
+    http::{App, cookies::RequestCookies},
 };
 
 /// A request that was read and may run.
-pub struct Prepared {
+pub(super) struct Prepared {
     /// Without its document.
     pub request: Request,
     /// What it does.
@@ -67,7 +67,7 @@ impl Prepared {
 ///
 /// # Errors
 /// Why it is refused.
-pub fn prepare(app: &App, actor: &Actor, asked: Asked) -> Result<Prepared, Vec<ServerError>> {
+pub(super) fn prepare(app: &App, actor: &Actor, asked: GraphqlRequest) -> Result<Prepared, Vec<ServerError>> {
     let tenant = match actor {
         Actor::Person(viewer) => Some(viewer.tenant),
         Actor::Anonymous | Actor::Unverified | Actor::Platform(_) => None,
@@ -118,7 +118,7 @@ fn inspect(mut request: Request, read: Arc<ReadDocument>) -> Result<Prepared, Ve
 }
 
 /// Whose request it is, and what came with it.
-pub struct Sender {
+pub(super) struct Sender {
     /// Who asks.
     pub actor: Actor,
     /// From where, and who acts as him.
@@ -126,7 +126,7 @@ pub struct Sender {
     /// The trace that it is a part of, in W3C's format.
     pub trace: HeaderMap,
     /// In cookie mode.
-    pub cookies: Option<Brought>,
+    pub cookies: Option<RequestCookies>,
     /// The name of a mutation that is to be done once.
     pub named: Option<Named>,
     /// A place among what its sender has running, kept until it is done, whoever still waits for it.
@@ -135,7 +135,7 @@ pub struct Sender {
 
 /// Runs a query or a mutation, on a task of its own: a client that hangs up drops whoever waits, but not a transaction
 /// between two statements.
-pub async fn run(app: &App, sender: Sender, prepared: Prepared) -> (Answer, Option<SessionCookies>) {
+pub(super) async fn run(app: &App, sender: Sender, prepared: Prepared) -> (Answer, Option<SessionCookies>) {
     let begun = Instant::now();
     let Sender { actor, origin, trace, cookies, named, slot } = sender;
     let span = span(&origin, &actor, &prepared.request);
@@ -167,7 +167,7 @@ pub async fn run(app: &App, sender: Sender, prepared: Prepared) -> (Answer, Opti
 }
 
 /// The events of a subscription, each read in a transaction of its own.
-pub struct Events {
+pub(super) struct Events {
     stream: BoxStream<'static, GraphQLResponse>,
     context: Arc<RequestContext>,
     queue: LoadQueue,
@@ -179,7 +179,7 @@ pub struct Events {
 }
 
 /// Begins a subscription: nothing runs before the first event is asked for.
-pub fn subscribe(app: &App, sender: Sender, mut prepared: Prepared) -> Events {
+pub(super) fn subscribe(app: &App, sender: Sender, mut prepared: Prepared) -> Events {
     let Sender { actor, origin, trace, slot, .. } = sender;
     let span = span(&origin, &actor, &prepared.request);
     telemetry::join_trace(&span, &trace);
@@ -205,7 +205,7 @@ pub fn subscribe(app: &App, sender: Sender, mut prepared: Prepared) -> Events {
 
 impl Events {
     /// The next event, or `None` when there is no more.
-    pub async fn next(&mut self) -> Option<GraphQLResponse> {
+    pub(super) async fn next(&mut self) -> Option<GraphQLResponse> {
         let mut response = drive(self.stream.next(), self.queue.clone()).await?;
         self.context.end_event();
         if response.data != Value::Null {
@@ -216,20 +216,20 @@ impl Events {
 }
 
 /// A line in the log and a count in the metrics.
-pub fn note(kind: &'static str, field: Option<&str>, code: &str, took: Duration) {
+pub(super) fn note(kind: &'static str, field: Option<&str>, code: &str, took: Duration) {
     telemetry::count_request(kind, field, code, took);
     tracing::info!(target: "tenantry::access", kind, code, duration_ms = took.as_secs_f64() * 1_000.0, "answered");
 }
 
 /// The code of a response's first error, as it will be told.
-pub fn code_to_count(response: &GraphQLResponse) -> String {
+pub(super) fn code_to_count(response: &GraphQLResponse) -> String {
     let mut first = GraphQLResponse::from_errors(response.errors.iter().take(1).cloned().collect());
     polish(&mut first, "", 1);
     first_code(&first).to_owned()
 }
 
 /// What every log line of the request says.
-pub fn span(origin: &Origin, actor: &Actor, request: &Request) -> tracing::Span {
+pub(super) fn span(origin: &Origin, actor: &Actor, request: &Request) -> tracing::Span {
     let operation: String = request.operation_name.as_deref().unwrap_or("anonymous").chars().take(100).collect();
     let span = tracing::info_span!(
         "request",
@@ -248,7 +248,7 @@ async fn execute(
     app: App,
     origin: Origin,
     actor: Actor,
-    cookies: Option<Brought>,
+    cookies: Option<RequestCookies>,
     access: Access,
     named: Option<Named>,
     prepared: Prepared,
@@ -272,7 +272,7 @@ async fn execute(
 }
 
 /// What is sent.
-pub enum Answer {
+pub(super) enum Answer {
     /// Of this request.
     Fresh(GraphQLResponse),
     /// Of the first request with the same key: its body as it was.
@@ -298,9 +298,9 @@ async fn answer_once(
     let begun = tokio::time::timeout(app.deadline, context.begin_named(named)).await;
     let is_named = match begun.unwrap_or(Err(DbError::Timeout)) {
         Ok(None) => false, // Nobody of a tenant is signed in.
-        Ok(Some(Standing::First)) => true,
-        Ok(Some(Standing::Answered(body))) => return Answer::Replayed(body),
-        Ok(Some(Standing::Conflict)) => {
+        Ok(Some(KeyState::First)) => true,
+        Ok(Some(KeyState::Answered(body))) => return Answer::Replayed(body),
+        Ok(Some(KeyState::Conflict)) => {
             let message = "This Idempotency-Key was used for another request.";
             return refused(ApiError::refused(Code::IdempotencyConflict, message));
         }
@@ -414,7 +414,7 @@ const TAKE_NO_KEY: [&str; 20] = [
 
 /// The key that a request was named with, if it was; or why it can be none. The same key in another role, or by somebody
 /// who acts as the user, is another request.
-pub fn named(headers: &HeaderMap, prepared: &Prepared, actor: &Actor) -> Option<Result<Named, &'static str>> {
+pub(super) fn named(headers: &HeaderMap, prepared: &Prepared, actor: &Actor) -> Option<Result<Named, &'static str>> {
     let (key, request) = (headers.get("idempotency-key")?, &prepared.request);
     let fields = input::root_fields(&prepared.read.document);
     if fields.iter().any(|it| TAKE_NO_KEY.contains(it)) {

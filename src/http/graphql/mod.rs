@@ -13,6 +13,6 @@ mod socket;
 mod sockets;
 
 pub use documents::{Documents, ManifestError};
-pub use endpoint::{get, post};
+pub(super) use endpoint::{get, post};
 pub use errors::write as write_response;
 pub use sockets::{SocketSettings, Sockets};

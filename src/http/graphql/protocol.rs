@@ -5,18 +5,18 @@
 use axum::extract::ws::{CloseFrame, Message};
 use serde::{Deserialize, Serialize};
 
-use super::request::Asked;
-use crate::features::auth::Fall;
+use super::request::GraphqlRequest;
+use crate::features::auth::Revocation;
 
 /// What a socket speaks.
-pub const SUBPROTOCOL: &str = "graphql-transport-ws";
+pub(super) const SUBPROTOCOL: &str = "graphql-transport-ws";
 /// Longest reason of a close frame, in bytes (RFC 6455, section 5.5).
 const MAX_REASON: usize = 123;
 
 /// What a client says.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Said {
+pub(super) enum ClientMessage {
     /// The first message, with the access token.
     ConnectionInit {
         /// What the client knows as connection parameters.
@@ -36,7 +36,7 @@ pub enum Said {
         /// What its messages are told by.
         id: String,
         /// The operation.
-        payload: Asked,
+        payload: GraphqlRequest,
     },
     /// No more of an operation.
     Complete {
@@ -47,7 +47,7 @@ pub enum Said {
 
 /// How a socket says whose it is.
 #[derive(Debug, Default, Deserialize)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// `Bearer` and the access token.
     #[serde(default, alias = "Authorization")]
     pub authorization: Option<String>,
@@ -59,7 +59,7 @@ pub struct Parameters {
 /// What the server says.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Say {
+pub(super) enum ServerMessage {
     /// Come in.
     ConnectionAck,
     /// The answer to a ping.
@@ -85,14 +85,14 @@ pub enum Say {
     },
 }
 
-impl Say {
+impl ServerMessage {
     /// As it is sent.
-    pub fn message(&self) -> Message {
+    pub(super) fn message(&self) -> Message {
         Message::text(serde_json::to_string(self).unwrap_or_default())
     }
 
     /// The operation that it is of.
-    pub fn id(&self) -> Option<&str> {
+    pub(super) fn id(&self) -> Option<&str> {
         match self {
             Self::Next { id, .. } | Self::Error { id, .. } | Self::Complete { id } => Some(id),
             Self::ConnectionAck | Self::Pong => None,
@@ -100,14 +100,14 @@ impl Say {
     }
 
     /// Whether its operation is over with it.
-    pub fn is_last(&self) -> bool {
+    pub(super) fn is_last(&self) -> bool {
         matches!(self, Self::Error { .. } | Self::Complete { .. })
     }
 }
 
 /// Why a socket closes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Close {
+pub(super) enum Close {
     /// The client closed it, or is gone.
     ByClient,
     /// The server stops.
@@ -144,7 +144,7 @@ pub enum Close {
 
 impl Close {
     /// The code. 4401 asks a client to sign in anew, 4403 to come again with another token.
-    pub fn code(&self) -> u16 {
+    pub(super) fn code(&self) -> u16 {
         match self {
             Self::ByClient => 1000,
             Self::GoingAway => 1001,
@@ -183,7 +183,7 @@ impl Close {
     }
 
     /// The close frame: its reason is cut to what a frame can hold.
-    pub fn message(&self) -> Message {
+    pub(super) fn message(&self) -> Message {
         let mut reason = self.reason();
         let mut end = reason.len().min(MAX_REASON);
         while !reason.is_char_boundary(end) {
@@ -194,12 +194,12 @@ impl Close {
     }
 }
 
-impl From<Fall> for Close {
-    fn from(fall: Fall) -> Self {
+impl From<Revocation> for Close {
+    fn from(fall: Revocation) -> Self {
         match fall {
-            Fall::SessionEnded | Fall::TenantGone => Self::SessionEnded,
-            Fall::RoleChanged(_) => Self::RoleChanged,
-            Fall::TenantSuspended => Self::TenantSuspended,
+            Revocation::SessionEnded | Revocation::TenantGone => Self::SessionEnded,
+            Revocation::RoleChanged(_) => Self::RoleChanged,
+            Revocation::TenantSuspended => Self::TenantSuspended,
         }
     }
 }
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn messages_are_those_of_the_protocol() {
-        let said = |text: &str| serde_json::from_str::<Said>(text).map(|it| format!("{it:?}"));
+        let said = |text: &str| serde_json::from_str::<ClientMessage>(text).map(|it| format!("{it:?}"));
         assert!(said(r#"{"type":"connection_init"}"#).is_ok());
         assert!(said(r#"{"type":"connection_init","payload":{"authorization":"Bearer x","more":1}}"#).is_ok());
         assert!(said(r#"{"type":"ping","payload":null}"#).is_ok());
@@ -227,6 +227,6 @@ mod tests {
         for bad in ["", "[]", "{}", r#"{"type":"start"}"#, r#"{"type":"subscribe","id":1,"payload":{}}"#] {
             assert!(said(bad).is_err(), "{bad}");
         }
-        assert_eq!(serde_json::to_string(&Say::ConnectionAck).unwrap(), r#"{"type":"connection_ack"}"#);
+        assert_eq!(serde_json::to_string(&ServerMessage::ConnectionAck).unwrap(), r#"{"type":"connection_ack"}"#);
     }
 }

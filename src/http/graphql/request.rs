@@ -1,16 +1,13 @@
 //! What a client has asked for.
 
 use async_graphql::Variables;
-use axum::{
-    http::{HeaderMap, HeaderName},
-    response::IntoResponse,
-};
+use axum::http::{HeaderMap, HeaderName};
 use serde::Deserialize;
 
 /// What a client asks for, over HTTP or a WebSocket.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Asked {
+pub struct GraphqlRequest {
     /// The document itself.
     pub query: Option<String>,
     /// Its name in the manifest of trusted documents.
@@ -23,7 +20,7 @@ pub struct Asked {
     pub extensions: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
-impl Asked {
+impl GraphqlRequest {
     /// Whether it says in any way which document is meant.
     pub fn names_a_document(&self) -> bool {
         let has_text = self.query.as_ref().is_some_and(|it| !it.trim().is_empty());

@@ -24,8 +24,8 @@ use tracing::Instrument;
 use super::{
     errors::{cut, error_with_code, internal, is_executed, polish, too_long, write},
     execution::{self, Answer, Prepared, Sender, prepare},
-    protocol::{Close, Parameters, SUBPROTOCOL, Said, Say},
-    request::{Asked, trace_of},
+    protocol::{ClientMessage, Close, Parameters, SUBPROTOCOL, ServerMessage},
+    request::{GraphqlRequest, trace_of},
     sockets::SocketPlace,
 };
 use crate::base::ids::uuid_v7;
@@ -34,7 +34,7 @@ use crate::{
         identity::{Actor, Origin, Viewer},
         telemetry,
     },
-    features::auth::{Fall, Verified},
+    features::auth::{Revocation, Verified},
     http::{App, ConnectionPlace, actor::bearer, cookies, origins},
 };
 
@@ -50,7 +50,7 @@ const DOUBTFUL: [&str; 2] = ["UNAUTHENTICATED", "FORBIDDEN"];
 const DOUBT: Duration = Duration::from_secs(2);
 
 /// Begins a socket, unless a page of another site asks for it.
-pub fn open(
+pub(super) fn open(
     app: App,
     origin: Origin,
     place: ConnectionPlace,
@@ -64,7 +64,7 @@ pub fn open(
     let speaks = offered.flat_map(|it| it.split(',')).any(|it| it.trim() == SUBPROTOCOL);
     let most = app.sockets.settings.message_bytes;
     let (stopping, tasks) = (app.stopping.clone(), app.sockets.tasks.clone());
-    let brought = Brought {
+    let brought = Handshake {
         header: headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok()).map(str::to_owned),
         // A cookie comes with any page's socket; that the origin is ours was seen above.
         cookie: headers.contains_key(header::ORIGIN).then(|| cookies::access(headers)).flatten(),
@@ -95,7 +95,7 @@ async fn end(socket: &mut WebSocket, close: &Close) {
 }
 
 /// What the request that began a socket brought to say whose it is.
-struct Brought {
+struct Handshake {
     header: Option<String>,
     cookie: Option<String>,
 }
@@ -104,7 +104,7 @@ struct Connection {
     app: App,
     origin: Origin,
     trace: HeaderMap,
-    brought: Brought,
+    brought: Handshake,
     stopping: watch::Receiver<Option<String>>,
 }
 
@@ -126,9 +126,9 @@ struct Operation {
 }
 
 enum Event {
-    Heard(Said),
+    Heard(ClientMessage),
     Nothing,
-    Sent(u64, Say),
+    Sent(u64, ServerMessage),
     Silence,
 }
 
@@ -153,12 +153,12 @@ impl Connection {
                 said = hear(socket) => said?,
             };
             match said {
-                None | Some(Said::Pong {} | Said::Complete { .. }) => {}
-                Some(Said::Ping { .. }) => self.say(socket, Say::Pong).await?,
-                Some(Said::Subscribe { .. }) => return Err(Close::Unauthorized),
-                Some(Said::ConnectionInit { payload }) => {
+                None | Some(ClientMessage::Pong {} | ClientMessage::Complete { .. }) => {}
+                Some(ClientMessage::Ping { .. }) => self.say(socket, ServerMessage::Pong).await?,
+                Some(ClientMessage::Subscribe { .. }) => return Err(Close::Unauthorized),
+                Some(ClientMessage::ConnectionInit { payload }) => {
                     let admitted = self.let_in(payload.unwrap_or_default())?;
-                    self.say(socket, Say::ConnectionAck).await?;
+                    self.say(socket, ServerMessage::ConnectionAck).await?;
                     return Ok(admitted);
                 }
             }
@@ -182,7 +182,7 @@ impl Connection {
 
     async fn converse(&mut self, socket: &mut WebSocket, mut admitted: Admitted) -> Result<Close, Close> {
         let settings = self.app.sockets.settings.clone();
-        let (out, mut outgoing) = mpsc::channel::<(u64, Say)>(WAITING);
+        let (out, mut outgoing) = mpsc::channel::<(u64, ServerMessage)>(WAITING);
         let mut operations: HashMap<String, Operation> = HashMap::new();
         let slots = Arc::new(Semaphore::new(settings.operations));
         let (mut next_number, mut heard_at) = (0, Instant::now());
@@ -200,15 +200,15 @@ impl Connection {
             };
             match event {
                 Event::Nothing => {}
-                Event::Heard(Said::ConnectionInit { .. }) => return Err(Close::TooManyInits),
-                Event::Heard(Said::Pong {}) => {}
-                Event::Heard(Said::Ping { payload }) => {
+                Event::Heard(ClientMessage::ConnectionInit { .. }) => return Err(Close::TooManyInits),
+                Event::Heard(ClientMessage::Pong {}) => {}
+                Event::Heard(ClientMessage::Ping { payload }) => {
                     if let Some(token) = payload.and_then(|it| it.authorization) {
                         self.prolong(&mut admitted, &token)?;
                     }
-                    self.say_while(socket, Say::Pong, &mut admitted).await?;
+                    self.say_while(socket, ServerMessage::Pong, &mut admitted).await?;
                 }
-                Event::Heard(Said::Subscribe { id, payload }) => {
+                Event::Heard(ClientMessage::Subscribe { id, payload }) => {
                     if id.is_empty() {
                         return Err(Close::BadRequest("An operation needs an id".into()));
                     }
@@ -229,7 +229,7 @@ impl Connection {
                     let task = AbortOnDropHandle::new(tokio::spawn(task));
                     operations.insert(id, Operation { number: next_number, _task: task });
                 }
-                Event::Heard(Said::Complete { id }) => drop(operations.remove(&id)),
+                Event::Heard(ClientMessage::Complete { id }) => drop(operations.remove(&id)),
                 Event::Sent(number, say) => {
                     let id = say.id().unwrap_or_default();
                     if operations.get(id).is_none_or(|it| it.number != number) {
@@ -256,14 +256,19 @@ impl Connection {
         Ok(())
     }
 
-    async fn say(&self, socket: &mut WebSocket, say: Say) -> Result<(), Close> {
+    async fn say(&self, socket: &mut WebSocket, say: ServerMessage) -> Result<(), Close> {
         match timeout(self.app.sockets.settings.send, socket.send(say.message())).await {
             Ok(sent) => sent.map_err(|_| Close::ByClient),
             Err(_) => Err(Close::TooSlow),
         }
     }
 
-    async fn say_while(&mut self, socket: &mut WebSocket, say: Say, admitted: &mut Admitted) -> Result<(), Close> {
+    async fn say_while(
+        &mut self,
+        socket: &mut WebSocket,
+        say: ServerMessage,
+        admitted: &mut Admitted,
+    ) -> Result<(), Close> {
         self.send_while(socket, say.message(), admitted).await
     }
 
@@ -289,9 +294,9 @@ impl Connection {
         &self,
         number: u64,
         id: String,
-        asked: Asked,
+        asked: GraphqlRequest,
         admitted: &Admitted,
-        (out, slot): (mpsc::Sender<(u64, Say)>, OwnedSemaphorePermit),
+        (out, slot): (mpsc::Sender<(u64, ServerMessage)>, OwnedSemaphorePermit),
     ) -> impl Future<Output = ()> + Send + 'static {
         let (app, trace) = (self.app.clone(), self.trace.clone());
         let request_id = uuid_v7(jiff::Timestamp::now());
@@ -334,7 +339,7 @@ impl Drop for CountedOperation {
     }
 }
 
-async fn operate(app: &App, sender: Sender, asked: Asked, speaker: &Speaker) {
+async fn operate(app: &App, sender: Sender, asked: GraphqlRequest, speaker: &Speaker) {
     let prepared = match prepare(app, &sender.actor, asked) {
         Ok(prepared) => prepared,
         Err(errors) => return speaker.refuse(errors).await,
@@ -380,7 +385,7 @@ async fn subscribe(app: &App, sender: Sender, prepared: Prepared, speaker: &Spea
 struct Speaker {
     number: u64,
     id: String,
-    out: mpsc::Sender<(u64, Say)>,
+    out: mpsc::Sender<(u64, ServerMessage)>,
     request_id: String,
     max_errors: usize,
     answer_bytes: usize,
@@ -400,7 +405,7 @@ impl Speaker {
         };
         let payload = String::from_utf8(body).ok().and_then(|it| RawValue::from_string(it).ok());
         let Some(payload) = payload else { return false };
-        self.out.send((self.number, Say::Next { id: self.id.clone(), payload })).await.is_ok()
+        self.out.send((self.number, ServerMessage::Next { id: self.id.clone(), payload })).await.is_ok()
     }
 
     async fn refuse(&self, errors: Vec<ServerError>) {
@@ -411,17 +416,17 @@ impl Speaker {
     }
 
     async fn complete(&self) {
-        let _ = self.out.send((self.number, Say::Complete { id: self.id.clone() })).await;
+        let _ = self.out.send((self.number, ServerMessage::Complete { id: self.id.clone() })).await;
     }
 }
 
-fn refusal(id: String, errors: Vec<ServerError>) -> Say {
+fn refusal(id: String, errors: Vec<ServerError>) -> ServerMessage {
     let payload = to_raw_value(&errors).unwrap_or_else(|_| RawValue::NULL.to_owned());
-    Say::Error { id, payload }
+    ServerMessage::Error { id, payload }
 }
 
 /// The next message of the client; `None` for one that says nothing.
-async fn hear(socket: &mut WebSocket) -> Result<Option<Said>, Close> {
+async fn hear(socket: &mut WebSocket) -> Result<Option<ClientMessage>, Close> {
     match socket.recv().await {
         Some(Ok(Message::Text(text))) => match serde_json::from_str(&text) {
             Ok(said) => Ok(Some(said)),
@@ -442,11 +447,11 @@ async fn must_end(stopping: &mut watch::Receiver<Option<String>>, admitted: &mut
     let left = admitted.expires.duration_since(Timestamp::now());
     let expiry = Instant::now() + Duration::try_from(left).unwrap_or_default();
     let (place, leaves) = (&mut admitted.place, &mut admitted.leaves);
-    let fallen = async {
+    let revoked = async {
         if leaves.is_none() {
-            let fall = place.fallen.wait_for(Option::is_some).await.ok().and_then(|it| *it);
+            let fall = place.revoked.wait_for(Option::is_some).await.ok().and_then(|it| *it);
             let Some(fall) = fall else { return pending().await };
-            let grace = if matches!(fall, Fall::RoleChanged(_)) { LAST_EVENT } else { Duration::ZERO };
+            let grace = if matches!(fall, Revocation::RoleChanged(_)) { LAST_EVENT } else { Duration::ZERO };
             *leaves = Some((fall.into(), Instant::now() + grace));
         }
         let Some((close, at)) = leaves.clone() else { return pending().await };
@@ -456,7 +461,7 @@ async fn must_end(stopping: &mut watch::Receiver<Option<String>>, admitted: &mut
     tokio::select! {
         () = told_to_stop(stopping) => Close::GoingAway,
         () = sleep_until(expiry) => Close::TokenExpired,
-        close = fallen => close,
+        close = revoked => close,
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     base::ids::TenantId,
     core::{identity::Viewer, telemetry},
     db::{Access, DbError, Gate, Placement, Scope, ScopedTx},
-    features::auth::{self, Fall},
+    features::auth::{self, Revocation},
 };
 
 /// How often it is asked whether people may stay: twice, with the answer, within a second.
@@ -86,7 +86,7 @@ struct Table {
 
 struct Open {
     viewer: Viewer,
-    fallen: watch::Sender<Option<Fall>>,
+    revoked: watch::Sender<Option<Revocation>>,
 }
 
 /// A place among the open sockets, until it is dropped.
@@ -94,7 +94,7 @@ pub struct SocketPlace {
     sockets: Arc<Sockets>,
     number: u64,
     /// Told when its user may not stay.
-    pub fallen: watch::Receiver<Option<Fall>>,
+    pub revoked: watch::Receiver<Option<Revocation>>,
 }
 
 impl Sockets {
@@ -118,14 +118,14 @@ impl Sockets {
         if table.open.values().filter(|it| is_same_user(&it.viewer, &viewer)).count() >= self.settings.each_user {
             return None;
         }
-        let (fallen, receiver) = watch::channel(None);
+        let (revoked, receiver) = watch::channel(None);
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        table.open.insert(number, Open { viewer, fallen });
+        table.open.insert(number, Open { viewer, revoked });
         telemetry::note_sockets(table.open.len());
         if !std::mem::replace(&mut table.is_asked, true) {
             tokio::spawn(self.clone().keep_asking());
         }
-        Some(SocketPlace { sockets: self.clone(), number, fallen: receiver })
+        Some(SocketPlace { sockets: self.clone(), number, revoked: receiver })
     }
 
     /// Somebody was refused what he was allowed before: asks at once.
@@ -189,19 +189,20 @@ impl Sockets {
             return;
         }
         let viewers: Vec<Viewer> = people.iter().map(|(_, viewer)| *viewer).collect();
-        let fallen = match auth::fallen(&tx, &viewers).await {
-            Ok(fallen) => fallen,
+        let revoked = match auth::revoked(&tx, &viewers).await {
+            Ok(revoked) => revoked,
             Err(error) => return cannot_ask(&error),
         };
         tx.end_read();
-        for (at, fall) in fallen {
+        for (at, fall) in revoked {
             let Some((number, viewer)) = people.get(at) else { continue };
             // Whose tenant is elsewhere by now is asked for there, the next time.
-            if matches!(fall, Fall::TenantGone) && self.gate.has_left(viewer.tenant, place).await.unwrap_or(true) {
+            if matches!(fall, Revocation::TenantGone) && self.gate.has_left(viewer.tenant, place).await.unwrap_or(true)
+            {
                 continue;
             }
             if let Some(it) = self.table.lock().open.get(number) {
-                it.fallen.send_replace(Some(fall));
+                it.revoked.send_replace(Some(fall));
             }
         }
     }

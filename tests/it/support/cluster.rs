@@ -32,16 +32,16 @@ static ENDED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 const MANY_ENDED: usize = 10;
 
 /// The running cluster. It ends with this process: PostgreSQL is told by the kernel when its parent is gone.
-pub struct TestCluster(Cluster);
+pub(crate) struct TestCluster(Cluster);
 
 /// A database of one test, a clone of the migrated template. Dropped, it goes some tests later.
-pub struct TestDatabase {
+pub(crate) struct TestDatabase {
     pub name: String,
 }
 
 impl TestDatabase {
     /// Clones the migrated template, which takes some 50 ms.
-    pub async fn create() -> Self {
+    pub(crate) async fn create() -> Self {
         let cluster = cluster().await;
         let database = Self { name: new_name() };
         let admin = cluster.connect("postgres", "postgres").await;
@@ -62,7 +62,7 @@ impl TestDatabase {
     }
 
     /// A database with the roles and nothing else, for tests of migrations themselves.
-    pub async fn create_empty() -> Self {
+    pub(crate) async fn create_empty() -> Self {
         let cluster = cluster().await;
         let database = Self { name: new_name() };
         let admin = cluster.connect("postgres", "postgres").await;
@@ -72,12 +72,12 @@ impl TestDatabase {
     }
 
     /// The URL for a role of the cluster.
-    pub async fn url(&self, role: &str) -> String {
+    pub(crate) async fn url(&self, role: &str) -> String {
         cluster().await.0.connection_url(role, &self.name)
     }
 
     /// Has databases of its tenants cloned from a template that all tests have made once.
-    pub async fn prepare_template(&self) {
+    pub(crate) async fn prepare_template(&self) {
         let template = OWN_TEMPLATE.get_or_init(make_own_template).await;
         let admin = cluster().await.connect("postgres", "postgres").await;
         let clone = format!("create database {}_template template {template} owner tenantry_owner", self.name);
@@ -87,12 +87,12 @@ impl TestDatabase {
     }
 
     /// A connection as this role to any database of the cluster.
-    pub async fn connect_to(role: &str, database: &str) -> Client {
+    pub(crate) async fn connect_to(role: &str, database: &str) -> Client {
         cluster().await.connect(role, database).await
     }
 
     /// A connection as this role.
-    pub async fn connect(&self, role: &str) -> Client {
+    pub(crate) async fn connect(&self, role: &str) -> Client {
         cluster().await.connect(role, &self.name).await
     }
 }
@@ -184,7 +184,7 @@ async fn make_own_template() -> &'static str {
 }
 
 /// The folder of this process and its cluster: it is removed once both are gone, by the next that starts one.
-pub fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cluster-{}", std::process::id()))
 }
 

@@ -5,7 +5,7 @@ use super::TestTenant;
 impl TestTenant {
     /// Adds so many bookings of the tenant's first service in the past, half an hour each, turn by turn on these resources,
     /// and has the planner know of them.
-    pub async fn add_history(&self, resources: &[String], count: usize) {
+    pub(crate) async fn add_history(&self, resources: &[String], count: usize) {
         let resources: Vec<String> =
             resources.iter().map(|it| it.parse::<tenantry::base::ids::ResourceId>().unwrap().0.to_string()).collect();
         let service = self.service.parse::<tenantry::base::ids::ServiceId>().unwrap().0;

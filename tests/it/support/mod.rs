@@ -2,11 +2,11 @@
 
 #![allow(dead_code, reason = "each part is used by some test files, not by all")]
 
-pub mod cluster;
+pub(crate) mod cluster;
 mod history;
-pub mod pooler;
-pub mod relay;
-pub mod server;
+pub(crate) mod pooler;
+pub(crate) mod relay;
+pub(crate) mod server;
 
 use std::{sync::Arc, time::Duration};
 
@@ -44,15 +44,15 @@ use tower::ServiceExt;
 
 use relay::Relay;
 
-pub use cluster::TestDatabase;
+pub(crate) use cluster::TestDatabase;
 
 /// The password of every user of a test.
-pub const PASSWORD: &str = "correct horse battery";
+pub(crate) const PASSWORD: &str = "correct horse battery";
 /// As little work as argon2 can do.
-pub const CHEAP: PasswordCost = PasswordCost { memory_kib: 8, passes: 1 };
+pub(crate) const CHEAP: PasswordCost = PasswordCost { memory_kib: 8, passes: 1 };
 
 /// How an app of a test differs from the usual one.
-pub struct Options {
+pub(crate) struct Options {
     /// The login role that it serves as.
     pub role: &'static str,
     /// Connections of the pool of the tenant store.
@@ -100,7 +100,7 @@ pub struct Options {
 }
 
 /// Makes what bills.
-pub type Billing = Arc<dyn Fn(Gate) -> Engine + Send + Sync>;
+pub(crate) type Billing = Arc<dyn Fn(Gate) -> Engine + Send + Sync>;
 
 impl Default for Options {
     fn default() -> Self {
@@ -135,7 +135,7 @@ impl Default for Options {
 
 /// The whole server in this process, on a database of its own.
 #[derive(Clone)]
-pub struct TestApp {
+pub(crate) struct TestApp {
     pub router: Router,
     pub gate: Gate,
     pub sign_in: Arc<SignIn>,
@@ -159,7 +159,7 @@ pub struct TestApp {
 
 /// A mail as its reader sees it.
 #[derive(Clone, Debug)]
-pub struct Mail {
+pub(crate) struct Mail {
     pub id: String,
     pub to: String,
     pub from: String,
@@ -171,7 +171,7 @@ pub struct Mail {
 }
 
 impl Mail {
-    pub fn parse(raw: &[u8]) -> Self {
+    pub(crate) fn parse(raw: &[u8]) -> Self {
         let mail = mail_parser::MessageParser::default().parse(raw).unwrap();
         use mail_parser::MimeHeaders;
         let file = mail.attachments().find(|it| it.content_type().is_some_and(|it| it.subtype() == Some("calendar")));
@@ -187,7 +187,7 @@ impl Mail {
     }
 
     /// The token of its link.
-    pub fn token(&self) -> String {
+    pub(crate) fn token(&self) -> String {
         let token = regex::Regex::new("=(tnl_[A-Za-z0-9_-]+)").unwrap();
         let found = token.captures(&self.text).unwrap_or_else(|| panic!("no link: {}", self.text));
         found[1].to_owned()
@@ -195,17 +195,17 @@ impl Mail {
 }
 
 impl TestApp {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(Options::default()).await
     }
 
-    pub async fn start_with(options: Options) -> Self {
+    pub(crate) async fn start_with(options: Options) -> Self {
         let database = Arc::new(TestDatabase::create().await);
         Box::pin(Self::on(database, options)).await
     }
 
     /// One more app on the same database, as a second process would be.
-    pub async fn on(database: Arc<TestDatabase>, options: Options) -> Self {
+    pub(crate) async fn on(database: Arc<TestDatabase>, options: Options) -> Self {
         let pool = PoolSettings {
             wait: options.wait,
             statement: options.statement,
@@ -248,7 +248,7 @@ impl TestApp {
             body_patience: options.body_patience,
             shows_metrics: true,
             documents: options.documents,
-            reader: graphql::Reader::new(options.request),
+            reader: graphql::DocumentCache::new(options.request),
             sockets: sockets.clone(),
             origins: Origins::try_new(options.origins).unwrap(),
             proxies: Proxies::try_new(options.proxies).unwrap(),
@@ -279,11 +279,11 @@ impl TestApp {
     }
 
     /// Carries background work out, by the clock of this app.
-    pub fn worker(&self) -> Worker {
+    pub(crate) fn worker(&self) -> Worker {
         self.worker_with(&MailSettings::Folder(self.mail.path().into()))
     }
 
-    pub fn worker_with(&self, settings: &MailSettings) -> Worker {
+    pub(crate) fn worker_with(&self, settings: &MailSettings) -> Worker {
         let mailer = Mailer::try_new(settings, "no-reply@tenantry.test", "https://app.test/account").unwrap();
         let webhooks = WebhookClient::new(true);
         Worker::new(WorkerParts {
@@ -298,7 +298,7 @@ impl TestApp {
     }
 
     /// Carries out what is due, and returns the mails that were sent by it, oldest first.
-    pub async fn mails(&self) -> Vec<Mail> {
+    pub(crate) async fn mails(&self) -> Vec<Mail> {
         self.worker().run_until_idle().await;
         let mut files: Vec<_> = std::fs::read_dir(self.mail.path()).unwrap().map(|it| it.unwrap().path()).collect();
         files.sort();
@@ -313,7 +313,7 @@ impl TestApp {
     }
 
     /// The one mail to this address that is sent by what is due.
-    pub async fn mail_to(&self, to: &str) -> Mail {
+    pub(crate) async fn mail_to(&self, to: &str) -> Mail {
         let mails = self.mails().await;
         let found: Vec<&Mail> = mails.iter().filter(|it| it.to == to).collect();
         assert_eq!(found.len(), 1, "{mails:#?}");
@@ -321,11 +321,11 @@ impl TestApp {
     }
 
     /// A tenant with an administrator, one of staff and two customers, and one service.
-    pub async fn tenant(&self, slug: &str) -> TestTenant {
+    pub(crate) async fn tenant(&self, slug: &str) -> TestTenant {
         self.tenant_on_plan(slug, "business").await
     }
 
-    pub async fn tenant_on_plan(&self, slug: &str, plan: &str) -> TestTenant {
+    pub(crate) async fn tenant_on_plan(&self, slug: &str, plan: &str) -> TestTenant {
         let id = Box::pin(self.bare_tenant(slug, plan)).await;
         let admin = self.person(id, "admin", slug, Role::Admin).await;
         let staff = self.person(id, "staff", slug, Role::Staff).await;
@@ -336,7 +336,7 @@ impl TestApp {
     }
 
     /// A tenant with nothing in it.
-    pub async fn bare(&self, slug: &str) -> TenantId {
+    pub(crate) async fn bare(&self, slug: &str) -> TenantId {
         Box::pin(self.bare_tenant(slug, "business")).await
     }
 
@@ -372,7 +372,7 @@ impl TestApp {
     }
 
     /// Adds a user and signs him in.
-    pub async fn person(&self, tenant: TenantId, local_part: &str, slug: &str, role: Role) -> Person {
+    pub(crate) async fn person(&self, tenant: TenantId, local_part: &str, slug: &str, role: Role) -> Person {
         let email = format!("{local_part}@{slug}.test");
         let name = format!("{local_part} of {slug}");
         let new = NewUser { email: email.clone(), name, role, password: PASSWORD.into() };
@@ -383,7 +383,7 @@ impl TestApp {
     }
 
     /// A platform administrator, signed in.
-    pub async fn operator(&self) -> Person {
+    pub(crate) async fn operator(&self) -> Person {
         let password = "an operators long secret";
         self.sign_in.add_operator("Root@Example.test", "Robin", password.into()).await.unwrap();
         let query = "mutation($p: String!) { platformLogin(input: { email: \"root@example.test\", password: $p }) {
@@ -393,12 +393,12 @@ impl TestApp {
     }
 
     /// Somebody without a token.
-    pub fn anonymous(&self) -> Person {
+    pub(crate) fn anonymous(&self) -> Person {
         self.bearer(None)
     }
 
     /// Somebody with this token.
-    pub fn bearer(&self, token: Option<&str>) -> Person {
+    pub(crate) fn bearer(&self, token: Option<&str>) -> Person {
         let nobody = uuid::Uuid::nil();
         let viewer = Viewer {
             tenant: TenantId(nobody),
@@ -412,7 +412,7 @@ impl TestApp {
     }
 
     /// Sends a request as it is.
-    pub async fn send(&self, request: Request<Body>) -> (Response<()>, Vec<u8>) {
+    pub(crate) async fn send(&self, request: Request<Body>) -> (Response<()>, Vec<u8>) {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes().to_vec();
@@ -422,7 +422,7 @@ impl TestApp {
     /// Asks the database as its superuser, past every policy: what is really there.
     ///
     /// What it says of the schema `shared` is asked of every store.
-    pub async fn truth(&self, sql: &str) -> Vec<String> {
+    pub(crate) async fn truth(&self, sql: &str) -> Vec<String> {
         let mut found = Vec::new();
         for (client, sql) in self.everywhere(sql).await {
             found.extend(rows_of(&client, &sql).await);
@@ -431,7 +431,7 @@ impl TestApp {
     }
 
     /// Changes the database as its superuser; what it says of the schema `shared` is done in every store.
-    pub async fn by_hand(&self, sql: &str) {
+    pub(crate) async fn by_hand(&self, sql: &str) {
         for (client, sql) in self.everywhere(sql).await {
             client.batch_execute(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
         }
@@ -466,14 +466,14 @@ impl TestApp {
         stores
     }
 
-    pub fn statements(&self) -> u64 {
+    pub(crate) fn statements(&self) -> u64 {
         self.gate.stats().statements.load(std::sync::atomic::Ordering::Relaxed)
     }
 }
 
 /// A tenant of a test.
 #[derive(Clone)]
-pub struct TestTenant {
+pub(crate) struct TestTenant {
     pub app: TestApp,
     pub id: TenantId,
     pub slug: String,
@@ -487,7 +487,7 @@ pub struct TestTenant {
 
 impl TestTenant {
     /// Its people with new sessions, as after they have signed in once more.
-    pub async fn signed_in_again(&self) -> Self {
+    pub(crate) async fn signed_in_again(&self) -> Self {
         let mut again = self.clone();
         for person in [&mut again.admin, &mut again.staff, &mut again.user, &mut again.other] {
             person.viewer = self.app.sign_in.trusted_session(self.id, &person.email).await.unwrap();
@@ -497,18 +497,18 @@ impl TestTenant {
     }
 
     /// A booking of its customer, `days` from now.
-    pub async fn booking(&self, days: i64) -> String {
+    pub(crate) async fn booking(&self, days: i64) -> String {
         let answer = self.user.book(&self.service, self.in_days(days)).await;
         answer["data"]["createBooking"]["booking"]["id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
     }
 
     /// As [`TestApp::truth`], in its store alone.
-    pub async fn truth(&self, sql: &str) -> Vec<String> {
+    pub(crate) async fn truth(&self, sql: &str) -> Vec<String> {
         rows_of(&self.store("postgres").await, &sql.replace("shared.", "")).await
     }
 
     /// A connection to its store as this role, which sees the schema of its tables.
-    pub async fn store(&self, role: &str) -> tokio_postgres::Client {
+    pub(crate) async fn store(&self, role: &str) -> tokio_postgres::Client {
         self.app.gate.has_left(self.id, &Placement::Shared).await.unwrap(); // It may be elsewhere without anybody of this app having asked.
         let placement = self.app.gate.placement(self.id).await.unwrap();
         let (database, schema) = match placement.location() {
@@ -521,7 +521,7 @@ impl TestTenant {
     }
 
     /// A transaction of this customer's in its store, for SQL of his own.
-    pub async fn entered(&self, customer: &Person) -> tokio_postgres::Client {
+    pub(crate) async fn entered(&self, customer: &Person) -> tokio_postgres::Client {
         let client = self.store(roles::APP).await;
         client.batch_execute("begin").await.unwrap();
         let enter = "select enter($1, $2, 'USER', $3, true)";
@@ -530,7 +530,7 @@ impl TestTenant {
     }
 
     /// From now on its own database is behind a relay, for whoever has not asked where it is.
-    pub async fn put_behind_relay(&self) -> Relay {
+    pub(crate) async fn put_behind_relay(&self) -> Relay {
         let relay = Relay::start(&self.app.database.url(roles::APP).await).await;
         let id = self.id.0;
         let url =
@@ -539,7 +539,7 @@ impl TestTenant {
         relay
     }
 
-    pub fn in_days(&self, days: i64) -> Timestamp {
+    pub(crate) fn in_days(&self, days: i64) -> Timestamp {
         let now = Timestamp::from_second(self.app.clock.now().as_second()).unwrap();
         now + SignedDuration::from_hours(24 * days)
     }
@@ -547,7 +547,7 @@ impl TestTenant {
 
 /// Somebody who sends requests.
 #[derive(Clone)]
-pub struct Person {
+pub(crate) struct Person {
     pub app: TestApp,
     pub id: UserId,
     pub email: String,
@@ -557,23 +557,23 @@ pub struct Person {
 
 impl Person {
     /// What a person of `TestApp::tenant` is called.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let (local_part, domain) = self.email.split_once('@').unwrap();
         format!("{local_part} of {}", domain.trim_end_matches(".test"))
     }
 
     /// Runs a document and returns the whole response.
-    pub async fn run(&self, query: &str) -> Value {
+    pub(crate) async fn run(&self, query: &str) -> Value {
         self.run_with(query, json!({})).await
     }
 
     /// Runs a document with variables and returns the whole response.
-    pub async fn run_with(&self, query: &str, variables: Value) -> Value {
+    pub(crate) async fn run_with(&self, query: &str, variables: Value) -> Value {
         self.respond(query, variables).await.1
     }
 
     /// Runs a document and returns status and response.
-    pub async fn respond(&self, query: &str, variables: Value) -> (StatusCode, Value) {
+    pub(crate) async fn respond(&self, query: &str, variables: Value) -> (StatusCode, Value) {
         let body = json!({ "query": query, "variables": variables }).to_string();
         let mut request = Request::post("/graphql").header("content-type", "application/json");
         if let Some(token) = &self.token {
@@ -587,7 +587,7 @@ impl Person {
         (response.status(), body)
     }
 
-    pub async fn create_service(&self, fields: Value) -> String {
+    pub(crate) async fn create_service(&self, fields: Value) -> String {
         let mut input = json!({
             "name": "Service", "durationMinutes": 45, "price": { "amount": "45.00", "currency": "EUR" }
         });
@@ -598,7 +598,7 @@ impl Person {
         answer["data"]["createService"]["service"]["id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
     }
 
-    pub async fn create_resource(&self, kind: &str, name: &str) -> String {
+    pub(crate) async fn create_resource(&self, kind: &str, name: &str) -> String {
         self.app.clock.advance(SignedDuration::from_millis(1)); // So that its id is above those of all before.
         let query = "mutation($kind: ResourceKind!, $name: String!) {
             createResource(input: { kind: $kind, name: $name }) { resource { id } userErrors { code } } }";
@@ -607,7 +607,7 @@ impl Person {
     }
 
     /// Links resources to a service: those of higher priority are taken first.
-    pub async fn link(&self, service: &str, resources: &[(&str, i32)]) -> Value {
+    pub(crate) async fn link(&self, service: &str, resources: &[(&str, i32)]) -> Value {
         let query = "mutation($input: SetServiceResourcesInput!) {
             setServiceResources(input: $input) { service { resources { name } } userErrors { code field } } }";
         let resources: Vec<Value> =
@@ -615,23 +615,23 @@ impl Person {
         self.run_with(query, json!({ "input": { "serviceId": service, "resources": resources } })).await
     }
 
-    pub async fn reschedule(&self, booking: &str, starts_at: Timestamp) -> Value {
+    pub(crate) async fn reschedule(&self, booking: &str, starts_at: Timestamp) -> Value {
         let query = "mutation($input: RescheduleBookingInput!) {
             rescheduleBooking(input: $input) { booking { id status startsAt endsAt version resources { name } } userErrors { code field message } } }";
         self.run_with(query, json!({ "input": { "id": booking, "startsAt": starts_at.to_string() } })).await
     }
 
-    pub async fn book(&self, service: &str, starts_at: Timestamp) -> Value {
+    pub(crate) async fn book(&self, service: &str, starts_at: Timestamp) -> Value {
         self.book_with(json!({ "serviceId": service, "startsAt": starts_at.to_string() })).await
     }
 
-    pub async fn book_with(&self, input: Value) -> Value {
+    pub(crate) async fn book_with(&self, input: Value) -> Value {
         let query = "mutation($input: CreateBookingInput!) {
             createBooking(input: $input) { booking { id status version resources { name } } userErrors { code field message } } }";
         self.run_with(query, json!({ "input": input })).await
     }
 
-    pub async fn set_status(&self, input: Value) -> Value {
+    pub(crate) async fn set_status(&self, input: Value) -> Value {
         let query = "mutation($input: UpdateBookingStatusInput!) {
             updateBookingStatus(input: $input) { booking { id status version } userErrors { code field message } } }";
         self.run_with(query, json!({ "input": input })).await
@@ -639,7 +639,7 @@ impl Person {
 }
 
 /// Everything that there is of a tenant, but for where it is.
-pub async fn everything(tenant: &TestTenant) -> Vec<String> {
+pub(crate) async fn everything(tenant: &TestTenant) -> Vec<String> {
     let client = tenant.store("postgres").await;
     let tables = client
         .query(
@@ -663,7 +663,7 @@ pub async fn everything(tenant: &TestTenant) -> Vec<String> {
 }
 
 /// More is asked in a minute than a plan allows.
-pub async fn unlimited(app: &TestApp) {
+pub(crate) async fn unlimited(app: &TestApp) {
     app.by_hand(
         "alter table directory.plan_versions no force row level security;
          update directory.plan_versions set terms = terms #- '{limits,api_cost}';
@@ -673,7 +673,7 @@ pub async fn unlimited(app: &TestApp) {
 }
 
 /// The code of a response: of its first error, or of its first user error; `""` for none.
-pub fn code(response: &Value) -> &str {
+pub(crate) fn code(response: &Value) -> &str {
     if let Some(code) = response["errors"][0]["extensions"]["code"].as_str() {
         return code;
     }
@@ -682,7 +682,7 @@ pub fn code(response: &Value) -> &str {
 }
 
 /// A response without what differs in every one.
-pub fn scrubbed(response: &Value) -> String {
+pub(crate) fn scrubbed(response: &Value) -> String {
     let text = serde_json::to_string_pretty(response).unwrap();
     let ids = regex::Regex::new(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").unwrap();
     ids.replace_all(&text, "[request]").into_owned()
@@ -712,17 +712,17 @@ fn now_in_whole_hours() -> Timestamp {
 }
 
 /// A key for tests alone, made with `openssl genpkey -algorithm ed25519`.
-pub const SIGNING_KEY: &str = "-----BEGIN PRIVATE KEY-----
+pub(crate) const SIGNING_KEY: &str = "-----BEGIN PRIVATE KEY-----
 MC4CAQAwBQYDK2VwBCIEIJ3V88EZwsnKkpg0+ZgA/hVjDnjHz29BZXKkk/BMG9Sw
 -----END PRIVATE KEY-----
 ";
 /// Another one, which the app does not know.
-pub const OTHER_KEY: &str = "-----BEGIN PRIVATE KEY-----
+pub(crate) const OTHER_KEY: &str = "-----BEGIN PRIVATE KEY-----
 MC4CAQAwBQYDK2VwBCIEILq8LAfY+Bpyzlf5pn0hjqdOBOQtRYLKzH3IM2zP0vCu
 -----END PRIVATE KEY-----
 ";
 
 /// An origin without an address.
-pub fn origin() -> Origin {
+pub(crate) fn origin() -> Origin {
     Origin::default()
 }

@@ -21,7 +21,7 @@ struct Pooler {
 }
 
 /// The same database through the pooler. `None` where PgBouncer is not installed, which CI does not let pass.
-pub async fn url(direct: &str) -> Option<String> {
+pub(crate) async fn url(direct: &str) -> Option<String> {
     let config: Config = direct.parse().unwrap();
     let pooler = POOLER.get_or_init(|| async { start(&config) }).await.as_ref();
     if pooler.is_none() {

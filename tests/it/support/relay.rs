@@ -10,14 +10,14 @@ use tokio::{
 use tokio_postgres::{Config, config::Host};
 
 /// Passes bytes on, both ways, until it falls silent.
-pub struct Relay {
+pub(crate) struct Relay {
     port: u16,
     speaks: watch::Sender<bool>,
 }
 
 impl Relay {
     /// In front of the server of this database.
-    pub async fn start(direct: &str) -> Self {
+    pub(crate) async fn start(direct: &str) -> Self {
         let config: Config = direct.parse().unwrap();
         let Some(Host::Unix(folder)) = config.get_hosts().first() else { panic!("the cluster has a socket") };
         let port = config.get_ports().first().copied().unwrap_or(5432);
@@ -37,12 +37,12 @@ impl Relay {
     }
 
     /// The same place, behind it.
-    pub fn before(&self, url: &str) -> String {
+    pub(crate) fn before(&self, url: &str) -> String {
         url.replacen(":///", &format!("://127.0.0.1:{}/", self.port), 1)
     }
 
     /// Passes nothing on any more, and closes nothing either; or goes on.
-    pub fn speak(&self, speaks: bool) {
+    pub(crate) fn speak(&self, speaks: bool) {
         self.speaks.send_replace(speaks);
     }
 }

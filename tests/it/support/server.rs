@@ -18,21 +18,21 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// How long a start may take on a busy machine, crash recovery included.
-pub const START_LIMIT: Duration = Duration::from_secs(90);
+pub(crate) const START_LIMIT: Duration = Duration::from_secs(90);
 
 /// A folder that other users can pass through.
-pub fn folder() -> TempDir {
+pub(crate) fn folder() -> TempDir {
     let folder = tempfile::tempdir_in("/tmp").unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     folder
 }
 
-pub fn program() -> Command {
+pub(crate) fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_tenantry"))
 }
 
 /// A running `tenantry`, killed when dropped.
-pub struct Server {
+pub(crate) struct Server {
     pub child: Child,
     pub address: String,
     /// What it printed until it served.
@@ -40,15 +40,15 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn start(data_dir: &Path) -> Self {
+    pub(crate) fn start(data_dir: &Path) -> Self {
         Self::start_as(program(), data_dir)
     }
 
-    pub fn start_as(command: Command, data_dir: &Path) -> Self {
+    pub(crate) fn start_as(command: Command, data_dir: &Path) -> Self {
         Self::start_with(command, data_dir, &[])
     }
 
-    pub fn start_with(mut command: Command, data_dir: &Path, environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_with(mut command: Command, data_dir: &Path, environment: &[(&str, &str)]) -> Self {
         let command = quiet(&mut command, data_dir).envs(environment.iter().copied());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
@@ -70,13 +70,13 @@ impl Server {
     }
 
     /// Sends a document and returns the response.
-    pub fn run(&self, query: &str, token: Option<&str>) -> Value {
+    pub(crate) fn run(&self, query: &str, token: Option<&str>) -> Value {
         let answer = self.try_run(query, token).expect("an answer");
         serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error}: {answer}"))
     }
 
     /// Sends a document to a server that may die of it, and returns the body of the response.
-    pub fn try_run(&self, query: &str, token: Option<&str>) -> std::io::Result<String> {
+    pub(crate) fn try_run(&self, query: &str, token: Option<&str>) -> std::io::Result<String> {
         let body = json!({ "query": query }).to_string();
         let authorization = token.map_or(String::new(), |it| format!("Authorization: Bearer {it}\r\n"));
         let request = format!(
@@ -88,11 +88,11 @@ impl Server {
         Ok(answer.split_once("\r\n\r\n").map_or_else(String::new, |(_, body)| body.to_owned()))
     }
 
-    pub fn get(&self, path: &str) -> String {
+    pub(crate) fn get(&self, path: &str) -> String {
         self.send(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address)).unwrap()
     }
 
-    pub fn send(&self, request: &str) -> std::io::Result<String> {
+    pub(crate) fn send(&self, request: &str) -> std::io::Result<String> {
         let mut stream = TcpStream::connect(&self.address)?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         stream.write_all(request.as_bytes())?;
@@ -101,7 +101,7 @@ impl Server {
         Ok(answer)
     }
 
-    pub fn sign_in(&self, email: &str) -> String {
+    pub(crate) fn sign_in(&self, email: &str) -> String {
         let query = format!(
             "mutation {{ login(input: {{ email: \"{email}\", password: \"demo-demo-demo\" }}) {{ session {{ accessToken }} }} }}"
         );
@@ -110,7 +110,7 @@ impl Server {
     }
 
     /// Books the yoga class, which has room for twelve, and returns the booking's id once it was acknowledged.
-    pub fn book(&self, token: &str) -> String {
+    pub(crate) fn book(&self, token: &str) -> String {
         let services = self.run("{ services(filter: { search: \"yoga\" }) { nodes { id } } }", Some(token));
         let service = services["data"]["services"]["nodes"][0]["id"].as_str().unwrap_or_else(|| panic!("{services}"));
         let starts_at = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * 30);
@@ -121,17 +121,17 @@ impl Server {
         answer["data"]["createBooking"]["booking"]["id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
     }
 
-    pub fn has(&self, token: &str, booking: &str) -> bool {
+    pub(crate) fn has(&self, token: &str, booking: &str) -> bool {
         let answer = self.run(&format!("{{ booking(id: \"{booking}\") {{ id }} }}"), Some(token));
         answer["data"]["booking"]["id"] == booking
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
     }
 
     /// Waits for its end and returns the exit code.
-    pub fn exit_code(&mut self) -> Option<i32> {
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
         let begin = Instant::now();
         while begin.elapsed() < START_LIMIT {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -151,7 +151,7 @@ impl Drop for Server {
 }
 
 /// Nothing of this machine's environment, and a port of its own.
-pub fn quiet<'a>(command: &'a mut Command, data_dir: &Path) -> &'a mut Command {
+pub(crate) fn quiet<'a>(command: &'a mut Command, data_dir: &Path) -> &'a mut Command {
     let path = std::env::var_os("PATH").unwrap_or_default();
     command
         .env_clear()

@@ -2,7 +2,7 @@
 //!
 //! Who joins has a row in the directory (his login) and rows in the tenant's store. The directory's is written first and
 //! means nothing by itself, so a crash between the two leaves nothing that anybody can see, and doing it again completes
-//! it. A tenant is begun as `CREATING` in both; [`SignIn::finish_or_abandon`] settles what was left so.
+//! it. A tenant is begun as `CREATING` in both; [`SignIn::finish_or_abandon`](crate::features::auth::SignIn::finish_or_abandon) settles what was left so.
 
 mod model;
 mod queries;

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A registration that waits to be confirmed.
-pub struct PendingRegistration {
+pub(super) struct PendingRegistration {
     pub id: Uuid,
     pub email: String,
     pub name: String,
@@ -19,14 +19,14 @@ pub struct PendingRegistration {
 }
 
 /// An invitation that waits to be accepted.
-pub struct PendingInvitation {
+pub(super) struct PendingInvitation {
     pub id: InvitationId,
     pub email: String,
     pub role: Role,
 }
 
 /// Directory: begins a tenant; `false` when its slug is taken.
-pub async fn insert_tenant(directory: &ScopedTx, new: &NewTenant, now: Timestamp) -> Result<bool, DbError> {
+pub(super) async fn insert_tenant(directory: &ScopedTx, new: &NewTenant, now: Timestamp) -> Result<bool, DbError> {
     let row = directory
         .query_opt(
             "-- joining.insert_tenant
@@ -50,7 +50,7 @@ pub async fn insert_tenant(directory: &ScopedTx, new: &NewTenant, now: Timestamp
 }
 
 /// Directory: the scope's tenant is whole.
-pub async fn activate_tenant(directory: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn activate_tenant(directory: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
     directory
         .execute(
             "-- joining.activate_tenant
@@ -61,7 +61,7 @@ pub async fn activate_tenant(directory: &ScopedTx, now: Timestamp) -> Result<(),
 }
 
 /// Directory: a store of its own that was made for the scope's tenant, or may have been, is to be removed.
-pub async fn leave_store(directory: &ScopedTx, id: Uuid, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn leave_store(directory: &ScopedTx, id: Uuid, now: Timestamp) -> Result<(), DbError> {
     directory
         .execute(
             "-- joining.leave_store
@@ -73,7 +73,11 @@ pub async fn leave_store(directory: &ScopedTx, id: Uuid, now: Timestamp) -> Resu
 }
 
 /// Directory: the scope's tenant will never be whole; its slug is free again.
-pub async fn abandon_tenant(directory: &ScopedTx, erase_after: Timestamp, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn abandon_tenant(
+    directory: &ScopedTx,
+    erase_after: Timestamp,
+    now: Timestamp,
+) -> Result<(), DbError> {
     directory
         .execute(
             "-- joining.abandon_tenant
@@ -87,7 +91,7 @@ pub async fn abandon_tenant(directory: &ScopedTx, erase_after: Timestamp, now: T
 }
 
 /// Directory: nobody signs in to the scope's tenant.
-pub async fn delete_logins(directory: &ScopedTx) -> Result<(), DbError> {
+pub(super) async fn delete_logins(directory: &ScopedTx) -> Result<(), DbError> {
     directory
         .execute(
             "-- joining.delete_logins
@@ -98,7 +102,7 @@ pub async fn delete_logins(directory: &ScopedTx) -> Result<(), DbError> {
 }
 
 /// Directory: tenants whose making did not end.
-pub async fn tenants_begun_before(directory: &ScopedTx, before: Timestamp) -> Result<Vec<TenantId>, DbError> {
+pub(super) async fn tenants_begun_before(directory: &ScopedTx, before: Timestamp) -> Result<Vec<TenantId>, DbError> {
     let rows = directory
         .query(
             "-- joining.tenants_begun_before
@@ -110,7 +114,7 @@ pub async fn tenants_begun_before(directory: &ScopedTx, before: Timestamp) -> Re
 }
 
 /// Directory: the tenant with this slug that is served.
-pub async fn tenant_of_slug(directory: &ScopedTx, slug: &str) -> Result<Option<TenantId>, DbError> {
+pub(super) async fn tenant_of_slug(directory: &ScopedTx, slug: &str) -> Result<Option<TenantId>, DbError> {
     let row = directory
         .query_opt(
             "-- joining.tenant_of_slug
@@ -122,7 +126,7 @@ pub async fn tenant_of_slug(directory: &ScopedTx, slug: &str) -> Result<Option<T
 }
 
 /// Keeps the scope's tenant from being made; `false` when it is there.
-pub async fn insert_tombstone(tx: &ScopedTx, erase_after: Timestamp, now: Timestamp) -> Result<bool, DbError> {
+pub(super) async fn insert_tombstone(tx: &ScopedTx, erase_after: Timestamp, now: Timestamp) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
             "-- joining.insert_tombstone
@@ -139,7 +143,7 @@ pub async fn insert_tombstone(tx: &ScopedTx, erase_after: Timestamp, now: Timest
 }
 
 /// Invites the first administrator.
-pub async fn insert_invitation(
+pub(super) async fn insert_invitation(
     tx: &ScopedTx,
     id: InvitationId,
     email: &str,
@@ -156,7 +160,11 @@ pub async fn insert_invitation(
 }
 
 /// An invitation that is pending and has not expired.
-pub async fn invitation(tx: &ScopedTx, id: InvitationId, now: Timestamp) -> Result<Option<PendingInvitation>, DbError> {
+pub(super) async fn invitation(
+    tx: &ScopedTx,
+    id: InvitationId,
+    now: Timestamp,
+) -> Result<Option<PendingInvitation>, DbError> {
     let row = tx
         .query_opt(
             "-- joining.invitation
@@ -170,7 +178,7 @@ pub async fn invitation(tx: &ScopedTx, id: InvitationId, now: Timestamp) -> Resu
 }
 
 /// `false` when it is not pending any more, or has expired.
-pub async fn accept_invitation(tx: &ScopedTx, id: InvitationId, now: Timestamp) -> Result<bool, DbError> {
+pub(super) async fn accept_invitation(tx: &ScopedTx, id: InvitationId, now: Timestamp) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
             "-- joining.accept_invitation
@@ -184,7 +192,7 @@ pub async fn accept_invitation(tx: &ScopedTx, id: InvitationId, now: Timestamp) 
 }
 
 /// Keeps a registration.
-pub async fn insert_registration(
+pub(super) async fn insert_registration(
     tx: &ScopedTx,
     id: Uuid,
     user: &NewUser,
@@ -202,7 +210,11 @@ pub async fn insert_registration(
 }
 
 /// A registration that has not expired.
-pub async fn registration(tx: &ScopedTx, id: Uuid, now: Timestamp) -> Result<Option<PendingRegistration>, DbError> {
+pub(super) async fn registration(
+    tx: &ScopedTx,
+    id: Uuid,
+    now: Timestamp,
+) -> Result<Option<PendingRegistration>, DbError> {
     let row = tx
         .query_opt(
             "-- joining.registration
@@ -220,7 +232,7 @@ pub async fn registration(tx: &ScopedTx, id: Uuid, now: Timestamp) -> Result<Opt
 }
 
 /// Whether a user of the tenant has the e-mail.
-pub async fn is_user(tx: &ScopedTx, email: &str) -> Result<bool, DbError> {
+pub(super) async fn is_user(tx: &ScopedTx, email: &str) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
             "-- joining.is_user
@@ -232,7 +244,7 @@ pub async fn is_user(tx: &ScopedTx, email: &str) -> Result<bool, DbError> {
 }
 
 /// Removes every registration with this e-mail.
-pub async fn delete_registrations(tx: &ScopedTx, email: &str) -> Result<(), DbError> {
+pub(super) async fn delete_registrations(tx: &ScopedTx, email: &str) -> Result<(), DbError> {
     tx.execute(
         "-- joining.delete_registrations
         delete from registrations where tenant_id = $1 and email = $2",
@@ -242,7 +254,7 @@ pub async fn delete_registrations(tx: &ScopedTx, email: &str) -> Result<(), DbEr
 }
 
 /// Removes a registration that was not confirmed in time.
-pub async fn delete_registration(tx: &ScopedTx, id: Uuid) -> Result<(), DbError> {
+pub(super) async fn delete_registration(tx: &ScopedTx, id: Uuid) -> Result<(), DbError> {
     tx.execute(
         "-- joining.delete_registration
         delete from registrations where tenant_id = $1 and id = $2",

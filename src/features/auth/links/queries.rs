@@ -7,7 +7,7 @@ use super::Purpose;
 use crate::db::{DbError, ScopedTx};
 
 /// One mail at a time about a subject.
-pub async fn lock_subject(tx: &ScopedTx, subject: Uuid) -> Result<(), DbError> {
+pub(super) async fn lock_subject(tx: &ScopedTx, subject: Uuid) -> Result<(), DbError> {
     tx.execute(
         "-- links.lock_subject
         select pg_advisory_xact_lock(hashtextextended('links of ' || $1::uuid::text || $2::uuid::text, 0))",
@@ -17,7 +17,7 @@ pub async fn lock_subject(tx: &ScopedTx, subject: Uuid) -> Result<(), DbError> {
 }
 
 /// Adds a link, unless it is there.
-pub async fn insert(
+pub(super) async fn insert(
     tx: &ScopedTx,
     id: Uuid,
     purpose: Purpose,
@@ -35,7 +35,7 @@ pub async fn insert(
 }
 
 /// Whether a link is good, and none newer is for the same.
-pub async fn is_newest_and_good(
+pub(super) async fn is_newest_and_good(
     tx: &ScopedTx,
     id: Uuid,
     purpose: Purpose,
@@ -56,7 +56,7 @@ pub async fn is_newest_and_good(
 }
 
 /// Puts links out of force, but for one.
-pub async fn void(
+pub(super) async fn void(
     tx: &ScopedTx,
     purpose: Purpose,
     subject: Uuid,
@@ -74,7 +74,7 @@ pub async fn void(
 }
 
 /// Keeps a token's hash.
-pub async fn insert_token(tx: &ScopedTx, token_hash: &[u8], link: Uuid) -> Result<(), DbError> {
+pub(super) async fn insert_token(tx: &ScopedTx, token_hash: &[u8], link: Uuid) -> Result<(), DbError> {
     tx.execute(
         "-- links.insert_token
         insert into one_time_link_tokens (tenant_id, token_hash, link_id) values ($1, $2, $3)",
@@ -84,7 +84,7 @@ pub async fn insert_token(tx: &ScopedTx, token_hash: &[u8], link: Uuid) -> Resul
 }
 
 /// What a good token is about.
-pub async fn subject_of(
+pub(super) async fn subject_of(
     tx: &ScopedTx,
     token_hash: &[u8],
     purpose: Purpose,
@@ -105,7 +105,7 @@ pub async fn subject_of(
 }
 
 /// One conditional update: whoever comes second gets no row.
-pub async fn use_up(
+pub(super) async fn use_up(
     tx: &ScopedTx,
     token_hash: &[u8],
     purpose: Purpose,
@@ -126,7 +126,7 @@ pub async fn use_up(
 }
 
 /// Removes links of these subjects, and some that expired before this instant.
-pub async fn delete(tx: &ScopedTx, subjects: &[Uuid], expired_before: Timestamp) -> Result<(), DbError> {
+pub(super) async fn delete(tx: &ScopedTx, subjects: &[Uuid], expired_before: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- links.delete
         delete from one_time_links

@@ -10,14 +10,14 @@ use crate::{
 };
 
 /// A platform administrator, as signing in needs him.
-pub struct Operator {
+pub(super) struct Operator {
     pub id: AdministratorId,
     pub name: String,
     pub password_hash: String,
 }
 
 /// Whoever has this e-mail.
-pub async fn by_email(directory: &ScopedTx, email: &str) -> Result<Option<Operator>, DbError> {
+pub(super) async fn by_email(directory: &ScopedTx, email: &str) -> Result<Option<Operator>, DbError> {
     let row = directory
         .query_opt(
             "-- operators.by_email
@@ -29,7 +29,7 @@ pub async fn by_email(directory: &ScopedTx, email: &str) -> Result<Option<Operat
 }
 
 /// Adds one, unless the e-mail is somebody's.
-pub async fn insert(
+pub(super) async fn insert(
     directory: &ScopedTx,
     id: AdministratorId,
     email: &str,
@@ -48,7 +48,7 @@ pub async fn insert(
 }
 
 /// Nothing but that the transaction was entered, which looks at the session.
-pub async fn session_lives(directory: &ScopedTx) -> Result<(), DbError> {
+pub(super) async fn session_lives(directory: &ScopedTx) -> Result<(), DbError> {
     directory
         .execute(
             "-- operators.session_lives
@@ -59,7 +59,7 @@ pub async fn session_lives(directory: &ScopedTx) -> Result<(), DbError> {
 }
 
 /// Begins a session.
-pub async fn insert_session(
+pub(super) async fn insert_session(
     directory: &ScopedTx,
     id: SessionId,
     administrator: AdministratorId,
@@ -78,7 +78,7 @@ pub async fn insert_session(
 }
 
 /// Ends one of the administrator's own sessions.
-pub async fn end_session(directory: &ScopedTx, id: SessionId, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn end_session(directory: &ScopedTx, id: SessionId, now: Timestamp) -> Result<(), DbError> {
     directory
         .execute(
             "-- operators.end_session
@@ -89,7 +89,7 @@ pub async fn end_session(directory: &ScopedTx, id: SessionId, now: Timestamp) ->
 }
 
 /// The tenants as whose users the administrator has acted since an instant.
-pub async fn impersonated_since(
+pub(super) async fn impersonated_since(
     directory: &ScopedTx,
     by: AdministratorId,
     since: Timestamp,
@@ -106,7 +106,7 @@ pub async fn impersonated_since(
 }
 
 /// Ends the sessions in which an administrator acts as a user of this tenant.
-pub async fn end_impersonations(tx: &ScopedTx, impersonator: &str, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn end_impersonations(tx: &ScopedTx, impersonator: &str, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- operators.end_impersonations
         update sessions set ended_at = $3, end_reason = 'LOGOUT'
@@ -117,7 +117,7 @@ pub async fn end_impersonations(tx: &ScopedTx, impersonator: &str, now: Timestam
 }
 
 /// Adds a line to the platform's log.
-pub async fn insert_event(
+pub(super) async fn insert_event(
     directory: &ScopedTx,
     administrator: Option<AdministratorId>,
     action: &'static str,

@@ -1,10 +1,9 @@
 //! What anonymous callers have asked for, worked off later.
 
 use jiff::{SignedDuration, Timestamp};
-use uuid::Uuid;
 
 use super::{
-    model::{Kind, Taken},
+    model::{ClaimedRequest, Kind},
     queries,
 };
 use crate::{
@@ -20,7 +19,7 @@ const LEASE: SignedDuration = SignedDuration::from_secs(60);
 const AT_ONCE: i64 = 20;
 
 /// Notes a request, and has background work look into it once the transaction has committed.
-pub async fn insert(
+pub(crate) async fn insert(
     directory: &ScopedTx,
     kind: Kind,
     email: &str,
@@ -36,11 +35,6 @@ pub async fn insert(
 }
 
 /// Takes some requests, oldest first; whoever else looks at the same time gets others.
-pub async fn take(directory: &ScopedTx, now: Timestamp) -> Result<Vec<Taken>, DbError> {
+pub(crate) async fn take(directory: &ScopedTx, now: Timestamp) -> Result<Vec<ClaimedRequest>, DbError> {
     queries::take(directory, AT_ONCE, now, now + LEASE).await
-}
-
-/// It was looked into.
-pub async fn delete(directory: &ScopedTx, id: Uuid) -> Result<(), DbError> {
-    queries::delete(directory, id).await
 }

@@ -4,5 +4,6 @@ mod inbox;
 mod model;
 mod queries;
 
-pub use inbox::{delete, insert, take};
-pub use model::{Kind, Taken};
+pub(super) use inbox::{insert, take};
+pub(super) use model::{ClaimedRequest, Kind};
+pub(super) use queries::delete;

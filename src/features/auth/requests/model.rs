@@ -7,7 +7,7 @@ use crate::core::identity::Origin;
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A new password.
     PasswordReset,
     /// To sign in, with a wrong password: for the audit log.
@@ -25,7 +25,7 @@ impl Kind {
 
 /// A request that was taken to be looked into.
 #[derive(Clone, Debug)]
-pub struct Taken {
+pub(crate) struct ClaimedRequest {
     pub id: Uuid,
     pub kind: Kind,
     pub email: String,
@@ -38,9 +38,9 @@ pub struct Taken {
     pub(super) address: Option<String>,
 }
 
-impl Taken {
+impl ClaimedRequest {
     /// Where it came from.
-    pub fn origin(&self) -> Origin {
+    pub(crate) fn origin(&self) -> Origin {
         Origin { request_id: self.request.unwrap_or_default(), address: self.address.clone(), ..Origin::default() }
     }
 }

@@ -3,14 +3,14 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Kind, Taken};
+use super::{ClaimedRequest, Kind};
 use crate::{
     core::identity::Origin,
     db::{DbError, Row, ScopedTx},
 };
 
 /// Notes a request.
-pub async fn insert(
+pub(super) async fn insert(
     directory: &ScopedTx,
     id: Uuid,
     kind: Kind,
@@ -32,7 +32,12 @@ pub async fn insert(
 }
 
 /// Takes some requests, with a lease.
-pub async fn take(directory: &ScopedTx, limit: i64, now: Timestamp, until: Timestamp) -> Result<Vec<Taken>, DbError> {
+pub(super) async fn take(
+    directory: &ScopedTx,
+    limit: i64,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<Vec<ClaimedRequest>, DbError> {
     let rows = directory
         .query(
             "-- requests.take
@@ -46,13 +51,13 @@ pub async fn take(directory: &ScopedTx, limit: i64, now: Timestamp, until: Times
     rows.iter().map(read).collect()
 }
 
-fn read(row: &Row) -> Result<Taken, DbError> {
+fn read(row: &Row) -> Result<ClaimedRequest, DbError> {
     let kind = match row.get(1) {
         "PASSWORD_RESET" => Kind::PasswordReset,
         "SIGN_IN_FAILED" => Kind::SignInFailed,
         other => return Err(DbError::Corrupt(format!("{other:?} is no kind of request"))),
     };
-    Ok(Taken {
+    Ok(ClaimedRequest {
         id: row.get(0),
         kind,
         email: row.get(2),
@@ -65,7 +70,7 @@ fn read(row: &Row) -> Result<Taken, DbError> {
 }
 
 /// It was looked into.
-pub async fn delete(directory: &ScopedTx, id: Uuid) -> Result<(), DbError> {
+pub(crate) async fn delete(directory: &ScopedTx, id: Uuid) -> Result<(), DbError> {
     directory
         .execute(
             "-- requests.delete

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     model::{CreditNote, Invoice, InvoiceError, InvoiceKey, Kind, Line, Profile, Recipient, State, Tax},
     queries,
-    rating::{credit_line, flat_line, reckon, usage_lines},
+    rating::{compute_totals, credit_line, flat_line, usage_lines},
 };
 use crate::{
     base::{
@@ -58,14 +58,14 @@ pub async fn draft_due(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result
         let lines = lines.into_iter().filter(|it| it.1 == currency).map(|it| it.0).collect();
         let (tax, profile) = (queries::tax(tx).await?, queries::profile(tx).await?);
         let credit = queries::balance(tx, currency).await?;
-        let reckoning = reckon(lines, &tax, credit)?;
+        let totals = compute_totals(lines, &tax, credit)?;
         let recipient = Recipient {
             name: profile.legal_name.unwrap_or_else(|| tenant.name.clone()),
             address: profile.address,
             tax_id: profile.tax_id,
         };
         let id = InvoiceId::generate(now);
-        queries::insert(tx, id, subscription, falls_due, currency, &reckoning, &tax, &recipient, now).await?;
+        queries::insert(tx, id, subscription, falls_due, currency, &totals, &tax, &recipient, now).await?;
         drafted += 1;
     }
     Ok(drafted)
@@ -97,30 +97,6 @@ pub async fn issue_next(tx: &ScopedTx, now: Timestamp) -> Result<Option<Invoice>
     Ok(Some(issued))
 }
 
-/// One invoice, as the scope may see it.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn by_id(tx: &ScopedTx, id: InvoiceId) -> Result<Option<Invoice>, DbError> {
-    queries::by_id(tx, id).await
-}
-
-/// Its lines, in their order.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn lines(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<Line>, DbError> {
-    queries::lines(tx, id).await
-}
-
-/// Its credit notes, oldest first.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn credit_notes(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<CreditNote>, DbError> {
-    queries::credit_notes(tx, id).await
-}
-
 /// A page of what was issued, newest first.
 ///
 /// # Errors
@@ -128,14 +104,6 @@ pub async fn credit_notes(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<CreditNote
 pub async fn list(tx: &ScopedTx, page: &Page<InvoiceKey>) -> Result<Slice<InvoiceKey, Invoice>, DbError> {
     let found = queries::list(tx, page).await?;
     Ok(page.slice(found.into_iter().map(|it| (it.number.unwrap_or(0), it)).collect()))
-}
-
-/// What is owed and not given up, oldest first.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn open(tx: &ScopedTx) -> Result<Vec<Invoice>, DbError> {
-    queries::open(tx).await
 }
 
 /// Writes its state and what was paid of it. What is paid or void stays so, whoever asks.
@@ -163,7 +131,7 @@ pub fn with_payment(invoice: Invoice, amount_minor: i64, now: Timestamp) -> Invo
 /// # Errors
 /// `NotFound`, `InvalidTransition`.
 pub async fn settle(tx: &ScopedTx, id: InvoiceId, state: State, now: Timestamp) -> Result<Invoice, InvoiceError> {
-    let invoice = by_id(tx, id).await?.ok_or(InvoiceError::NotFound)?;
+    let invoice = queries::by_id(tx, id).await?.ok_or(InvoiceError::NotFound)?;
     let fits = match state {
         State::Void => matches!(invoice.state, State::Open | State::Uncollectible) && invoice.paid_minor == 0,
         State::Uncollectible => invoice.state == State::Open,
@@ -194,7 +162,7 @@ pub async fn credit(
     reason: &str,
     now: Timestamp,
 ) -> Result<CreditNote, InvoiceError> {
-    let invoice = by_id(tx, id).await?.ok_or(InvoiceError::NotFound)?;
+    let invoice = queries::by_id(tx, id).await?.ok_or(InvoiceError::NotFound)?;
     if !matches!(invoice.state, State::Open | State::Paid) {
         return Err(InvoiceError::InvalidTransition(invoice.state));
     }
@@ -202,7 +170,7 @@ pub async fn credit(
     if reason.is_empty() || reason.chars().count() > 500 {
         return Err(InvoiceError::Invalid("reason", "A reason has 1 to 500 characters."));
     }
-    let before: i64 = credit_notes(tx, id).await?.iter().map(|it| it.amount_minor).sum();
+    let before: i64 = queries::credit_notes(tx, id).await?.iter().map(|it| it.amount_minor).sum();
     let gross = invoice.net_minor + invoice.tax_minor;
     if amount_minor <= 0 || amount_minor > gross - before {
         return Err(InvoiceError::Invalid(
@@ -238,14 +206,6 @@ fn part_of(amount: i64, part: i64, whole: i64) -> i64 {
     i64::try_from(exact).unwrap_or(0).max(0)
 }
 
-/// Name and address on invoices.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn profile(tx: &ScopedTx) -> Result<Profile, DbError> {
-    queries::profile(tx).await
-}
-
 /// Name and address on invoices, from the next one on.
 ///
 /// # Errors
@@ -254,26 +214,10 @@ pub async fn set_profile(tx: &ScopedTx, profile: &Profile, now: Timestamp) -> Re
     queries::upsert_profile(tx, profile, now).await
 }
 
-/// The tax on the tenant's invoices.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn tax(tx: &ScopedTx) -> Result<Tax, DbError> {
-    queries::tax(tx).await
-}
-
 /// The tax on the tenant's invoices, from the next one on.
 ///
 /// # Errors
 /// When the statement fails.
 pub async fn set_tax(tx: &ScopedTx, tax: &Tax, now: Timestamp) -> Result<(), DbError> {
     queries::upsert_tax(tx, tax, now).await
-}
-
-/// What comes off the next invoice.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn balance(tx: &ScopedTx, currency: Currency) -> Result<i64, DbError> {
-    queries::balance(tx, currency).await
 }

@@ -10,12 +10,11 @@ mod preview;
 mod queries;
 mod rating;
 
-pub use issuing::{
-    balance, by_id, credit, credit_notes, draft_due, issue_next, lines, list, open, profile, save, set_profile,
-    set_tax, settle, tax, with_payment,
-};
+pub use issuing::{credit, draft_due, issue_next, list, save, set_profile, set_tax, settle, with_payment};
 pub use model::{
-    CreditNote, Invoice, InvoiceError, InvoiceKey, Kind, LEAST_CHARGE, Line, Profile, Recipient, Reckoning, State, Tax,
+    CreditNote, Invoice, InvoiceError, InvoiceKey, InvoiceTotals, Kind, LEAST_CHARGE, Line, Profile, Recipient, State,
+    Tax,
 };
 pub use preview::{Explanation, explain, preview, preview_at_end, upcoming};
-pub use rating::{credit_line, flat_line, reckon, usage_lines};
+pub use queries::{balance, by_id, credit_notes, lines, open, profile, tax};
+pub use rating::{compute_totals, credit_line, flat_line, usage_lines};

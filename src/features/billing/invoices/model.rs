@@ -253,7 +253,7 @@ pub struct CreditNote {
 
 /// Lines with their sums.
 #[derive(Clone, Debug)]
-pub struct Reckoning {
+pub struct InvoiceTotals {
     /// Every line, the balance last.
     pub lines: Vec<Line>,
     /// Without tax, and without what was carried.

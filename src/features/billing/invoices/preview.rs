@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 
 use super::{
-    model::{Invoice, Kind, Line, Reckoning},
+    model::{Invoice, InvoiceTotals, Kind, Line},
     queries,
-    rating::{credit_line, fee_until, flat_line, micros, rated, reckon, too_large, usage_lines},
+    rating::{compute_totals, credit_line, fee_until, flat_line, micros, rated, too_large, usage_lines},
 };
 use crate::{
     db::{DbError, ScopedTx},
@@ -22,7 +22,10 @@ use crate::{
 ///
 /// # Errors
 /// When a statement fails.
-pub async fn upcoming(tx: &ScopedTx, subscription: &Subscription) -> Result<Option<(Timestamp, Reckoning)>, DbError> {
+pub async fn upcoming(
+    tx: &ScopedTx,
+    subscription: &Subscription,
+) -> Result<Option<(Timestamp, InvoiceTotals)>, DbError> {
     let last = subscriptions::last_period(tx, subscription.id).await?;
     if last.usage_billed_at.is_some() {
         return Ok(None);
@@ -32,8 +35,9 @@ pub async fn upcoming(tx: &ScopedTx, subscription: &Subscription) -> Result<Opti
     if let Some((next, agreed_next)) = subscriptions::following(tx, subscription, &last).await? {
         lines.extend(flat_line(&next, &agreed_next)?);
     }
-    let reckoning = reckon(lines, &queries::tax(tx).await?, queries::balance(tx, agreed.terms.currency()?).await?)?;
-    Ok(Some((last.ends_at, reckoning)))
+    let totals =
+        compute_totals(lines, &queries::tax(tx).await?, queries::balance(tx, agreed.terms.currency()?).await?)?;
+    Ok(Some((last.ends_at, totals)))
 }
 
 /// What would fall due at once if the plan were changed now.
@@ -46,7 +50,7 @@ pub async fn preview(
     changed: &Subscription,
     agreed: &Agreed,
     at: Timestamp,
-) -> Result<Reckoning, DbError> {
+) -> Result<InvoiceTotals, DbError> {
     let mut lines = Vec::new();
     if subscription.is_alive() {
         let last = subscriptions::last_period(tx, subscription.id).await?;
@@ -56,7 +60,7 @@ pub async fn preview(
         lines.extend(credit_line(&cut, &present)?);
     }
     lines.extend(flat_line(&changed.period_from(at), agreed)?);
-    reckon(lines, &queries::tax(tx).await?, queries::balance(tx, agreed.terms.currency()?).await?)
+    compute_totals(lines, &queries::tax(tx).await?, queries::balance(tx, agreed.terms.currency()?).await?)
 }
 
 /// What would fall due at the end of the present cycle if the plan were changed then.
@@ -68,12 +72,12 @@ pub async fn preview_at_end(
     changed: &Subscription,
     agreed: &Agreed,
     last: &BillingPeriod,
-) -> Result<Reckoning, DbError> {
+) -> Result<InvoiceTotals, DbError> {
     let present = subscriptions::agreed(tx, last.version).await?;
     let mut lines = usage_lines(tx, last, &present).await?;
     let next = changed.clone().after_cycle(last.cycle_end);
     lines.extend(flat_line(&next.period_from(last.cycle_end), agreed)?);
-    reckon(lines, &queries::tax(tx).await?, queries::balance(tx, agreed.terms.currency()?).await?)
+    compute_totals(lines, &queries::tax(tx).await?, queries::balance(tx, agreed.terms.currency()?).await?)
 }
 
 /// How a line came about, rated again from the price and the events that it points to.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{CreditNote, Invoice, InvoiceKey, Line, Profile, Recipient, Reckoning, Tax};
+use super::{CreditNote, Invoice, InvoiceKey, InvoiceTotals, Line, Profile, Recipient, Tax};
 use crate::{
     base::{
         ids::{InvoiceId, SubscriptionId},
@@ -50,13 +50,13 @@ fn read(row: &Row) -> Result<Invoice, DbError> {
 
 /// A draft with its lines.
 #[allow(clippy::too_many_arguments, reason = "each is another column")]
-pub async fn insert(
+pub(super) async fn insert(
     tx: &ScopedTx,
     id: InvoiceId,
     subscription: SubscriptionId,
     falls_due: Timestamp,
     currency: Currency,
-    reckoning: &Reckoning,
+    totals: &InvoiceTotals,
     tax: &Tax,
     recipient: &Recipient,
     now: Timestamp,
@@ -74,9 +74,9 @@ pub async fn insert(
             &subscription,
             &falls_due,
             &currency,
-            &reckoning.net_minor,
-            &reckoning.tax_minor,
-            &reckoning.total_minor,
+            &totals.net_minor,
+            &totals.tax_minor,
+            &totals.total_minor,
             &tax.rate_ppm,
             &tax.name,
             &recipient,
@@ -84,7 +84,7 @@ pub async fn insert(
         ],
     )
     .await?;
-    for (position, line) in (1_i32..).zip(&reckoning.lines) {
+    for (position, line) in (1_i32..).zip(&totals.lines) {
         let (from, to) = line.covers.map(|it| (it.start, it.end)).unzip();
         tx.execute(
             "-- invoices.insert_line
@@ -115,7 +115,7 @@ pub async fn insert(
 }
 
 /// The draft that is for the earliest instant.
-pub async fn oldest_draft(tx: &ScopedTx) -> Result<Option<Invoice>, DbError> {
+pub(super) async fn oldest_draft(tx: &ScopedTx) -> Result<Option<Invoice>, DbError> {
     let row = tx
         .query_opt(
             concat!(
@@ -131,7 +131,7 @@ pub async fn oldest_draft(tx: &ScopedTx) -> Result<Option<Invoice>, DbError> {
 }
 
 /// The next number of an invoice; whoever takes another waits until this one's transaction has ended.
-pub async fn take_number(tx: &ScopedTx, now: Timestamp) -> Result<i64, DbError> {
+pub(super) async fn take_number(tx: &ScopedTx, now: Timestamp) -> Result<i64, DbError> {
     crate::features::billing::queries::make_account(tx, now).await?;
     let row = tx
         .query_one(
@@ -145,7 +145,7 @@ pub async fn take_number(tx: &ScopedTx, now: Timestamp) -> Result<i64, DbError> 
 }
 
 /// The next number of a credit note; as with invoices.
-pub async fn take_credit_note_number(tx: &ScopedTx, now: Timestamp) -> Result<i64, DbError> {
+pub(super) async fn take_credit_note_number(tx: &ScopedTx, now: Timestamp) -> Result<i64, DbError> {
     crate::features::billing::queries::make_account(tx, now).await?;
     let row = tx
         .query_one(
@@ -160,7 +160,7 @@ pub async fn take_credit_note_number(tx: &ScopedTx, now: Timestamp) -> Result<i6
 }
 
 /// All of it that can change.
-pub async fn update(tx: &ScopedTx, it: &Invoice) -> Result<(), DbError> {
+pub(super) async fn update(tx: &ScopedTx, it: &Invoice) -> Result<(), DbError> {
     tx.execute(
         "-- invoices.update
         update invoices set state = $3, number = $4, issued_at = $5, due_at = $6, settled_at = $7, paid_minor = $8,
@@ -183,7 +183,10 @@ pub async fn update(tx: &ScopedTx, it: &Invoice) -> Result<(), DbError> {
     .await
 }
 
-/// One.
+/// One invoice, as the scope may see it.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn by_id(tx: &ScopedTx, id: InvoiceId) -> Result<Option<Invoice>, DbError> {
     let row = tx
         .query_opt(
@@ -215,7 +218,7 @@ macro_rules! list_sql {
 }
 
 /// One row more than the page, in the order of the scan. The list is newest first.
-pub async fn list(tx: &ScopedTx, page: &Page<InvoiceKey>) -> Result<Vec<Invoice>, DbError> {
+pub(super) async fn list(tx: &ScopedTx, page: &Page<InvoiceKey>) -> Result<Vec<Invoice>, DbError> {
     let sql = if page.from_the_back { list_sql!("asc") } else { list_sql!("desc") };
     // The last number comes first: what comes after is smaller. A draft has none, and no bound is below 1.
     let (lower, upper) = (page.before.unwrap_or(0), page.after.unwrap_or(i64::MAX));
@@ -223,7 +226,10 @@ pub async fn list(tx: &ScopedTx, page: &Page<InvoiceKey>) -> Result<Vec<Invoice>
     rows.iter().map(read).collect()
 }
 
-/// Those to be paid, oldest first.
+/// What is owed and not given up, oldest first.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn open(tx: &ScopedTx) -> Result<Vec<Invoice>, DbError> {
     let rows = tx
         .query(
@@ -239,7 +245,10 @@ pub async fn open(tx: &ScopedTx) -> Result<Vec<Invoice>, DbError> {
     rows.iter().map(read).collect()
 }
 
-/// In their order.
+/// Its lines, in their order.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn lines(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<Line>, DbError> {
     let rows = tx
         .query(
@@ -270,8 +279,10 @@ pub async fn lines(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<Line>, DbError> {
         .collect()
 }
 
-/// What comes off the next invoice: carried by lines of invoices that stand, given by credit notes, and paid beyond what was
-/// owed.
+/// What comes off the next invoice.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn balance(tx: &ScopedTx, currency: Currency) -> Result<i64, DbError> {
     let row = tx
         .query_one(
@@ -289,7 +300,10 @@ pub async fn balance(tx: &ScopedTx, currency: Currency) -> Result<i64, DbError> 
     Ok(row.get(0))
 }
 
-/// Oldest first.
+/// Its credit notes, oldest first.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn credit_notes(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<CreditNote>, DbError> {
     let rows = tx
         .query(
@@ -317,7 +331,7 @@ pub async fn credit_notes(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<CreditNote
 }
 
 /// Adds one.
-pub async fn insert_credit_note(tx: &ScopedTx, it: &CreditNote) -> Result<(), DbError> {
+pub(super) async fn insert_credit_note(tx: &ScopedTx, it: &CreditNote) -> Result<(), DbError> {
     tx.execute(
         "-- invoices.insert_credit_note
         insert into credit_notes (tenant_id, id, invoice_id, number, amount_minor, tax_minor, balance_minor, currency, reason,
@@ -339,7 +353,10 @@ pub async fn insert_credit_note(tx: &ScopedTx, it: &CreditNote) -> Result<(), Db
     .await
 }
 
-/// None is 0 %.
+/// The tax on the tenant's invoices.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn tax(tx: &ScopedTx) -> Result<Tax, DbError> {
     let row = tx
         .query_opt(
@@ -352,7 +369,7 @@ pub async fn tax(tx: &ScopedTx) -> Result<Tax, DbError> {
 }
 
 /// From the next invoice on.
-pub async fn upsert_tax(tx: &ScopedTx, tax: &Tax, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn upsert_tax(tx: &ScopedTx, tax: &Tax, now: Timestamp) -> Result<(), DbError> {
     crate::features::billing::queries::make_account(tx, now).await?;
     tx.execute(
         "-- invoices.update_tax
@@ -362,7 +379,10 @@ pub async fn upsert_tax(tx: &ScopedTx, tax: &Tax, now: Timestamp) -> Result<(), 
     .await
 }
 
-/// Nothing said is nothing known.
+/// Name and address on invoices.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn profile(tx: &ScopedTx) -> Result<Profile, DbError> {
     let row = tx
         .query_opt(
@@ -380,7 +400,7 @@ pub async fn profile(tx: &ScopedTx) -> Result<Profile, DbError> {
 }
 
 /// All of it.
-pub async fn upsert_profile(tx: &ScopedTx, it: &Profile, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn upsert_profile(tx: &ScopedTx, it: &Profile, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- invoices.upsert_profile
         insert into billing_profiles (tenant_id, legal_name, address, tax_id, email, updated_at) values ($1, $2, $3, $4, $5, $6)

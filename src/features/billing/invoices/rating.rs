@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::model::{Kind, LEAST_CHARGE, Line, Reckoning, Tax};
+use super::model::{InvoiceTotals, Kind, LEAST_CHARGE, Line, Tax};
 use crate::{
     base::{ids::uuid_v7, money::Currency},
     db::{DbError, ScopedTx},
@@ -105,7 +105,7 @@ pub async fn usage_lines(tx: &ScopedTx, period: &BillingPeriod, agreed: &Agreed)
 }
 
 /// Puts tax on every line, carries what is below nothing to the next invoice, and takes off what was carried to this one.
-pub fn reckon(mut lines: Vec<Line>, tax: &Tax, credit_minor: i64) -> Result<Reckoning, DbError> {
+pub fn compute_totals(mut lines: Vec<Line>, tax: &Tax, credit_minor: i64) -> Result<InvoiceTotals, DbError> {
     let (mut net, mut taxes) = (0_i64, 0_i64);
     for line in &mut lines {
         line.tax_minor = tax.on(line.net_minor).map_err(too_large)?;
@@ -138,7 +138,7 @@ pub fn reckon(mut lines: Vec<Line>, tax: &Tax, credit_minor: i64) -> Result<Reck
             tax_minor: 0,
         });
     }
-    Ok(Reckoning { lines, net_minor: net, tax_minor: taxes, total_minor: total })
+    Ok(InvoiceTotals { lines, net_minor: net, tax_minor: taxes, total_minor: total })
 }
 
 #[cfg(test)]
@@ -165,17 +165,17 @@ mod tests {
     #[test]
     fn what_is_too_little_to_be_charged_is_put_off() {
         let tax = Tax::default();
-        let little = reckon(vec![usage_of(30)], &tax, 0).unwrap();
+        let little = compute_totals(vec![usage_of(30)], &tax, 0).unwrap();
         assert_eq!((little.total_minor, little.lines[1].net_minor), (0, -30));
         // The balance is what was carried: 30 below nothing.
-        let more = reckon(vec![usage_of(25)], &tax, -30).unwrap();
+        let more = compute_totals(vec![usage_of(25)], &tax, -30).unwrap();
         assert_eq!((more.total_minor, more.lines[1].net_minor), (55, 30));
     }
 
     #[test]
     fn tax_is_rounded_once_for_each_line_and_lines_sum_to_the_total() {
         let tax = Tax { rate_ppm: 88_750, name: "Sales tax".into() };
-        let reckoned = reckon(vec![usage_of(101), usage_of(101), usage_of(-40)], &tax, 0).unwrap();
+        let reckoned = compute_totals(vec![usage_of(101), usage_of(101), usage_of(-40)], &tax, 0).unwrap();
         // 8.96375, 8.96375 and -3.55 cents.
         assert_eq!(reckoned.lines.iter().map(|it| it.tax_minor).collect::<Vec<_>>(), [9, 9, -4]);
         assert_eq!((reckoned.net_minor, reckoned.tax_minor, reckoned.total_minor), (162, 14, 176));
@@ -184,11 +184,11 @@ mod tests {
     #[test]
     fn what_is_below_nothing_is_carried_and_taken_off_later() {
         let tax = Tax::default();
-        let carried = reckon(vec![usage_of(-500), usage_of(100)], &tax, 0).unwrap();
+        let carried = compute_totals(vec![usage_of(-500), usage_of(100)], &tax, 0).unwrap();
         assert_eq!((carried.total_minor, carried.lines[2].net_minor), (0, 400));
-        let partly = reckon(vec![usage_of(300)], &tax, 400).unwrap();
+        let partly = compute_totals(vec![usage_of(300)], &tax, 400).unwrap();
         assert_eq!((partly.total_minor, partly.lines[1].net_minor), (0, -300));
-        let wholly = reckon(vec![usage_of(300)], &tax, 100).unwrap();
+        let wholly = compute_totals(vec![usage_of(300)], &tax, 100).unwrap();
         assert_eq!((wholly.total_minor, wholly.lines[1].net_minor), (200, -100));
     }
 }

@@ -2,24 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::{
-    CheckoutSession,
-    model::{Account, Payment},
-    provider::HostedPage,
-    queries,
-};
+use super::{CheckoutSession, provider::HostedPage, queries};
 use crate::{
-    base::ids::{CheckoutId, InvoiceId, PlanId, TenantId},
+    base::ids::{CheckoutId, TenantId},
     db::{Access, DbError, Gate, Scope, ScopedTx},
 };
-
-/// How the tenant pays.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn account(tx: &ScopedTx) -> Result<Account, DbError> {
-    queries::account(tx).await
-}
 
 /// Keeps the provider's name for a tenant: first in the directory, where events find whose it is.
 ///
@@ -41,14 +28,6 @@ pub async fn note_customer(
     tx.commit().await
 }
 
-/// The page for this plan that is not over.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn open_checkout(tx: &ScopedTx, plan: PlanId) -> Result<Option<CheckoutSession>, DbError> {
-    queries::open_checkout(tx, plan).await
-}
-
 /// One visit to a page.
 ///
 /// # Errors
@@ -57,34 +36,10 @@ pub async fn checkout_session(tx: &ScopedTx, id: CheckoutId) -> Result<Option<Ch
     queries::checkout(tx, id).await
 }
 
-/// A visit that the provider has not heard of yet.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn insert_checkout(tx: &ScopedTx, session: &CheckoutSession) -> Result<(), DbError> {
-    queries::insert_checkout(tx, session).await
-}
-
 /// The provider has made its page.
 ///
 /// # Errors
 /// When the statement fails.
 pub async fn open_page(tx: &ScopedTx, id: CheckoutId, page: &HostedPage) -> Result<(), DbError> {
     queries::open_page(tx, id, &page.reference, &page.url).await
-}
-
-/// The page is there no more.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn expire_checkout(tx: &ScopedTx, id: CheckoutId) -> Result<(), DbError> {
-    queries::expire_checkout(tx, id).await
-}
-
-/// Attempts to have an invoice paid, oldest first.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn of_invoice(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<Payment>, DbError> {
-    queries::of_invoice(tx, id).await
 }

@@ -17,9 +17,7 @@ mod retries;
 mod settlement;
 pub mod stripe;
 
-pub use account::{
-    account, checkout_session, expire_checkout, insert_checkout, note_customer, of_invoice, open_checkout, open_page,
-};
+pub use account::{checkout_session, note_customer, open_page};
 pub use model::{
     Account, CheckoutSession, CheckoutState, CheckoutWish, DeadEvent, NotYet, Payment, PaymentState, Waiting,
 };
@@ -27,5 +25,6 @@ pub use provider::{
     ChargeRequest, Charged, CheckoutRequest, Fact, HostedPage, NewCustomer, Outcome, PaymentProvider, ProviderError,
     ProviderEvent,
 };
+pub use queries::{account, expire_checkout, insert_checkout, of_invoice, open_checkout};
 pub use retries::{RETRIES, after_failure};
 pub use settlement::{display, record_outside};

@@ -16,7 +16,10 @@ use crate::{
     features::billing::queries::make_account,
 };
 
-/// Nothing said is nothing known.
+/// How the tenant pays.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn account(tx: &ScopedTx) -> Result<Account, DbError> {
     let row = tx
         .query_opt(
@@ -34,7 +37,12 @@ pub async fn account(tx: &ScopedTx) -> Result<Account, DbError> {
 }
 
 /// The provider's name for the tenant. With another provider than before, what was to be charged there counts no more.
-pub async fn save_customer(tx: &ScopedTx, provider: &str, customer: &str, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn save_customer(
+    tx: &ScopedTx,
+    provider: &str,
+    customer: &str,
+    now: Timestamp,
+) -> Result<(), DbError> {
     make_account(tx, now).await?;
     tx.execute(
         "-- payments.save_customer
@@ -48,7 +56,7 @@ pub async fn save_customer(tx: &ScopedTx, provider: &str, customer: &str, now: T
 }
 
 /// `false` when a newer word is known.
-pub async fn save_method(tx: &ScopedTx, method: &str, at: Timestamp, now: Timestamp) -> Result<bool, DbError> {
+pub(super) async fn save_method(tx: &ScopedTx, method: &str, at: Timestamp, now: Timestamp) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
             "-- payments.save_method
@@ -62,7 +70,7 @@ pub async fn save_method(tx: &ScopedTx, method: &str, at: Timestamp, now: Timest
 }
 
 /// Nothing can be charged by it any more, unless a newer word says otherwise.
-pub async fn forget_method(tx: &ScopedTx, method: &str, at: Timestamp, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn forget_method(tx: &ScopedTx, method: &str, at: Timestamp, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- payments.forget_method
         update billing_accounts set method_ref = null, method_known_at = $3, updated_at = $4
@@ -73,7 +81,11 @@ pub async fn forget_method(tx: &ScopedTx, method: &str, at: Timestamp, now: Time
 }
 
 /// Directory: whose customer it is.
-pub async fn tenant_of(directory: &ScopedTx, provider: &str, customer: &str) -> Result<Option<TenantId>, DbError> {
+pub(super) async fn tenant_of(
+    directory: &ScopedTx,
+    provider: &str,
+    customer: &str,
+) -> Result<Option<TenantId>, DbError> {
     let row = directory
         .query_opt(
             "-- payments.tenant_of
@@ -85,7 +97,7 @@ pub async fn tenant_of(directory: &ScopedTx, provider: &str, customer: &str) -> 
 }
 
 /// Directory: the scope's tenant is this customer, and nobody else ever is.
-pub async fn note_customer(directory: &ScopedTx, provider: &str, customer: &str) -> Result<(), DbError> {
+pub(super) async fn note_customer(directory: &ScopedTx, provider: &str, customer: &str) -> Result<(), DbError> {
     directory
         .execute(
             "-- payments.note_customer
@@ -117,7 +129,10 @@ fn read_payment(row: &Row) -> Result<Payment, DbError> {
     })
 }
 
-/// Oldest first.
+/// Attempts to have an invoice paid, oldest first.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn of_invoice(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<Payment>, DbError> {
     let rows = tx
         .query(
@@ -134,7 +149,7 @@ pub async fn of_invoice(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<Payment>, Db
 }
 
 /// One.
-pub async fn payment(tx: &ScopedTx, id: Uuid) -> Result<Option<Payment>, DbError> {
+pub(super) async fn payment(tx: &ScopedTx, id: Uuid) -> Result<Option<Payment>, DbError> {
     let row = tx
         .query_opt(
             concat!(
@@ -150,7 +165,11 @@ pub async fn payment(tx: &ScopedTx, id: Uuid) -> Result<Option<Payment>, DbError
 }
 
 /// By the provider's name.
-pub async fn payment_by_reference(tx: &ScopedTx, provider: &str, reference: &str) -> Result<Option<Payment>, DbError> {
+pub(super) async fn payment_by_reference(
+    tx: &ScopedTx,
+    provider: &str,
+    reference: &str,
+) -> Result<Option<Payment>, DbError> {
     let row = tx
         .query_opt(
             concat!(
@@ -166,7 +185,7 @@ pub async fn payment_by_reference(tx: &ScopedTx, provider: &str, reference: &str
 }
 
 /// Adds one.
-pub async fn insert_payment(tx: &ScopedTx, it: &Payment, provider: &str) -> Result<(), DbError> {
+pub(super) async fn insert_payment(tx: &ScopedTx, it: &Payment, provider: &str) -> Result<(), DbError> {
     let settled_at = it.provider_at;
     tx.execute(
         "-- payments.insert_payment
@@ -193,7 +212,7 @@ pub async fn insert_payment(tx: &ScopedTx, it: &Payment, provider: &str) -> Resu
 }
 
 /// What the provider told. What was paid stays paid.
-pub async fn update_payment(tx: &ScopedTx, it: &Payment, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn update_payment(tx: &ScopedTx, it: &Payment, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- payments.update_payment
         update payments set state = $3, provider_ref = $4, provider_at = $5, failure = $6,
@@ -229,7 +248,10 @@ fn read_checkout(row: &Row) -> Result<CheckoutSession, DbError> {
     })
 }
 
-/// The one that is not over.
+/// The page for this plan that is not over.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn open_checkout(tx: &ScopedTx, plan: PlanId) -> Result<Option<CheckoutSession>, DbError> {
     let row = tx
         .query_opt(
@@ -246,7 +268,7 @@ pub async fn open_checkout(tx: &ScopedTx, plan: PlanId) -> Result<Option<Checkou
 }
 
 /// One.
-pub async fn checkout(tx: &ScopedTx, id: CheckoutId) -> Result<Option<CheckoutSession>, DbError> {
+pub(super) async fn checkout(tx: &ScopedTx, id: CheckoutId) -> Result<Option<CheckoutSession>, DbError> {
     let row = tx
         .query_opt(
             concat!(
@@ -262,7 +284,7 @@ pub async fn checkout(tx: &ScopedTx, id: CheckoutId) -> Result<Option<CheckoutSe
 }
 
 /// By the provider's name.
-pub async fn checkout_by_reference(
+pub(super) async fn checkout_by_reference(
     tx: &ScopedTx,
     provider: &str,
     reference: &str,
@@ -281,7 +303,10 @@ pub async fn checkout_by_reference(
     row.as_ref().map(read_checkout).transpose()
 }
 
-/// Adds one that the provider has not heard of.
+/// A visit that the provider has not heard of yet.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn insert_checkout(tx: &ScopedTx, it: &CheckoutSession) -> Result<(), DbError> {
     tx.execute(
         "-- payments.insert_checkout
@@ -308,7 +333,7 @@ pub async fn insert_checkout(tx: &ScopedTx, it: &CheckoutSession) -> Result<(), 
 
 /// The provider has made its page. One that was completed or superseded meanwhile stays so, and is known by its name: it may
 /// be paid all the same.
-pub async fn open_page(tx: &ScopedTx, id: CheckoutId, reference: &str, url: &str) -> Result<(), DbError> {
+pub(super) async fn open_page(tx: &ScopedTx, id: CheckoutId, reference: &str, url: &str) -> Result<(), DbError> {
     tx.execute(
         "-- payments.open_page
         update checkout_sessions set provider_ref = $3, url = $4, state = case when state = 'CREATING' then 'OPEN' else state end
@@ -318,7 +343,10 @@ pub async fn open_page(tx: &ScopedTx, id: CheckoutId, reference: &str, url: &str
     .await
 }
 
-/// It is there no more, unless it was completed.
+/// The page is there no more.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn expire_checkout(tx: &ScopedTx, id: CheckoutId) -> Result<(), DbError> {
     tx.execute(
         "-- payments.expire_checkout
@@ -329,7 +357,7 @@ pub async fn expire_checkout(tx: &ScopedTx, id: CheckoutId) -> Result<(), DbErro
 }
 
 /// It was completed, even where it had counted as over.
-pub async fn complete_checkout(tx: &ScopedTx, id: CheckoutId, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn complete_checkout(tx: &ScopedTx, id: CheckoutId, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- payments.complete_checkout
         update checkout_sessions set state = $3, completed_at = $4 where tenant_id = $1 and id = $2",
@@ -339,7 +367,7 @@ pub async fn complete_checkout(tx: &ScopedTx, id: CheckoutId, now: Timestamp) ->
 }
 
 /// `false` when the event has had its effect.
-pub async fn note_handled(tx: &ScopedTx, provider: &str, event: &str, now: Timestamp) -> Result<bool, DbError> {
+pub(super) async fn note_handled(tx: &ScopedTx, provider: &str, event: &str, now: Timestamp) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
             "-- payments.note_handled
@@ -352,7 +380,7 @@ pub async fn note_handled(tx: &ScopedTx, provider: &str, event: &str, now: Times
 }
 
 /// Directory: keeps an event, which is nobody else's until `busy_until`; `false` when it is there.
-pub async fn keep_event(
+pub(super) async fn keep_event(
     directory: &ScopedTx,
     waiting: &Waiting,
     now: Timestamp,
@@ -371,7 +399,7 @@ pub async fn keep_event(
 }
 
 /// Directory: takes events that wait, oldest first; whoever else looks at the same time gets others.
-pub async fn take_events(
+pub(super) async fn take_events(
     directory: &ScopedTx,
     provider: &str,
     now: Timestamp,
@@ -400,7 +428,7 @@ pub async fn take_events(
 }
 
 /// Directory: it is done with; what it said is not kept.
-pub async fn settle_event(
+pub(super) async fn settle_event(
     directory: &ScopedTx,
     waiting: &Waiting,
     state: &str,
@@ -417,7 +445,7 @@ pub async fn settle_event(
 }
 
 /// Directory: it failed.
-pub async fn note_event_failure(
+pub(super) async fn note_event_failure(
     directory: &ScopedTx,
     waiting: &Waiting,
     error: &str,
@@ -437,7 +465,7 @@ pub async fn note_event_failure(
 }
 
 /// Directory: what was given up, oldest first.
-pub async fn dead_events(directory: &ScopedTx) -> Result<Vec<DeadEvent>, DbError> {
+pub(super) async fn dead_events(directory: &ScopedTx) -> Result<Vec<DeadEvent>, DbError> {
     let rows = directory
         .query(
             "-- payments.dead_events
@@ -458,7 +486,12 @@ pub async fn dead_events(directory: &ScopedTx) -> Result<Vec<DeadEvent>, DbError
 }
 
 /// Directory: it is tried again; `false` when none of that name was given up.
-pub async fn revive_event(directory: &ScopedTx, provider: &str, event: &str, now: Timestamp) -> Result<bool, DbError> {
+pub(super) async fn revive_event(
+    directory: &ScopedTx,
+    provider: &str,
+    event: &str,
+    now: Timestamp,
+) -> Result<bool, DbError> {
     let row = directory
         .query_opt(
             "-- payments.revive_event
@@ -471,7 +504,7 @@ pub async fn revive_event(directory: &ScopedTx, provider: &str, event: &str, now
 }
 
 /// Directory: forgets what was done with long ago.
-pub async fn purge_events(directory: &ScopedTx, before: Timestamp) -> Result<(), DbError> {
+pub(super) async fn purge_events(directory: &ScopedTx, before: Timestamp) -> Result<(), DbError> {
     directory
         .execute(
             "-- payments.purge_events

@@ -4,5 +4,6 @@ mod catalogue;
 mod model;
 mod queries;
 
-pub use catalogue::{all, create, draft, on_offer, publish, update, version};
+pub use catalogue::{create, draft, publish, update, version};
 pub use model::{Plan, PlanError, PlanPatch, PlanVersion};
+pub use queries::{all, on_offer};

@@ -33,7 +33,10 @@ fn written(terms: &Terms) -> Value {
     serde_json::to_value(terms).expect("terms can be written")
 }
 
-/// Of each plan that is active its highest published version.
+/// The versions on offer, in the order of the price list.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn on_offer(directory: &ScopedTx) -> Result<Vec<PlanVersion>, DbError> {
     let rows = directory
         .query(
@@ -54,7 +57,7 @@ pub async fn on_offer(directory: &ScopedTx) -> Result<Vec<PlanVersion>, DbError>
 }
 
 /// One version.
-pub async fn by_id(directory: &ScopedTx, id: PlanVersionId) -> Result<Option<PlanVersion>, DbError> {
+pub(super) async fn by_id(directory: &ScopedTx, id: PlanVersionId) -> Result<Option<PlanVersion>, DbError> {
     let row = directory
         .query_opt(
             concat!(
@@ -69,7 +72,10 @@ pub async fn by_id(directory: &ScopedTx, id: PlanVersionId) -> Result<Option<Pla
     row.as_ref().map(read).transpose()
 }
 
-/// Every version.
+/// Every version of every plan, drafts too for whoever may see them: in the order of the price list, newest first.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn all(directory: &ScopedTx) -> Result<Vec<PlanVersion>, DbError> {
     let rows = directory
         .query(
@@ -87,7 +93,7 @@ pub async fn all(directory: &ScopedTx) -> Result<Vec<PlanVersion>, DbError> {
 }
 
 /// One plan.
-pub async fn by_key(directory: &ScopedTx, key: &str) -> Result<Option<Plan>, DbError> {
+pub(super) async fn by_key(directory: &ScopedTx, key: &str) -> Result<Option<Plan>, DbError> {
     let row = directory
         .query_opt(
             "-- plans.by_key
@@ -99,7 +105,7 @@ pub async fn by_key(directory: &ScopedTx, key: &str) -> Result<Option<Plan>, DbE
 }
 
 /// One plan, whose versions nobody else makes until the transaction ends.
-pub async fn lock(directory: &ScopedTx, key: &str) -> Result<Option<Plan>, DbError> {
+pub(super) async fn lock(directory: &ScopedTx, key: &str) -> Result<Option<Plan>, DbError> {
     let row = directory
         .query_opt(
             "-- plans.lock
@@ -111,7 +117,7 @@ pub async fn lock(directory: &ScopedTx, key: &str) -> Result<Option<Plan>, DbErr
 }
 
 /// Behind all that there are.
-pub async fn next_position(directory: &ScopedTx) -> Result<i32, DbError> {
+pub(super) async fn next_position(directory: &ScopedTx) -> Result<i32, DbError> {
     let row = directory
         .query_one(
             "-- plans.next_position
@@ -123,7 +129,7 @@ pub async fn next_position(directory: &ScopedTx) -> Result<i32, DbError> {
 }
 
 /// `false` when the key is taken.
-pub async fn insert(directory: &ScopedTx, plan: &Plan) -> Result<bool, DbError> {
+pub(super) async fn insert(directory: &ScopedTx, plan: &Plan) -> Result<bool, DbError> {
     let row = directory
         .query_opt(
             "-- plans.insert
@@ -136,7 +142,7 @@ pub async fn insert(directory: &ScopedTx, plan: &Plan) -> Result<bool, DbError> 
 }
 
 /// Name, position and whether it is on the list.
-pub async fn update(directory: &ScopedTx, plan: &Plan) -> Result<(), DbError> {
+pub(super) async fn update(directory: &ScopedTx, plan: &Plan) -> Result<(), DbError> {
     directory
         .execute(
             "-- plans.update
@@ -147,7 +153,7 @@ pub async fn update(directory: &ScopedTx, plan: &Plan) -> Result<(), DbError> {
 }
 
 /// The draft, made or written anew.
-pub async fn upsert_draft(
+pub(super) async fn upsert_draft(
     directory: &ScopedTx,
     id: PlanVersionId,
     plan: &Plan,
@@ -169,7 +175,7 @@ pub async fn upsert_draft(
 }
 
 /// `None` when there is no draft.
-pub async fn publish(directory: &ScopedTx, plan: &Plan, now: Timestamp) -> Result<Option<PlanVersion>, DbError> {
+pub(super) async fn publish(directory: &ScopedTx, plan: &Plan, now: Timestamp) -> Result<Option<PlanVersion>, DbError> {
     let row = directory
         .query_opt(
             "-- plans.publish

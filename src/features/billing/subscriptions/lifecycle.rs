@@ -1,7 +1,6 @@
 //! How a subscription begins, changes, pauses and ends.
 
 use jiff::{SignedDuration, Timestamp};
-use uuid::Uuid;
 
 use super::{
     model::{Advanced, Agreed, BillingPeriod, Mode, NeedsReview, Status, Subscription},
@@ -22,22 +21,6 @@ pub fn in_micros(at: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
 }
 
-/// Lets nobody else change what the tenant is billed for until the transaction ends: the first lock of whatever does.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn lock(tx: &ScopedTx) -> Result<(), DbError> {
-    queries::lock(tx).await
-}
-
-/// The present one, or the one that ended last; `None` where the tenant was never billed.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn current(tx: &ScopedTx) -> Result<Option<Subscription>, DbError> {
-    queries::current(tx).await
-}
-
 /// What the tenant has agreed to in this version.
 ///
 /// # Errors
@@ -47,14 +30,6 @@ pub async fn agreed(tx: &ScopedTx, version: PlanVersionId) -> Result<Agreed, DbE
     found.ok_or_else(|| DbError::Corrupt(format!("no terms of {version}")))
 }
 
-/// Keeps a copy of what is about to be agreed; one that is there stays.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn keep_terms(tx: &ScopedTx, agreed: &Agreed, now: Timestamp) -> Result<(), DbError> {
-    queries::keep_terms(tx, agreed, now).await
-}
-
 /// The period that goes on, or the last one of a subscription that is over.
 ///
 /// # Errors
@@ -62,22 +37,6 @@ pub async fn keep_terms(tx: &ScopedTx, agreed: &Agreed, now: Timestamp) -> Resul
 pub async fn last_period(tx: &ScopedTx, id: SubscriptionId) -> Result<BillingPeriod, DbError> {
     let found = queries::last_period(tx, id).await?;
     found.ok_or_else(|| DbError::Corrupt(format!("{id} has no period")))
-}
-
-/// Periods of which something is still to be billed, in the order of time.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn unbilled(tx: &ScopedTx) -> Result<Vec<BillingPeriod>, DbError> {
-    queries::unbilled(tx).await
-}
-
-/// One period.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn period(tx: &ScopedTx, id: Uuid) -> Result<Option<BillingPeriod>, DbError> {
-    queries::period(tx, id).await
 }
 
 /// The period that would follow the last one, with its terms; `None` where nothing does.
@@ -95,14 +54,6 @@ pub async fn following(
     }
     let next = subscription.clone().at_boundary(at, at == last.cycle_end).0;
     Ok(Some((next.period_from(at), agreed(tx, next.version).await?)))
-}
-
-/// The fee of a period is owed no more, or was never paid: none of it is credited.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn forget_fee(tx: &ScopedTx, period: Uuid) -> Result<(), DbError> {
-    queries::forget_fee(tx, period).await
 }
 
 /// Notes what was billed of a period.
@@ -423,7 +374,7 @@ pub async fn resume(tx: &ScopedTx, mut subscription: Subscription, now: Timestam
 /// # Errors
 /// When a statement fails.
 pub async fn set_past_due(tx: &ScopedTx, since: Option<Timestamp>, now: Timestamp) -> Result<(), DbError> {
-    let Some(subscription) = current(tx).await?.filter(Subscription::is_alive) else { return Ok(()) };
+    let Some(subscription) = queries::current(tx).await?.filter(Subscription::is_alive) else { return Ok(()) };
     let status = match (subscription.status, since) {
         (Status::Active, Some(_)) => Status::PastDue,
         (Status::PastDue, None) => Status::Active,

@@ -9,8 +9,8 @@ mod model;
 mod queries;
 
 pub use lifecycle::{
-    advance, agreed, begin, cancel_at_end, cancel_now, change_at_end, change_now, changed, current, following,
-    forget_fee, in_micros, is_other_currency, keep_terms, last_period, lock, new, note_billed, pause, period, resume,
-    set_past_due, unbilled,
+    advance, agreed, begin, cancel_at_end, cancel_now, change_at_end, change_now, changed, following, in_micros,
+    is_other_currency, last_period, new, note_billed, pause, resume, set_past_due,
 };
 pub use model::{Advanced, Agreed, BillingPeriod, Mode, NeedsReview, Status, Subscription};
+pub use queries::{current, forget_fee, keep_terms, lock, period, unbilled};

@@ -12,7 +12,10 @@ use crate::{
     features::billing::terms::Terms,
 };
 
-/// One transaction at a time changes what the tenant is billed for.
+/// Lets nobody else change what the tenant is billed for until the transaction ends: the first lock of whatever does.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn lock(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- subscriptions.lock
@@ -41,7 +44,10 @@ fn read(row: &Row) -> Result<Subscription, DbError> {
     })
 }
 
-/// The one that is alive, else the one that ended last.
+/// The present one, or the one that ended last; `None` where the tenant was never billed.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn current(tx: &ScopedTx) -> Result<Option<Subscription>, DbError> {
     let row = tx
         .query_opt(
@@ -57,7 +63,7 @@ pub async fn current(tx: &ScopedTx) -> Result<Option<Subscription>, DbError> {
 }
 
 /// Adds one.
-pub async fn insert(tx: &ScopedTx, it: &Subscription, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn insert(tx: &ScopedTx, it: &Subscription, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- subscriptions.insert
         insert into subscriptions (tenant_id, id, version_id, billing_interval, status, anchor, time_zone, trial_ends_at,
@@ -79,7 +85,7 @@ pub async fn insert(tx: &ScopedTx, it: &Subscription, now: Timestamp) -> Result<
 }
 
 /// All of it that can change.
-pub async fn update(tx: &ScopedTx, it: &Subscription, now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn update(tx: &ScopedTx, it: &Subscription, now: Timestamp) -> Result<(), DbError> {
     let (next, next_interval) = it.next.map(|(version, interval)| (version, interval.as_str())).unzip();
     tx.execute(
         "-- subscriptions.update
@@ -105,7 +111,10 @@ pub async fn update(tx: &ScopedTx, it: &Subscription, now: Timestamp) -> Result<
     .await
 }
 
-/// A copy of what was agreed; one that is there stays.
+/// Keeps a copy of what is about to be agreed; one that is there stays.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn keep_terms(tx: &ScopedTx, it: &Agreed, now: Timestamp) -> Result<(), DbError> {
     // Unwrap safety: terms are texts, numbers and lists.
     let terms = serde_json::to_value(&it.terms).expect("terms can be written");
@@ -119,7 +128,7 @@ pub async fn keep_terms(tx: &ScopedTx, it: &Agreed, now: Timestamp) -> Result<()
 }
 
 /// What was agreed.
-pub async fn agreed(tx: &ScopedTx, version: PlanVersionId) -> Result<Option<Agreed>, DbError> {
+pub(super) async fn agreed(tx: &ScopedTx, version: PlanVersionId) -> Result<Option<Agreed>, DbError> {
     let row = tx
         .query_opt(
             "-- subscriptions.agreed
@@ -167,7 +176,7 @@ fn read_period(row: &Row) -> Result<BillingPeriod, DbError> {
 }
 
 /// The last one.
-pub async fn last_period(tx: &ScopedTx, id: SubscriptionId) -> Result<Option<BillingPeriod>, DbError> {
+pub(super) async fn last_period(tx: &ScopedTx, id: SubscriptionId) -> Result<Option<BillingPeriod>, DbError> {
     let row = tx
         .query_opt(
             concat!(
@@ -182,7 +191,10 @@ pub async fn last_period(tx: &ScopedTx, id: SubscriptionId) -> Result<Option<Bil
     row.as_ref().map(read_period).transpose()
 }
 
-/// One.
+/// One period.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn period(tx: &ScopedTx, id: Uuid) -> Result<Option<BillingPeriod>, DbError> {
     let row = tx
         .query_opt(
@@ -198,7 +210,10 @@ pub async fn period(tx: &ScopedTx, id: Uuid) -> Result<Option<BillingPeriod>, Db
     row.as_ref().map(read_period).transpose()
 }
 
-/// Those whose usage was not billed, or whose fee was billed beyond their end.
+/// Periods of which something is still to be billed, in the order of time.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn unbilled(tx: &ScopedTx) -> Result<Vec<BillingPeriod>, DbError> {
     let rows = tx
         .query(
@@ -215,7 +230,11 @@ pub async fn unbilled(tx: &ScopedTx) -> Result<Vec<BillingPeriod>, DbError> {
 }
 
 /// Adds one; `follows` is where the one before ends.
-pub async fn insert_period(tx: &ScopedTx, it: &BillingPeriod, follows: Option<Timestamp>) -> Result<(), DbError> {
+pub(super) async fn insert_period(
+    tx: &ScopedTx,
+    it: &BillingPeriod,
+    follows: Option<Timestamp>,
+) -> Result<(), DbError> {
     tx.execute(
         "-- subscriptions.insert_period
         insert into subscription_periods (tenant_id, id, subscription_id, version_id, billing_interval, mode, starts_at,
@@ -239,7 +258,7 @@ pub async fn insert_period(tx: &ScopedTx, it: &BillingPeriod, follows: Option<Ti
 }
 
 /// It ends earlier.
-pub async fn end_period(tx: &ScopedTx, id: Uuid, at: Timestamp) -> Result<(), DbError> {
+pub(super) async fn end_period(tx: &ScopedTx, id: Uuid, at: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- subscriptions.end_period
         update subscription_periods set ends_at = $3 where tenant_id = $1 and id = $2",
@@ -249,7 +268,7 @@ pub async fn end_period(tx: &ScopedTx, id: Uuid, at: Timestamp) -> Result<(), Db
 }
 
 /// What is `None` stays as it is.
-pub async fn note_billed(
+pub(super) async fn note_billed(
     tx: &ScopedTx,
     id: Uuid,
     flat_until: Option<Timestamp>,
@@ -265,7 +284,10 @@ pub async fn note_billed(
     .await
 }
 
-/// Counted as billed for no time at all, so that nothing of it is left over.
+/// The fee of a period is owed no more, or was never paid: none of it is credited.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn forget_fee(tx: &ScopedTx, id: Uuid) -> Result<(), DbError> {
     tx.execute(
         "-- subscriptions.forget_fee
@@ -276,7 +298,7 @@ pub async fn forget_fee(tx: &ScopedTx, id: Uuid) -> Result<(), DbError> {
 }
 
 /// Whether the tenant ever had a trial.
-pub async fn had_trial(tx: &ScopedTx) -> Result<bool, DbError> {
+pub(super) async fn had_trial(tx: &ScopedTx) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
             "-- subscriptions.had_trial

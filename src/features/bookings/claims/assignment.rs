@@ -1,19 +1,17 @@
 //! Which resources a booking takes.
 
-use std::collections::HashMap;
-
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::{classes, queries, release::let_go};
 use crate::{
-    base::ids::{BookingId, ResourceId},
-    db::{DbError, ScopedTx},
+    base::ids::ResourceId,
+    db::ScopedTx,
     features::{
         bookings::{
             Booking, BookingError,
-            model::{Claim, Held, Slot},
-            slots::Ground,
+            model::{Claim, HeldClaim, Slot},
+            slots::BookingContext,
         },
         resources::ResourceKind,
         services::Link,
@@ -24,10 +22,10 @@ use crate::{
 ///
 /// # Errors
 /// `SlotTaken` when it is not there.
-pub async fn take(
+pub(crate) async fn take(
     tx: &ScopedTx,
     booking: &Booking,
-    ground: &Ground,
+    ground: &BookingContext,
     slot: &Slot,
     wanted: Option<ResourceId>,
     now: Timestamp,
@@ -43,16 +41,16 @@ pub async fn take(
 ///
 /// # Errors
 /// `SlotTaken` when what it needs is not there. What it held is then let go in this transaction only, which is undone.
-pub async fn move_to(
+pub(crate) async fn move_to(
     tx: &ScopedTx,
     booking: &Booking,
-    ground: &Ground,
+    ground: &BookingContext,
     slot: &Slot,
     now: Timestamp,
     serves: impl Fn(ResourceId) -> bool,
 ) -> Result<(), BookingError> {
     let links = usable_links(ground)?;
-    let before = resources_of(tx, &[booking.id]).await?.remove(&booking.id).unwrap_or_default();
+    let before = queries::resources_of(tx, &[booking.id]).await?.remove(&booking.id).unwrap_or_default();
     let_go(tx, booking.id).await?;
     if let Some(class) = ground.class_at(tx, slot.starts_at, now).await? {
         return classes::join(tx, booking, &class, None).await;
@@ -75,20 +73,12 @@ fn told(error: BookingError, links: &[Link], serves: &impl Fn(ResourceId) -> boo
     }
 }
 
-fn usable_links(ground: &Ground) -> Result<&[Link], BookingError> {
+fn usable_links(ground: &BookingContext) -> Result<&[Link], BookingError> {
     let links = &ground.links;
     if !links.is_empty() && links.iter().all(|it| !it.active) {
         return Err(BookingError::SlotTaken); // Nobody and nothing can serve it for now.
     }
     Ok(links)
-}
-
-/// The resources that each of these bookings holds, or held to its end.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn resources_of(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Vec<ResourceId>>, DbError> {
-    queries::resources_of(tx, ids).await
 }
 
 /// Whether another resource of its kind is wanted instead.
@@ -101,7 +91,7 @@ fn must_give_way(links: &[Link], link: &Link, wanted: Option<ResourceId>) -> boo
 async fn take_among(
     tx: &ScopedTx,
     booking: &Booking,
-    ground: &Ground,
+    ground: &BookingContext,
     slot: &Slot,
     now: Timestamp,
     may_be: impl Fn(&[&Link], &Link) -> bool,
@@ -151,7 +141,7 @@ fn least_loaded<'a>(
 }
 
 /// For how long something is held within a time.
-fn load_of(held: &[Held], claimed: Uuid, (from, to): (Timestamp, Timestamp)) -> SignedDuration {
+fn load_of(held: &[HeldClaim], claimed: Uuid, (from, to): (Timestamp, Timestamp)) -> SignedDuration {
     let within =
         held.iter().filter(|it| it.claimed == claimed).map(|it| it.to.min(to).duration_since(it.from.max(from)));
     within.filter(|it| it.is_positive()).sum()
@@ -195,7 +185,7 @@ mod tests {
     fn a_load_is_what_is_held_within_the_day() {
         let at = |hour: i64| Timestamp::from_second(hour * 3600).unwrap();
         let id = Uuid::from_u128(1);
-        let held = |claimed, from, to| Held { claimed, lane: 0, from: at(from), to: at(to) };
+        let held = |claimed, from, to| HeldClaim { claimed, lane: 0, from: at(from), to: at(to) };
         let all = [held(id, -2, 1), held(id, 5, 6), held(Uuid::from_u128(2), 7, 9), held(id, 23, 30), held(id, 24, 25)];
         assert_eq!(load_of(&all, id, (at(0), at(24))), SignedDuration::from_hours(3));
     }

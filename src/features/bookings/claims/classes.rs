@@ -11,16 +11,16 @@ use crate::{
     features::bookings::{
         Booking, BookingError,
         model::{Claim, Class, Slot},
-        slots::Ground,
+        slots::BookingContext,
     },
 };
 
-impl Ground {
+impl BookingContext {
     /// The class that stands at a time; `None` also where the service has no classes.
     ///
     /// # Errors
     /// When a statement fails.
-    pub async fn class_at(
+    pub(crate) async fn class_at(
         &self,
         tx: &ScopedTx,
         starts_at: Timestamp,
@@ -34,9 +34,9 @@ impl Ground {
 ///
 /// # Errors
 /// When a statement fails.
-pub async fn at(
+pub(crate) async fn at(
     tx: &ScopedTx,
-    ground: &Ground,
+    ground: &BookingContext,
     starts_at: Timestamp,
     now: Timestamp,
 ) -> Result<Option<Class>, BookingError> {
@@ -49,7 +49,7 @@ pub async fn at(
 ///
 /// # Errors
 /// `SlotTaken` when none is free, or another resource is wanted than it has.
-pub async fn join(
+pub(crate) async fn join(
     tx: &ScopedTx,
     booking: &Booking,
     class: &Class,
@@ -65,7 +65,7 @@ pub async fn join(
 ///
 /// # Errors
 /// `SlotTaken` when any of that is taken.
-pub async fn open(
+pub(crate) async fn open(
     tx: &ScopedTx,
     booking: &Booking,
     slot: &Slot,

@@ -5,9 +5,10 @@
 //! ([`release_around`]), under the lock of the calendar. The exclusion constraint has the last word.
 
 mod assignment;
-pub mod classes;
-pub mod queries;
+pub(super) mod classes;
+pub(super) mod queries;
 mod release;
 
-pub use assignment::{move_to, resources_of, take};
-pub use release::{let_go, release_around, release_expired, tell_freed, tell_freed_at};
+pub(super) use assignment::{move_to, take};
+pub use queries::resources_of;
+pub(super) use release::{let_go, release_around, release_expired, tell_freed, tell_freed_at};

@@ -11,12 +11,12 @@ use crate::{
     db::{DbError, Param, Row, ScopedTx},
     features::bookings::{
         Booking,
-        model::{Claim, Class, Held, Slot},
+        model::{Claim, Class, HeldClaim, Slot},
     },
 };
 
 /// Lets one transaction at a time claim any of these, in the order of their ids, until it ends.
-pub async fn lock_claimable(tx: &ScopedTx, ids: &[Uuid]) -> Result<(), DbError> {
+pub(crate) async fn lock_claimable(tx: &ScopedTx, ids: &[Uuid]) -> Result<(), DbError> {
     tx.execute(
         "-- bookings.lock_claimable
         select pg_advisory_xact_lock(hashtextextended('claims of ' || $1::uuid::text || it.id::text, 0))
@@ -27,12 +27,12 @@ pub async fn lock_claimable(tx: &ScopedTx, ids: &[Uuid]) -> Result<(), DbError> 
 }
 
 /// What is held of these in a time, by whomever.
-pub async fn held(
+pub(crate) async fn held(
     tx: &ScopedTx,
     ids: &[Uuid],
     (from, to): (Timestamp, Timestamp),
     now: Timestamp,
-) -> Result<Vec<Held>, DbError> {
+) -> Result<Vec<HeldClaim>, DbError> {
     let rows = tx
         .query(
             "-- bookings.held (tenant_id = $1)
@@ -44,12 +44,12 @@ pub async fn held(
 }
 
 /// What is held of a service and of all that can serve it, in a time.
-pub async fn held_around_service(
+pub(crate) async fn held_around_service(
     tx: &ScopedTx,
     service: ServiceId,
     (from, to): (Timestamp, Timestamp),
     now: Timestamp,
-) -> Result<Vec<Held>, DbError> {
+) -> Result<Vec<HeldClaim>, DbError> {
     let rows = tx
         .query(
             "-- bookings.held_around_service
@@ -62,12 +62,12 @@ pub async fn held_around_service(
     Ok(rows.iter().map(read_held).collect())
 }
 
-fn read_held(row: &Row) -> Held {
-    Held { claimed: row.get(0), lane: row.get(1), from: row.get(2), to: row.get(3) }
+fn read_held(row: &Row) -> HeldClaim {
+    HeldClaim { claimed: row.get(0), lane: row.get(1), from: row.get(2), to: row.get(3) }
 }
 
 /// Lets go what was held for too long, of these or (`None`) of all, and returns how many bookings that were.
-pub async fn expire_holds(tx: &ScopedTx, ids: Option<&[Uuid]>, now: Timestamp) -> Result<usize, DbError> {
+pub(crate) async fn expire_holds(tx: &ScopedTx, ids: Option<&[Uuid]>, now: Timestamp) -> Result<usize, DbError> {
     let rows = tx
         .query(
             "-- bookings.expire_holds (tenant_id = $1)
@@ -79,7 +79,7 @@ pub async fn expire_holds(tx: &ScopedTx, ids: Option<&[Uuid]>, now: Timestamp) -
 }
 
 /// The classes of a service that begin within a time, earliest first.
-pub async fn classes_of(
+pub(crate) async fn classes_of(
     tx: &ScopedTx,
     service: ServiceId,
     (from, to): (Timestamp, Timestamp),
@@ -103,7 +103,7 @@ pub async fn classes_of(
 }
 
 /// Takes a seat of a class, or returns `false` when none is free.
-pub async fn take_seat(tx: &ScopedTx, booking: BookingId, class: Uuid) -> Result<bool, DbError> {
+pub(crate) async fn take_seat(tx: &ScopedTx, booking: BookingId, class: Uuid) -> Result<bool, DbError> {
     let row = tx
         .query_one(
             "-- bookings.take_seat (tenant_id = $1)
@@ -115,7 +115,7 @@ pub async fn take_seat(tx: &ScopedTx, booking: BookingId, class: Uuid) -> Result
 }
 
 /// Opens a class with its first booking and claims these resources for it, or returns `false` when one of them is taken.
-pub async fn open_class(
+pub(crate) async fn open_class(
     tx: &ScopedTx,
     booking: BookingId,
     slot: &Slot,
@@ -137,7 +137,7 @@ pub async fn open_class(
 ///
 /// The overlap must not raise: an error would abort the transaction that every other resolver uses. And `on conflict`
 /// inserts speculatively, so that it waits for nobody while holding a row of its own.
-pub async fn insert_claims(
+pub(crate) async fn insert_claims(
     tx: &ScopedTx,
     booking: &Booking,
     slot: &Slot,
@@ -177,7 +177,7 @@ pub async fn insert_claims(
 }
 
 /// Lets go what a booking holds: resources, seats, its place in a class.
-pub async fn let_go(tx: &ScopedTx, booking: BookingId) -> Result<(), DbError> {
+pub(crate) async fn let_go(tx: &ScopedTx, booking: BookingId) -> Result<(), DbError> {
     let tenant = tx.tenant();
     let params: [Param<'_>; 2] = [&tenant, &booking];
     let (claims, seat) = futures_util::join!(
@@ -195,7 +195,10 @@ pub async fn let_go(tx: &ScopedTx, booking: BookingId) -> Result<(), DbError> {
     claims.and(seat)
 }
 
-/// The resources of each booking: those that it holds, or held last.
+/// The resources that each of these bookings holds, or held to its end.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn resources_of(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Vec<ResourceId>>, DbError> {
     let rows = tx
         .query(

@@ -8,7 +8,7 @@ use crate::{
     base::ids::BookingId,
     core::outbox::{self, Effect},
     db::{Change, DbError, ScopedTx},
-    features::bookings::{Booking, BookingError, slots::Ground},
+    features::bookings::{Booking, BookingError, slots::BookingContext},
 };
 
 /// Lets go what was held for too long of a service and of all that can serve it: before anybody looks what is free. By the
@@ -16,7 +16,7 @@ use crate::{
 ///
 /// # Errors
 /// When a statement fails.
-pub async fn release_around(tx: &ScopedTx, ground: &Ground, now: Timestamp) -> Result<usize, DbError> {
+pub(crate) async fn release_around(tx: &ScopedTx, ground: &BookingContext, now: Timestamp) -> Result<usize, DbError> {
     let ids: Vec<Uuid> = ground.links.iter().map(|it| it.resource.0).chain([ground.service.id.0]).collect();
     release_expired(tx, Some(&ids), now).await
 }
@@ -25,7 +25,7 @@ pub async fn release_around(tx: &ScopedTx, ground: &Ground, now: Timestamp) -> R
 ///
 /// # Errors
 /// When a statement fails.
-pub async fn release_expired(tx: &ScopedTx, ids: Option<&[Uuid]>, now: Timestamp) -> Result<usize, DbError> {
+pub(crate) async fn release_expired(tx: &ScopedTx, ids: Option<&[Uuid]>, now: Timestamp) -> Result<usize, DbError> {
     // Each was told of when it was made: whoever waits for its time is offered it anyway.
     let expired = queries::expire_holds(tx, ids, now).await?;
     if expired > 0 {
@@ -38,7 +38,7 @@ pub async fn release_expired(tx: &ScopedTx, ids: Option<&[Uuid]>, now: Timestamp
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn tell_freed(tx: &ScopedTx, booking: &Booking, now: Timestamp) -> Result<(), DbError> {
+pub(crate) async fn tell_freed(tx: &ScopedTx, booking: &Booking, now: Timestamp) -> Result<(), DbError> {
     if booking.ends_at > now {
         outbox::enqueue(tx, &freed(booking), now).await?;
     }
@@ -49,7 +49,7 @@ pub async fn tell_freed(tx: &ScopedTx, booking: &Booking, now: Timestamp) -> Res
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn tell_freed_at(tx: &ScopedTx, hold: &Booking, at: Timestamp, now: Timestamp) -> Result<(), DbError> {
+pub(crate) async fn tell_freed_at(tx: &ScopedTx, hold: &Booking, at: Timestamp, now: Timestamp) -> Result<(), DbError> {
     outbox::enqueue_at(tx, &freed(hold), at, now).await
 }
 
@@ -61,6 +61,6 @@ fn freed(booking: &Booking) -> Effect {
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn let_go(tx: &ScopedTx, booking: BookingId) -> Result<(), BookingError> {
+pub(crate) async fn let_go(tx: &ScopedTx, booking: BookingId) -> Result<(), BookingError> {
     Ok(queries::let_go(tx, booking).await?)
 }

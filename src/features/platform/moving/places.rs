@@ -1,9 +1,8 @@
 //! Where tenants can be placed.
 
-use crate::db::schemas;
 use crate::{
     base::{ids::TenantId, random},
-    db::{Isolation, Location, Placement, Server},
+    db::{Isolation, Location, Placement, Server, schemas},
     features::platform::PlatformError,
 };
 

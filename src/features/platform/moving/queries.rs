@@ -52,7 +52,7 @@ pub async fn placement(directory: &ScopedTx) -> Result<Option<Placement>, DbErro
 }
 
 /// Adds a move; `None` where the tenant is being moved already.
-pub async fn insert(
+pub(super) async fn insert(
     directory: &ScopedTx,
     id: MoveId,
     tenant: TenantId,
@@ -103,7 +103,11 @@ pub async fn find(directory: &ScopedTx, id: MoveId) -> Result<Option<Move>, DbEr
 }
 
 /// One row more than the page, in the order of the scan: newest first.
-pub async fn list(directory: &ScopedTx, tenant: Option<TenantId>, page: &Page<MoveKey>) -> Result<Vec<Move>, DbError> {
+pub(super) async fn list(
+    directory: &ScopedTx,
+    tenant: Option<TenantId>,
+    page: &Page<MoveKey>,
+) -> Result<Vec<Move>, DbError> {
     macro_rules! list_sql {
         ($direction:literal) => {
             concat!(
@@ -129,7 +133,7 @@ pub async fn list(directory: &ScopedTx, tenant: Option<TenantId>, page: &Page<Mo
 }
 
 /// Notes that a move is to end; `None` where there is no way back any more.
-pub async fn want_abort(directory: &ScopedTx, id: MoveId) -> Result<Option<Move>, DbError> {
+pub(super) async fn want_abort(directory: &ScopedTx, id: MoveId) -> Result<Option<Move>, DbError> {
     let row = directory
         .query_opt(
             concat!(
