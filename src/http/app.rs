@@ -1,4 +1,4 @@
-//! What every handler is given.
+//! The state that every handler gets.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -21,13 +21,13 @@ use crate::{
     graphql::{Limits, Reader},
 };
 
-/// The header in which a response names its request.
+/// The response header with the request's id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Longest `User-Agent` that is kept, in characters.
+/// Maximum length of a stored `User-Agent`, in characters.
 const MAX_USER_AGENT: usize = 300;
 
-/// What handlers share.
+/// The state that handlers share.
 #[derive(Clone)]
 pub struct App(pub(super) Arc<AppParts>);
 
@@ -35,31 +35,31 @@ pub struct App(pub(super) Arc<AppParts>);
 pub struct AppParts {
     /// The executable schema.
     pub schema: ApiSchema,
-    /// What requests share.
+    /// Services that all requests share.
     pub services: Services,
     /// Verifies access tokens.
     pub tokens: Arc<Tokens>,
-    /// How long a request may take altogether.
+    /// Maximum duration of a request.
     pub deadline: Duration,
-    /// How large a request may be.
+    /// The limits of a request.
     pub limits: Limits,
-    /// How long a body may pause.
+    /// How long a request body may pause.
     pub body_patience: Duration,
-    /// Whether `/metrics` is here, and not on a port of its own.
+    /// Whether this router serves `/metrics`, rather than a separate port.
     pub shows_metrics: bool,
-    /// Which documents may run.
+    /// The documents that may run.
     pub documents: Documents,
-    /// Reads them.
+    /// The document cache.
     pub reader: Reader,
-    /// Who has a socket open.
+    /// The open sockets.
     pub sockets: Arc<Sockets>,
-    /// Other sites whose pages may talk to the API.
+    /// Other origins whose pages may call the API.
     pub origins: Origins,
-    /// Whose word on a client's address counts.
+    /// Proxies that are trusted to report a client's address.
     pub proxies: Proxies,
     /// Whether requests can be served.
     pub readiness: Arc<Readiness>,
-    /// Told when the server stops.
+    /// Signals that the server stops.
     pub stopping: watch::Receiver<Option<String>>,
 }
 
@@ -71,7 +71,7 @@ impl std::ops::Deref for App {
     }
 }
 
-/// Names a request and notes where it came from.
+/// Assigns an id to a request and records its origin.
 pub(super) struct RequestOrigin(pub(super) Origin);
 
 impl FromRequestParts<App> for RequestOrigin {

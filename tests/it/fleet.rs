@@ -196,7 +196,7 @@ async fn the_operators_commands_do_what_they_say() {
     let (done, text) = run(&["tenant", "export", "acme", file]);
     assert!(done && text.contains("acme is in"), "{text}");
     let (done, text) = run(&["tenant", "import", file, "--to", "schema", "--slug", "copy", "--new-ids"]);
-    assert!(done && text.contains("copy is here as tnt_"), "{text}");
+    assert!(done && text.contains("copy was imported as tnt_"), "{text}");
     let (done, text) = run(&["tenant", "erase", "acme"]);
     assert!(!done && text.contains("--yes"), "{text}");
     let (done, text) = run(&["tenant", "erase", "acme", "--yes", "--keep", file]);
