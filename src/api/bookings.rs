@@ -243,7 +243,7 @@ impl From<Error> for Meaning {
             Error::HoldOver => mend(
                 Code::InvalidTransition,
                 "id",
-                "The hold has expired or was already confirmed. Hold or book again.",
+                "The hold has expired, or the booking is no longer a hold. Hold or book again.",
             ),
             Error::OutsideHours => {
                 mend(Code::OutsideHours, "startsAt", "The business is closed for part of that time.")

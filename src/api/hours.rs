@@ -146,7 +146,7 @@ pub struct SetOpeningHoursInput {
     service_id: Option<ID>,
     /// The resource that the hours are for.
     resource_id: Option<ID>,
-    /// The first day on which they apply. Later schedules are removed.
+    /// The first day on which they apply. Existing schedules that start on this day or later are replaced.
     valid_from: Date,
     /// The time zone of the hours; the tenant's when omitted.
     time_zone: Option<TimeZoneName>,

@@ -19,7 +19,7 @@ use crate::{
 pub struct ServiceFilterInput {
     /// Only active services, or only inactive ones. Customers see active services only.
     active: Option<bool>,
-    /// Only those whose name contains this text, ignoring case.
+    /// Only services whose name contains this text, ignoring case.
     search: Option<String>,
 }
 

@@ -61,8 +61,8 @@ pub struct Settings {
     /// [default: development]
     #[arg(long, env = "TENANTRY_ENV", global = true, hide_env_values = true)]
     pub tenantry_env: Option<String>,
-    /// Ed25519 private key in PEM format that signs access tokens (newlines may be written as
-    /// ); required in production, generated once in development
+    /// Ed25519 private key in PEM format that signs access tokens (newlines may be written as \n); required in
+    /// production, generated once in development
     #[arg(long, env = "JWT_PRIVATE_KEY", global = true, hide_env_values = true)]
     pub jwt_private_key: Option<String>,
     /// Ed25519 public keys in PEM format, one after the other, whose tokens are still accepted after a rotation

@@ -30,7 +30,7 @@ pub struct Patience {
     pub header: Duration,
     /// For a client to accept any of the data sent to it.
     pub write: Duration,
-    /// For open requests and sockets, after the server is told to stop.
+    /// For open requests and sockets, after a stop is requested.
     pub drain: Duration,
     /// Maximum number of open connections; further ones are closed at once.
     pub connections: usize,
