@@ -2,9 +2,9 @@
 //!
 //! - Fields come in the order of the document (section 7.2.2), not in the order in which they were resolved.
 //! - When a non-null field fails, its parent becomes null, and so on up to the next nullable one (section 6.4.4),
-//! instead of an object that lacks a promised field. There is one exception: a failed root field of a mutation is
-//! left out, so that the response still reports the other root fields, each of which is kept or rolled back on its
-//! own.
+//!   instead of an object that lacks a promised field. There is one exception: a failed root field of a mutation is
+//!   left out, so that the response still reports the other root fields, each of which is kept or rolled back on its
+//!   own.
 
 use std::{collections::HashMap, sync::LazyLock};
 
