@@ -12,27 +12,28 @@ use crate::{
     },
 };
 
-/// One line of the audit log: who did what, written in the transaction that did it.
+/// One entry of the audit log: who did what, written in the transaction that did it.
 #[derive(Clone, SimpleObject)]
 #[graphql(complex)]
 pub struct AuditEvent {
-    /// Its place in the tenant's chain, from 1 without a gap.
+    /// Its position in the tenant's chain, from 1 without gaps.
     pub sequence: i32,
-    /// When.
+    /// When it happened.
     pub at: DateTime,
-    /// In which role: `ADMIN`, `STAFF`, `USER`, or that of a part of the system, such as `AUTHENTICATOR` for signing in.
+    /// The role of the actor: `ADMIN`, `STAFF`, `USER`, or that of a system component, such as `AUTHENTICATOR` for
+    /// signing in.
     pub actor_role: String,
-    /// E-mail of the platform administrator who acted as this person.
+    /// Email of the platform administrator who acted as the user.
     pub impersonator: Option<String>,
     /// Feature and verb, such as `bookings.create`.
     pub action: String,
-    /// What kind of object it was done to, such as `booking`.
+    /// The type of the object, such as `booking`.
     pub object_type: String,
-    /// The object's id, where it has one.
+    /// The object's id, when it has one.
     pub object_id: Option<ID>,
     /// What changed. Secrets are never recorded.
     pub changes: Vec<AuditChange>,
-    /// The request that did it, as its response named it.
+    /// The id of the request, as in its response.
     pub request_id: Option<String>,
     /// Network address of the client.
     pub address: Option<String>,
@@ -40,14 +41,14 @@ pub struct AuditEvent {
     actor: Option<UserId>,
 }
 
-/// What looking through the chain of audit events found.
+/// The result of verifying the chain of audit events.
 #[derive(SimpleObject)]
 pub struct AuditChainVerification {
-    /// Whether every event is as it was written, and none is missing.
+    /// Whether every event is unchanged and none is missing.
     pub intact: bool,
-    /// How many events there are.
+    /// Number of events.
     pub events: i32,
-    /// Events that were changed, or before which one is missing; at most 100, in the chain's order.
+    /// Events that were changed, or that follow a missing one; at most 100, in the order of the chain.
     pub broken: Vec<AuditEvent>,
     /// Whether events are missing at the end of the chain.
     pub end_differs: bool,
@@ -56,11 +57,11 @@ pub struct AuditChainVerification {
 /// One field that changed.
 #[derive(Clone, SimpleObject)]
 pub struct AuditChange {
-    /// Its name.
+    /// The field's name.
     pub field: String,
-    /// Its value before, as JSON. `null` where there was none.
+    /// The value before, as JSON. `null` when there was none.
     pub before: String,
-    /// Its value afterwards, as JSON. `null` where there is none.
+    /// The value afterwards, as JSON. `null` when there is none.
     pub after: String,
 }
 
@@ -90,28 +91,28 @@ impl From<Entry> for AuditEvent {
 
 #[ComplexObject]
 impl AuditEvent {
-    /// Who did it, or whom signing in was about. Null for background work.
+    /// The user who did it, or who signed in. Null for background work.
     async fn actor(&self, ctx: &Context<'_>) -> Result<Option<User>, ApiError> {
         let Some(actor) = self.actor else { return Ok(None) };
         Ok(ctx.work()?.loaders.users().load_one(actor).await?.map(User::from))
     }
 }
 
-/// Which events a list holds. Every given field narrows it.
+/// Filters a list of audit events. Every given field narrows it.
 #[derive(InputObject)]
 #[graphql(name = "AuditFilter")]
 pub struct AuditFilterInput {
-    /// Only of this user.
+    /// Only actions of this user.
     actor_id: Option<ID>,
     /// Only this action, such as `bookings.create`.
     action: Option<String>,
-    /// Only to objects of this kind, such as `booking`.
+    /// Only actions on objects of this type, such as `booking`.
     object_type: Option<String>,
-    /// Only to this object.
+    /// Only actions on this object.
     object_id: Option<ID>,
-    /// Only at this instant or later.
+    /// Only events at this time or later.
     from: Option<DateTime>,
-    /// Only before this instant.
+    /// Only events before this time.
     to: Option<DateTime>,
 }
 
@@ -129,7 +130,7 @@ impl AuditFilterInput {
     }
 }
 
-/// An id of any kind that events name. The UUID alone tells the object: it is unique over all kinds.
+/// Reads an id of any type that events refer to. The UUID alone identifies the object: it is unique across all types.
 fn read_object_id(id: &ID) -> Result<uuid::Uuid, ApiError> {
     let user = id.parse::<UserId>().map(|it| it.0);
     let any = user
@@ -166,11 +167,11 @@ impl AuditQuery {
     async fn audit_events(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many from the front, 1 to 100 (default 20).")] first: Option<i32>,
-        #[graphql(desc = "Past this cursor.")] after: Option<String>,
-        #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Before this cursor.")] before: Option<String>,
-        #[graphql(desc = "Which events.")] filter: Option<AuditFilterInput>,
+        #[graphql(desc = "Number of items from the start, 1 to 100 (default 20).")] first: Option<i32>,
+        #[graphql(desc = "Items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Number of items from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Items before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Filters the list.")] filter: Option<AuditFilterInput>,
     ) -> Result<Listing<AuditEvent>, ApiError> {
         const KIND: &str = "audit_events.at";
         let page = PageArgs { first, after, last, before }.read(KIND)?;
@@ -179,8 +180,7 @@ impl AuditQuery {
         Ok(connection(KIND, slice, AuditEvent::from))
     }
 
-    /// Computes the tenant's whole chain of audit events anew, and names those that are not as they were written.
-    /// Administrators only.
+    /// Recomputes the tenant's whole chain of audit events, and lists those that were changed. Administrators only.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn verify_audit_chain(&self, ctx: &Context<'_>) -> Result<AuditChainVerification, ApiError> {
         let found = crate::core::audit::verify_chain(&ctx.work()?.caller()).await.map_err(ErrorClass::from)?;

@@ -1,4 +1,4 @@
-//! Signing in and out, in the API.
+//! Signing in and out, registration and passwords in the API.
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
@@ -13,14 +13,14 @@ use crate::{
     },
 };
 
-/// Tokens of a sign-in.
+/// The tokens of a session.
 #[derive(SimpleObject)]
 pub struct Session {
-    /// A JWT for the header `Authorization: Bearer`. Empty in cookie mode: then it is in a cookie, as the refresh token is.
+    /// A JWT for the header `Authorization: Bearer`. Empty in cookie mode: both tokens are in cookies.
     access_token: String,
     /// When the access token expires.
     access_token_expires_at: DateTime,
-    /// Good for one `refreshSession`. Keep it secret.
+    /// Valid for one `refreshSession`. Keep it secret.
     refresh_token: String,
     /// When the refresh token expires.
     refresh_token_expires_at: DateTime,
@@ -31,93 +31,93 @@ pub struct Session {
 pub struct LoginPayload {
     /// The tokens.
     session: Option<Session>,
-    /// Who signed in.
+    /// The user who signed in.
     user: Option<User>,
-    /// What the caller can mend. Empty when there is a session.
+    /// Errors that the caller can correct. Empty when there is a session.
     user_errors: Vec<UserError>,
 }
 
-/// What to sign in with.
+/// Credentials for signing in.
 #[derive(InputObject)]
 pub struct LoginInput {
-    /// Upper and lower case are the same.
+    /// Case-insensitive.
     email: String,
     /// The password.
     #[graphql(secret)]
     password: String,
-    /// The tenant's slug; needed only where the e-mail belongs to several tenants.
+    /// The tenant's slug; needed only when the email belongs to several tenants.
     tenant: Option<String>,
 }
 
-/// What to prolong a session with.
+/// A session to refresh.
 #[derive(InputObject)]
 pub struct RefreshSessionInput {
-    /// From the last `login` or `refreshSession`. Empty in cookie mode: then it is the cookie's.
+    /// From the last `login` or `refreshSession`. Empty in cookie mode: the cookie's token is used.
     #[graphql(secret)]
     refresh_token: String,
 }
 
-/// A change of one's own password.
+/// A change of the caller's own password.
 #[derive(InputObject)]
 pub struct ChangePasswordInput {
-    /// As it is.
+    /// The current password.
     #[graphql(secret)]
     current_password: String,
-    /// As it shall be: 8 to 256 characters, and not easy to guess.
+    /// The new password: 8 to 256 characters; easily guessed passwords are refused.
     #[graphql(secret)]
     new_password: String,
 }
 
-/// Which session to end.
+/// The session to end.
 #[derive(InputObject)]
 pub struct RevokeSessionInput {
     /// Its id.
     id: ID,
 }
 
-/// A sign-in that still lives.
+/// An active session.
 #[derive(SimpleObject)]
 pub struct SignedInSession {
     /// TypeID with the prefix `ses`.
     id: ID,
-    /// When it was begun.
+    /// When the user signed in.
     created_at: DateTime,
-    /// The last instant to which it can be prolonged.
+    /// The latest time until which it can be refreshed.
     expires_at: DateTime,
-    /// What the client called itself.
+    /// The `User-Agent` of the client.
     user_agent: Option<String>,
     /// Network address of the client.
     address: Option<String>,
-    /// Whether it is the one that asks.
+    /// Whether this is the session of the current request.
     current: bool,
-    /// Whether it is a platform administrator's, acting as the user.
+    /// Whether a platform administrator acts as the user in it.
     impersonated: bool,
 }
 
-/// For whom a new password is wanted.
+/// A request for a password reset.
 #[derive(InputObject)]
 pub struct RequestPasswordResetInput {
-    /// Upper and lower case are the same.
+    /// Case-insensitive.
     email: String,
-    /// The tenant's slug; without it a mail goes out for each tenant that the e-mail belongs to.
+    /// The tenant's slug. When omitted, an email is sent for each tenant that the email address belongs to.
     tenant: Option<String>,
 }
 
-/// A new password by a mailed token.
+/// A password reset with an emailed token.
 #[derive(InputObject)]
 pub struct ResetPasswordInput {
-    /// From the mail.
+    /// The token from the email.
     #[graphql(secret)]
     token: String,
-    /// 8 to 256 characters, and not easy to guess.
+    /// 8 to 256 characters; easily guessed passwords are refused.
     #[graphql(secret)]
     new_password: String,
 }
 
-/// The token that confirms an e-mail.
+/// The token that confirms an email address.
 #[derive(InputObject)]
 pub struct VerifyEmailInput {
-    /// From the mail.
+    /// The token from the email.
     #[graphql(secret)]
     token: String,
 }
@@ -125,57 +125,57 @@ pub struct VerifyEmailInput {
 /// A business that signs up, with its first administrator.
 #[derive(InputObject)]
 pub struct SignUpInput {
-    /// What the business is called, 1 to 200 characters.
+    /// The name of the business, 1 to 200 characters.
     tenant_name: String,
-    /// Its name in addresses: 3 to 63 letters a to z, digits and hyphens.
+    /// Its name in URLs: 3 to 63 letters a to z, digits and hyphens.
     slug: String,
-    /// What the administrator is called, 1 to 200 characters.
+    /// The administrator's name, 1 to 200 characters.
     name: String,
-    /// The administrator's.
+    /// The administrator's email address.
     email: String,
-    /// 8 to 256 characters, and not easy to guess.
+    /// 8 to 256 characters; easily guessed passwords are refused.
     #[graphql(secret)]
     password: String,
-    /// The zone of its calendar. `UTC` unless said.
+    /// Time zone of its calendar. `UTC` by default.
     time_zone: Option<TimeZoneName>,
-    /// The currency of its prices. `EUR` unless said.
+    /// The currency of its prices. `EUR` by default.
     currency: Option<CurrencyCode>,
 }
 
-/// A customer who registers himself.
+/// A customer who registers.
 #[derive(InputObject)]
 pub struct RegisterUserInput {
     /// The tenant's slug.
     tenant: String,
-    /// Where the mail to confirm goes.
+    /// The address to which the confirmation email is sent.
     email: String,
     /// 1 to 200 characters.
     name: String,
-    /// 8 to 256 characters, and not easy to guess.
+    /// 8 to 256 characters; easily guessed passwords are refused.
     #[graphql(secret)]
     password: String,
 }
 
-/// A registration that is confirmed.
+/// A registration to confirm.
 #[derive(InputObject)]
 pub struct ConfirmRegistrationInput {
-    /// From the mail.
+    /// The token from the email.
     #[graphql(secret)]
     token: String,
-    /// The one that was given with `registerUser`.
+    /// The password that was given with `registerUser`.
     #[graphql(secret)]
     password: String,
 }
 
-/// Somebody who accepts an invitation.
+/// The acceptance of an invitation.
 #[derive(InputObject)]
 pub struct AcceptInvitationInput {
-    /// From the mail.
+    /// The token from the email.
     #[graphql(secret)]
     token: String,
-    /// 1 to 200 characters. Who has an account already keeps its name.
+    /// 1 to 200 characters. An existing user keeps their name.
     name: String,
-    /// 8 to 256 characters, and not easy to guess. Who has an account already keeps its password.
+    /// 8 to 256 characters; easily guessed passwords are refused. An existing user keeps their password.
     #[graphql(secret)]
     password: String,
 }
@@ -183,28 +183,28 @@ pub struct AcceptInvitationInput {
 payload!(
     /// The outcome of `requestPasswordReset`.
     RequestPasswordResetPayload {
-        /// True: if the e-mail is somebody's, a mail is on its way. Nobody is told whether it is.
+        /// Always true: if the email address has an account, an email is sent. The answer does not reveal whether it has.
         requested: bool
     }
 );
 payload!(
     /// The outcome of `resetPassword`.
     ResetPasswordPayload {
-        /// True when the password is the new one. Sign in with it.
+        /// True when the password was changed. Sign in with it.
         reset: bool
     }
 );
 payload!(
     /// The outcome of `requestEmailVerification`.
     RequestEmailVerificationPayload {
-        /// Whether a mail is on its way; false for an e-mail that is confirmed already.
+        /// Whether an email is sent; false when the address is already confirmed.
         requested: bool
     }
 );
 payload!(
     /// The outcome of `verifyEmail`.
     VerifyEmailPayload {
-        /// True when the e-mail is confirmed.
+        /// True when the address is confirmed.
         verified: bool
     }
 );
@@ -244,10 +244,10 @@ impl From<SignInError> for ErrorClass {
             SignInError::WrongCredentials => mend(
                 UserErrorCode::WrongCredentials,
                 "",
-                "E-mail or password is wrong. If you use this e-mail with several businesses, name the tenant.",
+                "Wrong email or password. If you use this email with several businesses, name the tenant.",
             ),
             SignInError::TenantNeeded => {
-                mend(UserErrorCode::Invalid, "tenant", "This e-mail belongs to several tenants: say which.")
+                mend(UserErrorCode::Invalid, "tenant", "This email belongs to several tenants. Choose one.")
             }
             SignInError::TenantSuspended => mend(UserErrorCode::TenantSuspended, "", "This tenant is suspended."),
             SignInError::SessionEnded => Self::Refuse(ApiError::unauthenticated()),
@@ -258,14 +258,14 @@ impl From<SignInError> for ErrorClass {
             SignInError::NotOpen => mend(
                 UserErrorCode::Invalid,
                 "tenant",
-                "This tenant's customers cannot register themselves: ask for an invitation.",
+                "This tenant does not allow registration. Ask for an invitation.",
             ),
             SignInError::QuotaExceeded => {
-                mend(UserErrorCode::QuotaExceeded, "", "The tenant's plan allows no more users.")
+                mend(UserErrorCode::QuotaExceeded, "", "The tenant's plan does not allow more users.")
             }
             SignInError::Impersonated => Self::Refuse(ApiError::impersonated()),
             SignInError::TokenInvalid => {
-                mend(UserErrorCode::TokenInvalid, "", "This token is unknown, used up or expired.")
+                mend(UserErrorCode::TokenInvalid, "", "This token is unknown, already used or expired.")
             }
             SignInError::TooManyAttempts(wait) => Self::Refuse(ApiError::Refused {
                 code: Code::RateLimited,
@@ -288,7 +288,7 @@ pub struct AuthQuery;
 
 #[Object]
 impl AuthQuery {
-    /// The caller's own sign-ins that still live, newest first, at most 100.
+    /// The caller's active sessions, newest first, at most 100.
     #[graphql(complexity = "STATEMENT_COST + 100 * child_complexity")]
     async fn sessions(&self, ctx: &Context<'_>) -> Result<Vec<SignedInSession>, ApiError> {
         let work = ctx.work()?;
@@ -312,8 +312,8 @@ pub struct AuthMutation;
 
 #[Object]
 impl AuthMutation {
-    /// Signs in with e-mail and password. Every attempt counts: past a number of them `RATE_LIMITED`. In a document with
-    /// other mutations it stands before them.
+    /// Signs in with email and password. Every attempt counts; too many fail with `RATE_LIMITED`. In a document with
+    /// other mutations, this one comes first.
     #[graphql(complexity = "SIGN_IN_COST + child_complexity")]
     async fn login(&self, ctx: &Context<'_>, input: LoginInput) -> Result<LoginPayload, ApiError> {
         let login = Login { email: input.email, password: input.password, tenant: input.tenant };
@@ -321,8 +321,8 @@ impl AuthMutation {
         answer(ctx, request.sign_in()?.login(login, request.origin()).await)
     }
 
-    /// Exchanges a refresh token for new tokens. Each refresh token is good once; one that is used again later ends the
-    /// session, because somebody else may have it.
+    /// Exchanges a refresh token for new tokens. Each refresh token is valid once. A token that is used again later
+    /// ends the session, because someone else may have it.
     #[graphql(complexity = "SIGN_IN_COST + child_complexity")]
     async fn refresh_session(&self, ctx: &Context<'_>, input: RefreshSessionInput) -> Result<LoginPayload, ApiError> {
         let request = ctx.request();
@@ -331,9 +331,9 @@ impl AuthMutation {
         answer(ctx, request.sign_in()?.refresh(token, request.origin()).await)
     }
 
-    /// Creates a tenant and its first administrator, who is signed in at once. A mail has the link for `verifyEmail`; until
-    /// then `login` needs the tenant's slug, and nobody can be invited. `SLUG_TAKEN` where another tenant has the slug. In a
-    /// document with other mutations it stands before them.
+    /// Creates a tenant and its first administrator, and signs the administrator in. An email contains the link for
+    /// `verifyEmail`; until then, `login` needs the tenant's slug, and nobody can be invited. `SLUG_TAKEN` when
+    /// another tenant has the slug. In a document with other mutations, this one comes first.
     #[graphql(complexity = "SIGN_IN_COST + child_complexity")]
     async fn sign_up(&self, ctx: &Context<'_>, input: SignUpInput) -> Result<LoginPayload, ApiError> {
         let request = ctx.request();
@@ -349,8 +349,8 @@ impl AuthMutation {
         answer(ctx, request.sign_in()?.sign_up(new, request.origin()).await)
     }
 
-    /// Asks for an account as a customer of a tenant with open registration. The answer is the same whether the e-mail is
-    /// known or not, and never holds a session: a mail has the link for `confirmRegistration`.
+    /// Requests an account as a customer of a tenant with open registration. The answer is the same whether the email
+    /// is known or not, and never contains a session: an email contains the link for `confirmRegistration`.
     #[graphql(complexity = "SIGN_IN_COST + child_complexity")]
     async fn register_user(&self, ctx: &Context<'_>, input: RegisterUserInput) -> Result<LoginPayload, ApiError> {
         let request = ctx.request();
@@ -360,8 +360,8 @@ impl AuthMutation {
         Ok(LoginPayload { session: None, user: None, user_errors: asked.err().into_iter().collect() })
     }
 
-    /// Makes a registration an account, and signs in. The password of `registerUser` is asked for again, so that nobody
-    /// confirms what somebody else began in his name.
+    /// Confirms a registration, creates the account and signs in. The password of `registerUser` is required again,
+    /// so that nobody can confirm a registration that someone else started with their email.
     #[graphql(complexity = "SIGN_IN_COST + child_complexity")]
     async fn confirm_registration(
         &self,
@@ -373,8 +373,8 @@ impl AuthMutation {
         answer(ctx, confirmed)
     }
 
-    /// Joins a tenant by an invitation, and signs in. Who is a user of the tenant already keeps name, password and
-    /// bookings, and gets the invited role where it allows more.
+    /// Joins a tenant by an invitation, and signs in. An existing user of the tenant keeps name, password and
+    /// bookings, and gets the invited role if it allows more.
     #[graphql(complexity = "SIGN_IN_COST + child_complexity")]
     async fn accept_invitation(
         &self,
@@ -386,8 +386,8 @@ impl AuthMutation {
         answer(ctx, request.sign_in()?.accept_invitation(new, request.origin()).await)
     }
 
-    /// Has a mail sent by which a new password can be chosen within 30 minutes. The answer is the same whether the e-mail
-    /// is known or not.
+    /// Sends an email with a link for choosing a new password within 30 minutes. The answer is the same whether the
+    /// email is known or not.
     #[graphql(complexity = "SIGN_IN_COST + child_complexity")]
     async fn request_password_reset(
         &self,
@@ -400,7 +400,7 @@ impl AuthMutation {
         Ok(settled(asked.map(|()| true))?.into())
     }
 
-    /// Chooses a new password by a mailed token, which is good once, and ends every session of the user.
+    /// Sets a new password with an emailed token, which is valid once, and ends every session of the user.
     #[graphql(complexity = "SIGN_IN_COST + child_complexity")]
     async fn reset_password(
         &self,
@@ -412,7 +412,7 @@ impl AuthMutation {
         Ok(settled(reset.map(|()| true))?.into())
     }
 
-    /// Has a mail sent by which the caller shows that the mailbox is his.
+    /// Sends an email with which the caller can verify their email address.
     #[graphql(complexity = "SIGN_IN_COST + child_complexity")]
     async fn request_email_verification(&self, ctx: &Context<'_>) -> Result<RequestEmailVerificationPayload, ApiError> {
         let request = ctx.request();
@@ -421,7 +421,7 @@ impl AuthMutation {
         Ok(settled(asked)?.into())
     }
 
-    /// Confirms an e-mail by a mailed token, which is good once.
+    /// Confirms an email address with an emailed token, which is valid once.
     #[graphql(complexity = "SIGN_IN_COST + child_complexity")]
     async fn verify_email(&self, ctx: &Context<'_>, input: VerifyEmailInput) -> Result<VerifyEmailPayload, ApiError> {
         let request = ctx.request();
@@ -438,9 +438,9 @@ impl AuthMutation {
         Ok(LogoutPayload { session_id: Some(work.viewer.session.to_string().into()), user_errors: Vec::new() })
     }
 
-    /// Changes the caller's own password, and ends all of his sessions but this one. `WRONG_CREDENTIALS` when the current
-    /// password is wrong, which counts as an attempt to sign in; `WEAK_PASSWORD` when the new one is easy to guess. In a
-    /// document with other mutations it stands before them.
+    /// Changes the caller's own password, and ends all of their other sessions. `WRONG_CREDENTIALS` when the current
+    /// password is wrong, which counts as an attempt to sign in; `WEAK_PASSWORD` when the new one is easily guessed.
+    /// In a document with other mutations, this one comes first.
     #[graphql(complexity = "SIGN_IN_COST + child_complexity")]
     async fn change_password(
         &self,
@@ -489,7 +489,7 @@ impl AuthMutation {
     }
 }
 
-/// Whoever acts as somebody else ends only the session in which he does.
+/// An impersonating administrator can end only the impersonated session itself, by `logout`.
 fn refuse_impersonator(work: &Work) -> Result<(), ApiError> {
     if work.viewer.impersonated { Err(ApiError::impersonated()) } else { Ok(()) }
 }
@@ -497,7 +497,7 @@ fn refuse_impersonator(work: &Work) -> Result<(), ApiError> {
 fn answer(ctx: &Context<'_>, result: Result<SignedIn, SignInError>) -> Result<LoginPayload, ApiError> {
     match result.map_err(ErrorClass::from) {
         Ok(signed_in) => {
-            // So that the answer can tell about the user, his tenant and bookings.
+            // The rest of the selection may read the user, their tenant and bookings.
             ctx.request().adopt(signed_in.viewer);
             let now = ctx.request().sign_in_clock().now();
             let in_cookies = ctx.request().change_cookies(SessionCookies::Set {
@@ -515,7 +515,7 @@ fn answer(ctx: &Context<'_>, result: Result<SignedIn, SignInError>) -> Result<Lo
             };
             Ok(LoginPayload { session: Some(session), user: Some(signed_in.user.into()), user_errors: vec![] })
         }
-        // Sign-in has ended its own transactions; nothing of the request's has to be undone.
+        // Sign-in ended its own transactions; nothing of the request's transaction needs to be undone.
         Err(ErrorClass::Mend(error)) => Ok(LoginPayload { session: None, user: None, user_errors: vec![error] }),
         Err(ErrorClass::Refuse(error)) => Err(error),
     }

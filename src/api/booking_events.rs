@@ -1,4 +1,4 @@
-//! Bookings, watched.
+//! Subscription to bookings.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -22,13 +22,13 @@ use crate::{
 /// What happened to a booking.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 pub enum ChangeKind {
-    /// It was made.
+    /// It was created.
     Created,
-    /// It is not as it was. Changes that follow each other closely may be told as one.
+    /// It was changed. Changes in quick succession may be reported as one.
     Updated,
 }
 
-/// A booking that changed.
+/// A change of a booking.
 #[derive(Clone, SimpleObject)]
 pub struct BookingChange {
     /// What happened.
@@ -43,17 +43,17 @@ pub struct BookingSubscription;
 
 #[Subscription]
 impl BookingSubscription {
-    /// Bookings that the caller may read, as they change. Ends when the session does.
+    /// Bookings that the caller may read, as they change. Ends when the session ends.
     #[graphql(complexity = "STATEMENT_COST + child_complexity")]
     async fn booking_changed(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Only of this service.")] service_id: Option<ID>,
-        #[graphql(desc = "Only of this customer.")] customer_id: Option<ID>,
+        #[graphql(desc = "Only bookings of this service.")] service_id: Option<ID>,
+        #[graphql(desc = "Only bookings of this customer.")] customer_id: Option<ID>,
     ) -> Result<BoxStream<'static, Result<BookingChange, ApiError>>, ApiError> {
         let request = ctx.data_unchecked::<Arc<RequestContext>>().clone();
         let mut changes = Changes {
-            // Before the first look, so that nothing falls between the two.
+            // Created before the first look, so that no change is missed between the two.
             watch: request.watch()?,
             service: service_id.map(|id| parse_id(&id, "serviceId")).transpose()?,
             customer: customer_id.map(|id| parse_id(&id, "customerId")).transpose()?,
@@ -74,29 +74,31 @@ impl BookingSubscription {
     }
 }
 
-/// How far a look goes back behind the one before: further than a request can take between its clock and its commit.
+/// How far each look reaches back before the previous one: further than the time between a request's clock reading
+/// and its commit.
 const LOOK_BACK: SignedDuration = SignedDuration::from_secs(90);
-/// How long a passing failure is waited out.
+/// Delay before a read is retried after a transient failure.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The bookings of one subscriber, as they change. Hints are ids: each is read in the subscriber's own scope.
+/// The changed bookings of one subscriber. Hints carry ids only; each booking is read in the subscriber's own scope.
 struct Changes {
     request: Arc<RequestContext>,
     watch: Watch,
     service: Option<ServiceId>,
     customer: Option<UserId>,
-    /// Versions that were told, or were there before.
+    /// Versions that were already sent, or existed before the subscription.
     seen: HashMap<BookingId, (i32, Timestamp)>,
-    /// Until when all that changed was looked at.
+    /// All changes up to this time were looked at.
     looked_at: Timestamp,
-    /// To be read, each once.
+    /// Bookings to read, each once.
     waiting: VecDeque<BookingId>,
 }
 
 impl Changes {
     async fn next(&mut self) -> Result<BookingChange, DbError> {
         loop {
-            // Of the event before. Each is read, with all that hangs on it, in a transaction of its own.
+            // Ends the previous event. Each event is read, with everything that the selection loads, in its own
+            // transaction.
             self.request.end_event();
             let Some(id) = self.waiting.pop_front() else {
                 match self.watch.next().await {
@@ -106,7 +108,7 @@ impl Changes {
                     WatchEvent::Of(Change::User { .. }) => {}
                     WatchEvent::Of(Change::Unknown) | WatchEvent::Look => match self.look().await {
                         Err(error) if !is_passing(&error) => return Err(error),
-                        _ => {} // The next look goes back far enough.
+                        _ => {} // The next look reaches back far enough.
                     },
                 }
                 continue;
@@ -138,7 +140,7 @@ impl Changes {
         Ok(Some(BookingChange { kind, booking: booking.into() }))
     }
 
-    /// What changed lately, whoever told of it.
+    /// Looks for recent changes, including those without a hint.
     async fn look(&mut self) -> Result<(), DbError> {
         self.request.pay_for_event().await;
         let changed = self.changed_lately().await?;
@@ -147,13 +149,13 @@ impl Changes {
                 self.note(it.id, it.service, it.customer);
             }
         }
-        // What the next look can find again is remembered, and no more.
+        // Keeps only the versions that the next look can find again.
         let forgotten = self.looked_at - LOOK_BACK - LOOK_BACK;
         self.seen.retain(|_, (_, told_at)| *told_at > forgotten);
         Ok(())
     }
 
-    /// What changed lately, but before anybody watched, is not told.
+    /// Marks changes made shortly before the subscription as already sent.
     async fn note_what_was_before(&mut self) -> Result<(), DbError> {
         for it in self.changed_lately().await? {
             self.seen.insert(it.id, (it.version, self.looked_at));
@@ -161,7 +163,7 @@ impl Changes {
         Ok(())
     }
 
-    /// Since the last look that was answered, however long ago that is.
+    /// Changes since the last successful look, however long ago it was.
     async fn changed_lately(&mut self) -> Result<Vec<crate::features::bookings::Changed>, DbError> {
         let Ok(work) = self.request.work() else { return Err(DbError::SessionEnded) };
         let now = self.request.clock().now();
@@ -179,7 +181,7 @@ impl Changes {
     }
 
     fn concerns(&self, service: ServiceId, customer: UserId) -> bool {
-        // A policy would hide others' bookings from a customer all the same: this saves the look.
+        // A row policy hides other customers' bookings anyway: this saves the read.
         let may_see = self.request.viewer().is_some_and(|it| it.role >= Role::Staff || it.user == customer);
         may_see && self.service.is_none_or(|it| it == service) && self.customer.is_none_or(|it| it == customer)
     }

@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// What a list of bookings is sorted by.
+/// The order of a list of bookings.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "crate::features::bookings::BookingOrder")]
 pub enum BookingOrder {
@@ -35,11 +35,11 @@ pub enum BookingOrder {
 #[derive(Clone, SimpleObject)]
 #[graphql(complex, name = "Slot")]
 pub struct FreeSlot {
-    /// The first instant of it.
+    /// The start, inclusive.
     pub starts_at: DateTime,
-    /// The first instant after it.
+    /// The end, exclusive.
     pub ends_at: DateTime,
-    /// How many more bookings there is room for.
+    /// Number of further bookings that fit.
     pub places: i32,
     #[graphql(skip)]
     key: Vec<ResourceId>,
@@ -54,14 +54,14 @@ impl From<crate::features::bookings::FreeSlot> for FreeSlot {
 
 #[ComplexObject]
 impl FreeSlot {
-    /// Who and what could serve it then, those of higher priority in front. Empty where the service needs none.
+    /// Resources that can serve it at that time, highest priority first. Empty when the service needs none.
     async fn resources(&self, ctx: &Context<'_>) -> Result<Vec<Resource>, ApiError> {
         let found = ctx.work()?.loaders.resources().load_many(self.key.iter().copied()).await?;
         Ok(self.key.iter().filter_map(|id| found.get(id).cloned().map(Resource::from)).collect())
     }
 }
 
-/// What stands in the way of a booking.
+/// Why a slot cannot be booked.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "crate::features::bookings::Obstacle")]
 pub enum Obstacle {
@@ -69,90 +69,90 @@ pub enum Obstacle {
     Inactive,
     /// The time has passed.
     Past,
-    /// It is too near.
+    /// It is too soon: the minimum notice has passed.
     Notice,
     /// It is too far ahead.
     Window,
-    /// It is closed then, as in every week.
+    /// Closed at that time, by the weekly hours.
     Hours,
-    /// It is closed then, on this day alone.
+    /// Closed at that time, by an exception for this day.
     Override,
-    /// Bookings begin at other times.
+    /// Bookings start at other times of the day.
     Step,
     /// Every seat is taken.
     Seats,
-    /// Who and what could serve it is taken.
+    /// The required resources are taken.
     Taken,
-    /// It is free, but not for the time that is kept before and after.
+    /// The slot itself is free, but the buffer before or after it is not.
     Buffer,
 }
 
 /// A new booking.
 #[derive(InputObject)]
 pub struct CreateBookingInput {
-    /// What.
+    /// The service to book.
     service_id: ID,
-    /// When. It ends after the service's duration.
+    /// The start. The booking ends after the service's duration.
     starts_at: DateTime,
-    /// For whom, when staff book for somebody else; without it the caller is the customer.
+    /// The customer, when staff book for another person. Default: the caller.
     customer_id: Option<ID>,
-    /// Which resource, among those that can serve it; without it whichever is free: the highest priority, and among equals
-    /// the one booked for the least time that day.
+    /// The resource, one of those that can serve the service. When omitted, a free one is chosen: the highest
+    /// priority, and among equals the one with the least booked time that day.
     resource_id: Option<ID>,
     /// At most 2,000 characters.
     notes: Option<String>,
 }
 
-/// A time to be held.
+/// A slot to hold.
 #[derive(InputObject)]
 pub struct HoldSlotInput {
-    /// Of which service.
+    /// The service.
     service_id: ID,
-    /// When. It ends after the service's duration.
+    /// The start. The booking ends after the service's duration.
     starts_at: DateTime,
-    /// For whom, when staff hold for somebody else; without it the caller is the customer.
+    /// The customer, when staff hold for another person. Default: the caller.
     customer_id: Option<ID>,
-    /// Which resource, among those that can serve it; without it whichever is free.
+    /// The resource, one of those that can serve the service. When omitted, a free one is chosen.
     resource_id: Option<ID>,
 }
 
-/// A hold to be taken up.
+/// A hold to confirm.
 #[derive(InputObject)]
 pub struct ConfirmHoldInput {
-    /// Which booking.
+    /// The held booking.
     id: ID,
     /// At most 2,000 characters.
     notes: Option<String>,
 }
 
-/// A step in a booking's life.
+/// A change of a booking's status.
 #[derive(InputObject)]
 pub struct UpdateBookingStatusInput {
-    /// Which booking.
+    /// The booking.
     id: ID,
-    /// Where it is to stand.
+    /// The new status.
     status: BookingStatus,
-    /// The version that the caller has read: `STALE` when it is not the present one.
+    /// The version that the caller has read: `STALE` when it is not the current one.
     version: Option<i32>,
     /// At most 500 characters, kept in the history.
     reason: Option<String>,
 }
 
-/// A booking to be moved.
+/// A booking to move.
 #[derive(InputObject)]
 pub struct RescheduleBookingInput {
-    /// Which booking.
+    /// The booking.
     id: ID,
-    /// When it is to start. It stays as long as it was.
+    /// The new start. The duration stays the same.
     starts_at: DateTime,
-    /// The version that the caller has read: `STALE` when it is not the present one.
+    /// The version that the caller has read: `STALE` when it is not the current one.
     version: Option<i32>,
 }
 
-/// A booking to be called off.
+/// A booking to cancel.
 #[derive(InputObject)]
 pub struct CancelBookingInput {
-    /// Which booking.
+    /// The booking.
     id: ID,
     /// At most 500 characters, kept in the history.
     reason: Option<String>,
@@ -182,21 +182,21 @@ payload!(
 payload!(
     /// The outcome of `updateBookingStatus`.
     UpdateBookingStatusPayload {
-        /// The booking as changed.
+        /// The updated booking.
         booking: Booking
     }
 );
 payload!(
     /// The outcome of `rescheduleBooking`.
     RescheduleBookingPayload {
-        /// The booking as moved.
+        /// The moved booking.
         booking: Booking
     }
 );
 payload!(
     /// The outcome of `cancelBooking`.
     CancelBookingPayload {
-        /// The booking as changed.
+        /// The cancelled booking.
         booking: Booking
     }
 );
@@ -208,55 +208,59 @@ impl From<Error> for ErrorClass {
         match error {
             Error::Forbidden => Self::Refuse(ApiError::forbidden()),
             Error::NotFound => mend(Code::NotFound, "id", "There is no such booking."),
-            Error::ServiceNotFound => mend(Code::NotFound, "serviceId", "There is no such service to book."),
+            Error::ServiceNotFound => mend(Code::NotFound, "serviceId", "There is no such bookable service."),
             Error::CustomerNotFound => mend(Code::NotFound, "customerId", "There is no such customer."),
             Error::InThePast => mend(Code::TooSoon, "startsAt", "This time has passed."),
-            Error::NotYet => mend(Code::TooSoon, "status", "The booking has not begun."),
-            Error::HasBegun => mend(Code::InvalidTransition, "", "The booking has begun: ask the staff."),
-            Error::TooFar => mend(Code::TooFar, "startsAt", "One can book two years ahead."),
+            Error::NotYet => mend(Code::TooSoon, "status", "The booking has not started yet."),
+            Error::HasBegun => mend(Code::InvalidTransition, "", "The booking has already started. Contact the staff."),
+            Error::TooFar => mend(Code::TooFar, "startsAt", "Book at most two years ahead."),
             Error::NoticeTooShort(minutes) => {
                 mend(Code::TooSoon, "startsAt", &format!("Book at least {minutes} minutes ahead."))
             }
-            Error::PastWindow(days) => mend(Code::TooFar, "startsAt", &format!("One can book {days} days ahead.")),
-            Error::TooLateToCancel(minutes) => {
-                mend(Code::TooSoon, "", &format!("One can cancel until {minutes} minutes before: ask the staff."))
-            }
-            Error::TooLateToMove(minutes) => {
-                mend(Code::TooSoon, "", &format!("One can move it until {minutes} minutes before: ask the staff."))
-            }
+            Error::PastWindow(days) => mend(Code::TooFar, "startsAt", &format!("Book at most {days} days ahead.")),
+            Error::TooLateToCancel(minutes) => mend(
+                Code::TooSoon,
+                "",
+                &format!("Cancelling is possible until {minutes} minutes before. Contact the staff."),
+            ),
+            Error::TooLateToMove(minutes) => mend(
+                Code::TooSoon,
+                "",
+                &format!("Moving is possible until {minutes} minutes before. Contact the staff."),
+            ),
             Error::NotMovable(status) => {
                 mend(Code::InvalidTransition, "", &format!("A booking that is {} cannot be moved.", status.as_str()))
             }
-            Error::ResourceNotFound => {
-                mend(Code::NotFound, "resourceId", "There is no such resource that can serve this.")
-            }
+            Error::ResourceNotFound => mend(Code::NotFound, "resourceId", "No such resource can serve this service."),
             Error::TooManyHolds => mend(
                 Code::QuotaExceeded,
                 "",
                 &format!(
-                    "One can hold {} times at once: book or cancel one of them.",
+                    "A customer can hold at most {} slots at a time. Confirm or cancel one of them.",
                     crate::features::bookings::MAX_HOLDS
                 ),
             ),
             Error::HoldOver => mend(
                 Code::InvalidTransition,
                 "id",
-                "It was held for too long, or is no hold any more: hold or book anew.",
+                "The hold has expired, or the booking is no longer a hold. Hold or book again.",
             ),
-            Error::OutsideHours => mend(Code::OutsideHours, "startsAt", "It is closed for a part of that time."),
+            Error::OutsideHours => {
+                mend(Code::OutsideHours, "startsAt", "The business is closed for part of that time.")
+            }
             Error::OffGrid(step) => mend(
                 Code::OutsideHours,
                 "startsAt",
-                &format!("Bookings begin every {step} minutes after opening: see availability."),
+                &format!("Bookings start every {step} minutes after opening. See availability."),
             ),
-            Error::TooManyDays(days) => mend(Code::Invalid, "to", &format!("Ask for at most {days} days at once.")),
+            Error::TooManyDays(days) => mend(Code::Invalid, "to", &format!("Request at most {days} days at once.")),
             Error::TooManySlots(most) => {
-                mend(Code::Invalid, "to", &format!("There are more than {most} free times: ask for fewer days."))
+                mend(Code::Invalid, "to", &format!("There are more than {most} free slots. Request fewer days."))
             }
             Error::SlotTaken => mend(Code::SlotTaken, "startsAt", "Another booking holds this time."),
             Error::TooLong(field, most) => mend(Code::Invalid, field, &format!("At most {most} characters.")),
-            Error::QuotaExceeded => mend(Code::QuotaExceeded, "", "Your plan allows no more bookings this month."),
-            Error::Stale => mend(Code::Stale, "version", "The booking was changed meanwhile. Read it again."),
+            Error::QuotaExceeded => mend(Code::QuotaExceeded, "", "Your plan does not allow more bookings this month."),
+            Error::Stale => mend(Code::Stale, "version", "The booking has changed since you read it. Read it again."),
             Error::InvalidTransition(from, to) => mend(
                 Code::InvalidTransition,
                 "",
@@ -273,18 +277,18 @@ pub struct BookingQuery;
 
 #[Object]
 impl BookingQuery {
-    /// The bookings that the caller may see: staff see all, customers their own.
+    /// The bookings that the caller may see: staff see all, customers see their own.
     #[allow(clippy::too_many_arguments, reason = "these are the arguments of the GraphQL field")]
     #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn bookings(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many from the front, 1 to 100 (default 20).")] first: Option<i32>,
-        #[graphql(desc = "Past this cursor.")] after: Option<String>,
-        #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Before this cursor.")] before: Option<String>,
-        #[graphql(desc = "Which bookings.")] filter: Option<BookingFilterInput>,
-        #[graphql(desc = "Sorted by what; earliest start first by default.")] order_by: Option<BookingOrder>,
+        #[graphql(desc = "Number of items from the start, 1 to 100 (default 20).")] first: Option<i32>,
+        #[graphql(desc = "Items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Number of items from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Items before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Filters the list.")] filter: Option<BookingFilterInput>,
+        #[graphql(desc = "The order (default STARTS_AT_ASC).")] order_by: Option<BookingOrder>,
     ) -> Result<Listing<Booking>, ApiError> {
         let order = order_by.map(crate::features::bookings::BookingOrder::from).unwrap_or_default();
         let kind = match order {
@@ -310,15 +314,15 @@ impl BookingQuery {
         Ok(connection(kind, slice, |it| Booking { names: names.clone(), ..Booking::from(it) }))
     }
 
-    /// Free slots of one service, in order of start: as customers can book them, by the rules of the service and the hours
-    /// of all that it takes. At most 62 days at once.
+    /// Free slots of one service, by start: the times that customers can book under the rules of the service and the
+    /// hours of all required resources. At most 62 days at once.
     #[graphql(complexity = "5 * STATEMENT_COST + 500 * child_complexity")]
     async fn availability(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which service.")] service_id: ID,
-        #[graphql(desc = "Those that start at this instant or later.")] from: DateTime,
-        #[graphql(desc = "Those that start before this instant.")] to: DateTime,
+        #[graphql(desc = "The service.")] service_id: ID,
+        #[graphql(desc = "Slots that start at this time or later.")] from: DateTime,
+        #[graphql(desc = "Slots that start before this time.")] to: DateTime,
         #[graphql(desc = "Only with this resource.")] resource_id: Option<ID>,
     ) -> Result<Vec<FreeSlot>, ApiError> {
         let (from, to) = filter_interval(Some(from), Some(to))?;
@@ -330,13 +334,13 @@ impl BookingQuery {
         Ok(free.into_iter().map(FreeSlot::from).collect())
     }
 
-    /// What stands in the way of a customer's booking of a service at a time. Null where nothing does.
+    /// Why a customer cannot book a service at a given time. Null when they can.
     #[graphql(complexity = "5 * STATEMENT_COST + child_complexity")]
     async fn why_unavailable(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which service.")] service_id: ID,
-        #[graphql(desc = "When it would start.")] starts_at: DateTime,
+        #[graphql(desc = "The service.")] service_id: ID,
+        #[graphql(desc = "The start of the booking.")] starts_at: DateTime,
         #[graphql(desc = "Only with this resource.")] resource_id: Option<ID>,
     ) -> Result<Option<Obstacle>, ApiError> {
         let service = parse_id(&service_id, "serviceId")?;
@@ -345,7 +349,7 @@ impl BookingQuery {
         Ok(found.map_err(|error| ApiError::from(ErrorClass::from(error)))?.map(Into::into))
     }
 
-    /// One booking. Null where there is none that the caller may see.
+    /// One booking. Null when it does not exist or the caller may not see it.
     async fn booking(
         &self,
         ctx: &Context<'_>,
@@ -360,7 +364,7 @@ pub async fn find(ctx: &Context<'_>, id: BookingId) -> Result<Option<Booking>, A
     Ok(ctx.work()?.loaders.bookings().load_one(id).await?.map(Booking::from))
 }
 
-/// How much of what its bookings point at a list is asked for.
+/// How much of the related services and customers a list selects.
 fn selected_related(ctx: &Context<'_>) -> Preloaded {
     let list = ctx.look_ahead();
     let bookings = [list.field("nodes"), list.field("edges").field("node")];
@@ -379,8 +383,8 @@ pub struct BookingMutation;
 
 #[Object]
 impl BookingMutation {
-    /// Books a service. `SLOT_TAKEN` when other bookings hold the time, `TOO_SOON` when it has passed, `TOO_FAR` beyond
-    /// two years, `QUOTA_EXCEEDED` past the plan's limit for the month.
+    /// Books a service. Fails with `SLOT_TAKEN` when other bookings hold the time, `TOO_SOON` when it has passed,
+    /// `TOO_FAR` beyond two years, and `QUOTA_EXCEEDED` beyond the plan's limit for the month.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn create_booking(
         &self,
@@ -398,8 +402,8 @@ impl BookingMutation {
         Ok(work.settle(crate::features::bookings::book(&work.caller(), new).await.map(Booking::from))?.into())
     }
 
-    /// Holds a time for ten minutes, while its customer makes up his mind: `confirmHold` takes it up, and what nobody takes up
-    /// is free again. A customer can hold three times at once (`QUOTA_EXCEEDED`).
+    /// Holds a slot for ten minutes. `confirmHold` turns the hold into a booking; an unconfirmed hold expires and the
+    /// slot becomes available. A customer can hold three slots at a time (`QUOTA_EXCEEDED` beyond that).
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn hold_slot(&self, ctx: &Context<'_>, input: HoldSlotInput) -> Result<HoldSlotPayload, ApiError> {
         let work = ctx.work()?;
@@ -413,8 +417,8 @@ impl BookingMutation {
         Ok(work.settle(crate::features::bookings::hold(&work.caller(), new).await.map(Booking::from))?.into())
     }
 
-    /// Takes up a hold that is still good (`INVALID_TRANSITION` where it is not): it becomes `CONFIRMED`, or `PENDING` where
-    /// staff confirm the service. `QUOTA_EXCEEDED` past the plan's limit for the month.
+    /// Confirms a hold that has not expired (`INVALID_TRANSITION` otherwise). It becomes `CONFIRMED`, or `PENDING`
+    /// when staff confirm bookings of the service. `QUOTA_EXCEEDED` beyond the plan's limit for the month.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn confirm_hold(&self, ctx: &Context<'_>, input: ConfirmHoldInput) -> Result<ConfirmHoldPayload, ApiError> {
         let work = ctx.work()?;
@@ -423,8 +427,8 @@ impl BookingMutation {
         Ok(work.settle(confirmed.map(Booking::from))?.into())
     }
 
-    /// Moves a booking to another status. Staff may go wherever its status leads (`INVALID_TRANSITION` elsewhere);
-    /// customers may cancel their own before it starts.
+    /// Changes a booking's status. Staff may make every transition that the current status allows
+    /// (`INVALID_TRANSITION` otherwise); customers may cancel their own bookings before they start.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn update_booking_status(
         &self,
@@ -439,7 +443,8 @@ impl BookingMutation {
         Ok(work.settle(moved.map(Booking::from))?.into())
     }
 
-    /// Moves a booking to another time. Where that cannot be had (`SLOT_TAKEN`, `TOO_SOON`, `TOO_FAR`), the old one stays.
+    /// Moves a booking to another time. When that time is not available (`SLOT_TAKEN`, `TOO_SOON`, `TOO_FAR`), the
+    /// booking stays.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn reschedule_booking(
         &self,
@@ -453,7 +458,7 @@ impl BookingMutation {
         Ok(work.settle(moved.map(Booking::from))?.into())
     }
 
-    /// Calls a booking off, and so frees its time.
+    /// Cancels a booking and frees its time.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn cancel_booking(
         &self,

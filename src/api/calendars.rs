@@ -7,10 +7,10 @@ use crate::{
     graphql::{ApiError, DateTime, MUTATION_COST, STATEMENT_COST, UserError},
 };
 
-/// The feed of a user's bookings, for his calendar program.
+/// A feed of a user's bookings, for their calendar application.
 #[derive(Clone, SimpleObject)]
 pub struct CalendarFeed {
-    /// Since when its address is good.
+    /// When its current URL was created.
     pub created_at: DateTime,
 }
 
@@ -19,19 +19,19 @@ pub struct CalendarFeed {
 pub struct RotateCalendarFeedPayload {
     /// The feed.
     pub calendar_feed: Option<CalendarFeed>,
-    /// Its address, below that of this server: `/calendars/….ics`. Whoever knows it reads the caller's bookings. It is told
-    /// this once.
+    /// The path of its URL on this server: `/calendars/….ics`. Anyone who has it can read the caller's bookings. It
+    /// is shown only once.
     pub path: Option<String>,
-    /// What the caller can mend. Empty when the mutation did what was asked.
+    /// Errors that the caller can correct. Empty when the mutation succeeded.
     pub user_errors: Vec<UserError>,
 }
 
 /// The outcome of `deleteCalendarFeed`.
 #[derive(SimpleObject)]
 pub struct DeleteCalendarFeedPayload {
-    /// Whether there was one.
+    /// Whether there was a feed.
     pub deleted: bool,
-    /// What the caller can mend. Empty when the mutation did what was asked.
+    /// Errors that the caller can correct. Empty when the mutation succeeded.
     pub user_errors: Vec<UserError>,
 }
 
@@ -41,7 +41,7 @@ pub struct CalendarQuery;
 
 #[Object]
 impl CalendarQuery {
-    /// The caller's own feed. Null where he has none.
+    /// The caller's own feed. Null when there is none.
     #[graphql(complexity = "STATEMENT_COST + child_complexity")]
     async fn calendar_feed(&self, ctx: &Context<'_>) -> Result<Option<CalendarFeed>, ApiError> {
         let work = ctx.work()?;
@@ -56,8 +56,9 @@ pub struct CalendarMutation;
 
 #[Object]
 impl CalendarMutation {
-    /// Gives the caller's feed a new address, or him his first: a secret URL under which a calendar program reads his
-    /// bookings and, where he is staff that bookings take, those. The address before is good for nothing any more.
+    /// Creates the caller's calendar feed, or replaces its URL: a secret URL under which a calendar application reads
+    /// the caller's bookings and, for a member of staff with a resource, the bookings of that resource. The previous
+    /// URL stops working.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn rotate_calendar_feed(&self, ctx: &Context<'_>) -> Result<RotateCalendarFeedPayload, ApiError> {
         let work = ctx.work()?;
@@ -72,7 +73,7 @@ impl CalendarMutation {
         })
     }
 
-    /// Takes the caller's feed away.
+    /// Deletes the caller's calendar feed.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn delete_calendar_feed(&self, ctx: &Context<'_>) -> Result<DeleteCalendarFeedPayload, ApiError> {
         let work = ctx.work()?;

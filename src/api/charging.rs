@@ -1,11 +1,11 @@
-//! Charges each document its cost, before it runs, and tells of it in `extensions.cost`.
+//! Charges each document its cost before it runs, and reports it in `extensions.cost`.
 
 use async_graphql::{Response, ServerError, ValidationResult, value};
 
 use super::RequestContext;
 use crate::{features::usage::rate_limits::Charged, graphql::nowhere};
 
-/// What a document cost, and what is left.
+/// The cost of a document, and the budget that remains.
 #[derive(Clone, Copy, Debug)]
 pub struct Bill {
     requested: usize,
@@ -13,7 +13,7 @@ pub struct Bill {
 }
 
 impl Bill {
-    /// Takes the cost from whoever sent the document.
+    /// Charges the cost to the sender of the document.
     ///
     /// # Errors
     /// `RATE_LIMITED`.
@@ -23,7 +23,7 @@ impl Bill {
         Ok(Self { requested, charged })
     }
 
-    /// The answer, with what it cost.
+    /// Adds the cost to the response.
     #[must_use]
     pub fn told_with(self, response: Response) -> Response {
         let Charged { budget, remaining, .. } = self.charged;

@@ -1,4 +1,4 @@
-//! What a resolver finds in its context: the request's one transaction, its loaders, and who asks.
+//! What a resolver finds in its context: the request's single transaction, its loaders, and the caller.
 
 use std::{
     collections::BTreeMap,
@@ -31,61 +31,62 @@ use crate::{
     graphql::{ApiError, Code, ErrorClass, INTROSPECTION_COST, UserError, Watch, batching::LoadQueue, settled},
 };
 
-/// What people of a tenant can do although it owes too long or its subscription is paused: leave, pay, and tell what was used.
-/// Everything that opens transactions of its own, as signing in and billing, is not bound either.
+/// Mutations that remain available to a read-only tenant (overdue, or with a paused subscription): signing out,
+/// paying, and recording usage. Everything that opens transactions of its own, such as signing in and billing, is not
+/// restricted either.
 const IN_SPITE_OF_RESTRICTION: [&str; 4] = ["logout", "changePassword", "recordUsage", "updateBillingProfile"];
 
 fn restricted(restriction: Restriction) -> ApiError {
     let message = match restriction {
         Restriction::Overdue => {
-            "Invoices are overdue: everything can be read and exported, and nothing changed until they are paid."
+            "Invoices are overdue. Data can be read and exported, but not changed until they are paid."
         }
         Restriction::Paused => {
-            "The subscription is paused or over: everything can be read and exported, and nothing changed until it goes on."
+            "The subscription is paused or has ended. Data can be read and exported, but not changed until it resumes."
         }
     };
     ApiError::refused(Code::Forbidden, message)
 }
 
-/// What requests share.
+/// Services that all requests share.
 #[derive(Clone)]
 pub struct Services {
     /// Opens transactions.
     pub gate: Gate,
     /// The sign-in path.
     pub sign_in: Arc<SignIn>,
-    /// What time it is for the rules.
+    /// The clock of the business rules.
     pub clock: Clock,
-    /// What one may use.
+    /// The budgets of callers.
     pub rates: Arc<Rates>,
-    /// How often whoever watches looks by himself, because a hint may have been lost.
+    /// How often a subscription looks for changes by itself, because a hint may have been lost.
     pub look_every: Duration,
-    /// Knows which endpoints of tenants may be asked.
+    /// The client for webhooks; it checks which endpoints may be called.
     pub webhooks: WebhookClient,
-    /// Bills, and talks to the payment provider.
+    /// The billing engine, which also talks to the payment provider.
     pub billing: Engine,
-    /// Where tenants may be.
+    /// The stores in which tenants can be placed.
     pub places: Arc<Places>,
 }
 
-/// Everything of one request. Made by the HTTP floor, ended by it with [`finish`](Self::finish).
+/// The state of one request. The HTTP layer creates it and ends it with [`finish`](Self::finish).
 pub struct RequestContext {
     services: Services,
     actor: Actor,
     access: Access,
     origin: Origin,
     queue: LoadQueue,
-    /// Work in the caller's own scope, from the first field on that needs it.
+    /// Work in the caller's own scope; created by the first field that needs it.
     own: Mutex<Option<Arc<Work>>>,
-    /// Work in the scope of a session that the running mutation field has just begun; it ends with the field.
+    /// Work in the scope of a session that the running mutation field has just started; it ends with the field.
     adopted: Mutex<Option<Arc<Work>>>,
-    /// What reading the schema itself costs beside the rest.
+    /// The additional cost of introspection.
     introspection_cost: usize,
-    /// What an event of a subscription costs.
+    /// The cost of one event of a subscription.
     event_cost: AtomicUsize,
-    /// Whether one brief statement will do.
+    /// Whether a single short statement is expected.
     is_brief: bool,
-    /// In cookie mode: the refresh token that the request brought, and what becomes of the cookies.
+    /// In cookie mode: the refresh token of the request, and the change to the cookies.
     cookies: Option<Cookies>,
 }
 
@@ -95,27 +96,27 @@ struct Cookies {
     change: Mutex<Option<SessionCookies>>,
 }
 
-/// One transaction with the loaders around it.
+/// One transaction and its loaders.
 pub struct Work {
     /// The transaction.
     pub tx: Arc<ScopedTx>,
-    /// Batching look-ups of this transaction; never shared with another.
+    /// Batching loaders of this transaction; never shared with another.
     pub loaders: Loaders,
-    /// Who asks.
+    /// The caller.
     pub viewer: Viewer,
     clock: Clock,
     origin: Origin,
-    /// A rule refused: whatever it wrote before must go.
+    /// Set when a rule refused: everything it wrote is rolled back.
     undo: AtomicBool,
 }
 
 impl RequestContext {
-    /// What requests share.
+    /// Services that all requests share.
     pub fn services(&self) -> &Services {
         &self.services
     }
 
-    /// Nothing is opened yet: a request that touches no data takes no connection.
+    /// Opens nothing yet: a request that reads no data needs no connection.
     pub fn new(services: Services, actor: Actor, access: Access, origin: Origin, queue: LoadQueue) -> Self {
         Self {
             services,
@@ -132,27 +133,27 @@ impl RequestContext {
         }
     }
 
-    /// The request asks for so many fields of the schema itself.
+    /// Sets the number of introspection fields in the request.
     pub fn introspects(&mut self, introspected: usize) {
         self.introspection_cost = introspected * INTROSPECTION_COST;
     }
 
-    /// What reading the schema itself costs beside the rest.
+    /// The additional cost of introspection.
     pub fn introspection_cost(&self) -> usize {
         self.introspection_cost
     }
 
-    /// Whether one brief statement will do, by all that is known.
+    /// Sets whether the request is expected to run a single short statement.
     pub fn expects_one_statement(&mut self, is_brief: bool) {
         self.is_brief = is_brief;
     }
 
-    /// How many statements were asked for in the caller's own scope.
+    /// The number of statements run in the caller's own scope.
     pub fn statements(&self) -> usize {
         self.own.lock().as_ref().map_or(0, |work| work.tx.statements())
     }
 
-    /// Puts the request in cookie mode, with the refresh token that its cookie brought.
+    /// Puts the request in cookie mode, with the refresh token of its cookie.
     pub fn use_cookies(&mut self, refresh: Option<String>) {
         self.cookies = Some(Cookies { refresh, change: Mutex::default() });
     }
@@ -162,19 +163,19 @@ impl RequestContext {
         self.cookies.as_ref()?.refresh.as_deref()
     }
 
-    /// Has the answer set or take away the session's cookies; `false` when the request is not in cookie mode.
+    /// Makes the response set or clear the session's cookies; `false` when the request is not in cookie mode.
     pub fn change_cookies(&self, change: SessionCookies) -> bool {
         let Some(cookies) = &self.cookies else { return false };
         *cookies.change.lock() = Some(change);
         true
     }
 
-    /// What becomes of the cookies.
+    /// The change to the cookies, if any.
     pub fn cookies(&self) -> Option<SessionCookies> {
         self.cookies.as_ref()?.change.lock().clone()
     }
 
-    /// Takes the cost of the document from whoever sent it.
+    /// Charges the cost of the document to its sender.
     ///
     /// # Errors
     /// `RATE_LIMITED`.
@@ -183,17 +184,17 @@ impl RequestContext {
         Ok(self.services.rates.charge(&self.actor, self.origin.address.as_deref(), cost).await?)
     }
 
-    /// Who sent the request.
+    /// The sender of the request.
     pub fn actor(&self) -> &Actor {
         &self.actor
     }
 
-    /// Whether it is a mutation.
+    /// Whether the request is a mutation.
     pub fn may_write(&self) -> bool {
         self.access == Access::Write
     }
 
-    /// Who of a tenant sent the request.
+    /// The user of a tenant who sent the request, if any.
     pub fn viewer(&self) -> Option<Viewer> {
         match self.actor {
             Actor::Person(viewer) => Some(viewer),
@@ -201,34 +202,34 @@ impl RequestContext {
         }
     }
 
-    /// Where the request came from.
+    /// The origin of the request.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// Opens transactions that are not the caller's own: a platform administrator's.
+    /// Opens transactions outside the caller's own scope, for platform administrators.
     pub fn gate(&self) -> &Gate {
         &self.services.gate
     }
 
-    /// What time it is for tokens and sessions, which follow the machine's clock.
+    /// The clock of tokens and sessions, which is the machine's clock.
     pub fn sign_in_clock(&self) -> &Clock {
         self.services.sign_in.clock()
     }
 
-    /// What time it is for the rules.
+    /// The clock of the business rules.
     pub fn clock(&self) -> &Clock {
         &self.services.clock
     }
 
-    /// The sign-in path, which opens transactions of its own and hashes between them.
+    /// The sign-in path, which opens its own transactions and hashes passwords between them.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT` when this request holds a connection already: waiting for a second one, or hashing, would keep the
-    /// first from everybody else.
+    /// `BAD_USER_INPUT` when this request already holds a connection: waiting for a second one, or hashing, would
+    /// block the first one for everyone else.
     pub fn sign_in(&self) -> Result<&SignIn, ApiError> {
         if self.has_begun() {
-            let message = "Sign in first: not after another change in the same document.";
+            let message = "Sign-in mutations come first in a document, before other changes.";
             return Err(ApiError::refused(Code::BadUserInput, message));
         }
         Ok(&self.services.sign_in)
@@ -268,13 +269,13 @@ impl RequestContext {
         Work { tx, loaders, viewer, clock, origin, undo: AtomicBool::new(false) }
     }
 
-    /// Lets the rest of the running mutation field read as the session that it has just begun.
+    /// Lets the rest of the running mutation field read as the session that it has just started.
     pub fn adopt(&self, viewer: Viewer) {
         let work = self.open(viewer, Access::Read);
         *self.adopted.lock() = Some(Arc::new(work));
     }
 
-    /// What changes in the caller's tenant, from now on. For subscriptions.
+    /// Watches changes in the caller's tenant from now on. For subscriptions.
     ///
     /// # Errors
     /// `UNAUTHENTICATED` when nobody is signed in.
@@ -283,8 +284,8 @@ impl RequestContext {
         Ok(Watch::new(self.services.gate.changes().watch(viewer.tenant), self.services.look_every))
     }
 
-    /// Takes the cost of one more event of a subscription, as much as its document's, and waits for it where the budget is
-    /// empty: an event late is better than none.
+    /// Charges one more event of a subscription, at the cost of its document, and waits when the budget is empty: a
+    /// late event is better than a lost one.
     pub async fn pay_for_event(&self) {
         let cost = self.event_cost.load(Ordering::Relaxed);
         while let Err(refused) = self.charge(cost).await {
@@ -296,17 +297,19 @@ impl RequestContext {
         }
     }
 
-    /// Ends what an event of a subscription opened: the next one reads in a transaction of its own, through `enter`.
+    /// Ends the transactions of one event of a subscription: the next event reads in a transaction of its own,
+    /// through `enter`.
     pub fn end_event(&self) {
         for work in [self.own.lock().take(), self.adopted.lock().take()].into_iter().flatten() {
             work.tx.end_read();
         }
     }
 
-    /// Where the caller has another role by now, and nothing else has changed, lets one event be read in that role.
+    /// When the caller's role has changed, and nothing else, lets one event be read in the new role. Returns whether
+    /// it has.
     ///
     /// # Errors
-    /// When it cannot be found out.
+    /// When the current state of the session cannot be read.
     pub async fn follow_role(&self) -> Result<bool, DbError> {
         let Actor::Person(viewer) = self.actor else { return Ok(false) };
         let tx = self.services.gate.asking_about(viewer.tenant).await?;
@@ -317,14 +320,15 @@ impl RequestContext {
         Ok(true)
     }
 
-    /// A transaction in the directory, as anybody may read it. To be ended as soon as it is read.
+    /// A transaction in the directory with public read access. End it as soon as the data is read.
     pub fn directory(&self) -> ScopedTx {
         self.services.gate.directory(Scope::directory_public(), Access::Read)
     }
 
-    /// Runs one root field of a mutation: what it did stays or goes as a whole, whatever the fields before and after do.
+    /// Runs one root field of a mutation: its changes are kept or rolled back as a whole, regardless of the fields
+    /// before and after.
     ///
-    /// Returns the field's result, or the reason why it was undone although the result looked good.
+    /// Returns the field's result, or the reason why it was rolled back although the result was not an error.
     pub(super) async fn mutation_field<T, E>(
         &self,
         name: &str,
@@ -342,7 +346,7 @@ impl RequestContext {
             adopted.tx.end_read();
         }
         if let Some(work) = own {
-            // `enter` has told, in the round trip of the field's first statement.
+            // `enter` has reported it, in the round trip of the field's first statement.
             if let Some(restriction) = work.tx.restriction().await
                 && !IN_SPITE_OF_RESTRICTION.contains(&name)
             {
@@ -351,16 +355,16 @@ impl RequestContext {
             }
             let undo = work.undo.load(Ordering::Relaxed);
             let kept = work.tx.end_field(result.is_ok() && !undo).await?;
-            // What a loader has cached may have changed.
+            // The change may have made the loaders' caches stale.
             *self.own.lock() = Some(Arc::new(self.around(work.tx.clone(), work.viewer)));
             if result.is_ok() && !kept && !undo {
-                return Err(ApiError::Internal("a statement of the field failed, so it was undone".into()));
+                return Err(ApiError::Internal("a statement of the field failed, so the field was rolled back".into()));
             }
         }
         Ok(result)
     }
 
-    /// Takes the key of a mutation that its sender named, in the mutation's own transaction. `None` where nobody of a tenant
+    /// Claims the idempotency key of a mutation, in the mutation's own transaction. `None` when no user of a tenant
     /// is signed in: a key belongs to a user.
     ///
     /// # Errors
@@ -370,7 +374,8 @@ impl RequestContext {
         idempotency::begin(&work.caller(), named).await.map(Some)
     }
 
-    /// Keeps the answer of a named mutation with what it did, or frees the key where it did nothing.
+    /// Stores the response of a mutation under its idempotency key, in the same transaction, or frees the key when
+    /// nothing was done.
     ///
     /// # Errors
     /// When a statement fails.
@@ -382,13 +387,13 @@ impl RequestContext {
         }
     }
 
-    /// Ends the request's transactions. For a mutation it returns once the commit was acknowledged.
+    /// Ends the request's transactions. For a mutation, it returns once the commit is acknowledged.
     ///
-    /// `refused` are the fields that the caller's role was refused, with how often: the audit log tells of each, in the mutation's own
-    /// transaction, or after a query in one of its own.
+    /// `refused` lists the fields that were refused to the caller's role, with their counts. The audit log records
+    /// each one, in the mutation's own transaction or, after a query, in a separate one.
     ///
     /// # Errors
-    /// When the commit failed, or it is not known whether it did: the response must say so instead of what it had to say.
+    /// When the commit failed, or its outcome is unknown: the response must report that instead of its result.
     pub async fn finish(&self, refused: &BTreeMap<String, usize>) -> Result<(), DbError> {
         let own = self.own.lock().take();
         if let Some(work) = own.as_ref().filter(|_| self.access == Access::Read) {
@@ -400,7 +405,7 @@ impl RequestContext {
             (None, Actor::Person(viewer)) if !refused.is_empty() => Arc::new(self.open(*viewer, Access::Write)),
             (None, _) => return Ok(()),
         };
-        // Boxed: who has only read, and who nearly always does, is not to be as large as it.
+        // Boxed: requests that only read, which are nearly all, should not carry the size of this future.
         Box::pin(async {
             work.note_refusals(refused).await?;
             work.tx.commit().await
@@ -410,12 +415,12 @@ impl RequestContext {
 }
 
 impl Work {
-    /// What a rule is given.
+    /// The caller, as business rules expect it.
     pub fn caller(&self) -> Caller<'_> {
         Caller { tx: &self.tx, viewer: self.viewer, clock: &self.clock, origin: &self.origin }
     }
 
-    /// Tells the audit log of fields that the caller's role was refused.
+    /// Records in the audit log the fields that were refused to the caller's role.
     async fn note_refusals(&self, fields: &BTreeMap<String, usize>) -> Result<(), DbError> {
         for (field, count) in fields {
             let nothing = || serde_json::Value::Null;
@@ -426,11 +431,11 @@ impl Work {
         Ok(())
     }
 
-    /// Turns a rule's result into a payload's: what the caller can mend stays a value, and whatever the rule wrote
-    /// before it refused is undone at the end of the field.
+    /// Turns a rule's result into a payload's result: errors that the caller can correct stay values, and everything
+    /// the rule wrote before it failed is rolled back at the end of the field.
     ///
     /// # Errors
-    /// What the caller cannot mend.
+    /// Errors that the caller cannot correct.
     pub fn settle<T, E: Into<ErrorClass>>(&self, result: Result<T, E>) -> Result<Result<T, UserError>, ApiError> {
         let settled = settled(result)?;
         if settled.is_err() {
@@ -439,15 +444,15 @@ impl Work {
         Ok(settled)
     }
 
-    /// Has all that this field writes undone at its end, although it answers.
+    /// Rolls back everything that this field writes at its end, although it returns a result.
     pub fn undo_field(&self) {
         self.undo.store(true, Ordering::Relaxed);
     }
 }
 
-/// Short ways to what a resolver needs.
+/// Shortcuts for resolvers.
 pub trait ContextExt {
-    /// Everything of this request.
+    /// The state of this request.
     fn request(&self) -> &RequestContext;
 
     /// The caller's transaction and loaders.
@@ -470,8 +475,9 @@ impl From<ChargeError> for ApiError {
         match error {
             ChargeError::BudgetExhausted { retry_after } => Self::Refused {
                 code: Code::RateLimited,
-                message: "Too fast: this costs more than is left of the budget. Try again later, or ask for less."
-                    .into(),
+                message:
+                    "Rate limit exceeded: the cost is above the remaining budget. Try again later, or request less."
+                        .into(),
                 field: None,
                 retry_after: Some(retry_after),
             },

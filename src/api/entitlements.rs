@@ -11,45 +11,45 @@ use crate::{
 /// A feature of a tenant.
 #[derive(Clone, SimpleObject)]
 pub struct Feature {
-    /// Its name for programs.
+    /// Its machine name.
     pub key: String,
-    /// Whether it is on. One with a number is on where that is more than 0, a metered one while its quota lasts.
+    /// Whether it is on. A number feature is on when its number is above 0, a metered one while its quota lasts.
     pub enabled: bool,
     /// What it grants.
     pub kind: FeatureKind,
-    /// So much of it; of a metered one, what is left in the present calendar month. Null for a switch, and where there is no
-    /// limit.
+    /// The number that it grants; for a metered feature, the quota left in the current calendar month. Null for a
+    /// switch, and when there is no limit.
     pub number: Option<i64>,
-    /// Which meter, for a metered one.
+    /// The meter, for a metered feature.
     pub meter: Option<String>,
-    /// Who says so.
+    /// Where the value comes from.
     pub source: FeatureSource,
-    /// Whether the platform switched it for this tenant, whatever its plan says.
+    /// Whether the platform set it for this tenant, overriding the plan.
     pub overridden: bool,
-    /// When the plan counts again.
+    /// When the override expires and the plan applies again.
     pub expires_at: Option<DateTime>,
 }
 
 /// What a feature grants.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 pub enum FeatureKind {
-    /// It is on or off.
+    /// On or off.
     Boolean,
-    /// So much of it.
+    /// A number.
     Number,
-    /// On for as long as a meter is below its limit.
+    /// On while a meter is below its limit.
     Metered,
 }
 
-/// Who decided about a feature.
+/// The source of a feature's value.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "Source")]
 pub enum FeatureSource {
     /// The plan.
     Plan,
-    /// The platform, for this tenant.
+    /// An override by the platform for this tenant.
     Override,
-    /// A roll-out that has come to this tenant.
+    /// A roll-out that includes this tenant.
     Rollout,
 }
 

@@ -42,58 +42,58 @@ const WEEK: [Weekday; 7] = [
 ];
 
 impl Weekday {
-    /// By its number in ISO 8601, 1 to 7.
+    /// The weekday with this ISO 8601 number, 1 to 7. `None` for any other number.
     pub fn of(number: i8) -> Option<Self> {
         WEEK.get(usize::try_from(number - 1).ok()?).copied()
     }
 
-    /// Its number in ISO 8601.
+    /// Its ISO 8601 number, 1 to 7.
     pub fn number(self) -> i8 {
         WEEK.iter().zip(1..).find(|(day, _)| **day == self).map_or(1, |it| it.1)
     }
 }
 
-/// Hours of one day of the week.
+/// Opening hours on one day of the week.
 #[derive(Clone, SimpleObject)]
 pub struct WeeklyHours {
-    /// On which day.
+    /// The day of the week.
     pub weekday: Weekday,
-    /// From this time on.
+    /// Opening time.
     pub opens: LocalTime,
-    /// Up to this time; `24:00` is the end of the day.
+    /// Closing time; `24:00` is the end of the day.
     pub closes: LocalTime,
 }
 
-/// Opening hours by the week, from a day on.
+/// A weekly schedule of opening hours, valid from a given day.
 #[derive(Clone, SimpleObject)]
 pub struct OpeningSchedule {
-    /// The first day on which it counts: up to the next one's.
+    /// The first day on which it applies, until the next schedule.
     pub valid_from: Date,
-    /// By whose clock.
+    /// The time zone of the hours.
     pub time_zone: TimeZoneName,
-    /// Empty is closed all week, null always open.
+    /// Empty means closed all week; null means always open.
     pub hours: Option<Vec<WeeklyHours>>,
 }
 
-/// Hours of a single day.
+/// The opening hours of a single day.
 #[derive(Clone, SimpleObject)]
 pub struct OpeningOverride {
-    /// Which day.
+    /// The day.
     pub day: Date,
-    /// Empty is closed.
+    /// Empty means closed.
     pub hours: Vec<DayHours>,
-    /// Such as the name of a holiday.
+    /// A name, such as that of a holiday.
     pub name: Option<String>,
-    /// Whether it came from a calendar file, and not by hand.
+    /// Whether it was imported from a calendar file; false when it was set by hand.
     pub imported: bool,
 }
 
-/// A part of a day.
+/// Opening hours within a day.
 #[derive(Clone, SimpleObject)]
 pub struct DayHours {
-    /// From this time on.
+    /// Opening time.
     pub opens: LocalTime,
-    /// Up to this time; `24:00` is the end of the day.
+    /// Closing time; `24:00` is the end of the day.
     pub closes: LocalTime,
 }
 
@@ -119,93 +119,94 @@ impl From<crate::features::hours::Override> for OpeningOverride {
     }
 }
 
-/// Hours of one day of the week.
+/// Opening hours on one day of the week.
 #[derive(InputObject)]
 pub struct WeeklyHoursInput {
-    /// On which day.
+    /// The day of the week.
     weekday: Weekday,
-    /// From this time on.
+    /// Opening time.
     opens: LocalTime,
-    /// Up to this time; `24:00` is the end of the day.
+    /// Closing time; `24:00` is the end of the day.
     closes: LocalTime,
 }
 
-/// A part of a day.
+/// Opening hours within a day.
 #[derive(InputObject)]
 pub struct DayHoursInput {
-    /// From this time on.
+    /// Opening time.
     opens: LocalTime,
-    /// Up to this time; `24:00` is the end of the day.
+    /// Closing time; `24:00` is the end of the day.
     closes: LocalTime,
 }
 
-/// Opening hours from a day on: of a service, of a resource, or, where neither is named, of the tenant.
+/// Opening hours from a given day: of a service, of a resource, or of the tenant when neither is given.
 #[derive(InputObject)]
 pub struct SetOpeningHoursInput {
-    /// Of this service.
+    /// The service that the hours are for.
     service_id: Option<ID>,
-    /// Of this resource.
+    /// The resource that the hours are for.
     resource_id: Option<ID>,
-    /// The first day on which they count. What was to count from then on is gone.
+    /// The first day on which they apply. Existing schedules that start on this day or later are replaced.
     valid_from: Date,
-    /// By whose clock; the tenant's where it is left out.
+    /// The time zone of the hours; the tenant's when omitted.
     time_zone: Option<TimeZoneName>,
-    /// Several a day are possible, such as before and after noon. Empty is closed all week; null or left out always open.
+    /// Several intervals per day are allowed, such as before and after noon. Empty means closed all week; null or
+    /// omitted means always open.
     hours: Option<Vec<WeeklyHoursInput>>,
 }
 
-/// The hours of a single day: of a service, of a resource, or, where neither is named, of the tenant.
+/// The hours of a single day: of a service, of a resource, or of the tenant when neither is given.
 #[derive(InputObject)]
 pub struct SetOpeningOverrideInput {
-    /// Of this service.
+    /// The service that the hours are for.
     service_id: Option<ID>,
-    /// Of this resource.
+    /// The resource that the hours are for.
     resource_id: Option<ID>,
-    /// Which day.
+    /// The day.
     day: Date,
-    /// Empty is closed.
+    /// Empty means closed.
     hours: Vec<DayHoursInput>,
-    /// Such as the name of a holiday, at most 200 characters.
+    /// A name, such as that of a holiday, at most 200 characters.
     name: Option<String>,
 }
 
-/// A day that is to be as its week says again.
+/// A day that returns to its weekly hours.
 #[derive(InputObject)]
 pub struct DeleteOpeningOverrideInput {
-    /// Of this service.
+    /// The service that the hours are for.
     service_id: Option<ID>,
-    /// Of this resource.
+    /// The resource that the hours are for.
     resource_id: Option<ID>,
-    /// Which day.
+    /// The day.
     day: Date,
 }
 
-/// Days to be closed: for a service, for a resource, or, where neither is named, for the tenant.
+/// Holidays to import: for a service, for a resource, or for the tenant when neither is given.
 #[derive(InputObject)]
 pub struct ImportHolidaysInput {
-    /// For this service.
+    /// The service to close.
     service_id: Option<ID>,
-    /// For this resource.
+    /// The resource to close.
     resource_id: Option<ID>,
-    /// The text of an iCalendar file (`.ics`, RFC 5545), at most 512 KiB. Its events that last whole days close them.
+    /// The text of an iCalendar file (`.ics`, RFC 5545), at most 512 KiB. Its all-day events close their days.
     calendar: String,
-    /// From this day on; left out from today.
+    /// The first day to import; today when omitted.
     from: Option<Date>,
-    /// Up to before this day, at most 750 days later; left out as far as that.
+    /// The end, exclusive, at most 750 days after the start; 750 days when omitted.
     to: Option<Date>,
 }
 
 payload!(
     /// The outcome of `importHolidays`.
     ImportHolidaysPayload {
-        /// All days of that time that are others than their week says, earliest first.
+        /// All days of that period that differ from their weekly hours, earliest first.
         opening_overrides: Vec<OpeningOverride>
     }
 );
 payload!(
     /// The outcome of `setOpeningHours`.
     SetOpeningHoursPayload {
-        /// All schedules of the owner, earliest first.
+        /// All schedules of the service, resource or tenant, earliest first.
         schedules: Vec<OpeningSchedule>
     }
 );
@@ -219,7 +220,7 @@ payload!(
 payload!(
     /// The outcome of `deleteOpeningOverride`.
     DeleteOpeningOverridePayload {
-        /// The day that is as its week says again.
+        /// The day that returned to its weekly hours.
         day: Date
     }
 );
@@ -241,9 +242,7 @@ impl From<Error> for ErrorClass {
 
 fn owner(service: Option<&ID>, resource: Option<&ID>, fields: [&'static str; 2]) -> Result<Owner, ApiError> {
     match (service, resource) {
-        (Some(_), Some(_)) => {
-            Err(ApiError::bad_input(fields[1], "hours are of a service or of a resource, not of both"))
-        }
+        (Some(_), Some(_)) => Err(ApiError::bad_input(fields[1], "give a service or a resource, not both")),
         (Some(id), None) => Ok(Owner::Service(parse_id::<ServiceId>(id, fields[0])?)),
         (None, Some(id)) => Ok(Owner::Resource(parse_id::<ResourceId>(id, fields[1])?)),
         (None, None) => Ok(Owner::Tenant),
@@ -259,29 +258,29 @@ pub struct HoursQuery;
 
 #[Object]
 impl HoursQuery {
-    /// The opening hours of a service, of a resource, or, where neither is named, of the tenant: earliest first. Empty where
-    /// nothing was ever said, which is always open.
+    /// The opening hours of a service, of a resource, or of the tenant when neither is given, earliest first. Empty
+    /// when no hours were ever set, which means always open.
     #[graphql(complexity = "STATEMENT_COST + 10 * child_complexity")]
     async fn opening_hours(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Of this service.")] service_id: Option<ID>,
-        #[graphql(desc = "Of this resource.")] resource_id: Option<ID>,
+        #[graphql(desc = "The service.")] service_id: Option<ID>,
+        #[graphql(desc = "The resource.")] resource_id: Option<ID>,
     ) -> Result<Vec<OpeningSchedule>, ApiError> {
         let owner = owner(service_id.as_ref(), resource_id.as_ref(), IN_ARGUMENTS)?;
         let schedules = crate::features::hours::schedules(&ctx.work()?.tx, owner).await?;
         Ok(schedules.into_iter().map(OpeningSchedule::from).collect())
     }
 
-    /// The days that are others than their week says, of a service, of a resource, or of the tenant.
+    /// The days that differ from their weekly hours, of a service, of a resource, or of the tenant when neither is given.
     #[graphql(complexity = "STATEMENT_COST + 50 * child_complexity")]
     async fn opening_overrides(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Of this service.")] service_id: Option<ID>,
-        #[graphql(desc = "Of this resource.")] resource_id: Option<ID>,
-        #[graphql(desc = "From this day on.")] from: Date,
-        #[graphql(desc = "Up to before this day, at most 750 days later.")] to: Date,
+        #[graphql(desc = "The service.")] service_id: Option<ID>,
+        #[graphql(desc = "The resource.")] resource_id: Option<ID>,
+        #[graphql(desc = "The first day.")] from: Date,
+        #[graphql(desc = "The end, exclusive, at most 750 days after the start.")] to: Date,
     ) -> Result<Vec<OpeningOverride>, ApiError> {
         let owner = owner(service_id.as_ref(), resource_id.as_ref(), IN_ARGUMENTS)?;
         let found = crate::features::hours::overrides(&ctx.work()?.tx, owner, from.0, to.0).await;
@@ -296,7 +295,7 @@ pub struct HoursMutation;
 
 #[Object]
 impl HoursMutation {
-    /// Sets opening hours from a day on. Time that is booked stays booked.
+    /// Sets opening hours from a given day. Existing bookings stay.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn set_opening_hours(
         &self,
@@ -315,7 +314,7 @@ impl HoursMutation {
         Ok(work.settle(set)?.into())
     }
 
-    /// Sets the hours of a single day, such as a closure or a long evening. Time that is booked stays booked.
+    /// Sets the hours of a single day, such as a closure or a late opening. Existing bookings stay.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn set_opening_override(
         &self,
@@ -329,8 +328,8 @@ impl HoursMutation {
         Ok(work.settle(set.map(OpeningOverride::from))?.into())
     }
 
-    /// Closes the days that a calendar file closes, such as one of national holidays, in place of those that were imported
-    /// before. Days that were set by hand stay as they are, and time that is booked stays booked.
+    /// Closes the days of a calendar file, such as national holidays. They replace the days that were imported
+    /// before. Days that were set by hand stay as they are, and existing bookings stay.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn import_holidays(
         &self,
@@ -346,7 +345,7 @@ impl HoursMutation {
         Ok(work.settle(imported)?.into())
     }
 
-    /// Makes a day as its week says again.
+    /// Returns a day to its weekly hours.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn delete_opening_override(
         &self,

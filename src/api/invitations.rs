@@ -15,33 +15,33 @@ use crate::{
     },
 };
 
-/// Where an invitation stands.
+/// The status of an invitation.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "Status")]
 pub enum InvitationStatus {
     /// It can be accepted until it expires.
     Pending,
-    /// The person joined.
+    /// The person has joined.
     Accepted,
-    /// It was taken back.
+    /// It was revoked.
     Revoked,
 }
 
-/// Somebody who was asked to join the tenant.
+/// An invitation to join the tenant.
 #[derive(Clone, SimpleObject)]
 #[graphql(complex)]
 pub struct Invitation {
     /// TypeID with the prefix `inv`.
     pub id: ID,
-    /// To whom it was sent. Only who reads this mailbox can accept.
+    /// The email address that it was sent to. Only the owner of that mailbox can accept it.
     pub email: String,
-    /// What the person will be allowed to do.
+    /// The role that the person gets.
     pub role: Role,
-    /// Where it stands.
+    /// The status.
     pub status: InvitationStatus,
-    /// When the person was invited.
+    /// When it was created.
     pub created_at: DateTime,
-    /// Until when it can be accepted.
+    /// When it expires.
     pub expires_at: DateTime,
     #[graphql(skip)]
     inviter: Option<UserId>,
@@ -63,30 +63,30 @@ impl From<crate::features::invitations::Invitation> for Invitation {
 
 #[ComplexObject]
 impl Invitation {
-    /// Who invited. Null for a platform administrator.
+    /// The user who sent it. Null for a platform administrator.
     async fn invited_by(&self, ctx: &Context<'_>) -> Result<Option<User>, ApiError> {
         let Some(inviter) = self.inviter else { return Ok(None) };
         Ok(ctx.work()?.loaders.users().load_one(inviter).await?.map(User::from))
     }
 }
 
-/// Whom to invite.
+/// A person to invite.
 #[derive(InputObject)]
 pub struct InviteUserInput {
-    /// To whom the mail goes.
+    /// The email address to invite.
     email: String,
-    /// What the person will be allowed to do.
+    /// The role that the person gets.
     role: Role,
 }
 
-/// Which invitation to send again.
+/// The invitation to send again.
 #[derive(InputObject)]
 pub struct ResendInvitationInput {
     /// Its id.
     id: ID,
 }
 
-/// Which invitation to take back.
+/// The invitation to revoke.
 #[derive(InputObject)]
 pub struct RevokeInvitationInput {
     /// Its id.
@@ -121,18 +121,16 @@ impl From<InvitationError> for ErrorClass {
         match error {
             InvitationError::Forbidden => Self::Refuse(ApiError::forbidden()),
             InvitationError::Impersonated => Self::Refuse(ApiError::impersonated()),
-            InvitationError::Unconfirmed => mend(
-                UserErrorCode::Invalid,
-                "",
-                "Confirm your own e-mail first: requestEmailVerification sends a link.",
-            ),
-            InvitationError::InvalidEmail => mend(UserErrorCode::Invalid, "email", "This is no e-mail address."),
+            InvitationError::Unconfirmed => {
+                mend(UserErrorCode::Invalid, "", "Confirm your own email first. requestEmailVerification sends a link.")
+            }
+            InvitationError::InvalidEmail => mend(UserErrorCode::Invalid, "email", "Enter a valid email address."),
             InvitationError::EmailTaken => {
-                mend(UserErrorCode::EmailTaken, "email", "Somebody with this e-mail is a user already.")
+                mend(UserErrorCode::EmailTaken, "email", "A user with this email already exists.")
             }
             InvitationError::NotFound => mend(UserErrorCode::NotFound, "id", "There is no such pending invitation."),
             InvitationError::TooMany => {
-                mend(UserErrorCode::QuotaExceeded, "", "No more invitations can be sent this month.")
+                mend(UserErrorCode::QuotaExceeded, "", "The limit of invitations for this month is reached.")
             }
             InvitationError::Db(error) => error.into(),
         }
@@ -150,10 +148,10 @@ impl InvitationQuery {
     async fn invitations(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many from the front, 1 to 100 (default 20).")] first: Option<i32>,
-        #[graphql(desc = "Past this cursor.")] after: Option<String>,
-        #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Number of items from the start, 1 to 100 (default 20).")] first: Option<i32>,
+        #[graphql(desc = "Items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Number of items from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Items before this cursor.")] before: Option<String>,
     ) -> Result<Listing<Invitation>, ApiError> {
         const KIND: &str = "invitations.created_at";
         let page = PageArgs { first, after, last, before }.read(KIND)?;
@@ -168,9 +166,9 @@ pub struct InvitationMutation;
 
 #[Object]
 impl InvitationMutation {
-    /// Asks somebody by mail to join the tenant, within 7 days. Administrators only. Who is invited again gets a new link,
-    /// and the older one is out of force. `EMAIL_TAKEN` where the person is a user with as much to say already.
-    /// Who invites has confirmed his own e-mail before.
+    /// Invites a person by email to join the tenant within 7 days. Administrators only, with a confirmed email
+    /// address. A person who is invited again gets a new link, and the older one stops working. `EMAIL_TAKEN` when
+    /// the person is already a user with at least this role.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn invite_user(&self, ctx: &Context<'_>, input: InviteUserInput) -> Result<InviteUserPayload, ApiError> {
         let work = ctx.work()?;
@@ -180,7 +178,7 @@ impl InvitationMutation {
         Ok(work.settle(invited)?.into())
     }
 
-    /// Sends a pending invitation once more, with a new link that is good for another 7 days. Administrators only.
+    /// Sends a pending invitation again, with a new link that is valid for another 7 days. Administrators only.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn resend_invitation(
         &self,
@@ -192,7 +190,7 @@ impl InvitationMutation {
         Ok(work.settle(crate::features::invitations::resend(&work.caller(), id).await.map(Invitation::from))?.into())
     }
 
-    /// Takes a pending invitation back: its link is out of force at once. Administrators only.
+    /// Revokes a pending invitation: its link stops working at once. Administrators only.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn revoke_invitation(
         &self,

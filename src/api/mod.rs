@@ -1,6 +1,6 @@
-//! The GraphQL schema: one file or folder a feature, merged once in `schema.rs`.
+//! The GraphQL schema: one file or folder per feature, merged once in `schema.rs`.
 //!
-//! A resolver is four moves: context, input, rule, view.
+//! A resolver does four things: read the context, read the input, call the rule, build the view.
 
 pub mod audit;
 pub mod auth;

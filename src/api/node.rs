@@ -1,4 +1,4 @@
-//! Any object by its id: the prefix tells where to look.
+//! Any object by its id: the prefix names the type.
 
 use async_graphql::{Context, ID, Interface, Object};
 
@@ -13,13 +13,13 @@ use crate::{
     graphql::{ApiError, STATEMENT_COST},
 };
 
-/// Most ids of one `nodes`.
+/// Maximum number of ids in one `nodes`.
 const MAX_NODES: usize = 100;
 
 /// An object with an id. Every id is a TypeID: a type prefix and a UUIDv7, such as `bkg_01h455vb4pex5vsknk084sn02q`.
 #[derive(Clone, Interface)]
 #[graphql(field(name = "id", ty = "&ID", desc = "The object's id."))]
-#[allow(clippy::large_enum_variant, reason = "one is made for each id that a client names, at most a hundred")]
+#[allow(clippy::large_enum_variant, reason = "one exists for each requested id, at most a hundred")]
 pub enum Node {
     /// A tenant.
     Tenant(Tenant),
@@ -31,9 +31,9 @@ pub enum Node {
     Service(Service),
     /// A booking.
     Booking(Booking),
-    /// Bookings that were made together.
+    /// A series of bookings.
     BookingSeries(BookingSeries),
-    /// Somebody's place on the waitlist.
+    /// A customer's entry on the waitlist.
     WaitlistEntry(WaitlistEntry),
 }
 
@@ -43,13 +43,14 @@ pub struct NodeQuery;
 
 #[Object]
 impl NodeQuery {
-    /// The object with this id. Null where there is none that the caller may see.
+    /// The object with this id. Null when it does not exist or the caller may not see it.
     #[graphql(complexity = "STATEMENT_COST + child_complexity")]
     async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> Result<Option<Node>, ApiError> {
         find(ctx, &id, "id").await
     }
 
-    /// The objects with these ids, in their order, with null where there is none that the caller may see. At most 100.
+    /// The objects with these ids, in the same order; null for an object that does not exist or that the caller may
+    /// not see. At most 100.
     #[graphql(complexity = "STATEMENT_COST + ids.len() * child_complexity")]
     async fn nodes(
         &self,

@@ -1,4 +1,4 @@
-//! The objects that name each other: users, services, resources, bookings and series.
+//! The objects that refer to each other: users, services, resources, bookings and series.
 
 use std::sync::Arc;
 
@@ -22,13 +22,13 @@ use crate::{
     },
 };
 
-/// What a person may do.
+/// A user's role.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "crate::core::identity::Role")]
 pub enum Role {
-    /// Everything of the tenant: users, services, the calendar, billing, settings.
+    /// Everything in the tenant: users, services, the calendar, billing, settings.
     Admin,
-    /// The whole calendar, and customers' names.
+    /// The whole calendar, and the names of customers.
     Staff,
     /// A customer: own profile and own bookings.
     User,
@@ -38,15 +38,15 @@ pub enum Role {
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "crate::features::users::UserStatus")]
 pub enum UserStatus {
-    /// He can.
+    /// The user can sign in.
     Active,
-    /// Not any more; his bookings stay.
+    /// The user can no longer sign in; their bookings stay.
     Deactivated,
-    /// Never again: name and e-mail are a pseudonym.
+    /// The user can never sign in again: name and email are replaced by a pseudonym.
     Erased,
 }
 
-/// A person of a tenant: administrator, staff or customer.
+/// A user of a tenant: administrator, staff or customer.
 #[derive(Clone, SimpleObject)]
 #[graphql(complex)]
 pub struct User {
@@ -54,15 +54,15 @@ pub struct User {
     pub id: ID,
     /// Lower case, unique within the tenant.
     pub email: String,
-    /// What the person is called.
+    /// The user's name.
     pub name: String,
-    /// What the person may do.
+    /// The user's role.
     pub role: Role,
-    /// Whether the person can sign in.
+    /// Whether the user can sign in.
     pub status: UserStatus,
-    /// When the person joined.
+    /// When the user joined.
     pub created_at: DateTime,
-    /// Whether the person has shown that the mailbox is his.
+    /// Whether the user has confirmed their email address.
     pub email_verified: bool,
     #[graphql(skip)]
     key: UserId,
@@ -85,34 +85,34 @@ impl From<crate::features::users::User> for User {
 
 #[ComplexObject]
 impl User {
-    /// The tenant that the person belongs to.
+    /// The tenant that the user belongs to.
     #[graphql(complexity = "STATEMENT_COST + child_complexity")]
     async fn tenant(&self, ctx: &Context<'_>) -> Result<Tenant, ApiError> {
         crate::api::tenants::own(ctx).await
     }
 
-    /// The person's bookings that the caller may see, earliest first.
+    /// The user's bookings that the caller may see, earliest first.
     #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn bookings(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many from the front, 1 to 100 (default 20).")] first: Option<i32>,
-        #[graphql(desc = "Past this cursor.")] after: Option<String>,
-        #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Before this cursor.")] before: Option<String>,
-        #[graphql(desc = "Which bookings.")] filter: Option<BookingFilterInput>,
+        #[graphql(desc = "Number of items from the start, 1 to 100 (default 20).")] first: Option<i32>,
+        #[graphql(desc = "Items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Number of items from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Items before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Filters the list.")] filter: Option<BookingFilterInput>,
     ) -> Result<Listing<Booking>, ApiError> {
         page_of_customer(ctx, self.key, PageArgs { first, after, last, before }, filter).await
     }
 }
 
-/// The user that a row points at: a key sees to it that there is one, and whoever sees the row may see him.
+/// The user that a row refers to: a foreign key ensures that they exist, and a caller who sees the row may see the user.
 pub async fn user_of_key(ctx: &Context<'_>, id: UserId) -> Result<User, ApiError> {
     let user = ctx.work()?.loaders.users().load_one(id).await?;
-    user.map(User::from).ok_or_else(|| ApiError::Internal(format!("{id} is pointed at and not there")))
+    user.map(User::from).ok_or_else(|| ApiError::Internal(format!("{id} is referenced but missing")))
 }
 
-/// Something that can be booked.
+/// A service that can be booked.
 #[derive(Clone, SimpleObject)]
 #[graphql(complex)]
 pub struct Service {
@@ -120,32 +120,32 @@ pub struct Service {
     pub id: ID,
     /// Unique within the tenant.
     pub name: String,
-    /// For customers.
+    /// The description for customers.
     pub description: Option<String>,
     /// How long a booking takes, in minutes.
     pub duration_minutes: i32,
     /// Price of one booking.
     pub price: Money,
-    /// How many bookings may stand at the same time.
+    /// Maximum number of bookings at the same time.
     pub capacity: i32,
-    /// Whether a booking waits as `PENDING` until staff confirm it.
+    /// Whether a booking stays `PENDING` until staff confirm it.
     pub requires_confirmation: bool,
     /// Whether it can be booked. Customers see inactive services only through their own bookings.
     pub active: bool,
-    /// Customers book at so many minutes after opening, or a multiple. Null: at any time, and what `availability` offers is
-    /// a duration apart.
+    /// Customers can book every so many minutes after opening. Null allows any start time, and `availability` offers
+    /// slots one duration apart.
     pub slot_step_minutes: Option<i32>,
-    /// Minutes before its start for which a booking holds its resources.
+    /// Minutes before a booking's start during which it also holds its resources.
     pub buffer_before_minutes: i32,
-    /// Minutes after its end for which a booking holds its resources.
+    /// Minutes after a booking's end during which it also holds its resources.
     pub buffer_after_minutes: i32,
-    /// Minutes before its start until which a customer can book. Null: as the tenant says.
+    /// Latest time for a customer to book, in minutes before the start. Null uses the tenant's rule.
     pub min_notice_minutes: Option<i32>,
-    /// Days ahead that a customer can book. Null: as the tenant says.
+    /// Number of days ahead that a customer can book. Null uses the tenant's rule.
     pub max_ahead_days: Option<i32>,
-    /// Minutes before its start until which a customer can cancel. Null: as the tenant says.
+    /// Latest time for a customer to cancel, in minutes before the start. Null uses the tenant's rule.
     pub cancel_notice_minutes: Option<i32>,
-    /// Minutes before its start until which a customer can move a booking. Null: as for cancelling.
+    /// Latest time for a customer to move a booking, in minutes before the start. Null uses the rule for cancelling.
     pub reschedule_notice_minutes: Option<i32>,
     #[graphql(skip)]
     key: ServiceId,
@@ -153,7 +153,7 @@ pub struct Service {
 
 #[ComplexObject]
 impl Service {
-    /// Who and what can serve it, those taken first in front: a booking takes one of each kind. Empty where it needs none.
+    /// Resources that can serve it, highest priority first: a booking takes one of each kind. Empty when it needs none.
     async fn resources(&self, ctx: &Context<'_>) -> Result<Vec<Resource>, ApiError> {
         let work = ctx.work()?;
         let links = work.loaders.services().load_one(LinksOf(self.key)).await?.unwrap_or_default();
@@ -185,31 +185,31 @@ impl From<crate::features::services::Service> for Service {
     }
 }
 
-/// The service that a row points at, active or not: a key sees to it that there is one.
+/// The service that a row refers to, active or not: a foreign key ensures that it exists.
 pub async fn service_of_key(ctx: &Context<'_>, id: ServiceId) -> Result<Service, ApiError> {
     let service = ctx.work()?.loaders.services().load_one(id).await?;
-    service.map(Service::from).ok_or_else(|| ApiError::Internal(format!("{id} is pointed at and not there")))
+    service.map(Service::from).ok_or_else(|| ApiError::Internal(format!("{id} is referenced but missing")))
 }
 
-/// What a resource is.
+/// The kind of a resource.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "crate::features::resources::ResourceKind")]
 pub enum ResourceKind {
-    /// Somebody of the staff.
+    /// A member of staff.
     Staff,
     /// A room.
     Room,
-    /// Something that is used.
+    /// A piece of equipment.
     Equipment,
 }
 
-/// Somebody or something that bookings need, and that is there once at a time.
+/// A person or thing that bookings need, and that serves one booking at a time.
 #[derive(Clone, SimpleObject)]
 #[graphql(complex)]
 pub struct Resource {
     /// TypeID with the prefix `res`.
     pub id: ID,
-    /// What it is.
+    /// Its kind.
     pub kind: ResourceKind,
     /// Unique within the tenant.
     pub name: String,
@@ -233,48 +233,49 @@ impl From<crate::features::resources::Resource> for Resource {
 
 #[ComplexObject]
 impl Resource {
-    /// Whom it stands for. Null where it stands for nobody, and for people whom the caller may not see.
+    /// The user that it represents. Null when it represents nobody, or a user whom the caller may not see.
     async fn user(&self, ctx: &Context<'_>) -> Result<Option<User>, ApiError> {
         let Some(user) = self.stands_for else { return Ok(None) };
         Ok(ctx.work()?.loaders.users().load_one(user).await?.map(User::from))
     }
 }
 
-/// What of a series comes again.
+/// How a series repeats.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "crate::features::series::Frequency")]
 pub enum SeriesFrequency {
-    /// The weekdays of a week.
+    /// On weekdays of each week.
     Weekly,
-    /// The day of the month of the first day. A month that has no such day is left out.
+    /// On the same day of the month as the first day. Months without that day are skipped.
     Monthly,
-    /// The weekday of the month of the first day, such as the second Tuesday. A month that has no such day is left out.
+    /// On the same weekday of the month as the first day, such as the second Tuesday. Months without that day are
+    /// skipped.
     MonthlyByWeekday,
 }
 
-/// Bookings that were made together by a rule. Each of them stands by itself: it can be moved or called off alone.
+/// Bookings that were created together by a rule. Each booking is independent: it can be moved or cancelled alone.
 #[derive(Clone, SimpleObject)]
 #[graphql(complex)]
 pub struct BookingSeries {
     /// TypeID with the prefix `ser`.
     pub id: ID,
-    /// What of it comes again.
+    /// How it repeats.
     pub frequency: SeriesFrequency,
-    /// Every so many weeks or months.
+    /// It repeats every so many weeks or months.
     pub interval: i32,
-    /// Of a weekly series; empty where it goes by its first day.
+    /// For a weekly series; empty when it uses the weekday of its first day.
     pub weekdays: Vec<Weekday>,
-    /// No booking was made for a day before this one.
+    /// The series starts on this day or later.
     pub first_day: Date,
-    /// At which time of day.
+    /// Local start time.
     pub time: LocalTime,
-    /// By whose clock.
+    /// The time zone of `time`.
     pub time_zone: TimeZoneName,
-    /// How many were asked for. Null where it goes by its last day.
+    /// Requested number of occurrences. Null when `lastDay` limits the series.
     pub count: Option<i32>,
-    /// No booking was made for a day after this one. Null where it goes by its count.
+    /// The series ends on this day or earlier. Null when `count` limits the series.
     pub last_day: Option<Date>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTime,
     #[graphql(skip)]
     key: (SeriesId, ServiceId, UserId),
@@ -301,72 +302,72 @@ impl From<crate::features::series::Series> for BookingSeries {
 
 #[ComplexObject]
 impl BookingSeries {
-    /// What was booked.
+    /// The booked service.
     async fn service(&self, ctx: &Context<'_>) -> Result<Service, ApiError> {
         service_of_key(ctx, self.key.1).await
     }
 
-    /// For whom.
+    /// The customer.
     async fn customer(&self, ctx: &Context<'_>) -> Result<User, ApiError> {
         user_of_key(ctx, self.key.2).await
     }
 
-    /// Its bookings, earliest first, whatever became of them.
+    /// Its bookings, earliest first, in any status.
     #[graphql(complexity = "STATEMENT_COST + 10 * child_complexity")]
     async fn bookings(&self, ctx: &Context<'_>) -> Result<Vec<Booking>, ApiError> {
         bookings_of_series(ctx, self.key.0).await
     }
 }
 
-/// Where a booking stands.
+/// The status of a booking.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "crate::features::bookings::BookingStatus")]
 pub enum BookingStatus {
-    /// The time is kept for a short while.
+    /// The slot is held for a short time.
     Held,
-    /// Waits for staff to confirm it.
+    /// Waits for confirmation by staff.
     Pending,
-    /// Agreed.
+    /// Confirmed.
     Confirmed,
-    /// It took place. An end.
+    /// It took place. Final.
     Completed,
-    /// The customer did not come. An end.
+    /// The customer did not come. Final.
     NoShow,
-    /// Called off. An end; the time is free again.
+    /// Cancelled. Final; the time is available again.
     Cancelled,
-    /// Staff did not confirm it. An end; the time is free again.
+    /// Staff did not confirm it. Final; the time is available again.
     Rejected,
-    /// Nobody took up the held time. An end; the time is free again.
+    /// The hold was not confirmed in time. Final; the time is available again.
     Expired,
 }
 
-/// A booking of a service for a time.
+/// A booking of a service at a given time.
 #[derive(Clone, SimpleObject)]
 #[graphql(complex)]
 pub struct Booking {
     /// TypeID with the prefix `bkg`.
     pub id: ID,
-    /// Where it stands.
+    /// The status.
     pub status: BookingStatus,
-    /// The first instant of it.
+    /// The start, inclusive.
     pub starts_at: DateTime,
-    /// The first instant after it.
+    /// The end, exclusive.
     pub ends_at: DateTime,
-    /// The zone in which it was made: show its times in this one.
+    /// The time zone in which it was made. Show its times in this zone.
     pub time_zone: TimeZoneName,
-    /// As agreed when it was made.
+    /// The price at the time of booking.
     pub price: Money,
-    /// Of whoever made it.
+    /// Notes by the person who made it.
     pub notes: Option<String>,
-    /// When a `HELD` booking lets its time go. Null for every other.
+    /// When a `HELD` booking expires. Null for every other status.
     pub held_until: Option<DateTime>,
-    /// Counts its changes. Send it back with a change to be told when somebody else was faster.
+    /// Increases with each change. Send it with a change to get `STALE` when someone else changed the booking in between.
     pub version: i32,
     #[graphql(skip)]
     pub(super) key: (BookingId, ServiceId, UserId),
     #[graphql(skip)]
     pub(super) made_with: Option<SeriesId>,
-    /// What its list has brought.
+    /// Names that were loaded with the list.
     #[graphql(skip)]
     pub(super) names: Option<Arc<PreloadedRefs<String, String>>>,
 }
@@ -392,17 +393,17 @@ impl From<crate::features::bookings::Booking> for Booking {
 
 #[ComplexObject]
 impl Booking {
-    /// What is booked.
+    /// The booked service.
     async fn service(&self, ctx: &Context<'_>) -> Result<Reference<Service>, ApiError> {
         let id = self.key.1;
         match self.names.as_ref().and_then(|it| it.services.get(&id)) {
             Some(name) if asks_for_name(&ctx.field()) => Ok(Reference::Named(id.to_string().into(), name.clone())),
-            // Boxed: each field of a booking takes as much room as the largest.
+            // Boxed: every field's future takes as much space as the largest one.
             _ => Box::pin(service_of_key(ctx, id)).await.map(Reference::Whole),
         }
     }
 
-    /// For whom.
+    /// The customer.
     async fn customer(&self, ctx: &Context<'_>) -> Result<Reference<User>, ApiError> {
         let id = self.key.2;
         match self.names.as_ref().and_then(|it| it.customers.get(&id)) {
@@ -411,13 +412,13 @@ impl Booking {
         }
     }
 
-    /// The series that it was made with. Null for one made alone.
+    /// The series that it belongs to. Null for a single booking.
     async fn series(&self, ctx: &Context<'_>) -> Result<Option<BookingSeries>, ApiError> {
         let Some(id) = self.made_with else { return Ok(None) };
         Ok(ctx.work()?.loaders.series().load_one(id).await?.map(BookingSeries::from))
     }
 
-    /// Who and what it holds, or held to its end. Empty where its service needs none.
+    /// The resources that it holds, or held until its end. Empty when its service needs none.
     async fn resources(&self, ctx: &Context<'_>) -> Result<Vec<Resource>, ApiError> {
         let work = ctx.work()?;
         let ids = work.loaders.bookings().load_one(ResourcesOf(self.key.0)).await?.unwrap_or_default();
@@ -425,28 +426,28 @@ impl Booking {
         Ok(ids.iter().filter_map(|id| found.get(id).cloned().map(Resource::from)).collect())
     }
 
-    /// What happened to it, first step first.
+    /// Its changes of status and time, oldest first.
     async fn history(&self, ctx: &Context<'_>) -> Result<Vec<BookingTransition>, ApiError> {
         let steps = ctx.work()?.loaders.bookings().load_one(HistoryOf(self.key.0)).await?;
         Ok(steps.unwrap_or_default().into_iter().map(BookingTransition::from).collect())
     }
 }
 
-/// One step in a booking's history.
+/// One entry in a booking's history.
 #[derive(Clone, SimpleObject)]
 #[graphql(complex)]
 pub struct BookingTransition {
-    /// Null for the first step.
+    /// The status before. Null for the first entry.
     pub from_status: Option<BookingStatus>,
-    /// Where it stood afterwards.
+    /// The status afterwards.
     pub to_status: BookingStatus,
-    /// When.
+    /// When it happened.
     pub at: DateTime,
-    /// Why, if it was said.
+    /// The reason, if one was given.
     pub reason: Option<String>,
-    /// When it was to start before this step moved it. Null for a step that moved nothing.
+    /// The start before this step moved the booking. Null when it was not moved.
     pub moved_from: Option<DateTime>,
-    /// When it was to start after this step moved it. Null for a step that moved nothing.
+    /// The start after this step moved the booking. Null when it was not moved.
     pub moved_to: Option<DateTime>,
     #[graphql(skip)]
     actor: Option<UserId>,
@@ -468,28 +469,28 @@ impl From<Transition> for BookingTransition {
 
 #[ComplexObject]
 impl BookingTransition {
-    /// Who did it. Null for background work, and for people whom the caller may not see.
+    /// The user who did it. Null for background work, or for a user whom the caller may not see.
     async fn actor(&self, ctx: &Context<'_>) -> Result<Option<User>, ApiError> {
         let Some(actor) = self.actor else { return Ok(None) };
         Ok(ctx.work()?.loaders.users().load_one(actor).await?.map(User::from))
     }
 }
 
-/// Which bookings a list holds. Every given field narrows it.
+/// Filters a list of bookings. Every given field narrows it.
 #[derive(InputObject)]
 #[graphql(name = "BookingFilter")]
 pub struct BookingFilterInput {
-    /// Only these statuses.
+    /// Only bookings with one of these statuses.
     status: Option<Vec<BookingStatus>>,
-    /// Only of this service.
+    /// Only bookings of this service.
     service_id: Option<ID>,
-    /// Only of this customer.
+    /// Only bookings of this customer.
     customer_id: Option<ID>,
-    /// Only those that hold this resource.
+    /// Only bookings that hold this resource.
     resource_id: Option<ID>,
-    /// Only those that start at this instant or later.
+    /// Only bookings that start at this time or later.
     from: Option<DateTime>,
-    /// Only those that start before this instant.
+    /// Only bookings that start before this time.
     to: Option<DateTime>,
 }
 

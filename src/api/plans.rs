@@ -1,4 +1,4 @@
-//! Plans in the API: the same objects for whoever looks at the price list and for whoever keeps it.
+//! Plans in the API: the same objects for tenants who read the price list and for the platform that maintains it.
 
 use std::collections::BTreeMap;
 
@@ -18,53 +18,53 @@ use crate::{
     graphql::{ApiError, CurrencyCode, DateTime, Decimal, ErrorClass, Money, UserError, UserErrorCode},
 };
 
-/// Something that tenants can subscribe to, in the version that is on offer; a subscription shows the one that it took.
+/// A plan that tenants can subscribe to, in the version on offer; a subscription shows the version that it was made with.
 #[derive(Clone, SimpleObject)]
 pub struct Plan {
     /// TypeID with the prefix `pln`.
     pub id: ID,
-    /// Its name for programs.
+    /// Its machine name.
     pub key: String,
-    /// Its name for people.
+    /// Its display name.
     pub name: String,
-    /// Which version this is, from 1. A version never changes once it is published.
+    /// The version number, from 1. A version never changes once it is published.
     pub version: i32,
     /// TypeID of the version, with the prefix `plv`.
     pub version_id: ID,
-    /// When the version was published; null for a draft, which platform administrators alone see.
+    /// When the version was published; null for a draft, which only platform administrators see.
     pub published_at: Option<DateTime>,
-    /// Its flat fee for one month; one that is sold by the year alone shows that of a year.
+    /// The flat fee for one month; for a plan sold only by the year, the fee for a year.
     pub price: Money,
-    /// All that it costs.
+    /// All of its prices.
     pub prices: Vec<PlanPrice>,
-    /// Days that a tenant has for nothing when it first takes it.
+    /// Days of free trial for a tenant that subscribes for the first time.
     pub trial_days: i32,
-    /// Most of each meter. A meter that is not listed has no limit.
+    /// The limit of each meter. A meter that is not listed has no limit.
     pub limits: Vec<PlanLimit>,
     /// Keys of the features that the plan switches on.
     pub features: Vec<String>,
-    /// The same features, with what they grant.
+    /// The same features, with what each grants.
     pub feature_terms: Vec<PlanFeature>,
 }
 
-/// The most that a plan allows of a meter.
+/// The limit of a meter under a plan.
 #[derive(Clone, SimpleObject)]
 pub struct PlanLimit {
-    /// `bookings` in a calendar month, `services`, `resources` and `users` at once, `api_cost` in a minute; any other meter in
-    /// a calendar month.
+    /// `bookings` per calendar month; `services`, `resources` and `users` at the same time; `api_cost` per minute;
+    /// every other meter per calendar month.
     pub meter: String,
-    /// At most so many.
+    /// The maximum.
     pub limit: i32,
 }
 
-/// What a plan says of a feature.
+/// A feature as a plan grants it.
 #[derive(Clone, SimpleObject)]
 pub struct PlanFeature {
-    /// Its name for programs.
+    /// Its machine name.
     pub key: String,
-    /// So much of it; null for a switch.
+    /// The number that it grants; null for a switch.
     pub number: Option<i64>,
-    /// It is on while this meter is below its limit; null for any other.
+    /// For a metered feature: it is on while this meter is below its limit. Null otherwise.
     pub meter: Option<String>,
 }
 
@@ -78,52 +78,52 @@ pub enum BillingInterval {
     Year,
 }
 
-/// How a price is reckoned.
+/// How a price is calculated.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 pub enum PriceModel {
-    /// The same every time, in advance.
+    /// The same amount each period, in advance.
     Flat,
-    /// So much for each unit.
+    /// An amount for each unit.
     PerUnit,
     /// Each unit at the price of the tier that it falls into.
     Graduated,
-    /// All units at the price of the tier that the whole falls into.
+    /// All units at the price of the tier that the total falls into.
     Volume,
-    /// So much for each package of units that was begun.
+    /// An amount for each started package of units.
     Package,
 }
 
 /// One price of a plan.
 #[derive(Clone, SimpleObject)]
 pub struct PlanPrice {
-    /// UUID that lines of invoices point to. No other price has it, in no version.
+    /// UUID that invoice lines refer to. It is unique across all prices and versions.
     pub id: ID,
-    /// What a line of an invoice is called.
+    /// The name on an invoice line.
     pub name: String,
-    /// How often it is due: flat fees in advance, usage when the period is over.
+    /// How often it is due: flat fees in advance, usage at the end of the period.
     pub interval: BillingInterval,
-    /// Of what; null for the flat fee.
+    /// The meter that it prices; null for the flat fee.
     pub meter: Option<String>,
-    /// How it is reckoned.
+    /// How it is calculated.
     pub model: PriceModel,
-    /// Of the flat fee, one unit or one package, in units of the currency, exact; null with tiers.
+    /// The exact amount of the flat fee, one unit or one package, in units of the currency; null with tiers.
     pub amount: Option<Decimal>,
-    /// Units of a package.
+    /// Number of units in a package.
     pub package_size: Option<i64>,
-    /// From the lowest up.
+    /// The tiers, lowest first.
     pub tiers: Vec<PriceTier>,
-    /// Of the amounts.
+    /// The currency of the amounts.
     pub currency: CurrencyCode,
 }
 
 /// A tier of a price.
 #[derive(Clone, SimpleObject)]
 pub struct PriceTier {
-    /// Its last unit; null for the last tier.
+    /// The last unit of the tier; null for the last tier.
     pub up_to: Option<i64>,
-    /// Of one unit, exact.
+    /// The exact amount of one unit.
     pub unit_amount: Decimal,
-    /// Once, where any unit falls into the tier.
+    /// An amount that is due once when any unit falls into the tier.
     pub flat_amount: Decimal,
 }
 
@@ -164,7 +164,7 @@ impl TryFrom<Version> for Plan {
 }
 
 impl PlanPrice {
-    /// As the API shows a price of this currency.
+    /// The API view of a price in this currency.
     pub fn new(price: &Price, currency: money::Currency) -> Self {
         let (model, amount, package_size, tiers) = match &price.model {
             Model::Flat { amount } => (PriceModel::Flat, Some(*amount), None, &[][..]),
@@ -189,76 +189,76 @@ impl PlanPrice {
     }
 }
 
-/// A price of a version that is drafted.
+/// A price of a drafted version.
 #[derive(InputObject)]
 pub struct PlanPriceInput {
-    /// What a line of an invoice is called.
+    /// The name on an invoice line.
     name: String,
     /// How often it is due.
     interval: BillingInterval,
-    /// Of what; none for the flat fee.
+    /// The meter that it prices; omitted for the flat fee.
     meter: Option<String>,
-    /// How it is reckoned.
+    /// How it is calculated.
     model: PriceModel,
-    /// Of the flat fee, one unit or one package, in units of the currency.
+    /// The amount of the flat fee, one unit or one package, in units of the currency.
     amount: Option<Decimal>,
-    /// Units of a package.
+    /// Number of units in a package.
     package_size: Option<i64>,
-    /// From the lowest up; the last has no end.
+    /// The tiers, lowest first; the last has no upper bound.
     tiers: Option<Vec<PriceTierInput>>,
 }
 
 /// A tier of a price.
 #[derive(InputObject)]
 pub struct PriceTierInput {
-    /// Its last unit; the last tier has none.
+    /// The last unit of the tier; omitted for the last tier.
     up_to: Option<i64>,
-    /// Of one unit; at most 9 decimals.
+    /// The amount of one unit; at most 9 decimals.
     unit_amount: Decimal,
-    /// Once, where any unit falls into the tier. 0 unless said.
+    /// An amount that is due once when any unit falls into the tier. 0 by default.
     flat_amount: Option<Decimal>,
 }
 
-/// The most of a meter.
+/// The limit of a meter.
 #[derive(InputObject)]
 pub struct PlanLimitInput {
-    /// Of which.
+    /// The meter.
     meter: String,
-    /// At most so many.
+    /// The maximum.
     limit: i64,
 }
 
-/// A feature of a version. With neither a number nor a meter it is a switch, and on.
+/// A feature of a version. With neither a number nor a meter it is a switch that is on.
 #[derive(InputObject)]
 pub struct PlanFeatureInput {
-    /// Its name for programs.
+    /// Its machine name.
     key: String,
-    /// So much of it.
+    /// The number that it grants.
     number: Option<i64>,
-    /// It is on while this meter is below its limit.
+    /// The feature is on while this meter is below its limit.
     meter: Option<String>,
 }
 
-/// What a version says.
+/// The terms of a version.
 #[derive(InputObject)]
 pub struct PlanTermsInput {
-    /// Of every price.
+    /// The currency of every price.
     currency: CurrencyCode,
-    /// Days that a tenant has for nothing when it first takes the plan, 0 to 365. 0 unless said.
+    /// Days of free trial for a tenant that subscribes for the first time, 0 to 365. 0 by default.
     trial_days: Option<i32>,
-    /// What it costs. One at most of each meter and interval, and one flat fee of each interval.
+    /// Its prices: at most one for each meter and interval, and one flat fee for each interval.
     prices: Vec<PlanPriceInput>,
-    /// Most of each meter. A meter that is not listed has no limit.
+    /// The limit of each meter. A meter that is not listed has no limit.
     limits: Vec<PlanLimitInput>,
-    /// What it switches on.
+    /// The features that it switches on.
     features: Vec<PlanFeatureInput>,
 }
 
 impl PlanTermsInput {
-    /// The terms, still to be checked as a whole.
+    /// The terms, still to be validated as a whole.
     ///
     /// # Errors
-    /// `Invalid` for a price whose parts do not belong together.
+    /// `Invalid` for a price whose parts do not fit together.
     pub fn read(self) -> Result<Terms, PlanError> {
         let invalid = |field, message: &str| PlanError::Invalid(field, message.to_owned());
         let mut limits = BTreeMap::new();
@@ -300,8 +300,8 @@ impl PlanPriceInput {
             (PriceModel::Graduated, None, None, Some(of)) => Model::Graduated { tiers: tiers(of) },
             (PriceModel::Volume, None, None, Some(of)) => Model::Volume { tiers: tiers(of) },
             _ => {
-                let message = "FLAT and PER_UNIT have an amount, PACKAGE an amount and a packageSize, GRADUATED and VOLUME \
-                               have tiers; none has more.";
+                let message = "FLAT and PER_UNIT need an amount, PACKAGE an amount and a packageSize, GRADUATED and VOLUME \
+                               tiers; no other fields are allowed.";
                 return Err(PlanError::Invalid("prices", message.to_owned()));
             }
         };
@@ -315,9 +315,9 @@ impl From<PlanError> for ErrorClass {
         match error {
             PlanError::NotFound => mend(UserErrorCode::NotFound, "plan", "There is no such plan."),
             PlanError::NoDraft => {
-                mend(UserErrorCode::NotFound, "plan", "The plan has no draft: draft a version first.")
+                mend(UserErrorCode::NotFound, "plan", "The plan has no draft. Draft a version first.")
             }
-            PlanError::KeyTaken => mend(UserErrorCode::NameTaken, "key", "Another plan has the key."),
+            PlanError::KeyTaken => mend(UserErrorCode::NameTaken, "key", "Another plan has this key."),
             PlanError::Invalid(field, message) => mend(UserErrorCode::Invalid, field, &message),
             PlanError::Db(error) => error.into(),
         }

@@ -17,41 +17,41 @@ use crate::{
     },
 };
 
-/// Which resources a list holds. Every given field narrows it.
+/// Filters a list of resources. Every given field narrows it.
 #[derive(InputObject)]
 #[graphql(name = "ResourceFilter")]
 pub struct ResourceFilterInput {
-    /// Only of this kind.
+    /// Only resources of this kind.
     kind: Option<ResourceKind>,
-    /// Only active ones, or only inactive ones. Customers are shown active ones only.
+    /// Only active resources, or only inactive ones. Customers see active resources only.
     active: Option<bool>,
 }
 
 /// A new resource.
 #[derive(InputObject)]
 pub struct CreateResourceInput {
-    /// What it is. It cannot be changed later.
+    /// Its kind. It cannot be changed later.
     kind: ResourceKind,
     /// 1 to 200 characters, unique within the tenant.
     name: String,
-    /// Whom it stands for; only for the kind `STAFF`.
+    /// The user that it represents; only for the kind `STAFF`.
     user_id: Option<ID>,
 }
 
-/// What to change of a resource. Fields that are left out stay as they are.
+/// Changes to a resource. Omitted fields stay as they are.
 #[derive(InputObject)]
 pub struct UpdateResourceInput {
-    /// Which resource.
+    /// The resource.
     id: ID,
     /// 1 to 200 characters, unique within the tenant.
     name: Option<String>,
-    /// Whom it stands for; null for nobody.
+    /// The user that it represents; null for nobody.
     user_id: MaybeUndefined<ID>,
-    /// Whether it can be booked. What is booked stays.
+    /// Whether it can be booked. Existing bookings stay.
     active: Option<bool>,
 }
 
-/// Which resource to delete.
+/// The resource to delete.
 #[derive(InputObject)]
 pub struct DeleteResourceInput {
     /// Its id.
@@ -68,7 +68,7 @@ payload!(
 payload!(
     /// The outcome of `updateResource`.
     UpdateResourcePayload {
-        /// The resource as changed.
+        /// The updated resource.
         resource: Resource
     }
 );
@@ -76,11 +76,11 @@ payload!(
 /// The outcome of `deleteResource`.
 #[derive(SimpleObject)]
 pub struct DeleteResourcePayload {
-    /// The id of the resource that is gone.
+    /// The id of the deleted resource.
     deleted_resource_id: Option<ID>,
-    /// The resource, when bookings or services name it: with `IN_USE` it was deactivated instead of deleted.
+    /// The resource, when bookings or services use it: with `IN_USE` it was deactivated instead of deleted.
     resource: Option<Resource>,
-    /// What the caller can mend. Empty when the resource is gone.
+    /// Errors that the caller can correct. Empty when the resource was deleted.
     user_errors: Vec<UserError>,
 }
 
@@ -93,9 +93,9 @@ impl From<Error> for ErrorClass {
             Error::NameTaken => mend(UserErrorCode::NameTaken, "name", "Another resource has this name."),
             Error::InvalidName => mend(UserErrorCode::Invalid, "name", names::RULE),
             Error::UserNotFound => mend(UserErrorCode::NotFound, "userId", "There is no such user."),
-            Error::NoUserOfKind => mend(UserErrorCode::Invalid, "userId", "Only a resource of the kind STAFF has one."),
+            Error::NoUserOfKind => mend(UserErrorCode::Invalid, "userId", "Only a resource of kind STAFF has a user."),
             Error::QuotaExceeded => {
-                mend(UserErrorCode::QuotaExceeded, "", "The tenant's plan allows no more active resources.")
+                mend(UserErrorCode::QuotaExceeded, "", "The tenant's plan does not allow more active resources.")
             }
             Error::Db(error) => error.into(),
         }
@@ -108,16 +108,16 @@ pub struct ResourceQuery;
 
 #[Object]
 impl ResourceQuery {
-    /// The tenant's resources, by name. Customers see active ones.
+    /// The tenant's resources, by name. Customers see active resources only.
     #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn resources(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many from the front, 1 to 100 (default 20).")] first: Option<i32>,
-        #[graphql(desc = "Past this cursor.")] after: Option<String>,
-        #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Before this cursor.")] before: Option<String>,
-        #[graphql(desc = "Which resources.")] filter: Option<ResourceFilterInput>,
+        #[graphql(desc = "Number of items from the start, 1 to 100 (default 20).")] first: Option<i32>,
+        #[graphql(desc = "Items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Number of items from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Items before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Filters the list.")] filter: Option<ResourceFilterInput>,
     ) -> Result<Listing<Resource>, ApiError> {
         const KIND: &str = "resources.name";
         let page = PageArgs { first, after, last, before }.read(KIND)?;
@@ -129,7 +129,7 @@ impl ResourceQuery {
         Ok(connection(KIND, slice, Resource::from))
     }
 
-    /// One resource. Null where there is none that the caller may see.
+    /// One resource. Null when it does not exist or the caller may not see it.
     async fn resource(
         &self,
         ctx: &Context<'_>,
@@ -139,7 +139,7 @@ impl ResourceQuery {
     }
 }
 
-/// One resource, as `resource(id)` and `node(id)` show it: customers see active ones.
+/// One resource, as `resource(id)` and `node(id)` show it. Customers see active resources only.
 pub async fn find(ctx: &Context<'_>, id: ResourceId) -> Result<Option<Resource>, ApiError> {
     let work = ctx.work()?;
     let sees_inactive = work.viewer.role >= Role::Staff;
@@ -153,7 +153,7 @@ pub struct ResourceMutation;
 
 #[Object]
 impl ResourceMutation {
-    /// Adds a resource. `NAME_TAKEN` where another has the name.
+    /// Creates a resource. `NAME_TAKEN` when another resource has the name.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn create_resource(
         &self,
@@ -170,7 +170,7 @@ impl ResourceMutation {
         Ok(work.settle(crate::features::resources::create(&work.caller(), draft).await.map(Resource::from))?.into())
     }
 
-    /// Changes a resource. What is booked stays.
+    /// Updates a resource. Existing bookings stay.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn update_resource(
         &self,
@@ -188,8 +188,8 @@ impl ResourceMutation {
         Ok(work.settle(crate::features::resources::update(&work.caller(), id, patch).await.map(Resource::from))?.into())
     }
 
-    /// Deletes a resource that was never booked and serves nothing. Another one is deactivated instead, which is reported as
-    /// `IN_USE`.
+    /// Deletes a resource that was never booked and serves no service. Any other resource is deactivated instead, and
+    /// `IN_USE` is reported.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn delete_resource(
         &self,
@@ -202,7 +202,7 @@ impl ResourceMutation {
             match work.settle(crate::features::resources::delete(&work.caller(), id).await)? {
                 Ok(Deleted::Gone(id)) => (Some(id.to_string().into()), None, vec![]),
                 Ok(Deleted::Deactivated(resource)) => {
-                    let message = "Bookings or services name this resource, so it was deactivated instead of deleted.";
+                    let message = "Bookings or services use this resource, so it was deactivated instead of deleted.";
                     (None, Some(resource.into()), vec![UserError::new(UserErrorCode::InUse, "id", message)])
                 }
                 Err(error) => (None, None, vec![error]),

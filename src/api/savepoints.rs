@@ -1,4 +1,4 @@
-//! Runs each root field of a mutation inside a savepoint, whoever wrote its resolver.
+//! Runs each root field of a mutation inside a savepoint, without any code in the resolvers.
 
 use async_graphql::{
     ContainerType, Context, ContextSelectionSet, ObjectType, OutputType, Positioned, ServerResult, Value,
@@ -32,7 +32,7 @@ impl<M: ObjectType> ContainerType for InSavepoints<M> {
             let error = async_graphql::Error::from(error).into_server_error(ctx.item.pos);
             ctx.set_error_path(error)
         };
-        // Boxed: there would be room for it twice, where it is passed and where it is waited for.
+        // Boxed: otherwise its space is reserved twice, where it is passed and where it is awaited.
         let field = Box::pin(self.0.resolve_field(ctx));
         ctx.request().mutation_field(ctx.field().name(), field).await.map_err(failed)?
     }

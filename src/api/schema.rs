@@ -1,4 +1,4 @@
-//! The roots of the schema: what every feature has to offer, merged once.
+//! The roots of the schema: the queries, mutations and subscriptions of every feature, merged once.
 
 use crate::{
     api::{
@@ -31,7 +31,7 @@ use crate::{
 };
 use async_graphql::{ID, MergedObject, MergedSubscription, Schema, SchemaBuilder};
 
-/// What can be read.
+/// All read operations.
 #[derive(MergedObject, Default)]
 pub struct Query(
     NodeQuery,
@@ -52,7 +52,7 @@ pub struct Query(
     PlatformQuery,
 );
 
-/// What can be changed. The fields of one document run one after the other; each stays or goes as a whole.
+/// All write operations. The fields of one document run in order; each field is applied or rolled back as a whole.
 #[derive(MergedObject, Default)]
 pub struct Mutation(
     AuthMutation,
@@ -73,16 +73,16 @@ pub struct Mutation(
     MovingMutation,
 );
 
-/// What can be watched, over a WebSocket.
+/// All subscriptions, over a WebSocket.
 #[derive(MergedSubscription, Default)]
 pub struct Subscription(BookingSubscription, UserSubscription);
 
-/// With `introspects` clients may ask for the schema itself.
+/// Builds the schema. With `introspects`, clients may query the schema itself.
 pub(super) fn builder(introspects: bool) -> SchemaBuilder<Query, InSavepoints<Mutation>, Subscription> {
     let builder = Schema::build(Query::default(), InSavepoints(Mutation::default()), Subscription::default())
         .disable_suggestions()
         .override_output_type_description::<ID>(
-            "A TypeID: a prefix that tells the type, and a UUIDv7. Treat it as opaque.",
+            "A TypeID: a prefix that names the type, and a UUIDv7. Treat it as opaque.",
         )
         .override_output_type_description::<Listing<AuditEvent>>("A page of the audit log.")
         .override_output_type_description::<Listing<Booking>>("A page of bookings.")
@@ -95,7 +95,7 @@ pub(super) fn builder(introspects: bool) -> SchemaBuilder<Query, InSavepoints<Mu
         .override_output_type_description::<Listing<TenantMove>>("A page of moves.")
         .override_output_type_description::<Listing<User>>("A page of users.")
         .override_output_type_description::<Listing<WaitlistEntry>>("A page of the waitlist.")
-        .override_output_type_description::<Listing<WebhookDelivery>>("A page of messages to an endpoint.");
+        .override_output_type_description::<Listing<WebhookDelivery>>("A page of deliveries to an endpoint.");
     if introspects { builder } else { builder.disable_introspection() }
 }
 

@@ -1,4 +1,4 @@
-//! Series of bookings in the API.
+//! Booking series in the API.
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use jiff::tz::Offset;
@@ -17,118 +17,119 @@ use crate::{
     graphql::{ApiError, Date, DateTime, ErrorClass, LocalTime, MUTATION_COST, UserError, UserErrorCode, parse_id},
 };
 
-/// What becomes of a series when some of its bookings cannot be had.
+/// What happens to a series when some of its bookings are not possible.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 pub enum SeriesConflict {
-    /// None of it is booked.
+    /// Nothing is booked.
     Fail,
-    /// Those are left out.
+    /// Those occurrences are skipped.
     Skip,
 }
 
-/// What became of an occurrence of a series.
+/// The result for one occurrence of a series.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 pub enum SeriesOutcome {
     /// It was booked.
     Booked,
-    /// It could be booked: nothing was, because another occurrence could not, or because it was only asked.
+    /// It could be booked but was not: another occurrence failed, or the request was a dry run.
     Free,
-    /// It cannot be had.
+    /// It could not be booked.
     Missed,
 }
 
-/// How much of a series is called off.
+/// Which bookings of a series are cancelled.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 pub enum SeriesScope {
-    /// The named booking.
+    /// Only the given booking.
     This,
-    /// The named booking and all that start later.
+    /// The given booking and all later ones.
     Following,
-    /// All of its bookings.
+    /// All bookings of the series.
     All,
 }
 
-/// One occurrence of a series that was asked for.
+/// One occurrence of a requested series.
 #[derive(SimpleObject)]
 pub struct SeriesOccurrence {
-    /// On which day.
+    /// The day of the occurrence.
     day: Date,
-    /// When it starts. Null where its time of day is none on that day.
+    /// When it starts. Null when the clock does not show that time on that day.
     starts_at: Option<DateTime>,
-    /// What became of it.
+    /// The result.
     outcome: SeriesOutcome,
-    /// The booking. Null where none was made.
+    /// The booking. Null when none was made.
     booking: Option<Booking>,
-    /// Why it cannot be had. Null where it can.
+    /// Why it could not be booked. Null when it could.
     error: Option<UserError>,
 }
 
-/// One booking of a series that was to be called off.
+/// The result of cancelling one booking of a series.
 #[derive(SimpleObject)]
 pub struct SeriesCancellation {
-    /// As it now is.
+    /// The booking as it is now.
     booking: Booking,
-    /// Why it stands. Null when it was called off.
+    /// Why it was not cancelled. Null when it was.
     error: Option<UserError>,
 }
 
-/// Bookings to be made together.
+/// A series of bookings to create.
 #[derive(InputObject)]
 pub struct CreateBookingSeriesInput {
-    /// What.
+    /// The service to book.
     service_id: ID,
-    /// For whom; staff alone may book for somebody else.
+    /// The customer. Only staff may book for another person.
     customer_id: Option<ID>,
-    /// With which resource, each time; without it whichever is free.
+    /// The resource for every booking. When omitted, each booking gets a free one.
     resource_id: Option<ID>,
     /// At most 2,000 characters.
     notes: Option<String>,
-    /// What comes again.
+    /// How the series repeats.
     frequency: SeriesFrequency,
-    /// Every so many weeks or months, 1 to 52.
+    /// Repeat every so many weeks or months, 1 to 52.
     #[graphql(default = 1)]
     interval: i32,
-    /// Of a weekly series; left out that of the first day. Weeks begin on Monday.
+    /// For a weekly series; when omitted, the weekday of the first day. Weeks begin on Monday.
     weekdays: Option<Vec<Weekday>>,
-    /// No booking is made for a day before this one.
+    /// The series starts on this day or later.
     first_day: Date,
-    /// At which time of day, by the clock of the service's opening hours or, where it has none, of the tenant.
+    /// Local start time, in the time zone of the service's opening hours or, when it has none, of the tenant.
     time: LocalTime,
-    /// Which of two, on a day on which the clock shows the time twice: `-04:00`. Such a day is `AMBIGUOUS_TIME` without it.
+    /// UTC offset such as `-04:00`, for a day on which the clock shows the time twice. `AMBIGUOUS_TIME` on such a day
+    /// without it.
     utc_offset: Option<String>,
-    /// How many, 1 to 106, counting those that cannot be had.
+    /// Number of occurrences, 1 to 106, including those that cannot be booked.
     count: Option<i32>,
-    /// No booking is made for a day after this one.
+    /// The series ends on this day or earlier.
     last_day: Option<Date>,
-    /// What becomes of it when some cannot be had.
+    /// What happens when some bookings are not possible.
     #[graphql(default_with = "SeriesConflict::Fail")]
     on_conflict: SeriesConflict,
-    /// Only tell what would become of each, and book none.
+    /// Checks every occurrence without booking anything.
     #[graphql(default)]
     dry_run: bool,
 }
 
-/// Bookings of a series to be called off.
+/// A request to cancel bookings of a series.
 #[derive(InputObject)]
 pub struct CancelBookingSeriesInput {
-    /// Which series.
+    /// The series.
     id: ID,
-    /// How much of it.
+    /// Which of its bookings.
     scope: SeriesScope,
-    /// A booking of it: needed for `THIS` and `FOLLOWING`.
+    /// A booking of the series; required for `THIS` and `FOLLOWING`.
     booking_id: Option<ID>,
-    /// At most 500 characters, kept in the history of each.
+    /// At most 500 characters, kept in the history of each booking.
     reason: Option<String>,
 }
 
 /// The outcome of `createBookingSeries`.
 #[derive(SimpleObject)]
 pub struct CreateBookingSeriesPayload {
-    /// The new series. Null where nothing was booked.
+    /// The new series. Null when nothing was booked.
     pub series: Option<BookingSeries>,
-    /// What became of each occurrence, or would, earliest first. Empty where none was looked at.
+    /// The result for each occurrence, earliest first. Empty when none was checked.
     pub occurrences: Vec<SeriesOccurrence>,
-    /// What the caller can mend. Empty when the mutation did what was asked.
+    /// Errors that the caller can correct. Empty when the mutation succeeded.
     pub user_errors: Vec<UserError>,
 }
 
@@ -137,9 +138,9 @@ pub struct CreateBookingSeriesPayload {
 pub struct CancelBookingSeriesPayload {
     /// The series.
     pub series: Option<BookingSeries>,
-    /// What became of each booking that was to be called off and had not been before, earliest first.
+    /// The result for each booking that was to be cancelled and was not cancelled before, earliest first.
     pub cancellations: Vec<SeriesCancellation>,
-    /// What the caller can mend. Empty when the mutation did what was asked.
+    /// Errors that the caller can correct. Empty when the mutation succeeded.
     pub user_errors: Vec<UserError>,
 }
 
@@ -157,16 +158,16 @@ impl From<Error> for ErrorClass {
     }
 }
 
-/// What stands in the way of one occurrence, for its row of the answer.
+/// The error that explains why one occurrence could not be booked.
 fn told(missed: Missed, field: &str) -> Result<UserError, ApiError> {
     let none = |code, message: &str| UserError::new(code, field, message);
     match missed {
         Missed::NoInstant(NoInstant::Nonexistent) => {
-            Ok(none(UserErrorCode::NonexistentTime, "On this day the clock does not show this time."))
+            Ok(none(UserErrorCode::NonexistentTime, "The clock does not show this time on this day."))
         }
         Missed::NoInstant(NoInstant::Ambiguous) => Ok(none(
             UserErrorCode::AmbiguousTime,
-            "On this day the clock shows this time twice: say which by utcOffset.",
+            "The clock shows this time twice on this day. Choose one with utcOffset.",
         )),
         Missed::Refused(error) => told_of(error),
     }
@@ -205,7 +206,7 @@ impl CreateBookingSeriesInput {
     }
 }
 
-/// `±HH:MM`, or `Z`.
+/// Parses `±HH:MM` or `Z`.
 fn read_offset(text: &str) -> Option<Offset> {
     if text == "Z" {
         return Some(Offset::UTC);
@@ -226,7 +227,7 @@ pub struct SeriesQuery;
 
 #[Object]
 impl SeriesQuery {
-    /// One series of bookings. Null where there is none that the caller may see.
+    /// One series of bookings. Null when it does not exist or the caller may not see it.
     async fn booking_series(
         &self,
         ctx: &Context<'_>,
@@ -247,9 +248,9 @@ pub struct SeriesMutation;
 
 #[Object]
 impl SeriesMutation {
-    /// Books a service again and again by a rule, each time as `createBooking` would. By default all or nothing; with
-    /// `onConflict: SKIP` what cannot be had is left out; with `dryRun` nothing is booked. The answer tells of each
-    /// occurrence.
+    /// Books a service repeatedly by a rule, each time as `createBooking` would. By default, either all occurrences
+    /// are booked or none. With `onConflict: SKIP`, occurrences that cannot be booked are skipped. With `dryRun`,
+    /// nothing is booked. The payload reports the result for each occurrence.
     #[graphql(complexity = "5 * MUTATION_COST + child_complexity")]
     async fn create_booking_series(
         &self,
@@ -275,7 +276,7 @@ impl SeriesMutation {
                 Ok(_) => (SeriesOutcome::Free, None, None),
                 Err(missed) => (SeriesOutcome::Missed, None, Some(told(missed, "time")?)),
             };
-            // What was only asked, or left out as was wished, is no failure of the mutation.
+            // An occurrence that failed in a dry run, or was skipped on request, is not an error of the mutation.
             if let Some(error) = error.as_ref().filter(|_| !stands && !dry) {
                 let field = Some(vec!["occurrences".to_owned(), place.to_string()]);
                 user_errors.push(UserError { field, ..error.clone() });
@@ -292,8 +293,8 @@ impl SeriesMutation {
         Ok(CreateBookingSeriesPayload { series, occurrences, user_errors })
     }
 
-    /// Calls bookings of a series off: one, one and all that start later, or all. Those that have begun, or can no longer be
-    /// called off, stand, and the answer says why.
+    /// Cancels bookings of a series: one, one and all later ones, or all. Bookings that have begun, or can no longer
+    /// be cancelled, are kept, and the payload says why.
     #[graphql(complexity = "5 * MUTATION_COST + child_complexity")]
     async fn cancel_booking_series(
         &self,
@@ -308,7 +309,7 @@ impl SeriesMutation {
             (SeriesScope::This, Some(booking)) => Extent::This(booking),
             (SeriesScope::Following, Some(booking)) => Extent::Following(booking),
             (SeriesScope::This | SeriesScope::Following, None) => {
-                return Err(ApiError::bad_input("input.bookingId", "say which booking of the series"));
+                return Err(ApiError::bad_input("input.bookingId", "name a booking of the series"));
             }
         };
         let cancelled = crate::features::series::cancel(&work.caller(), id, extent, input.reason).await;

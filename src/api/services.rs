@@ -13,13 +13,13 @@ use crate::{
     },
 };
 
-/// Which services a list holds. Every given field narrows it.
+/// Filters a list of services. Every given field narrows it.
 #[derive(InputObject)]
 #[graphql(name = "ServiceFilter")]
 pub struct ServiceFilterInput {
-    /// Only active ones, or only inactive ones. Customers are shown active ones only.
+    /// Only active services, or only inactive ones. Customers see active services only.
     active: Option<bool>,
-    /// Only those whose name contains this text, whatever the case.
+    /// Only services whose name contains this text, ignoring case.
     search: Option<String>,
 }
 
@@ -34,71 +34,76 @@ pub struct CreateServiceInput {
     duration_minutes: i32,
     /// Price of one booking, in the tenant's currency.
     price: MoneyInput,
-    /// How many bookings may stand at the same time, 1 to 100.
+    /// Maximum number of bookings at the same time, 1 to 100.
     #[graphql(default = 1)]
     capacity: i32,
-    /// Whether a booking waits as `PENDING` until staff confirm it.
+    /// Whether a booking stays `PENDING` until staff confirm it.
     #[graphql(default = false)]
     requires_confirmation: bool,
-    /// Customers book at so many minutes after opening, or a multiple: 5 to 1,440; at any time where it is left out.
+    /// Customers can book every so many minutes after opening, 5 to 1,440. Any start time is allowed when omitted.
     slot_step_minutes: Option<i32>,
-    /// Minutes before its start for which a booking holds its resources, at most 1,440.
+    /// Minutes before a booking's start during which it also holds its resources, at most 1,440.
     #[graphql(default = 0)]
     buffer_before_minutes: i32,
-    /// Minutes after its end for which a booking holds its resources, at most 1,440.
+    /// Minutes after a booking's end during which it also holds its resources, at most 1,440.
     #[graphql(default = 0)]
     buffer_after_minutes: i32,
-    /// Minutes before its start until which a customer can book, at most 525,600; the tenant's rule where it is left out.
+    /// Latest time for a customer to book, in minutes before the start, at most 525,600. The tenant's rule applies
+    /// when omitted.
     min_notice_minutes: Option<i32>,
-    /// Days ahead that a customer can book, 1 to 732; the tenant's rule where it is left out.
+    /// Number of days ahead that a customer can book, 1 to 732. The tenant's rule applies when omitted.
     max_ahead_days: Option<i32>,
-    /// Minutes before its start until which a customer can cancel, at most 525,600; the tenant's rule where it is left out.
+    /// Latest time for a customer to cancel, in minutes before the start, at most 525,600. The tenant's rule applies
+    /// when omitted.
     cancel_notice_minutes: Option<i32>,
-    /// Minutes before its start until which a customer can move a booking; as for cancelling where it is left out.
+    /// Latest time for a customer to move a booking, in minutes before the start. The rule for cancelling applies
+    /// when omitted.
     reschedule_notice_minutes: Option<i32>,
 }
 
-/// What to change of a service. Fields that are left out stay as they are.
+/// Changes to a service. Omitted fields stay as they are.
 #[derive(InputObject)]
 pub struct UpdateServiceInput {
-    /// Which service.
+    /// The service to change.
     id: ID,
     /// 1 to 200 characters, unique within the tenant.
     name: Option<String>,
     /// At most 5,000 characters; null removes it.
     description: MaybeUndefined<String>,
-    /// 1 to 1,440 minutes. Bookings that stand keep theirs.
+    /// 1 to 1,440 minutes. Existing bookings keep theirs.
     duration_minutes: Option<i32>,
-    /// In the tenant's currency. Bookings that stand keep theirs.
+    /// In the tenant's currency. Existing bookings keep theirs.
     price: Option<MoneyInput>,
-    /// 1 to 100 bookings at the same time. `IN_USE` when bookings to come hold more seats.
+    /// Maximum number of bookings at the same time, 1 to 100. `IN_USE` when upcoming bookings hold more seats.
     capacity: Option<i32>,
-    /// Whether a booking waits as `PENDING` until staff confirm it.
+    /// Whether a booking stays `PENDING` until staff confirm it.
     requires_confirmation: Option<bool>,
-    /// Whether it can be booked.
+    /// Whether the service can be booked.
     active: Option<bool>,
-    /// Customers book at so many minutes after opening, or a multiple: 5 to 1,440; null: at any time.
+    /// Customers can book every so many minutes after opening, 5 to 1,440. Null allows any start time.
     slot_step_minutes: MaybeUndefined<i32>,
-    /// Minutes before its start for which a booking holds its resources, at most 1,440. Bookings that stand keep theirs.
+    /// Minutes before a booking's start during which it also holds its resources, at most 1,440. Existing bookings
+    /// keep theirs.
     buffer_before_minutes: Option<i32>,
-    /// Minutes after its end for which a booking holds its resources, at most 1,440. Bookings that stand keep theirs.
+    /// Minutes after a booking's end during which it also holds its resources, at most 1,440. Existing bookings keep
+    /// theirs.
     buffer_after_minutes: Option<i32>,
-    /// Minutes before its start until which a customer can book, at most 525,600; null takes the tenant's rule.
+    /// Latest time for a customer to book, in minutes before the start, at most 525,600. Null uses the tenant's rule.
     min_notice_minutes: MaybeUndefined<i32>,
-    /// Days ahead that a customer can book, 1 to 732; null takes the tenant's rule.
+    /// Number of days ahead that a customer can book, 1 to 732. Null uses the tenant's rule.
     max_ahead_days: MaybeUndefined<i32>,
-    /// Minutes before its start until which a customer can cancel, at most 525,600; null takes the tenant's rule.
+    /// Latest time for a customer to cancel, in minutes before the start, at most 525,600. Null uses the tenant's rule.
     cancel_notice_minutes: MaybeUndefined<i32>,
-    /// Minutes before its start until which a customer can move a booking; null: as for cancelling.
+    /// Latest time for a customer to move a booking, in minutes before the start. Null uses the rule for cancelling.
     reschedule_notice_minutes: MaybeUndefined<i32>,
 }
 
 /// A resource that can serve a service.
 #[derive(InputObject)]
 pub struct ServiceResourceInput {
-    /// Which resource.
+    /// The resource.
     resource_id: ID,
-    /// Taken first where it is higher, 0 to 100; among equals the least loaded.
+    /// 0 to 100. The resource with the highest priority is assigned first; among equals, the least booked one.
     #[graphql(default = 0)]
     priority: i32,
 }
@@ -106,13 +111,14 @@ pub struct ServiceResourceInput {
 /// Which resources can serve a service.
 #[derive(InputObject)]
 pub struct SetServiceResourcesInput {
-    /// Which service.
+    /// The service.
     service_id: ID,
-    /// All of them, at most 100. A booking takes one of each kind; none means that the service needs none.
+    /// The complete list, at most 100. A booking takes one resource of each kind. An empty list means that the
+    /// service needs none.
     resources: Vec<ServiceResourceInput>,
 }
 
-/// Which service to delete.
+/// The service to delete.
 #[derive(InputObject)]
 pub struct DeleteServiceInput {
     /// Its id.
@@ -129,7 +135,7 @@ payload!(
 payload!(
     /// The outcome of `updateService`.
     UpdateServicePayload {
-        /// The service as changed.
+        /// The updated service.
         service: Service
     }
 );
@@ -145,11 +151,11 @@ payload!(
 /// The outcome of `deleteService`.
 #[derive(SimpleObject)]
 pub struct DeleteServicePayload {
-    /// The id of the service that is gone.
+    /// The id of the deleted service.
     deleted_service_id: Option<ID>,
-    /// The service, when bookings stand: with `IN_USE` it was deactivated instead of deleted.
+    /// The service, when it has bookings: with `IN_USE` it was deactivated instead of deleted.
     service: Option<Service>,
-    /// What the caller can mend. Empty when the service is gone.
+    /// Errors that the caller can correct. Empty when the service was deleted.
     user_errors: Vec<UserError>,
 }
 
@@ -161,9 +167,11 @@ impl From<Error> for ErrorClass {
             Error::NotFound => mend(UserErrorCode::NotFound, "id", "There is no such service."),
             Error::NameTaken => mend(UserErrorCode::NameTaken, "name", "Another service has this name."),
             Error::Invalid(field, message) => mend(UserErrorCode::Invalid, field, &message),
-            Error::QuotaExceeded => mend(UserErrorCode::QuotaExceeded, "", "Your plan allows no more active services."),
+            Error::QuotaExceeded => {
+                mend(UserErrorCode::QuotaExceeded, "", "Your plan does not allow more active services.")
+            }
             Error::SeatsInUse => {
-                mend(UserErrorCode::InUse, "capacity", "Bookings to come hold more seats than that: move them first.")
+                mend(UserErrorCode::InUse, "capacity", "Upcoming bookings hold more seats than that. Move them first.")
             }
             Error::ResourceNotFound(place) => {
                 mend(UserErrorCode::NotFound, &format!("resources.{place}.resourceId"), "There is no such resource.")
@@ -171,14 +179,14 @@ impl From<Error> for ErrorClass {
             Error::ResourcesInUse => mend(
                 UserErrorCode::InUse,
                 "resources",
-                "Bookings to come stand by what it took so far: move or cancel them first.",
+                "Upcoming bookings depend on the current resources. Move or cancel them first.",
             ),
             Error::Db(error) => error.into(),
         }
     }
 }
 
-/// A field that may be left out, or taken away.
+/// Maps an input field to a patch: omitted, cleared or set.
 fn patched<T>(field: MaybeUndefined<T>) -> Option<Option<T>> {
     match field {
         MaybeUndefined::Undefined => None,
@@ -193,16 +201,16 @@ pub struct ServiceQuery;
 
 #[Object]
 impl ServiceQuery {
-    /// The tenant's services, by name. Customers see active ones.
+    /// The tenant's services, by name. Customers see active services only.
     #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn services(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many from the front, 1 to 100 (default 20).")] first: Option<i32>,
-        #[graphql(desc = "Past this cursor.")] after: Option<String>,
-        #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Before this cursor.")] before: Option<String>,
-        #[graphql(desc = "Which services.")] filter: Option<ServiceFilterInput>,
+        #[graphql(desc = "Number of items from the start, 1 to 100 (default 20).")] first: Option<i32>,
+        #[graphql(desc = "Items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Number of items from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Items before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Filters the list.")] filter: Option<ServiceFilterInput>,
     ) -> Result<Listing<Service>, ApiError> {
         const KIND: &str = "services.name";
         let page = PageArgs { first, after, last, before }.read(KIND)?;
@@ -214,7 +222,7 @@ impl ServiceQuery {
         Ok(connection(KIND, slice, Service::from))
     }
 
-    /// One service. Null where there is none that the caller may see.
+    /// One service. Null when it does not exist or the caller may not see it.
     async fn service(
         &self,
         ctx: &Context<'_>,
@@ -224,7 +232,7 @@ impl ServiceQuery {
     }
 }
 
-/// One service, as `service(id)` and `node(id)` show it: customers see active ones.
+/// One service, as `service(id)` and `node(id)` show it. Customers see active services only.
 pub async fn find(ctx: &Context<'_>, id: ServiceId) -> Result<Option<Service>, ApiError> {
     let work = ctx.work()?;
     let sees_inactive = work.viewer.role >= Role::Staff;
@@ -238,7 +246,7 @@ pub struct ServiceMutation;
 
 #[Object]
 impl ServiceMutation {
-    /// Adds a service. `NAME_TAKEN` where another has the name, `QUOTA_EXCEEDED` past the plan's limit.
+    /// Creates a service. `NAME_TAKEN` when another service has the name, `QUOTA_EXCEEDED` beyond the plan's limit.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn create_service(
         &self,
@@ -267,7 +275,7 @@ impl ServiceMutation {
         Ok(work.settle(crate::features::services::create(&work.caller(), draft).await.map(Service::from))?.into())
     }
 
-    /// Changes a service. Bookings that stand keep the duration and price that they were made with.
+    /// Updates a service. Existing bookings keep the duration and price that they were made with.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn update_service(
         &self,
@@ -297,7 +305,7 @@ impl ServiceMutation {
         Ok(work.settle(crate::features::services::update(&work.caller(), id, patch).await.map(Service::from))?.into())
     }
 
-    /// Says which resources can serve a service, in place of those that could. Bookings that stand keep theirs.
+    /// Replaces the resources that can serve a service. Existing bookings keep theirs.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn set_service_resources(
         &self,
@@ -316,7 +324,7 @@ impl ServiceMutation {
             .into())
     }
 
-    /// Deletes a service that was never booked. One with bookings is deactivated instead, which is reported as `IN_USE`.
+    /// Deletes a service that was never booked. A service with bookings is deactivated instead, and `IN_USE` is reported.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn delete_service(
         &self,
@@ -337,7 +345,7 @@ impl ServiceMutation {
                 user_errors: vec![UserError::new(
                     UserErrorCode::InUse,
                     "id",
-                    "Bookings point at this service, so it was deactivated instead of deleted.",
+                    "This service has bookings, so it was deactivated instead of deleted.",
                 )],
             },
             Err(error) => DeleteServicePayload { deleted_service_id: None, service: None, user_errors: vec![error] },

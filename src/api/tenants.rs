@@ -11,27 +11,27 @@ use crate::{
     },
 };
 
-/// Whether a tenant is served.
+/// The status of a tenant.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "crate::features::tenants::TenantStatus")]
 pub enum TenantStatus {
-    /// Not yet: its first administrator is missing.
+    /// Not active yet: its first administrator has not joined.
     Creating,
-    /// It is.
+    /// Active.
     Active,
-    /// Nobody of it may do anything.
+    /// Suspended: its users can do nothing.
     Suspended,
-    /// Its data is being moved: reads go on, writes are refused for a moment.
+    /// Its data is being moved: reads continue, writes are refused for a moment.
     Moving,
-    /// It is gone.
+    /// Deleted.
     Deleted,
 }
 
-/// How a tenant's data is kept apart from the others'.
+/// How a tenant's data is isolated from that of other tenants.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "crate::features::tenants::Isolation")]
 pub enum Isolation {
-    /// In tables that tenants share, by row-level security.
+    /// In shared tables, by row-level security.
     Shared,
     /// In a schema of its own.
     Schema,
@@ -39,7 +39,7 @@ pub enum Isolation {
     Database,
 }
 
-/// The language of a tenant's mail.
+/// The language of a tenant's emails.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "crate::features::tenants::Locale")]
 pub enum Locale {
@@ -51,27 +51,27 @@ pub enum Locale {
     Nl,
 }
 
-/// How a tenant looks.
+/// The branding of a tenant.
 #[derive(Clone, SimpleObject)]
 pub struct Branding {
-    /// Address of an image, over https.
+    /// URL of a logo, over https.
     pub logo_url: Option<String>,
-    /// As `#rrggbb`.
+    /// Primary color, as `#rrggbb`.
     pub primary_color: Option<String>,
-    /// As `#rrggbb`: buttons.
+    /// Accent color for buttons, as `#rrggbb`.
     pub accent_color: Option<String>,
 }
 
-/// Rules for bookings of customers.
+/// Rules for bookings by customers.
 #[derive(Clone, SimpleObject)]
 pub struct BookingRules {
-    /// How many minutes before its start a customer can book at the latest.
+    /// Latest time for a customer to book, in minutes before the start.
     pub min_notice_minutes: i32,
-    /// How many days ahead a customer can book at most.
+    /// Number of days ahead that a customer can book.
     pub max_ahead_days: i32,
-    /// How many minutes before its start a customer can cancel at the latest.
+    /// Latest time for a customer to cancel, in minutes before the start.
     pub cancel_notice_minutes: i32,
-    /// How many minutes before its start a customer is reminded by mail; 0 is not at all.
+    /// When a customer gets a reminder by email, in minutes before the start; 0 sends none.
     pub reminder_minutes: i32,
 }
 
@@ -81,27 +81,27 @@ pub struct BookingRules {
 pub struct Tenant {
     /// TypeID with the prefix `tnt`.
     pub id: ID,
-    /// Its name in addresses.
+    /// Its name in URLs.
     pub slug: String,
-    /// Its name for people.
+    /// Its display name.
     pub name: String,
-    /// Whether it is served.
+    /// Its status.
     pub status: TenantStatus,
-    /// How its data is kept apart.
+    /// How its data is isolated.
     pub isolation: Isolation,
-    /// The zone of its calendar.
+    /// Time zone of its calendar.
     pub time_zone: TimeZoneName,
     /// The currency of its prices.
     pub currency: CurrencyCode,
-    /// The language of its mail.
+    /// The language of its emails.
     pub locale: Locale,
-    /// How it looks, in its pages and mail.
+    /// The branding of its pages and emails.
     pub branding: Branding,
-    /// Whether customers may register themselves, by `registerUser`.
+    /// Whether customers may register by themselves, with `registerUser`.
     pub open_registration: bool,
-    /// What binds its customers when they book. Staff are not bound.
+    /// The rules that apply when its customers book. They do not apply to staff.
     pub booking_rules: BookingRules,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTime,
 }
 
@@ -135,63 +135,64 @@ impl From<crate::features::tenants::Tenant> for Tenant {
 
 #[ComplexObject]
 impl Tenant {
-    /// Is this feature on, by plan, roll-out or override? One that nobody knows is off.
+    /// Whether a feature is on, by plan, roll-out or override. An unknown feature is off.
     #[graphql(complexity = "STATEMENT_COST")]
     async fn feature(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Its name for programs, such as `branding`.")] key: String,
+        #[graphql(desc = "Its machine name, such as `branding`.")] key: String,
     ) -> Result<bool, ApiError> {
         features::is_enabled(ctx, &key).await
     }
 
-    /// Every feature that the plan, a roll-out or an override speaks of, by key.
+    /// Every feature that the plan, a roll-out or an override mentions, by key.
     #[graphql(complexity = "STATEMENT_COST + 20 * child_complexity")]
     async fn features(&self, ctx: &Context<'_>) -> Result<Vec<features::Feature>, ApiError> {
         features::all(ctx).await
     }
 }
 
-/// A change of a tenant's looks. Fields that are left out stay as they are; null takes a value away.
+/// Changes to a tenant's branding. Omitted fields stay as they are; null removes a value.
 #[derive(InputObject)]
 pub struct BrandingInput {
-    /// Address of an image, beginning with `https://`.
+    /// URL of a logo, beginning with `https://`.
     logo_url: MaybeUndefined<String>,
-    /// As `#rrggbb`.
+    /// Primary color, as `#rrggbb`.
     primary_color: MaybeUndefined<String>,
-    /// As `#rrggbb`.
+    /// Accent color for buttons, as `#rrggbb`.
     accent_color: MaybeUndefined<String>,
 }
 
-/// A change of the rules for bookings of customers. Fields that are left out stay as they are.
+/// Changes to the rules for bookings by customers. Omitted fields stay as they are.
 #[derive(InputObject)]
 pub struct BookingRulesInput {
-    /// 0 to 525600.
+    /// Latest time for a customer to book, in minutes before the start: 0 to 525,600.
     min_notice_minutes: Option<i32>,
-    /// 1 to 732.
+    /// Number of days ahead that a customer can book: 1 to 732.
     max_ahead_days: Option<i32>,
-    /// 0 to 525600.
+    /// Latest time for a customer to cancel, in minutes before the start: 0 to 525,600.
     cancel_notice_minutes: Option<i32>,
-    /// 0 to 43200. Counts for what is booked, confirmed or moved from now on.
+    /// When a customer gets a reminder by email, in minutes before the start: 0 to 43,200. Applies to bookings made,
+    /// confirmed or moved from now on.
     reminder_minutes: Option<i32>,
 }
 
-/// A change of the tenant. Fields that are left out stay as they are.
+/// Changes to the tenant. Omitted fields stay as they are.
 #[derive(InputObject)]
 pub struct UpdateTenantInput {
     /// 1 to 200 characters.
     pub(crate) name: Option<String>,
-    /// The zone of its calendar from now on.
+    /// Time zone of its calendar from now on.
     pub(crate) time_zone: Option<TimeZoneName>,
-    /// The currency of prices from now on; services keep theirs.
+    /// Currency of prices from now on; existing services keep theirs.
     pub(crate) currency: Option<CurrencyCode>,
-    /// The language of its mail.
+    /// The language of its emails.
     pub(crate) locale: Option<Locale>,
-    /// How it looks. Needs the feature `branding`.
+    /// Its branding. Needs the feature `branding`.
     pub(crate) branding: Option<BrandingInput>,
-    /// Whether customers may register themselves.
+    /// Whether customers may register by themselves.
     pub(crate) open_registration: Option<bool>,
-    /// What binds its customers when they book.
+    /// The rules that apply when its customers book.
     pub(crate) booking_rules: Option<BookingRulesInput>,
 }
 
@@ -223,7 +224,7 @@ impl From<UpdateTenantInput> for SettingsPatch {
 payload!(
     /// The outcome of `updateTenant`.
     UpdateTenantPayload {
-        /// The tenant as it is now.
+        /// The updated tenant.
         tenant: Tenant
     }
 );
@@ -233,7 +234,7 @@ impl From<SettingsError> for ErrorClass {
         match error {
             SettingsError::Forbidden => Self::Refuse(ApiError::forbidden()),
             SettingsError::NoBranding => {
-                let message = "The plan does not have the feature branding.";
+                let message = "The plan does not include the feature branding.";
                 Self::Mend(UserError::new(UserErrorCode::QuotaExceeded, "branding", message))
             }
             SettingsError::Invalid(field, message) => {
@@ -250,7 +251,8 @@ pub struct TenantMutation;
 
 #[Object]
 impl TenantMutation {
-    /// Changes the caller's tenant: name, calendar, language, looks, who may register, booking rules. Administrators only.
+    /// Updates the caller's tenant: name, time zone, currency, language, branding, registration and booking rules.
+    /// Administrators only.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn update_tenant(
         &self,
@@ -278,10 +280,10 @@ impl TenantQuery {
     }
 }
 
-/// The tenant of the caller, asked for once in a request.
+/// The caller's tenant, loaded once per request.
 pub async fn own(ctx: &Context<'_>) -> Result<Tenant, ApiError> {
     let work = ctx.work()?;
     let tenant = work.loaders.tenants().load_one(work.viewer.tenant).await?;
-    // `enter` has just seen it, so it is there.
+    // `enter` has just seen the tenant, so it exists.
     Ok(tenant.ok_or_else(ApiError::unauthenticated)?.into())
 }

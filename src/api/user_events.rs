@@ -1,4 +1,4 @@
-//! The caller's own user, watched.
+//! Subscription to the caller's own user.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     graphql::{ApiError, STATEMENT_COST, Watch, WatchEvent, is_passing},
 };
 
-/// How long a passing failure is waited out.
+/// Delay before a read is retried after a transient failure.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Subscriptions to users.
@@ -22,8 +22,8 @@ pub struct UserSubscription;
 
 #[Subscription]
 impl UserSubscription {
-    /// The caller's own user: as it is now, and then as name, role or status change. A change of role is the last: the
-    /// socket closes with 4403, and goes on with a token of the new role.
+    /// The caller's own user: the current state first, then again whenever name, role or status change. A change of
+    /// role is the last event: the socket closes with 4403, and the client reconnects with a token of the new role.
     #[graphql(complexity = "STATEMENT_COST + child_complexity")]
     async fn viewer_changed(&self, ctx: &Context<'_>) -> Result<BoxStream<'static, Result<User, ApiError>>, ApiError> {
         let request = ctx.data_unchecked::<Arc<RequestContext>>().clone();
@@ -40,19 +40,19 @@ impl UserSubscription {
     }
 }
 
-/// The user of one subscriber.
+/// The state of one subscription to a user.
 struct Own {
     request: Arc<RequestContext>,
     watch: Watch,
     id: UserId,
-    /// As he was last told of.
+    /// The user as last sent.
     told: Option<crate::features::users::User>,
-    /// Nothing more can be read with the token.
+    /// Whether the token allows no further reads.
     is_last: bool,
 }
 
 impl Own {
-    /// The user, once he is not as he was; `None` when he is gone.
+    /// Waits until the user differs from the last one sent. `None` when the user no longer exists.
     async fn next(&mut self) -> Result<Option<User>, DbError> {
         loop {
             self.request.end_event();
@@ -77,7 +77,7 @@ impl Own {
         }
     }
 
-    /// Until he may have changed.
+    /// Waits for a hint that the user may have changed.
     async fn wait(&mut self) {
         loop {
             match self.watch.next().await {

@@ -16,73 +16,73 @@ use crate::{
     },
 };
 
-/// Which users a list holds. Every given field narrows it.
+/// Filters a list of users. Every given field narrows it.
 #[derive(InputObject)]
 #[graphql(name = "UserFilter")]
 pub struct UserFilterInput {
-    /// Only this role.
+    /// Only users with this role.
     role: Option<Role>,
-    /// Only those whose name or e-mail contains this text, whatever the case.
+    /// Only users whose name or email contains this text, ignoring case.
     search: Option<String>,
 }
 
-/// A new profile. Fields that are left out stay as they are.
+/// A new profile. Omitted fields stay as they are.
 #[derive(InputObject)]
 pub struct UpdateUserInput {
-    /// Whose.
+    /// The user.
     id: ID,
     /// 1 to 200 characters.
     name: Option<String>,
 }
 
-/// A new role.
+/// A change of a user's role.
 #[derive(InputObject)]
 pub struct UpdateUserRoleInput {
-    /// Whose.
+    /// The user.
     id: ID,
-    /// What he may do from now on.
+    /// The new role.
     role: Role,
 }
 
-/// Whose sessions to end.
+/// The user whose sessions to end.
 #[derive(InputObject)]
 pub struct RevokeUserSessionsInput {
     /// TypeID of the user.
     id: ID,
 }
 
-/// Whom to let go.
+/// The user to deactivate.
 #[derive(InputObject)]
 pub struct DeactivateUserInput {
-    /// His id.
+    /// The user's id.
     id: ID,
 }
 
-/// Whom to erase.
+/// The user to erase.
 #[derive(InputObject)]
 pub struct DeleteUserInput {
-    /// His id.
+    /// The user's id.
     id: ID,
 }
 
-/// Whom to have back.
+/// The user to reactivate.
 #[derive(InputObject)]
 pub struct ReactivateUserInput {
-    /// His id.
+    /// The user's id.
     id: ID,
 }
 
 payload!(
     /// The outcome of `deleteUser`.
     DeleteUserPayload {
-        /// What is left: a pseudonym.
+        /// The user, with a pseudonym.
         user: User
     }
 );
 payload!(
     /// The outcome of `updateUserRole`.
     UpdateUserRolePayload {
-        /// The user as changed.
+        /// The updated user.
         user: User
     }
 );
@@ -96,21 +96,21 @@ payload!(
 payload!(
     /// The outcome of `deactivateUser`.
     DeactivateUserPayload {
-        /// The user as changed.
+        /// The deactivated user.
         user: User
     }
 );
 payload!(
     /// The outcome of `reactivateUser`.
     ReactivateUserPayload {
-        /// The user as changed.
+        /// The reactivated user.
         user: User
     }
 );
 payload!(
     /// The outcome of `updateUser`.
     UpdateUserPayload {
-        /// The user as changed.
+        /// The updated user.
         user: User
     }
 );
@@ -122,13 +122,13 @@ impl From<Error> for ErrorClass {
             Error::NotFound => Self::Mend(UserError::new(UserErrorCode::NotFound, "id", "There is no such user.")),
             Error::Impersonated => Self::Refuse(ApiError::impersonated()),
             Error::QuotaExceeded => {
-                Self::Mend(UserError::new(UserErrorCode::QuotaExceeded, "", "The plan allows no more users."))
+                Self::Mend(UserError::new(UserErrorCode::QuotaExceeded, "", "The plan does not allow more users."))
             }
             Error::InvalidName => Self::Mend(UserError::new(UserErrorCode::Invalid, "name", names::RULE)),
             Error::LastAdmin => Self::Mend(UserError::new(
                 UserErrorCode::LastAdmin,
                 "id",
-                "This is the last administrator: make somebody else one first.",
+                "This is the last administrator. Make another user an administrator first.",
             )),
             Error::Db(error) => error.into(),
         }
@@ -148,7 +148,7 @@ impl UserQuery {
             return Ok(None);
         }
         let work = ctx.work()?;
-        // `enter` has just seen him, so he is there.
+        // `enter` has just seen the user, so they exist.
         let user = work.loaders.users().load_one(work.viewer.user).await?;
         Ok(Some(user.ok_or_else(ApiError::unauthenticated)?.into()))
     }
@@ -158,11 +158,11 @@ impl UserQuery {
     async fn users(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many from the front, 1 to 100 (default 20).")] first: Option<i32>,
-        #[graphql(desc = "Past this cursor.")] after: Option<String>,
-        #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Before this cursor.")] before: Option<String>,
-        #[graphql(desc = "Which users.")] filter: Option<UserFilterInput>,
+        #[graphql(desc = "Number of items from the start, 1 to 100 (default 20).")] first: Option<i32>,
+        #[graphql(desc = "Items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Number of items from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Items before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Filters the list.")] filter: Option<UserFilterInput>,
     ) -> Result<Listing<User>, ApiError> {
         const KIND: &str = "users.name";
         let page = PageArgs { first, after, last, before }.read(KIND)?;
@@ -182,7 +182,8 @@ pub struct UserMutation;
 
 #[Object]
 impl UserMutation {
-    /// Changes a profile: an administrator anybody's, everybody his own. `NOT_FOUND` for any other user.
+    /// Updates a user's profile. Administrators may update any user, everyone else only themselves. `NOT_FOUND` for
+    /// other users.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn update_user(&self, ctx: &Context<'_>, input: UpdateUserInput) -> Result<UpdateUserPayload, ApiError> {
         let work = ctx.work()?;
@@ -191,8 +192,8 @@ impl UserMutation {
         Ok(work.settle(renamed)?.into())
     }
 
-    /// Gives a user another role. Administrators only; `LAST_ADMIN` where nobody else keeps the tenant. The user signs in
-    /// again: the old role's sessions are refused from the next request on.
+    /// Changes a user's role. Administrators only; `LAST_ADMIN` when no other administrator remains. The user must
+    /// sign in again: sessions with the old role are refused from the next request on.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn update_user_role(
         &self,
@@ -206,8 +207,8 @@ impl UserMutation {
             .into())
     }
 
-    /// Ends every session of a user, with their calendar feed and unused links for a new password. The user can sign in again.
-    /// Administrators only.
+    /// Ends every session of a user, their calendar feed and their unused password reset links. The user can sign in
+    /// again. Administrators only.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn revoke_user_sessions(
         &self,
@@ -219,8 +220,8 @@ impl UserMutation {
         Ok(work.settle(crate::features::users::revoke_sessions(&work.caller(), id).await.map(User::from))?.into())
     }
 
-    /// Deactivates a user. They cannot sign in, and their sessions and calendar feed end for good. Their bookings stay.
-    /// Administrators only; `LAST_ADMIN` where nobody else keeps the tenant.
+    /// Deactivates a user. They can no longer sign in, and their sessions and calendar feed end permanently. Their
+    /// bookings stay. Administrators only; `LAST_ADMIN` when no other administrator remains.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn deactivate_user(
         &self,
@@ -235,8 +236,9 @@ impl UserMutation {
         Ok(work.settle(changed.map(User::from))?.into())
     }
 
-    /// Erases a person: name, e-mail, notes, sign-ins, and what the audit log knows of him. What he booked stays, under a
-    /// pseudonym. It cannot be undone. Administrators only; `LAST_ADMIN` where nobody else keeps the tenant.
+    /// Erases a user's personal data: name, email, notes, sessions, and their data in the audit log. Their bookings
+    /// stay under a pseudonym. This cannot be undone. Administrators only; `LAST_ADMIN` when no other administrator
+    /// remains.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn delete_user(&self, ctx: &Context<'_>, input: DeleteUserInput) -> Result<DeleteUserPayload, ApiError> {
         let work = ctx.work()?;
@@ -244,7 +246,8 @@ impl UserMutation {
         Ok(work.settle(crate::features::users::erase(&work.caller(), id).await.map(User::from))?.into())
     }
 
-    /// Reactivates a user, who has to sign in again. Administrators only; `QUOTA_EXCEEDED` where the plan allows no more users.
+    /// Reactivates a user, who must sign in again. Administrators only; `QUOTA_EXCEEDED` when the plan does not allow
+    /// more users.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn reactivate_user(
         &self,

@@ -1,8 +1,8 @@
-//! The schema in two: one validates documents and executes none of them; the other executes what was found good.
+//! Two copies of the schema: one validates documents and executes none of them; the other executes validated documents.
 //!
-//! async-graphql validates before each execution, and asks its extensions at every field. What validation has found of a document
-//! is kept ([`ValidationCache`]), and the schema that executes has no extension: together they were a quarter of what the server did
-//! for a list.
+//! async-graphql validates before each execution, and calls its extensions for every field. The result of validating
+//! a document is cached ([`ValidationCache`]), and the executing schema has no extension: validation and extensions together
+//! were a quarter of the server's work for a list.
 
 use std::sync::{Arc, LazyLock};
 
@@ -26,7 +26,7 @@ use crate::graphql::{
 
 type Built = Schema<Query, InSavepoints<Mutation>, Subscription>;
 
-/// The schema: what requests are validated by, and what executes them.
+/// The schema: one copy validates requests, the other executes them.
 pub struct ApiSchema {
     validating: Built,
     executing: Built,
@@ -34,9 +34,9 @@ pub struct ApiSchema {
 }
 
 impl ApiSchema {
-    /// It holds no data: what a request needs travels with the request.
+    /// Builds both copies. They hold no data: what a request needs travels with the request.
     ///
-    /// With `introspects` clients may ask for the schema itself.
+    /// With `introspects`, clients may query the schema itself.
     pub fn new(limits: Limits, introspects: bool) -> Self {
         let validating = builder(introspects)
             .limit_depth(limits.depth)
@@ -47,10 +47,10 @@ impl ApiSchema {
         Self { validating: validating.finish(), executing: executing.finish(), findings: ValidationCache::default() }
     }
 
-    /// What it costs to execute a document, unless it breaks a rule. With a key it is validated once.
+    /// The cost of executing a document, if it is valid. With a key, it is validated only once.
     ///
     /// # Errors
-    /// Every rule that it breaks.
+    /// Every rule that it violates.
     pub async fn validate(
         &self,
         document: &ExecutableDocument,
@@ -65,7 +65,7 @@ impl ApiSchema {
         let mut request = Request::new("").variables(variables.clone()).data(found.clone());
         request.operation_name = operation.map(str::to_owned);
         request.set_parsed_query(document.clone());
-        // Boxed: it is rare, and every request would be as large as it.
+        // Boxed: validation is rare, and would otherwise enlarge every request's future.
         let response = Box::pin(self.validating.execute(request)).await;
         let found = found.0.lock().take().ok_or(response.errors)?;
         if let Some(key) = key {
@@ -74,29 +74,29 @@ impl ApiSchema {
         Ok(found)
     }
 
-    /// Executes a query or a mutation that was found good.
+    /// Executes a validated query or mutation.
     pub async fn execute(&self, request: Request) -> Response {
         self.executing.execute(request).await
     }
 
-    /// Completes a response to the selected operation. The document must have been validated.
+    /// Applies null propagation to a response to the selected operation. The document must have been validated.
     pub fn complete(response: &mut Response, document: &ExecutableDocument, operation: Option<&str>) {
-        /// Read when a field first fails.
+        /// Built when a field first fails.
         static FIELD_TYPES: LazyLock<FieldTypes> = LazyLock::new(|| FieldTypes::of(&sdl()));
         null_propagation::complete(response, document, operation, &FIELD_TYPES);
     }
 
-    /// Executes a subscription that was found good.
+    /// Executes a validated subscription.
     pub fn execute_stream(&self, request: Request) -> BoxStream<'static, Response> {
         self.executing.execute_stream(request)
     }
 }
 
-/// What validation has found of one request.
+/// The validation result of one request.
 #[derive(Default)]
 struct Found(Mutex<Option<ValidationResult>>);
 
-/// Notes what validation has found, and ends there.
+/// Records the validation result, and stops before execution.
 struct Validating;
 
 impl ExtensionFactory for Validating {
@@ -116,6 +116,6 @@ impl Extension for Validating {
         if let Ok(found) = ctx.data::<Arc<Found>>() {
             *found.0.lock() = Some(result);
         }
-        Err(Vec::new()) // Nothing is executed here.
+        Err(Vec::new()) // Stops before execution.
     }
 }

@@ -15,33 +15,33 @@ use crate::{
     },
 };
 
-/// Where a place on the waitlist stands.
+/// The status of an entry on the waitlist.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "crate::features::waitlist::Status")]
 pub enum WaitlistStatus {
-    /// The time is taken.
+    /// The slot is still taken.
     Waiting,
-    /// It is held: `confirmHold` books it.
+    /// The slot is held for the customer: `confirmHold` books it.
     Offered,
-    /// It was booked.
+    /// The slot was booked.
     Booked,
-    /// The offer was not taken up, or the time has passed.
+    /// The offer expired, or the time has passed.
     Lapsed,
-    /// The customer does not wait any more.
+    /// The customer left the waitlist.
     Left,
 }
 
-/// Somebody's place on the waitlist for a time.
+/// A customer's entry on the waitlist for a slot.
 #[derive(Clone, SimpleObject)]
 #[graphql(complex)]
 pub struct WaitlistEntry {
     /// TypeID with the prefix `wle`.
     pub id: ID,
-    /// When it would start.
+    /// The start of the slot.
     pub starts_at: DateTime,
-    /// Where it stands.
+    /// The status.
     pub status: WaitlistStatus,
-    /// Since when.
+    /// When the customer joined.
     pub created_at: DateTime,
     #[graphql(skip)]
     key: (WaitlistEntryId, ServiceId, UserId),
@@ -67,17 +67,17 @@ impl From<crate::features::waitlist::Entry> for WaitlistEntry {
 
 #[ComplexObject]
 impl WaitlistEntry {
-    /// For what.
+    /// The service.
     async fn service(&self, ctx: &Context<'_>) -> Result<Service, ApiError> {
         crate::api::objects::service_of_key(ctx, self.key.1).await
     }
 
-    /// Who.
+    /// The customer.
     async fn customer(&self, ctx: &Context<'_>) -> Result<User, ApiError> {
         crate::api::objects::user_of_key(ctx, self.key.2).await
     }
 
-    /// Only with this one. Null for whichever is free.
+    /// The wanted resource. Null for any.
     async fn resource(&self, ctx: &Context<'_>) -> Result<Option<Resource>, ApiError> {
         match self.wished {
             Some(id) => crate::api::resources::find(ctx, id).await,
@@ -85,7 +85,7 @@ impl WaitlistEntry {
         }
     }
 
-    /// The booking by which the time was offered: `HELD` until its `heldUntil`. Null before.
+    /// The booking that offers the slot: `HELD` until its `heldUntil`. Null before the offer.
     async fn booking(&self, ctx: &Context<'_>) -> Result<Option<Booking>, ApiError> {
         match self.offered {
             Some(id) => crate::api::bookings::find(ctx, id).await,
@@ -94,37 +94,37 @@ impl WaitlistEntry {
     }
 }
 
-/// A time to wait for.
+/// A slot to wait for.
 #[derive(InputObject)]
 pub struct JoinWaitlistInput {
-    /// For what.
+    /// The service.
     service_id: ID,
-    /// When it would start.
+    /// The start of the slot.
     starts_at: DateTime,
-    /// Only with this resource; without it whichever is free.
+    /// The wanted resource; any when omitted.
     resource_id: Option<ID>,
-    /// Who; staff alone may put somebody else on the list.
+    /// The customer; only staff may add another person.
     customer_id: Option<ID>,
 }
 
-/// A place to give up.
+/// An entry to leave.
 #[derive(InputObject)]
 pub struct LeaveWaitlistInput {
-    /// Which.
+    /// The entry.
     id: ID,
 }
 
 payload!(
     /// The outcome of `joinWaitlist`.
     JoinWaitlistPayload {
-        /// The place.
+        /// The entry.
         entry: WaitlistEntry
     }
 );
 payload!(
     /// The outcome of `leaveWaitlist`.
     LeaveWaitlistPayload {
-        /// The place as given up.
+        /// The entry after leaving.
         entry: WaitlistEntry
     }
 );
@@ -133,21 +133,21 @@ impl From<Error> for ErrorClass {
     fn from(error: Error) -> Self {
         let mend = |code, field: &str, message: &str| Self::Mend(UserError::new(code, field, message));
         match error {
-            Error::NotFound => mend(UserErrorCode::NotFound, "id", "There is no such place on the waitlist."),
+            Error::NotFound => mend(UserErrorCode::NotFound, "id", "There is no such entry on the waitlist."),
             Error::NotWaiting => mend(
                 UserErrorCode::InvalidTransition,
                 "id",
-                "Nobody waits there any more: what was offered is let go by cancelBooking.",
+                "This entry is no longer waiting. Decline an offer with cancelBooking.",
             ),
-            Error::Free => mend(UserErrorCode::Invalid, "startsAt", "This time is free: book it."),
+            Error::Free => mend(UserErrorCode::Invalid, "startsAt", "This slot is free. Book it."),
             Error::Never => {
-                mend(UserErrorCode::Invalid, "startsAt", "It cannot be booked then, taken or not: see whyUnavailable.")
+                mend(UserErrorCode::Invalid, "startsAt", "This slot cannot be booked at all. See whyUnavailable.")
             }
             Error::TooMany => mend(
                 UserErrorCode::QuotaExceeded,
                 "",
                 &format!(
-                    "One can wait for {} times at once: leave one of them.",
+                    "A customer can wait for at most {} slots at a time. Leave one of them.",
                     crate::features::waitlist::MAX_WAITING
                 ),
             ),
@@ -162,17 +162,16 @@ pub struct WaitlistQuery;
 
 #[Object]
 impl WaitlistQuery {
-    /// The waitlist as far as the caller may see it, whoever came first in front: staff see all of it, customers their own
-    /// places.
+    /// The waitlist entries that the caller may see, first come first: staff see all of them, customers their own.
     #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn waitlist(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many from the front, 1 to 100 (default 20).")] first: Option<i32>,
-        #[graphql(desc = "Past this cursor.")] after: Option<String>,
-        #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Before this cursor.")] before: Option<String>,
-        #[graphql(desc = "Only for this service.")] service_id: Option<ID>,
+        #[graphql(desc = "Number of items from the start, 1 to 100 (default 20).")] first: Option<i32>,
+        #[graphql(desc = "Items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Number of items from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Items before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Only entries for this service.")] service_id: Option<ID>,
     ) -> Result<Listing<WaitlistEntry>, ApiError> {
         const KIND: &str = "waitlist";
         let page = PageArgs { first, after, last, before }.read(KIND)?;
@@ -183,7 +182,7 @@ impl WaitlistQuery {
     }
 }
 
-/// One place, as `node(id)` shows it.
+/// One entry, as `node(id)` shows it.
 pub async fn find(ctx: &Context<'_>, id: WaitlistEntryId) -> Result<Option<WaitlistEntry>, ApiError> {
     let work = ctx.work()?;
     Ok(crate::features::waitlist::find(&work.tx, id, work.caller().clock.now()).await?.map(WaitlistEntry::from))
@@ -195,8 +194,9 @@ pub struct WaitlistMutation;
 
 #[Object]
 impl WaitlistMutation {
-    /// Waits for a time that is taken. When it is free again it is held for the first in line for two hours, who is told by
-    /// mail; `confirmHold` books it. Who waits for it already keeps his place.
+    /// Joins the waitlist for a slot that is taken. When the slot becomes free, it is held for two hours for the
+    /// first customer in line, who gets an email; `confirmHold` books it. A customer who already waits for the slot
+    /// keeps their place.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn join_waitlist(
         &self,
@@ -214,7 +214,7 @@ impl WaitlistMutation {
         Ok(work.settle(joined.map(WaitlistEntry::from))?.into())
     }
 
-    /// Waits for a time no longer. `INVALID_TRANSITION` once it was offered: `cancelBooking` lets the offer go.
+    /// Leaves the waitlist. `INVALID_TRANSITION` after an offer: use `cancelBooking` to decline the offer.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn leave_waitlist(
         &self,

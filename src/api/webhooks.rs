@@ -12,13 +12,13 @@ use crate::{
     },
 };
 
-/// What an endpoint is told of. On the wire it is written as `booking.confirmed`.
+/// An event that an endpoint can receive. Its name on the wire is of the form `booking.confirmed`.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "crate::features::bookings::BookingEvent")]
 pub enum WebhookEvent {
-    /// `booking.created`: made, and waits for staff.
+    /// `booking.created`: created, and waiting for confirmation by staff.
     Created,
-    /// `booking.confirmed`: agreed.
+    /// `booking.confirmed`: confirmed.
     Confirmed,
     /// `booking.rescheduled`: moved to another time.
     Rescheduled,
@@ -26,53 +26,53 @@ pub enum WebhookEvent {
     Completed,
     /// `booking.no_show`: the customer did not come.
     NoShow,
-    /// `booking.cancelled`: called off.
+    /// `booking.cancelled`: cancelled.
     Cancelled,
     /// `booking.rejected`: staff did not confirm it.
     Rejected,
 }
 
-/// Why an endpoint was disabled, where no administrator did it.
+/// Why the platform disabled an endpoint.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "crate::features::webhooks::Disabled")]
 pub enum WebhookDisabledReason {
-    /// It has failed for five days.
+    /// Deliveries to it have failed for five days.
     Failing,
-    /// It said that it is gone, with status 410.
+    /// It answered with status 410 (Gone).
     Gone,
 }
 
-/// Where a message to an endpoint stands.
+/// The status of a delivery.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "crate::features::webhooks::DeliveryStatus")]
 pub enum WebhookDeliveryStatus {
-    /// To be sent, perhaps again.
+    /// Waiting to be sent, or to be retried.
     Pending,
-    /// Taken: the endpoint answered with a status of 200 to 299.
+    /// The endpoint answered with a status of 200 to 299.
     Delivered,
-    /// Given up after some two days.
+    /// Failed for good after about two days of retries.
     Failed,
 }
 
-/// An endpoint of the tenant's own systems, which is told what becomes of bookings.
+/// An endpoint of the tenant's own systems that receives booking events.
 #[derive(Clone, SimpleObject)]
 #[graphql(complex)]
 pub struct WebhookEndpoint {
     /// TypeID with the prefix `whe`.
     pub id: ID,
-    /// Where.
+    /// Its URL.
     pub url: String,
-    /// For people.
+    /// A description for people.
     pub description: Option<String>,
-    /// Which events it is told of. Empty for all.
+    /// The events that it receives. Empty for all.
     pub events: Vec<WebhookEvent>,
-    /// Whether it is told.
+    /// Whether it receives events.
     pub enabled: bool,
-    /// Why it is not, where no administrator did it.
+    /// Why it was disabled, when no administrator did it.
     pub disabled_reason: Option<WebhookDisabledReason>,
-    /// Since when every attempt has failed. Null where the last one did not.
+    /// Since when every attempt has failed. Null when the last one succeeded.
     pub failing_since: Option<DateTime>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTime,
     #[graphql(skip)]
     key: WebhookEndpointId,
@@ -96,15 +96,15 @@ impl From<crate::features::webhooks::Endpoint> for WebhookEndpoint {
 
 #[ComplexObject]
 impl WebhookEndpoint {
-    /// The messages to it, newest first. They are kept for thirty days.
+    /// Deliveries to it, newest first. They are kept for thirty days.
     #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn deliveries(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many from the front, 1 to 100 (default 20).")] first: Option<i32>,
-        #[graphql(desc = "Past this cursor.")] after: Option<String>,
-        #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Number of items from the start, 1 to 100 (default 20).")] first: Option<i32>,
+        #[graphql(desc = "Items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Number of items from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Items before this cursor.")] before: Option<String>,
     ) -> Result<Listing<WebhookDelivery>, ApiError> {
         const KIND: &str = "webhook_deliveries";
         let page = PageArgs { first, after, last, before }.read(KIND)?;
@@ -114,24 +114,24 @@ impl WebhookEndpoint {
     }
 }
 
-/// A message to an endpoint.
+/// A delivery to an endpoint.
 #[derive(Clone, SimpleObject)]
 pub struct WebhookDelivery {
-    /// TypeID with the prefix `whd`: the message's `webhook-id`.
+    /// TypeID with the prefix `whd`: the `webhook-id` of the message.
     pub id: ID,
-    /// What happened, as it is written on the wire.
+    /// The name of the event on the wire.
     pub event: String,
-    /// What is sent: JSON, with ids and no personal data.
+    /// The body: JSON, with ids and no personal data.
     pub body: String,
-    /// Where it stands.
+    /// The status.
     pub status: WebhookDeliveryStatus,
-    /// How often it was tried.
+    /// Number of attempts.
     pub attempts: i32,
-    /// When last.
+    /// When it was last attempted.
     pub last_attempt_at: Option<DateTime>,
-    /// What came of that: the status of the answer, or why there was none.
+    /// The result of the last attempt: the status of the response, or why there was none.
     pub last_outcome: Option<String>,
-    /// When it happened.
+    /// When the event happened.
     pub created_at: DateTime,
 }
 
@@ -150,50 +150,50 @@ impl From<crate::features::webhooks::Delivery> for WebhookDelivery {
     }
 }
 
-/// An endpoint to be told.
+/// An endpoint to create.
 #[derive(InputObject)]
 pub struct CreateWebhookEndpointInput {
-    /// Where: an address of the public network that begins with `https://`, at most 2,000 characters.
+    /// The URL: a public address that begins with `https://`, at most 2,000 characters.
     url: String,
-    /// For people, at most 200 characters.
+    /// A description for people, at most 200 characters.
     description: Option<String>,
-    /// Which events it is told of; left out or empty all of them.
+    /// The events that it receives; all when omitted or empty.
     events: Option<Vec<WebhookEvent>>,
 }
 
-/// A change of an endpoint. Fields that are left out stay as they are.
+/// Changes to an endpoint. Omitted fields stay as they are.
 #[derive(InputObject)]
 pub struct UpdateWebhookEndpointInput {
-    /// Which.
+    /// The endpoint.
     id: ID,
-    /// As for a new one.
+    /// A public URL that begins with `https://`, at most 2,000 characters.
     url: Option<String>,
-    /// At most 200 characters.
+    /// At most 200 characters; null removes it.
     description: MaybeUndefined<String>,
-    /// Empty for all.
+    /// The events that it receives. Empty for all.
     events: Option<Vec<WebhookEvent>>,
-    /// Whether it is told. Enabled again it begins without a memory of failures.
+    /// Whether it receives events. Enabling it again resets its record of failures.
     enabled: Option<bool>,
 }
 
-/// An endpoint to be given a new secret.
+/// An endpoint whose secret to rotate.
 #[derive(InputObject)]
 pub struct RotateWebhookSecretInput {
-    /// Which.
+    /// The endpoint.
     id: ID,
 }
 
-/// An endpoint to be taken away.
+/// An endpoint to delete.
 #[derive(InputObject)]
 pub struct DeleteWebhookEndpointInput {
-    /// Which.
+    /// The endpoint.
     id: ID,
 }
 
-/// A message to be sent again.
+/// A delivery to retry.
 #[derive(InputObject)]
 pub struct RetryWebhookDeliveryInput {
-    /// Which.
+    /// The delivery.
     id: ID,
 }
 
@@ -202,9 +202,9 @@ pub struct RetryWebhookDeliveryInput {
 pub struct CreateWebhookEndpointPayload {
     /// The endpoint.
     pub endpoint: Option<WebhookEndpoint>,
-    /// What signs the messages to it, `whsec_…`. It is told this once.
+    /// The secret that signs deliveries to it, `whsec_…`. It is shown only once.
     pub secret: Option<String>,
-    /// What the caller can mend. Empty when the mutation did what was asked.
+    /// Errors that the caller can correct. Empty when the mutation succeeded.
     pub user_errors: Vec<UserError>,
 }
 
@@ -213,30 +213,30 @@ pub struct CreateWebhookEndpointPayload {
 pub struct RotateWebhookSecretPayload {
     /// The endpoint.
     pub endpoint: Option<WebhookEndpoint>,
-    /// What signs the messages to it from now on, `whsec_…`. It is told this once.
+    /// The secret that signs deliveries to it from now on, `whsec_…`. It is shown only once.
     pub secret: Option<String>,
-    /// What the caller can mend. Empty when the mutation did what was asked.
+    /// Errors that the caller can correct. Empty when the mutation succeeded.
     pub user_errors: Vec<UserError>,
 }
 
 payload!(
     /// The outcome of `updateWebhookEndpoint`.
     UpdateWebhookEndpointPayload {
-        /// The endpoint as changed.
+        /// The updated endpoint.
         endpoint: WebhookEndpoint
     }
 );
 payload!(
     /// The outcome of `deleteWebhookEndpoint`.
     DeleteWebhookEndpointPayload {
-        /// The id of what is gone.
+        /// The id of the deleted endpoint.
         deleted_id: ID
     }
 );
 payload!(
     /// The outcome of `retryWebhookDelivery`.
     RetryWebhookDeliveryPayload {
-        /// The message, `PENDING`.
+        /// The delivery, `PENDING` again.
         delivery: WebhookDelivery
     }
 );
@@ -247,16 +247,16 @@ impl From<Error> for ErrorClass {
         match error {
             Error::Forbidden => Self::Refuse(ApiError::forbidden()),
             Error::Impersonated => Self::Refuse(ApiError::impersonated()),
-            Error::NotFound => mend(UserErrorCode::NotFound, "id", "There is no such endpoint or message."),
+            Error::NotFound => mend(UserErrorCode::NotFound, "id", "There is no such endpoint or delivery."),
             Error::Invalid(field, message) => mend(UserErrorCode::Invalid, field, &message),
             Error::TooMany => mend(
                 UserErrorCode::QuotaExceeded,
                 "",
-                &format!("A tenant has at most {} endpoints.", crate::features::webhooks::MAX_ENDPOINTS),
+                &format!("A tenant can have at most {} endpoints.", crate::features::webhooks::MAX_ENDPOINTS),
             ),
-            Error::Pending => mend(UserErrorCode::InvalidTransition, "id", "The message is on its way."),
+            Error::Pending => mend(UserErrorCode::InvalidTransition, "id", "The delivery is still pending."),
             Error::EndpointDisabled => {
-                mend(UserErrorCode::InvalidTransition, "id", "Its endpoint is disabled: enable it first.")
+                mend(UserErrorCode::InvalidTransition, "id", "The endpoint is disabled. Enable it first.")
             }
             Error::Db(error) => error.into(),
         }
@@ -284,8 +284,9 @@ pub struct WebhookMutation;
 
 #[Object]
 impl WebhookMutation {
-    /// Has an endpoint told what becomes of bookings: signed as Standard Webhooks says, at least once, in no promised order.
-    /// What fails is tried again for some two days; an endpoint that fails for five days is disabled.
+    /// Creates an endpoint that receives booking events: signed by the Standard Webhooks specification, at least
+    /// once, in no guaranteed order. Failed deliveries are retried for about two days; an endpoint that fails for
+    /// five days is disabled.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn create_webhook_endpoint(
         &self,
@@ -307,7 +308,7 @@ impl WebhookMutation {
         })
     }
 
-    /// Changes an endpoint.
+    /// Updates an endpoint.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn update_webhook_endpoint(
         &self,
@@ -327,8 +328,8 @@ impl WebhookMutation {
         Ok(work.settle(updated.map(WebhookEndpoint::from))?.into())
     }
 
-    /// Makes a new secret of an endpoint. The one before signs every message as well for a day: so whoever receives can
-    /// change over.
+    /// Creates a new secret for an endpoint. For a day, every delivery is also signed with the previous secret, so
+    /// that the receiver can switch over.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn rotate_webhook_secret(
         &self,
@@ -347,7 +348,7 @@ impl WebhookMutation {
         })
     }
 
-    /// Takes an endpoint away, with all that was to be sent to it.
+    /// Deletes an endpoint and its pending deliveries.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn delete_webhook_endpoint(
         &self,
@@ -360,7 +361,7 @@ impl WebhookMutation {
         Ok(work.settle(deleted.map(|id| ID::from(id.to_string())))?.into())
     }
 
-    /// Sends a message again that was taken or given up.
+    /// Sends a delivery again that was delivered or has failed.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn retry_webhook_delivery(
         &self,

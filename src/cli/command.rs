@@ -20,7 +20,7 @@ use crate::{
 
 /// Tenantry: a multi-tenant booking backend. GraphQL over PostgreSQL row-level security.
 ///
-/// Without a command it serves. Every option is an environment variable too, and a file .env is read.
+/// Without a command, it serves the API. Every option is also an environment variable; a .env file is read.
 #[derive(Parser)]
 #[command(name = "tenantry", version)]
 pub struct Cli {
@@ -32,32 +32,32 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve the API (the default). Without DATABASE_URL it starts a private PostgreSQL with demo data
+    /// Serve the API (the default). Without DATABASE_URL, starts a private PostgreSQL with demo data
     Serve,
-    /// Bring the directory and every store of tenants up to date, as their owner
+    /// Migrate the directory and all tenant stores, as their owner
     Migrate {
-        /// Show how each store stands, and change nothing
+        /// Show the state of each store without changing anything
         #[arg(long)]
         status: bool,
     },
-    /// Add the demo data, or what is missing of it; refused in production
+    /// Add the demo data, or the missing parts of it; refused in production
     Seed,
-    /// Keep platform administrators, the operators of the deployment
+    /// Manage platform administrators, the operators of the deployment
     Admin {
         #[command(subcommand)]
         command: AdminCommand,
     },
-    /// Keep the keys that sign access tokens
+    /// Manage the keys that sign access tokens
     Keys {
         #[command(subcommand)]
         command: keys::KeysCommand,
     },
-    /// See mail and other effects that were given up, and have them tried again
+    /// List and retry emails and other effects that failed for good
     Outbox {
         #[command(subcommand)]
         command: outbox::OutboxCommand,
     },
-    /// Make, move and remove stores of tenants, beside servers that do not have the operator's logins
+    /// Create, move and remove tenant stores, for servers that run without the operator's logins
     Fleet,
     /// Move, export, import or erase one tenant
     Tenant {
@@ -66,9 +66,9 @@ enum Command {
     },
     /// Print the GraphQL schema
     Schema,
-    /// Print the connection URL of the app's role, for psql
+    /// Print the connection URL of the app role, for psql
     DatabaseUrl {
-        /// Of the owner's role instead
+        /// Print the URL of the owner role instead
         #[arg(long)]
         owner: bool,
     },
@@ -76,22 +76,22 @@ enum Command {
 
 #[derive(Subcommand)]
 enum AdminCommand {
-    /// Add one. The password is asked for, or read from the standard input
+    /// Add a platform administrator. The password is prompted for, or read from standard input
     Create {
-        /// What he signs in with
+        /// The administrator's email, for signing in
         #[arg(long)]
         email: String,
-        /// What he is called
+        /// The administrator's name
         #[arg(long)]
         name: String,
     },
 }
 
 impl Cli {
-    /// Carries the command out, on threads of its own.
+    /// Runs the command on a new Tokio runtime.
     ///
     /// # Errors
-    /// With a message for whoever typed it.
+    /// The message for the terminal.
     pub fn run(self) -> Result<(), CliError> {
         let command = self.command.unwrap_or(Command::Serve);
         if let Command::Schema = command {
@@ -100,9 +100,9 @@ impl Cli {
         }
         let config = Config::try_from(self.settings)?;
         let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(config.workers).enable_all().build();
-        let threads = threads.map_err(|error| format!("no threads can be started: {error}"))?;
+        let threads = threads.map_err(|error| format!("cannot start the runtime: {error}"))?;
         let done = threads.block_on(command.run(&config));
-        // Whatever still blocks one, such as looking a name up, keeps nobody waiting for what `done` says.
+        // A thread that still blocks, such as in a name lookup, must not delay the exit.
         threads.shutdown_background();
         done
     }
@@ -131,14 +131,14 @@ impl Command {
 
 async fn add_demo_data(config: &Config) -> Result<(), CliError> {
     if config.environment == Environment::Production {
-        return Err("demo data has passwords that everybody knows: refused in production".into());
+        return Err("demo data has publicly known passwords: refused in production".into());
     }
     let connected = Connected::to(config).await?;
     let gate = connected.gate(config)?;
     let sign_in = sign_in(&gate, tokens(config)?)?;
     seed::run(&gate, &sign_in).await?;
     gate.close();
-    println!("the demo data is there");
+    println!("the demo data is complete");
     connected.stop().await;
     Ok(())
 }
@@ -147,8 +147,8 @@ async fn create_admin(config: &Config, email: &str, name: &str) -> Result<(), Cl
     use std::io::IsTerminal;
     let password = if std::io::stdin().is_terminal() {
         let first = rpassword::prompt_password("Password: ")?;
-        if rpassword::prompt_password("Once more: ")? != first {
-            return Err("the two differ".into());
+        if rpassword::prompt_password("Repeat password: ")? != first {
+            return Err("the passwords differ".into());
         }
         first
     } else {
@@ -163,7 +163,7 @@ async fn create_admin(config: &Config, email: &str, name: &str) -> Result<(), Cl
     connected.stop().await;
     match added {
         Ok(true) => println!("{email} is a platform administrator"),
-        Ok(false) => return Err(format!("{email} is one already").into()),
+        Ok(false) => return Err(format!("{email} is already a platform administrator").into()),
         Err(SignInError::Invalid(_, why) | SignInError::WeakPassword(_, why)) => return Err(why.into()),
         Err(error) => return Err(format!("{error:?}").into()),
     }
@@ -176,7 +176,7 @@ fn print_database_url(config: &Config, owner: bool) -> Result<(), CliError> {
         (Database::Given { owner, .. }, true) => owner.clone().ok_or("DATABASE_OWNER_URL is not set")?,
         (Database::Private, owner) => {
             if !embedded::in_use(&config.data_dir) {
-                eprintln!("The private PostgreSQL is not running: start it with `tenantry`.");
+                eprintln!("The private PostgreSQL is not running. Start it with `tenantry`.");
             }
             let role = if owner { roles::OWNER } else { roles::APP };
             embedded::connection_url(&config.data_dir, role, database::NAME)
@@ -186,7 +186,7 @@ fn print_database_url(config: &Config, owner: bool) -> Result<(), CliError> {
     Ok(())
 }
 
-/// How a program in this environment writes its log.
+/// The log format of an environment.
 fn log_format(environment: Environment) -> LogFormat {
     match environment {
         Environment::Development => LogFormat::Text,

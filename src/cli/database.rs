@@ -1,4 +1,4 @@
-//! The database of a command: one that was given, or the private one of the data folder.
+//! The database of a command: a given one, or the private one in the data folder.
 
 use std::path::PathBuf;
 
@@ -13,22 +13,23 @@ use crate::{
 /// The database of a private cluster.
 pub(super) const NAME: &str = "tenantry";
 
-/// A database that answers, with the URLs of its roles.
+/// A reachable database, with the URLs of its roles.
 pub(super) struct Connected {
-    /// As the app's role.
+    /// The URL of the app role.
     pub app_url: String,
-    /// As the owner, where it is known.
+    /// The URL of the owner role, if known.
     pub owner_url: Option<String>,
-    /// As the platform's role, where it is known.
+    /// The URL of the platform role, if known.
     pub platform_url: Option<String>,
-    /// As the app's role, past the pooler, where there is one in transaction mode.
+    /// The URL of the app role that bypasses the pooler, when there is a pooler in transaction mode.
     pub direct_url: Option<String>,
     /// The private cluster, if this process runs it.
     pub cluster: Option<Cluster>,
 }
 
 impl Connected {
-    /// The given database; or the private one, which is started unless another process of ours runs it.
+    /// Connects to the given database, or to the private one. The private one is started unless another Tenantry
+    /// process already runs it.
     pub(super) async fn to(config: &Config) -> Result<Self, CliError> {
         match &config.database {
             Database::Given { app, owner, platform, direct } => Ok(Self {
@@ -63,10 +64,10 @@ impl Connected {
         Self { app_url: url(roles::APP), owner_url, platform_url, direct_url: None, cluster }
     }
 
-    /// The way in for transactions.
+    /// The entry point for transactions.
     ///
     /// # Errors
-    /// When a URL is none of PostgreSQL's.
+    /// When a URL is not a PostgreSQL URL.
     pub(super) fn gate(&self, config: &Config) -> Result<Gate, DbError> {
         match &self.direct_url {
             Some(direct) => Gate::try_pooled(&self.app_url, direct, config.pool),
@@ -74,15 +75,15 @@ impl Connected {
         }
     }
 
-    /// As the app's role, for what needs a session of its own: listening, and looking at the database.
+    /// The URL of the app role for uses that need a session: listening, and inspecting the database.
     pub(super) fn session_url(&self) -> &str {
         self.direct_url.as_deref().unwrap_or(&self.app_url)
     }
 
-    /// The operator's logins, where both are known.
+    /// The operator's logins, if both are known.
     ///
     /// # Errors
-    /// When one is no URL of PostgreSQL's.
+    /// When one is not a PostgreSQL URL.
     pub(super) fn logins(&self) -> Result<Option<Logins>, CliError> {
         match (&self.owner_url, &self.platform_url) {
             (Some(owner), Some(platform)) => Ok(Some(Logins::try_new(owner, platform)?)),
@@ -93,7 +94,7 @@ impl Connected {
     /// Stops the private cluster, if this process started it.
     pub(super) async fn stop(self) {
         if let Some(cluster) = self.cluster {
-            // Waits for PostgreSQL to write what it has, which blocks.
+            // Waits for PostgreSQL to write its data, which blocks.
             let _ = tokio::task::spawn_blocking(move || cluster.stop()).await;
         }
     }

@@ -1,4 +1,4 @@
-//! How a command fails.
+//! The error type of commands.
 
-/// Everything that can stop a command, as a message for whoever typed it.
+/// Any error that stops a command, as a message for the terminal.
 pub type CliError = Box<dyn std::error::Error + Send + Sync>;

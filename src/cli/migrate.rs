@@ -1,4 +1,4 @@
-//! `tenantry migrate`: directory, shared store, template, and every store of a tenant's own.
+//! `tenantry migrate`: the directory, the shared store, the template, and every dedicated tenant store.
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -20,7 +20,7 @@ async fn migrate(config: &Config, connected: &Connected) -> Result<(), CliError>
     }
     println!("{} migrations applied; directory and shared store are up to date", applied.len());
     let Some(logins) = connected.logins()? else {
-        println!("stores of tenants' own were not looked at: DATABASE_PLATFORM_URL is missing");
+        println!("dedicated tenant stores were skipped: DATABASE_PLATFORM_URL is missing");
         return Ok(());
     };
     let gate = connected.gate(config)?;
@@ -33,7 +33,7 @@ async fn migrate(config: &Config, connected: &Connected) -> Result<(), CliError>
             match &it.applied {
                 Ok(applied) if applied.is_empty() => {}
                 Ok(applied) => bar.println(format!("{}: {} applied", it.store.name, applied.len())),
-                Err(why) => bar.println(format!("{}: FAILED, and stays as it is: {why}", it.store.name)),
+                Err(why) => bar.println(format!("{}: FAILED, unchanged: {why}", it.store.name)),
             }
             bar.inc(1);
         })
@@ -41,16 +41,12 @@ async fn migrate(config: &Config, connected: &Connected) -> Result<(), CliError>
     bar.finish_and_clear();
     gate.close();
     let failed: Vec<_> = done.iter().filter_map(|it| Some((&it.store.name, it.applied.as_ref().err()?))).collect();
-    // A bar draws nothing where there is no terminal.
+    // The progress bar prints nothing without a terminal.
     for (name, why) in &failed {
         eprintln!("{name}: {why}");
     }
-    println!("{} of {} stores of tenants' own are up to date", done.len() - failed.len(), done.len());
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("{} stores could not be brought up to date", failed.len()).into())
-    }
+    println!("{} of {} dedicated tenant stores are up to date", done.len() - failed.len(), done.len());
+    if failed.is_empty() { Ok(()) } else { Err(format!("{} stores could not be migrated", failed.len()).into()) }
 }
 
 async fn show(config: &Config, connected: &Connected) -> Result<(), CliError> {

@@ -1,4 +1,4 @@
-//! `tenantry outbox`: effects that were given up.
+//! `tenantry outbox`: effects that failed for good.
 
 use clap::Subcommand;
 
@@ -13,9 +13,9 @@ use crate::{
 
 #[derive(Subcommand)]
 pub(super) enum OutboxCommand {
-    /// List what was given up, of every tenant
+    /// List the failed effects of every tenant
     List,
-    /// Have everything that was given up tried again
+    /// Retry all failed effects
     Retry,
 }
 
@@ -35,18 +35,18 @@ async fn list(gate: &Gate) -> Result<(), DbError> {
     let mut count = 0;
     for tenant in platform::served_tenants(gate).await? {
         let tx = gate.tenant(Scope::worker(tenant), Access::Read);
-        // One store that cannot be reached hides none of the others.
+        // An unreachable store must not hide the others.
         let letters = outbox::dead_letters(&tx).await.inspect_err(|error| eprintln!("{tenant}: {error}"));
         for letter in letters.unwrap_or_default() {
             count += 1;
             println!(
-                "{tenant}  {}  {}  written {}  given up {} after {} attempts: {}",
+                "{tenant}  {}  {}  created {}  failed {} after {} attempts: {}",
                 letter.id, letter.kind, letter.created_at, letter.dead_at, letter.attempts, letter.last_error
             );
         }
         tx.end_read();
     }
-    println!("{count} given up");
+    println!("{count} failed");
     Ok(())
 }
 
@@ -61,6 +61,6 @@ async fn retry(gate: &Gate) -> Result<(), DbError> {
         };
         count += revived.await.inspect_err(|error| eprintln!("{tenant}: {error}")).unwrap_or(0);
     }
-    println!("{count} are tried again by a running server");
+    println!("{count} will be retried by a running server");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What several commands are made of.
+//! Building blocks that several commands share.
 
 use std::{path::Path, sync::Arc};
 
@@ -10,7 +10,7 @@ use crate::{
     features::auth::{PasswordCost, Passwords, SignIn, SignInLimits, TokenSettings, Tokens},
 };
 
-/// The keys of the configuration or, in development, those of the data folder.
+/// The signing keys of the configuration or, in development, of the data folder.
 pub(super) fn tokens(config: &Config) -> Result<Arc<Tokens>, CliError> {
     let settings = TokenSettings {
         issuer: config.jwt_issuer.clone(),

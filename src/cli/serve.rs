@@ -1,4 +1,4 @@
-//! `tenantry serve`: from nothing to a served API, and back.
+//! `tenantry serve`: starts everything that serves the API, and shuts it down.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -28,7 +28,7 @@ use crate::{
     worker::{Worker, WorkerParts},
 };
 
-/// How long background work may go on once the server was told to stop: a little longer than a mail may take.
+/// How long background work may continue after a stop: slightly longer than sending an email may take.
 const WORKER_LIMIT: Duration = Duration::from_secs(crate::features::mail::SEND_LIMIT.as_secs() + 5);
 
 /// Serves until Ctrl-C or SIGTERM, then lets open requests finish.
@@ -36,7 +36,7 @@ pub(super) async fn serve(config: &Config) -> Result<(), CliError> {
     let started = std::time::Instant::now();
     telemetry::start_metrics();
     let mut connected = match config.database {
-        // Serving twice from one folder is a mistake, so the second is refused instead of joining in.
+        // Serving twice from one folder is a mistake, so the second process is refused.
         Database::Private => Connected::start_private(config).await.map_err(explain)?,
         Database::Given { .. } => Connected::to(config).await?,
     };
@@ -61,7 +61,7 @@ async fn serve_on(
         }
     }
     refuse_unsafe(connected.session_url()).await?;
-    // Behind a pooler they are the pooler's to count.
+    // Behind a pooler, the pooler limits the connections.
     if connected.direct_url.is_none() {
         refuse_too_few_connections(connected.session_url(), config.pool.most_connections()).await?;
     }
@@ -83,7 +83,7 @@ async fn serve_on(
         _ => seed::is_present(&gate).await?,
     };
     if has_demo_data && config.environment == Environment::Production {
-        return Err("the database holds demo users, whose password everybody knows: refused in production".into());
+        return Err("the database contains demo users with a publicly known password: refused in production".into());
     }
 
     let listener = listen(&config.host, config.port, "PORT").await?;
@@ -170,31 +170,31 @@ async fn serve_on(
         stopping.clone(),
     ));
     footprint::give_back_start();
-    // It ends only when it was told to, and then once open requests have finished.
+    // It ends only after a stop, once open requests have finished.
     let reason = tokio::select! {
         biased;
         told = stopping.wait_for(Option::is_some) => told.ok().and_then(|it| it.clone()).unwrap_or_default(),
-        // With nothing to drain it can have been told and have ended between these two looks.
+        // With nothing to drain, the stop and the end can both happen between these two checks.
         ended = &mut serving => match stop.borrow().clone() {
             Some(reason) => reason,
-            None => return Err(format!("the server ended by itself: {ended:?}").into()),
+            None => return Err(format!("the server ended unexpectedly: {ended:?}").into()),
         },
     };
     eprintln!("Stopping: {reason}.");
     if !serving.is_finished()
         && let Ok(cut_off @ 1..) = serving.await
     {
-        eprintln!("{cut_off} connections did not end in {} s and were cut off.", patience.drain.as_secs());
+        eprintln!("{cut_off} connections did not end within {} s and were cut off.", patience.drain.as_secs());
     }
-    // What it is at is finished, or a mail would be sent twice.
+    // The current work is completed; otherwise an email could be sent twice.
     if tokio::time::timeout(WORKER_LIMIT, worker).await.is_err() {
-        eprintln!("Background work did not end in {} s and was cut off.", WORKER_LIMIT.as_secs());
+        eprintln!("Background work did not end within {} s and was cut off.", WORKER_LIMIT.as_secs());
     }
-    // A move that is under way lets its tenant's writers go on.
+    // A running move releases its tenant's writers.
     if let Some(fleet) = fleet
         && tokio::time::timeout(WORKER_LIMIT, fleet).await.is_err()
     {
-        eprintln!("Keeping stores did not end in {} s and was cut off.", WORKER_LIMIT.as_secs());
+        eprintln!("Work on tenant stores did not end within {} s and was cut off.", WORKER_LIMIT.as_secs());
     }
     gate.close();
     if reason.starts_with("PostgreSQL") { Err(reason.into()) } else { Ok(()) }
@@ -204,11 +204,11 @@ fn tell_of_upgrade(it: &Upgraded) {
     match &it.applied {
         Ok(applied) if applied.is_empty() => {}
         Ok(applied) => eprintln!("  applied {} migrations to the store of {}", applied.len(), it.store.name),
-        Err(why) => eprintln!("  the store of {} stays as it is: {why}", it.store.name),
+        Err(why) => eprintln!("  the store of {} could not be migrated: {why}", it.store.name),
     }
 }
 
-/// Bills, and takes payments as configured.
+/// The billing engine, with the configured payment provider.
 fn engine(config: &Config, gate: &Gate, address: SocketAddr, pictures: WebhookClient) -> Result<Engine, CliError> {
     let engine = match &config.payments {
         Payments::Stripe { secret_key, webhook_secrets, base } => {
@@ -243,14 +243,14 @@ async fn watch_signals(stop: watch::Sender<Option<String>>, readiness: Arc<Readi
         _ = tokio::signal::ctrl_c() => "Ctrl-C",
         () = terminated => "SIGTERM",
     };
-    // First whoever sends requests here is told to go elsewhere, then nothing new is taken.
+    // First, load balancers see that the server is about to stop; then it accepts no new connections.
     readiness.leave();
     let stopped = async {
         tokio::time::sleep(delay).await;
         stop.send_replace(Some(reason.to_owned()));
         std::future::pending().await
     };
-    // Whoever asks twice does not want to wait.
+    // A second Ctrl-C exits at once.
     tokio::select! {
         () = stopped => {}
         asked = tokio::signal::ctrl_c() => if asked.is_ok() {
@@ -259,22 +259,22 @@ async fn watch_signals(stop: watch::Sender<Option<String>>, readiness: Arc<Readi
     }
 }
 
-/// As many files as the system lets this process have: every connection is one.
+/// Raises the limit of open files to the maximum that the system allows: every connection is one.
 fn raise_file_limit() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let raised =
         getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
     if let Err(error) = raised {
-        tracing::debug!(%error, "the limit of open files stays as it is");
+        tracing::debug!(%error, "the limit of open files could not be raised");
     }
 }
 
-/// Without its database the server has nothing to serve; whoever supervises it starts it again.
+/// Without its database the server has nothing to serve, so it stops; its supervisor restarts it.
 fn watch_cluster(ended: std::sync::mpsc::Receiver<std::process::ExitStatus>, stop: watch::Sender<Option<String>>) {
     std::thread::spawn(move || {
         if let Ok(status) = ended.recv() {
             stop.send_replace(Some(format!(
-                "PostgreSQL ended by itself ({status}); see postgres.log in the data folder"
+                "PostgreSQL ended unexpectedly ({status}); see postgres.log in the data folder"
             )));
         }
     });
@@ -287,10 +287,10 @@ fn explain(error: CliError) -> CliError {
     }
 }
 
-/// Where mail goes, and how that is told.
+/// The mailer, and a description of where it sends emails.
 fn mailer(config: &Config, address: SocketAddr) -> Result<(Mailer, String), CliError> {
     if config.environment == Environment::Production && (config.smtp_url.is_none() || config.account_url.is_none()) {
-        return Err("SMTP_URL and ACCOUNT_URL are missing, expected both in production: people join by mail".into());
+        return Err("SMTP_URL and ACCOUNT_URL are missing, expected both in production: users join by email".into());
     }
     let own_page = format!("http://{address}/account");
     let (settings, told) = match &config.smtp_url {

@@ -17,56 +17,56 @@ use crate::{
 
 #[derive(Subcommand)]
 pub(super) enum TenantCommand {
-    /// Move a tenant to another store, while it is served
+    /// Move a tenant to another store while it is served
     Move {
         /// Its slug or id
         tenant: String,
-        /// How its data is to be kept apart
+        /// How its data is isolated
         #[arg(long)]
         to: To,
         /// Another server for its database, as postgresql://host:port: one of DATABASE_SERVERS
         #[arg(long)]
         server: Option<String>,
     },
-    /// Write a tenant into one file, while it is served. Interrupted, the same command goes on
+    /// Export a tenant to a file while it is served. If interrupted, the same command continues
     Export {
         /// Its slug or id
         tenant: String,
         /// The file, a tar archive
         file: PathBuf,
     },
-    /// Bring a tenant in from such a file; no other tenant is touched
+    /// Import a tenant from such a file; no other tenant is touched
     Import {
         /// The file
         file: PathBuf,
-        /// How its data is to be kept apart
+        /// How its data is isolated
         #[arg(long, default_value = "shared")]
         to: To,
         /// Another server for its database
         #[arg(long)]
         server: Option<String>,
-        /// Another slug than in the file
+        /// A different slug than in the file
         #[arg(long)]
         slug: Option<String>,
-        /// Give it and all that it holds new ids, so that it can stand beside the original. Sessions, links, webhooks, cards
-        /// and effects that wait are left out
+        /// Give the tenant and all its data new ids, so that it can exist beside the original. Sessions, links,
+        /// webhooks, cards and pending effects are left out
         #[arg(long)]
         new_ids: bool,
     },
-    /// Erase a tenant at once and for good, and show what is left
+    /// Erase a tenant immediately and permanently, and show what remains
     Erase {
         /// Its slug or id
         tenant: String,
-        /// Export it into this file first. Required where it has invoices, which the law asks to be kept
+        /// Export it to this file first. Required if it has invoices, which must be kept by law
         #[arg(long)]
         keep: Option<PathBuf>,
-        /// Really
+        /// Confirm that the tenant should be erased
         #[arg(long)]
         yes: bool,
     },
 }
 
-/// How a tenant's data is kept apart.
+/// How a tenant's data is isolated.
 #[derive(Clone, Copy, ValueEnum)]
 pub enum To {
     /// Shared tables
@@ -107,7 +107,7 @@ async fn carry_out(config: &Config, connected: &Connected, command: TenantComman
             let written = fleet.export(id, &file, |part| eprintln!("  {}: {} rows", part.name, part.rows)).await?;
             let rows: i64 = written.tables.iter().map(|it| it.rows).sum();
             println!(
-                "{} is in {}: {rows} rows of {} tables",
+                "{} was exported to {}: {rows} rows of {} tables",
                 written.tenant.slug,
                 file.display(),
                 written.tables.len()
@@ -120,10 +120,10 @@ async fn carry_out(config: &Config, connected: &Connected, command: TenantComman
             let id = anew.unwrap_or(TenantId(written.tenant.id));
             let place = config.places.new_place(to.into(), server.as_deref(), id).map_err(explain)?;
             let made = fleet.import(&file, &Import { placement: place, slug, anew }).await?;
-            println!("{} is here as {}", made.slug, TenantId(made.id));
+            println!("{} was imported as {}", made.slug, TenantId(made.id));
             Ok(())
         }
-        TenantCommand::Erase { yes: false, .. } => Err("this cannot be undone: say --yes".into()),
+        TenantCommand::Erase { yes: false, .. } => Err("this cannot be undone: confirm with --yes".into()),
         TenantCommand::Erase { tenant, keep, yes: true } => {
             let id = find(&gate, &tenant).await?;
             let erased = fleet.erase(id, keep.as_deref()).await?;
@@ -133,8 +133,8 @@ async fn carry_out(config: &Config, connected: &Connected, command: TenantComman
             }
             match erased.store_is_gone {
                 None => {}
-                Some(true) => println!("its own store is gone"),
-                Some(false) => println!("its own store goes as soon as nobody is connected to it any more"),
+                Some(true) => println!("its own store was removed"),
+                Some(false) => println!("its own store is removed as soon as no connection to it remains"),
             }
             if let Some(file) = keep {
                 println!("{} invoices are kept in {}", erased.invoices_kept, file.display());
@@ -146,7 +146,7 @@ async fn carry_out(config: &Config, connected: &Connected, command: TenantComman
     result
 }
 
-/// By slug or id.
+/// Finds a tenant by slug or id.
 async fn find(gate: &Gate, tenant: &str) -> Result<TenantId, CliError> {
     if let Ok(id) = tenant.parse() {
         return Ok(id);
@@ -172,15 +172,15 @@ async fn move_tenant(
     directory.commit().await?;
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} rows, {msg}")?);
     loop {
-        // A server that has the operator's logins may be at it as well: then this only looks on.
+        // A server with the operator's logins may run the move as well: then this only shows its progress.
         let working = fleet.clone();
-        // Fused: it may have ended before the move is seen to be done, and is not to be asked once more then.
+        // Fused: the task may end before the move is seen as done, and must not be polled again then.
         let mut work = tokio::spawn(async move { working.work().await }).fuse();
         loop {
             let directory = gate.directory(Scope::platform(None), Access::Read);
             let found = moving::find(&directory, wanted.id).await?;
             directory.end_read();
-            let it = found.ok_or("the move is gone")?;
+            let it = found.ok_or("the move no longer exists")?;
             bar.set_length(it.rows_total.unwrap_or(0).try_into().unwrap_or(0));
             bar.set_position(it.rows_copied.try_into().unwrap_or(0));
             bar.set_message(it.state.as_str());
@@ -190,7 +190,7 @@ async fn move_tenant(
                         it.fenced_at.zip(it.flipped_at).map_or(0, |(from, to)| to.duration_since(from).as_millis());
                     bar.finish_and_clear();
                     let rows = it.rows_copied;
-                    println!("{tenant} is moved: {rows} rows; writers waited for {pause} ms");
+                    println!("{tenant} was moved: {rows} rows; writers waited for {pause} ms");
                     if !work.is_terminated() {
                         let _ = work.await;
                     }
@@ -199,7 +199,7 @@ async fn move_tenant(
                 MoveState::Aborted => return Err("the move was aborted; the tenant is where it was".into()),
                 MoveState::Failed => {
                     let why = it.last_error.unwrap_or_default();
-                    return Err(format!("the move was given up, and the tenant is where it was: {why}").into());
+                    return Err(format!("the move failed, and the tenant is where it was: {why}").into());
                 }
                 _ if work.is_terminated() => break,
                 _ => drop(tokio::time::timeout(std::time::Duration::from_millis(100), &mut work).await),
@@ -211,7 +211,7 @@ async fn move_tenant(
 fn explain(error: PlatformError) -> CliError {
     match error {
         PlatformError::NotFound => "there is no such tenant".into(),
-        PlatformError::IsMoving => "the tenant is being moved already".into(),
+        PlatformError::IsMoving => "the tenant is already being moved".into(),
         PlatformError::Invalid(what, why) => format!("{what}: {why}").into(),
         PlatformError::InvalidTransition(status) => format!("the tenant is {}", status.as_str()).into(),
         other => format!("{other:?}").into(),

@@ -1,4 +1,4 @@
-//! From texts to the configuration: all that is wrong is said at once.
+//! Turns texts into the configuration, and reports all errors at once.
 
 use std::{fmt::Display, num::NonZero, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
 
@@ -13,17 +13,17 @@ use crate::{
     http::{BODY_PATIENCE, Origins, Patience, Proxies, SocketSettings},
 };
 
-/// `NAME=` in a .env file means that it is not set.
+/// `NAME=` in a .env file means that the variable is not set.
 pub(super) fn given(text: Option<String>) -> Option<String> {
     text.filter(|it| !it.trim().is_empty())
 }
 
-/// Collects what is wrong, so that all of it is told at once.
+/// Collects errors, so that all of them are reported at once.
 #[derive(Default)]
 pub(super) struct Checks(Vec<String>);
 
 impl Checks {
-    /// A number of these, or the default where nothing is set.
+    /// A number in this range, or the default when it is not set.
     fn number<T: FromStr + PartialOrd + Display>(
         &mut self,
         name: &str,
@@ -41,7 +41,7 @@ impl Checks {
         }
     }
 
-    /// Whole seconds.
+    /// A number of whole seconds.
     fn seconds(&mut self, name: &str, text: Option<String>, default: Duration, range: RangeInclusive<u64>) -> Duration {
         Duration::from_secs(self.number(name, text, default.as_secs(), range))
     }
@@ -58,7 +58,7 @@ impl Checks {
         }
     }
 
-    /// A list with commas, or nothing.
+    /// A comma-separated list, which may be empty.
     fn list<T: Default>(
         &mut self,
         name: &str,
@@ -67,12 +67,12 @@ impl Checks {
         read: fn(&str) -> Result<T, String>,
     ) -> T {
         read(&given(text).unwrap_or_default()).unwrap_or_else(|part| {
-            self.0.push(format!("{name} holds {part:?}, expected {expected}"));
+            self.0.push(format!("{name} contains {part:?}, expected {expected}"));
             T::default()
         })
     }
 
-    /// Secrets are named, never shown.
+    /// A secret is named in an error, but never shown.
     fn secret(&mut self, name: &str, text: Option<&String>, expected: &str, fits: impl Fn(&str) -> bool) {
         if text.is_some_and(|text| !fits(text)) {
             self.0.push(format!("{name} is not usable, expected {expected}"));
@@ -80,8 +80,8 @@ impl Checks {
     }
 }
 
-/// A password in the URL must not be one that can be guessed. Without one the server knows its client some other way
-/// (a socket's peer, a certificate).
+/// A password in the URL must not be easy to guess. Without a password, the server authenticates its client in
+/// another way (a socket's peer, a certificate).
 pub(super) fn strong_password(url: &str) -> bool {
     url_password(url).is_none_or(|it| it.len() >= 12)
 }
@@ -164,8 +164,8 @@ impl TryFrom<Settings> for Config {
                 checks.0.push(format!("{name} is set without DATABASE_URL, expected both or neither"));
             }
         }
-        // A private PostgreSQL shares the machine, and each thread past its part of it wakes and is woken for nothing
-        // (docs/performance.md).
+        // A private PostgreSQL shares the machine. Threads beyond the server's half of the CPUs only cause extra
+        // wake-ups (docs/performance.md).
         let cpus = std::thread::available_parallelism().map_or(1, NonZero::get);
         let usual = if app.is_some() { cpus } else { cpus.div_ceil(2) };
         let workers = checks.number("WORKER_THREADS", settings.worker_threads, usual, 1..=1024);
@@ -259,7 +259,7 @@ impl TryFrom<Settings> for Config {
             mutations: checks.switch("SOCKET_MUTATIONS", settings.socket_mutations, usual.mutations),
             ..usual
         };
-        let origin = "origins such as https://app.example.com, each named whole";
+        let origin = "complete origins such as https://app.example.com";
         let origins = checks.list("CORS_ORIGINS", settings.cors_origins, origin, Origins::try_new);
         let network = "addresses or networks such as 10.0.0.0/8";
         let proxies = checks.list("TRUSTED_PROXIES", settings.trusted_proxies, network, Proxies::try_new);
@@ -268,17 +268,17 @@ impl TryFrom<Settings> for Config {
         if webhooks_may_be_private && environment == Environment::Production {
             checks
                 .0
-                .push("WEBHOOKS_ALLOW_PRIVATE is on, expected off in production: tenants name the addresses".into());
+                .push("WEBHOOKS_ALLOW_PRIVATE is on, expected off in production: tenants choose the addresses".into());
         }
         let collector = given(settings.otel_exporter_otlp_endpoint);
         if let Some(url) = collector.as_ref().filter(|it| !it.starts_with("http://")) {
-            checks.0.push(format!("OTEL_EXPORTER_OTLP_ENDPOINT is {url:?}, expected http://…: a collector near by"));
+            checks.0.push(format!("OTEL_EXPORTER_OTLP_ENDPOINT is {url:?}, expected http://…: a collector nearby"));
         }
         let smtp_url = given(settings.smtp_url);
         checks.secret("SMTP_URL", smtp_url.as_ref(), "smtp://… or smtps://…", crate::features::mail::is_smtp_url);
         let mail_from = given(settings.mail_from).unwrap_or_else(|| "no-reply@localhost".into());
         if !crate::base::text::is_address(&mail_from) {
-            checks.0.push(format!("MAIL_FROM is {mail_from:?}, expected an e-mail address"));
+            checks.0.push(format!("MAIL_FROM is {mail_from:?}, expected an email address"));
         }
         let account_url = given(settings.account_url);
         if let Some(url) = account_url.as_ref().filter(|it| !it.starts_with("http://") && !it.starts_with("https://")) {
@@ -297,13 +297,16 @@ impl TryFrom<Settings> for Config {
         });
         let stripe_secrets = given(settings.stripe_webhook_secret);
         let each = |text: &str| text.split(',').map(|it| it.trim().to_owned()).collect::<Vec<_>>();
-        checks.secret("STRIPE_WEBHOOK_SECRET", stripe_secrets.as_ref(), "whsec_…, several with commas", |it| {
-            each(it).iter().all(|it| it.starts_with("whsec_") && it.len() > 6)
-        });
+        checks.secret(
+            "STRIPE_WEBHOOK_SECRET",
+            stripe_secrets.as_ref(),
+            "whsec_…, several separated by commas",
+            |it| each(it).iter().all(|it| it.starts_with("whsec_") && it.len() > 6),
+        );
         let stripe_url = given(settings.stripe_api_url).unwrap_or_else(|| "https://api.stripe.com".into());
         let may_be_plain = environment == Environment::Development && stripe_url.starts_with("http://");
         if !may_be_plain && !stripe_url.starts_with("https://") {
-            checks.0.push(format!("STRIPE_API_URL is {stripe_url:?}, expected an address that begins with https://"));
+            checks.0.push(format!("STRIPE_API_URL is {stripe_url:?}, expected a URL that starts with https://"));
         }
         let payments = match (given(settings.payment_provider).as_deref(), stripe_key) {
             (Some("none"), _) => Payments::None,
@@ -312,12 +315,12 @@ impl TryFrom<Settings> for Config {
             (None | Some("stripe"), Some(secret_key)) => match &stripe_secrets {
                 Some(secrets) => Payments::Stripe { secret_key, webhook_secrets: each(secrets), base: stripe_url },
                 None => {
-                    checks.0.push("STRIPE_WEBHOOK_SECRET is missing: what Stripe tells could not be believed".into());
+                    checks.0.push("STRIPE_WEBHOOK_SECRET is missing: events from Stripe could not be verified".into());
                     Payments::None
                 }
             },
             (Some("stripe"), None) => {
-                checks.0.push("STRIPE_SECRET_KEY is missing, which PAYMENT_PROVIDER asks for".into());
+                checks.0.push("STRIPE_SECRET_KEY is missing, expected with PAYMENT_PROVIDER=stripe".into());
                 Payments::None
             }
             (Some(other), _) => {

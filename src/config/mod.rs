@@ -1,4 +1,5 @@
-//! Every environment variable, parsed once. Each is a command line flag too; `.env` is read before.
+//! The configuration: every environment variable, parsed once. Each is also a command line flag; a `.env` file is
+//! read first.
 
 mod checks;
 mod model;

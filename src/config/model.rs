@@ -1,4 +1,4 @@
-//! The configuration, checked.
+//! The validated configuration.
 
 use std::{fmt, path::PathBuf, time::Duration};
 
@@ -9,125 +9,125 @@ use crate::{
     http::{Origins, Patience, Proxies, SocketSettings},
 };
 
-/// Where it runs.
+/// The kind of deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Environment {
-    /// On somebody's machine: demo data, a key made on the spot.
+    /// A developer's machine: demo data, and a signing key generated on first use.
     Development,
-    /// For real.
+    /// A production deployment.
     Production,
 }
 
-/// Who takes payments.
+/// The payment provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Payments {
     /// Stripe.
     Stripe {
-        /// Of the account.
+        /// The secret key of the account.
         secret_key: String,
-        /// Of the endpoint of events.
+        /// The signing secrets of the webhook endpoint.
         webhook_secrets: Vec<String>,
-        /// Address of the API.
+        /// URL of Stripe's API.
         base: String,
     },
-    /// A provider in this process, of play money.
+    /// A provider inside this process that takes play money.
     InProcess,
-    /// Nobody.
+    /// No provider.
     None,
 }
 
-/// Which PostgreSQL is used.
+/// The PostgreSQL server to use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Database {
     /// A private one in the data folder.
     Private,
-    /// One that somebody else runs.
+    /// A server that is run separately.
     Given {
-        /// As the app's role.
+        /// The URL of the app role.
         app: String,
-        /// As the owner, where it is known.
+        /// The URL of the owner role, if known.
         owner: Option<String>,
-        /// As the platform's role, where it is known.
+        /// The URL of the platform role, if known.
         platform: Option<String>,
-        /// As the app's role past the pooler, where there is one in transaction mode.
+        /// The URL of the app role that bypasses the pooler, when there is a pooler in transaction mode.
         direct: Option<String>,
     },
 }
 
-/// The checked configuration.
+/// The validated configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Address to listen on.
     pub host: String,
     /// Port to listen on.
     pub port: u16,
-    /// Which PostgreSQL.
+    /// The PostgreSQL server.
     pub database: Database,
-    /// Sizes and waits of the pools.
+    /// Sizes and timeouts of the connection pools.
     pub pool: PoolSettings,
-    /// Where tenants may be.
+    /// The stores in which tenants can be placed.
     pub places: Places,
-    /// For the private PostgreSQL and the key.
+    /// Folder of the private PostgreSQL and the signing key.
     pub data_dir: PathBuf,
-    /// Where `postgres` is, if it was said.
+    /// Folder of the `postgres` program, if set.
     pub pg_bin: Option<PathBuf>,
-    /// Where it runs.
+    /// The kind of deployment.
     pub environment: Environment,
-    /// Signs access tokens; `None` takes the data folder's.
+    /// Key that signs access tokens; `None` uses the one in the data folder.
     pub jwt_private_key: Option<String>,
-    /// Still accepted.
+    /// Public keys of retired signing keys that are still accepted.
     pub jwt_retired_public_keys: Vec<String>,
     /// Claim `iss`.
     pub jwt_issuer: String,
     /// Claim `aud`.
     pub jwt_audience: String,
-    /// Where mail goes; `None` takes the data folder.
+    /// The mail server; `None` writes emails to the data folder.
     pub smtp_url: Option<String>,
-    /// Whom mail comes from.
+    /// The sender address of emails.
     pub mail_from: String,
-    /// Where links in mail lead; `None` takes this server's own page.
+    /// The page that links in emails open; `None` uses this server's own page.
     pub account_url: Option<String>,
-    /// Port of `/metrics` alone.
+    /// A separate port for `/metrics`.
     pub metrics_port: Option<u16>,
     /// Threads that serve requests.
     pub workers: usize,
-    /// How large a request may be.
+    /// The limits of a request.
     pub limits: Limits,
-    /// How much one may use.
+    /// The rate limits of callers.
     pub rates: RateSettings,
-    /// Whether clients may ask for the schema.
+    /// Whether introspection is allowed.
     pub introspects: bool,
     /// The manifest of trusted documents.
     pub trusted_documents: Option<PathBuf>,
-    /// Other sites whose pages may use the API.
+    /// Other origins whose pages may use the API.
     pub origins: Origins,
-    /// Whose word on a client's address counts.
+    /// Proxies that are trusted to report a client's address.
     pub proxies: Proxies,
     /// For how many seconds browsers are to come by HTTPS alone; 0 says nothing of it.
     pub hsts: u32,
-    /// How patient the server is with connections.
+    /// Timeouts and limits for connections.
     pub patience: Patience,
     /// How long a body may pause.
     pub body_patience: Duration,
-    /// How long a request may take altogether.
+    /// Maximum duration of a request.
     pub request_limit: Duration,
-    /// How long it is told to whoever asks that the server is about to stop, before it does.
+    /// How long `/readyz` reports that the server is about to stop, before it stops.
     pub stop_delay: Duration,
-    /// What sockets may do.
+    /// The limits of sockets.
     pub sockets: SocketSettings,
     /// Whether webhooks may go to private addresses, and without encryption.
     pub webhooks_may_be_private: bool,
-    /// Who takes payments.
+    /// The payment provider.
     pub payments: Payments,
     /// Name and address on invoices.
     pub invoice_issuer: Option<String>,
-    /// Where traces go.
+    /// The collector that receives traces.
     pub collector: Option<String>,
-    /// Where a test has the process killed.
+    /// The point at which a test kills the process.
     pub fault: Option<String>,
 }
 
-/// Everything that is wrong with the configuration, one line each.
+/// Everything that is wrong with the configuration, one line per error.
 #[derive(Debug)]
 pub struct InvalidConfig(pub Vec<String>);
 
@@ -135,7 +135,7 @@ impl std::error::Error for InvalidConfig {}
 
 impl fmt::Display for InvalidConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the configuration is not usable:")?;
+        write!(f, "the configuration is invalid:")?;
         self.0.iter().try_for_each(|line| write!(f, "\n  - {line}"))
     }
 }

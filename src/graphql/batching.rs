@@ -1,9 +1,9 @@
-//! When loaders run: as soon as the execution of a request can go no further without them.
+//! Decides when loaders run: as soon as the execution of a request cannot continue without them.
 //!
-//! async-graphql's `DataLoader` gives each batch to a spawner after a delay. Spawned on the runtime, a batch can start on
-//! another thread while its siblings are still asking, and `bookings { service customer }` costs a different number of
-//! statements each time. Here batches wait in a queue of their request, and [`drive`] polls them only when the execution
-//! is idle: then everything that one level can ask for has been asked.
+//! async-graphql's `DataLoader` passes each batch to a spawner after a delay. Spawned on the runtime, a batch can
+//! start on another thread while its siblings are still adding keys, and `bookings { service customer }` costs a
+//! different number of statements each time. Here, batches wait in a queue of their request, and [`drive`] polls them
+//! only when the execution is idle: then everything that one level can request has been requested.
 
 use std::{
     future::poll_fn,
@@ -18,12 +18,12 @@ use std::{
 use futures_util::{Stream, future::BoxFuture, stream::FuturesUnordered};
 use parking_lot::Mutex;
 
-/// The batches of one request that wait to run.
+/// The waiting batches of one request.
 #[derive(Clone, Default)]
 pub struct LoadQueue(Arc<Mutex<Vec<BoxFuture<'static, ()>>>>);
 
 impl LoadQueue {
-    /// Adds a batch: what a `DataLoader` is given as its spawner.
+    /// Adds a batch. This is the spawner of a `DataLoader`.
     pub fn push(&self, batch: BoxFuture<'static, ()>) {
         self.0.lock().push(batch);
     }
@@ -33,23 +33,23 @@ impl LoadQueue {
     }
 }
 
-/// Runs an execution together with the batches that it asks for.
+/// Runs an execution together with the batches that it requests.
 pub async fn drive<T>(execution: impl Future<Output = T>, queue: LoadQueue) -> T {
     let mut execution = pin!(execution);
     let mut running = FuturesUnordered::new();
     poll_fn(move |cx| {
         loop {
-            // An execution that woke itself has more to ask before it waits: batches must not start without it.
+            // An execution that woke itself has more keys to add before it waits: batches must not start yet.
             let busy = Arc::new(BusyWaker { outer: cx.waker().clone(), woken: AtomicBool::new(false) });
             if let Poll::Ready(value) = execution.as_mut().poll(&mut Context::from_waker(&Waker::from(busy.clone()))) {
                 return Poll::Ready(value);
             }
             if busy.woken.load(Ordering::Acquire) {
-                return Poll::Pending; // The wake has been passed on, so this is polled again at once.
+                return Poll::Pending; // The wake was forwarded, so this is polled again at once.
             }
             running.extend(queue.take());
             match Stream::poll_next(pin!(&mut running), cx) {
-                Poll::Ready(Some(())) => {} // A batch has answered somebody: go on.
+                Poll::Ready(Some(())) => {} // A batch has completed a load: continue.
                 Poll::Ready(None) | Poll::Pending => return Poll::Pending,
             }
         }
@@ -57,7 +57,7 @@ pub async fn drive<T>(execution: impl Future<Output = T>, queue: LoadQueue) -> T
     .await
 }
 
-/// Passes wakes on, and remembers them.
+/// Forwards wakes, and records them.
 struct BusyWaker {
     outer: Waker,
     woken: AtomicBool,
@@ -126,7 +126,8 @@ mod tests {
         }
     }
 
-    /// A batch waits for whoever can still ask, and for no clock: with tokio's a delay of nothing lasts until the next millisecond.
+    /// A batch waits for every caller that can still add keys, but not for a clock: tokio's timer rounds a delay of
+    /// zero up to a millisecond.
     #[tokio::test]
     async fn a_batch_waits_for_no_clock() {
         let queue = LoadQueue::default();

@@ -1,8 +1,8 @@
-//! Objects of a list, each of whose fields takes no allocation of its own.
+//! Objects of a list whose fields need no allocation each.
 //!
-//! async-graphql boxes each field of an object and puts it into a set that wakes each field by itself. Of a page of objects,
-//! most fields of which are there already, that was half of the work (docs/performance.md). What it does besides is done here
-//! too: fragments are opened, an error leaves its field out.
+//! async-graphql boxes each field of an object and puts it into a set that wakes each field separately. For a page of
+//! objects whose fields are mostly already loaded, that was half of the work (docs/performance.md). The other steps
+//! of async-graphql are done here too: fragments are expanded, and a failed field is left out.
 
 use std::{borrow::Cow, collections::HashMap};
 
@@ -15,7 +15,7 @@ use async_graphql::{
 use async_graphql_value::indexmap::IndexMap;
 use futures_util::future::join_all;
 
-/// An object whose fields are asked side by side. To clients it is the object.
+/// An object whose fields are resolved concurrently. To clients it is the object itself.
 pub struct ConcurrentFields<T>(pub T);
 
 impl<T: ObjectType> OutputType for ConcurrentFields<T> {
@@ -32,7 +32,7 @@ impl<T: ObjectType> OutputType for ConcurrentFields<T> {
         let asked = asked_of::<T>(ctx);
         let keys: Vec<&Name> = asked.iter().map(|it| &it.node.response_key().node).collect();
         if keys.iter().enumerate().any(|(at, key)| keys[..at].contains(key)) {
-            // Asked for twice: two answers become one.
+            // A key that is selected twice: its two results are merged.
             return Box::pin(resolve_container(ctx, object)).await;
         }
         let answers = asked.iter().map(|field| async move {
@@ -55,8 +55,8 @@ impl<T: ObjectType> OutputType for ConcurrentFields<T> {
     }
 }
 
-/// The fields that are asked of an object of this type, in their order. A fragment on another type, which may stand in one on
-/// an interface of both, asks nothing of it.
+/// The selected fields of an object of this type, in order. A fragment on another type, which is possible inside a
+/// fragment on a common interface, selects nothing of it.
 pub(super) fn asked_of<'a, T: ObjectType>(ctx: &ContextSelectionSet<'a>) -> Vec<&'a Positioned<Field>> {
     let mut fields = Vec::with_capacity(ctx.item.node.items.len());
     let name = T::type_name();
@@ -81,7 +81,7 @@ fn collect<'a>(
             Selection::InlineFragment(inline) => (inline.node.type_condition.as_ref(), &inline.node.selection_set),
             Selection::FragmentSpread(spread) => match fragments.get(&spread.node.fragment_name.node) {
                 Some(fragment) => (Some(&fragment.node.type_condition), &fragment.node.selection_set),
-                None => continue, // Validation knows no such document.
+                None => continue, // Validation rejects such a document.
             },
         };
         if condition.is_none_or(|it| is_of(it.node.on.node.as_str())) {

@@ -1,12 +1,12 @@
-//! What fields cost, in points.
+//! The costs of fields, in points.
 
-/// What a field costs that runs a statement of its own.
+/// The cost of a field that runs its own statement.
 pub const STATEMENT_COST: usize = 20;
-/// What a field costs that changes something: so a document has room for some twenty.
+/// The cost of a mutation: a document has room for about twenty.
 pub const MUTATION_COST: usize = 1_000;
-/// What a key of an idempotent request costs, before it is known whether the request is carried out.
+/// The cost of an idempotency key, charged before it is known whether the request runs.
 pub const KEY_COST: usize = 50;
-/// What a field of the schema itself costs: there are many of each.
+/// The cost of an introspection field: there are many in one document.
 pub const INTROSPECTION_COST: usize = 50;
-/// What an attempt to sign in costs: less, because each counts in buckets of its own.
+/// The cost of an attempt to sign in: lower, because attempts also count against limits of their own.
 pub const SIGN_IN_COST: usize = 100;

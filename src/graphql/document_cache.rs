@@ -1,7 +1,8 @@
-//! Documents as they are read: parsed and looked at once, and kept for the next request with the same text.
+//! The document cache: documents are parsed and checked once, and kept for the next request with the same text.
 //!
-//! Kept are those that hold no text of their own, as clients write them that send values as variables. So what is kept is
-//! nobody's data, whoever's request it came with, and how long an answer takes tells nothing of what others have asked.
+//! Only documents without string literals are kept, as written by clients that send values as variables. A cached
+//! document therefore contains nobody's data, and the time of a response reveals nothing about what other callers
+//! sent.
 
 use std::{
     collections::BTreeMap,
@@ -27,38 +28,39 @@ use super::{
     input::{self, Unfit},
 };
 
-/// Bytes that all kept documents may take, about.
+/// Approximate size of all cached documents, in bytes.
 const KEPT_BYTES: u64 = 8 * 1024 * 1024;
-/// What a parsed document takes for each byte of its text, about.
+/// Approximate memory of a parsed document for each byte of its text, in bytes.
 const BYTES_EACH: u64 = 40;
-/// How many documents are expected.
+/// Expected number of documents.
 const EXPECTED: usize = 1_000;
-/// How many findings of validation are kept.
+/// Maximum number of cached validation results.
 const KEPT_FINDINGS: usize = 10_000;
-/// Longest spelling of a request's variables with which a finding is kept, in bytes.
+/// Maximum length of a request's serialized variables for which a validation result is cached, in bytes.
 const LONGEST_KEY: usize = 256;
-/// For how long one statement may take a request that is brief, waiting included.
+/// Maximum duration of the single statement of a brief request, including waiting.
 const BRIEF: Duration = Duration::from_secs(1);
 
-/// A document that can be run, as far as its own text tells.
+/// A document that can run, as far as its text shows.
 pub struct ReadDocument {
-    /// Parsed.
+    /// The parsed document.
     pub document: ExecutableDocument,
-    /// The one field of the root, as the schema has it; `None` where there are others.
+    /// The single root field, by its schema name; `None` when there are several.
     pub root_field: Option<String>,
-    /// How many fields of the schema itself it asks for.
+    /// Number of introspection fields.
     pub introspected: usize,
-    /// Whether it asks for one thing by its id.
+    /// Whether it loads one object by its id.
     is_look_up: bool,
-    /// How many statements it takes, as far as is known.
+    /// The number of statements it runs, as far as known.
     statements: Takes,
-    /// Of this reading alone.
+    /// Unique to this parse.
     number: u64,
-    /// Whether it is kept for others, as what holds no text of its own is: such a text would stand between quotes.
+    /// Whether it is cached. A document with a string literal, which needs quotes, is not.
     is_kept: bool,
 }
 
-/// How many statements a document took. Once it took several, or long, it is never again one that takes one.
+/// The number of statements that a document ran. Once it ran several, or took long, it is never again treated as one
+/// that runs a single statement.
 #[derive(Default)]
 struct Takes(AtomicU8);
 
@@ -85,15 +87,15 @@ impl Takes {
 /// Why a document cannot be run.
 #[derive(Debug)]
 pub enum Unreadable {
-    /// It does not parse.
+    /// It cannot be parsed.
     Syntax(String),
-    /// It is too large in some way.
+    /// It exceeds a limit.
     TooLarge(String),
-    /// It holds a value that no argument can take.
+    /// It contains a value that no argument accepts.
     Unfit(Unfit),
 }
 
-/// Counts what a document takes.
+/// Weighs a document by its size.
 #[derive(Clone)]
 struct Size;
 
@@ -103,22 +105,22 @@ impl Weighter<Box<str>, Arc<ReadDocument>> for Size {
     }
 }
 
-/// The documents that are kept.
+/// The cached documents.
 pub struct DocumentCache {
     limits: Limits,
     kept: Cache<Box<str>, Arc<ReadDocument>, Size>,
 }
 
 impl DocumentCache {
-    /// Refuses what goes beyond these.
+    /// Refuses documents beyond these limits.
     pub fn new(limits: Limits) -> Self {
         Self { limits, kept: Cache::with_weighter(EXPECTED, KEPT_BYTES, Size) }
     }
 
-    /// Reads a document, unless it was read before.
+    /// Parses and checks a document, or returns it from the cache.
     ///
     /// # Errors
-    /// Why it cannot be run.
+    /// The reason why it cannot run.
     pub fn read(&self, text: &str) -> Result<Arc<ReadDocument>, Unreadable> {
         if let Some(kept) = self.kept.get(text) {
             return Ok(kept);
@@ -154,23 +156,24 @@ impl ReadDocument {
         Ok(Self { document, root_field, introspected, is_look_up, statements, number, is_kept })
     }
 
-    /// Whether it looks one thing up by its id, and took one statement each time that it was executed, and not long.
+    /// Whether it loads one object by its id, and has run a single, quick statement on every execution.
     pub fn is_brief(&self) -> bool {
         self.is_look_up && self.statements.is_one()
     }
 
-    /// Notes how many statements it took, and how long.
+    /// Records how many statements it ran, and how long it took.
     pub fn note_statements(&self, taken: usize, time: Duration) {
         self.statements.note(if time > BRIEF { usize::MAX } else { taken });
     }
 
-    /// Of all requests that validation must find the same of: this document's, with variables that differ in nothing but texts
-    /// where it declares `ID` or `String`, which take any. `None` where that is not told in short, or the next reading is another.
+    /// The key shared by all requests with the same validation result: this document, with variables that differ only
+    /// in strings for variables declared as `ID` or `String`, which accept any string. `None` when the key would be
+    /// too long, or the document is not cached.
     pub fn finding_key(&self, variables: &Variables) -> Option<FindingKey> {
         if !self.is_kept {
             return None;
         }
-        // Validation looks at all operations, with the variables of each.
+        // Validation checks all operations, with the variables of each.
         let operation = input::only_operation(&self.document)?;
         let mut spelled = BTreeMap::new();
         for definition in &operation.variable_definitions {
@@ -192,7 +195,7 @@ impl ReadDocument {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FindingKey(u64, Box<str>);
 
-/// What validation has found good, and what it costs.
+/// Cached validation results: the costs of valid documents.
 pub struct ValidationCache(Cache<FindingKey, ValidationResult>);
 
 impl Default for ValidationCache {
@@ -202,12 +205,12 @@ impl Default for ValidationCache {
 }
 
 impl ValidationCache {
-    /// What was found before.
+    /// The cached result, if any.
     pub fn find(&self, key: &FindingKey) -> Option<ValidationResult> {
         self.0.get(key)
     }
 
-    /// Keeps what was found.
+    /// Caches a result.
     pub fn keep(&self, key: FindingKey, found: ValidationResult) {
         self.0.insert(key, found);
     }
@@ -235,7 +238,7 @@ mod tests {
             let (first, second) = twice(text);
             assert_ne!(first, second, "{text}");
         }
-        // What cannot be run is looked at each time.
+        // A document that cannot run is checked every time.
         for text in ["{", "{ a(b: 5000000000) }", &"{ a ".repeat(20_000)] {
             assert!(reader.read(text).is_err() && reader.read(text).is_err());
         }
@@ -287,15 +290,15 @@ mod tests {
         ] {
             assert_ne!(of(json!({ "id": "a", "n": 1 })), of(other.clone()), "{other}");
         }
-        // Another type's text may be none of its values.
+        // A string may be no valid value of another type.
         assert_ne!(of(json!({ "at": "2026-01-01T00:00:00Z" })), of(json!({ "at": "x" })));
-        assert_eq!(key(&read, json!({ "n": "x".repeat(300) })), None, "too long to be kept");
+        assert_eq!(key(&read, json!({ "n": "x".repeat(300) })), None, "too long to be cached");
         let named = reader.read("query Named($n: Int) { a(n: $n) }").unwrap();
         assert_eq!(key(&named, json!({ "n": 1 })), key(&named, json!({ "n": 1 })));
-        assert!(key(&named, json!({ "n": 1 })).is_some(), "as clients write nearly all of them");
+        assert!(key(&named, json!({ "n": 1 })).is_some(), "the form that nearly all clients use");
         let several = reader.read("query A { a } query B { b }").unwrap();
         assert_eq!(key(&several, json!({})), None);
         let with_text = reader.read("{ a(id: \"x\") }").unwrap();
-        assert_eq!(key(&with_text, json!({})), None, "nobody would ask for it");
+        assert_eq!(key(&with_text, json!({})), None, "it would never be reused");
     }
 }

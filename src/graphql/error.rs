@@ -1,8 +1,9 @@
-//! What a client may be told.
+//! The errors that a client can see.
 //!
-//! Three error types for three audiences: `DbError` for operators, a feature's own error for code that branches, and
-//! these for clients. What the caller can mend is a [`UserError`] in a payload; everything else an [`ApiError`] in
-//! `errors`, with a code of a closed list. [`ErrorClass`] is where a feature says which of the two its errors are.
+//! There are three error types for three audiences: `DbError` for operators, a feature's own error for code that
+//! branches, and the types in this file for clients. An error that the caller can correct is a [`UserError`] in a
+//! payload; every other one is an [`ApiError`] in `errors`, with a code of a closed list. [`ErrorClass`] is where each
+//! feature assigns its errors to one of the two.
 
 use std::borrow::Cow;
 
@@ -10,29 +11,29 @@ use async_graphql::{Enum, ErrorExtensions, SimpleObject};
 
 use crate::db::DbError;
 
-/// `errors[].extensions.code`, with the `GRAPHQL_*` codes of documents that do not parse or validate.
+/// `errors[].extensions.code`, in addition to the `GRAPHQL_*` codes of documents that cannot be parsed or validated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
-    /// Not signed in, or not any more.
+    /// Not signed in, or no longer.
     Unauthenticated,
     /// Signed in, but not allowed.
     Forbidden,
-    /// An input that means nothing.
+    /// An invalid input.
     BadUserInput,
-    /// Too fast: try again after the given time.
+    /// Rate limit exceeded: try again after the given time.
     RateLimited,
     /// The idempotency key was used for another request.
     IdempotencyConflict,
-    /// No capacity now: try again.
+    /// No capacity at the moment: try again.
     Unavailable,
-    /// It took too long.
+    /// The request took too long.
     Timeout,
-    /// A fault of ours; the log has the cause under the request's id.
+    /// A server error; the log has the cause under the request's id.
     Internal,
 }
 
 impl Code {
-    /// As clients read it.
+    /// The code as clients see it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unauthenticated => "UNAUTHENTICATED",
@@ -47,49 +48,49 @@ impl Code {
     }
 }
 
-/// A refusal that fails its field. It has no `Display` on purpose: async-graphql would turn any `Display` error into a
-/// message that clients see, and so only this file's conversion compiles.
+/// A refusal that fails its field. It intentionally has no `Display`: async-graphql turns every `Display` error into
+/// a message that clients see. Without it, only the conversion in this file compiles.
 #[derive(Clone, Debug)]
 pub enum ApiError {
-    /// Something the client may know.
+    /// A refusal that the client may see.
     Refused {
-        /// Of the closed list.
+        /// A code of the closed list.
         code: Code,
-        /// For people.
+        /// The message for people.
         message: Cow<'static, str>,
-        /// Path of the argument at fault, such as `input.startsAt`.
+        /// Path of the invalid argument, such as `input.startsAt`.
         field: Option<String>,
-        /// Seconds after which it is worth trying again.
+        /// Seconds after which a retry makes sense.
         retry_after: Option<i64>,
     },
-    /// A fault of ours: the cause is for the log alone.
+    /// A server error: the cause is only for the log.
     Internal(String),
 }
 
 impl ApiError {
-    /// Nobody is signed in, or not any more.
+    /// The caller is not signed in, or no longer.
     pub fn unauthenticated() -> Self {
-        Self::refused(Code::Unauthenticated, "Sign in first: the access token is missing, expired or was ended.")
+        Self::refused(Code::Unauthenticated, "Sign in first. The access token is missing, expired or revoked.")
     }
 
-    /// The role does not allow it.
+    /// The caller's role does not allow it.
     pub fn forbidden() -> Self {
         Self::refused(Code::Forbidden, FORBIDDEN_MESSAGE)
     }
 
-    /// Somebody acts as somebody else, who alone may do this.
+    /// An impersonating administrator tried something that only the user may do.
     pub fn impersonated() -> Self {
         Self::refused(Code::Forbidden, IMPERSONATED_MESSAGE)
     }
 
-    /// An input that means nothing, with the path of the argument.
+    /// An invalid input, with the path of the argument.
     pub fn bad_input(field: impl Into<String>, message: impl Into<Cow<'static, str>>) -> Self {
         let field = field.into();
         let message = format!("{field}: {}", message.into()).into();
         Self::Refused { code: Code::BadUserInput, message, field: Some(field), retry_after: None }
     }
 
-    /// No capacity now.
+    /// No capacity at the moment. `retry_after` is in seconds.
     pub fn unavailable(retry_after: i64) -> Self {
         Self::Refused {
             code: Code::Unavailable,
@@ -99,7 +100,7 @@ impl ApiError {
         }
     }
 
-    /// With this code, and nothing more to say.
+    /// A refusal with this code and message, without a field or a retry time.
     pub fn refused(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         Self::Refused { code, message: message.into(), field: None, retry_after: None }
     }
@@ -120,19 +121,20 @@ impl From<DbError> for ApiError {
             DbError::SessionEnded | DbError::RoleChanged | DbError::TenantNotHere => Self::unauthenticated(),
             DbError::TenantSuspended => Self::refused(Code::Forbidden, "This tenant is suspended."),
             DbError::Refused(cause) => {
-                // The rules above should have said no first.
-                tracing::warn!(cause, "a policy refused what no rule did");
+                // A business rule should have refused first.
+                tracing::warn!(cause, "a row policy refused what no business rule refused");
                 Self::forbidden()
             }
-            DbError::InvalidValue => {
-                Self::refused(Code::BadUserInput, "A value cannot be stored: a character or a date.")
-            }
+            DbError::InvalidValue => Self::refused(
+                Code::BadUserInput,
+                "A value cannot be stored: it contains an unsupported character or date.",
+            ),
             DbError::Timeout => Self::refused(Code::Timeout, "The request took too long and was stopped."),
             DbError::CommitUnknown(cause) => {
                 tracing::error!(cause, "a commit was not acknowledged");
                 Self::refused(
                     Code::Unavailable,
-                    "The connection was lost at the very end: the change may have been made or not. Look before you \
+                    "The connection was lost during the commit. The change may or may not have been made. Check before you \
                      repeat it.",
                 )
             }
@@ -164,7 +166,7 @@ impl From<ApiError> for async_graphql::Error {
     }
 }
 
-/// A refusal of the whole request: of no place in its document.
+/// A refusal of the whole request, without a location in its document.
 pub fn nowhere(error: ApiError) -> async_graphql::ServerError {
     let mut error = async_graphql::Error::from(error).into_server_error(async_graphql::Pos::default());
     error.locations.clear();
@@ -172,96 +174,97 @@ pub fn nowhere(error: ApiError) -> async_graphql::ServerError {
 }
 
 const FORBIDDEN_MESSAGE: &str = "Your role does not allow this.";
-const IMPERSONATED_MESSAGE: &str = "Whoever acts as somebody else cannot change who may sign in, or do what.";
+const IMPERSONATED_MESSAGE: &str = "An impersonating administrator cannot change who may sign in or what users may do.";
 
-/// Whether an error says that the caller's role does not allow something, which the audit log tells of.
+/// Whether an error says that the caller's role does not allow something. The audit log records such errors.
 pub fn is_refusal_by_role(error: &async_graphql::ServerError) -> bool {
     error.message == FORBIDDEN_MESSAGE || error.message == IMPERSONATED_MESSAGE
 }
 
-/// All that a client is told of a fault of ours, beside the request's id.
+/// The message for a server error. With the request's id, it is all that a client sees.
 pub const INTERNAL_MESSAGE: &str = "Something went wrong on our side. Please quote the request id.";
 
-/// Why a mutation did not do what was asked. Codes are stable; new ones may be added.
+/// Why a mutation failed. Codes are stable; new ones may be added.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 pub enum UserErrorCode {
-    /// A value is out of its bounds; the message says which.
+    /// A value is out of range; the message gives the details.
     Invalid,
-    /// There is no such object, or none that the caller may see.
+    /// The object does not exist, or the caller may not see it.
     NotFound,
     /// Another object has the name.
     NameTaken,
-    /// Somebody has the e-mail.
+    /// A user with this email already exists.
     EmailTaken,
     /// Another tenant has the slug.
     SlugTaken,
-    /// E-mail or password is wrong.
+    /// The email or the password is wrong.
     WrongCredentials,
-    /// The password is too short, too long, or too easy to guess.
+    /// The password is too short, too long, or easily guessed.
     WeakPassword,
     /// The tenant is suspended.
     TenantSuspended,
-    /// The token is unknown, used up or expired.
+    /// The token is unknown, already used or expired.
     TokenInvalid,
-    /// Nobody else could keep the tenant.
+    /// No other administrator would remain.
     LastAdmin,
     /// Another booking holds the time.
     SlotTaken,
-    /// It is closed then, or bookings begin at other times.
+    /// Closed at that time, or bookings start at other times.
     OutsideHours,
-    /// The time is too near or has passed.
+    /// The time is too soon or has passed.
     TooSoon,
     /// The time is too far ahead.
     TooFar,
     /// The clock of the time zone does not show this time on that day.
     NonexistentTime,
-    /// The clock of the time zone shows this time twice on that day: an offset says which.
+    /// The clock of the time zone shows this time twice on that day: choose one with an offset.
     AmbiguousTime,
-    /// The booking's status does not lead to the one asked for.
+    /// The current status does not allow this change.
     InvalidTransition,
-    /// The object was changed since it was read: read it again.
+    /// The object has changed since it was read: read it again.
     Stale,
     /// The plan's limit is reached.
     QuotaExceeded,
-    /// A checkout for this plan is open already.
+    /// A checkout for this plan is already open.
     CheckoutOpen,
-    /// Something is to be paid, and nothing can be charged yet.
+    /// A payment is due, and no payment method is registered.
     CheckoutRequired,
-    /// Other objects depend on it, or it is there already.
+    /// Other objects depend on it, or it already exists.
     InUse,
 }
 
-/// What the caller can mend. Everything else is an entry in the response's `errors`, with `extensions.code`.
+/// An error that the caller can correct. Every other error is an entry in the response's `errors`, with
+/// `extensions.code`.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct UserError {
     /// What went wrong, for programs.
     pub code: UserErrorCode,
     /// What went wrong, for people.
     pub message: String,
-    /// Path of the input field at fault, below `input`.
+    /// Path of the invalid input field, below `input`.
     pub field: Option<Vec<String>>,
 }
 
 impl UserError {
-    /// With the input field at fault, or `""` for none.
+    /// Names the invalid input field; `""` for none.
     pub fn new(code: UserErrorCode, field: &str, message: impl Into<String>) -> Self {
         let field = (!field.is_empty()).then(|| field.split('.').map(str::to_owned).collect());
         Self { code, message: message.into(), field }
     }
 }
 
-/// What a feature's error means to a client.
+/// How an error of a feature is reported to a client.
 pub enum ErrorClass {
-    /// The caller can mend it.
+    /// In a payload, as an error that the caller can correct.
     Mend(UserError),
-    /// The field fails.
+    /// In `errors`: the field fails.
     Refuse(ApiError),
 }
 
-/// A rule's result as a payload's: what the caller can mend stays a value.
+/// Turns a rule's result into a payload's result: errors that the caller can correct stay values.
 ///
 /// # Errors
-/// What the caller cannot mend.
+/// Errors that the caller cannot correct.
 pub fn settled<T, E: Into<ErrorClass>>(result: Result<T, E>) -> Result<Result<T, UserError>, ApiError> {
     match result.map_err(Into::into) {
         Ok(value) => Ok(Ok(value)),
@@ -276,7 +279,7 @@ impl From<DbError> for ErrorClass {
     }
 }
 
-/// In a query there is no payload: what the caller can mend is bad input.
+/// A query has no payload: an error that the caller can correct becomes an invalid input.
 impl From<ErrorClass> for ApiError {
     fn from(meaning: ErrorClass) -> Self {
         match meaning {
@@ -286,7 +289,7 @@ impl From<ErrorClass> for ApiError {
     }
 }
 
-/// Defines a mutation's payload: what changed, nullable, and the errors that the caller can mend.
+/// Defines a mutation's payload: the changed object, nullable, and the errors that the caller can correct.
 macro_rules! payload {
     ($(#[$doc:meta])* $name:ident { $(#[$field_doc:meta])* $field:ident: $ty:ty }) => {
         $(#[$doc])*
@@ -294,7 +297,7 @@ macro_rules! payload {
         pub struct $name {
             $(#[$field_doc])*
             pub $field: Option<$ty>,
-            /// What the caller can mend. Empty when the mutation did what was asked.
+            /// Errors that the caller can correct. Empty when the mutation succeeded.
             pub user_errors: Vec<$crate::graphql::UserError>,
         }
 

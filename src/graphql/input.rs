@@ -1,4 +1,4 @@
-//! What is refused or put right before anything runs, because no field could make sense of it.
+//! Checks and corrections of requests before anything runs, for inputs that no field could handle.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,18 +10,19 @@ use async_graphql::{
 };
 use async_graphql_value::{ConstValue, Number, Value};
 
-/// A value that no argument can take: its path, as that of an argument or a variable, and what is wrong with it.
+/// A value that no argument accepts: the path of the argument or variable, and what is wrong with it.
 pub type Unfit = (String, &'static str);
 
-/// The first value in a document's arguments that no argument can take: a text with a NUL, which PostgreSQL cannot hold, or an
-/// integer of more than 32 bits, which GraphQL does not have. One rule here instead of one in each resolver.
+/// The first value in a document's arguments that no argument accepts: a string with a NUL character, which
+/// PostgreSQL cannot store, or an integer of more than 32 bits, which GraphQL does not have. One rule here replaces
+/// one in each resolver.
 pub fn find_unfit(document: &ExecutableDocument) -> Option<Unfit> {
     let operations = document.operations.iter().map(|(_, it)| in_operation(&it.node));
     let fragments = document.fragments.values().map(|it| in_selections(&it.node.selection_set.node));
     operations.chain(fragments).find_map(|it| it)
 }
 
-/// The same in the variables of a request.
+/// The same for the variables of a request.
 pub fn find_unfit_variable(variables: &Variables) -> Option<Unfit> {
     variables.iter().find_map(|(name, value)| below(format_args!("${name}"), in_const(value)))
 }
@@ -30,7 +31,7 @@ fn below(name: impl std::fmt::Display, found: Option<Unfit>) -> Option<Unfit> {
     found.map(|(path, message)| (format!("{name}{path}"), message))
 }
 
-/// The first variable that the operation requires and the request lacks, as `$name`.
+/// The first variable that the operation requires and the request does not send, as `$name`.
 pub fn find_missing(operation: &OperationDefinition, variables: &Variables) -> Option<String> {
     let required = operation.variable_definitions.iter().map(|it| &it.node);
     required
@@ -39,9 +40,9 @@ pub fn find_missing(operation: &OperationDefinition, variables: &Variables) -> O
         .map(|it| format!("${}", it.name.node))
 }
 
-/// How many selections a document comes to once its fragments are spread, up to `usize::MAX`. Counted with each fragment
-/// looked at once: a fragment that spreads the next one twice doubles the number at every step, and so the work of whoever
-/// walks the document. One that spreads itself comes to infinity.
+/// The number of selections of a document with its fragments expanded, up to `usize::MAX`. Each fragment is counted
+/// once and reused: a fragment that spreads the next one twice doubles the number at every step, and with it the work
+/// of walking the document. A fragment that spreads itself counts as infinite.
 pub fn expanded_size(document: &ExecutableDocument) -> usize {
     let mut known = HashMap::new();
     let operations = document.operations.iter();
@@ -62,7 +63,7 @@ fn expanded<'a>(
                 return *size;
             }
             let Some(fragment) = document.fragments.get(name) else { return 1 };
-            known.insert(name, usize::MAX); // Until it is known: what spreads itself never ends.
+            known.insert(name, usize::MAX); // Until it is known: a fragment that spreads itself is infinite.
             let size = expanded(&fragment.node.selection_set.node, document, known);
             known.insert(name, size);
             size
@@ -71,7 +72,7 @@ fn expanded<'a>(
     sizes.map(|size| size.saturating_add(1)).fold(0, usize::saturating_add)
 }
 
-/// How many aliases a document has, each fragment counted once.
+/// The number of aliases in a document; each fragment counts once.
 pub fn count_aliases(document: &ExecutableDocument) -> usize {
     fn within(selections: &SelectionSet) -> usize {
         let counts = selections.items.iter().map(|selection| match &selection.node {
@@ -100,10 +101,10 @@ pub fn longest_alias(document: &ExecutableDocument) -> usize {
     selection_sets(document).map(within).max().unwrap_or(0)
 }
 
-/// Fields of introspection whose lists lead to lists again.
+/// Introspection fields that return lists of types or fields, which can be nested again.
 const INTROSPECTED_LISTS: [&str; 4] = ["fields", "inputFields", "interfaces", "possibleTypes"];
 
-/// How many lists of the schema a document asks for within each other, its fragments spread. Only for a document whose
+/// How deeply a document nests introspection lists, with its fragments expanded. Call it only for a document whose
 /// [`expanded_size`] is known to be small.
 pub fn deepest_introspection(document: &ExecutableDocument) -> usize {
     walk_introspection(document, |below| {
@@ -128,8 +129,8 @@ pub fn deepest_introspection(document: &ExecutableDocument) -> usize {
     .unwrap_or(0)
 }
 
-/// How many fields of the schema itself a document asks for. Only for a document whose [`expanded_size`] is known to be
-/// small.
+/// The number of introspection fields of a document. Call it only for a document whose [`expanded_size`] is known to
+/// be small.
 pub fn introspected_fields(document: &ExecutableDocument) -> usize {
     fn count(selections: &SelectionSet, document: &ExecutableDocument) -> usize {
         let counts = selections.items.iter().map(|selection| match &selection.node {
@@ -145,7 +146,7 @@ pub fn introspected_fields(document: &ExecutableDocument) -> usize {
     walk_introspection(document, |below| count(below, document)).into_iter().sum()
 }
 
-/// What stands below each `__schema` and `__type`.
+/// Applies `look` to the selections below each `__schema` and `__type`.
 fn walk_introspection<T>(document: &ExecutableDocument, mut look: impl FnMut(&SelectionSet) -> T) -> Vec<T> {
     fn within<T>(selections: &SelectionSet, look: &mut impl FnMut(&SelectionSet) -> T, found: &mut Vec<T>) {
         for selection in &selections.items {
@@ -155,7 +156,7 @@ fn walk_introspection<T>(document: &ExecutableDocument, mut look: impl FnMut(&Se
                 }
                 Selection::Field(field) => within(&field.node.selection_set.node, look, found),
                 Selection::InlineFragment(fragment) => within(&fragment.node.selection_set.node, look, found),
-                Selection::FragmentSpread(_) => {} // Every fragment is looked at where it is defined.
+                Selection::FragmentSpread(_) => {} // Every fragment is visited where it is defined.
             }
         }
     }
@@ -170,7 +171,7 @@ fn selection_sets(document: &ExecutableDocument) -> impl Iterator<Item = &Select
     operations.chain(document.fragments.values().map(|it| &it.node.selection_set.node))
 }
 
-/// The names of every field of every operation's root, its fragments spread. Only for a document whose
+/// The names of all root fields of all operations, with fragments expanded. Call it only for a document whose
 /// [`expanded_size`] is known to be small.
 pub fn root_fields(document: &ExecutableDocument) -> Vec<&str> {
     fn within<'a>(selections: &'a SelectionSet, document: &'a ExecutableDocument, found: &mut Vec<&'a str>) {
@@ -191,14 +192,14 @@ pub fn root_fields(document: &ExecutableDocument) -> Vec<&str> {
     found
 }
 
-/// The operation of a document that has one.
+/// The operation of a document with a single operation; `None` otherwise.
 pub fn only_operation(document: &ExecutableDocument) -> Option<&OperationDefinition> {
     let mut operations = document.operations.iter();
     let (_, operation) = operations.next().filter(|_| operations.next().is_none())?;
     Some(&operation.node)
 }
 
-/// Whether a document asks for one thing, by its id and nothing else.
+/// Whether a document loads one object by its id, with no other arguments.
 pub fn is_look_up(document: &ExecutableDocument) -> bool {
     let Some(operation) = only_operation(document) else { return false };
     let [selection] = operation.selection_set.node.items.as_slice() else { return false };
@@ -206,7 +207,7 @@ pub fn is_look_up(document: &ExecutableDocument) -> bool {
     matches!(field.node.arguments.as_slice(), [(name, _)] if name.node == "id")
 }
 
-/// How many fields the widest operation's root has, its fragments spread. Only for a document whose
+/// The number of root fields of the widest operation, with fragments expanded. Call it only for a document whose
 /// [`expanded_size`] is known to be small.
 pub fn most_root_fields(document: &ExecutableDocument) -> usize {
     fn within(selections: &SelectionSet, document: &ExecutableDocument) -> usize {
@@ -224,7 +225,7 @@ pub fn most_root_fields(document: &ExecutableDocument) -> usize {
     operations.max().unwrap_or(0)
 }
 
-/// The name of the root field that a response's key stands for, in the operation that ran.
+/// The name of the root field behind a key of the response, in the operation that ran.
 pub fn root_field_of<'a>(document: &'a ExecutableDocument, operation: Option<&str>, key: &str) -> Option<&'a str> {
     fn within<'a>(selections: &'a SelectionSet, document: &'a ExecutableDocument, key: &str) -> Option<&'a str> {
         selections.items.iter().find_map(|selection| match &selection.node {
@@ -244,9 +245,9 @@ pub fn root_field_of<'a>(document: &'a ExecutableDocument, operation: Option<&st
     within(&ran.node.selection_set.node, document, key)
 }
 
-/// A document without what variables would fill that the request does not send; `None` where it sends all of them. The
-/// specification reads an omitted variable as an omitted argument or field (section 6.4.1). async-graphql does so only when
-/// it executes, and skips the validation of the whole argument until then.
+/// A document without the arguments and fields whose variables the request omits; `None` when it sends all of them.
+/// The specification treats an omitted variable as an omitted argument or field (section 6.4.1). async-graphql does
+/// so only during execution, and skips the validation of the whole argument before that.
 ///
 /// Documents of several operations stay as they are.
 pub fn without_omitted(document: &ExecutableDocument, variables: &Variables) -> Option<ExecutableDocument> {
@@ -331,7 +332,7 @@ fn in_selections(selections: &SelectionSet) -> Option<Unfit> {
             found.or_else(|| in_selections(&field.selection_set.node))
         }
         Selection::InlineFragment(fragment) => in_selections(&fragment.node.selection_set.node),
-        Selection::FragmentSpread(_) => None, // Every fragment is looked at once, where it is defined.
+        Selection::FragmentSpread(_) => None, // Every fragment is checked once, where it is defined.
     })
 }
 
@@ -358,7 +359,7 @@ fn in_const(value: &ConstValue) -> Option<Unfit> {
 }
 
 fn in_text(text: &str) -> Option<Unfit> {
-    text.contains('\0').then(|| (String::new(), "a text cannot hold a NUL character"))
+    text.contains('\0').then(|| (String::new(), "a string cannot contain a NUL character"))
 }
 
 fn in_number(number: &Number) -> Option<Unfit> {

@@ -1,4 +1,4 @@
-//! How large a request may be. Every number is a setting; see `config`.
+//! The limits of a request. Every number is a setting; see `config`.
 
 use async_graphql::parser::types::ExecutableDocument;
 
@@ -7,28 +7,28 @@ use super::{INTROSPECTION_COST, input};
 /// The limits of one request.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes of a body.
+    /// Bytes of a request body.
     pub body_bytes: usize,
     /// Tokens of a document.
     pub tokens: usize,
-    /// Levels of a document.
+    /// Depth of a document.
     pub depth: usize,
     /// Aliases of a document.
     pub aliases: usize,
-    /// Fields of an operation's root, its fragments spread.
+    /// Root fields of an operation, with fragments expanded.
     pub root_fields: usize,
-    /// Directives of one field.
+    /// Directives on one field.
     pub directives: usize,
-    /// Selections of a document, its fragments spread.
+    /// Selections of a document, with fragments expanded.
     pub selections: usize,
-    /// Cost of a document. A field costs 1, in a list as often as the list may have rows; one that runs a statement of its
-    /// own or changes something costs more.
+    /// Cost of a document. A field costs 1, multiplied in a list by the maximum number of rows. A field that runs its
+    /// own statement or changes data costs more.
     pub cost: usize,
     /// Errors of a response.
     pub errors: usize,
-    /// Requests of a batch; fewer than two is none.
+    /// Requests in a batch; below 2, batches are off.
     pub batch: usize,
-    /// Bytes of an answer.
+    /// Bytes of a response.
     pub answer_bytes: usize,
 }
 
@@ -37,7 +37,7 @@ impl Default for Limits {
         Self {
             body_bytes: 1024 * 1024,
             tokens: 10_000,
-            // Three times the deepest that a person would write.
+            // Three times the depth of the deepest handwritten documents.
             depth: 15,
             aliases: 200,
             root_fields: 100,
@@ -51,20 +51,21 @@ impl Default for Limits {
     }
 }
 
-/// Most brackets of any kind within each other: selections, arguments, directives, lists, objects and types of variables.
+/// Maximum nesting of brackets of any kind: selections, arguments, directives, lists, objects and types of variables.
 ///
-/// async-graphql-parser calls itself for each of them without a limit of its own, and 1,371 lists end a release build's process
-/// (docs/decisions: parsers of outside bytes). A document of the deepest selections that validation lets pass has less than half
-/// as many.
+/// async-graphql-parser recurses for each of them without a limit, and 1,371 nested lists crash a release build
+/// (docs/decisions: parsers of outside bytes). The deepest selections that validation accepts need less than half of
+/// this.
 const MAX_NESTING: usize = 64;
-/// Longest alias, in bytes: an answer repeats it for each row.
+/// Maximum length of an alias, in bytes: a response repeats it for each row.
 const MAX_ALIAS: usize = 128;
-/// Most lists of the schema within each other: types of fields of types know no end (as graphql-js has it).
+/// Maximum nesting of introspection lists: types of fields of types can be nested without end (graphql-js has the
+/// same rule).
 const MAX_INTROSPECTED_LISTS: usize = 2;
 
 impl Limits {
-    /// What is too large about a document's text, before it is parsed: what a parser does with it takes time and memory, and a
-    /// level of the stack for each bracket within another.
+    /// What is too large in a document's text, before it is parsed: parsing takes time and memory, and a stack frame
+    /// for each nested bracket. `None` when it fits.
     pub fn refuse_text(&self, query: &str) -> Option<String> {
         let (mut tokens, mut nesting) = (0, 0_usize);
         for token in apollo_parser::Lexer::new(query) {
@@ -73,7 +74,7 @@ impl Limits {
                 Ok(token) if opens(token.kind()) => nesting += 1,
                 Ok(token) if closes(token.kind()) => nesting = nesting.saturating_sub(1),
                 Ok(_) => {}
-                // No token, and no document. Where another parser sees brackets in it all the same, they count.
+                // No token, and no valid document. Another parser may still see brackets in it, so they count.
                 Err(error) => nesting += error.data().matches(['{', '[', '(']).count(),
             }
             tokens += 1;
@@ -81,20 +82,17 @@ impl Limits {
                 return Some(format!("The document has more than {} tokens.", self.tokens));
             }
             if nesting > MAX_NESTING {
-                return Some(format!("The document has more than {MAX_NESTING} brackets within each other."));
+                return Some(format!("The document has more than {MAX_NESTING} nested brackets."));
             }
         }
         None
     }
 
-    /// What is too large about a document, before anything walks it whole.
+    /// What is too large in a document, before anything walks all of it. `None` when it fits.
     pub fn refuse_document(&self, document: &ExecutableDocument) -> Option<String> {
-        // First of all: whatever walks the document from here on walks as much as this.
+        // This comes first: everything that walks the document afterwards does this much work.
         if input::expanded_size(document) > self.selections {
-            return Some(format!(
-                "The document has more than {} fields once its fragments are spread.",
-                self.selections
-            ));
+            return Some(format!("The document has more than {} fields with its fragments expanded.", self.selections));
         }
         if input::count_aliases(document) > self.aliases {
             return Some(format!("The document has more than {} aliases.", self.aliases));
@@ -103,19 +101,19 @@ impl Limits {
             return Some(format!("An alias has more than {MAX_ALIAS} bytes."));
         }
         if input::deepest_introspection(document) > MAX_INTROSPECTED_LISTS {
-            return Some(format!("More than {MAX_INTROSPECTED_LISTS} lists of the schema are within each other."));
+            return Some(format!("More than {MAX_INTROSPECTED_LISTS} introspection lists are nested."));
         }
         if input::introspected_fields(document) * INTROSPECTION_COST > self.cost {
-            return Some(format!("The document asks for more of the schema than a cost of {} allows.", self.cost));
+            return Some(format!("The introspection in the document exceeds a cost of {}.", self.cost));
         }
         if input::most_root_fields(document) > self.root_fields {
-            return Some(format!("An operation of the document has more than {} fields.", self.root_fields));
+            return Some(format!("An operation of the document has more than {} root fields.", self.root_fields));
         }
         None
     }
 }
 
-/// Whether the specification counts it as no token (section 2.1.7).
+/// Whether the specification does not count it as a token (section 2.1.7).
 fn is_ignored(kind: apollo_parser::TokenKind) -> bool {
     use apollo_parser::TokenKind::{Comma, Comment, Eof, Whitespace};
     matches!(kind, Whitespace | Comment | Comma | Eof)
@@ -155,11 +153,11 @@ mod tests {
     fn tokens_are_counted_as_the_specification_does() {
         assert_eq!(SMALL.refuse_text("{ a b, c d } # e f g"), None);
         assert!(SMALL.refuse_text("{ a b c d e }").is_some());
-        assert_eq!(SMALL.refuse_text("{ a: \"c d e f g h i\""), None, "a text is one token");
+        assert_eq!(SMALL.refuse_text("{ a: \"c d e f g h i\""), None, "a string is one token");
         assert!(SMALL.refuse_text(&"{".repeat(100_000)).is_some());
         assert!(SMALL.refuse_text(&"!".repeat(7)).is_some());
-        assert!(SMALL.refuse_text(&"?".repeat(7)).is_some(), "what is no token at all is counted too");
-        assert_eq!(SMALL.refuse_text(&" ,\n".repeat(100_000)), None, "what is no token costs a parser nothing");
+        assert!(SMALL.refuse_text(&"?".repeat(7)).is_some(), "invalid tokens are counted too");
+        assert_eq!(SMALL.refuse_text(&" ,\n".repeat(100_000)), None, "ignored characters cost a parser nothing");
     }
 
     #[test]
@@ -171,16 +169,16 @@ mod tests {
         for (open, close) in [("{ a ", "}"), ("[", "]"), ("{a:", "}"), ("(a:", ")"), ("@a(b:[{c:", "}])")] {
             let each = open.matches(['{', '[', '(']).count();
             assert_eq!(nested(open, close, MAX_NESTING / each), None, "{open}");
-            assert!(nested(open, close, MAX_NESTING / each + 1).unwrap().contains("within each other"), "{open}");
+            assert!(nested(open, close, MAX_NESTING / each + 1).unwrap().contains("nested"), "{open}");
         }
-        // Beside each other they are no levels, and in texts and comments no brackets.
+        // Brackets in sequence are not nested, and those in strings and comments do not count.
         assert_eq!(limits.refuse_text(&"{ a(b: [1]) }".repeat(500)), None);
         let brackets = "[".repeat(1_000);
         for text in [format!("\"{brackets}\""), format!("\"\"\"\n{brackets}\n\"\"\""), format!("# {brackets}\n{{ a }}")]
         {
             assert_eq!(limits.refuse_text(&text), None);
         }
-        // Whatever ends a text or a comment for one parser and not for another.
+        // Inputs that end a string or a comment for one parser and not for another.
         for text in [
             format!("\"\n{brackets}"),
             format!("\"\"\"{brackets}"),
@@ -201,6 +199,6 @@ mod tests {
         assert!(refused("{ ...F } fragment F on Query { a b c }").contains("An operation"));
         assert!(refused("{ ... on Query { a b } c }").contains("An operation"));
         assert_eq!(refused("{ a b }"), "");
-        assert!(refused("{ a { b c d e } }").contains("fragments are spread"));
+        assert!(refused("{ a { b c d e } }").contains("fragments expanded"));
     }
 }

@@ -1,4 +1,4 @@
-//! The plumbing of GraphQL, which knows no feature: errors, scalars, paging, limits, documents, batching.
+//! GraphQL plumbing that knows no feature: errors, scalars, paging, limits, documents, batching.
 
 pub mod batching;
 mod concurrent_fields;

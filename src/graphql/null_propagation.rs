@@ -1,10 +1,10 @@
-//! Completes a response as the GraphQL specification asks, where async-graphql 7.2 does not.
+//! Completes a response as the GraphQL specification requires, where async-graphql 7.2 does not.
 //!
 //! - Fields come in the order of the document (section 7.2.2), not in the order in which they were resolved.
-//! - Where a field fails whose type is not null, its parent becomes null, and so on upwards to the next that may be
-//!   (section 6.4.4), instead of an object that lacks a field which clients were promised. With one exception: a field of
-//!   the mutation's root that failed is left out, so that the answer still tells what became of the others, each of which
-//!   stays or goes by itself.
+//! - When a non-null field fails, its parent becomes null, and so on up to the next nullable one (section 6.4.4),
+//!   instead of an object that lacks a promised field. There is one exception: a failed root field of a mutation is
+//!   left out, so that the response still reports the other root fields, each of which is kept or rolled back on its
+//!   own.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -25,7 +25,7 @@ use async_graphql::{
 pub struct FieldTypes(HashMap<String, HashMap<String, Type>>);
 
 impl FieldTypes {
-    /// Those of this schema; none where it cannot be parsed.
+    /// The field types of this schema; empty when it cannot be parsed.
     pub fn of(sdl: &str) -> Self {
         let Ok(schema) = parse_schema(sdl) else { return Self::default() };
         let types = schema.definitions.into_iter().filter_map(|it| match it {
@@ -46,29 +46,29 @@ impl FieldTypes {
         Self(fields)
     }
 
-    /// The type of a field; of an interface's the one that an object of it has. `None` for introspection.
+    /// The type of a field; for an interface, the type in one of its implementations. `None` for introspection.
     fn find(&self, type_name: &str, field: &str) -> Option<&Type> {
         let own = self.0.get(type_name)?.get(field);
         own.or_else(|| self.0.values().find_map(|fields| fields.get(field)))
     }
 }
 
-/// The fields of one selection, each with those below it, in the document's order.
+/// The fields of a selection and of everything below it, in the order of the document.
 #[derive(Default)]
 struct Shape<'a>(Vec<Entry<'a>>);
 
 struct Entry<'a> {
-    /// What the response calls it.
+    /// The key in the response.
     key: &'a str,
-    /// What the schema calls it.
+    /// The name in the schema.
     field: &'a str,
     below: Shape<'a>,
 }
 
-/// A value that must be null, although its type says that it is not: its parent must be.
+/// A null value of a non-null type: its parent must become null.
 struct MustBeNull;
 
-/// Completes a response to the selected operation. The document must have been validated.
+/// Applies null propagation to a response to the selected operation. The document must have been validated.
 pub fn complete(
     response: &mut Response,
     document: &ExecutableDocument,
@@ -125,7 +125,7 @@ impl<'a> Shape<'a> {
         &mut self.0[at]
     }
 
-    /// Has the fields of a value, in which none failed, come in this order.
+    /// Puts the fields of a value without failures in this order.
     fn order(&self, value: &mut Value) {
         match value {
             Value::List(items) => items.iter_mut().for_each(|it| self.order(it)),
@@ -143,7 +143,7 @@ impl<'a> Shape<'a> {
         }
     }
 
-    /// Sorts the fields of one object, unless they are. Some may be left out, by a directive or a fragment's type.
+    /// Sorts the fields of one object, if needed. Some may be missing, because of a directive or a fragment's type.
     fn sort(&self, fields: &mut IndexMap<Name, Value>) {
         let mut places = self.0.iter();
         let is_sorted = fields.keys().all(|key| places.any(|it| it.key == key.as_str()));
@@ -214,7 +214,7 @@ impl Walk<'_> {
             path.push(PathSegment::Field(entry.key.to_owned()));
             let result = match fields.get_mut(entry.key) {
                 Some(value) => self.value(value, ty, &entry.below, path),
-                // Left out by a directive or a fragment's type, unless an error says otherwise.
+                // Skipped by a directive or a fragment's type, unless an error says otherwise.
                 None if self.failed.contains(&path.as_slice()) => Err(MustBeNull),
                 None => Ok(()),
             };

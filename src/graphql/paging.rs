@@ -1,5 +1,5 @@
-//! Relay connections with keyset cursors: a cursor names the sort key and id of its row, so a page costs the same
-//! wherever it is, and rows that come or go between two pages shift nothing.
+//! Relay connections with keyset cursors: a cursor contains the sort key and id of its row. Every page costs the
+//! same, and rows that are added or removed between two pages shift nothing.
 
 use async_graphql::{
     ObjectType,
@@ -11,32 +11,32 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{ApiError, STATEMENT_COST, concurrent_fields::ConcurrentFields};
 use crate::base::paging::{Page, Slice};
 
-/// Rows of a page when the client names no number.
+/// Rows of a page when the client gives no number.
 pub(super) const DEFAULT_PAGE: usize = 20;
-/// Most rows of a page.
+/// Maximum rows of a page.
 pub(super) const MAX_PAGE: usize = 100;
 
 /// The paging arguments of a connection, as sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PageArgs {
-    /// From the front.
+    /// Number of rows from the start.
     pub first: Option<i32>,
-    /// Past this cursor.
+    /// Rows after this cursor.
     pub after: Option<String>,
-    /// From the back.
+    /// Number of rows from the end.
     pub last: Option<i32>,
-    /// Before this cursor.
+    /// Rows before this cursor.
     pub before: Option<String>,
 }
 
 impl PageArgs {
-    /// Checks the arguments. `kind` is part of every cursor, so that one of another list or order is refused.
+    /// Checks the arguments. `kind` is part of every cursor, so that a cursor of another list or order is refused.
     ///
     /// # Errors
     /// `BAD_USER_INPUT` naming the argument.
     pub fn read<K: DeserializeOwned>(&self, kind: &'static str) -> Result<Page<K>, ApiError> {
         let (argument, count) = match (self.first, self.last) {
-            (Some(_), Some(_)) => return Err(ApiError::bad_input("last", "give either first or last, not both")),
+            (Some(_), Some(_)) => return Err(ApiError::bad_input("last", "use either first or last, not both")),
             (None, Some(last)) => ("last", Some(last)),
             (first, None) => ("first", first),
         };
@@ -63,14 +63,14 @@ impl PageArgs {
     }
 }
 
-/// What a connection costs: its statement, and what is asked of each row as often as there may be rows.
+/// The cost of a connection: its statement, and the cost of a row times the maximum number of rows.
 pub fn page_cost(first: Option<i32>, last: Option<i32>, child_complexity: usize) -> usize {
     let rows = first.or(last).and_then(|it| usize::try_from(it).ok()).unwrap_or(DEFAULT_PAGE);
     STATEMENT_COST + rows.clamp(1, MAX_PAGE) * child_complexity
 }
 
-/// A cursor as clients see it: opaque. Written when it is asked for: a page has one for each row, and two at most are looked at
-/// where clients read `nodes`.
+/// A cursor, opaque to clients. It is encoded only on demand: a page has one for each row, and clients that read
+/// `nodes` use at most two.
 pub struct Cursor(Box<dyn Fn() -> String + Send + Sync>);
 
 impl CursorType for Cursor {
@@ -89,7 +89,7 @@ impl CursorType for Cursor {
 /// A page of objects.
 pub type Listing<N> = Connection<Cursor, ConcurrentFields<N>>;
 
-/// A slice of rows as a connection.
+/// Turns a slice of rows into a connection.
 pub fn connection<K: Serialize + Send + Sync + 'static, T, N: ObjectType>(
     kind: &'static str,
     slice: Slice<K, T>,
@@ -111,7 +111,7 @@ fn encode<K: Serialize>(kind: &'static str, key: &K) -> String {
 fn decode<K: DeserializeOwned>(kind: &'static str, text: &str) -> Option<K> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
     let (found, key): (String, K) = serde_json::from_slice(&bytes).ok()?;
-    // A text key can hold an escaped NUL, which no row can.
+    // A string key can contain an escaped NUL character, which no row can.
     let holds_nul = bytes.windows(6).any(|it| it == b"\\u0000");
     (found == kind && !holds_nul).then_some(key)
 }

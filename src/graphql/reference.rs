@@ -1,4 +1,4 @@
-//! Objects of which a list has brought the name alone, because nothing else is asked of them.
+//! Objects of which a list has loaded only the name, because the document selects nothing else.
 
 use std::borrow::Cow;
 
@@ -10,15 +10,15 @@ use async_graphql_value::indexmap::IndexMap;
 
 use super::{ApiError, concurrent_fields::asked_of};
 
-/// An object, whole or by its name. To clients both are the same type.
+/// An object, or only its id and name. To clients both are the same type.
 pub enum Reference<T> {
-    /// All of it.
+    /// The whole object.
     Whole(T),
-    /// Id and name: only where [`asks_for_name`] says that nothing else is asked.
+    /// Id and name: only when [`asks_for_name`] confirms that nothing else is selected.
     Named(ID, String),
 }
 
-/// Whether nothing but id and name is asked of an object.
+/// Whether only id and name of an object are selected.
 pub fn asks_for_name(object: &SelectionField<'_>) -> bool {
     object.selection_set().all(|it| matches!(it.name(), "id" | "name" | "__typename"))
 }
@@ -35,7 +35,8 @@ impl<T: ObjectType> OutputType for Reference<T> {
     async fn resolve(&self, ctx: &ContextSelectionSet<'_>, field: &Positioned<Field>) -> ServerResult<Value> {
         match self {
             Self::Whole(it) => it.resolve(ctx, field).await,
-            // At once: a page has two of these for each of its rows, and async-graphql makes a future for each field.
+            // Resolved synchronously: a page has two of these for each row, and async-graphql creates a future for
+            // each field.
             Self::Named(id, name) => {
                 let asked = asked_of::<T>(ctx);
                 let mut fields = IndexMap::with_capacity(asked.len());
@@ -45,7 +46,8 @@ impl<T: ObjectType> OutputType for Reference<T> {
                         "name" => name.clone(),
                         "__typename" => T::type_name().into_owned(),
                         other => {
-                            let error = format!("{other} is asked of a {} by its name", T::type_name());
+                            let error =
+                                format!("{other} is selected on a {} that was loaded by name only", T::type_name());
                             let error = async_graphql::Error::from(ApiError::Internal(error));
                             return Err(ctx.set_error_path(error.into_server_error(field.pos)));
                         }

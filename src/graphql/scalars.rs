@@ -1,5 +1,5 @@
-//! Scalars and the two money types. Each scalar checks literals and variables in validation already (`is_valid`), so
-//! that the error names the argument.
+//! Scalars and the two money types. Each scalar checks literals and variables during validation (`is_valid`), so that
+//! the error names the argument.
 
 use std::str::FromStr;
 
@@ -9,15 +9,15 @@ use jiff::{Timestamp, Unit, tz::TimeZone};
 use super::ApiError;
 use crate::base::{ids::InvalidId, money};
 
-/// An absolute instant, RFC 3339 with offset, such as `2026-03-01T09:00:00+01:00`. Always returned in UTC. From year 1 to
-/// year 9999, to the microsecond.
+/// A point in time in RFC 3339 with offset, such as `2026-03-01T09:00:00+01:00`. Always returned in UTC. Years 1 to
+/// 9999, with microsecond precision.
 #[derive(Clone, Copy, Debug)]
 pub struct DateTime(pub Timestamp);
 
 impl DateTime {
     fn read(text: &str) -> Option<Self> {
         let instant: Timestamp = text.parse().ok()?;
-        // The database keeps microseconds; what is finer would come back different.
+        // The database stores microseconds; a finer value would come back different.
         let instant =
             instant.round(jiff::TimestampRound::new().smallest(Unit::Microsecond).mode(jiff::RoundMode::Trunc)).ok()?;
         let year = instant.to_zoned(TimeZone::UTC).year();
@@ -25,14 +25,14 @@ impl DateTime {
     }
 }
 
-/// An absolute instant, RFC 3339 with offset, such as `2026-03-01T09:00:00+01:00`. Always returned in UTC. From year 1 to
-/// year 9999, to the microsecond.
+/// A point in time in RFC 3339 with offset, such as `2026-03-01T09:00:00+01:00`. Always returned in UTC. Years 1 to
+/// 9999, with microsecond precision.
 #[Scalar(name = "DateTime")]
 impl ScalarType for DateTime {
     fn parse(value: Value) -> InputValueResult<Self> {
         match &value {
             Value::String(text) => {
-                Self::read(text).ok_or_else(|| InputValueError::custom("not an instant with offset"))
+                Self::read(text).ok_or_else(|| InputValueError::custom("not a date and time with offset"))
             }
             _ => Err(InputValueError::expected_type(value)),
         }
@@ -72,7 +72,7 @@ impl ScalarType for TimeZoneName {
     }
 }
 
-/// A calendar day, `YYYY-MM-DD`, from year 1 to year 9999.
+/// A calendar date, `YYYY-MM-DD`, years 1 to 9999.
 #[derive(Clone, Copy, Debug)]
 pub struct Date(pub jiff::civil::Date);
 
@@ -84,12 +84,12 @@ impl Date {
     }
 }
 
-/// A calendar day, `YYYY-MM-DD`, from year 1 to year 9999.
+/// A calendar date, `YYYY-MM-DD`, years 1 to 9999.
 #[Scalar(name = "Date")]
 impl ScalarType for Date {
     fn parse(value: Value) -> InputValueResult<Self> {
         match &value {
-            Value::String(text) => Self::read(text).ok_or_else(|| InputValueError::custom("not a day, YYYY-MM-DD")),
+            Value::String(text) => Self::read(text).ok_or_else(|| InputValueError::custom("not a date, YYYY-MM-DD")),
             _ => Err(InputValueError::expected_type(value)),
         }
     }
@@ -103,7 +103,7 @@ impl ScalarType for Date {
     }
 }
 
-/// A wall-clock time, `HH:MM` from `00:00` to `24:00`, read in the time zone that stands beside it. In minutes of the day.
+/// A local time, `HH:MM` from `00:00` to `24:00`, in the time zone given beside it. Stored as minutes of the day.
 #[derive(Clone, Copy, Debug)]
 pub struct LocalTime(pub i16);
 
@@ -120,7 +120,7 @@ impl LocalTime {
     }
 }
 
-/// A wall-clock time, `HH:MM` from `00:00` to `24:00`, read in the time zone that stands beside it.
+/// A local time, `HH:MM` from `00:00` to `24:00`, in the time zone given beside it.
 #[Scalar(name = "LocalTime")]
 impl ScalarType for LocalTime {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -147,7 +147,7 @@ impl Decimal {
     fn read(value: &Value) -> Option<Self> {
         match value {
             Value::String(text) => rust_decimal::Decimal::from_str_exact(text).ok().map(Self),
-            // Written without quotes: whole numbers are exact, others would have been through a float.
+            // A number without quotes: integers are exact; others would have passed through a float.
             Value::Number(number) => number.as_i64().map(|it| Self(it.into())),
             _ => None,
         }
@@ -158,7 +158,7 @@ impl Decimal {
 #[Scalar(name = "Decimal")]
 impl ScalarType for Decimal {
     fn parse(value: Value) -> InputValueResult<Self> {
-        Self::read(&value).ok_or_else(|| InputValueError::custom("not an exact decimal number in a string"))
+        Self::read(&value).ok_or_else(|| InputValueError::custom("not an exact decimal number as a string"))
     }
 
     fn is_valid(value: &Value) -> bool {
@@ -170,17 +170,17 @@ impl ScalarType for Decimal {
     }
 }
 
-/// A currency of ISO 4217, such as `EUR`.
+/// An ISO 4217 currency code, such as `EUR`.
 #[derive(Clone, Copy, Debug)]
 pub struct CurrencyCode(pub money::Currency);
 
-/// A currency of ISO 4217, such as `EUR`.
+/// An ISO 4217 currency code, such as `EUR`.
 #[Scalar(name = "CurrencyCode")]
 impl ScalarType for CurrencyCode {
     fn parse(value: Value) -> InputValueResult<Self> {
         match &value {
             Value::String(code) => {
-                code.parse().map(Self).map_err(|()| InputValueError::custom("not a currency of ISO 4217"))
+                code.parse().map(Self).map_err(|()| InputValueError::custom("not an ISO 4217 currency code"))
             }
             _ => Err(InputValueError::expected_type(value)),
         }
@@ -195,12 +195,12 @@ impl ScalarType for CurrencyCode {
     }
 }
 
-/// An exact amount.
+/// An exact amount of money.
 #[derive(Clone, Copy, SimpleObject)]
 pub struct Money {
-    /// With as many decimals as the currency has minor units.
+    /// The amount, with as many decimals as the currency has.
     pub amount: Decimal,
-    /// Of what.
+    /// The currency.
     pub currency: CurrencyCode,
 }
 
@@ -210,27 +210,27 @@ impl From<money::Money> for Money {
     }
 }
 
-/// An exact amount.
+/// An exact amount of money.
 #[derive(Clone, Copy, InputObject)]
 pub struct MoneyInput {
-    /// With at most as many decimals as the currency has minor units.
+    /// The amount, with at most as many decimals as the currency has.
     pub amount: Decimal,
-    /// Of what.
+    /// The currency.
     pub currency: CurrencyCode,
 }
 
 impl MoneyInput {
-    /// As a rule takes it.
+    /// The amount as business rules expect it.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT` when the amount is finer than the currency, or larger than can be kept.
+    /// `BAD_USER_INPUT` when the amount has more decimals than the currency, or is too large to store.
     pub fn read(self, field: &str) -> Result<money::Money, ApiError> {
         money::Money::from_amount(self.amount.0, self.currency.0).map_err(|error| {
             let message = match error {
                 money::InvalidAmount::TooPrecise => {
                     format!("{} has {} decimals", self.currency.0, self.currency.0.decimals())
                 }
-                money::InvalidAmount::TooLarge => "is larger than can be kept".to_owned(),
+                money::InvalidAmount::TooLarge => "is too large".to_owned(),
             };
             ApiError::bad_input(format!("{field}.amount"), message)
         })
@@ -243,14 +243,14 @@ impl MoneyInput {
 /// `BAD_USER_INPUT` when it is not an id of the wanted type.
 pub fn parse_id<T: FromStr<Err = InvalidId>>(id: &ID, field: &'static str) -> Result<T, ApiError> {
     id.parse().map_err(|InvalidId { expected_prefix }| {
-        ApiError::bad_input(field, format!("must be an id that begins with {expected_prefix}_"))
+        ApiError::bad_input(field, format!("must be an id that starts with {expected_prefix}_"))
     })
 }
 
-/// Reads the half-open interval of a filter's `from` and `to`, each of which may be left out.
+/// Reads the half-open interval of a filter's `from` and `to`, either of which may be omitted.
 ///
 /// # Errors
-/// `BAD_USER_INPUT` naming the end when it is not later than the beginning.
+/// `BAD_USER_INPUT` naming the end when it is not later than the start.
 pub fn filter_interval(
     from: Option<DateTime>,
     to: Option<DateTime>,

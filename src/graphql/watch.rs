@@ -1,4 +1,4 @@
-//! What a subscription waits for.
+//! Waiting for changes, for subscriptions.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use tokio::{
 
 use crate::db::{Change, DbError};
 
-/// How often whoever watches looks by himself, unless said.
+/// Default interval at which a subscription looks for changes by itself.
 pub const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// Why it is time to read.
+/// The reason to read again.
 #[derive(Clone, Copy, Debug)]
 pub enum WatchEvent {
-    /// This changed.
+    /// A hint that this changed.
     Of(Change),
-    /// Nobody told of anything, or of more than could be kept.
+    /// No hint came for a while, or hints were lost.
     Look,
 }
 
-/// Waits for changes of a tenant.
+/// Waits for changes in a tenant.
 pub struct Watch {
     hints: Receiver<Change>,
     looks: Interval,
@@ -34,7 +34,7 @@ impl Watch {
         Self { hints, looks }
     }
 
-    /// The next hint, or that it is time to look.
+    /// Waits for the next hint, or until it is time to look.
     pub async fn next(&mut self) -> WatchEvent {
         tokio::select! {
             _ = self.looks.tick() => WatchEvent::Look,
@@ -46,7 +46,7 @@ impl Watch {
     }
 }
 
-/// Whether it is worth waiting for: nothing is said about who asks.
+/// Whether the error is transient: it says nothing about the caller, and a retry makes sense.
 pub fn is_passing(error: &DbError) -> bool {
     matches!(
         error,

@@ -1,11 +1,12 @@
-//! Who sends a request, by its token or its cookie.
+//! Identifies the sender of a request, by token or cookie.
 
 use axum::http::{HeaderMap, header};
 
 use super::{App, cookies::RequestCookies};
 use crate::core::identity::Actor;
 
-/// Who asks, and who acts as him: by the header, or by the cookie of a request in cookie mode.
+/// The caller, and the impersonating administrator if any: from the header, or from the cookie of a request in cookie
+/// mode.
 pub(crate) fn actor(app: &App, headers: &HeaderMap, cookies: Option<&RequestCookies>) -> (Actor, Option<String>) {
     let token = match headers.get(header::AUTHORIZATION) {
         Some(header) => match header.to_str().ok().and_then(bearer) {

@@ -1,4 +1,4 @@
-//! What every handler is given.
+//! The state that every handler gets.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -23,13 +23,13 @@ use crate::{
     graphql::{DocumentCache, Limits},
 };
 
-/// The header in which a response names its request.
+/// The response header with the request's id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Longest `User-Agent` that is kept, in characters.
+/// Maximum length of a stored `User-Agent`, in characters.
 const MAX_USER_AGENT: usize = 300;
 
-/// What handlers share.
+/// The state that handlers share.
 #[derive(Clone)]
 pub struct App(pub(super) Arc<AppParts>);
 
@@ -37,27 +37,27 @@ pub struct App(pub(super) Arc<AppParts>);
 pub struct AppParts {
     /// The executable schema.
     pub schema: ApiSchema,
-    /// What requests share.
+    /// Services that all requests share.
     pub services: Services,
     /// Verifies access tokens.
     pub tokens: Arc<Tokens>,
-    /// How long a request may take altogether.
+    /// Maximum duration of a request.
     pub deadline: Duration,
-    /// How large a request may be.
+    /// The limits of a request.
     pub limits: Limits,
-    /// How long a body may pause.
+    /// How long a request body may pause.
     pub body_patience: Duration,
-    /// Whether `/metrics` is here, and not on a port of its own.
+    /// Whether this router serves `/metrics`, rather than a separate port.
     pub shows_metrics: bool,
-    /// Which documents may run.
+    /// The documents that may run.
     pub documents: Documents,
-    /// Reads them.
+    /// The document cache.
     pub reader: DocumentCache,
-    /// Who has a socket open.
+    /// The open sockets.
     pub sockets: Arc<Sockets>,
-    /// Other sites whose pages may talk to the API.
+    /// Other origins whose pages may call the API.
     pub origins: Origins,
-    /// Whose word on a client's address counts.
+    /// Proxies that are trusted to report a client's address.
     pub proxies: Proxies,
     /// For how many seconds browsers are to come by HTTPS alone; 0 says nothing of it.
     pub hsts: u32,
@@ -65,7 +65,7 @@ pub struct AppParts {
     pub readiness: Arc<Readiness>,
     /// Memory of bodies that are being read, by client address.
     pub bodies: Shares,
-    /// Told when the server stops.
+    /// Signals that the server stops.
     pub stopping: watch::Receiver<Option<String>>,
 }
 
@@ -85,7 +85,7 @@ impl App {
     }
 }
 
-/// Names a request and notes where it came from.
+/// Assigns an id to a request and records its origin.
 pub(super) struct RequestOrigin(pub(super) Origin);
 
 impl FromRequestParts<App> for RequestOrigin {

@@ -1,4 +1,4 @@
-//! Bookings for calendar programs, under secret addresses.
+//! Calendar feeds under secret URLs.
 
 use axum::{
     extract::{Path, State},
@@ -15,7 +15,7 @@ use crate::{
     graphql::{ApiError, MUTATION_COST},
 };
 
-/// `GET /calendars/{token}.ics`. Whatever is wrong with a token, the answer is the same.
+/// `GET /calendars/{token}.ics`. The response is the same for every kind of invalid token.
 pub(super) async fn feed(
     State(app): State<App>,
     RequestOrigin(origin): RequestOrigin,
@@ -24,11 +24,11 @@ pub(super) async fn feed(
     let none = || (StatusCode::NOT_FOUND, "There is no such calendar.\n").into_response();
     let token = name.strip_suffix(".ics").unwrap_or_default();
     let Some(tenant) = calendars::tenant_of(token) else { return none() };
-    // Out of the address's budget: the token is the only proof, so there is nobody else to charge.
+    // Charged to the network address: the token is the only proof of identity, so no user can be charged.
     let charged = app.services.rates.charge(&Actor::Anonymous, origin.address.as_deref(), MUTATION_COST).await;
     if let Err(ApiError::Refused { retry_after, .. }) = charged.map_err(ApiError::from) {
         let wait = [(header::RETRY_AFTER, HeaderValue::from(retry_after.unwrap_or(1)))];
-        return (StatusCode::TOO_MANY_REQUESTS, wait, "Too fast: try again later.\n").into_response();
+        return (StatusCode::TOO_MANY_REQUESTS, wait, "Too many requests. Try again later.\n").into_response();
     }
     let tx = app.services.gate.tenant(Scope::authenticator(tenant), Access::Read);
     let found = calendars::feed(&tx, token, app.services.clock.now()).await;
@@ -53,7 +53,7 @@ pub(super) async fn feed(
         }
         Ok(None) | Err(DbError::TenantNotHere) => none(),
         Err(error) => {
-            tracing::error!(%error, "a calendar cannot be read");
+            tracing::error!(%error, "a calendar feed could not be read");
             (StatusCode::SERVICE_UNAVAILABLE, "The service is busy. Try again shortly.\n").into_response()
         }
     }

@@ -1,28 +1,28 @@
-//! Cookie mode, for browsers: the tokens of a session in cookies that no script can read, instead of in the answer.
+//! Cookie mode, for browsers: the tokens of a session are in cookies that no script can read, instead of in the response.
 //!
-//! A request is in cookie mode when it says so in the header `Tenantry-Session: cookie`. Only then do its cookies count: a
-//! page of another site cannot send that header without being asked first, so it cannot act in its visitors' name.
+//! A request is in cookie mode when it sends the header `Tenantry-Session: cookie`. Only then are its cookies used. A
+//! page of another site cannot send that header without a CORS preflight, so it cannot act on behalf of its visitors.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::features::auth::SessionCookies;
 
-/// The header by which a request says that it is in cookie mode.
+/// The header that puts a request in cookie mode.
 const MODE: HeaderName = HeaderName::from_static("tenantry-session");
-/// Bound to this host, to https and to every path (RFC 6265bis, section 4.1.3.2).
+/// The prefix binds the cookie to this host, to https and to every path (RFC 6265bis, section 4.1.3.2).
 const ACCESS: &str = "__Host-tenantry_access";
 const REFRESH: &str = "__Host-tenantry_refresh";
 
-/// The tokens that a request in cookie mode brought.
+/// The tokens of a request in cookie mode.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RequestCookies {
-    /// For the caller.
+    /// The access token of the caller.
     pub access: Option<String>,
-    /// For `refreshSession`.
+    /// The refresh token, for `refreshSession`.
     pub refresh: Option<String>,
 }
 
-/// What a request brought in its cookies; `None` when it is not in cookie mode.
+/// The tokens in the cookies of a request; `None` when it is not in cookie mode.
 pub(super) fn read(headers: &HeaderMap) -> Option<RequestCookies> {
     let wanted = headers.get(MODE).is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"cookie"));
     if !wanted {
@@ -31,7 +31,7 @@ pub(super) fn read(headers: &HeaderMap) -> Option<RequestCookies> {
     Some(all(headers))
 }
 
-/// The access token of the cookie, whether the request is in cookie mode or not.
+/// The access token in the cookie, whether or not the request is in cookie mode.
 pub(super) fn access(headers: &HeaderMap) -> Option<String> {
     all(headers).access
 }
@@ -56,7 +56,7 @@ fn only(values: &[&str]) -> Option<String> {
     rest.iter().all(|it| it == first).then(|| (*first).to_owned())
 }
 
-/// The headers that set, or take away, a session's cookies.
+/// The headers that set or clear a session's cookies.
 pub(super) fn write(change: &SessionCookies) -> Vec<HeaderValue> {
     let line = |name: &str, value: &str, seconds: i64| {
         let text = format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={}", seconds.max(0));

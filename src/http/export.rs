@@ -1,4 +1,4 @@
-//! The audit log as a file: streamed, so that a long one needs no memory.
+//! The audit log as a file. It is streamed, so that a long log needs little memory.
 
 use std::sync::Arc;
 
@@ -21,10 +21,10 @@ use crate::{
     graphql::{ApiError, MUTATION_COST},
 };
 
-/// Events of one transaction. Each part has one of its own, so that a slow reader holds no connection, and a session that
-/// ends ends its stream.
+/// Events per transaction. Each part has its own transaction, so that a slow reader holds no connection, and the
+/// stream ends with the session.
 const PART: i64 = 500;
-/// The feature that a plan needs for it.
+/// The feature that the plan needs for the export.
 const FEATURE: &str = "audit_export";
 
 #[derive(Clone, Copy)]
@@ -33,12 +33,12 @@ enum Format {
     JsonLines,
 }
 
-/// `GET /audit-events.csv` (RFC 4180, with a heading).
+/// `GET /audit-events.csv` (RFC 4180, with a header line).
 pub(super) async fn csv(state: State<App>, origin: RequestOrigin, headers: HeaderMap) -> Response {
     export(state, origin, &headers, Format::Csv).await
 }
 
-/// `GET /audit-events.jsonl`: one JSON object a line.
+/// `GET /audit-events.jsonl`: one JSON object per line.
 pub(super) async fn json_lines(state: State<App>, origin: RequestOrigin, headers: HeaderMap) -> Response {
     export(state, origin, &headers, Format::JsonLines).await
 }
@@ -58,19 +58,23 @@ async fn export(
             match exporter.pay_and_begin().await {
                 Ok(()) => exporter.respond(),
                 Err(Refusal::Unauthenticated) => refused(StatusCode::UNAUTHORIZED, "Sign in first.\n"),
-                Err(Refusal::Forbidden) => refused(StatusCode::FORBIDDEN, "Only administrators export the log.\n"),
-                Err(Refusal::NoFeature) => refused(StatusCode::FORBIDDEN, "The plan does not have audit_export.\n"),
+                Err(Refusal::Forbidden) => {
+                    refused(StatusCode::FORBIDDEN, "Only administrators can export the audit log.\n")
+                }
+                Err(Refusal::NoFeature) => refused(StatusCode::FORBIDDEN, "The plan does not include audit_export.\n"),
                 Err(Refusal::TooFast(seconds)) => {
                     let wait = [(header::RETRY_AFTER, HeaderValue::from(seconds))];
-                    (StatusCode::TOO_MANY_REQUESTS, wait, "Too fast: try again later.\n").into_response()
+                    (StatusCode::TOO_MANY_REQUESTS, wait, "Too many requests. Try again later.\n").into_response()
                 }
                 Err(Refusal::Db(error)) => {
-                    tracing::error!(%error, "the audit log cannot be exported");
+                    tracing::error!(%error, "the audit log could not be exported");
                     refused(StatusCode::SERVICE_UNAVAILABLE, "The service is busy. Try again shortly.\n")
                 }
             }
         }
-        Actor::Platform(_) => refused(StatusCode::FORBIDDEN, "Only administrators of the tenant export its log.\n"),
+        Actor::Platform(_) => {
+            refused(StatusCode::FORBIDDEN, "Only administrators of the tenant can export its audit log.\n")
+        }
         Actor::Anonymous | Actor::Unverified => refused(StatusCode::UNAUTHORIZED, "Sign in first.\n"),
     };
     let headers = response.headers_mut();
@@ -108,7 +112,7 @@ struct Exporter {
 }
 
 impl Exporter {
-    /// Out of the same budgets as everything else, before anything is written.
+    /// Charges the same budgets as every other request, before anything is written.
     async fn pay_and_begin(&self) -> Result<(), Refusal> {
         let (actor, address) = (Actor::Person(self.viewer), self.origin.address.as_deref());
         match self.app.services.rates.charge(&actor, address, MUTATION_COST).await.map_err(ApiError::from) {
@@ -118,7 +122,7 @@ impl Exporter {
         }
     }
 
-    /// Whether the caller may; and the log itself tells of it.
+    /// Checks whether the caller may export, and records the attempt in the log itself.
     async fn begin(&self) -> Result<(), Refusal> {
         let tx = self.app.services.gate.tenant(self.viewer.scope(), Access::Write);
         let caller = Caller { tx: &tx, viewer: self.viewer, clock: &self.app.services.clock, origin: &self.origin };
@@ -153,7 +157,7 @@ impl Exporter {
             let entries = match exporter.part(past).await {
                 Ok(entries) => entries,
                 Err(error) => {
-                    // Cut off without an end, which every client tells from a complete file.
+                    // Cut off without an end, so that every client can tell it from a complete file.
                     tracing::warn!(?error, "an export of the audit log was cut off");
                     return Some((Err(std::io::Error::other("cut off")), (exporter, None)));
                 }
@@ -235,7 +239,7 @@ fn cells(entry: &Entry) -> [Option<String>; 11] {
     ]
 }
 
-/// A cell that no spreadsheet takes for a formula.
+/// Escapes a cell that a spreadsheet would treat as a formula.
 fn harmless(cell: String) -> String {
     if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell }
 }

@@ -1,4 +1,4 @@
-//! The floor of HTTP: routes, limits, and GraphQL over them.
+//! The HTTP layer: routes, limits, and GraphQL over HTTP and WebSocket.
 
 mod actor;
 mod app;

@@ -1,27 +1,27 @@
-//! Which sites' pages may talk to the API from a browser.
+//! The origins whose pages may call the API from a browser.
 
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-/// How long a browser may remember that it may ask.
+/// How long a browser may cache a preflight response.
 const MAX_AGE: Duration = Duration::from_secs(600);
-/// Headers that a page may send.
+/// Request headers that a page may send.
 const ASKED: [&str; 6] =
     ["authorization", "content-type", "idempotency-key", "tenantry-session", "traceparent", "tracestate"];
-/// Headers of an answer that a page may read.
+/// Response headers that a page may read.
 const ANSWERED: [&str; 3] = ["x-request-id", "retry-after", "idempotency-replayed"];
 
-/// Origins of other sites that are trusted, such as `https://app.example.com`.
+/// Trusted origins of other sites, such as `https://app.example.com`.
 #[derive(Clone, Debug, Default)]
 pub struct Origins(Vec<HeaderValue>);
 
 impl Origins {
-    /// From a list with commas; the part that is no origin, where there is one. Never `*`: every origin is named.
+    /// Parses a comma-separated list. `*` is not accepted: every origin is named.
     ///
     /// # Errors
-    /// The part.
+    /// The part that is not an origin.
     pub fn try_new(list: &str) -> Result<Self, String> {
         let parts = list.split(',').map(str::trim).filter(|it| !it.is_empty());
         let read = |part: &str| {
@@ -33,7 +33,7 @@ impl Origins {
         parts.map(read).collect::<Result<_, _>>().map(Self)
     }
 
-    /// What tells browsers so (the CORS protocol of the Fetch standard).
+    /// The layer that tells browsers about the origins (the CORS protocol of the Fetch standard).
     pub fn layer(&self) -> CorsLayer {
         let names = |names: &[&'static str]| names.iter().map(|it| HeaderName::from_static(it)).collect::<Vec<_>>();
         CorsLayer::new()
@@ -45,14 +45,14 @@ impl Origins {
             .max_age(MAX_AGE)
     }
 
-    /// Whether there are none.
+    /// Whether there are no origins.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// Whether a socket may be opened: by no browser, by a page of this server, or by one that is trusted. Browsers let any
-/// page open one, and say only where it is from.
+/// Whether a socket may be opened: by a client that is not a browser, by a page of this server, or by a page of a
+/// trusted origin. Browsers let any page open a socket, and only report its origin.
 pub(super) fn is_own_or_allowed(headers: &HeaderMap, allowed: &Origins) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return true };
     let host = headers.get(header::HOST).and_then(|it| it.to_str().ok());

@@ -9,13 +9,13 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-/// GraphiQL, or the explorer that needs no build: whichever `build.rs` found.
+/// GraphiQL, or the explorer that needs no build: the one that `build.rs` found.
 static EXPLORER: &str = include_str!(env!("TENANTRY_EXPLORER_PAGE"));
 
-/// Where links in mail lead: a plain page for each thing that a token is good for.
+/// The target of links in emails: a plain page for each purpose of a token.
 static ACCOUNT: &str = include_str!("../../web/pages/account.html");
 
-/// Only the page's own script and style run, and they may talk to this server alone.
+/// Only the page's own script and style run, and they may contact only this server.
 static EXPLORER_POLICY: LazyLock<String> = LazyLock::new(|| policy(EXPLORER));
 static ACCOUNT_POLICY: LazyLock<String> = LazyLock::new(|| policy(ACCOUNT));
 
@@ -28,7 +28,7 @@ fn policy(page: &str) -> String {
     )
 }
 
-/// `/graphiql`.
+/// `GET /graphiql`.
 pub(super) async fn explorer() -> impl IntoResponse {
     (
         [
@@ -40,7 +40,7 @@ pub(super) async fn explorer() -> impl IntoResponse {
     )
 }
 
-/// `/account`. The token stands behind the `#`, which no browser sends.
+/// `GET /account`. The token is behind the `#`, which no browser sends to a server.
 pub(super) async fn account() -> impl IntoResponse {
     (
         [
@@ -52,7 +52,7 @@ pub(super) async fn account() -> impl IntoResponse {
     )
 }
 
-/// `/`: there is nothing but the API to look at.
+/// `GET /`: redirects to the API explorer, the only page.
 pub(super) async fn root() -> Redirect {
     Redirect::temporary("/graphiql")
 }

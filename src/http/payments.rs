@@ -1,4 +1,4 @@
-//! What payment providers tell, invoices as files, and the pages of the provider in this process.
+//! Events from payment providers, invoices as files, and the pages of the in-process payment provider.
 
 use askama::Template;
 use axum::{
@@ -23,40 +23,41 @@ use crate::{
     graphql::{ApiError, MUTATION_COST},
 };
 
-/// `POST /webhooks/stripe`: verified on the bytes as they came, then kept, then answered.
+/// `POST /webhooks/stripe`: the signature is verified on the bytes as received, then the event is stored, then the
+/// response is sent.
 pub(super) async fn stripe(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
     let billing = &app.services.billing;
     let Some(stripe) = billing.stripe() else { return StatusCode::NOT_FOUND.into_response() };
-    // By the machine's clock, as the signature is.
+    // The machine's clock, which the signature uses too.
     let now = app.services.sign_in.clock().now();
     let header = headers.get("stripe-signature").and_then(|it| it.to_str().ok()).unwrap_or_default();
     if let Err(error) = stripe.verify(header, &body, now) {
         return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response();
     }
     let Ok(text) = std::str::from_utf8(&body) else {
-        return (StatusCode::BAD_REQUEST, "The body is no text.\n").into_response();
+        return (StatusCode::BAD_REQUEST, "The body is not valid UTF-8.\n").into_response();
     };
     match billing.receive(text, app.services.clock.now()).await {
         Ok(()) => "kept\n".into_response(),
         Err(ReceiveError::Unreadable(why)) => (StatusCode::BAD_REQUEST, format!("{why}\n")).into_response(),
         Err(ReceiveError::Db(error)) => {
-            tracing::error!(%error, "an event of Stripe cannot be kept");
+            tracing::error!(%error, "an event from Stripe could not be stored");
             (StatusCode::SERVICE_UNAVAILABLE, "Send it again later.\n").into_response()
         }
     }
 }
 
-/// `GET /invoices/{sealed}.pdf`. Whatever is wrong with the address, the answer is the same.
+/// `GET /invoices/{sealed}.pdf`. The response is the same for every kind of invalid URL.
 pub(super) async fn invoice(
     State(app): State<App>,
     RequestOrigin(origin): RequestOrigin,
     Path(name): Path<String>,
 ) -> Response {
-    let none = || (StatusCode::NOT_FOUND, "There is no such invoice, or its address is too old.\n").into_response();
+    let none = || (StatusCode::NOT_FOUND, "There is no such invoice, or its link has expired.\n").into_response();
     let charged = app.services.rates.charge(&Actor::Anonymous, origin.address.as_deref(), MUTATION_COST).await;
     if let Err(ApiError::Refused { retry_after, .. }) = charged.map_err(ApiError::from) {
         let wait = [(header::RETRY_AFTER, HeaderValue::from(retry_after.unwrap_or(1)))];
-        return (StatusCode::TOO_MANY_REQUESTS, wait, "Too fast: try again later.\n").into_response();
+        return (StatusCode::TOO_MANY_REQUESTS, wait, "Too many requests. Try again later.\n").into_response();
     }
     let now = app.services.sign_in.clock().now().as_second();
     let Some((tenant, id)) = name.strip_suffix(".pdf").and_then(|it| named(&app, it, now)) else { return none() };
@@ -71,13 +72,13 @@ pub(super) async fn invoice(
         }
         Ok(None) | Err(DbError::TenantNotHere) => none(),
         Err(error) => {
-            tracing::error!(%error, "an invoice cannot be written");
+            tracing::error!(%error, "an invoice could not be rendered");
             (StatusCode::SERVICE_UNAVAILABLE, "The service is busy. Try again shortly.\n").into_response()
         }
     }
 }
 
-/// Which invoice of which tenant, where the seal is ours and its time is not over.
+/// The tenant and invoice of a sealed link, when the seal is valid and has not expired.
 fn named(app: &App, sealed: &str, now: i64) -> Option<(TenantId, InvoiceId)> {
     let text = app.tokens.unseal(sealed)?;
     let mut parts = text.strip_prefix("invoice ")?.split(' ');
@@ -86,7 +87,7 @@ fn named(app: &App, sealed: &str, now: i64) -> Option<(TenantId, InvoiceId)> {
     (now < expires).then_some((tenant, invoice))
 }
 
-/// A page of the provider in this process, without any script.
+/// A page of the in-process payment provider, without any script.
 #[derive(Template)]
 #[template(
     ext = "html",
@@ -111,7 +112,7 @@ button[value=pay]{background:#1f2937;color:#fff}
 <label><input type="radio" name="card" value="good" checked> A card that works</label>
 <label><input type="radio" name="card" value="declined_later"> A card that is declined later</label>
 <button name="action" value="pay">{{ pay }}</button>
-<button name="action" value="refuse">Refuse</button>
+<button name="action" value="refuse">Decline</button>
 </form>
 {%- else %}<a href="{{ back }}">Back</a>{% endif %}
 </main></body>
@@ -122,7 +123,7 @@ struct CheckoutPage<'a> {
     title: &'a str,
     told: &'a str,
     amount: Option<String>,
-    /// What the button says; none where it is too late.
+    /// The label of the button; `None` when the checkout is over.
     pay: Option<&'a str>,
     back: &'a str,
 }
@@ -135,13 +136,13 @@ fn page(page: &CheckoutPage<'_>) -> Response {
             (headers, Html(text)).into_response()
         }
         Err(error) => {
-            tracing::error!(%error, "a page cannot be written");
+            tracing::error!(%error, "a page could not be rendered");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
 }
 
-/// A page that is there, and may be paid.
+/// The checkout session of a page, when this deployment takes play money.
 async fn open_session(app: &App, tenant: &str, id: &str) -> Option<(TenantId, CheckoutSession)> {
     if !app.services.billing.takes_play_money() {
         return None;
@@ -153,7 +154,7 @@ async fn open_session(app: &App, tenant: &str, id: &str) -> Option<(TenantId, Ch
     found.ok().flatten().map(|it| (tenant, it))
 }
 
-/// `GET /payments/{tenant}/{checkout}`: the page of the provider in this process.
+/// `GET /payments/{tenant}/{checkout}`: the checkout page of the in-process payment provider.
 pub(super) async fn checkout(State(app): State<App>, Path((tenant, id)): Path<(String, String)>) -> Response {
     let Some((_, session)) = open_session(&app, &tenant, &id).await else {
         return StatusCode::NOT_FOUND.into_response();
@@ -161,16 +162,16 @@ pub(super) async fn checkout(State(app): State<App>, Path((tenant, id)): Path<(S
     let over = session.state != CheckoutState::Open || session.expires_at <= app.services.clock.now();
     let amount = (session.amount.minor > 0).then(|| payments::display(session.amount));
     let told = match (over, amount.is_some()) {
-        (true, _) => "This page is over. Go back and begin again.",
-        (false, true) => "This deployment takes play money: nothing is charged anywhere.",
-        (false, false) => "Nothing is to be paid now: leave a card for later. It is play money, too.",
+        (true, _) => "This checkout has ended. Go back and start again.",
+        (false, true) => "This deployment takes play money. Nothing is charged.",
+        (false, false) => "Nothing is due now. Save a card for later. It is play money, too.",
     };
     let pay = if amount.is_some() { "Pay" } else { "Save the card" };
     let (amount, pay) = if over { (None, None) } else { (amount, Some(pay)) };
     page(&CheckoutPage { title: "Checkout", told, amount, pay, back: &session.cancel_url })
 }
 
-/// What was chosen on a page.
+/// The choice made on a page.
 #[derive(Deserialize)]
 pub(super) struct Choice {
     action: String,
@@ -178,8 +179,8 @@ pub(super) struct Choice {
     card: String,
 }
 
-/// `POST /payments/{tenant}/{checkout}`: somebody pays or refuses. Where the browser goes then grants nothing; what this
-/// tells the inbox does.
+/// `POST /payments/{tenant}/{checkout}`: the customer pays or declines. The page that the browser opens next grants
+/// nothing; only the event that this sends to the inbox does.
 pub(super) async fn choose(
     State(app): State<App>,
     Path((tenant, id)): Path<(String, String)>,
@@ -197,7 +198,7 @@ pub(super) async fn choose(
             (InProcess::paid(tenant, session.id, session.amount.minor, card, now), &session.success_url)
         }
         ("refuse", _) => (InProcess::refused(tenant, session.id, now), &session.cancel_url),
-        _ => return (StatusCode::BAD_REQUEST, "Pay with a card, or refuse.\n").into_response(),
+        _ => return (StatusCode::BAD_REQUEST, "Pay with a card, or decline.\n").into_response(),
     };
     told(&app, &event, next).await
 }
@@ -206,25 +207,25 @@ async fn told(app: &App, event: &str, next: &str) -> Response {
     match app.services.billing.receive(event, app.services.clock.now()).await {
         Ok(()) => Redirect::to(next).into_response(),
         Err(error) => {
-            tracing::error!(?error, "what was chosen on a page cannot be kept");
+            tracing::error!(?error, "a choice on a payment page could not be stored");
             (StatusCode::SERVICE_UNAVAILABLE, "The service is busy. Try again shortly.\n").into_response()
         }
     }
 }
 
-/// Where a browser goes afterwards.
+/// The URL to which the browser returns.
 #[derive(Deserialize)]
 pub(super) struct Back {
     #[serde(rename = "return")]
     to: String,
 }
 
-/// `GET /payments/{tenant}/card`: the means of payment at the provider in this process.
+/// `GET /payments/{tenant}/card`: the payment method at the in-process provider.
 pub(super) async fn card(State(app): State<App>, Path(_): Path<String>, Query(back): Query<Back>) -> Response {
     if !app.services.billing.takes_play_money() {
         return StatusCode::NOT_FOUND.into_response();
     }
-    let told = "Which card is charged from now on? It is play money.";
+    let told = "Which card should be charged from now on? It is play money.";
     page(&CheckoutPage { title: "Your card", told, amount: None, pay: Some("Save the card"), back: &back.to })
 }
 

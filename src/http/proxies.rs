@@ -1,19 +1,19 @@
-//! Where a request came from, through proxies that are known.
+//! The origin of a request, through known proxies.
 
 use std::net::IpAddr;
 
 use axum::http::HeaderMap;
 use ipnet::IpNet;
 
-/// Networks of the proxies whose word counts.
+/// Networks of the trusted proxies.
 #[derive(Clone, Debug, Default)]
 pub struct Proxies(Vec<IpNet>);
 
 impl Proxies {
-    /// From a list of addresses and networks with commas; the part that is neither, where there is one.
+    /// Parses a comma-separated list of addresses and networks.
     ///
     /// # Errors
-    /// The part.
+    /// The part that is neither an address nor a network.
     pub fn try_new(list: &str) -> Result<Self, String> {
         let parts = list.split(',').map(str::trim).filter(|it| !it.is_empty());
         let read = |part: &str| {
@@ -29,10 +29,10 @@ impl Proxies {
         self.0.iter().any(|it| it.contains(&peer))
     }
 
-    /// The client's address: the last in `X-Forwarded-For` that is no proxy of ours, as long as each that tells of it is
-    /// one. What a client writes there himself stands further left, and counts for nothing.
+    /// The client's address: the last one in `X-Forwarded-For` that is not a trusted proxy, as long as each hop after
+    /// it is one. An entry that the client wrote itself is further left, and is ignored.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        // As bytes: a line that is no text must not let the one before it speak in its place.
+        // Read as bytes: an invalid line must not cause the line before it to be used in its place.
         let lines = headers.get_all("x-forwarded-for").iter().rev();
         let mut hops = lines.flat_map(|line| line.as_bytes().rsplit(|it| *it == b',')).map(|hop| {
             let hop = std::str::from_utf8(hop).ok()?;
@@ -49,7 +49,7 @@ impl Proxies {
     }
 }
 
-/// An address, with or without a port.
+/// Parses an address, with or without a port.
 fn read_hop(hop: &str) -> Option<IpAddr> {
     let bare = hop.strip_prefix('[').and_then(|it| it.split_once(']')).map_or(hop, |(address, _)| address);
     bare.parse().ok().or_else(|| hop.parse::<std::net::SocketAddr>().ok().map(|it| it.ip()))
@@ -68,13 +68,13 @@ mod tests {
             }
             Proxies::try_new(proxies).unwrap().client(peer.parse().unwrap(), &headers).to_string()
         };
-        assert_eq!(client("", "10.0.0.1", &["1.2.3.4"]), "10.0.0.1", "nobody is believed by default");
+        assert_eq!(client("", "10.0.0.1", &["1.2.3.4"]), "10.0.0.1", "no proxy is trusted by default");
         assert_eq!(client("10.0.0.0/8", "10.0.0.1", &["1.2.3.4"]), "1.2.3.4");
-        assert_eq!(client("10.0.0.0/8", "9.9.9.9", &["1.2.3.4"]), "9.9.9.9", "a stranger's word");
+        assert_eq!(client("10.0.0.0/8", "9.9.9.9", &["1.2.3.4"]), "9.9.9.9", "an untrusted peer");
         assert_eq!(
             client("10.0.0.0/8", "10.0.0.1", &["6.6.6.6, 1.2.3.4, 10.0.0.2"]),
             "1.2.3.4",
-            "the last that is none"
+            "the last that is not a proxy"
         );
         assert_eq!(client("10.0.0.0/8", "10.0.0.1", &["6.6.6.6", "1.2.3.4"]), "1.2.3.4", "several lines");
         assert_eq!(client("10.0.0.0/8", "10.0.0.1", &["6.6.6.6, nonsense"]), "10.0.0.1");

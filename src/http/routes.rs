@@ -1,4 +1,4 @@
-//! Which address leads where, and what stands in front.
+//! The routes, and the layers in front of them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{base::shares::Shares, core::telemetry, graphql::Limits};
 
-/// How long a body may pause, unless said.
+/// Default for how long a request body may pause.
 pub const BODY_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Bodies that one address may have under way at once, and all addresses: of the largest that are allowed.
@@ -29,7 +29,7 @@ pub fn body_shares(limits: &Limits) -> Shares {
     Shares::new(limits.body_bytes * BODIES_OF_ADDRESS, limits.body_bytes * BODIES_OF_ALL)
 }
 
-/// The whole server, without a socket: tests call it directly.
+/// The whole server, without a listening socket: tests call it directly.
 pub fn router(parts: AppParts) -> Router {
     let shows_metrics = parts.shows_metrics;
     let header = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
@@ -55,7 +55,7 @@ pub fn router(parts: AppParts) -> Router {
         .route("/readyz", get(readyz))
         .route("/.well-known/jwks.json", get(jwks))
         .merge(if shows_metrics { Router::new().route("/metrics", get(metrics)) } else { Router::new() })
-        // As one layer: the router boxes what each of its layers makes of a request.
+        // As one layer: the router boxes the future of each of its layers.
         .layer((
             header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
             header(header::REFERRER_POLICY, "no-referrer"),
@@ -67,14 +67,14 @@ pub fn router(parts: AppParts) -> Router {
         .with_state(App(Arc::new(parts)))
 }
 
-/// What was counted, for Prometheus.
+/// Metrics for Prometheus.
 async fn metrics(State(app): State<App>) -> impl IntoResponse {
     let gate = &app.services.gate;
     let text = telemetry::render_metrics(gate.stats(), gate.pools());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)
 }
 
-/// Only `/metrics`, for a port of its own.
+/// A router with only `/metrics`, for a separate port.
 pub fn metrics_router(gate: crate::db::Gate) -> Router {
     let answer = move || async move {
         ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], telemetry::render_metrics(gate.stats(), gate.pools()))
@@ -82,12 +82,13 @@ pub fn metrics_router(gate: crate::db::Gate) -> Router {
     Router::new().route("/metrics", get(answer))
 }
 
-/// The process lives.
+/// The process is alive.
 async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Requests can be served: the server is not about to stop, the database answers, is up to date, and protects the tenants.
+/// The server can handle requests: it is not about to stop, and the database responds, is up to date, and protects
+/// the tenants.
 async fn readyz(State(app): State<App>) -> Response {
     match app.readiness.check(&app.services.gate).await {
         Ok(()) => "ready\n".into_response(),

@@ -1,6 +1,7 @@
-//! Serves connections, and ends those that only hold them open.
+//! Serves connections, and closes those that are only held open.
 //!
-//! `axum::serve` waits for ever for the rest of a header, and has no limit of connections; hence hyper's own loop here.
+//! `axum::serve` waits indefinitely for the rest of a request header, and has no limit on connections; therefore this
+//! uses hyper directly.
 
 use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -26,19 +27,19 @@ use crate::base::{
     shares::{Share, Shares},
 };
 
-/// How long a listener that has no file handle left waits before it tries again.
+/// How long the listener waits before it tries again when no file handle is free.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
-/// How patient the server is with clients.
+/// Timeouts and limits for clients.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// For a whole header, and so for the next request on a connection that is kept.
+    /// For a complete request header, and so for the next request on a kept-alive connection.
     pub header: Duration,
-    /// For a client to take anything of what is sent to it.
+    /// For a client to accept any of the data sent to it.
     pub write: Duration,
-    /// For open requests and sockets, once the server was told to stop.
+    /// For open requests and sockets, after a stop is requested.
     pub drain: Duration,
-    /// Connections at once; what comes then is closed at once.
+    /// Maximum number of open connections; further ones are closed at once.
     pub connections: usize,
     /// Connections at once of one address (an IPv6 /64 is one), proxies that are trusted aside.
     pub connections_of_address: usize,
@@ -51,7 +52,7 @@ impl Default for Patience {
     }
 }
 
-/// A connection's place in their number. Whoever takes the connection over, as a socket does, keeps it.
+/// A connection's place among the allowed number. A socket that takes over the connection keeps the place.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ConnectionPlace(
     #[expect(dead_code, reason = "held, not read")] Option<Arc<(OwnedSemaphorePermit, Option<Share>)>>,
@@ -65,7 +66,7 @@ impl<S: Sync> FromRequestParts<S> for ConnectionPlace {
     }
 }
 
-/// Serves until it is told to stop, then lets open requests and `sockets` finish. Returns how many were cut off.
+/// Serves until a stop is signalled, then lets open requests and `sockets` finish. Returns how many were cut off.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -87,7 +88,7 @@ pub async fn serve(
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Such as too many open files: whoever ends gives one back.
+                // Such as too many open files: each connection that ends frees one.
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;
                 continue;
@@ -118,16 +119,16 @@ pub async fn serve(
                     }
                 }
             };
-            // A client that went away, or was too slow.
+            // The client disconnected, or was too slow.
             if let Err(error) = ended {
                 tracing::debug!(%error, "a connection ended");
             }
         });
     }
-    drop(listener); // Whoever comes now is refused by the system.
+    drop(listener); // The system refuses further connections.
     connections.close();
     sockets.close();
-    // Connections first: one of them may just be becoming a socket.
+    // Connections first: one of them may be becoming a socket.
     let drained = async {
         connections.wait().await;
         sockets.wait().await;
@@ -139,14 +140,14 @@ pub async fn serve(
 }
 
 fn prepared(stream: TcpStream, write: Duration) -> TimeoutStream<TcpStream> {
-    // Answers are small and whole: waiting to fill a packet only delays them.
+    // Responses are small and sent as a whole: waiting to fill a packet only delays them.
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(write));
     stream
 }
 
-/// The router, told who is at the other end.
+/// The router, with the peer's address as a request extension.
 fn answering(
     router: Router,
     peer: SocketAddr,

@@ -182,7 +182,7 @@ async fn the_operators_commands_do_what_they_say() {
         (output.status.success(), text)
     };
     let (done, text) = run(&["tenant", "move", "acme", "--to", "database"]);
-    assert!(done && text.contains("acme is moved") && text.contains("writers waited for"), "{text}");
+    assert!(done && text.contains("acme was moved") && text.contains("writers waited for"), "{text}");
     assert_eq!(code(&acme.user.book(&acme.service, acme.in_days(9)).await), "");
     let (done, text) = run(&["migrate", "--status"]);
     assert!(
@@ -190,13 +190,13 @@ async fn the_operators_commands_do_what_they_say() {
         "{text}"
     );
     let (done, text) = run(&["migrate"]);
-    assert!(done && text.contains("2 of 2 stores"), "{text}");
+    assert!(done && text.contains("2 of 2 dedicated tenant stores"), "{text}");
     let file = data_dir.path().join("acme.tar");
     let file = file.to_str().unwrap();
     let (done, text) = run(&["tenant", "export", "acme", file]);
-    assert!(done && text.contains("acme is in"), "{text}");
+    assert!(done && text.contains("acme was exported to"), "{text}");
     let (done, text) = run(&["tenant", "import", file, "--to", "schema", "--slug", "copy", "--new-ids"]);
-    assert!(done && text.contains("copy is here as tnt_"), "{text}");
+    assert!(done && text.contains("copy was imported as tnt_"), "{text}");
     let (done, text) = run(&["tenant", "erase", "acme"]);
     assert!(!done && text.contains("--yes"), "{text}");
     let (done, text) = run(&["tenant", "erase", "acme", "--yes", "--keep", file]);

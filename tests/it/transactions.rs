@@ -738,7 +738,7 @@ async fn a_commit_without_an_answer_is_not_called_undone() {
     assert_eq!(terminated, ["t"]);
     let answer = change.await.unwrap();
     assert_eq!(code(&answer), "UNAVAILABLE", "{answer}");
-    assert!(answer["errors"][0]["message"].as_str().unwrap().contains("may have been made or not"), "{answer}");
+    assert!(answer["errors"][0]["message"].as_str().unwrap().contains("may or may not have been made"), "{answer}");
     assert_eq!(answer["errors"][0]["extensions"]["retryAfter"], json!(null), "not to be repeated blindly");
     assert_eq!(app.truth("select name from shared.users where email = 'user@acme.test'").await, ["Kept"]);
 }

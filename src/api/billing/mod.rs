@@ -1,4 +1,4 @@
-//! Billing in the API: what a tenant's administrator sees and does.
+//! Billing in the API: queries and mutations for a tenant's administrators.
 
 pub mod mutations;
 mod objects;

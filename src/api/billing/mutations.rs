@@ -1,4 +1,4 @@
-//! Changing what belongs to billing.
+//! Mutations of billing.
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 
@@ -19,129 +19,129 @@ use crate::{
     graphql::{ApiError, Code, DateTime, MUTATION_COST, UserError, parse_id, payload, settled},
 };
 
-/// A checkout.
+/// A checkout to start.
 #[derive(InputObject)]
 pub struct CreateCheckoutSessionInput {
     /// Key of the plan.
     plan: String,
-    /// By the month or by the year. MONTH unless said.
+    /// The billing interval. MONTH by default.
     interval: Option<BillingInterval>,
-    /// Where the browser goes once it is paid. That it came there grants nothing: the provider's word does.
+    /// Where the browser goes after payment. Arriving there grants nothing: only the provider's confirmation does.
     success_url: String,
-    /// Where the browser goes when it is not.
+    /// Where the browser goes when the payment is abandoned.
     cancel_url: String,
 }
 
-/// A visit to the payment provider.
+/// A visit to the payment provider's billing portal.
 #[derive(InputObject)]
 pub struct CreateBillingPortalSessionInput {
     /// Where the browser goes afterwards.
     return_url: String,
 }
 
-/// The end of a subscription.
+/// The cancellation of a subscription.
 #[derive(Default, InputObject)]
 pub struct CancelSubscriptionInput {
-    /// PERIOD_END unless said. With NOW what is left of the period is credited.
+    /// PERIOD_END by default. With NOW, the rest of the period is credited.
     when: Option<ChangeTiming>,
 }
 
-/// An invoice that is to be charged.
+/// An invoice to charge.
 #[derive(InputObject)]
 pub struct PayInvoiceInput {
     /// TypeID with the prefix `ivc`.
     id: ID,
 }
 
-/// Another plan, another interval, or both.
+/// A change of plan, interval, or both.
 #[derive(InputObject)]
 pub struct ChangePlanInput {
     /// Key of the plan.
     plan: String,
-    /// By the month or by the year. MONTH unless said.
+    /// The billing interval. MONTH by default.
     interval: Option<BillingInterval>,
     /// NOW unless said.
     when: Option<ChangeTiming>,
-    /// Only tells what it would cost, and changes nothing.
+    /// Returns the cost of the change without making it.
     dry_run: Option<bool>,
 }
 
-/// To whom invoices are addressed. What is left out or null is taken away.
+/// The recipient of invoices. Fields that are omitted or null are removed.
 #[derive(InputObject)]
 pub struct UpdateBillingProfileInput {
     /// Name on invoices, at most 200 characters.
     legal_name: Option<String>,
     /// Address on invoices, at most 500 characters.
     address: Option<String>,
-    /// Such as a VAT number, at most 40 characters.
+    /// A tax id, such as a VAT number, at most 40 characters.
     tax_id: Option<String>,
-    /// Where mail about invoices goes.
+    /// The address for emails about invoices.
     email: Option<String>,
 }
 
-/// Something that was used.
+/// A usage event.
 #[derive(InputObject)]
 pub struct UsageEventInput {
-    /// Which of your systems tells of it, at most 100 characters.
+    /// The system that reports it, at most 100 characters.
     source: String,
-    /// Its name there, at most 200 characters. The same event has the same name, however often it is sent.
+    /// The id of the event in that system, at most 200 characters. Use the same id whenever the same event is sent again.
     event_id: String,
-    /// A meter that a price, a limit or a feature of the plan speaks of.
+    /// A meter that a price, a limit or a feature of the plan uses.
     meter: String,
-    /// Units, 1 to a million million.
+    /// Number of units, 1 to 1,000,000,000,000.
     quantity: i64,
-    /// When; at most 90 days ago.
+    /// When it happened; at most 90 days ago.
     at: DateTime,
 }
 
-/// Usage, in a batch.
+/// A batch of usage events.
 #[derive(InputObject)]
 pub struct RecordUsageInput {
-    /// 1 to 500.
+    /// 1 to 500 events.
     events: Vec<UsageEventInput>,
 }
 
-/// What became of an event of usage.
+/// The result of recording a usage event.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 pub enum UsageEventStatus {
-    /// It is there and counted.
+    /// Recorded and counted.
     Accepted,
-    /// It was there already, and is counted once.
+    /// Already recorded; it is counted once.
     Duplicate,
-    /// It was refused; see the reason.
+    /// Refused; see the reason.
     Rejected,
 }
 
-/// Why an event of usage was refused.
+/// Why a usage event was refused.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "Rejection")]
 pub enum UsageRejection {
-    /// Another event of the same source and id is there, with other content.
+    /// An event with the same source and id, but different content, is already recorded.
     Differs,
-    /// The plan's quota has no room for it.
+    /// It exceeds the plan's quota.
     QuotaExceeded,
-    /// Neither a price nor a limit nor a feature of the plan speaks of the meter.
+    /// No price, limit or feature of the plan uses the meter.
     UnknownMeter,
-    /// Tenantry meters it itself.
+    /// Tenantry measures this meter itself.
     OwnMeter,
-    /// The quantity is not from 1 to a million million.
+    /// The quantity is not between 1 and 1,000,000,000,000.
     InvalidQuantity,
     /// Source or id is empty or too long.
     InvalidId,
     /// It is older than 90 days.
     TooOld,
-    /// It is of the future.
+    /// It is in the future.
     InTheFuture,
 }
 
-/// What became of one event.
+/// The result for one event.
 #[derive(Clone, SimpleObject)]
 pub struct UsageEventResult {
-    /// As it was sent.
+    /// The source, as sent.
     pub source: String,
-    /// As it was sent.
+    /// The event id, as sent.
     pub event_id: String,
-    /// What became of it.
+    /// The result.
     pub status: UsageEventStatus,
     /// Why it was refused.
     pub reason: Option<UsageRejection>,
@@ -150,63 +150,63 @@ pub struct UsageEventResult {
 payload!(
     /// The outcome of `createBillingPortalSession`.
     CreateBillingPortalSessionPayload {
-        /// Where to send the person's browser.
+        /// The URL to open in the browser.
         url: String
     }
 );
 payload!(
     /// The outcome of `cancelSubscription`.
     CancelSubscriptionPayload {
-        /// The subscription, as it is now.
+        /// The subscription after the change.
         subscription: PlanSubscription
     }
 );
 payload!(
     /// The outcome of `payInvoice`.
     PayInvoicePayload {
-        /// The invoice, as it is now.
+        /// The invoice after the change.
         invoice: Invoice
     }
 );
 payload!(
     /// The outcome of `keepSubscription`.
     KeepSubscriptionPayload {
-        /// The subscription, as it is now.
+        /// The subscription after the change.
         subscription: PlanSubscription
     }
 );
 payload!(
     /// The outcome of `updateBillingProfile`.
     UpdateBillingProfilePayload {
-        /// As it is now.
+        /// The updated billing profile.
         profile: BillingProfile
     }
 );
 payload!(
-    /// The outcome of `recordUsage`: one result for each event, in their order.
+    /// The outcome of `recordUsage`.
     RecordUsagePayload {
-        /// What became of each.
+        /// One result for each event, in the same order.
         results: Vec<UsageEventResult>
     }
 );
 
-/// The outcome of `createCheckoutSession`. With `CHECKOUT_OPEN` it holds the one that is open.
+/// The outcome of `createCheckoutSession`. With `CHECKOUT_OPEN`, it contains the session that is already open.
 #[derive(SimpleObject)]
 pub struct CreateCheckoutSessionPayload {
-    /// The page.
+    /// The checkout page.
     checkout_session: Option<CheckoutSession>,
-    /// What the caller can mend.
+    /// Errors that the caller can correct.
     user_errors: Vec<UserError>,
 }
 
 /// The outcome of `changePlan`.
 #[derive(SimpleObject)]
 pub struct ChangePlanPayload {
-    /// The subscription, as it is now. Null for a dry run.
+    /// The subscription after the change. Null for a dry run.
     subscription: Option<PlanSubscription>,
-    /// What it costs.
+    /// The cost of the change.
     preview: Option<InvoicePreview>,
-    /// What the caller can mend.
+    /// Errors that the caller can correct.
     user_errors: Vec<UserError>,
 }
 
@@ -216,8 +216,8 @@ pub struct BillingMutation;
 
 #[Object]
 impl BillingMutation {
-    /// Opens a page of the payment provider on which a plan is paid. The plan is taken once the provider says that it was.
-    /// One page for each plan at a time: another call answers `CHECKOUT_OPEN` with the page that is open.
+    /// Opens a checkout page of the payment provider for a plan. The subscription starts once the provider confirms
+    /// the payment. One page for each plan at a time: another call returns `CHECKOUT_OPEN` with the open page.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn create_checkout_session(
         &self,
@@ -240,7 +240,7 @@ impl BillingMutation {
         })
     }
 
-    /// Opens a page of the payment provider on which means of payment are seen and changed.
+    /// Opens a page of the payment provider on which payment methods are managed.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn create_billing_portal_session(
         &self,
@@ -251,8 +251,8 @@ impl BillingMutation {
         Ok(settled(biller.open_portal(&input.return_url).await)?.into())
     }
 
-    /// Changes the plan, at once or when the period ends; with `dryRun` it only tells what that would cost. At once it needs
-    /// something that can be charged, or else it answers `CHECKOUT_REQUIRED`.
+    /// Changes the plan, at once or at the end of the period; with `dryRun`, only returns the cost. An immediate
+    /// change needs a payment method that can be charged; otherwise it returns `CHECKOUT_REQUIRED`.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn change_plan(&self, ctx: &Context<'_>, input: ChangePlanInput) -> Result<ChangePlanPayload, ApiError> {
         let biller = ctx.request().biller()?;
@@ -272,7 +272,7 @@ impl BillingMutation {
         })
     }
 
-    /// Ends the subscription, when the period ends unless said; the tenant has the free plan then.
+    /// Cancels the subscription, by default at the end of the period. The tenant then has the free plan.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn cancel_subscription(
         &self,
@@ -287,7 +287,7 @@ impl BillingMutation {
         })
     }
 
-    /// Charges an open invoice now, whatever the schedule of retries says. What became of it is told by `payments`.
+    /// Charges an open invoice now, regardless of the retry schedule. `payments` shows the result.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn pay_invoice(&self, ctx: &Context<'_>, input: PayInvoiceInput) -> Result<PayInvoicePayload, ApiError> {
         let biller = ctx.request().biller()?;
@@ -305,7 +305,7 @@ impl BillingMutation {
         Ok(paid.into())
     }
 
-    /// Takes back what was to happen when the period ends: a change of plan, or the end.
+    /// Withdraws a scheduled change: a change of plan, or the cancellation.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn keep_subscription(&self, ctx: &Context<'_>) -> Result<KeepSubscriptionPayload, ApiError> {
         let biller = ctx.request().biller()?;
@@ -315,7 +315,7 @@ impl BillingMutation {
         })
     }
 
-    /// Changes to whom invoices are addressed, from the next one on.
+    /// Updates the recipient of invoices, starting with the next invoice.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn update_billing_profile(
         &self,
@@ -333,15 +333,15 @@ impl BillingMutation {
         Ok(work.settle(saved.map(BillingProfile::from))?.into())
     }
 
-    /// Records usage that your own systems tell of. Each event counts once, however often it is sent; one that has an id of
-    /// another and other content is refused. What is late is billed with the present period.
+    /// Records usage events from your own systems. Each event counts once, however often it is sent; an event with
+    /// the id of another and different content is refused. Late usage is billed in the current period.
     #[graphql(complexity = "MUTATION_COST + 20 * child_complexity")]
     async fn record_usage(&self, ctx: &Context<'_>, input: RecordUsageInput) -> Result<RecordUsagePayload, ApiError> {
-        // The plan says which meters there are.
+        // The plan determines which meters exist.
         if ctx.request().has_begun() {
-            // Nobody waits for a second connection while he holds one.
+            // A request that holds a connection must not wait for a second one.
             if subscriptions::current(&ctx.work()?.tx).await?.is_none() {
-                let message = "The tenant was never billed: ask for `billing` once, and then again.";
+                let message = "The tenant has no subscription yet. Query `billing` once, then try again.";
                 return Err(ApiError::refused(Code::BadUserInput, message));
             }
         } else {

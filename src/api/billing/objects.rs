@@ -1,4 +1,4 @@
-//! What billing shows.
+//! Objects of billing.
 
 use async_graphql::{ComplexObject, Context, Enum, ID, SimpleObject};
 
@@ -17,21 +17,21 @@ use crate::{
     graphql::{ApiError, Date, DateTime, Decimal, Money, STATEMENT_COST},
 };
 
-/// How long the address of an invoice's file is good for, in seconds.
+/// Lifetime of an invoice's download link, in seconds.
 const LINK_LIFE: i64 = 15 * 60;
 
-/// How much of a meter was used in a period.
+/// The usage of a meter in a period.
 #[derive(Clone, SimpleObject)]
 pub struct Usage {
-    /// `bookings`, `resources`, `services`, `users`, or another that the plan speaks of.
+    /// `bookings`, `resources`, `services`, `users`, or another meter of the plan.
     pub meter: String,
-    /// So much.
+    /// The quantity used.
     pub used: i32,
-    /// Of at most so much; null without a limit.
+    /// The limit; null when there is none.
     pub limit: Option<i32>,
-    /// The first instant of the period: a calendar month of the tenant's zone.
+    /// The start of the period, inclusive: a calendar month in the tenant's time zone.
     pub period_start: DateTime,
-    /// The first instant after the period.
+    /// The end of the period, exclusive.
     pub period_end: DateTime,
 }
 
@@ -47,33 +47,33 @@ impl From<UsageLine> for Usage {
     }
 }
 
-/// GraphQL's `Int` has 32 bits; more than two thousand million of anything is shown as that.
+/// GraphQL's `Int` has 32 bits; a larger number is shown as the largest `Int`.
 fn to_int(number: i64) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-/// How much of a meter was used on a day.
+/// The usage of a meter on one day.
 #[derive(Clone, SimpleObject)]
 pub struct UsageDay {
-    /// In the tenant's zone.
+    /// The day, in the tenant's time zone.
     pub day: Date,
-    /// The sum; of `users` the most.
+    /// The sum; for `users`, the maximum.
     pub quantity: i64,
 }
 
-/// Where a subscription stands.
+/// The status of a subscription.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "Status")]
 pub enum SubscriptionStatus {
-    /// For nothing, until its trial ends.
+    /// Free of charge until the trial ends.
     Trialing,
-    /// All is paid that should be.
+    /// Everything due is paid.
     Active,
-    /// Something is owed that should have been paid. After a time of grace nothing can be changed in the tenant.
+    /// An invoice is overdue. After a grace period the tenant becomes read-only.
     PastDue,
-    /// Nothing is charged, and nothing can be changed in the tenant.
+    /// Nothing is charged, and the tenant is read-only.
     Paused,
-    /// Over.
+    /// Ended.
     Cancelled,
 }
 
@@ -82,23 +82,23 @@ pub enum SubscriptionStatus {
 pub struct PlanSubscription {
     /// TypeID with the prefix `sub`.
     pub id: ID,
-    /// The plan, in the version that was taken.
+    /// The plan, in the version that was subscribed to.
     pub plan: Plan,
-    /// By the month or by the year.
+    /// The billing interval.
     pub interval: BillingInterval,
-    /// Where it stands.
+    /// The status.
     pub status: SubscriptionStatus,
-    /// The first instant of the present month or year, counted from its anchor in the tenant's zone.
+    /// The start of the current month or year, inclusive, counted from the anchor in the tenant's time zone.
     pub current_period_start: DateTime,
-    /// The first instant after it.
+    /// The end of the current month or year, exclusive.
     pub current_period_end: DateTime,
-    /// When its trial ends, or has ended.
+    /// When the trial ends or ended.
     pub trial_ends_at: Option<DateTime>,
-    /// What it changes to at the end of the period.
+    /// The plan from the end of the period on, when a change is scheduled.
     pub next_plan: Option<Plan>,
     /// When it ends.
     pub cancel_at: Option<DateTime>,
-    /// Since when something is owed that should have been paid.
+    /// Since when an invoice has been overdue.
     pub past_due_since: Option<DateTime>,
 }
 
@@ -123,7 +123,7 @@ impl TryFrom<crate::features::billing::Standing> for PlanSubscription {
 
     fn try_from(it: crate::features::billing::Standing) -> Result<Self, ApiError> {
         let (subscription, period) = (it.subscription, it.period);
-        // A subscription that is to end changes to nothing: its tenant falls back.
+        // A subscription that will end has no next plan: its tenant falls back to the free plan.
         let next = it.next.filter(|_| subscription.cancel_at.is_none() && subscription.is_alive());
         Ok(Self {
             id: subscription.id.to_string().into(),
@@ -140,53 +140,53 @@ impl TryFrom<crate::features::billing::Standing> for PlanSubscription {
     }
 }
 
-/// Where an invoice stands.
+/// The status of an invoice.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "State")]
 pub enum InvoiceStatus {
     /// About to be issued; never shown.
     Draft,
-    /// To be paid.
+    /// Waiting for payment.
     Open,
-    /// Paid, or nothing was to be paid.
+    /// Paid, or nothing was due.
     Paid,
-    /// Taken back: nothing is owed for it.
+    /// Void: nothing is owed for it.
     Void,
-    /// Owed, and given up.
+    /// Unpaid and given up.
     Uncollectible,
 }
 
-/// What a line of an invoice is.
+/// The kind of an invoice line.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "Kind")]
 pub enum InvoiceLineKind {
-    /// A fee in advance.
+    /// A fee charged in advance.
     Flat,
-    /// Of such a fee what was not used after all.
+    /// A credit for the unused part of such a fee.
     Credit,
-    /// What was used.
+    /// Usage.
     Usage,
     /// Carried to the next invoice, or (below 0) from an earlier one.
     Balance,
 }
 
-/// A line of an invoice. The lines' `net` and `tax` sum to the invoice's total.
+/// A line of an invoice. The `net` and `tax` of all lines add up to the invoice's total.
 #[derive(Clone, SimpleObject)]
 #[graphql(complex)]
 pub struct InvoiceLine {
-    /// What it is.
+    /// Its kind.
     pub kind: InvoiceLineKind,
-    /// For people.
+    /// The text on the invoice.
     pub name: String,
-    /// What was used.
+    /// The meter.
     pub meter: Option<String>,
-    /// How much of it.
+    /// The quantity used.
     pub quantity: Option<i64>,
-    /// The first instant that it covers.
+    /// The start of what it covers, inclusive.
     pub from: Option<DateTime>,
-    /// The first instant after that.
+    /// The end of what it covers, exclusive.
     pub to: Option<DateTime>,
-    /// Without tax, rounded once.
+    /// The amount without tax, rounded once.
     pub net: Money,
     /// The tax, rounded once.
     pub tax: Money,
@@ -194,113 +194,113 @@ pub struct InvoiceLine {
     origin: Option<(InvoiceId, invoices::Line)>,
 }
 
-/// How a line came about: rated again, from the price and the events of usage that it points to.
+/// How a line was calculated: recomputed from its price and usage events.
 #[derive(Clone, SimpleObject)]
 pub struct LineExplanation {
-    /// The plan, in the version whose price it is.
+    /// The plan, in the version that contains the price.
     pub plan: Plan,
     /// The price.
     pub price: PlanPrice,
-    /// What the events of usage say.
+    /// The quantity according to the usage events.
     pub quantity: Option<i64>,
-    /// The parts of the amount; of a fee the one of the whole month or year.
+    /// The parts of the amount; for a fee, the part for the whole month or year.
     pub steps: Vec<RatingStep>,
-    /// Microseconds that a fee or credit covers.
+    /// The part of the month or year that a fee or credit covers, in microseconds.
     pub covered_micros: Option<i64>,
-    /// Microseconds of the whole month or year.
+    /// The length of the whole month or year, in microseconds.
     pub cycle_micros: Option<i64>,
-    /// What comes out without tax.
+    /// The recomputed amount without tax.
     pub net: Money,
     /// The tax on it.
     pub tax: Money,
-    /// Whether that is what the line says.
+    /// Whether the recomputed amounts equal those of the line.
     pub agrees: bool,
 }
 
-/// A part of an amount: units at a price, and an amount once.
+/// A part of an amount: units at a price, and a fixed amount.
 #[derive(Clone, SimpleObject)]
 pub struct RatingStep {
-    /// Units, or packages.
+    /// Number of units, or of packages.
     pub quantity: i64,
-    /// Of one, exact.
+    /// The exact amount of one.
     pub unit_amount: Decimal,
-    /// Once, exact.
+    /// The exact fixed amount.
     pub flat_amount: Decimal,
-    /// Both together, exact.
+    /// The exact sum of both.
     pub amount: Decimal,
 }
 
-/// An attempt to have an invoice paid.
+/// An attempt to collect payment for an invoice.
 #[derive(Clone, SimpleObject)]
 pub struct PaymentAttempt {
-    /// When it was begun.
+    /// When it started.
     pub at: DateTime,
-    /// How much.
+    /// The amount.
     pub amount: Money,
-    /// Where it stands.
+    /// The status.
     pub status: PaymentStatus,
     /// Why it failed.
     pub failure: Option<String>,
 }
 
-/// Where a payment stands.
+/// The status of a payment.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "payments::PaymentState")]
 pub enum PaymentStatus {
-    /// Nobody knows yet.
+    /// The result is not known yet.
     Pending,
-    /// It was made.
+    /// Succeeded.
     Succeeded,
-    /// It was not.
+    /// Failed.
     Failed,
 }
 
-/// What the platform took off an invoice that was issued.
+/// A credit note that the platform issued on an invoice.
 #[derive(Clone, SimpleObject)]
 pub struct CreditNote {
     /// TypeID with the prefix `crn`.
     pub id: ID,
-    /// From 1 without a gap.
+    /// Numbered from 1 without gaps.
     pub number: String,
-    /// With tax.
+    /// The amount, including tax.
     pub amount: Money,
-    /// The tax in it.
+    /// The tax included in it.
     pub tax: Money,
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// When.
+    /// When it was issued.
     pub issued_at: DateTime,
 }
 
-/// What the tenant is to pay, or has paid.
+/// An invoice of the tenant.
 #[derive(Clone, SimpleObject)]
 #[graphql(complex)]
 pub struct Invoice {
     /// TypeID with the prefix `ivc`.
     pub id: ID,
-    /// Such as `INV-000001`: without a gap within the tenant.
+    /// The number, such as `INV-000001`: without gaps within the tenant.
     pub number: String,
-    /// Where it stands.
+    /// The status.
     pub status: InvoiceStatus,
-    /// The instant for which it is: flat fees from then on, usage until then.
+    /// The billing date: it covers flat fees from then on, and usage until then.
     pub falls_due_at: DateTime,
     /// When it was issued.
     pub issued_at: Option<DateTime>,
-    /// When it is to be paid at the latest.
+    /// When it must be paid.
     pub due_at: Option<DateTime>,
-    /// When it was paid, taken back or given up.
+    /// When it was paid, voided or marked as uncollectible.
     pub settled_at: Option<DateTime>,
-    /// Without tax, and without what was carried.
+    /// The amount without tax, and without amounts carried over.
     pub net: Money,
     /// The tax.
     pub tax: Money,
-    /// Everything: the sum of its lines.
+    /// The total: the sum of its lines.
     pub total: Money,
-    /// What is still owed.
+    /// The amount still owed.
     pub owed: Money,
     /// The tax rate in percent.
     pub tax_rate: Decimal,
-    /// To whom it is addressed.
+    /// The recipient.
     pub recipient: String,
     #[graphql(skip)]
     origin: Option<invoices::Invoice>,
@@ -353,7 +353,7 @@ impl Invoice {
         Ok(lines.into_iter().map(|it| line_view(it, Some(invoice.id), invoice.currency)).collect())
     }
 
-    /// What was taken off it, oldest first.
+    /// Its credit notes, oldest first.
     #[graphql(complexity = "STATEMENT_COST + 5 * child_complexity")]
     async fn credit_notes(&self, ctx: &Context<'_>) -> Result<Vec<CreditNote>, ApiError> {
         let Some(invoice) = &self.origin else { return Ok(vec![]) };
@@ -361,7 +361,7 @@ impl Invoice {
         Ok(notes.into_iter().map(CreditNote::from).collect())
     }
 
-    /// Attempts to have it paid, oldest first.
+    /// Attempts to collect payment, oldest first.
     #[graphql(complexity = "STATEMENT_COST + 5 * child_complexity")]
     async fn payments(&self, ctx: &Context<'_>) -> Result<Vec<PaymentAttempt>, ApiError> {
         let Some(invoice) = &self.origin else { return Ok(vec![]) };
@@ -375,7 +375,7 @@ impl Invoice {
         Ok(found.into_iter().map(view).collect())
     }
 
-    /// Path of its file (PDF) on this server. Whoever has it can read the file, for 15 minutes.
+    /// Path of its PDF file on this server. Anyone who has the path can read the file, for 15 minutes.
     async fn pdf_path(&self, ctx: &Context<'_>) -> Result<String, ApiError> {
         let request = ctx.request();
         let (Some(invoice), Some(viewer)) = (&self.origin, request.viewer()) else {
@@ -403,7 +403,7 @@ impl From<invoices::CreditNote> for CreditNote {
 
 #[ComplexObject]
 impl InvoiceLine {
-    /// How it came about, rated again now. Null for what was carried, and for what is not billed yet.
+    /// How it was calculated, recomputed now. Null for amounts carried over, and for lines that are not billed yet.
     #[graphql(complexity = "2 * STATEMENT_COST + child_complexity")]
     async fn explain(&self, ctx: &Context<'_>) -> Result<Option<LineExplanation>, ApiError> {
         let Some((id, line)) = &self.origin else { return Ok(None) };
@@ -433,18 +433,18 @@ impl InvoiceLine {
     }
 }
 
-/// What would be billed.
+/// A preview of an invoice.
 #[derive(Clone, SimpleObject)]
 pub struct InvoicePreview {
-    /// When.
+    /// The billing date.
     pub falls_due_at: DateTime,
     /// Its lines, with the usage so far.
     pub lines: Vec<InvoiceLine>,
-    /// Without tax, and without what is carried.
+    /// The amount without tax, and without amounts carried over.
     pub net: Money,
     /// The tax.
     pub tax: Money,
-    /// What would have to be paid.
+    /// The amount to pay.
     pub total: Money,
 }
 
@@ -469,16 +469,16 @@ impl From<Preview> for InvoicePreview {
     }
 }
 
-/// To whom invoices are addressed.
+/// The recipient of invoices.
 #[derive(Clone, SimpleObject)]
 pub struct BillingProfile {
-    /// Name on invoices; the tenant's own where there is none.
+    /// Name on invoices; the tenant's name when null.
     pub legal_name: Option<String>,
     /// Address on invoices.
     pub address: Option<String>,
-    /// Such as a VAT number.
+    /// A tax id, such as a VAT number.
     pub tax_id: Option<String>,
-    /// Where mail about invoices goes; to every administrator where there is none.
+    /// The address for emails about invoices; every administrator when null.
     pub email: Option<String>,
 }
 
@@ -488,16 +488,16 @@ impl From<invoices::Profile> for BillingProfile {
     }
 }
 
-/// A page of the payment provider.
+/// A checkout page of the payment provider.
 #[derive(Clone, SimpleObject)]
 pub struct CheckoutSession {
     /// TypeID with the prefix `chk`.
     pub id: ID,
-    /// Where to send the person's browser.
+    /// The URL to open in the browser.
     pub url: String,
-    /// What is to be paid there; with 0 only a means of payment is left.
+    /// The amount to pay there; 0 when only a payment method is registered.
     pub amount: Money,
-    /// When the page is there no more.
+    /// When the page expires.
     pub expires_at: DateTime,
 }
 

@@ -1,4 +1,4 @@
-//! Reading what belongs to billing.
+//! Queries of billing.
 
 use async_graphql::{Context, Enum, ID, Object};
 
@@ -24,19 +24,19 @@ use crate::{
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "When")]
 pub enum ChangeTiming {
-    /// At once: what is left of the period is credited, and charged anew.
+    /// Immediately: the rest of the period is credited, and charged again on the new terms.
     Now,
-    /// When the period ends.
+    /// At the end of the period.
     PeriodEnd,
 }
 
-/// What the tenant has subscribed to, what it uses, and what it pays. Administrators only.
+/// The tenant's subscription, usage and invoices. Administrators only.
 pub struct Billing;
 
-/// What the tenant has subscribed to, what it uses, and what it pays. Administrators only.
+/// The tenant's subscription, usage and invoices. Administrators only.
 #[Object]
 impl Billing {
-    /// What limits and features come from: the plan that the tenant has now.
+    /// The tenant's current plan, which determines limits and features.
     #[graphql(complexity = "2 * STATEMENT_COST + child_complexity")]
     async fn plan(&self, ctx: &Context<'_>) -> Result<Plan, ApiError> {
         let work = ctx.work()?;
@@ -44,13 +44,13 @@ impl Billing {
         plan_of(subscriptions::agreed(&work.tx, tenant.plan_version).await?)
     }
 
-    /// The subscription, or the one that ended last.
+    /// The current subscription, or the last one that ended.
     #[graphql(complexity = "4 * STATEMENT_COST + child_complexity")]
     async fn subscription(&self, ctx: &Context<'_>) -> Result<PlanSubscription, ApiError> {
         standing(&ctx.work()?.tx).await?.try_into()
     }
 
-    /// Every meter, in the present calendar month.
+    /// The usage of every meter in the current calendar month.
     #[graphql(complexity = "5 * STATEMENT_COST + 10 * child_complexity")]
     async fn usage(&self, ctx: &Context<'_>) -> Result<Vec<Usage>, ApiError> {
         let work = ctx.work()?;
@@ -58,13 +58,13 @@ impl Billing {
         Ok(lines.into_iter().map(Usage::from).collect())
     }
 
-    /// How much of a meter was used on each day, for charts. Days without any are left out.
+    /// The usage of a meter on each day, for charts. Days without usage are omitted.
     #[graphql(complexity = "STATEMENT_COST + 60 * child_complexity")]
     async fn usage_series(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Of which meter, such as `bookings`, `users` or `api_cost`.")] meter: String,
-        #[graphql(desc = "The first day, in the tenant's zone.")] from: Date,
+        #[graphql(desc = "The meter, such as `bookings`, `users` or `api_cost`.")] meter: String,
+        #[graphql(desc = "The first day, in the tenant's time zone.")] from: Date,
         #[graphql(desc = "The last day; at most 400 days after the first.")] to: Date,
     ) -> Result<Vec<UsageDay>, ApiError> {
         let days =
@@ -72,22 +72,22 @@ impl Billing {
         Ok(days.into_iter().map(|it| UsageDay { day: Date(it.day), quantity: it.quantity }).collect())
     }
 
-    /// What was issued, newest first.
+    /// Issued invoices, newest first.
     #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn invoices(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many from the front, 1 to 100 (default 20).")] first: Option<i32>,
-        #[graphql(desc = "Past this cursor.")] after: Option<String>,
-        #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Number of items from the start, 1 to 100 (default 20).")] first: Option<i32>,
+        #[graphql(desc = "Items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Number of items from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Items before this cursor.")] before: Option<String>,
     ) -> Result<Listing<Invoice>, ApiError> {
         let page = PageArgs { first, after, last, before }.read("billing.invoices")?;
         let slice = invoices::list(&ctx.work()?.tx, &page).await?;
         Ok(connection("billing.invoices", slice, Invoice::from))
     }
 
-    /// One invoice. Null when there is none of this id.
+    /// One invoice. Null when it does not exist.
     #[graphql(complexity = "STATEMENT_COST + child_complexity")]
     async fn invoice(
         &self,
@@ -98,7 +98,7 @@ impl Billing {
         Ok(invoices::by_id(&ctx.work()?.tx, id).await?.map(Invoice::from))
     }
 
-    /// What the next invoice would be, with the usage so far. Null once the subscription is over.
+    /// A preview of the next invoice, with the usage so far. Null once the subscription has ended.
     #[graphql(complexity = "6 * STATEMENT_COST + child_complexity")]
     async fn upcoming_invoice(&self, ctx: &Context<'_>) -> Result<Option<InvoicePreview>, ApiError> {
         let work = ctx.work()?;
@@ -108,34 +108,34 @@ impl Billing {
         Ok(upcoming.map(|(at, totals)| preview_view(at, totals, currency)))
     }
 
-    /// What a change of plan would cost, and when. Changes nothing.
+    /// The cost and time of a change of plan. Changes nothing.
     #[graphql(complexity = "10 * STATEMENT_COST + child_complexity")]
     async fn plan_change(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Key of the plan.")] plan: String,
-        #[graphql(desc = "By the month or by the year (default MONTH).")] interval: Option<BillingInterval>,
-        #[graphql(desc = "When (default NOW).")] when: Option<ChangeTiming>,
+        #[graphql(desc = "The billing interval (default MONTH).")] interval: Option<BillingInterval>,
+        #[graphql(desc = "When the change takes effect (default NOW).")] when: Option<ChangeTiming>,
     ) -> Result<InvoicePreview, ApiError> {
         let biller = ctx.request().biller()?;
         let (interval, when) = read_change(interval, when);
-        // Boxed: every field of an object would be as large as its largest.
+        // Boxed: otherwise every field's future would be as large as this one.
         Ok(Box::pin(biller.preview(&plan, interval, when)).await.map_err(refused)?.into())
     }
 
-    /// To whom invoices are addressed.
+    /// The recipient of invoices.
     #[graphql(complexity = "STATEMENT_COST + child_complexity")]
     async fn profile(&self, ctx: &Context<'_>) -> Result<BillingProfile, ApiError> {
         Ok(invoices::profile(&ctx.work()?.tx).await?.into())
     }
 
-    /// Whether something is known that can be charged.
+    /// Whether a payment method is registered that can be charged.
     #[graphql(complexity = "STATEMENT_COST")]
     async fn has_payment_method(&self, ctx: &Context<'_>) -> Result<bool, ApiError> {
         Ok(payments::account(&ctx.work()?.tx).await?.method.is_some())
     }
 
-    /// What comes off the next invoice; below 0 it comes on top, as what was too little to be charged.
+    /// Credit for the next invoice; a negative amount is added to it, such as one that was too small to charge.
     #[graphql(complexity = "3 * STATEMENT_COST + child_complexity")]
     async fn credit(&self, ctx: &Context<'_>) -> Result<Money, ApiError> {
         let work = ctx.work()?;
@@ -144,7 +144,7 @@ impl Billing {
         Ok(money::Money { minor, currency }.into())
     }
 
-    /// Whether the tenant's people can only read, because it owes too long or its subscription is paused.
+    /// Whether the tenant is read-only, because an invoice is overdue for too long or its subscription is paused.
     #[graphql(complexity = "STATEMENT_COST")]
     async fn is_restricted(&self, ctx: &Context<'_>) -> Result<bool, ApiError> {
         Ok(crate::features::tenants::current(&ctx.work()?.tx).await?.restriction.is_some())
@@ -155,7 +155,7 @@ pub(super) fn read_change(interval: Option<BillingInterval>, when: Option<Change
     (interval.map_or(Interval::Month, Into::into), when.map_or(When::Now, Into::into))
 }
 
-/// In a query, which has no user errors.
+/// Maps an error for a query, which has no user errors.
 pub(super) fn refused(error: Error) -> ApiError {
     match ErrorClass::from(error) {
         ErrorClass::Refuse(error) => error,
@@ -176,39 +176,39 @@ impl From<Error> for ErrorClass {
             Error::OtherCurrency => mend(
                 UserErrorCode::Invalid,
                 "plan",
-                "The plan is of another currency than the present one: end that first.",
+                "The plan uses another currency than the current one. Cancel the current one first.",
             ),
-            Error::InvoiceNotFound => mend(UserErrorCode::NotFound, "id", "There is no such invoice that is open."),
-            Error::SamePlan => mend(UserErrorCode::InUse, "plan", "The tenant has this plan already."),
+            Error::InvoiceNotFound => mend(UserErrorCode::NotFound, "id", "There is no such open invoice."),
+            Error::SamePlan => mend(UserErrorCode::InUse, "plan", "The tenant already has this plan."),
             Error::CheckoutRequired => mend(
                 UserErrorCode::CheckoutRequired,
                 "plan",
-                "Something is to be paid, and nothing can be charged yet: use createCheckoutSession.",
+                "A payment is due, and no payment method is registered. Use createCheckoutSession.",
             ),
             Error::CheckoutOpen(_) => mend(
                 UserErrorCode::CheckoutOpen,
                 "plan",
-                "A checkout for this plan is open: go on there, or wait until it expires.",
+                "A checkout for this plan is already open. Continue there, or wait until it expires.",
             ),
             Error::NoCustomer => mend(
                 UserErrorCode::CheckoutRequired,
                 "",
-                "The payment provider does not know the tenant yet: use createCheckoutSession.",
+                "The tenant is not registered with the payment provider yet. Use createCheckoutSession.",
             ),
             Error::InvalidTransition(status) => mend(
                 UserErrorCode::InvalidTransition,
                 "",
-                &format!("The subscription is {}: that cannot be done with it.", status.as_str()),
+                &format!("The subscription is {}: this is not possible.", status.as_str()),
             ),
             Error::Invalid(field, message) => mend(UserErrorCode::Invalid, field, message),
             Error::NoProvider => {
-                Self::Refuse(ApiError::refused(Code::Unavailable, "This deployment takes no payments."))
+                Self::Refuse(ApiError::refused(Code::Unavailable, "This deployment does not accept payments."))
             }
             Error::Provider(cause) => {
-                tracing::warn!(cause, "the payment provider cannot do it");
+                tracing::warn!(cause, "the request to the payment provider failed");
                 Self::Refuse(ApiError::refused(
                     Code::Unavailable,
-                    "The payment provider cannot be reached now. Try again shortly.",
+                    "The payment provider is not available. Try again shortly.",
                 ))
             }
             Error::Db(error) => error.into(),
@@ -217,20 +217,21 @@ impl From<Error> for ErrorClass {
 }
 
 impl RequestContext {
-    /// The caller, at work on his tenant's billing. The rules look whether he may.
+    /// The self-service of the caller's tenant. The billing rules check whether the caller is allowed to use it.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED` when nobody is signed in, `BAD_USER_INPUT` in a mutation that holds a transaction already: what is
-    /// done here has its own, which would wait for that one, and a payment provider is not asked inside of one.
+    /// `UNAUTHENTICATED` when nobody is signed in, `BAD_USER_INPUT` in a mutation that already holds a transaction:
+    /// billing opens transactions of its own, which would wait for that one, and a payment provider is never called
+    /// inside a transaction.
     pub fn biller(&self) -> Result<SelfService<'_>, ApiError> {
         if self.may_write() && self.has_begun() {
-            let message = "Put what concerns billing first: not after another change in the same document.";
+            let message = "Billing mutations come first in a document, before other changes.";
             return Err(ApiError::refused(Code::BadUserInput, message));
         }
         self.looking_biller()
     }
 
-    /// The same, to look.
+    /// The same, for reading.
     ///
     /// # Errors
     /// `UNAUTHENTICATED` when nobody is signed in.
@@ -246,10 +247,10 @@ pub struct BillingQuery;
 
 #[Object]
 impl BillingQuery {
-    /// What the tenant has subscribed to, what it uses, and what it pays. Administrators only.
+    /// The tenant's subscription, usage and invoices. Administrators only.
     #[graphql(complexity = "3 * STATEMENT_COST + child_complexity")]
     async fn billing(&self, ctx: &Context<'_>) -> Result<Billing, ApiError> {
-        // Boxed: every query, whatever it asks, would be as large as it.
+        // Boxed: otherwise the future of every query would be as large as this one.
         Box::pin(ctx.request().looking_biller()?.ensure()).await.map_err(refused)?;
         Ok(Billing)
     }
@@ -259,13 +260,13 @@ impl BillingQuery {
     async fn plans(&self, ctx: &Context<'_>) -> Result<Vec<Plan>, ApiError> {
         let directory = ctx.request().directory();
         let plans = crate::features::billing::plans::on_offer(&directory).await?;
-        // Ended at once: nobody holds the directory while he waits for something else.
+        // Ended at once: a request must not hold the directory while it waits for something else.
         directory.end_read();
         plans.into_iter().map(Plan::try_from).collect()
     }
 }
 
-/// The subscription as it is once it was changed in a transaction of its own, read in another.
+/// Reads the subscription after a change. The change ran in its own transaction; this reads in another.
 pub(super) async fn present(ctx: &Context<'_>) -> Result<PlanSubscription, ApiError> {
     let request = ctx.request();
     let viewer = request.viewer().ok_or_else(ApiError::unauthenticated)?;

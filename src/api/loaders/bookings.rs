@@ -1,4 +1,4 @@
-//! Bookings by id, their histories and resources, and pages of customers' bookings: each in one statement a level.
+//! Bookings by id, their histories and resources, and pages of customers' bookings: one statement per level.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -13,29 +13,29 @@ use crate::{
     features::bookings::{Booking, BookingFilter, BookingKey, Transition},
 };
 
-/// Loads bookings of one transaction's scope.
+/// Loads bookings in the scope of one transaction.
 pub struct BookingLoader(pub Arc<ScopedTx>);
 
-/// Asks for the history of a booking.
+/// The key for the history of a booking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HistoryOf(pub BookingId);
 
-/// Asks for the bookings of a series.
+/// The key for the bookings of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct InSeries(pub SeriesId);
 
-/// Asks for the resources of a booking.
+/// The key for the resources of a booking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ResourcesOf(pub BookingId);
 
-/// Asks for a page of a customer's bookings.
+/// The key for a page of a customer's bookings.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PageOf {
-    /// Whose.
+    /// The customer.
     pub customer: UserId,
-    /// Which of them.
+    /// The filter.
     pub filter: BookingFilter,
-    /// How many, and from where on.
+    /// The page.
     pub page: Page<BookingKey>,
 }
 
@@ -85,7 +85,7 @@ impl Loader<PageOf> for BookingLoader {
     type Value = Slice<BookingKey, Booking>;
     type Error = DbError;
 
-    /// One statement for each different page and filter, of which a document has as many as it writes down.
+    /// Runs one statement for each distinct page and filter; a document has as many as it spells out.
     async fn load(&self, keys: &[PageOf]) -> Result<HashMap<PageOf, Self::Value>, DbError> {
         let mut alike: HashMap<(&BookingFilter, &Page<BookingKey>), Vec<UserId>> = HashMap::new();
         for key in keys {

@@ -1,4 +1,4 @@
-//! A loader whose batches are counted.
+//! A loader that counts its batches.
 
 use std::{collections::HashMap, hash::Hash};
 
@@ -6,10 +6,10 @@ use async_graphql::dataloader::{DataLoader, HashMapCache, Loader};
 
 use crate::core::telemetry;
 
-/// A loader with the cache of its request.
+/// A loader with its request's cache.
 pub type Cached<L> = DataLoader<Counted<L>, HashMapCache>;
 
-/// A loader whose batches are counted.
+/// A loader that counts its batches.
 pub struct Counted<L> {
     pub(super) loader: L,
     pub(super) name: &'static str,

@@ -1,4 +1,5 @@
-//! The loaders of one transaction. Never shared with another: a process-wide loader would be a cross-tenant leak.
+//! The loaders of one transaction. They are never shared with another transaction: a process-wide loader would be a
+//! cross-tenant leak.
 
 pub mod bookings;
 mod counted;

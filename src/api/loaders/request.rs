@@ -1,4 +1,5 @@
-//! The loaders of one transaction. Never shared with another: a process-wide loader would be a cross-tenant leak.
+//! The loaders of one transaction. They are never shared with another transaction: a process-wide loader would be a
+//! cross-tenant leak.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{db::ScopedTx, graphql::batching::LoadQueue};
 
-/// Every loader, around one transaction. Each is made when it is first asked for: a request needs one or two.
+/// Every loader of one transaction. Each is created on first use: a request needs one or two.
 pub struct Loaders {
     tx: Arc<ScopedTx>,
     queue: LoadQueue,
@@ -31,7 +32,7 @@ pub struct Loaders {
 }
 
 impl Loaders {
-    /// Empty caches; batches run when the queue's request is idle.
+    /// Starts with empty caches; batches run when the queue's request is idle.
     pub fn new(tx: &Arc<ScopedTx>, queue: &LoadQueue) -> Self {
         Self {
             tx: tx.clone(),
@@ -65,7 +66,7 @@ impl Loaders {
         self.services.get_or_init(|| cached("services", ServiceLoader(self.tx.clone()), &self.queue))
     }
 
-    /// Bookings by id, histories, and pages of customers' bookings.
+    /// Bookings by id, their histories and resources, series, and pages of customers' bookings.
     pub fn bookings(&self) -> &Cached<BookingLoader> {
         self.bookings.get_or_init(|| cached("bookings", BookingLoader(self.tx.clone()), &self.queue))
     }
@@ -78,7 +79,7 @@ impl Loaders {
 
 fn cached<L>(name: &'static str, loader: L, queue: &LoadQueue) -> Cached<L> {
     let queue = queue.clone();
-    // The queue decides when a batch is complete, so there is neither a delay nor a size that would cut one short.
+    // The queue decides when a batch is complete, so neither a delay nor a size limit cuts one short.
     DataLoader::with_cache(Counted { loader, name }, move |batch| queue.push(batch), HashMapCache::default())
         .delay(Duration::ZERO)
         .max_batch_size(usize::MAX)

@@ -1,4 +1,4 @@
-//! Resources by id, in one statement a level.
+//! Resources by id, one statement per level.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -10,7 +10,7 @@ use crate::{
     features::resources::Resource,
 };
 
-/// Loads resources of one transaction's scope.
+/// Loads resources in the scope of one transaction.
 pub struct ResourceLoader(pub Arc<ScopedTx>);
 
 impl Loader<ResourceId> for ResourceLoader {

@@ -1,4 +1,4 @@
-//! Series by id, in one statement a level.
+//! Series by id, one statement per level.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -10,7 +10,7 @@ use crate::{
     features::series::Series,
 };
 
-/// Loads series of one transaction's scope.
+/// Loads series in the scope of one transaction.
 pub struct SeriesLoader(pub Arc<ScopedTx>);
 
 impl Loader<SeriesId> for SeriesLoader {

@@ -1,4 +1,4 @@
-//! Services by id, and the resources of each: in one statement a level.
+//! Services by id, and the resources of each: one statement per level.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -10,7 +10,7 @@ use crate::{
     features::services::{Link, Service},
 };
 
-/// Loads services of one transaction's scope.
+/// Loads services in the scope of one transaction.
 pub struct ServiceLoader(pub Arc<ScopedTx>);
 
 impl Loader<ServiceId> for ServiceLoader {
@@ -22,7 +22,7 @@ impl Loader<ServiceId> for ServiceLoader {
     }
 }
 
-/// Asks for the resources that can serve a service.
+/// The key for the resources that can serve a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LinksOf(pub ServiceId);
 

@@ -1,4 +1,4 @@
-//! The tenant of a transaction, asked for once however many of its users name it.
+//! The tenant of a transaction, loaded once however many of its users refer to it.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -10,7 +10,7 @@ use crate::{
     features::tenants::Tenant,
 };
 
-/// Loads the tenant of one transaction's scope. Any other is not there.
+/// Loads the tenant of one transaction's scope. Every other tenant is absent.
 pub struct TenantLoader(pub Arc<ScopedTx>);
 
 impl Loader<TenantId> for TenantLoader {

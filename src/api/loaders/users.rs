@@ -1,4 +1,4 @@
-//! Users by id, in one statement a level.
+//! Users by id, one statement per level.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -10,7 +10,7 @@ use crate::{
     features::users::User,
 };
 
-/// Loads users of one transaction's scope.
+/// Loads users in the scope of one transaction.
 pub struct UserLoader(pub Arc<ScopedTx>);
 
 impl Loader<UserId> for UserLoader {

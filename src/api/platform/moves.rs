@@ -12,23 +12,23 @@ use crate::{
     },
 };
 
-/// How far a move is.
+/// The state of a move.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "State")]
 pub enum TenantMoveState {
-    /// Nobody is at it yet, or it is tried again in a moment.
+    /// Not started yet, or about to be retried.
     Waiting,
-    /// The target is made and brought up to date.
+    /// The target is created and brought up to date.
     Preparing,
-    /// Everything is copied and compared. Reads go on; whoever writes waits, and after some seconds is told `UNAVAILABLE`.
+    /// Data is copied and compared. Reads continue; writes wait, and fail with `UNAVAILABLE` after some seconds.
     Copying,
-    /// The tenant changes places. It cannot be aborted any more.
+    /// The tenant switches to the target. The move can no longer be aborted.
     Flipping,
     /// The tenant is at the target.
     Done,
-    /// Ended as it was asked to; the tenant is where it was.
+    /// Aborted on request; the tenant is where it was.
     Aborted,
-    /// Given up; the tenant is where it was.
+    /// Failed for good; the tenant is where it was.
     Failed,
 }
 
@@ -37,29 +37,29 @@ pub enum TenantMoveState {
 pub struct TenantMove {
     /// TypeID with the prefix `mov`.
     pub id: ID,
-    /// Who is moved.
+    /// The tenant that is moved.
     pub tenant_id: ID,
-    /// How its data was kept apart.
+    /// How its data was isolated before.
     pub from: Isolation,
-    /// How it is to be kept apart.
+    /// How its data is isolated after the move.
     pub to: Isolation,
-    /// Where to; null for shared tables.
+    /// The target; null for shared tables.
     pub url: Option<String>,
-    /// How far it is.
+    /// The state of the move.
     pub state: TenantMoveState,
-    /// How many rows there are to copy; null before they were counted.
+    /// Number of rows to copy; null before they were counted.
     pub rows_total: Option<i64>,
-    /// How many were copied.
+    /// Number of rows copied.
     pub rows_copied: i64,
-    /// How often it was tried.
+    /// Number of attempts.
     pub attempts: i32,
     /// Why the last attempt failed.
     pub last_error: Option<String>,
-    /// For how many milliseconds writers waited; null before the end.
+    /// How long writers waited, in milliseconds; null before the end.
     pub write_pause_milliseconds: Option<i64>,
-    /// Who asked for it; null for the command line.
+    /// Who requested it; null for the command line.
     pub requested_by: Option<ID>,
-    /// When it was asked for.
+    /// When it was requested.
     pub created_at: DateTime,
     /// When it ended.
     pub ended_at: Option<DateTime>,
@@ -87,29 +87,29 @@ impl From<Move> for TenantMove {
     }
 }
 
-/// A tenant to be moved, and where to.
+/// A tenant to be moved, and its target.
 #[derive(InputObject)]
 pub struct MoveTenantInput {
-    /// Which tenant.
+    /// The tenant.
     id: ID,
-    /// How its data is to be kept apart.
+    /// How its data is isolated after the move.
     isolation: Isolation,
-    /// Another server for a database of its own, as `postgresql://host:port`: one of `DATABASE_SERVERS`. Without it the
-    /// deployment's own.
+    /// Another server for a dedicated database, as `postgresql://host:port`: one of `DATABASE_SERVERS`. When omitted,
+    /// the deployment's own server.
     url: Option<String>,
 }
 
-/// A move to be ended.
+/// A move to be aborted.
 #[derive(InputObject)]
 pub struct AbortTenantMoveInput {
-    /// Which move.
+    /// The move.
     id: ID,
 }
 
 payload!(
     /// The outcome of `moveTenant`.
     MoveTenantPayload {
-        /// The move, which background work carries out; see `platform { tenantMoves }`.
+        /// The move, which a background worker carries out; see `platform { tenantMoves }`.
         tenant_move: TenantMove
     }
 );
@@ -127,8 +127,8 @@ pub struct MovingMutation;
 
 #[Object]
 impl MovingMutation {
-    /// Has a tenant moved to a store of another kind, or on another server, while it is served: reads go on, and writes wait
-    /// for some seconds. `IN_USE` while it is being moved already.
+    /// Moves a tenant to a store of another kind, or on another server, while it is served: reads continue, and
+    /// writes wait for some seconds. `IN_USE` while it is already being moved.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn move_tenant(&self, ctx: &Context<'_>, input: MoveTenantInput) -> Result<MoveTenantPayload, ApiError> {
         let operator = ctx.request().operator()?;
@@ -137,7 +137,7 @@ impl MovingMutation {
         Ok(view(wanted)?.into())
     }
 
-    /// Ends a move and leaves the tenant where it was. `INVALID_TRANSITION` where there is no way back any more.
+    /// Aborts a move and leaves the tenant where it was. `INVALID_TRANSITION` when the move can no longer be aborted.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn abort_tenant_move(
         &self,

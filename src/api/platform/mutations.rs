@@ -1,4 +1,4 @@
-//! What operators can do with tenants.
+//! Mutations of tenants by platform administrators.
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 
@@ -18,17 +18,17 @@ use crate::{
     },
 };
 
-/// What a platform administrator signs in with.
+/// Credentials of a platform administrator.
 #[derive(InputObject)]
 pub struct PlatformLoginInput {
-    /// Upper and lower case are the same.
+    /// Case-insensitive.
     email: String,
     /// The password.
     #[graphql(secret)]
     password: String,
 }
 
-/// A platform administrator's sign-in.
+/// The session of a platform administrator.
 #[derive(SimpleObject)]
 pub struct PlatformSession {
     /// A JWT for the header `Authorization: Bearer`. There is no refresh token: sign in again.
@@ -37,136 +37,136 @@ pub struct PlatformSession {
     access_token_expires_at: DateTime,
     /// TypeID with the prefix `adm`.
     administrator_id: ID,
-    /// What the platform administrator is called.
+    /// The platform administrator's name.
     name: String,
 }
 
-/// A tenant to be made.
+/// A tenant to create.
 #[derive(InputObject)]
 pub struct CreateTenantInput {
-    /// What the business is called, 1 to 200 characters.
+    /// The name of the business, 1 to 200 characters.
     name: String,
-    /// Its name in addresses: 3 to 63 letters a to z, digits and hyphens.
+    /// Its name in URLs: 3 to 63 letters a to z, digits and hyphens.
     slug: String,
-    /// Who is invited to administer it.
+    /// The email address of the first administrator, who is invited.
     admin_email: String,
-    /// The zone of its calendar. `UTC` unless said.
+    /// Time zone of its calendar. `UTC` by default.
     time_zone: Option<TimeZoneName>,
-    /// The currency of its prices. `EUR` unless said.
+    /// The currency of its prices. `EUR` by default.
     currency: Option<CurrencyCode>,
-    /// Key of its plan. `free` unless said.
+    /// Key of its plan. `free` by default.
     plan: Option<String>,
-    /// How its data is kept apart. `SHARED` unless said; a schema or database of its own takes a moment.
+    /// How its data is isolated. `SHARED` by default; a schema or database of its own takes a moment.
     isolation: Option<Isolation>,
-    /// Another server for a database of its own, as `postgresql://host:port`: one of `DATABASE_SERVERS`.
+    /// Another server for a dedicated database, as `postgresql://host:port`: one of `DATABASE_SERVERS`.
     url: Option<String>,
 }
 
-/// A change of a tenant by the platform. Fields that are left out stay as they are.
+/// Changes to a tenant by the platform. Omitted fields stay as they are.
 #[derive(InputObject)]
 pub struct UpdateTenantAsPlatformInput {
-    /// Which tenant.
+    /// The tenant.
     id: ID,
     /// 1 to 200 characters.
     name: Option<String>,
-    /// The zone of its calendar from now on.
+    /// Time zone of its calendar from now on.
     time_zone: Option<TimeZoneName>,
-    /// The currency of prices from now on; services keep theirs.
+    /// Currency of prices from now on; existing services keep theirs.
     currency: Option<CurrencyCode>,
-    /// The language of its mail.
+    /// The language of its emails.
     locale: Option<Locale>,
-    /// How it looks. Needs the feature `branding`.
+    /// Its branding. Needs the feature `branding`.
     branding: Option<BrandingInput>,
-    /// Whether customers may register themselves.
+    /// Whether customers may register by themselves.
     open_registration: Option<bool>,
-    /// What binds its customers when they book.
+    /// The rules that apply when its customers book.
     booking_rules: Option<BookingRulesInput>,
 }
 
-/// Whom to invite to administer a tenant that nobody administers.
+/// An invitation for a tenant that has no administrator.
 #[derive(InputObject)]
 pub struct InviteAdministratorInput {
-    /// Which tenant.
+    /// The tenant.
     id: ID,
-    /// To whom the mail goes.
+    /// The email address to invite.
     email: String,
 }
 
-/// A tenant to be suspended.
+/// A tenant to suspend.
 #[derive(InputObject)]
 pub struct SuspendTenantInput {
-    /// Which tenant.
+    /// The tenant.
     id: ID,
     /// Why, 1 to 500 characters.
     reason: String,
 }
 
-/// A suspended tenant to be served again.
+/// A suspended tenant to activate.
 #[derive(InputObject)]
 pub struct ActivateTenantInput {
-    /// Which tenant.
+    /// The tenant.
     id: ID,
 }
 
-/// A tenant to be deleted.
+/// A tenant to delete.
 #[derive(InputObject)]
 pub struct DeleteTenantInput {
-    /// Which tenant.
+    /// The tenant.
     id: ID,
 }
 
-/// A deleted tenant to be had back.
+/// A deleted tenant to restore.
 #[derive(InputObject)]
 pub struct RestoreTenantInput {
-    /// Which tenant.
+    /// The tenant.
     id: ID,
 }
 
-/// Another plan for a tenant.
+/// A change of a tenant's plan.
 #[derive(InputObject)]
 pub struct ChangeTenantPlanInput {
-    /// Which tenant.
+    /// The tenant.
     id: ID,
     /// Key of the plan.
     plan: String,
 }
 
-/// A feature to be switched for a tenant.
+/// An override of a feature for a tenant.
 #[derive(InputObject)]
 pub struct SetFeatureInput {
-    /// Which tenant.
+    /// The tenant.
     tenant_id: ID,
-    /// Its name for programs: 1 to 40 letters a to z, digits and underscores.
+    /// Its machine name: 1 to 40 letters a to z, digits and underscores.
     key: String,
-    /// So much of it, instead of the plan's number.
+    /// The limit, instead of the plan's number.
     number: Option<i64>,
-    /// On or off, whatever the plan says; null leaves it to the plan.
+    /// On or off, regardless of the plan; null removes the override.
     enabled: MaybeUndefined<bool>,
-    /// From then on the plan counts again.
+    /// When the override expires and the plan applies again.
     expires_at: Option<DateTime>,
 }
 
-/// As whom to act, and why.
+/// The user to act as, and the reason.
 #[derive(InputObject)]
 pub struct ImpersonateInput {
-    /// Of which tenant.
+    /// The tenant of the user.
     tenant_id: ID,
-    /// Whose e-mail.
+    /// The user's email address.
     email: String,
-    /// Why, 1 to 500 characters. The tenant reads it in its audit log.
+    /// The reason, 1 to 500 characters. The tenant sees it in its audit log.
     reason: String,
 }
 
 /// A session in which a platform administrator acts as a user.
 #[derive(SimpleObject)]
 pub struct ImpersonatedSession {
-    /// A JWT for the header `Authorization: Bearer`, for 15 minutes.
+    /// A JWT for the header `Authorization: Bearer`, valid for 15 minutes.
     access_token: String,
     /// When it ends.
     access_token_expires_at: DateTime,
-    /// As whom.
+    /// The user.
     user_id: ID,
-    /// What that user may do.
+    /// The user's role.
     role: Role,
 }
 
@@ -222,7 +222,7 @@ payload!(
 payload!(
     /// The outcome of `deleteTenant`.
     DeleteTenantPayload {
-        /// The tenant, with the instant from which on it cannot be restored.
+        /// The tenant, with the time after which it cannot be restored.
         tenant: PlatformTenant
     }
 );
@@ -261,7 +261,7 @@ pub struct PlatformMutation;
 
 #[Object]
 impl PlatformMutation {
-    /// Signs a platform administrator in, for an hour. Every attempt counts: past a number of them `RATE_LIMITED`.
+    /// Signs in a platform administrator for an hour. Every attempt counts; too many fail with `RATE_LIMITED`.
     #[graphql(complexity = "SIGN_IN_COST + child_complexity")]
     async fn platform_login(
         &self,
@@ -288,7 +288,7 @@ impl PlatformMutation {
         Ok(settled(ended.map(|()| ID::from(viewer.session.to_string())))?.into())
     }
 
-    /// Makes a tenant, and invites its first administrator by mail.
+    /// Creates a tenant, and invites its first administrator by email.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn create_tenant(
         &self,
@@ -310,8 +310,8 @@ impl PlatformMutation {
         Ok(tenant(&operator, made).await?.into())
     }
 
-    /// Invites somebody to administer a tenant that nobody administers: whose first administrator did not accept, or is
-    /// gone. `IN_USE` where there is one who can sign in.
+    /// Invites an administrator to a tenant that has none: the first one did not accept, or is no longer there.
+    /// `IN_USE` when an administrator can sign in.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn invite_administrator(
         &self,
@@ -348,7 +348,7 @@ impl PlatformMutation {
         Ok(tenant(&operator, operator.update(id, patch.into()).await).await?.into())
     }
 
-    /// Has nobody of a tenant do anything: every session is refused at its next request. It can be activated again.
+    /// Suspends a tenant: every session is refused at its next request. The tenant can be activated again.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn suspend_tenant(
         &self,
@@ -360,7 +360,7 @@ impl PlatformMutation {
         Ok(tenant(&operator, operator.suspend(id, &input.reason).await).await?.into())
     }
 
-    /// Serves a suspended tenant again.
+    /// Activates a suspended tenant.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn activate_tenant(
         &self,
@@ -372,7 +372,7 @@ impl PlatformMutation {
         Ok(tenant(&operator, operator.activate(id).await).await?.into())
     }
 
-    /// Deletes a tenant: it is not served from now on, can be restored for 30 days, and is erased for good then.
+    /// Deletes a tenant. It is no longer served, can be restored for 30 days, and is then erased permanently.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn delete_tenant(
         &self,
@@ -384,7 +384,7 @@ impl PlatformMutation {
         Ok(tenant(&operator, operator.delete(id).await).await?.into())
     }
 
-    /// Serves a deleted tenant again that was not erased yet.
+    /// Restores a deleted tenant that has not been erased yet.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn restore_tenant(
         &self,
@@ -396,7 +396,7 @@ impl PlatformMutation {
         Ok(tenant(&operator, operator.restore(id).await).await?.into())
     }
 
-    /// Puts a tenant on another plan, from now on.
+    /// Moves a tenant to another plan, effective immediately.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn change_tenant_plan(
         &self,
@@ -408,7 +408,7 @@ impl PlatformMutation {
         Ok(tenant(&operator, operator.change_plan(id, &input.plan).await).await?.into())
     }
 
-    /// Switches a feature on or off for a tenant, whatever its plan says, or leaves it to the plan again.
+    /// Switches a feature on or off for a tenant, regardless of its plan, or removes the override.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn set_feature(&self, ctx: &Context<'_>, input: SetFeatureInput) -> Result<SetFeaturePayload, ApiError> {
         let operator = ctx.request().operator()?;
@@ -417,16 +417,16 @@ impl PlatformMutation {
             MaybeUndefined::Value(enabled) => Some(enabled),
             MaybeUndefined::Null => None,
             MaybeUndefined::Undefined => {
-                return Err(ApiError::bad_input("input.enabled", "say true, false or null"));
+                return Err(ApiError::bad_input("input.enabled", "must be true, false or null"));
             }
         };
         let set = operator.set_feature(id, &input.key, enabled, input.number, input.expires_at.map(|it| it.0)).await;
         Ok(settled(set.map(|it| it.into_iter().map(Feature::from).collect()))?.into())
     }
 
-    /// Begins a session of 15 minutes in which the platform administrator acts as a user of a tenant. The tenant's own
-    /// audit log tells who, as whom and why, and names him in everything that is done. Passwords, roles, users and
-    /// invitations cannot be changed in it.
+    /// Starts a session of 15 minutes in which the platform administrator acts as a user of a tenant. The tenant's
+    /// audit log records the administrator, the user and the reason, and names the administrator in every action.
+    /// Passwords, roles, users and invitations cannot be changed in such a session.
     #[graphql(complexity = "SIGN_IN_COST + child_complexity")]
     async fn impersonate(&self, ctx: &Context<'_>, input: ImpersonateInput) -> Result<ImpersonatePayload, ApiError> {
         let request = ctx.request();

@@ -1,4 +1,4 @@
-//! What operators can read.
+//! Queries of platform administrators.
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 
@@ -16,9 +16,9 @@ use crate::{
 /// How many tenants have a status.
 #[derive(SimpleObject)]
 pub struct TenantStatusCount {
-    /// Which.
+    /// The status.
     status: TenantStatus,
-    /// How many.
+    /// Number of tenants.
     tenants: i32,
 }
 
@@ -27,39 +27,39 @@ pub struct TenantStatusCount {
 pub struct PlanCount {
     /// Key of the plan.
     plan: String,
-    /// How many that are not deleted.
+    /// Number of tenants on it that are not deleted.
     tenants: i32,
 }
 
-/// How many tenants there are.
+/// Counts of tenants.
 #[derive(SimpleObject)]
 pub struct PlatformStatistics {
-    /// By status; one that no tenant has is left out.
+    /// By status; a status without tenants is omitted.
     by_status: Vec<TenantStatusCount>,
     /// By plan, in the order of the price list.
     by_plan: Vec<PlanCount>,
-    /// Made in the last thirty days, and not deleted.
+    /// Created in the last thirty days, and not deleted.
     new_in_thirty_days: i32,
 }
 
-/// One line of the platform's log.
+/// One entry of the platform's log.
 #[derive(Clone, SimpleObject)]
 pub struct PlatformEvent {
-    /// When.
+    /// When it happened.
     at: DateTime,
-    /// Which platform administrator; null for the command line, background work and failed sign-ins.
+    /// The platform administrator; null for the command line, background work and failed sign-ins.
     administrator_id: Option<ID>,
     /// Feature and verb, such as `tenants.suspend`.
     action: String,
-    /// To which tenant.
+    /// The tenant concerned.
     tenant_id: Option<ID>,
-    /// More of it, as a JSON object.
+    /// Further details, as a JSON object.
     details: String,
     /// Network address of the client.
     address: Option<String>,
 }
 
-/// What a list of tenants is sorted by.
+/// The order of a list of tenants.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
 #[graphql(remote = "Order")]
 pub enum TenantOrder {
@@ -69,26 +69,26 @@ pub enum TenantOrder {
     CreatedAtAsc,
     /// By name.
     NameAsc,
-    /// By name, backwards.
+    /// By name, descending.
     NameDesc,
 }
 
-/// Which tenants a list holds. Every given field narrows it.
+/// Filters a list of tenants. Every given field narrows it.
 #[derive(InputObject)]
 #[graphql(name = "TenantFilter")]
 pub struct TenantFilterInput {
-    /// Only these.
+    /// Only tenants with one of these statuses.
     status: Option<Vec<TenantStatus>>,
-    /// Only those on the plan with this key.
+    /// Only tenants on the plan with this key.
     plan: Option<String>,
-    /// Only those whose name or slug contains this text, whatever the case.
+    /// Only tenants whose name or slug contains this text, ignoring case.
     search: Option<String>,
 }
 
-/// What only platform administrators see.
+/// Data that only platform administrators can read.
 pub struct Platform;
 
-/// What only platform administrators see.
+/// Data that only platform administrators can read.
 #[Object]
 impl Platform {
     /// Every tenant of the deployment.
@@ -97,12 +97,12 @@ impl Platform {
     async fn tenants(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many from the front, 1 to 100 (default 20).")] first: Option<i32>,
-        #[graphql(desc = "Past this cursor.")] after: Option<String>,
-        #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Before this cursor.")] before: Option<String>,
-        #[graphql(desc = "Which tenants.")] filter: Option<TenantFilterInput>,
-        #[graphql(desc = "In which order (default CREATED_AT_DESC).")] order_by: Option<TenantOrder>,
+        #[graphql(desc = "Number of items from the start, 1 to 100 (default 20).")] first: Option<i32>,
+        #[graphql(desc = "Items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Number of items from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Items before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Filters the list.")] filter: Option<TenantFilterInput>,
+        #[graphql(desc = "The order (default CREATED_AT_DESC).")] order_by: Option<TenantOrder>,
     ) -> Result<Listing<PlatformTenant>, ApiError> {
         let order = order_by.map(Order::from).unwrap_or_default();
         let kind = match order {
@@ -123,7 +123,7 @@ impl Platform {
         Ok(connection(kind, slice, |it| view(it, &plans)))
     }
 
-    /// One tenant. Null where there is none.
+    /// One tenant. Null when it does not exist.
     #[graphql(complexity = "STATEMENT_COST + child_complexity")]
     async fn tenant(
         &self,
@@ -136,30 +136,30 @@ impl Platform {
         Ok(Some(view(found, &plan_keys(&operator).await?)))
     }
 
-    /// Every version of every plan, drafts too: in the order of the price list, newest first.
+    /// Every version of every plan, including drafts: in the order of the price list, newest first.
     #[graphql(complexity = "STATEMENT_COST + 20 * child_complexity")]
     async fn plan_versions(&self, ctx: &Context<'_>) -> Result<Vec<Plan>, ApiError> {
         sales::plan_versions(ctx).await
     }
 
-    /// How far each feature is rolled out, by key.
+    /// The roll-out of each feature, by key.
     #[graphql(complexity = "STATEMENT_COST + 20 * child_complexity")]
     async fn rollouts(&self, ctx: &Context<'_>) -> Result<Vec<FeatureRollout>, ApiError> {
         sales::rollouts(ctx).await
     }
 
-    /// What payment providers told and could not be carried out, oldest first; see `retryPaymentEvent`.
+    /// Events from payment providers that could not be processed, oldest first; see `retryPaymentEvent`.
     #[graphql(complexity = "STATEMENT_COST + 20 * child_complexity")]
     async fn dead_payment_events(&self, ctx: &Context<'_>) -> Result<Vec<DeadPaymentEvent>, ApiError> {
         sales::dead_payment_events(ctx).await
     }
 
-    /// Every feature that a tenant's plan or an override speaks of.
+    /// Every feature that a tenant's plan or an override mentions. Null when the tenant does not exist.
     #[graphql(complexity = "STATEMENT_COST + 20 * child_complexity")]
     async fn features(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Whose.")] tenant_id: ID,
+        #[graphql(desc = "The tenant.")] tenant_id: ID,
     ) -> Result<Option<Vec<Feature>>, ApiError> {
         let operator = ctx.request().operator()?;
         match operator.features(parse_id(&tenant_id, "tenantId")?).await {
@@ -169,37 +169,37 @@ impl Platform {
         }
     }
 
-    /// Moves of tenants between stores, newest first; of one tenant, or of all.
+    /// Moves of tenants between stores, newest first; of one tenant, or of all tenants.
     #[allow(clippy::too_many_arguments, reason = "the arguments of a list")]
     #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn tenant_moves(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many from the front, 1 to 100 (default 20).")] first: Option<i32>,
-        #[graphql(desc = "Past this cursor.")] after: Option<String>,
-        #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Before this cursor.")] before: Option<String>,
-        #[graphql(desc = "Only of this tenant.")] tenant_id: Option<ID>,
+        #[graphql(desc = "Number of items from the start, 1 to 100 (default 20).")] first: Option<i32>,
+        #[graphql(desc = "Items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Number of items from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Items before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Only moves of this tenant.")] tenant_id: Option<ID>,
     ) -> Result<Listing<TenantMove>, ApiError> {
         moves::tenant_moves(ctx, tenant_id, PageArgs { first, after, last, before }).await
     }
 
-    /// How many tenants there are.
+    /// Counts of tenants.
     #[graphql(complexity = "2 * STATEMENT_COST + 10 * child_complexity")]
     async fn statistics(&self, ctx: &Context<'_>) -> Result<PlatformStatistics, ApiError> {
         let found = ctx.request().operator()?.statistics().await.map_err(ErrorClass::from)?;
         Ok(found.into())
     }
 
-    /// What platform administrators did, newest first.
+    /// Actions of platform administrators, newest first.
     #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn events(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many from the front, 1 to 100 (default 20).")] first: Option<i32>,
-        #[graphql(desc = "Past this cursor.")] after: Option<String>,
-        #[graphql(desc = "How many from the back, 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Number of items from the start, 1 to 100 (default 20).")] first: Option<i32>,
+        #[graphql(desc = "Items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Number of items from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Items before this cursor.")] before: Option<String>,
     ) -> Result<Listing<PlatformEvent>, ApiError> {
         const KIND: &str = "platform.events";
         let page = PageArgs { first, after, last, before }.read(KIND)?;
@@ -236,7 +236,7 @@ pub struct PlatformQuery;
 
 #[Object]
 impl PlatformQuery {
-    /// What only platform administrators see. `FORBIDDEN` for everyone else.
+    /// Data for platform administrators. `FORBIDDEN` for everyone else.
     async fn platform(&self, ctx: &Context<'_>) -> Result<Platform, ApiError> {
         ctx.request().operator()?;
         Ok(Platform)

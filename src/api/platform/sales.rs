@@ -1,4 +1,4 @@
-//! Plans, roll-outs, subscriptions and invoices, as platform administrators keep them.
+//! Plans, roll-outs, subscriptions and invoices, as platform administrators manage them.
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use rust_decimal::prelude::ToPrimitive;
@@ -17,85 +17,85 @@ use crate::{
     graphql::{ApiError, DateTime, Decimal, MUTATION_COST, MoneyInput, parse_id, payload, settled},
 };
 
-/// How far a feature is rolled out.
+/// The roll-out of a feature.
 #[derive(Clone, SimpleObject)]
 pub struct FeatureRollout {
-    /// Its name for programs.
+    /// Its machine name.
     pub key: String,
-    /// To so many of a hundred tenants, each always in the same part.
+    /// The percentage of tenants that have the feature. Each tenant always falls into the same part.
     pub percentage: i32,
 }
 
-/// Something that a payment provider told and that could not be carried out.
+/// An event from a payment provider that could not be processed.
 #[derive(Clone, SimpleObject)]
 pub struct DeadPaymentEvent {
-    /// Whose.
+    /// The payment provider.
     pub provider: String,
-    /// The provider's name for it.
+    /// The provider's id of the event.
     pub event_id: String,
-    /// Such as `payment_intent.succeeded`.
+    /// The type of event, such as `payment_intent.succeeded`.
     pub kind: String,
-    /// When it came.
+    /// When it was received.
     pub received_at: DateTime,
-    /// How often it was tried.
+    /// Number of attempts.
     pub attempts: i32,
-    /// Why it failed last.
+    /// The last error.
     pub last_error: String,
 }
 
-/// A plan to be made.
+/// A plan to create.
 #[derive(InputObject)]
 pub struct CreatePlanInput {
-    /// Its name for programs: 1 to 40 letters a to z, digits and underscores.
+    /// Its machine name: 1 to 40 letters a to z, digits and underscores.
     key: String,
-    /// Its name for people.
+    /// Its display name.
     name: String,
 }
 
-/// A change of a plan itself. What is left out stays.
+/// Changes to a plan itself. Omitted fields stay as they are.
 #[derive(InputObject)]
 pub struct UpdatePlanInput {
-    /// Which plan.
+    /// The plan's key.
     plan: String,
-    /// Its name for people.
+    /// Its display name.
     name: Option<String>,
-    /// Order on the price list, lowest first.
+    /// Position on the price list, lowest first.
     position: Option<i32>,
-    /// Whether new tenants can take it; whoever has it keeps it.
+    /// Whether new tenants can choose it; existing subscribers keep it.
     active: Option<bool>,
 }
 
-/// The draft of a plan's next version, in place of the one that there may be.
+/// The draft of a plan's next version. It replaces an existing draft.
 #[derive(InputObject)]
 pub struct DraftPlanVersionInput {
-    /// Which plan.
+    /// The plan's key.
     plan: String,
-    /// What it says.
+    /// The terms of the version.
     terms: PlanTermsInput,
 }
 
-/// The draft that is published.
+/// The draft to publish.
 #[derive(InputObject)]
 pub struct PublishPlanVersionInput {
-    /// Of which plan.
+    /// The plan's key.
     plan: String,
 }
 
-/// How far a feature is rolled out.
+/// The roll-out of a feature.
 #[derive(InputObject)]
 pub struct RollOutFeatureInput {
-    /// Which feature.
+    /// The feature's key.
     key: String,
-    /// To so many of a hundred tenants, 0 to 100.
+    /// Percentage of tenants, 0 to 100.
     percentage: i32,
 }
 
-/// A tenant whose subscription is paused or goes on.
+/// A subscription to pause or resume.
 #[derive(InputObject)]
 pub struct PauseSubscriptionInput {
     /// TypeID with the prefix `tnt`.
     tenant_id: ID,
-    /// Whether it is paused from now on.
+    /// True pauses the subscription; false resumes it.
     paused: bool,
 }
 
@@ -106,67 +106,67 @@ pub struct SetTaxRateInput {
     tenant_id: ID,
     /// In percent, at most 4 decimals.
     rate: Decimal,
-    /// What it is called on invoices. `VAT` unless said.
+    /// The name of the tax on invoices. `VAT` by default.
     name: Option<String>,
 }
 
-/// An invoice of a tenant.
+/// An invoice to void.
 #[derive(InputObject)]
 pub struct VoidInvoiceInput {
     /// TypeID with the prefix `tnt`.
     tenant_id: ID,
     /// TypeID with the prefix `ivc`.
     invoice_id: ID,
-    /// Gives it up, as what will never be paid, instead of taking it back.
+    /// Marks the invoice as uncollectible instead of void.
     as_uncollectible: Option<bool>,
 }
 
-/// A payment that was made outside.
+/// A payment that was made outside the platform.
 #[derive(InputObject)]
 pub struct RecordInvoicePaymentInput {
     /// TypeID with the prefix `tnt`.
     tenant_id: ID,
     /// TypeID with the prefix `ivc`.
     invoice_id: ID,
-    /// How much.
+    /// The amount paid.
     amount: MoneyInput,
-    /// Such as that of a transfer. The same one counts once.
+    /// A reference, such as that of a bank transfer. The same reference counts once.
     reference: String,
 }
 
-/// An amount that is taken off an invoice.
+/// A credit on an invoice.
 #[derive(InputObject)]
 pub struct CreditInvoiceInput {
     /// TypeID with the prefix `tnt`.
     tenant_id: ID,
     /// TypeID with the prefix `ivc`.
     invoice_id: ID,
-    /// How much, with tax.
+    /// The amount, including tax.
     amount: MoneyInput,
-    /// Why, 1 to 500 characters.
+    /// The reason, 1 to 500 characters.
     reason: String,
 }
 
-/// Something that a payment provider told in vain.
+/// A payment event to retry.
 #[derive(InputObject)]
 pub struct RetryPaymentEventInput {
-    /// Whose.
+    /// The payment provider.
     provider: String,
-    /// The provider's name for it.
+    /// The provider's id of the event.
     event_id: String,
 }
 
 payload!(
     /// The outcome of `createPlan`.
     CreatePlanPayload {
-        /// Its key.
+        /// The plan's key.
         plan: String
     }
 );
 payload!(
     /// The outcome of `updatePlan`.
     UpdatePlanPayload {
-        /// Its key.
+        /// The plan's key.
         plan: String
     }
 );
@@ -180,14 +180,14 @@ payload!(
 payload!(
     /// The outcome of `publishPlanVersion`.
     PublishPlanVersionPayload {
-        /// The version that is on offer now.
+        /// The version that is now on offer.
         plan: Plan
     }
 );
 payload!(
     /// The outcome of `rollOutFeature`.
     RollOutFeaturePayload {
-        /// Every feature that is rolled out.
+        /// Every roll-out.
         rollouts: Vec<FeatureRollout>
     }
 );
@@ -222,14 +222,14 @@ payload!(
 payload!(
     /// The outcome of `creditInvoice`.
     CreditInvoicePayload {
-        /// What was issued.
+        /// The credit note.
         credit_note: CreditNote
     }
 );
 payload!(
     /// The outcome of `retryPaymentEvent`.
     RetryPaymentEventPayload {
-        /// The provider's name for it.
+        /// The provider's id of the event.
         event_id: String
     }
 );
@@ -241,11 +241,11 @@ pub struct SettledInvoice {
     pub id: ID,
     /// Such as `INV-000001`.
     pub number: String,
-    /// Where it stands.
+    /// The status.
     pub status: crate::api::billing::InvoiceStatus,
-    /// Everything.
+    /// The total.
     pub total: crate::graphql::Money,
-    /// What is still owed.
+    /// The amount still owed.
     pub owed: crate::graphql::Money,
 }
 
@@ -261,13 +261,13 @@ pub async fn plan_versions(ctx: &Context<'_>) -> Result<Vec<Plan>, ApiError> {
     ctx.request().operator()?.plan_versions().await?.into_iter().map(Plan::try_from).collect()
 }
 
-/// How far features are rolled out.
+/// Every feature roll-out.
 pub async fn rollouts(ctx: &Context<'_>) -> Result<Vec<FeatureRollout>, ApiError> {
     let found = ctx.request().operator()?.rollouts().await?;
     Ok(found.into_iter().map(|it| FeatureRollout { key: it.key, percentage: it.percentage }).collect())
 }
 
-/// What payment providers told in vain.
+/// Payment events that could not be processed.
 pub async fn dead_payment_events(ctx: &Context<'_>) -> Result<Vec<DeadPaymentEvent>, ApiError> {
     let found = ctx.request().operator()?.dead_payment_events().await?;
     let view = |it: crate::features::billing::payments::DeadEvent| DeadPaymentEvent {
@@ -281,20 +281,21 @@ pub async fn dead_payment_events(ctx: &Context<'_>) -> Result<Vec<DeadPaymentEve
     Ok(found.into_iter().map(view).collect())
 }
 
-/// Mutations of platform administrators about what is sold.
+/// Mutations of platform administrators for plans and billing.
 #[derive(Default)]
 pub struct SellingMutation;
 
 #[Object]
 impl SellingMutation {
-    /// Makes a plan. It is on offer once a version of it is published. Platform administrators only, as all that follows.
+    /// Creates a plan. It is on offer once a version of it is published. This and the following mutations are for
+    /// platform administrators only.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn create_plan(&self, ctx: &Context<'_>, input: CreatePlanInput) -> Result<CreatePlanPayload, ApiError> {
         let operator = ctx.request().operator()?;
         Ok(settled(operator.create_plan(&input.key, &input.name).await.map(|it| it.key))?.into())
     }
 
-    /// Changes a plan's name and place, or takes it off the price list.
+    /// Changes a plan's name and position, or removes it from the price list.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn update_plan(&self, ctx: &Context<'_>, input: UpdatePlanInput) -> Result<UpdatePlanPayload, ApiError> {
         let operator = ctx.request().operator()?;
@@ -302,7 +303,7 @@ impl SellingMutation {
         Ok(settled(operator.update_plan(&input.plan, patch).await.map(|it| it.key))?.into())
     }
 
-    /// Writes the draft of a plan's next version.
+    /// Saves the draft of a plan's next version.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn draft_plan_version(
         &self,
@@ -320,8 +321,8 @@ impl SellingMutation {
         })
     }
 
-    /// Publishes a plan's draft: it is on offer from now on, and never changes again. Whoever has an older version keeps it
-    /// until moved.
+    /// Publishes a plan's draft: it is on offer from now on, and never changes again. Existing subscribers keep their
+    /// version until they are moved.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn publish_plan_version(
         &self,
@@ -335,7 +336,7 @@ impl SellingMutation {
         })
     }
 
-    /// Rolls a feature out to so many of a hundred tenants.
+    /// Rolls a feature out to a percentage of tenants.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn roll_out_feature(
         &self,
@@ -349,7 +350,8 @@ impl SellingMutation {
         Ok(settled(set.map(|it| it.into_iter().map(view).collect()))?.into())
     }
 
-    /// Pauses a tenant's subscription: nothing is charged, and its people can read and not write. Or has it go on.
+    /// Pauses a tenant's subscription, or resumes it. While paused, nothing is charged, and the tenant's users can
+    /// read but not write.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn pause_subscription(
         &self,
@@ -361,7 +363,7 @@ impl SellingMutation {
         Ok(tenant(&operator, operator.set_paused(id, input.paused).await).await?.into())
     }
 
-    /// Sets the tax on a tenant's invoices, from the next one on.
+    /// Sets the tax on a tenant's invoices, starting with the next invoice.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn set_tax_rate(&self, ctx: &Context<'_>, input: SetTaxRateInput) -> Result<SetTaxRatePayload, ApiError> {
         let operator = ctx.request().operator()?;
@@ -374,7 +376,7 @@ impl SellingMutation {
         Ok(tenant(&operator, operator.set_tax(id, Tax { rate_ppm, name }).await).await?.into())
     }
 
-    /// Takes an invoice back of which nothing was paid, or gives it up.
+    /// Voids an invoice of which nothing was paid, or marks it as uncollectible.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn void_invoice(&self, ctx: &Context<'_>, input: VoidInvoiceInput) -> Result<VoidInvoicePayload, ApiError> {
         let operator = ctx.request().operator()?;
@@ -385,7 +387,7 @@ impl SellingMutation {
         Ok(settled(done.map(SettledInvoice::from))?.into())
     }
 
-    /// Notes that an invoice was paid outside, such as by a transfer. What is paid beyond what is owed is credit.
+    /// Records a payment made outside the platform, such as a bank transfer. An overpayment becomes credit.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn record_invoice_payment(
         &self,
@@ -404,7 +406,7 @@ impl SellingMutation {
         Ok(settled(done.map(SettledInvoice::from))?.into())
     }
 
-    /// Takes an amount off an invoice by a credit note: off what is still owed, and beyond that off the next invoice.
+    /// Issues a credit note on an invoice. It reduces the amount owed; the rest is credited to the next invoice.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn credit_invoice(
         &self,
@@ -423,7 +425,7 @@ impl SellingMutation {
         Ok(settled(done.map(CreditNote::from))?.into())
     }
 
-    /// Has something tried again that a payment provider told in vain.
+    /// Retries a payment event that could not be processed.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn retry_payment_event(
         &self,
@@ -437,5 +439,5 @@ impl SellingMutation {
 }
 
 fn other_currency() -> ApiError {
-    ApiError::bad_input("input.amount.currency", "it must be the invoice's currency")
+    ApiError::bad_input("input.amount.currency", "must be the invoice's currency")
 }

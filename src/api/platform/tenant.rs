@@ -12,26 +12,26 @@ use crate::{
     graphql::{ApiError, DateTime, ErrorClass, UserError, UserErrorCode, settled},
 };
 
-/// A tenant, as the platform sees it: nothing of its users, services and bookings.
+/// A tenant, as the platform sees it: without its users, services and bookings.
 #[derive(Clone, SimpleObject)]
 pub struct PlatformTenant {
     /// TypeID with the prefix `tnt`.
     pub id: ID,
-    /// Its name in addresses.
+    /// Its name in URLs.
     pub slug: String,
-    /// Its name for people.
+    /// Its display name.
     pub name: String,
-    /// Whether it is served.
+    /// Its status.
     pub status: TenantStatus,
-    /// How its data is kept apart.
+    /// How its data is isolated.
     pub isolation: Isolation,
-    /// Key of the plan that it has subscribed to.
+    /// Key of its subscribed plan.
     pub plan: Option<String>,
     /// Why it is suspended, if it is.
     pub suspended_reason: Option<String>,
-    /// When it is erased for good, if it was deleted. Until then it can be restored.
+    /// When it is erased permanently, if it was deleted. It can be restored until then.
     pub erase_after: Option<DateTime>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTime,
 }
 
@@ -65,28 +65,30 @@ impl From<PlatformError> for ErrorClass {
             PlatformError::NotFound => mend(UserErrorCode::NotFound, "id", "There is no such tenant."),
             PlatformError::PlanNotFound => mend(UserErrorCode::NotFound, "plan", "There is no such plan."),
             PlatformError::HasAdministrator => {
-                mend(UserErrorCode::InUse, "id", "The tenant has an administrator, who can invite by himself.")
+                mend(UserErrorCode::InUse, "id", "The tenant has an administrator, who can invite others.")
             }
             PlatformError::InvalidTransition(status) => mend(
                 UserErrorCode::InvalidTransition,
                 "id",
-                &format!("The tenant is {}: it cannot be brought from there to what was asked for.", status.as_str()),
+                &format!("The tenant is {}: this change is not possible.", status.as_str()),
             ),
             PlatformError::Invalid(field, message) => mend(UserErrorCode::Invalid, field, message),
-            PlatformError::IsMoving => mend(UserErrorCode::InUse, "id", "The tenant is being moved already."),
+            PlatformError::IsMoving => mend(UserErrorCode::InUse, "id", "The tenant is already being moved."),
             PlatformError::NoSuchMove => mend(UserErrorCode::NotFound, "id", "There is no such move."),
             PlatformError::MoveIsOver(state) => mend(
                 UserErrorCode::InvalidTransition,
                 "id",
-                &format!("The move is {}: there is no way back any more.", state.as_str()),
+                &format!("The move is {}: it can no longer be aborted.", state.as_str()),
             ),
-            PlatformError::NoSuchEvent => mend(UserErrorCode::NotFound, "eventId", "None of this name was given up."),
+            PlatformError::NoSuchEvent => {
+                mend(UserErrorCode::NotFound, "eventId", "There is no failed event with this id.")
+            }
             PlatformError::Invoice(error) => match error {
                 InvoiceError::NotFound => mend(UserErrorCode::NotFound, "invoiceId", "There is no such invoice."),
                 InvoiceError::InvalidTransition(state) => mend(
                     UserErrorCode::InvalidTransition,
                     "invoiceId",
-                    &format!("The invoice is {}: that cannot be done with it.", state.as_str()),
+                    &format!("The invoice is {}: this is not possible.", state.as_str()),
                 ),
                 InvoiceError::Invalid(field, message) => mend(UserErrorCode::Invalid, field, message),
                 InvoiceError::Db(error) => error.into(),
@@ -100,7 +102,7 @@ impl From<PlatformError> for ErrorClass {
     }
 }
 
-/// What became of a tenant, as the platform sees it.
+/// The tenant that an operation returned, as the platform sees it.
 pub async fn tenant(
     operator: &crate::features::platform::Operator<'_>,
     result: Result<Listed, PlatformError>,
@@ -112,10 +114,10 @@ pub async fn tenant(
 }
 
 impl<'a> crate::api::RequestContext {
-    /// The platform administrator who asks.
+    /// The platform administrator who sent the request.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED` when nobody is signed in, `FORBIDDEN` for anybody of a tenant.
+    /// `UNAUTHENTICATED` when nobody is signed in, `FORBIDDEN` for a user of a tenant.
     pub fn operator(&'a self) -> Result<crate::features::platform::Operator<'a>, ApiError> {
         match self.actor() {
             Actor::Platform(viewer) => {

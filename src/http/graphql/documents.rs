@@ -1,8 +1,9 @@
-//! Documents that requests name instead of sending them: trusted ones of a manifest, or those that were sent before.
+//! Persisted documents: requests name them instead of sending them. They are either trusted documents of a manifest,
+//! or documents that were sent before.
 //!
-//! With a manifest (the persisted documents of graphql-codegen) nothing else is run. Without one, automatic persisted
-//! queries save clients from sending the same document again. What one tenant's people sent is found by them alone, so
-//! that nobody can tell by a hash what others ask.
+//! With a manifest (the persisted documents of graphql-codegen), nothing else runs. Without one, automatic persisted
+//! queries save clients from sending the same document again. Documents sent by users of one tenant are found only by
+//! users of that tenant, so that a hash reveals nothing about what others send.
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
@@ -16,38 +17,38 @@ use super::{
 };
 use crate::base::ids::TenantId;
 
-/// Bytes of all remembered documents together.
+/// Maximum size of all remembered documents together, in bytes.
 const REMEMBERED_BYTES: u64 = 8 * 1024 * 1024;
-/// Bytes of the longest document that is remembered.
+/// Maximum size of a remembered document, in bytes.
 const LONGEST: usize = 64 * 1024;
-/// How many documents are expected.
+/// Expected number of documents.
 const EXPECTED: usize = 2_000;
 /// The prefix that a document id may have (GraphQL over HTTP, persisted documents).
 const SHA256_PREFIX: &str = "sha256:";
 
-/// Why there are no trusted documents.
+/// Why the trusted documents cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// The file cannot be read.
     #[error("cannot read the manifest of trusted documents {0}: {1}")]
     File(String, std::io::Error),
-    /// It is no JSON object of texts.
+    /// It is not a JSON object of strings.
     #[error("the manifest of trusted documents {0} is not a JSON object of id and document: {1}")]
     Format(String, serde_json::Error),
     /// A document in it does not parse.
-    #[error("the manifest of trusted documents {0} holds a document that does not parse: {1}")]
+    #[error("the manifest of trusted documents {0} contains a document that cannot be parsed: {1}")]
     Document(String, String),
 }
 
-/// Which documents may run, and which are known by a name.
+/// The documents that may run, and those known by a hash or an id.
 pub enum Documents {
-    /// Those of a manifest alone.
+    /// Only those of a manifest.
     Trusted(HashMap<String, String>),
-    /// Any; what was sent with its hash is known by it.
+    /// Any document; one that was sent with its hash is known by it.
     Any(Cache<(Option<TenantId>, [u8; 32]), Arc<str>, Bytes>),
 }
 
-/// Counts a document's bytes.
+/// Weighs a document by its bytes.
 #[derive(Clone)]
 pub struct Bytes;
 
@@ -60,19 +61,19 @@ impl<K> Weighter<K, Arc<str>> for Bytes {
 /// How a request names its document.
 #[derive(Clone, Copy)]
 pub enum Wanted {
-    /// It does not.
+    /// It does not name one.
     Unnamed,
-    /// By its hash.
+    /// By a hash.
     Hashed([u8; 32]),
-    /// By an id that is no hash, or not only one.
+    /// By an id that is not a hash, or not only a hash.
     ById,
 }
 
 impl Wanted {
-    /// What a request says.
+    /// Reads how a request names its document.
     ///
     /// # Errors
-    /// A hash that is none.
+    /// An invalid hash or version.
     pub fn read(asked: &GraphqlRequest) -> Result<Self, Vec<ServerError>> {
         if asked.document_id.is_some() {
             return Ok(Self::ById);
@@ -91,15 +92,15 @@ impl Wanted {
 }
 
 impl Documents {
-    /// Any document may run.
+    /// Allows any document.
     pub fn any() -> Self {
         Self::Any(Cache::with_weighter(EXPECTED, REMEMBERED_BYTES, Bytes))
     }
 
-    /// Only those of this manifest: a JSON object of id and document.
+    /// Allows only those of this manifest: a JSON object of ids and documents.
     ///
     /// # Errors
-    /// When the file cannot be read, or holds anything else.
+    /// When the file cannot be read, or has another format.
     pub fn try_trusted(manifest: &Path) -> Result<Self, ManifestError> {
         let name = || manifest.display().to_string();
         let text = std::fs::read_to_string(manifest).map_err(|error| ManifestError::File(name(), error))?;
@@ -111,7 +112,7 @@ impl Documents {
         Ok(Self::Trusted(documents))
     }
 
-    /// The document that a request means.
+    /// The document that a request refers to.
     ///
     /// # Errors
     /// When it is not known, or not trusted.
@@ -130,13 +131,13 @@ impl Documents {
                 let id = asked.document_id.as_deref().or(hash.as_deref()).unwrap_or_default();
                 let known = documents.get(id).or_else(|| documents.get(id.strip_prefix(SHA256_PREFIX)?));
                 known.cloned().ok_or_else(|| {
-                    let message = "This server runs trusted documents alone: name one of them by its documentId.";
+                    let message = "This server runs only trusted documents. Name one of them by its documentId.";
                     vec![error_with_code("GRAPHQL_PERSISTED_QUERY_NOT_FOUND", message)]
                 })
             }
             Self::Any(known) => match (wanted, asked.query.as_deref().filter(|it| !it.trim().is_empty())) {
                 (Wanted::ById, _) => {
-                    let message = "This server has no manifest of documents: send the query.";
+                    let message = "This server has no manifest of documents. Send the query.";
                     Err(vec![error_with_code("GRAPHQL_PERSISTED_QUERY_NOT_FOUND", message)])
                 }
                 (Wanted::Hashed(hash), Some(text)) if hash_of(text) != hash => {
@@ -145,7 +146,7 @@ impl Documents {
                 }
                 (_, Some(text)) => Ok(text.to_owned()),
                 (Wanted::Hashed(hash), None) => {
-                    // In the words that clients of automatic persisted queries wait for.
+                    // The exact message that clients of automatic persisted queries expect.
                     let unknown =
                         || vec![error_with_code("GRAPHQL_PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound")];
                     known.get(&(tenant, hash)).map(|it| it.to_string()).ok_or_else(unknown)
@@ -155,7 +156,7 @@ impl Documents {
         }
     }
 
-    /// Knows a document by its hash from now on, if it was sent with it and is fit to run.
+    /// Remembers a valid document under the hash that it was sent with, if any.
     pub fn remember(&self, tenant: Option<TenantId>, wanted: Wanted, text: &str) {
         if let (Self::Any(known), Wanted::Hashed(hash)) = (self, wanted)
             && text.len() <= LONGEST

@@ -1,4 +1,4 @@
-//! GraphQL over HTTP: one request, or a batch.
+//! GraphQL over HTTP: single requests and batches.
 
 use std::time::Instant;
 
@@ -29,10 +29,10 @@ use crate::{
     http::{App, ConnectionPlace, REQUEST_ID, actor::actor, app::RequestOrigin, cookies},
 };
 
-/// Says that an answer was given before, to a request with the same key.
+/// The response header that marks a replayed response, of an earlier request with the same key.
 pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// A name for a mutation that is to be done once.
+/// The request header with the idempotency key of a mutation.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
@@ -45,9 +45,9 @@ pub(crate) async fn post(
     body: WholeBody,
 ) -> Response {
     let reply = Reply::new(&headers, &origin, &app.limits);
-    // Every content type that a form can send would let other sites' pages send requests in our users' name.
+    // A content type that a form can send would let pages of other sites send requests on behalf of users.
     if !is_json(&headers) {
-        return reply.refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send the content type application/json.");
+        return reply.refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Use the content type application/json.");
     }
     let body = match body {
         WholeBody::Read(body) => body,
@@ -56,7 +56,7 @@ pub(crate) async fn post(
             return reply.refuse(StatusCode::PAYLOAD_TOO_LARGE, &message);
         }
         WholeBody::TooSlow => {
-            let error = error_with_code(Code::Timeout.as_str(), "The body did not come in time.");
+            let error = error_with_code(Code::Timeout.as_str(), "The body did not arrive in time.");
             let response = GraphQLResponse::from_errors(vec![error]);
             return reply.answer(response, Outcome::Unreadable(StatusCode::REQUEST_TIMEOUT));
         }
@@ -82,17 +82,17 @@ pub(crate) async fn post(
     }
 }
 
-/// A body, read to its end.
+/// A request body, read to its end.
 pub(crate) enum WholeBody {
-    /// Here it is.
+    /// The body.
     Read(Bytes),
-    /// More bytes than a body may have.
+    /// It exceeds the allowed size.
     TooLarge,
-    /// It paused for too long, or took longer than a whole request may.
+    /// It paused for too long, or took longer than the deadline of a request.
     TooSlow,
     /// Bodies of this address, or of all, take as much memory as they may.
     TooMany,
-    /// The client went away, or sent something that is none.
+    /// The client disconnected, or sent an invalid body.
     Broken,
 }
 
@@ -117,7 +117,7 @@ impl FromRequest<App> for WholeBody {
     }
 }
 
-/// Whether it was given up because nothing came any more.
+/// Whether reading stopped because the body paused for too long.
 fn is_pause(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -129,22 +129,22 @@ fn is_pause(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
-/// One request after the other, each with a transaction of its own, where batches are allowed at all.
+/// Runs the requests of a batch in order, each in its own transaction, when batches are enabled.
 async fn run_batch(app: App, origin: Origin, headers: &HeaderMap, body: &[u8]) -> Response {
     let (begun, reply, most) = (Instant::now(), Reply::new(headers, &origin, &app.limits), app.limits.batch);
     let refused = |message: &str| reply.refuse(StatusCode::BAD_REQUEST, message);
     if most < 2 {
-        return refused("Batches are off: send one request at a time.");
+        return refused("Batches are disabled. Send one request at a time.");
     }
     let batch = match serde_json::from_slice::<Vec<GraphqlRequest>>(body) {
         Ok(batch) => batch,
         Err(error) => return refused(&format!("The body is not a batch of GraphQL requests in JSON: {error}")),
     };
     if batch.is_empty() || batch.len() > most {
-        return refused(&format!("A batch has 1 to {most} requests."));
+        return refused(&format!("A batch must have 1 to {most} requests."));
     }
     if headers.contains_key(IDEMPOTENCY_KEY) {
-        return refused("Idempotency-Key: a batch takes none.");
+        return refused("A batch cannot have an Idempotency-Key.");
     }
     let (mut bodies, mut answer) = (Vec::new(), HeaderMap::new());
     for asked in batch {
@@ -185,7 +185,7 @@ pub(crate) struct GetParameters {
     extensions: Option<String>,
 }
 
-/// `GET /graphql`: queries alone, or the beginning of a WebSocket.
+/// `GET /graphql`: queries only, or the upgrade to a WebSocket.
 pub(crate) async fn get(
     State(app): State<App>,
     RequestOrigin(origin): RequestOrigin,
@@ -212,7 +212,7 @@ pub(crate) async fn get(
         .await
 }
 
-/// A parameter that holds JSON.
+/// Parses a parameter that contains JSON.
 fn json<T: serde::de::DeserializeOwned>(text: Option<String>) -> Result<Option<T>, serde_json::Error> {
     text.filter(|it| !it.is_empty()).map(|it| serde_json::from_str(&it)).transpose().map(Option::flatten)
 }
@@ -244,7 +244,8 @@ pub(super) async fn run(
         return response;
     }
     if prepared.kind == OperationType::Subscription {
-        let error = error_with_code("GRAPHQL_VALIDATION_FAILED", "Subscribe over a WebSocket (graphql-transport-ws).");
+        let error =
+            error_with_code("GRAPHQL_VALIDATION_FAILED", "Use a WebSocket (graphql-transport-ws) for subscriptions.");
         return reply.answer(GraphQLResponse::from_errors(vec![error]), Outcome::Refused);
     }
     let is_mutation = prepared.kind == OperationType::Mutation;
@@ -272,7 +273,7 @@ pub(super) async fn run(
     for line in change.iter().flat_map(cookies::write) {
         answer.headers_mut().append(header::SET_COOKIE, line);
     }
-    // Answers are somebody's own.
+    // Responses are private to the caller.
     answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
 }
@@ -288,7 +289,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("application/json") && charset_fits
 }
 
-/// How a client wants to be answered.
+/// How the response to a client is written.
 struct Reply {
     media_type: &'static str,
     request_id: String,
@@ -321,7 +322,7 @@ impl Reply {
         let status = match outcome {
             Outcome::Executed => StatusCode::OK,
             Outcome::Refused if self.media_type == GRAPHQL_RESPONSE => StatusCode::BAD_REQUEST,
-            // The older media type says 200 for whatever reached GraphQL, and clients of it rely on that.
+            // The older media type requires 200 for everything that reached GraphQL, and its clients rely on that.
             Outcome::Refused => StatusCode::OK,
             Outcome::Unreadable(status) => status,
         };
@@ -342,7 +343,7 @@ impl Reply {
         answer
     }
 
-    /// What the first request with the same key was answered.
+    /// The response to the first request with the same key.
     fn replay(&self, body: String) -> Response {
         let headers = [
             (header::CONTENT_TYPE, self.media_type.to_owned()),
@@ -353,13 +354,13 @@ impl Reply {
     }
 }
 
-/// How far a request came.
+/// How far a request got.
 #[derive(Clone, Copy)]
 enum Outcome {
-    /// It is no GraphQL request.
+    /// It is not a GraphQL request.
     Unreadable(StatusCode),
-    /// Its document or variables were refused, so nothing was executed.
+    /// Its document or variables were refused; nothing was executed.
     Refused,
-    /// Its fields were asked.
+    /// Its fields were resolved.
     Executed,
 }

@@ -1,4 +1,4 @@
-//! Errors as clients read them: each with a code of the closed list, and short whatever was sent.
+//! Errors as clients see them: each has a code of the closed list and a limited length, whatever was sent.
 
 use std::collections::BTreeMap;
 
@@ -7,26 +7,26 @@ use serde::Serialize;
 
 use crate::graphql::{Code, INTERNAL_MESSAGE};
 
-/// What a refused request may be told at most, in characters: an answer never echoes a large document.
+/// Maximum length of a message about a refused request, in characters: a response never echoes a large document.
 const MAX_MESSAGE: usize = 400;
-/// Longest path of an argument or variable that is told, in characters.
+/// Maximum length of the reported path of an argument or variable, in characters.
 const MAX_FIELD: usize = 200;
-/// Most places in the document that an error tells of.
+/// Maximum number of locations in an error.
 const MAX_LOCATIONS: usize = 10;
-/// Most bytes of the errors of a document that was refused, whatever was sent.
+/// Maximum total size of the errors of a refused document, in bytes, whatever was sent.
 const MAX_REFUSAL_BYTES: usize = 3_000;
 
-/// Whether any field was asked, as against a document that validation refused.
+/// Whether fields were executed, as opposed to a document that validation refused.
 pub(super) fn is_executed(response: &Response) -> bool {
     !(response.data == Value::Null && response.errors.iter().all(|it| it.path.is_empty()))
 }
 
-/// Takes away the errors of a refused document that are too much to say.
+/// Drops errors of a refused document beyond the size limit.
 pub(super) fn cut(response: &mut Response) {
     let (mut bytes, mut is_first) = (0, true);
     response.errors.retain(|it| {
         bytes += serde_json::to_vec(it).map_or(usize::MAX / 2, |it| it.len());
-        // What every error holds is short, so that the first one fits.
+        // Each error is short, so the first one always fits.
         std::mem::take(&mut is_first) || bytes <= MAX_REFUSAL_BYTES
     });
 }
@@ -36,7 +36,7 @@ pub(super) fn first_code(response: &Response) -> &str {
     response.errors.first().map_or("OK", |it| code_of(it).unwrap_or("INTERNAL"))
 }
 
-/// Gives every error its code and the request's id, and takes away those that are too many.
+/// Gives every error its code and the request's id, and drops errors beyond the maximum number.
 pub(super) fn polish(response: &mut Response, request_id: &str, max_errors: usize) {
     response.errors.truncate(max_errors);
     for error in &mut response.errors {
@@ -46,7 +46,7 @@ pub(super) fn polish(response: &mut Response, request_id: &str, max_errors: usiz
     }
 }
 
-/// The response as it is sent; `None` when it has more bytes than an answer may have.
+/// The serialized response; `None` when it exceeds the maximum size.
 pub fn write(response: &Response, with_data: bool, most: usize) -> Option<Vec<u8>> {
     let (errors, extensions) = (&response.errors, &response.extensions);
     let mut bytes = Vec::with_capacity(USUAL_BYTES.min(most));
@@ -55,21 +55,21 @@ pub fn write(response: &Response, with_data: bool, most: usize) -> Option<Vec<u8
     Some(bytes)
 }
 
-/// In place of an answer that would be too long.
+/// The error that replaces a response beyond the maximum size.
 pub(super) fn too_long(most: usize) -> ServerError {
-    error_with_code("BAD_USER_INPUT", &format!("The answer would have more than {most} bytes: ask for less."))
+    error_with_code("BAD_USER_INPUT", &format!("The response would have more than {most} bytes. Request less data."))
 }
 
-/// What most answers have room in.
+/// Most responses fit in this many bytes.
 const USUAL_BYTES: usize = 1_024;
 
-/// Takes so many bytes and no more.
+/// A writer with a maximum number of bytes.
 struct Bounded<'a> {
     bytes: &'a mut Vec<u8>,
     most: usize,
 }
 
-// An answer is written in hundreds of small pieces, most of them of one byte.
+// A response is written in hundreds of small pieces, most of them a single byte.
 impl std::io::Write for Bounded<'_> {
     #[inline(always)]
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -80,7 +80,7 @@ impl std::io::Write for Bounded<'_> {
         Ok(bytes.len())
     }
 
-    // The usual one is a loop.
+    // The default implementation is a loop.
     #[inline(always)]
     fn write_all(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.write(bytes).map(drop)
@@ -91,7 +91,7 @@ impl std::io::Write for Bounded<'_> {
     }
 }
 
-/// A response as it is written: without `data` where nothing was executed (GraphQL specification, section 7.1).
+/// A response as it is serialized: without `data` when nothing was executed (GraphQL specification, section 7.1).
 #[derive(Serialize)]
 struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,7 +102,7 @@ struct Body<'a> {
     extensions: &'a BTreeMap<String, Value>,
 }
 
-/// The code of an error, if it has one by now.
+/// The code of an error, if it already has one.
 pub(super) fn code_of(error: &ServerError) -> Option<&str> {
     match error.extensions.as_ref()?.get("code") {
         Some(Value::String(code)) => Some(code),
@@ -110,8 +110,8 @@ pub(super) fn code_of(error: &ServerError) -> Option<&str> {
     }
 }
 
-/// Gives every error a code of the closed list. Those without one are async-graphql's own: of validation, or of an input
-/// that does not fit its type. Anything else is not for clients to read.
+/// Gives every error a code of the closed list. Errors without a code come from async-graphql: from validation, or
+/// from an input of the wrong type. The text of any other error is not shown to clients.
 fn classify(error: &mut ServerError) {
     error.message = shorten(&error.message);
     if code_of(error).is_some() {
@@ -123,13 +123,13 @@ fn classify(error: &mut ServerError) {
     let code = if about_argument {
         "BAD_USER_INPUT"
     } else if is_input {
-        // The message quotes what was sent, which may be a password.
+        // The message quotes the input, which may be a password.
         error.message = "A value does not fit its type.".to_owned();
         "BAD_USER_INPUT"
     } else if error.path.is_empty() {
         "GRAPHQL_VALIDATION_FAILED"
     } else {
-        // Its text may quote what was sent, so it is not logged.
+        // The text may quote the input, so it is not logged.
         tracing::error!(path = ?error.path, "an error without a code");
         error.message = INTERNAL_MESSAGE.to_owned();
         Code::Internal.as_str()
@@ -151,7 +151,7 @@ fn classify(error: &mut ServerError) {
     }
 }
 
-/// An error with a code, of nobody's field.
+/// An error with a code, and without a path.
 pub(super) fn error_with_code(code: &str, message: &str) -> ServerError {
     let mut error = ServerError::new(message, None);
     let mut extensions = ErrorExtensionValues::default();
@@ -160,7 +160,7 @@ pub(super) fn error_with_code(code: &str, message: &str) -> ServerError {
     error
 }
 
-/// A variable or argument that no field could make sense of.
+/// A variable or argument with an invalid value.
 pub(super) fn bad_variable(field: String, message: &str) -> ServerError {
     let field: String = field.chars().take(MAX_FIELD).collect();
     let mut error = error_with_code("BAD_USER_INPUT", &format!("{field}: {message}"));
@@ -168,12 +168,12 @@ pub(super) fn bad_variable(field: String, message: &str) -> ServerError {
     error
 }
 
-/// All that is told of a fault of ours.
+/// The error that stands for a server error; it has no details.
 pub(super) fn internal() -> ServerError {
     error_with_code(Code::Internal.as_str(), INTERNAL_MESSAGE)
 }
 
-/// The message, or its beginning.
+/// The message, cut to the maximum length.
 pub(super) fn shorten(message: &str) -> String {
     if message.chars().count() <= MAX_MESSAGE {
         return message.to_owned();

@@ -1,4 +1,4 @@
-//! From a request to its response: read, looked at, run on a task of its own, committed.
+//! From a request to its response: parse, check, run on a separate task, commit.
 
 use std::{
     collections::BTreeMap,
@@ -43,30 +43,30 @@ use crate::{
     http::{App, cookies::RequestCookies},
 };
 
-/// A request that was read and may run.
+/// A parsed request that may run.
 pub(super) struct Prepared {
-    /// Without its document.
+    /// The request, without its document.
     pub request: Request,
-    /// What it does.
+    /// The type of operation.
     pub kind: OperationType,
-    /// The document, as it was read.
+    /// The parsed document.
     pub read: Arc<ReadDocument>,
-    /// The document without what its variables leave out, where they do.
+    /// The document without arguments of omitted variables, when there are any.
     without_omitted: Option<ExecutableDocument>,
     finding_key: Option<FindingKey>,
 }
 
 impl Prepared {
-    /// The document as it is run.
+    /// The document that is executed.
     fn document(&self) -> &ExecutableDocument {
         self.without_omitted.as_ref().unwrap_or(&self.read.document)
     }
 }
 
-/// Finds the document, reads it, and finds what makes no sense whatever the schema says.
+/// Finds and parses the document, and refuses inputs that are invalid under any schema.
 ///
 /// # Errors
-/// Why it is refused.
+/// The reason for the refusal.
 pub(super) fn prepare(app: &App, actor: &Actor, asked: GraphqlRequest) -> Result<Prepared, Vec<ServerError>> {
     let tenant = match actor {
         Actor::Person(viewer) => Some(viewer.tenant),
@@ -97,44 +97,44 @@ fn inspect(mut request: Request, read: Arc<ReadDocument>) -> Result<Prepared, Ve
         None => operations.next().filter(|_| operations.next().is_none()),
     };
     let Some((name, operation)) = operation else {
-        return Err(refused("GRAPHQL_VALIDATION_FAILED", "Say by operationName which operation to run."));
+        return Err(refused("GRAPHQL_VALIDATION_FAILED", "Choose the operation to run with operationName."));
     };
-    // Before anything runs: a mutation must not stop half-way for want of a variable.
+    // Checked before anything runs: a mutation must not stop half-way because a variable is missing.
     if let Some(name) = input::find_missing(&operation.node, &request.variables) {
-        return Err(vec![bad_variable(name, "the document needs this variable")]);
+        return Err(vec![bad_variable(name, "this variable is required")]);
     }
     let kind = operation.node.ty;
-    request.operation_name = name.map(|it| it.to_string()); // For the log, where nobody had to say it.
-    // The specification allows one field (section 5.2.3.1), and an event is read in a transaction of its own.
+    request.operation_name = name.map(|it| it.to_string()); // For the log, when the request did not name it.
+    // The specification allows one field (section 5.2.3.1), and each event is read in its own transaction.
     let selections = &operation.node.selection_set.node.items;
     if kind == OperationType::Subscription
         && !matches!(selections.as_slice(), [it] if matches!(it.node, Selection::Field(_)))
     {
-        return Err(refused("GRAPHQL_VALIDATION_FAILED", "A subscription has one field at its root, and no fragment."));
+        return Err(refused("GRAPHQL_VALIDATION_FAILED", "A subscription must have one root field, and no fragment."));
     }
     let without_omitted = input::without_omitted(&read.document, &request.variables);
     let finding_key = read.finding_key(&request.variables);
     Ok(Prepared { request, kind, read, without_omitted, finding_key })
 }
 
-/// Whose request it is, and what came with it.
+/// The sender of a request, and what the request carries besides the document.
 pub(super) struct Sender {
-    /// Who asks.
+    /// The caller.
     pub actor: Actor,
-    /// From where, and who acts as him.
+    /// The origin of the request, and the impersonating administrator if any.
     pub origin: Origin,
-    /// The trace that it is a part of, in W3C's format.
+    /// The trace context, as W3C headers.
     pub trace: HeaderMap,
-    /// In cookie mode.
+    /// The cookies, in cookie mode.
     pub cookies: Option<RequestCookies>,
-    /// The name of a mutation that is to be done once.
+    /// The idempotency key of a mutation.
     pub named: Option<Named>,
-    /// A place among what its sender has running, kept until it is done, whoever still waits for it.
+    /// A slot among the sender's running operations. It is held until the operation ends, even when nobody waits for it.
     pub slot: Option<OwnedSemaphorePermit>,
 }
 
-/// Runs a query or a mutation, on a task of its own: a client that hangs up drops whoever waits, but not a transaction
-/// between two statements.
+/// Runs a query or a mutation on a separate task: a client that disconnects cancels the waiting handler, but not a
+/// transaction between two statements.
 pub(super) async fn run(app: &App, sender: Sender, prepared: Prepared) -> (Answer, Option<SessionCookies>) {
     let begun = Instant::now();
     let Sender { actor, origin, trace, cookies, named, slot } = sender;
@@ -166,19 +166,19 @@ pub(super) async fn run(app: &App, sender: Sender, prepared: Prepared) -> (Answe
     }
 }
 
-/// The events of a subscription, each read in a transaction of its own.
+/// The events of a subscription, each read in its own transaction.
 pub(super) struct Events {
     stream: BoxStream<'static, GraphQLResponse>,
     context: Arc<RequestContext>,
     queue: LoadQueue,
     document: ExecutableDocument,
     operation: Option<String>,
-    /// What every log line of it says.
+    /// The span of its log lines.
     pub span: tracing::Span,
     _slot: Option<OwnedSemaphorePermit>,
 }
 
-/// Begins a subscription: nothing runs before the first event is asked for.
+/// Prepares a subscription: nothing runs before the first event is polled.
 pub(super) fn subscribe(app: &App, sender: Sender, mut prepared: Prepared) -> Events {
     let Sender { actor, origin, trace, slot, .. } = sender;
     let span = span(&origin, &actor, &prepared.request);
@@ -204,7 +204,7 @@ pub(super) fn subscribe(app: &App, sender: Sender, mut prepared: Prepared) -> Ev
 }
 
 impl Events {
-    /// The next event, or `None` when there is no more.
+    /// The next event, or `None` at the end of the subscription.
     pub(super) async fn next(&mut self) -> Option<GraphQLResponse> {
         let mut response = drive(self.stream.next(), self.queue.clone()).await?;
         self.context.end_event();
@@ -215,20 +215,20 @@ impl Events {
     }
 }
 
-/// A line in the log and a count in the metrics.
+/// Writes an access log line and counts the request in the metrics.
 pub(super) fn note(kind: &'static str, field: Option<&str>, code: &str, took: Duration) {
     telemetry::count_request(kind, field, code, took);
     tracing::info!(target: "tenantry::access", kind, code, duration_ms = took.as_secs_f64() * 1_000.0, "answered");
 }
 
-/// The code of a response's first error, as it will be told.
+/// The code of a response's first error, as the client will see it.
 pub(super) fn code_to_count(response: &GraphQLResponse) -> String {
     let mut first = GraphQLResponse::from_errors(response.errors.iter().take(1).cloned().collect());
     polish(&mut first, "", 1);
     first_code(&first).to_owned()
 }
 
-/// What every log line of the request says.
+/// The span of the request's log lines.
 pub(super) fn span(origin: &Origin, actor: &Actor, request: &Request) -> tracing::Span {
     let operation: String = request.operation_name.as_deref().unwrap_or("anonymous").chars().take(100).collect();
     let span = tracing::info_span!(
@@ -271,18 +271,18 @@ async fn execute(
     (answer, context.cookies())
 }
 
-/// What is sent.
+/// The response to send.
 pub(super) enum Answer {
-    /// Of this request.
+    /// The response to this request.
     Fresh(GraphQLResponse),
-    /// Of the first request with the same key: its body as it was.
+    /// The response to the first request with the same key: its original body.
     Replayed(String),
 }
 
 /// Codes of errors after which the same request may succeed.
 const RETRYABLE: [&str; 6] = ["UNAUTHENTICATED", "FORBIDDEN", "RATE_LIMITED", "UNAVAILABLE", "TIMEOUT", "INTERNAL"];
 
-/// Carries a named mutation out unless it was already, and keeps its answer in its own transaction.
+/// Runs a mutation with an idempotency key unless it already ran, and stores its response in the same transaction.
 async fn answer_once(
     app: &App,
     context: &Arc<RequestContext>,
@@ -291,13 +291,13 @@ async fn answer_once(
     queue: LoadQueue,
 ) -> Answer {
     let refused = |error: ApiError| Answer::Fresh(GraphQLResponse::from_errors(vec![nowhere(error)]));
-    // Looking a key up is work of its own, whatever becomes of the request.
+    // Looking up a key costs something whether or not the request runs.
     if let Err(error) = context.charge(KEY_COST).await {
         return refused(error);
     }
     let begun = tokio::time::timeout(app.deadline, context.begin_named(named)).await;
     let is_named = match begun.unwrap_or(Err(DbError::Timeout)) {
-        Ok(None) => false, // Nobody of a tenant is signed in.
+        Ok(None) => false, // No user of a tenant is signed in.
         Ok(Some(KeyState::First)) => true,
         Ok(Some(KeyState::Answered(body))) => return Answer::Replayed(body),
         Ok(Some(KeyState::Conflict)) => {
@@ -312,7 +312,7 @@ async fn answer_once(
     };
     if is_named {
         polish(&mut response, &context.origin().request_id.to_string(), app.limits.errors);
-        // What may be tried again is not the last word, unless something was done beside it.
+        // A response after which a retry may succeed is not stored, unless something was changed.
         let did_something = matches!(&response.data, Value::Object(fields) if !fields.is_empty());
         let may_succeed = response.errors.iter().any(|it| code_of(it).is_some_and(|it| RETRYABLE.contains(&it)));
         let is_final = did_something || is_executed(&response) && !may_succeed;
@@ -325,7 +325,7 @@ async fn answer_once(
     Answer::Fresh(finish(app, context, response, &refusals).await)
 }
 
-/// Validates a document and takes its cost from whoever sent it.
+/// Validates a document and charges its cost to the sender.
 async fn admit(
     app: &App,
     context: &RequestContext,
@@ -337,7 +337,7 @@ async fn admit(
     Bill::charge(context, valid).await.map_err(|error| vec![error])
 }
 
-/// Asks the fields. `Err` is the answer where time ran out: what was begun is undone by being dropped.
+/// Executes the fields. `Err` is the response when the time ran out: dropping the transaction rolls it back.
 async fn resolve(
     app: &App,
     context: &Arc<RequestContext>,
@@ -360,7 +360,7 @@ async fn resolve(
     let Ok(mut response) = executed else {
         return Err(GraphQLResponse::from_errors(vec![nowhere(DbError::Timeout.into())]));
     };
-    // Before the commit: what cannot be told must not be done.
+    // Before the commit: a mutation whose response cannot be sent must not be applied.
     if context.may_write() && write(&response, true, app.limits.answer_bytes).is_none() {
         return Err(GraphQLResponse::from_errors(vec![too_long(app.limits.answer_bytes)]));
     }
@@ -371,7 +371,7 @@ async fn resolve(
     Ok((response, refused))
 }
 
-/// Commits what was done, and only then says so.
+/// Commits the changes before the response is returned.
 async fn finish(
     app: &App,
     context: &RequestContext,
@@ -381,12 +381,12 @@ async fn finish(
     let finished = tokio::time::timeout(app.deadline, context.finish(refused)).await;
     match finished.unwrap_or_else(|_| Err(DbError::CommitUnknown("no answer in time".into()))) {
         Ok(()) => response,
-        // Whatever the response says was done is not known to be.
+        // The commit failed or its outcome is unknown, so the response cannot be trusted.
         Err(error) => GraphQLResponse::from_errors(vec![nowhere(error.into())]),
     }
 }
 
-/// Mutations of the sign-in path: they open transactions of their own, so no answer can be kept with what they did.
+/// Sign-in mutations open transactions of their own, so their responses cannot be stored with their changes.
 const TAKE_NO_KEY: [&str; 20] = [
     "login",
     "refreshSession",
@@ -399,33 +399,33 @@ const TAKE_NO_KEY: [&str; 20] = [
     "changePassword",
     "requestEmailVerification",
     "verifyEmail",
-    // And those of billing, which talk to a payment provider: asked again they are the same by themselves.
+    // The same holds for billing mutations, which talk to a payment provider. They are safe to repeat.
     "createCheckoutSession",
     "createBillingPortalSession",
     "changePlan",
     "cancelSubscription",
     "keepSubscription",
     "payInvoice",
-    // Their answers hold secrets that are told once, and kept nowhere.
+    // The responses of these contain secrets that are shown once and stored nowhere.
     "rotateCalendarFeed",
     "createWebhookEndpoint",
     "rotateWebhookSecret",
 ];
 
-/// The key that a request was named with, if it was; or why it can be none. The same key in another role, or by somebody
-/// who acts as the user, is another request.
+/// The idempotency key of a request, if any, or the reason why it cannot have one. The same key in another role, or
+/// by an impersonating administrator, is another request.
 pub(super) fn named(headers: &HeaderMap, prepared: &Prepared, actor: &Actor) -> Option<Result<Named, &'static str>> {
     let (key, request) = (headers.get("idempotency-key")?, &prepared.request);
     let fields = input::root_fields(&prepared.read.document);
     if fields.iter().any(|it| TAKE_NO_KEY.contains(it)) {
         return Some(Err(
-            "Idempotency-Key: mutations of signing in and of billing, or whose answer holds a secret, take none.",
+            "Idempotency-Key: not accepted for sign-in and billing mutations, or when the response contains a secret.",
         ));
     }
     let by = match actor {
         Actor::Person(viewer) => (viewer.role.as_str(), viewer.impersonated),
-        // A key is of a tenant and its user. To take it and not keep it would be worse than to say so.
-        Actor::Platform(_) => return Some(Err("Idempotency-Key: mutations of platform administrators take none.")),
+        // A key belongs to a user of a tenant. Accepting it without storing the response would be worse than refusing it.
+        Actor::Platform(_) => return Some(Err("Idempotency-Key: not accepted for platform administrators.")),
         Actor::Anonymous | Actor::Unverified => ("", false),
     };
     let content = serde_json::to_vec(&(&request.query, &request.operation_name, &request.variables, by)).ok()?;
@@ -433,7 +433,7 @@ pub(super) fn named(headers: &HeaderMap, prepared: &Prepared, actor: &Actor) -> 
     Some(named.ok_or("Idempotency-Key: must be 1 to 255 visible ASCII characters."))
 }
 
-/// Root fields that the caller's role was refused, by the names that the schema gives them, with how often.
+/// The root fields that were refused to the caller's role, by their schema names, with their counts.
 fn refused_fields(
     response: &GraphQLResponse,
     document: &ExecutableDocument,

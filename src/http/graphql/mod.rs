@@ -1,6 +1,6 @@
-//! GraphQL over HTTP: POST with JSON, and GET for queries; over a WebSocket in [`socket`].
+//! GraphQL over HTTP: POST with JSON, and GET for queries. WebSockets are in [`socket`].
 //!
-//! A handler of our own over `schema.execute`, because the stock one runs mutations sent by GET or by forms, which other
+//! This uses its own handler instead of async-graphql's: that one runs mutations sent by GET or by forms, which other
 //! sites can send, and forwards raw errors.
 
 mod documents;

@@ -1,4 +1,4 @@
-//! The messages of graphql-transport-ws, and the codes with which a socket closes.
+//! The messages of graphql-transport-ws, and the close codes of a socket.
 //!
 //! <https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md>
 
@@ -8,90 +8,90 @@ use serde::{Deserialize, Serialize};
 use super::request::GraphqlRequest;
 use crate::features::auth::Revocation;
 
-/// What a socket speaks.
+/// The WebSocket subprotocol.
 pub(super) const SUBPROTOCOL: &str = "graphql-transport-ws";
-/// Longest reason of a close frame, in bytes (RFC 6455, section 5.5).
+/// Maximum length of the reason in a close frame, in bytes (RFC 6455, section 5.5).
 const MAX_REASON: usize = 123;
 
-/// What a client says.
+/// A message from the client.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum ClientMessage {
     /// The first message, with the access token.
     ConnectionInit {
-        /// What the client knows as connection parameters.
+        /// The client's connection parameters.
         #[serde(default)]
         payload: Option<Parameters>,
     },
-    /// Is anybody there? With a token, that of the session's next minutes.
+    /// A keep-alive ping. It may carry a fresh access token.
     Ping {
-        /// The token, if one is brought.
+        /// The connection parameters with the token, if any.
         #[serde(default)]
         payload: Option<Parameters>,
     },
-    /// An answer to a ping of ours.
+    /// The response to a ping of the server.
     Pong {},
-    /// An operation.
+    /// Starts an operation.
     Subscribe {
-        /// What its messages are told by.
+        /// The id of the operation, which its messages carry.
         id: String,
         /// The operation.
         payload: GraphqlRequest,
     },
-    /// No more of an operation.
+    /// Ends an operation.
     Complete {
-        /// Which.
+        /// The id of the operation.
         id: String,
     },
 }
 
-/// How a socket says whose it is.
+/// How a socket authenticates.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Parameters {
     /// `Bearer` and the access token.
     #[serde(default, alias = "Authorization")]
     pub authorization: Option<String>,
-    /// `cookie`: the access token is in the cookie of the request that began the socket.
+    /// `cookie`: the access token is in the cookie of the request that opened the socket.
     #[serde(default, rename = "tenantry-session", alias = "Tenantry-Session")]
     pub session: Option<String>,
 }
 
-/// What the server says.
+/// A message from the server.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum ServerMessage {
-    /// Come in.
+    /// Acknowledges `connection_init`.
     ConnectionAck,
-    /// The answer to a ping.
+    /// The response to a ping.
     Pong,
     /// A result of an operation.
     Next {
-        /// Which.
+        /// The id of the operation.
         id: String,
-        /// A response.
+        /// The response.
         payload: Box<serde_json::value::RawValue>,
     },
-    /// An operation was refused: nothing of it ran.
+    /// An operation was refused; nothing of it ran.
     Error {
-        /// Which.
+        /// The id of the operation.
         id: String,
         /// The response's errors.
         payload: Box<serde_json::value::RawValue>,
     },
-    /// An operation is over.
+    /// An operation has ended.
     Complete {
-        /// Which.
+        /// The id of the operation.
         id: String,
     },
 }
 
 impl ServerMessage {
-    /// As it is sent.
+    /// The WebSocket message.
     pub(super) fn message(&self) -> Message {
         Message::text(serde_json::to_string(self).unwrap_or_default())
     }
 
-    /// The operation that it is of.
+    /// The id of its operation, if any.
     pub(super) fn id(&self) -> Option<&str> {
         match self {
             Self::Next { id, .. } | Self::Error { id, .. } | Self::Complete { id } => Some(id),
@@ -99,7 +99,7 @@ impl ServerMessage {
         }
     }
 
-    /// Whether its operation is over with it.
+    /// Whether it ends its operation.
     pub(super) fn is_last(&self) -> bool {
         matches!(self, Self::Error { .. } | Self::Complete { .. })
     }
@@ -108,42 +108,42 @@ impl ServerMessage {
 /// Why a socket closes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Close {
-    /// The client closed it, or is gone.
+    /// The client closed it or disconnected.
     ByClient,
     /// The server stops.
     GoingAway,
-    /// The client does not take what it asked for.
+    /// The client does not read the messages sent to it.
     TooSlow,
-    /// More bytes than a message may have.
+    /// A message exceeds the maximum size.
     TooBig,
-    /// The user has as many sockets as he may.
+    /// The user has the maximum number of sockets open.
     TooMany,
-    /// No such message, or not now.
+    /// An invalid message, or one that is not allowed at this point.
     BadRequest(String),
-    /// An operation before anybody was let in.
+    /// An operation before the socket was authenticated.
     Unauthorized,
     /// The session has ended.
     SessionEnded,
-    /// Nobody's token.
+    /// The access token is invalid, or not for a user of a tenant.
     Forbidden,
-    /// The token is in force no more.
+    /// The access token has expired.
     TokenExpired,
-    /// The user has another role.
+    /// The user's role has changed.
     RoleChanged,
     /// The tenant is suspended.
     TenantSuspended,
     /// The client does not speak the protocol.
     WrongProtocol,
-    /// Nobody said who he is.
+    /// The client did not send `connection_init` in time.
     InitTimeout,
-    /// An operation with the id goes on.
+    /// An operation with this id is already running.
     AlreadyExists(String),
-    /// Said twice who one is.
+    /// The client sent `connection_init` twice.
     TooManyInits,
 }
 
 impl Close {
-    /// The code. 4401 asks a client to sign in anew, 4403 to come again with another token.
+    /// The close code. 4401 asks a client to sign in again, 4403 to reconnect with another token.
     pub(super) fn code(&self) -> u16 {
         match self {
             Self::ByClient => 1000,
@@ -182,7 +182,7 @@ impl Close {
         }
     }
 
-    /// The close frame: its reason is cut to what a frame can hold.
+    /// The close frame, with its reason cut to the maximum length.
     pub(super) fn message(&self) -> Message {
         let mut reason = self.reason();
         let mut end = reason.len().min(MAX_REASON);

@@ -1,7 +1,7 @@
-//! One WebSocket, by the protocol graphql-transport-ws: subscriptions, queries, and mutations where that is on.
+//! One WebSocket with the protocol graphql-transport-ws: subscriptions, queries, and mutations where these are enabled.
 //!
-//! Each operation has a task of its own, which waits while the client does not take what it has: nothing is kept for slow
-//! readers, and whoever reads nothing for a while is dropped.
+//! Each operation has its own task, which waits while the client does not read its messages: nothing is buffered for
+//! slow readers, and a client that reads nothing for a while is disconnected.
 
 use std::{collections::HashMap, future::pending, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -38,18 +38,18 @@ use crate::{
     http::{App, ConnectionPlace, actor::bearer, cookies, origins},
 };
 
-/// Messages that wait to be sent; past that, operations wait.
+/// Maximum number of messages waiting to be sent; beyond that, operations wait.
 const WAITING: usize = 16;
-/// How long a close may take on both sides.
+/// Maximum duration of the closing handshake.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
-/// How long a last event may be on its way after the role changed.
+/// How long a last event may be sent after a change of role.
 const LAST_EVENT: Duration = Duration::from_millis(200);
-/// Codes that may mean that the caller may not stay.
+/// Error codes that may mean that the session has ended.
 const DOUBTFUL: [&str; 2] = ["UNAUTHENTICATED", "FORBIDDEN"];
-/// How long an operation that was refused so waits for the socket to be closed.
+/// How long an operation with such an error waits for the socket to be closed.
 const DOUBT: Duration = Duration::from_secs(2);
 
-/// Begins a socket, unless a page of another site asks for it.
+/// Opens a socket, unless a page of another site requests it.
 pub(super) fn open(
     app: App,
     origin: Origin,
@@ -58,7 +58,7 @@ pub(super) fn open(
     upgrade: WebSocketUpgrade,
 ) -> Response {
     if !origins::is_own_or_allowed(headers, &app.origins) {
-        return (StatusCode::FORBIDDEN, "This origin may not open a socket.\n").into_response();
+        return (StatusCode::FORBIDDEN, "This origin is not allowed to open a socket.\n").into_response();
     }
     let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|it| it.to_str().ok());
     let speaks = offered.flat_map(|it| it.split(',')).any(|it| it.trim() == SUBPROTOCOL);
@@ -66,7 +66,7 @@ pub(super) fn open(
     let (stopping, tasks) = (app.stopping.clone(), app.sockets.tasks.clone());
     let brought = Handshake {
         header: headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok()).map(str::to_owned),
-        // A cookie comes with any page's socket; that the origin is ours was seen above.
+        // A browser sends the cookie for any page's socket; the origin was already checked above.
         cookie: headers.contains_key(header::ORIGIN).then(|| cookies::access(headers)).flatten(),
     };
     let connection = Connection { app, origin, trace: trace_of(headers), brought, stopping };
@@ -83,10 +83,10 @@ pub(super) fn open(
     })
 }
 
-/// Says why, and gives the client a moment to answer.
+/// Sends the close reason, and gives the client a moment to respond.
 async fn end(socket: &mut WebSocket, close: &Close) {
     let goodbye = async {
-        // What the client closed is answered by reading on.
+        // A close by the client is answered by reading on.
         if *close == Close::ByClient || socket.send(close.message()).await.is_ok() {
             while let Some(Ok(_)) = socket.recv().await {}
         }
@@ -94,7 +94,7 @@ async fn end(socket: &mut WebSocket, close: &Close) {
     let _ = timeout(CLOSE_LIMIT, goodbye).await;
 }
 
-/// What the request that began a socket brought to say whose it is.
+/// The credentials of the request that opened a socket.
 struct Handshake {
     header: Option<String>,
     cookie: Option<String>,
@@ -108,19 +108,19 @@ struct Connection {
     stopping: watch::Receiver<Option<String>>,
 }
 
-/// Who was let in.
+/// The authenticated user of a socket.
 struct Admitted {
     viewer: Viewer,
     impersonator: Option<String>,
     expires: Timestamp,
     place: SocketPlace,
-    /// Why he is to leave, and when.
+    /// Why and when the socket must close, if it must.
     leaves: Option<(Close, Instant)>,
 }
 
-/// An operation that goes on.
+/// A running operation.
 struct Operation {
-    /// Its number, because an id can be used again.
+    /// Its number: the client can reuse an id.
     number: u64,
     _task: AbortOnDropHandle<()>,
 }
@@ -133,7 +133,7 @@ enum Event {
 }
 
 impl Connection {
-    /// Until it is to be closed.
+    /// Serves the socket until it must close.
     async fn serve(mut self, socket: &mut WebSocket) -> Close {
         match self.admit(socket).await {
             Ok(admitted) => self.converse(socket, admitted).await.unwrap_or_else(|close| close),
@@ -174,7 +174,7 @@ impl Connection {
         };
         let verified = token.and_then(|it| self.app.tokens.verify(it)).ok_or(Close::Forbidden)?;
         let Verified { actor: Actor::Person(viewer), impersonator, expires } = verified else {
-            return Err(Close::Forbidden); // An operator has nothing to watch.
+            return Err(Close::Forbidden); // Platform administrators have no subscriptions.
         };
         let place = self.app.sockets.enter(viewer).ok_or(Close::TooMany)?;
         Ok(Admitted { viewer, impersonator, expires, place, leaves: None })
@@ -215,9 +215,9 @@ impl Connection {
                     if operations.contains_key(&id) {
                         return Err(Close::AlreadyExists(id));
                     }
-                    // What goes on after the client has ended it counts as well.
+                    // An operation that the client has ended, but that still runs, counts as well.
                     let Ok(slot) = slots.clone().try_acquire_owned() else {
-                        let message = format!("One socket has at most {} operations at once.", settings.operations);
+                        let message = format!("A socket can run at most {} operations at once.", settings.operations);
                         let mut refused =
                             async_graphql::Response::from_errors(vec![error_with_code("RATE_LIMITED", &message)]);
                         polish(&mut refused, &uuid_v7(jiff::Timestamp::now()).to_string(), 1);
@@ -233,7 +233,7 @@ impl Connection {
                 Event::Sent(number, say) => {
                     let id = say.id().unwrap_or_default();
                     if operations.get(id).is_none_or(|it| it.number != number) {
-                        continue; // Of an operation that the client has ended.
+                        continue; // The client has ended this operation.
                     }
                     if say.is_last() {
                         operations.remove(id);
@@ -246,7 +246,7 @@ impl Connection {
         }
     }
 
-    /// A fresh token of the same sign-in lets the socket stay.
+    /// A fresh token of the same session extends the socket's life.
     fn prolong(&self, admitted: &mut Admitted, header: &str) -> Result<(), Close> {
         let verified = bearer(header).and_then(|it| self.app.tokens.verify(it)).ok_or(Close::Forbidden)?;
         if verified.actor != Actor::Person(admitted.viewer) || verified.impersonator != admitted.impersonator {
@@ -272,7 +272,7 @@ impl Connection {
         self.send_while(socket, say.message(), admitted).await
     }
 
-    /// Sends, unless the client does not take it, or may not stay.
+    /// Sends a message. Fails when the client does not read it, or the socket must close.
     async fn send_while(
         &mut self,
         socket: &mut WebSocket,
@@ -289,7 +289,7 @@ impl Connection {
         }
     }
 
-    /// The task of one operation, to its last message.
+    /// The task of one operation, until its last message.
     fn operation(
         &self,
         number: u64,
@@ -323,7 +323,7 @@ impl Connection {
     }
 }
 
-/// One operation less goes on when it is dropped, however it ended.
+/// Counts a running operation until it is dropped, however it ended.
 struct CountedOperation;
 
 impl CountedOperation {
@@ -347,7 +347,7 @@ async fn operate(app: &App, sender: Sender, asked: GraphqlRequest, speaker: &Spe
     match prepared.kind {
         OperationType::Subscription => subscribe(app, sender, prepared, speaker).await,
         OperationType::Mutation if !app.sockets.settings.mutations => {
-            let message = "Send mutations by POST: this socket takes queries and subscriptions.";
+            let message = "Send mutations by POST. This socket accepts only queries and subscriptions.";
             speaker.refuse(vec![error_with_code("GRAPHQL_VALIDATION_FAILED", message)]).await;
         }
         OperationType::Query | OperationType::Mutation => {
@@ -369,7 +369,7 @@ async fn subscribe(app: &App, sender: Sender, prepared: Prepared, speaker: &Spea
         telemetry::count_event(&code);
         if DOUBTFUL.contains(&code.as_str()) {
             app.sockets.ask_now();
-            sleep(DOUBT).await; // If it is so, the socket is closed meanwhile, and this ends with it.
+            sleep(DOUBT).await; // If the session has ended, the socket is closed in the meantime, and this task with it.
         }
         if std::mem::take(&mut is_first) && response.data == async_graphql::Value::Null {
             return speaker.refuse(response.errors).await;
@@ -381,7 +381,7 @@ async fn subscribe(app: &App, sender: Sender, prepared: Prepared, speaker: &Spea
     speaker.complete().await;
 }
 
-/// Says what becomes of one operation.
+/// Sends the messages of one operation.
 struct Speaker {
     number: u64,
     id: String,
@@ -392,7 +392,7 @@ struct Speaker {
 }
 
 impl Speaker {
-    /// A result; `false` when that was the last that is to be said.
+    /// Sends a result; `false` when no further message may follow.
     async fn tell(&self, mut response: async_graphql::Response) -> bool {
         if !is_executed(&response) {
             self.refuse(response.errors).await;
@@ -425,14 +425,14 @@ fn refusal(id: String, errors: Vec<ServerError>) -> ServerMessage {
     ServerMessage::Error { id, payload }
 }
 
-/// The next message of the client; `None` for one that says nothing.
+/// The next message of the client; `None` for a WebSocket ping or pong.
 async fn hear(socket: &mut WebSocket) -> Result<Option<ClientMessage>, Close> {
     match socket.recv().await {
         Some(Ok(Message::Text(text))) => match serde_json::from_str(&text) {
             Ok(said) => Ok(Some(said)),
             Err(_) => Err(Close::BadRequest("Invalid message".into())),
         },
-        Some(Ok(Message::Binary(_))) => Err(Close::BadRequest("Messages are texts".into())),
+        Some(Ok(Message::Binary(_))) => Err(Close::BadRequest("Messages must be text".into())),
         Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
         Some(Ok(Message::Close(_))) | None => Err(Close::ByClient),
         Some(Err(error)) => {
@@ -442,7 +442,7 @@ async fn hear(socket: &mut WebSocket) -> Result<Option<ClientMessage>, Close> {
     }
 }
 
-/// Until the server stops, the token is in force no more, or its user may not stay.
+/// Waits until the server stops, the token expires, or the user's access ends.
 async fn must_end(stopping: &mut watch::Receiver<Option<String>>, admitted: &mut Admitted) -> Close {
     let left = admitted.expires.duration_since(Timestamp::now());
     let expiry = Instant::now() + Duration::try_from(left).unwrap_or_default();
@@ -467,6 +467,6 @@ async fn must_end(stopping: &mut watch::Receiver<Option<String>>, admitted: &mut
 
 async fn told_to_stop(stopping: &mut watch::Receiver<Option<String>>) {
     if stopping.wait_for(Option::is_some).await.is_err() {
-        pending::<()>().await; // Nobody is left who could stop it.
+        pending::<()>().await; // The sender is gone, so no stop can be signalled.
     }
 }

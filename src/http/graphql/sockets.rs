@@ -1,4 +1,4 @@
-//! Who has a socket open, how many he may have, and whether he may stay.
+//! Open sockets: how many each user may have, and whether their sessions are still valid.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -20,31 +20,31 @@ use crate::{
     features::auth::{self, Revocation},
 };
 
-/// How often it is asked whether people may stay: twice, with the answer, within a second.
+/// How often sessions are checked: with the response, twice within a second.
 const ASK_EVERY: Duration = Duration::from_millis(400);
-/// How many stores of tenants' own are asked at the same time.
+/// How many dedicated stores are checked at the same time.
 const ASKING_OWN: usize = 8;
-/// How long one of them may take, while others wait for their turn.
+/// How long one of them may take, while others wait.
 const SILENT_FOR: Duration = Duration::from_secs(2);
-/// How many people one statement asks about.
+/// Maximum number of users in one statement.
 const PART: usize = 2_000;
 
-/// What sockets may do.
+/// The limits of sockets.
 #[derive(Clone, Debug)]
 pub struct SocketSettings {
-    /// Sockets of one user.
+    /// Maximum number of sockets of one user.
     pub each_user: usize,
-    /// Operations at once on one socket.
+    /// Maximum number of running operations on one socket.
     pub operations: usize,
-    /// Bytes of a message.
+    /// Maximum bytes of a message.
     pub message_bytes: usize,
-    /// Whether mutations may be sent.
+    /// Whether mutations are allowed.
     pub mutations: bool,
-    /// How long a client may take to say who he is.
+    /// How long a client may take to send `connection_init`.
     pub init: Duration,
     /// How long a client may take to read a message.
     pub send: Duration,
-    /// How often a silent client is asked whether it is there.
+    /// How often the server pings a client.
     pub ping_every: Duration,
 }
 
@@ -64,15 +64,15 @@ impl Default for SocketSettings {
 
 /// Every open socket of this process.
 pub struct Sockets {
-    /// What they may do.
+    /// The limits of each socket.
     pub settings: SocketSettings,
-    /// Every socket's task.
+    /// The tasks of all sockets.
     pub tasks: TaskTracker,
     gate: Gate,
     table: Mutex<Table>,
     next: AtomicU64,
     ask_now: Notify,
-    /// Tenants whose own store is being asked.
+    /// Tenants whose own store is being checked.
     asked: Mutex<HashSet<TenantId>>,
     asking_own: Semaphore,
 }
@@ -80,7 +80,7 @@ pub struct Sockets {
 #[derive(Default)]
 struct Table {
     open: HashMap<u64, Open>,
-    /// Whether a task asks for them.
+    /// Whether a task is checking them.
     is_asked: bool,
 }
 
@@ -89,16 +89,16 @@ struct Open {
     revoked: watch::Sender<Option<Revocation>>,
 }
 
-/// A place among the open sockets, until it is dropped.
+/// A place among the open sockets, held until it is dropped.
 pub struct SocketPlace {
     sockets: Arc<Sockets>,
     number: u64,
-    /// Told when its user may not stay.
+    /// Signals that its user's access has ended.
     pub revoked: watch::Receiver<Option<Revocation>>,
 }
 
 impl Sockets {
-    /// Nobody is there.
+    /// Starts without sockets.
     pub fn new(settings: SocketSettings, gate: Gate) -> Arc<Self> {
         Arc::new(Self {
             settings,
@@ -112,7 +112,7 @@ impl Sockets {
         })
     }
 
-    /// A place for one more socket of this user; `None` when he has as many as he may.
+    /// A place for one more socket of this user; `None` when the user has the maximum number.
     pub fn enter(self: &Arc<Self>, viewer: Viewer) -> Option<SocketPlace> {
         let mut table = self.table.lock();
         if table.open.values().filter(|it| is_same_user(&it.viewer, &viewer)).count() >= self.settings.each_user {
@@ -128,12 +128,12 @@ impl Sockets {
         Some(SocketPlace { sockets: self.clone(), number, revoked: receiver })
     }
 
-    /// Somebody was refused what he was allowed before: asks at once.
+    /// A user was refused something that was allowed before: checks all sessions at once.
     pub fn ask_now(&self) {
         self.ask_now.notify_one();
     }
 
-    /// As long as anybody is there.
+    /// Checks sessions as long as any socket is open.
     async fn keep_asking(self: Arc<Self>) {
         loop {
             tokio::select! {
@@ -148,7 +148,7 @@ impl Sockets {
                 }
                 table.open.iter().map(|(number, it)| (*number, it.viewer)).collect()
             };
-            // Neighbours of one tenant are looked at in one scope.
+            // Users of one tenant are checked in one scope.
             people.sort_by_key(|(_, viewer)| viewer.tenant);
             for part in people.chunks(PART) {
                 self.ask(part).await;
@@ -165,7 +165,7 @@ impl Sockets {
         let among = |tenants: &HashSet<TenantId>| -> Vec<(u64, Viewer)> {
             people.iter().filter(|(_, viewer)| tenants.contains(&viewer.tenant)).copied().collect()
         };
-        // A store that does not answer keeps nobody of another waiting, and is not asked again while it is.
+        // A store that does not respond delays no other store, and is not checked again while a check is running.
         for (tenant, place) in own.into_iter().collect::<HashMap<_, _>>() {
             if !self.asked.lock().insert(tenant) {
                 continue;
@@ -196,7 +196,7 @@ impl Sockets {
         tx.end_read();
         for (at, fall) in revoked {
             let Some((number, viewer)) = people.get(at) else { continue };
-            // Whose tenant is elsewhere by now is asked for there, the next time.
+            // A user whose tenant has moved is checked in the new store next time.
             if matches!(fall, Revocation::TenantGone) && self.gate.has_left(viewer.tenant, place).await.unwrap_or(true)
             {
                 continue;
@@ -208,9 +208,9 @@ impl Sockets {
     }
 }
 
-/// Nothing is read without the database either, so nobody learns what he may not.
+/// Logs the failure. Without the database nothing can be read either, so no user sees data without permission.
 fn cannot_ask(error: &DbError) {
-    tracing::warn!(%error, "cannot ask whether people with open sockets may stay");
+    tracing::warn!(%error, "cannot check the sessions of open sockets");
 }
 
 fn is_same_user(one: &Viewer, other: &Viewer) -> bool {
