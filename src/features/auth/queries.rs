@@ -1,4 +1,4 @@
-//! Every statement of signing in. `directory` where it says so; the rest runs in the tenant's store.
+//! Every sign-in statement. `directory` where a function says so; the others run in the tenant's store.
 
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -10,29 +10,29 @@ use crate::{
     db::{Change, DbError, Param, Row, ScopedTx},
 };
 
-/// A tenant that an e-mail can sign in to.
+/// A tenant that an email can sign in to.
 pub struct LoginEntry {
     pub tenant: TenantId,
     pub user: UserId,
     pub slug: String,
-    /// Whether the mailbox was shown to be the user's.
+    /// Whether the user has proved that they own the mailbox.
     pub verified: bool,
 }
 
-/// Those that count: of the named tenant, or, where none is named, those whose mailbox was shown to be the user's. So
-/// what a stranger began with somebody's e-mail changes nothing for its owner.
+/// Keeps the entries that count: those of the named tenant or, when none is named, those with a verified mailbox. An
+/// account that a stranger created with somebody's email therefore changes nothing for its owner.
 pub fn retain_named(entries: &mut Vec<LoginEntry>, slug: Option<&str>) {
     entries.retain(|it| slug.map_or(it.verified, |slug| it.slug == slug));
 }
 
-/// What deciding about a sign-in takes.
+/// What a sign-in decision needs.
 pub struct Account {
     pub password_hash: String,
     pub user: crate::features::users::User,
     pub tenant_suspended: bool,
 }
 
-/// Directory: the tenants of an e-mail, oldest first.
+/// Directory: the tenants of an email, oldest first.
 pub async fn logins_of(tx: &ScopedTx, email: &str) -> Result<Vec<LoginEntry>, DbError> {
     let rows = tx
         .query(
@@ -48,8 +48,8 @@ pub async fn logins_of(tx: &ScopedTx, email: &str) -> Result<Vec<LoginEntry>, Db
     Ok(rows.iter().map(read).collect())
 }
 
-/// Directory: takes one attempt from a bucket; `false` when it is empty. GCRA in one statement: the row holds the
-/// instant at which the bucket will be empty of debts, and an attempt is refused while that is too far ahead.
+/// Directory: takes one attempt from a bucket; `false` when it is empty. This is GCRA in one statement: the row stores
+/// the instant at which the bucket is full again, and an attempt is refused while that instant is too far ahead.
 pub async fn take_from_bucket(
     tx: &ScopedTx,
     bucket: &[u8],
@@ -73,7 +73,7 @@ pub async fn take_from_bucket(
     Ok(row.is_some())
 }
 
-/// Directory: whether a mark is set.
+/// Directory: whether a mark is set at this time.
 pub async fn is_bucket_set(tx: &ScopedTx, bucket: &[u8], now: Timestamp) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
@@ -96,7 +96,7 @@ pub async fn set_bucket(tx: &ScopedTx, bucket: &[u8], until: Timestamp) -> Resul
     .await
 }
 
-/// Directory: removes some buckets that have long been full again.
+/// Directory: removes some buckets that have been full for at least an hour.
 pub async fn sweep_buckets(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- auth.sweep_buckets
@@ -107,7 +107,7 @@ pub async fn sweep_buckets(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError>
     .await
 }
 
-/// The user with his hash; `None` when there is no such user.
+/// The user with their password hash; `None` when there is no such user.
 pub async fn account(tx: &ScopedTx, user: UserId) -> Result<Option<Account>, DbError> {
     let row = tx
         .query_opt(
@@ -131,7 +131,7 @@ pub async fn account(tx: &ScopedTx, user: UserId) -> Result<Option<Account>, DbE
     .transpose()
 }
 
-/// Begins a session.
+/// Starts a session.
 pub async fn insert_session(
     tx: &ScopedTx,
     id: SessionId,
@@ -150,7 +150,7 @@ pub async fn insert_session(
     .await
 }
 
-/// Ends a session; `false` when it had ended, or there is none that the scope may end.
+/// Ends a session; `false` when it had already ended, or the scope may end no such session.
 pub async fn end_session(tx: &ScopedTx, id: SessionId, reason: &'static str, now: Timestamp) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
@@ -183,8 +183,9 @@ pub async fn insert_refresh_token(
     .await
 }
 
-/// Uses a refresh token: returns its session when token and session are good. Of two at once exactly one gets it. While
-/// the user is deactivated or the tenant suspended it stays unused, and so is no replay afterwards.
+/// Marks a refresh token as used and returns its session, if token and session are valid. Of two concurrent calls
+/// exactly one gets the session. While the user is deactivated or the tenant suspended the token stays unused, so that
+/// its later use is no replay.
 pub async fn use_refresh_token(tx: &ScopedTx, token_hash: &[u8], now: Timestamp) -> Result<Option<SessionId>, DbError> {
     let row = tx
         .query_opt(
@@ -202,7 +203,7 @@ pub async fn use_refresh_token(tx: &ScopedTx, token_hash: &[u8], now: Timestamp)
     Ok(row.map(|row| row.get(0)))
 }
 
-/// A refresh token that was used: its session and when. `None` for an unknown or unused one.
+/// The session of a used refresh token and when it was used. `None` for an unknown or unused token.
 pub async fn used_refresh_token(tx: &ScopedTx, token_hash: &[u8]) -> Result<Option<(SessionId, Timestamp)>, DbError> {
     let row = tx
         .query_opt(
@@ -215,7 +216,7 @@ pub async fn used_refresh_token(tx: &ScopedTx, token_hash: &[u8]) -> Result<Opti
     Ok(row.map(|row| (row.get(0), row.get(1))))
 }
 
-/// Whether the store knows this refresh token, and until when it is good.
+/// When this refresh token expires; `None` when the store does not know it.
 pub async fn refresh_token_expiry(tx: &ScopedTx, token_hash: &[u8]) -> Result<Option<Timestamp>, DbError> {
     let row = tx
         .query_opt(
@@ -227,8 +228,8 @@ pub async fn refresh_token_expiry(tx: &ScopedTx, token_hash: &[u8]) -> Result<Op
     Ok(row.map(|row| row.get(0)))
 }
 
-/// A live session with its user, and the instant past which it cannot be prolonged. `None` when it has ended, its user is
-/// not active, or the tenant is suspended.
+/// A live session's user, and the instant past which the session cannot be extended. `None` when the session has ended,
+/// its user is not active, or the tenant is suspended.
 pub async fn live_session(
     tx: &ScopedTx,
     id: SessionId,
@@ -248,7 +249,8 @@ pub async fn live_session(
     row.map(|row: Row| Ok((crate::features::users::User::read(&row)?, row.get(7)))).transpose()
 }
 
-/// Directory: makes the e-mail a login of the scope's tenant and returns whose. An earlier claim stands.
+/// Directory: registers the email as a login of the scope's tenant and returns the login's user. An earlier claim
+/// stays.
 pub async fn claim_login(tx: &ScopedTx, email: &str, user: UserId, verified: bool) -> Result<UserId, DbError> {
     tx.execute(
         "-- auth.claim_login
@@ -266,7 +268,7 @@ pub async fn claim_login(tx: &ScopedTx, email: &str, user: UserId, verified: boo
     Ok(row.get(0))
 }
 
-/// Makes a user; `false` when the id or the e-mail is there already.
+/// Creates a user; `false` when the id or the email already exists.
 pub async fn insert_user(
     tx: &ScopedTx,
     id: UserId,
@@ -289,7 +291,7 @@ pub async fn insert_user(
     Ok(row.is_some())
 }
 
-/// Gives a new user his password.
+/// Stores a new user's password hash.
 pub async fn insert_credential(tx: &ScopedTx, user: UserId, hash: &str, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- auth.insert_credential
@@ -299,7 +301,7 @@ pub async fn insert_credential(tx: &ScopedTx, user: UserId, hash: &str, now: Tim
     .await
 }
 
-/// The live sessions of a user, newest first.
+/// A user's live sessions, newest first.
 pub async fn sessions_of(tx: &ScopedTx, user: UserId) -> Result<Vec<LiveSession>, DbError> {
     let rows = tx
         .query(
@@ -323,7 +325,7 @@ pub async fn sessions_of(tx: &ScopedTx, user: UserId) -> Result<Vec<LiveSession>
     Ok(rows.iter().map(read).collect())
 }
 
-/// Ends the sessions of a user but one, and returns how many lived.
+/// Ends a user's sessions except one, and returns how many were live.
 pub async fn end_other_sessions(
     tx: &ScopedTx,
     user: UserId,
@@ -343,7 +345,7 @@ pub async fn end_other_sessions(
     Ok(rows.len() as u64)
 }
 
-/// Replaces a hash that is still the one that was verified; `false` when it is not.
+/// Replaces a hash if it is still the one that was verified; `false` otherwise.
 pub async fn replace_credential(
     tx: &ScopedTx,
     user: UserId,
@@ -363,7 +365,7 @@ pub async fn replace_credential(
     Ok(row.is_some())
 }
 
-/// Gives a user a new hash, whatever the old one was.
+/// Replaces a user's hash, whatever the previous one was.
 pub async fn set_credential(tx: &ScopedTx, user: UserId, hash: &str, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- auth.set_credential
@@ -373,7 +375,7 @@ pub async fn set_credential(tx: &ScopedTx, user: UserId, hash: &str, now: Timest
     .await
 }
 
-/// Notes that the mailbox is the user's. The first time counts.
+/// Records that the user proved ownership of the mailbox. Only the first time is stored.
 pub async fn verify_email(tx: &ScopedTx, user: UserId, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- auth.verify_email
@@ -386,7 +388,7 @@ pub async fn verify_email(tx: &ScopedTx, user: UserId, now: Timestamp) -> Result
     Ok(())
 }
 
-/// Has a user back who was invited again, in this role.
+/// Reactivates a user who accepted a new invitation, with this role.
 pub async fn take_back(tx: &ScopedTx, user: UserId, role: Role, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- auth.take_back
@@ -397,7 +399,8 @@ pub async fn take_back(tx: &ScopedTx, user: UserId, role: Role, now: Timestamp) 
     .await
 }
 
-/// Removes what proves who a user is, where he signed in from, and every answer that was kept: anybody's may tell of him.
+/// Removes the user's credentials, their sessions, and every stored response of the tenant, because any of them may
+/// contain the user's data.
 pub async fn delete_traces(tx: &ScopedTx, user: UserId) -> Result<(), DbError> {
     tx.execute(
         "-- auth.delete_credential
@@ -419,7 +422,7 @@ pub async fn delete_traces(tx: &ScopedTx, user: UserId) -> Result<(), DbError> {
     .await
 }
 
-/// Removes answers that were kept until this instant.
+/// Removes stored responses that expired before this instant.
 pub async fn delete_expired_answers(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- auth.delete_expired_answers
@@ -429,7 +432,7 @@ pub async fn delete_expired_answers(tx: &ScopedTx, now: Timestamp) -> Result<(),
     .await
 }
 
-/// Directory: the mailbox was shown to be the user's.
+/// Directory: records that the user proved ownership of the mailbox.
 pub async fn verify_login(directory: &ScopedTx, user: UserId) -> Result<(), DbError> {
     directory
         .execute(
@@ -440,7 +443,7 @@ pub async fn verify_login(directory: &ScopedTx, user: UserId) -> Result<(), DbEr
         .await
 }
 
-/// Directory: the e-mail of a user's login.
+/// Directory: the email of a user's login.
 pub async fn email_of_login(directory: &ScopedTx, user: UserId) -> Result<Option<String>, DbError> {
     let row = directory
         .query_opt(
@@ -452,7 +455,7 @@ pub async fn email_of_login(directory: &ScopedTx, user: UserId) -> Result<Option
     Ok(row.map(|row| row.get(0)))
 }
 
-/// Directory: the user cannot sign in any more, and his e-mail is free.
+/// Directory: removes the user's login. They can no longer sign in, and the email is free again.
 pub async fn delete_login(directory: &ScopedTx, user: UserId) -> Result<(), DbError> {
     directory
         .execute(
@@ -463,8 +466,8 @@ pub async fn delete_login(directory: &ScopedTx, user: UserId) -> Result<(), DbEr
         .await
 }
 
-/// Those of these people who may not stay: by their place, with the reason and the role that they have now. In the scope
-/// of the platform, which sees nothing itself: the function looks at each in the scope of his tenant.
+/// The people in this list who lost access: their positions, the reason, and their current role. Runs in the platform's
+/// scope, which sees no tenant data itself: the database function checks each person in the scope of their tenant.
 pub async fn fallen_sessions(
     tx: &ScopedTx,
     people: &[Viewer],

@@ -1,4 +1,4 @@
-//! Sessions: listed, ended, and asked whether they still hold.
+//! Sessions: listing, ending, and checking them.
 
 use super::{
     model::{Fall, LiveSession},
@@ -10,7 +10,7 @@ use crate::{
     db::{DbError, ScopedTx},
 };
 
-/// Ends the caller's own session: its access tokens are refused from the next request on. Returns whether it was alive.
+/// Ends the caller's own session. Its access tokens are refused from the next request on. Returns whether it was live.
 ///
 /// # Errors
 /// When a statement fails.
@@ -29,7 +29,7 @@ pub async fn log_out(caller: &Caller<'_>) -> Result<bool, DbError> {
     Ok(ended)
 }
 
-/// Directory: whether anybody signs in with this e-mail. For the sign-in path's scope only.
+/// Directory: whether the email is a login. Only for the scope of the sign-in path.
 ///
 /// # Errors
 /// When the statement fails.
@@ -37,7 +37,7 @@ pub async fn is_login(directory: &ScopedTx, email: &str) -> Result<bool, DbError
     Ok(!queries::logins_of(directory, email).await?.is_empty())
 }
 
-/// Those of these people who may not stay, by their place in the list. What `enter` would find, for many at once.
+/// The people in this list who lost access, by their position: what `enter` would find, for many at once.
 ///
 /// # Errors
 /// When the statement fails.
@@ -65,7 +65,7 @@ pub async fn sessions(caller: &Caller<'_>) -> Result<Vec<LiveSession>, DbError> 
     queries::sessions_of(caller.tx, caller.viewer.user).await
 }
 
-/// Ends one of the caller's own sessions; `false` when it is none of his, or has ended.
+/// Ends one of the caller's own sessions; `false` when it is not theirs or has already ended.
 ///
 /// # Errors
 /// When a statement fails.
@@ -78,7 +78,7 @@ pub async fn revoke_session(caller: &Caller<'_>, id: SessionId) -> Result<bool, 
     Ok(ended)
 }
 
-/// Ends all of the caller's sessions but this one, and returns how many.
+/// Ends all of the caller's other sessions, and returns how many.
 ///
 /// # Errors
 /// When a statement fails.

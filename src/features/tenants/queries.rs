@@ -1,4 +1,4 @@
-//! Every statement on tenants. `directory` where it says so; the rest runs in the tenant's store.
+//! Every statement on tenants. `directory` where a function says so; the others run in the tenant's store.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
     db::{DbError, Restriction, Row, ScopedTx},
 };
 
-/// The tenant of the scope, which `enter` has just seen.
+/// The tenant of the scope, which `enter` has just checked.
 pub async fn current(tx: &ScopedTx) -> Result<Tenant, DbError> {
     find(tx).await?.ok_or(DbError::TenantNotHere)
 }
@@ -69,7 +69,7 @@ fn read_tenant(row: &Row) -> Result<Tenant, DbError> {
     })
 }
 
-/// Directory: of each plan that is active its highest published version.
+/// Directory: the highest published version of each active plan.
 pub async fn offers(directory: &ScopedTx) -> Result<Vec<Offer>, DbError> {
     let rows = directory
         .query(
@@ -86,7 +86,7 @@ pub async fn offers(directory: &ScopedTx) -> Result<Vec<Offer>, DbError> {
     Ok(rows.iter().map(read).collect())
 }
 
-/// Directory: the limit of the plan.
+/// Directory: the `api_cost` limit of the tenant's plan; `None` when there is no limit.
 pub async fn api_cost(directory: &ScopedTx) -> Result<Option<i64>, DbError> {
     let row = directory
         .query_opt(
@@ -99,7 +99,7 @@ pub async fn api_cost(directory: &ScopedTx) -> Result<Option<i64>, DbError> {
     Ok(row.and_then(|row| row.get(0)))
 }
 
-/// Directory: adds a tenant unless its slug is taken, and returns the id of whoever has the slug.
+/// Directory: adds a tenant unless its slug is taken, and returns the id of the tenant that has the slug.
 pub async fn register(directory: &ScopedTx, new: &NewTenant, now: Timestamp) -> Result<TenantId, DbError> {
     directory
         .execute(
@@ -129,7 +129,7 @@ pub async fn register(directory: &ScopedTx, new: &NewTenant, now: Timestamp) -> 
     Ok(row.get(0))
 }
 
-/// Adds the tenant's own row; `false` when it is there.
+/// Adds the tenant's own row; `false` when it exists.
 pub async fn found(tx: &ScopedTx, new: &NewTenant, status: TenantStatus, now: Timestamp) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
@@ -159,7 +159,7 @@ pub async fn found(tx: &ScopedTx, new: &NewTenant, status: TenantStatus, now: Ti
     Ok(row.is_some())
 }
 
-/// `false` when the tenant is not one that was begun.
+/// Completes a tenant in creation; `false` when the tenant is not in creation.
 pub async fn complete(tx: &ScopedTx, now: Timestamp) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
@@ -173,7 +173,7 @@ pub async fn complete(tx: &ScopedTx, now: Timestamp) -> Result<bool, DbError> {
     Ok(row.is_some())
 }
 
-/// Status, reason and time of erasure as they stand in this tenant.
+/// Stores status, reason and time of erasure of this tenant.
 pub async fn update_state(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- tenants.update_state
@@ -184,7 +184,7 @@ pub async fn update_state(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Res
     .await
 }
 
-/// Another plan.
+/// Stores another plan.
 pub async fn update_plan(tx: &ScopedTx, offer: &Offer, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- tenants.update_plan
@@ -195,7 +195,7 @@ pub async fn update_plan(tx: &ScopedTx, offer: &Offer, now: Timestamp) -> Result
     .await
 }
 
-/// Everything of the tenant goes with its row. Takes as long as it takes.
+/// Deletes the tenant's row and, by cascade, all its data. May run for up to an hour.
 pub async fn erase(tx: &ScopedTx) -> Result<bool, DbError> {
     tx.allow_time(Duration::from_secs(3_600));
     tx.execute(
@@ -214,7 +214,7 @@ pub async fn erase(tx: &ScopedTx) -> Result<bool, DbError> {
     Ok(row.is_some())
 }
 
-/// One administrator at a time changes settings.
+/// Serialises changes to the settings.
 pub async fn lock_settings(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- tenants.lock_settings

@@ -31,7 +31,7 @@ macro_rules! list_sql {
     };
 }
 
-/// One row more than the page, in the order of the scan.
+/// Lists one row more than the page, in the order of the scan.
 pub async fn list(tx: &ScopedTx, filter: &UserFilter, page: &Page<UserKey>) -> Result<Vec<User>, DbError> {
     let sql = if page.from_the_back { list_sql!("desc") } else { list_sql!("asc") };
     let (after_name, after_id) = page.after.clone().unzip();
@@ -54,7 +54,7 @@ pub async fn list(tx: &ScopedTx, filter: &UserFilter, page: &Page<UserKey>) -> R
     rows.iter().map(User::read).collect()
 }
 
-/// Those that exist and that the scope may see.
+/// The users with these ids that exist and that the scope may see.
 pub async fn by_ids(tx: &ScopedTx, ids: &[UserId]) -> Result<HashMap<UserId, User>, DbError> {
     let rows = tx
         .query(
@@ -67,7 +67,7 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[UserId]) -> Result<HashMap<UserId, Use
     rows.iter().map(|row| User::read(row).map(|user| (user.id, user))).collect()
 }
 
-/// Those who can sign in and keep the tenant, oldest first.
+/// The administrators who can sign in, oldest first.
 pub async fn administrators(tx: &ScopedTx) -> Result<Vec<User>, DbError> {
     let rows = tx
         .query(
@@ -80,7 +80,7 @@ pub async fn administrators(tx: &ScopedTx) -> Result<Vec<User>, DbError> {
     rows.iter().map(User::read).collect()
 }
 
-/// How many can sign in.
+/// How many users can sign in.
 pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
     let row = tx
         .query_one(
@@ -106,7 +106,7 @@ pub async fn update_name(tx: &ScopedTx, id: UserId, name: &str, now: Timestamp) 
     row.as_ref().map(User::read).transpose()
 }
 
-/// Lets one transaction of the tenant at a time change who administers it, until it ends.
+/// Serialises changes to the tenant's administrators until the transaction ends.
 pub async fn lock_administrators(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- users.lock_administrators
@@ -161,7 +161,7 @@ pub async fn update_status(
     row.as_ref().map(User::read).transpose()
 }
 
-/// Lets one transaction of the tenant at a time add a user, until it ends.
+/// Serialises joins to the tenant until the transaction ends.
 pub async fn lock_places(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- users.lock_places
@@ -171,7 +171,7 @@ pub async fn lock_places(tx: &ScopedTx) -> Result<(), DbError> {
     .await
 }
 
-/// Puts a pseudonym in place of a person.
+/// Replaces a person's data with a pseudonym.
 pub async fn erase(
     tx: &ScopedTx,
     id: UserId,
@@ -191,7 +191,7 @@ pub async fn erase(
     row.as_ref().map(User::read).transpose()
 }
 
-/// Puts the pseudonym into invitations too, and returns which those were. A pending one is revoked.
+/// Puts the pseudonym into the person's invitations and returns their ids. A pending invitation is revoked.
 pub async fn erase_invitations(
     tx: &ScopedTx,
     email: &str,
@@ -212,7 +212,7 @@ pub async fn erase_invitations(
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Removes what the person wrote into bookings, and what was written about his.
+/// Removes the notes on the person's bookings and the reasons given for status changes.
 pub async fn erase_notes(tx: &ScopedTx, customer: UserId, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- users.erase_notes
@@ -230,7 +230,7 @@ pub async fn erase_notes(tx: &ScopedTx, customer: UserId, now: Timestamp) -> Res
     .await
 }
 
-/// Takes pending invitations of this e-mail back.
+/// Revokes pending invitations of this email.
 pub async fn revoke_invitations(tx: &ScopedTx, email: &str, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- users.revoke_invitations
@@ -241,7 +241,7 @@ pub async fn revoke_invitations(tx: &ScopedTx, email: &str, now: Timestamp) -> R
     .await
 }
 
-/// Ends the sessions, the calendar feed and the links for a new password of one user, or of all, and returns how many sessions.
+/// Ends sessions, calendar feed and password reset links of one user, or of all users. Returns the number of sessions.
 pub async fn end_access(tx: &ScopedTx, user: Option<UserId>, reason: &str, now: Timestamp) -> Result<i32, DbError> {
     let row = tx
         .query_one(
