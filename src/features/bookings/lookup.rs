@@ -16,7 +16,8 @@ use crate::{
     db::{DbError, ScopedTx},
 };
 
-/// A page of the bookings that the caller may see. What they point at comes into `related`, in the same statement.
+/// A page of the bookings that the caller may see. The services and customers of these bookings are loaded into
+/// `related` by the same statement.
 ///
 /// # Errors
 /// When the statement fails.
@@ -31,7 +32,7 @@ pub async fn list(
     Ok(page.slice(bookings.into_iter().map(|it| (order.key(&it), it)).collect()))
 }
 
-/// The same page of each of these customers, earliest first, in one statement.
+/// The same page for each of these customers, earliest first, in one statement.
 ///
 /// # Errors
 /// When the statement fails.
@@ -48,7 +49,7 @@ pub async fn pages_of_customers(
     Ok(rows.into_iter().map(|(customer, rows)| (customer, page.slice(rows))).collect())
 }
 
-/// Those of these bookings that the scope may see.
+/// The bookings with these ids that the scope may see.
 ///
 /// # Errors
 /// When the statement fails.
@@ -56,8 +57,8 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingI
     queries::by_ids(tx, ids).await
 }
 
-/// Bookings that the scope may see and that were changed at this instant or later, latest first: ids, for whom and of
-/// which service, and versions. At most 1,000.
+/// Bookings that the scope may see and that changed at this instant or later, latest first: ids, services, customers
+/// and versions. At most 1,000.
 ///
 /// # Errors
 /// When the statement fails.
@@ -65,9 +66,9 @@ pub async fn changed_since(tx: &ScopedTx, since: Timestamp) -> Result<Vec<Change
     queries::changed_since(tx, since).await
 }
 
-/// The bookings of a person that start within a time: his own, and those that hold a resource which stands for him. Not
-/// those that ended without taking place. At most 1,000: those to come first, the next first, then those that are over, the
-/// last first.
+/// The bookings of a person that start within an interval: their own, and those that use a resource which represents
+/// them. Excludes bookings that ended without taking place. At most 1,000: upcoming ones first, soonest first, then
+/// past ones, latest first.
 ///
 /// # Errors
 /// When the statement fails.
@@ -88,7 +89,7 @@ pub async fn of_series(tx: &ScopedTx, ids: &[SeriesId]) -> Result<HashMap<Series
     queries::of_series(tx, ids).await
 }
 
-/// The history of each of these bookings, first step first.
+/// The history of each of these bookings, oldest change first.
 ///
 /// # Errors
 /// When the statement fails.

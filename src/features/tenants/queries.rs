@@ -224,7 +224,7 @@ pub async fn lock_settings(tx: &ScopedTx) -> Result<(), DbError> {
     .await
 }
 
-/// The settings of this tenant, as they stand in it.
+/// Stores the settings of this tenant.
 pub async fn upsert_settings(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result<(), DbError> {
     let (branding, rules) = (&tenant.branding, &tenant.booking_rules);
     tx.execute(
@@ -255,7 +255,7 @@ pub async fn upsert_settings(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> 
     .await
 }
 
-/// Why its people may not write.
+/// Stores why the tenant is read-only, if it is.
 pub async fn set_restriction(tx: &ScopedTx, restriction: Option<Restriction>) -> Result<(), DbError> {
     tx.execute(
         "-- tenants.set_restriction
@@ -265,7 +265,7 @@ pub async fn set_restriction(tx: &ScopedTx, restriction: Option<Restriction>) ->
     .await
 }
 
-/// One transaction at a time changes the tenant's calendar, or what can be booked in it.
+/// Serialises changes to the tenant's calendar and to what can be booked in it.
 pub async fn lock_calendar(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- tenants.lock_calendar

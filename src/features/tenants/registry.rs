@@ -11,9 +11,9 @@ use crate::{
     db::{DbError, Restriction, ScopedTx},
 };
 
-/// Lets nobody else change the tenant's calendar, or what can be booked in it, until the transaction ends: the first lock of
-/// whatever makes, moves or ends bookings, and of whatever changes services, resources and hours. So nobody decides by what
-/// is changed meanwhile, and documents wait for each other in turn and never in a ring.
+/// Locks the tenant's calendar, and what can be booked in it, until the transaction ends. Every operation that creates,
+/// moves or ends bookings takes this lock first, and so does every change of services, resources and hours. No
+/// transaction therefore decides on data that changes concurrently, and transactions wait in line and never deadlock.
 ///
 /// # Errors
 /// When the statement fails.
@@ -29,7 +29,7 @@ pub async fn current(tx: &ScopedTx) -> Result<Tenant, DbError> {
     queries::current(tx).await
 }
 
-/// Directory: how much the scope's tenant may ask of the API in a minute, by its plan; `None` where the plan says nothing.
+/// Directory: the API cost per minute that the plan of the scope's tenant allows; `None` when the plan sets no limit.
 ///
 /// # Errors
 /// When the statement fails.
@@ -45,7 +45,7 @@ pub async fn offers(directory: &ScopedTx) -> Result<Vec<Offer>, DbError> {
     queries::offers(directory).await
 }
 
-/// Directory: the plan of this key, if it is on offer.
+/// Directory: the plan with this key, if it is on offer.
 ///
 /// # Errors
 /// When the statement fails.
@@ -53,7 +53,8 @@ pub async fn offer(directory: &ScopedTx, key: &str) -> Result<Option<Offer>, DbE
     Ok(offers(directory).await?.into_iter().find(|it| it.key == key))
 }
 
-/// Directory: registers a tenant and returns its id. One whose slug is taken stays as it is, and its id is returned.
+/// Directory: registers a tenant and returns its id. If the slug is taken, the existing tenant stays unchanged and its
+/// id is returned.
 ///
 /// # Errors
 /// When a statement fails.
@@ -61,7 +62,7 @@ pub async fn register(directory: &ScopedTx, new: &NewTenant, now: Timestamp) -> 
     queries::register(directory, new, now).await
 }
 
-/// Store: makes the tenant's row, without which nobody can enter. One that is there stays as it is.
+/// Store: creates the tenant's row, without which nobody can enter. An existing row stays unchanged.
 ///
 /// # Errors
 /// When the statement fails.
@@ -69,7 +70,7 @@ pub async fn found(tx: &ScopedTx, new: &NewTenant, now: Timestamp) -> Result<(),
     queries::found(tx, new, TenantStatus::Active, now).await.map(drop)
 }
 
-/// Store: makes the tenant's row, still without an administrator; `false` when there is one already.
+/// Store: creates the tenant's row, still without an administrator; `false` when it exists.
 ///
 /// # Errors
 /// When the statement fails.
@@ -77,7 +78,8 @@ pub async fn begin(tx: &ScopedTx, new: &NewTenant, now: Timestamp) -> Result<boo
     queries::found(tx, new, TenantStatus::Creating, now).await
 }
 
-/// Store: the tenant has its first administrator, or an invitation for him; `false` when it is not one that was begun.
+/// Store: marks the tenant as complete, once it has its first administrator or an invitation for one; `false` when the
+/// tenant is not in creation.
 ///
 /// # Errors
 /// When the statement fails.
@@ -85,7 +87,7 @@ pub async fn complete(tx: &ScopedTx, now: Timestamp) -> Result<bool, DbError> {
     queries::complete(tx, now).await
 }
 
-/// Store: what the platform says of the tenant's state from now on.
+/// Store: sets the tenant's state as decided by the platform.
 ///
 /// # Errors
 /// When the statement fails.
@@ -93,7 +95,7 @@ pub async fn set_state(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result
     queries::update_state(tx, tenant, now).await
 }
 
-/// Store: another plan, with its limits and features.
+/// Store: sets another plan, with its limits and features.
 ///
 /// # Errors
 /// When the statement fails.
@@ -101,7 +103,7 @@ pub async fn set_plan(tx: &ScopedTx, offer: &Offer, now: Timestamp) -> Result<()
     queries::update_plan(tx, offer, now).await
 }
 
-/// Store: why the tenant's people may read and not write from now on; `None` lets them.
+/// Store: makes the tenant read-only for this reason; `None` allows writes again.
 ///
 /// # Errors
 /// When the statement fails.
@@ -109,7 +111,7 @@ pub async fn restrict(tx: &ScopedTx, restriction: Option<Restriction>) -> Result
     queries::set_restriction(tx, restriction).await
 }
 
-/// Store: lets nobody else change the tenant until the transaction ends.
+/// Store: prevents concurrent changes to the tenant until the transaction ends.
 ///
 /// # Errors
 /// When the statement fails.
@@ -125,7 +127,8 @@ pub async fn find(tx: &ScopedTx) -> Result<Option<Tenant>, DbError> {
     queries::find(tx).await
 }
 
-/// Store: erases everything of a tenant whose time to be restored is over; `false` when it is not, or none is there.
+/// Store: erases all data of a deleted tenant whose restore period is over; `false` when it is not over, or there is no
+/// such tenant.
 ///
 /// # Errors
 /// When the statement fails.

@@ -1,4 +1,4 @@
-//! Giving resources back, and telling who waits for them.
+//! Releases claims, and offers freed times to the waitlist.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -11,8 +11,8 @@ use crate::{
     features::bookings::{Booking, BookingError, slots::Ground},
 };
 
-/// Lets go what was held for too long of a service and of all that can serve it: before anybody looks what is free. By the
-/// service as well, since a class may hold what its service has given up since.
+/// Releases expired holds on a service and on everything that can serve it, before free times are read. The service's
+/// id is included, because a class may hold resources that its service no longer uses.
 ///
 /// # Errors
 /// When a statement fails.
@@ -21,20 +21,20 @@ pub async fn release_around(tx: &ScopedTx, ground: &Ground, now: Timestamp) -> R
     release_expired(tx, Some(&ids), now).await
 }
 
-/// Lets go what was held for too long, of these or (`None`) of all, and returns how many bookings that were.
+/// Releases expired holds on these ids or (`None`) all, and returns how many bookings expired.
 ///
 /// # Errors
 /// When a statement fails.
 pub async fn release_expired(tx: &ScopedTx, ids: Option<&[Uuid]>, now: Timestamp) -> Result<usize, DbError> {
-    // Each was told of when it was made: whoever waits for its time is offered it anyway.
+    // No offer is queued here: the offer for the end of each hold was queued when the hold was created.
     let expired = queries::expire_holds(tx, ids, now).await?;
     if expired > 0 {
-        tx.announce(Change::Unknown); // Of bookings of others, of whom nothing is known here.
+        tx.announce(Change::Unknown); // The bookings belong to others and are not known here.
     }
     Ok(expired)
 }
 
-/// Has background work offer the time of a booking, which is free again, to whoever waits for it.
+/// Queues an offer of a booking's freed time to the waitlist.
 ///
 /// # Errors
 /// When the statement fails.
@@ -45,7 +45,7 @@ pub async fn tell_freed(tx: &ScopedTx, booking: &Booking, now: Timestamp) -> Res
     Ok(())
 }
 
-/// The same, of a hold that will be over at an instant: not before.
+/// Queues an offer of a hold's time to the waitlist, for the instant at which the hold ends.
 ///
 /// # Errors
 /// When the statement fails.
@@ -57,7 +57,7 @@ fn freed(booking: &Booking) -> Effect {
     Effect::OfferFreedTime { service: Some(booking.service.0), from: booking.starts_at, to: booking.ends_at }
 }
 
-/// Lets go what a booking holds.
+/// Releases what a booking claims.
 ///
 /// # Errors
 /// When the statement fails.
