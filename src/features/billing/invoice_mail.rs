@@ -1,4 +1,4 @@
-//! Mail about invoices: to the address that the tenant has given, or to every administrator.
+//! Invoice mails: to the address that the tenant has set, or to every administrator.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// Has everybody told who is to hear of it, once each.
+/// Queues one mail for each recipient.
 ///
 /// # Errors
 /// When a statement fails.
@@ -36,7 +36,7 @@ pub async fn announce(tx: &ScopedTx, effect: Uuid, invoice: Uuid, what: &str, no
     Ok(())
 }
 
-/// The mail, as things stand now; `None` where it is not worth sending any more.
+/// Writes the mail from the current state; `None` when the mail is obsolete.
 ///
 /// # Errors
 /// When a statement fails.

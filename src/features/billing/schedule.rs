@@ -1,4 +1,4 @@
-//! When billing runs next.
+//! Schedules the next billing run.
 
 use jiff::Timestamp;
 
@@ -8,7 +8,7 @@ use crate::{
     db::{DbError, ScopedTx},
 };
 
-/// Has billing run when the present period ends.
+/// Schedules a billing run for the end of the current period.
 ///
 /// # Errors
 /// When a statement fails.

@@ -256,9 +256,9 @@ impl<S, C> Default for Pointed<S, C> {
 /// time for the names than for all columns.)
 #[derive(Debug)]
 pub enum Related {
-    /// Nothing.
+    /// The names.
     Nothing,
-    /// Names.
+    /// All columns.
     Names(Pointed<String, String>),
     /// All.
     Whole(Pointed<Service, User>),

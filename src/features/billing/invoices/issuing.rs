@@ -20,16 +20,16 @@ use crate::{
     features::{billing::subscriptions, tenants::Tenant, usage},
 };
 
-/// How long after its issue an invoice is to be paid at the latest.
+/// The payment term, counted from the issue of an invoice.
 const PAYMENT_TERM: SignedDuration = SignedDuration::from_hours(14 * 24);
 
-/// Drafts an invoice for each instant at which something has fallen due, and returns how many. Under [`subscriptions::lock`],
-/// once the subscription was [advanced](subscriptions::advance). Done again it drafts nothing.
+/// Drafts an invoice for each instant at which something fell due, and returns how many. The caller holds
+/// [`subscriptions::lock`] and has [advanced](subscriptions::advance) the subscription. Repeating it drafts nothing.
 ///
 /// # Errors
 /// When a statement fails.
 pub async fn draft_due(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result<usize, DbError> {
-    // At one instant all lines are of one currency: it changes only from or to what costs nothing.
+    // All lines of one instant have one currency, which changes only from or to a free plan.
     let mut due: BTreeMap<(Timestamp, SubscriptionId), Vec<(Line, Currency)>> = BTreeMap::new();
     for period in subscriptions::unbilled(tx).await? {
         let agreed = subscriptions::agreed(tx, period.version).await?;
@@ -42,7 +42,7 @@ pub async fn draft_due(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result
         }
         let is_over = period.ends_at <= now;
         if is_over {
-            // Whoever records usage waits until this is committed, and then counts it later.
+            // Callers that record usage wait until this is committed, and their events then count later.
             usage::close(tx, period.ends_at).await?;
             let lines = due.entry((period.ends_at, period.subscription)).or_default();
             lines.extend(usage_lines(tx, &period, &agreed).await?.into_iter().map(|it| (it, currency)));
@@ -53,7 +53,7 @@ pub async fn draft_due(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result
     }
     let mut drafted = 0;
     for ((falls_due, subscription), lines) in due {
-        // What costs nothing needs no invoice.
+        // Nothing is invoiced when all lines are zero.
         let Some(currency) = lines.iter().find(|(it, _)| it.net_minor != 0).map(|it| it.1) else { continue };
         let lines = lines.into_iter().filter(|it| it.1 == currency).map(|it| it.0).collect();
         let (tax, profile) = (queries::tax(tx).await?, queries::profile(tx).await?);
@@ -71,7 +71,7 @@ pub async fn draft_due(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result
     Ok(drafted)
 }
 
-/// Gives the oldest draft the next number, and has it sent and collected. `None` where there is no draft.
+/// Issues the oldest draft with the next number, and queues its mail and collection. `None` when there is no draft.
 ///
 /// # Errors
 /// When a statement fails.
@@ -97,7 +97,7 @@ pub async fn issue_next(tx: &ScopedTx, now: Timestamp) -> Result<Option<Invoice>
     Ok(Some(issued))
 }
 
-/// One invoice, as the scope may see it.
+/// One invoice, if the scope may see it.
 ///
 /// # Errors
 /// When the statement fails.
@@ -105,7 +105,7 @@ pub async fn by_id(tx: &ScopedTx, id: InvoiceId) -> Result<Option<Invoice>, DbEr
     queries::by_id(tx, id).await
 }
 
-/// Its lines, in their order.
+/// An invoice's lines, in order.
 ///
 /// # Errors
 /// When the statement fails.
@@ -113,7 +113,7 @@ pub async fn lines(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<Line>, DbError> {
     queries::lines(tx, id).await
 }
 
-/// Its credit notes, oldest first.
+/// An invoice's credit notes, oldest first.
 ///
 /// # Errors
 /// When the statement fails.
@@ -121,7 +121,7 @@ pub async fn credit_notes(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<CreditNote
     queries::credit_notes(tx, id).await
 }
 
-/// A page of what was issued, newest first.
+/// A page of the issued invoices, newest first.
 ///
 /// # Errors
 /// When the statement fails.
@@ -130,7 +130,7 @@ pub async fn list(tx: &ScopedTx, page: &Page<InvoiceKey>) -> Result<Slice<Invoic
     Ok(page.slice(found.into_iter().map(|it| (it.number.unwrap_or(0), it)).collect()))
 }
 
-/// What is owed and not given up, oldest first.
+/// Open invoices, oldest first.
 ///
 /// # Errors
 /// When the statement fails.
@@ -138,7 +138,7 @@ pub async fn open(tx: &ScopedTx) -> Result<Vec<Invoice>, DbError> {
     queries::open(tx).await
 }
 
-/// Writes its state and what was paid of it. What is paid or void stays so, whoever asks.
+/// Stores an invoice's state and payments. A paid or void invoice never changes.
 ///
 /// # Errors
 /// When the statement fails.
@@ -146,7 +146,7 @@ pub async fn save(tx: &ScopedTx, invoice: &Invoice) -> Result<(), DbError> {
     queries::update(tx, invoice).await
 }
 
-/// Takes what was paid: `Paid` once nothing is owed any more; what is beyond becomes credit.
+/// Adds a payment: the invoice is `Paid` once nothing is owed; an excess becomes credit.
 pub fn with_payment(invoice: Invoice, amount_minor: i64, now: Timestamp) -> Invoice {
     let paid_minor = invoice.paid_minor.saturating_add(amount_minor);
     let is_settled = paid_minor + invoice.credited_minor >= invoice.total_minor;
@@ -158,7 +158,7 @@ pub fn with_payment(invoice: Invoice, amount_minor: i64, now: Timestamp) -> Invo
     }
 }
 
-/// Takes an invoice back, or gives it up.
+/// Voids an invoice, or writes it off.
 ///
 /// # Errors
 /// `NotFound`, `InvalidTransition`.
@@ -174,7 +174,7 @@ pub async fn settle(tx: &ScopedTx, id: InvoiceId, state: State, now: Timestamp) 
     }
     let settled = Invoice { state, settled_at: Some(now), ..invoice };
     queries::update(tx, &settled).await?;
-    // A fee that is not owed any more, or never paid, is not credited when its period is cut short.
+    // A fee that is no longer owed, or was never paid, is not credited when its period is cut short.
     for line in queries::lines(tx, id).await?.iter().filter(|it| it.kind == Kind::Flat) {
         if let Some(period) = line.period {
             subscriptions::forget_fee(tx, period).await?;
@@ -183,10 +183,10 @@ pub async fn settle(tx: &ScopedTx, id: InvoiceId, state: State, now: Timestamp) 
     Ok(settled)
 }
 
-/// Takes an amount, with tax, off an invoice: first of what is still owed, then, as credit, of the next invoice.
+/// Credits an amount including tax: first against the debt, then as credit for the next invoice.
 ///
 /// # Errors
-/// `NotFound`, `InvalidTransition`, `Invalid` for more than the invoice's total.
+/// `NotFound`, `InvalidTransition`, `Invalid` when the amount exceeds the invoice's total.
 pub async fn credit(
     tx: &ScopedTx,
     id: InvoiceId,
@@ -200,18 +200,18 @@ pub async fn credit(
     }
     let reason = reason.trim();
     if reason.is_empty() || reason.chars().count() > 500 {
-        return Err(InvoiceError::Invalid("reason", "A reason has 1 to 500 characters."));
+        return Err(InvoiceError::Invalid("reason", "A reason must have 1 to 500 characters."));
     }
     let before: i64 = credit_notes(tx, id).await?.iter().map(|it| it.amount_minor).sum();
     let gross = invoice.net_minor + invoice.tax_minor;
     if amount_minor <= 0 || amount_minor > gross - before {
         return Err(InvoiceError::Invalid(
             "amount",
-            "It must be above 0, and no more than the invoice says that was not credited yet.",
+            "Must be above 0 and at most the part of the invoice that was not credited yet.",
         ));
     }
     let off_debt = amount_minor.min(invoice.owed_minor());
-    // The tax in it, as it is in the whole.
+    // The included tax, in proportion to the whole invoice.
     let tax = part_of(amount_minor, invoice.tax_minor, gross);
     let note = CreditNote {
         id: CreditNoteId::generate(now),
@@ -238,7 +238,7 @@ fn part_of(amount: i64, part: i64, whole: i64) -> i64 {
     i64::try_from(exact).unwrap_or(0).max(0)
 }
 
-/// Name and address on invoices.
+/// The name and address on invoices.
 ///
 /// # Errors
 /// When the statement fails.
@@ -246,7 +246,7 @@ pub async fn profile(tx: &ScopedTx) -> Result<Profile, DbError> {
     queries::profile(tx).await
 }
 
-/// Name and address on invoices, from the next one on.
+/// Changes name and address, from the next invoice on.
 ///
 /// # Errors
 /// When the statement fails.
@@ -262,7 +262,7 @@ pub async fn tax(tx: &ScopedTx) -> Result<Tax, DbError> {
     queries::tax(tx).await
 }
 
-/// The tax on the tenant's invoices, from the next one on.
+/// Changes the tax, from the next invoice on.
 ///
 /// # Errors
 /// When the statement fails.
@@ -270,7 +270,7 @@ pub async fn set_tax(tx: &ScopedTx, tax: &Tax, now: Timestamp) -> Result<(), DbE
     queries::upsert_tax(tx, tax, now).await
 }
 
-/// What comes off the next invoice.
+/// The balance that the next invoice takes into account.
 ///
 /// # Errors
 /// When the statement fails.

@@ -1,4 +1,4 @@
-//! What is known of the tenant at its provider.
+//! The tenant's account at its payment provider.
 
 use jiff::Timestamp;
 
@@ -13,7 +13,7 @@ use crate::{
     db::{Access, DbError, Gate, Scope, ScopedTx},
 };
 
-/// How the tenant pays.
+/// The tenant's payment account.
 ///
 /// # Errors
 /// When the statement fails.
@@ -21,7 +21,7 @@ pub async fn account(tx: &ScopedTx) -> Result<Account, DbError> {
     queries::account(tx).await
 }
 
-/// Keeps the provider's name for a tenant: first in the directory, where events find whose it is.
+/// Stores the provider's customer id of a tenant: first in the directory, where events look up their tenant.
 ///
 /// # Errors
 /// When a statement fails.
@@ -41,7 +41,7 @@ pub async fn note_customer(
     tx.commit().await
 }
 
-/// The page for this plan that is not over.
+/// The checkout session for this plan that is not over.
 ///
 /// # Errors
 /// When the statement fails.
@@ -49,7 +49,7 @@ pub async fn open_checkout(tx: &ScopedTx, plan: PlanId) -> Result<Option<Checkou
     queries::open_checkout(tx, plan).await
 }
 
-/// One visit to a page.
+/// One checkout session.
 ///
 /// # Errors
 /// When the statement fails.
@@ -57,7 +57,7 @@ pub async fn checkout_session(tx: &ScopedTx, id: CheckoutId) -> Result<Option<Ch
     queries::checkout(tx, id).await
 }
 
-/// A visit that the provider has not heard of yet.
+/// Inserts a checkout session before the provider is called.
 ///
 /// # Errors
 /// When the statement fails.
@@ -65,7 +65,7 @@ pub async fn insert_checkout(tx: &ScopedTx, session: &CheckoutSession) -> Result
     queries::insert_checkout(tx, session).await
 }
 
-/// The provider has made its page.
+/// Stores the provider's page of a checkout session.
 ///
 /// # Errors
 /// When the statement fails.
@@ -73,7 +73,7 @@ pub async fn open_page(tx: &ScopedTx, id: CheckoutId, page: &HostedPage) -> Resu
     queries::open_page(tx, id, &page.reference, &page.url).await
 }
 
-/// The page is there no more.
+/// Closes a checkout session.
 ///
 /// # Errors
 /// When the statement fails.
@@ -81,7 +81,7 @@ pub async fn expire_checkout(tx: &ScopedTx, id: CheckoutId) -> Result<(), DbErro
     queries::expire_checkout(tx, id).await
 }
 
-/// Attempts to have an invoice paid, oldest first.
+/// The attempts to collect an invoice, oldest first.
 ///
 /// # Errors
 /// When the statement fails.

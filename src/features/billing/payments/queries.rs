@@ -1,4 +1,4 @@
-//! Every statement on payments. `directory` where it says so; the rest runs in the tenant's store.
+//! Every statement on payments. `directory` where a function says so; the others run in the tenant's store.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use crate::{
     features::billing::queries::make_account,
 };
 
-/// Nothing said is nothing known.
+/// The payment account; empty when none is stored.
 pub async fn account(tx: &ScopedTx) -> Result<Account, DbError> {
     let row = tx
         .query_opt(
@@ -33,7 +33,8 @@ pub async fn account(tx: &ScopedTx) -> Result<Account, DbError> {
     }))
 }
 
-/// The provider's name for the tenant. With another provider than before, what was to be charged there counts no more.
+/// Stores the provider's customer id of the tenant. A change of provider removes the payment method of the previous
+/// one.
 pub async fn save_customer(tx: &ScopedTx, provider: &str, customer: &str, now: Timestamp) -> Result<(), DbError> {
     make_account(tx, now).await?;
     tx.execute(
@@ -47,7 +48,7 @@ pub async fn save_customer(tx: &ScopedTx, provider: &str, customer: &str, now: T
     .await
 }
 
-/// `false` when a newer word is known.
+/// Stores a payment method; `false` when a newer report is stored.
 pub async fn save_method(tx: &ScopedTx, method: &str, at: Timestamp, now: Timestamp) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
@@ -61,7 +62,7 @@ pub async fn save_method(tx: &ScopedTx, method: &str, at: Timestamp, now: Timest
     Ok(row.is_some())
 }
 
-/// Nothing can be charged by it any more, unless a newer word says otherwise.
+/// Removes a payment method, unless a newer report is stored.
 pub async fn forget_method(tx: &ScopedTx, method: &str, at: Timestamp, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- payments.forget_method
@@ -72,7 +73,7 @@ pub async fn forget_method(tx: &ScopedTx, method: &str, at: Timestamp, now: Time
     .await
 }
 
-/// Directory: whose customer it is.
+/// Directory: the tenant of a customer.
 pub async fn tenant_of(directory: &ScopedTx, provider: &str, customer: &str) -> Result<Option<TenantId>, DbError> {
     let row = directory
         .query_opt(
@@ -84,7 +85,7 @@ pub async fn tenant_of(directory: &ScopedTx, provider: &str, customer: &str) -> 
     Ok(row.map(|row| row.get(0)))
 }
 
-/// Directory: the scope's tenant is this customer, and nobody else ever is.
+/// Directory: assigns a customer to the scope's tenant. The assignment never changes.
 pub async fn note_customer(directory: &ScopedTx, provider: &str, customer: &str) -> Result<(), DbError> {
     directory
         .execute(
@@ -117,7 +118,7 @@ fn read_payment(row: &Row) -> Result<Payment, DbError> {
     })
 }
 
-/// Oldest first.
+/// The payments of an invoice, oldest first.
 pub async fn of_invoice(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<Payment>, DbError> {
     let rows = tx
         .query(
@@ -133,7 +134,7 @@ pub async fn of_invoice(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<Payment>, Db
     rows.iter().map(read_payment).collect()
 }
 
-/// One.
+/// One payment.
 pub async fn payment(tx: &ScopedTx, id: Uuid) -> Result<Option<Payment>, DbError> {
     let row = tx
         .query_opt(
@@ -149,7 +150,7 @@ pub async fn payment(tx: &ScopedTx, id: Uuid) -> Result<Option<Payment>, DbError
     row.as_ref().map(read_payment).transpose()
 }
 
-/// By the provider's name.
+/// A payment, by the provider's id.
 pub async fn payment_by_reference(tx: &ScopedTx, provider: &str, reference: &str) -> Result<Option<Payment>, DbError> {
     let row = tx
         .query_opt(
@@ -192,7 +193,7 @@ pub async fn insert_payment(tx: &ScopedTx, it: &Payment, provider: &str) -> Resu
     .await
 }
 
-/// What the provider told. What was paid stays paid.
+/// Stores what the provider reported. A successful payment never changes.
 pub async fn update_payment(tx: &ScopedTx, it: &Payment, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- payments.update_payment
@@ -229,7 +230,7 @@ fn read_checkout(row: &Row) -> Result<CheckoutSession, DbError> {
     })
 }
 
-/// The one that is not over.
+/// The session for a plan that is not over.
 pub async fn open_checkout(tx: &ScopedTx, plan: PlanId) -> Result<Option<CheckoutSession>, DbError> {
     let row = tx
         .query_opt(
@@ -245,7 +246,7 @@ pub async fn open_checkout(tx: &ScopedTx, plan: PlanId) -> Result<Option<Checkou
     row.as_ref().map(read_checkout).transpose()
 }
 
-/// One.
+/// One session.
 pub async fn checkout(tx: &ScopedTx, id: CheckoutId) -> Result<Option<CheckoutSession>, DbError> {
     let row = tx
         .query_opt(
@@ -261,7 +262,7 @@ pub async fn checkout(tx: &ScopedTx, id: CheckoutId) -> Result<Option<CheckoutSe
     row.as_ref().map(read_checkout).transpose()
 }
 
-/// By the provider's name.
+/// A session, by the provider's id.
 pub async fn checkout_by_reference(
     tx: &ScopedTx,
     provider: &str,
@@ -281,7 +282,7 @@ pub async fn checkout_by_reference(
     row.as_ref().map(read_checkout).transpose()
 }
 
-/// Adds one that the provider has not heard of.
+/// Inserts a session before the provider is called.
 pub async fn insert_checkout(tx: &ScopedTx, it: &CheckoutSession) -> Result<(), DbError> {
     tx.execute(
         "-- payments.insert_checkout
@@ -306,8 +307,8 @@ pub async fn insert_checkout(tx: &ScopedTx, it: &CheckoutSession) -> Result<(), 
     .await
 }
 
-/// The provider has made its page. One that was completed or superseded meanwhile stays so, and is known by its name: it may
-/// be paid all the same.
+/// Stores the provider's page. A session that was completed or superseded in the meantime keeps its state but gets the
+/// provider's id, because it may still be paid.
 pub async fn open_page(tx: &ScopedTx, id: CheckoutId, reference: &str, url: &str) -> Result<(), DbError> {
     tx.execute(
         "-- payments.open_page
@@ -318,7 +319,7 @@ pub async fn open_page(tx: &ScopedTx, id: CheckoutId, reference: &str, url: &str
     .await
 }
 
-/// It is there no more, unless it was completed.
+/// Closes a session, unless it was completed.
 pub async fn expire_checkout(tx: &ScopedTx, id: CheckoutId) -> Result<(), DbError> {
     tx.execute(
         "-- payments.expire_checkout
@@ -328,7 +329,7 @@ pub async fn expire_checkout(tx: &ScopedTx, id: CheckoutId) -> Result<(), DbErro
     .await
 }
 
-/// It was completed, even where it had counted as over.
+/// Completes a session, even if it counted as closed.
 pub async fn complete_checkout(tx: &ScopedTx, id: CheckoutId, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- payments.complete_checkout
@@ -338,7 +339,7 @@ pub async fn complete_checkout(tx: &ScopedTx, id: CheckoutId, now: Timestamp) ->
     .await
 }
 
-/// `false` when the event has had its effect.
+/// Marks an event as applied; `false` when it already was.
 pub async fn note_handled(tx: &ScopedTx, provider: &str, event: &str, now: Timestamp) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
@@ -351,7 +352,7 @@ pub async fn note_handled(tx: &ScopedTx, provider: &str, event: &str, now: Times
     Ok(row.is_some())
 }
 
-/// Directory: keeps an event, which is nobody else's until `busy_until`; `false` when it is there.
+/// Directory: stores an event and leases it to this caller until `busy_until`; `false` when it is already stored.
 pub async fn keep_event(
     directory: &ScopedTx,
     waiting: &Waiting,
@@ -370,7 +371,7 @@ pub async fn keep_event(
     Ok(row.is_some())
 }
 
-/// Directory: takes events that wait, oldest first; whoever else looks at the same time gets others.
+/// Directory: takes waiting events, oldest first. Concurrent callers get different ones.
 pub async fn take_events(
     directory: &ScopedTx,
     provider: &str,
@@ -399,7 +400,7 @@ pub async fn take_events(
     Ok(rows.iter().map(read).collect())
 }
 
-/// Directory: it is done with; what it said is not kept.
+/// Directory: marks an event as processed, and removes its content.
 pub async fn settle_event(
     directory: &ScopedTx,
     waiting: &Waiting,
@@ -416,7 +417,7 @@ pub async fn settle_event(
         .await
 }
 
-/// Directory: it failed.
+/// Directory: records a failed attempt.
 pub async fn note_event_failure(
     directory: &ScopedTx,
     waiting: &Waiting,
@@ -436,7 +437,7 @@ pub async fn note_event_failure(
         .await
 }
 
-/// Directory: what was given up, oldest first.
+/// Directory: events that were given up, oldest first.
 pub async fn dead_events(directory: &ScopedTx) -> Result<Vec<DeadEvent>, DbError> {
     let rows = directory
         .query(
@@ -457,7 +458,7 @@ pub async fn dead_events(directory: &ScopedTx) -> Result<Vec<DeadEvent>, DbError
     Ok(rows.iter().map(read).collect())
 }
 
-/// Directory: it is tried again; `false` when none of that name was given up.
+/// Directory: queues a given-up event again; `false` when there is no such event.
 pub async fn revive_event(directory: &ScopedTx, provider: &str, event: &str, now: Timestamp) -> Result<bool, DbError> {
     let row = directory
         .query_opt(
@@ -470,7 +471,7 @@ pub async fn revive_event(directory: &ScopedTx, provider: &str, event: &str, now
     Ok(row.is_some())
 }
 
-/// Directory: forgets what was done with long ago.
+/// Directory: removes events that were processed long ago.
 pub async fn purge_events(directory: &ScopedTx, before: Timestamp) -> Result<(), DbError> {
     directory
         .execute(

@@ -12,7 +12,7 @@ use crate::{
     features::billing::terms::Terms,
 };
 
-/// One transaction at a time changes what the tenant is billed for.
+/// Serialises changes to the tenant's billing.
 pub async fn lock(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- subscriptions.lock
@@ -41,7 +41,7 @@ fn read(row: &Row) -> Result<Subscription, DbError> {
     })
 }
 
-/// The one that is alive, else the one that ended last.
+/// The live subscription, or else the one that ended last.
 pub async fn current(tx: &ScopedTx) -> Result<Option<Subscription>, DbError> {
     let row = tx
         .query_opt(
@@ -78,7 +78,7 @@ pub async fn insert(tx: &ScopedTx, it: &Subscription, now: Timestamp) -> Result<
     .await
 }
 
-/// All of it that can change.
+/// Stores all fields that can change.
 pub async fn update(tx: &ScopedTx, it: &Subscription, now: Timestamp) -> Result<(), DbError> {
     let (next, next_interval) = it.next.map(|(version, interval)| (version, interval.as_str())).unzip();
     tx.execute(
@@ -105,7 +105,7 @@ pub async fn update(tx: &ScopedTx, it: &Subscription, now: Timestamp) -> Result<
     .await
 }
 
-/// A copy of what was agreed; one that is there stays.
+/// Stores a copy of agreed terms; an existing copy stays.
 pub async fn keep_terms(tx: &ScopedTx, it: &Agreed, now: Timestamp) -> Result<(), DbError> {
     // Unwrap safety: terms are texts, numbers and lists.
     let terms = serde_json::to_value(&it.terms).expect("terms can be written");
@@ -118,7 +118,7 @@ pub async fn keep_terms(tx: &ScopedTx, it: &Agreed, now: Timestamp) -> Result<()
     .await
 }
 
-/// What was agreed.
+/// The agreed terms of a version.
 pub async fn agreed(tx: &ScopedTx, version: PlanVersionId) -> Result<Option<Agreed>, DbError> {
     let row = tx
         .query_opt(
@@ -166,7 +166,7 @@ fn read_period(row: &Row) -> Result<BillingPeriod, DbError> {
     })
 }
 
-/// The last one.
+/// The last period.
 pub async fn last_period(tx: &ScopedTx, id: SubscriptionId) -> Result<Option<BillingPeriod>, DbError> {
     let row = tx
         .query_opt(
@@ -182,7 +182,7 @@ pub async fn last_period(tx: &ScopedTx, id: SubscriptionId) -> Result<Option<Bil
     row.as_ref().map(read_period).transpose()
 }
 
-/// One.
+/// One period.
 pub async fn period(tx: &ScopedTx, id: Uuid) -> Result<Option<BillingPeriod>, DbError> {
     let row = tx
         .query_opt(
@@ -198,7 +198,7 @@ pub async fn period(tx: &ScopedTx, id: Uuid) -> Result<Option<BillingPeriod>, Db
     row.as_ref().map(read_period).transpose()
 }
 
-/// Those whose usage was not billed, or whose fee was billed beyond their end.
+/// Periods whose usage was not billed, or whose fee was billed beyond their end.
 pub async fn unbilled(tx: &ScopedTx) -> Result<Vec<BillingPeriod>, DbError> {
     let rows = tx
         .query(
@@ -214,7 +214,7 @@ pub async fn unbilled(tx: &ScopedTx) -> Result<Vec<BillingPeriod>, DbError> {
     rows.iter().map(read_period).collect()
 }
 
-/// Adds one; `follows` is where the one before ends.
+/// Adds a period; `follows` is the end of the previous one.
 pub async fn insert_period(tx: &ScopedTx, it: &BillingPeriod, follows: Option<Timestamp>) -> Result<(), DbError> {
     tx.execute(
         "-- subscriptions.insert_period
@@ -238,7 +238,7 @@ pub async fn insert_period(tx: &ScopedTx, it: &BillingPeriod, follows: Option<Ti
     .await
 }
 
-/// It ends earlier.
+/// Shortens a period.
 pub async fn end_period(tx: &ScopedTx, id: Uuid, at: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- subscriptions.end_period
@@ -248,7 +248,7 @@ pub async fn end_period(tx: &ScopedTx, id: Uuid, at: Timestamp) -> Result<(), Db
     .await
 }
 
-/// What is `None` stays as it is.
+/// Records what was billed; a `None` field stays.
 pub async fn note_billed(
     tx: &ScopedTx,
     id: Uuid,
@@ -265,7 +265,7 @@ pub async fn note_billed(
     .await
 }
 
-/// Counted as billed for no time at all, so that nothing of it is left over.
+/// Marks the fee as billed for no time, so that nothing of it is left to credit.
 pub async fn forget_fee(tx: &ScopedTx, id: Uuid) -> Result<(), DbError> {
     tx.execute(
         "-- subscriptions.forget_fee
