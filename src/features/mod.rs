@@ -1,5 +1,5 @@
-//! One folder a feature. In each, `mod.rs` is the door, `model.rs` has the types, `queries.rs` every statement; the rules
-//! are in files named for what they do.
+//! One folder for each feature. In each, `mod.rs` declares and re-exports, `model.rs` has the types, and `queries.rs`
+//! has every statement. The rules are in files named for what they do.
 
 pub mod auth;
 pub mod billing;

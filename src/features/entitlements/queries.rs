@@ -1,4 +1,4 @@
-//! Every statement on entitlements. `directory` where it says so; the rest runs in the tenant's store.
+//! Every statement on entitlements. `directory` where a function says so; the others run in the tenant's store.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -9,7 +9,7 @@ use crate::{
     db::{DbError, ScopedTx},
 };
 
-/// What a platform administrator switched for this tenant.
+/// The overrides of this tenant.
 pub async fn overrides(tx: &ScopedTx) -> Result<Vec<Override>, DbError> {
     let rows = tx
         .query(
@@ -27,7 +27,7 @@ pub async fn overrides(tx: &ScopedTx) -> Result<Vec<Override>, DbError> {
     Ok(rows.iter().map(read).collect())
 }
 
-/// Switches a feature.
+/// Stores an override.
 pub async fn upsert_override(tx: &ScopedTx, setting: &Override, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- entitlements.upsert_override
@@ -38,7 +38,7 @@ pub async fn upsert_override(tx: &ScopedTx, setting: &Override, now: Timestamp) 
     .await
 }
 
-/// Leaves a feature to the plan.
+/// Removes an override.
 pub async fn delete_override(tx: &ScopedTx, key: &str) -> Result<(), DbError> {
     tx.execute(
         "-- entitlements.delete_override
@@ -48,7 +48,7 @@ pub async fn delete_override(tx: &ScopedTx, key: &str) -> Result<(), DbError> {
     .await
 }
 
-/// What is rolled out to the tenant.
+/// Stores the features that are rolled out to the tenant.
 pub async fn set_rollouts(tx: &ScopedTx, keys: &Value) -> Result<(), DbError> {
     tx.execute(
         "-- entitlements.set_rollouts
@@ -58,7 +58,7 @@ pub async fn set_rollouts(tx: &ScopedTx, keys: &Value) -> Result<(), DbError> {
     .await
 }
 
-/// Directory: how far each feature is rolled out.
+/// Directory: the rollout of each feature.
 pub async fn rollouts(directory: &ScopedTx) -> Result<Vec<Rollout>, DbError> {
     let rows = directory
         .query(
@@ -70,7 +70,7 @@ pub async fn rollouts(directory: &ScopedTx) -> Result<Vec<Rollout>, DbError> {
     Ok(rows.iter().map(|row| Rollout { key: row.get(0), percentage: row.get(1), epoch: row.get(2) }).collect())
 }
 
-/// Directory: two at once wait for each other, so that no two changes have one epoch.
+/// Directory: stores a rollout. Concurrent changes wait, so that no two have the same epoch.
 pub async fn upsert_rollout(directory: &ScopedTx, key: &str, percentage: i32) -> Result<(), DbError> {
     directory
         .execute(
@@ -90,7 +90,7 @@ pub async fn upsert_rollout(directory: &ScopedTx, key: &str, percentage: i32) ->
         .await
 }
 
-/// Directory: tenants whose store has not seen this epoch.
+/// Directory: tenants whose stores have not seen this epoch.
 pub async fn behind(directory: &ScopedTx, epoch: i64) -> Result<Vec<TenantId>, DbError> {
     let rows = directory
         .query(
@@ -102,7 +102,7 @@ pub async fn behind(directory: &ScopedTx, epoch: i64) -> Result<Vec<TenantId>, D
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Directory: the scope's tenant has seen it.
+/// Directory: records that the scope's tenant has seen this epoch.
 pub async fn note_seen(directory: &ScopedTx, epoch: i64) -> Result<(), DbError> {
     directory
         .execute(

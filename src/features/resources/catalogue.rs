@@ -1,4 +1,4 @@
-//! What is done with resources.
+//! Operations on resources.
 
 use std::collections::HashMap;
 
@@ -36,7 +36,7 @@ pub async fn list(
     Ok(page.slice(resources.into_iter().map(|it| ((it.name.clone(), it.id.0), it)).collect()))
 }
 
-/// Those of these resources that exist in the tenant, active or not.
+/// The resources with these ids in the tenant, active or not.
 ///
 /// # Errors
 /// When the statement fails.
@@ -52,7 +52,7 @@ pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
     queries::count_active(tx).await
 }
 
-/// Makes sure that the plan has room for one more active resource, and that nobody else takes the place before this
+/// Reserves a place for one more active resource within the plan's limit. Concurrent callers wait until this
 /// transaction ends.
 async fn reserve_place(tx: &ScopedTx) -> Result<(), ResourceError> {
     let Some(limit) = tenants::current(tx).await?.limits.of("resources") else { return Ok(()) };
@@ -60,7 +60,7 @@ async fn reserve_place(tx: &ScopedTx) -> Result<(), ResourceError> {
     if queries::count_active(tx).await? >= limit { Err(ResourceError::QuotaExceeded) } else { Ok(()) }
 }
 
-/// Makes a resource.
+/// Creates a resource.
 ///
 /// # Errors
 /// See [`ResourceError`].
@@ -78,7 +78,7 @@ pub async fn create(caller: &Caller<'_>, draft: Draft) -> Result<Resource, Resou
     Ok(resource)
 }
 
-/// Changes a resource. What is booked stays.
+/// Changes a resource. Existing bookings stay.
 ///
 /// # Errors
 /// See [`ResourceError`].
@@ -117,8 +117,8 @@ async fn change(
     Ok(resource)
 }
 
-/// Deletes a resource that was never booked and serves nothing. Another one is deactivated: its bookings keep naming it, and
-/// a service that needs it must not be booked without.
+/// Deletes a resource that was never booked and serves no service. Any other is deactivated: its bookings refer to it,
+/// and a service that needs it must not be booked without it.
 ///
 /// # Errors
 /// See [`ResourceError`].
@@ -127,7 +127,7 @@ pub async fn delete(caller: &Caller<'_>, id: ResourceId) -> Result<Deleted, Reso
         return Err(ResourceError::Forbidden);
     }
     tenants::lock_calendar(caller.tx).await?;
-    // Locked, so that no booking can begin to hold it between the look and the deletion.
+    // Locked, so that no booking can claim it between the check and the deletion.
     let before = queries::lock(caller.tx, id).await?.ok_or(ResourceError::NotFound)?;
     if queries::delete_unclaimed(caller.tx, id).await? {
         audit::record(caller, "resources.delete", "resource", Some(id.0), Changes::default()).await?;

@@ -47,7 +47,7 @@ pub async fn list(
     rows.iter().map(Resource::read).collect()
 }
 
-/// Those that exist in the tenant.
+/// The resources with these ids in the tenant.
 pub async fn by_ids(tx: &ScopedTx, ids: &[ResourceId]) -> Result<HashMap<ResourceId, Resource>, DbError> {
     let rows = tx
         .query(
@@ -59,7 +59,7 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[ResourceId]) -> Result<HashMap<Resourc
     rows.iter().map(|row| Resource::read(row).map(|it| (it.id, it))).collect()
 }
 
-/// The resource, locked until the transaction ends: neither changed nor booked by anybody else meanwhile.
+/// A resource, locked until the transaction ends against concurrent changes and bookings.
 pub async fn lock(tx: &ScopedTx, id: ResourceId) -> Result<Option<Resource>, DbError> {
     let row = tx
         .query_opt(
@@ -71,7 +71,7 @@ pub async fn lock(tx: &ScopedTx, id: ResourceId) -> Result<Option<Resource>, DbE
     row.as_ref().map(Resource::read).transpose()
 }
 
-/// `None` when another resource has the name.
+/// Adds a resource; `None` when another resource has the name.
 pub async fn insert(tx: &ScopedTx, id: ResourceId, draft: &Draft, now: Timestamp) -> Result<Option<Resource>, DbError> {
     let row = tx
         .query_opt(
@@ -86,7 +86,7 @@ pub async fn insert(tx: &ScopedTx, id: ResourceId, draft: &Draft, now: Timestamp
     row.as_ref().map(Resource::read).transpose()
 }
 
-/// `None` when there is no such resource. A taken name violates `resources_tenant_id_name_key`.
+/// Changes a resource; `None` when there is no such resource. A taken name violates `resources_tenant_id_name_key`.
 pub async fn update(tx: &ScopedTx, id: ResourceId, draft: &Draft, now: Timestamp) -> Result<Option<Resource>, DbError> {
     let row = tx
         .query_opt(
@@ -100,7 +100,7 @@ pub async fn update(tx: &ScopedTx, id: ResourceId, draft: &Draft, now: Timestamp
     row.as_ref().map(Resource::read).transpose()
 }
 
-/// Deletes the resource unless bookings hold or held it, or a service takes it; returns whether it did.
+/// Deletes a resource unless bookings use or used it, or a service lists it; returns whether it did.
 pub async fn delete_unclaimed(tx: &ScopedTx, id: ResourceId) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
@@ -116,7 +116,7 @@ pub async fn delete_unclaimed(tx: &ScopedTx, id: ResourceId) -> Result<bool, DbE
     Ok(row.is_some())
 }
 
-/// How many can be booked.
+/// How many resources are active.
 pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
     let row = tx
         .query_one(
@@ -128,7 +128,7 @@ pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
     Ok(row.get(0))
 }
 
-/// Lets one transaction of the tenant at a time count its resources, until it ends.
+/// Serialises the counting of the tenant's resources until the transaction ends.
 pub async fn lock_count(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- resources.lock_count

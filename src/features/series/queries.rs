@@ -44,7 +44,7 @@ pub async fn insert(tx: &ScopedTx, series: &Series) -> Result<(), DbError> {
     .await
 }
 
-/// Those that exist and that the scope may see.
+/// The series with these ids that exist and that the scope may see.
 pub async fn by_ids(tx: &ScopedTx, ids: &[SeriesId]) -> Result<HashMap<SeriesId, Series>, DbError> {
     let rows = tx
         .query(

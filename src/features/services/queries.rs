@@ -51,7 +51,8 @@ pub async fn list(
     rows.iter().map(Service::read).collect()
 }
 
-/// Those that exist in the tenant. One alone is looked up without a list, whose length a planner would want to know each time.
+/// The services with these ids in the tenant. A single id has its own statement without a list, because the planner
+/// would consider the length of a list each time.
 pub async fn by_ids(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId, Service>, DbError> {
     let rows = match ids {
         [id] => {
@@ -82,7 +83,7 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceI
     rows.iter().map(|row| Service::read(row).map(|service| (service.id, service))).collect()
 }
 
-/// The service, locked until the transaction ends: neither changed nor booked by anybody else meanwhile.
+/// A service, locked until the transaction ends against concurrent changes and bookings.
 pub async fn lock(tx: &ScopedTx, id: ServiceId) -> Result<Option<Service>, DbError> {
     let row = tx
         .query_opt(
@@ -99,7 +100,7 @@ pub async fn lock(tx: &ScopedTx, id: ServiceId) -> Result<Option<Service>, DbErr
     row.as_ref().map(Service::read).transpose()
 }
 
-/// `None` when another service has the name.
+/// Adds a service; `None` when another service has the name.
 pub async fn insert(tx: &ScopedTx, id: ServiceId, draft: &Draft, now: Timestamp) -> Result<Option<Service>, DbError> {
     let row = tx
         .query_opt(
@@ -140,7 +141,7 @@ pub async fn insert(tx: &ScopedTx, id: ServiceId, draft: &Draft, now: Timestamp)
     row.as_ref().map(Service::read).transpose()
 }
 
-/// `None` when there is no such service. A taken name violates `services_tenant_id_name_key`.
+/// Changes a service; `None` when there is no such service. A taken name violates `services_tenant_id_name_key`.
 pub async fn update(tx: &ScopedTx, id: ServiceId, draft: &Draft, now: Timestamp) -> Result<Option<Service>, DbError> {
     let row = tx
         .query_opt(
@@ -181,7 +182,7 @@ pub async fn update(tx: &ScopedTx, id: ServiceId, draft: &Draft, now: Timestamp)
     row.as_ref().map(Service::read).transpose()
 }
 
-/// Deletes the service unless bookings point at it; returns whether it did.
+/// Deletes a service unless bookings refer to it; returns whether it did.
 pub async fn delete_unbooked(tx: &ScopedTx, id: ServiceId) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
@@ -196,7 +197,7 @@ pub async fn delete_unbooked(tx: &ScopedTx, id: ServiceId) -> Result<bool, DbErr
     Ok(row.is_some())
 }
 
-/// How many can be booked.
+/// How many services are active.
 pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
     let row = tx
         .query_one(
@@ -208,7 +209,7 @@ pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
     Ok(row.get(0))
 }
 
-/// Lets one transaction of the tenant at a time count its services, until it ends.
+/// Serialises the counting of the tenant's services until the transaction ends.
 pub async fn lock_count(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- services.lock_count
@@ -218,7 +219,7 @@ pub async fn lock_count(tx: &ScopedTx) -> Result<(), DbError> {
     .await
 }
 
-/// Whether bookings that are not over hold seats past this capacity.
+/// Whether current or upcoming bookings use seats beyond this capacity.
 pub async fn has_bookings_beyond(tx: &ScopedTx, id: ServiceId, capacity: i32, now: Timestamp) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
@@ -261,7 +262,7 @@ pub async fn links(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId
     Ok(links)
 }
 
-/// Takes every resource away from a service.
+/// Removes all resources from a service.
 pub async fn delete_links(tx: &ScopedTx, id: ServiceId) -> Result<(), DbError> {
     tx.execute(
         "-- services.delete_links
@@ -271,7 +272,7 @@ pub async fn delete_links(tx: &ScopedTx, id: ServiceId) -> Result<(), DbError> {
     .await
 }
 
-/// Gives a service resources; of the same one twice, the first counts.
+/// Adds resources to a service; of duplicates the first counts.
 pub async fn insert_links(tx: &ScopedTx, id: ServiceId, links: &[(ResourceId, i16)]) -> Result<(), DbError> {
     let (resources, priorities): (Vec<ResourceId>, Vec<i16>) = links.iter().copied().unzip();
     tx.execute(
@@ -284,7 +285,7 @@ pub async fn insert_links(tx: &ScopedTx, id: ServiceId, links: &[(ResourceId, i1
     .await
 }
 
-/// Whether bookings of the service that are not over hold anything.
+/// Whether the service has current or upcoming bookings.
 pub async fn has_claims(tx: &ScopedTx, id: ServiceId, now: Timestamp) -> Result<bool, DbError> {
     let row = tx
         .query_opt(

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Day, Meter, Period};
 use crate::db::{DbError, ScopedTx};
 
-/// One conditional upsert: no row comes back when the limit is reached.
+/// Counts one more with one conditional upsert: no row is returned when the limit is reached.
 pub async fn count_one(tx: &ScopedTx, meter: Meter, period: Period, limit: Option<i64>) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
@@ -25,7 +25,7 @@ pub async fn count_one(tx: &ScopedTx, meter: Meter, period: Period, limit: Optio
     Ok(row.is_some())
 }
 
-/// Those that anything was counted of.
+/// The meters with usage in the period.
 pub async fn used_of_all(tx: &ScopedTx, period: Period) -> Result<HashMap<String, i64>, DbError> {
     let rows = tx
         .query(
@@ -37,7 +37,7 @@ pub async fn used_of_all(tx: &ScopedTx, period: Period) -> Result<HashMap<String
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-/// What became of each event, in their order.
+/// Records events and returns the outcomes, in order.
 pub async fn record(tx: &ScopedTx, events: &Value, now: Timestamp) -> Result<Vec<String>, DbError> {
     let row = tx
         .query_one(
@@ -49,7 +49,7 @@ pub async fn record(tx: &ScopedTx, events: &Value, now: Timestamp) -> Result<Vec
     Ok(row.get(0))
 }
 
-/// Nobody records until the transaction ends.
+/// Blocks the recording of usage until the transaction ends.
 pub async fn lock_alone(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- usage.lock_alone
@@ -59,7 +59,7 @@ pub async fn lock_alone(tx: &ScopedTx) -> Result<(), DbError> {
     .await
 }
 
-/// Never goes back.
+/// Closes the time before an instant. The instant never moves back.
 pub async fn close(tx: &ScopedTx, until: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- usage.close
@@ -70,7 +70,7 @@ pub async fn close(tx: &ScopedTx, until: Timestamp) -> Result<(), DbError> {
     .await
 }
 
-/// Up to where usage was billed.
+/// The instant up to which usage was billed.
 pub async fn closed_until(tx: &ScopedTx) -> Result<Option<Timestamp>, DbError> {
     let row = tx
         .query_opt(
@@ -82,7 +82,7 @@ pub async fn closed_until(tx: &ScopedTx) -> Result<Option<Timestamp>, DbError> {
     Ok(row.map(|row| row.get(0)))
 }
 
-/// The sum of what counts in the period.
+/// The sum that counts in the period.
 pub async fn sum(tx: &ScopedTx, meter: &str, period: Period, late_only: bool) -> Result<i64, DbError> {
     let row = tx
         .query_one(
@@ -96,7 +96,7 @@ pub async fn sum(tx: &ScopedTx, meter: &str, period: Period, late_only: bool) ->
     Ok(row.get(0))
 }
 
-/// The highest level in the period: what it was when it began, or what it rose to.
+/// The highest level in the period: the level at its start, or a later maximum.
 pub async fn most(tx: &ScopedTx, meter: &str, period: Period) -> Result<i64, DbError> {
     let row = tx
         .query_one(
@@ -112,7 +112,7 @@ pub async fn most(tx: &ScopedTx, meter: &str, period: Period) -> Result<i64, DbE
     Ok(row.get(0))
 }
 
-/// In the order of days.
+/// Daily usage, in the order of days.
 pub async fn days(tx: &ScopedTx, meter: &str, from: Date, to: Date) -> Result<Vec<Day>, DbError> {
     let rows = tx
         .query(
