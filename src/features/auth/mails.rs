@@ -23,9 +23,6 @@ use crate::{
 impl SignIn {
     /// Writes the mail that an effect requests. Returns `None` when the mail is obsolete: its recipient is gone, or a
     /// newer mail was requested. Every call creates a new token, because no token is stored.
-    ///
-    /// # Errors
-    /// When a statement fails.
     pub async fn write_mail(
         &self,
         tenant: TenantId,

@@ -388,7 +388,7 @@ pub async fn verify_email(tx: &ScopedTx, user: UserId, now: Timestamp) -> Result
     Ok(())
 }
 
-/// Reactivates a user who accepted a new invitation, with this role.
+/// Activates an existing user who accepted an invitation, with this role.
 pub async fn take_back(tx: &ScopedTx, user: UserId, role: Role, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- auth.take_back

@@ -90,9 +90,6 @@ impl SignIn {
     }
 
     /// Records in the directory that the user owns the mailbox. Repeating it changes nothing.
-    ///
-    /// # Errors
-    /// When a statement fails.
     pub async fn verify_login(&self, tenant: TenantId, user: UserId) -> Result<(), SignInError> {
         let directory = self.gate.directory(Scope::authenticator(tenant), Access::Write);
         queries::verify_login(&directory, user).await?;

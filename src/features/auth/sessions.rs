@@ -11,9 +11,6 @@ use crate::{
 };
 
 /// Ends the caller's own session. Its access tokens are refused from the next request on. Returns whether it was live.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn log_out(caller: &Caller<'_>) -> Result<bool, DbError> {
     let ended = queries::end_session(caller.tx, caller.viewer.session, "LOGOUT", caller.clock.now()).await?;
     if ended {
@@ -30,17 +27,11 @@ pub async fn log_out(caller: &Caller<'_>) -> Result<bool, DbError> {
 }
 
 /// Directory: whether the email is a login. Only for the scope of the sign-in path.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn is_login(directory: &ScopedTx, email: &str) -> Result<bool, DbError> {
     Ok(!queries::logins_of(directory, email).await?.is_empty())
 }
 
 /// The people in this list who lost access, by their position: what `enter` would find, for many at once.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn fallen(tx: &ScopedTx, people: &[Viewer]) -> Result<Vec<(usize, Fall)>, DbError> {
     let fallen = queries::fallen_sessions(tx, people).await?;
     fallen
@@ -58,17 +49,11 @@ pub async fn fallen(tx: &ScopedTx, people: &[Viewer]) -> Result<Vec<(usize, Fall
 }
 
 /// The caller's own live sessions, newest first.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn sessions(caller: &Caller<'_>) -> Result<Vec<LiveSession>, DbError> {
     queries::sessions_of(caller.tx, caller.viewer.user).await
 }
 
 /// Ends one of the caller's own sessions; `false` when it is not theirs or has already ended.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn revoke_session(caller: &Caller<'_>, id: SessionId) -> Result<bool, DbError> {
     let is_own = sessions(caller).await?.iter().any(|it| it.id == id);
     let ended = is_own && queries::end_session(caller.tx, id, "REVOKED", caller.clock.now()).await?;
@@ -79,9 +64,6 @@ pub async fn revoke_session(caller: &Caller<'_>, id: SessionId) -> Result<bool, 
 }
 
 /// Ends all of the caller's other sessions, and returns how many.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn revoke_other_sessions(caller: &Caller<'_>) -> Result<u64, DbError> {
     let Viewer { user, session, .. } = caller.viewer;
     let ended = queries::end_other_sessions(caller.tx, user, Some(session), "REVOKED", caller.clock.now()).await?;

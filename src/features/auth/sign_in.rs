@@ -57,7 +57,7 @@ pub enum SignInError {
     NotOpen,
     /// The plan's limit on users is reached.
     QuotaExceeded,
-    /// An impersonated session cannot change credentials or roles.
+    /// An impersonated session cannot change credentials.
     Impersonated,
     /// The refresh token is unknown, expired or used, or its session has ended.
     TokenInvalid,

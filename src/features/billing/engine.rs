@@ -146,9 +146,6 @@ impl Engine {
     }
 
     /// Processes waiting events from the provider, and returns how many.
-    ///
-    /// # Errors
-    /// When a statement fails.
     pub async fn work_off_events(&self, now: Timestamp) -> Result<usize, DbError> {
         match &self.provider {
             Some(provider) => payments::inbox::work_off(&self.gate, provider.as_ref(), now).await,
@@ -173,8 +170,8 @@ impl Engine {
     /// Brings a tenant's billing up to date: periods, drafts, and numbered invoices. It is safe to run twice,
     /// concurrently, and after any downtime.
     ///
+    /// # Errors
     /// When a statement fails. The next run continues from there.
-    /// When a statement fails; the next run goes on from there.
     pub async fn run(&self, tenant: TenantId, now: Timestamp) -> Result<(), DbError> {
         let first = self.first_terms(tenant).await?;
         let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
@@ -202,9 +199,6 @@ impl Engine {
     }
 
     /// The terms of a tenant that was never billed; `None` when it was billed before.
-    ///
-    /// # Errors
-    /// When a statement fails.
     pub async fn first_terms(&self, tenant: TenantId) -> Result<Option<Agreed>, DbError> {
         let tx = self.gate.tenant(Scope::worker(tenant), Access::Read);
         let (known, of) = futures_util::join!(subscriptions::current(&tx), tenants::current(&tx));
@@ -272,9 +266,6 @@ pub(super) async fn present(
 
 /// Puts a tenant on another plan from now on, on behalf of the platform; in a scope of the platform. Returns the
 /// previous plan's key.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn put_on_plan(
     tx: &ScopedTx,
     first: Option<&Agreed>,

@@ -21,9 +21,6 @@ use crate::{
 };
 
 /// Queues one mail for each recipient.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn announce(tx: &ScopedTx, effect: Uuid, invoice: Uuid, what: &str, now: Timestamp) -> Result<(), DbError> {
     let recipients: Vec<Option<Uuid>> = match invoices::profile(tx).await?.email {
         Some(_) => vec![None],
@@ -37,9 +34,6 @@ pub async fn announce(tx: &ScopedTx, effect: Uuid, invoice: Uuid, what: &str, no
 }
 
 /// Writes the mail from the current state; `None` when the mail is obsolete.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn letter(tx: &ScopedTx, invoice: Uuid, user: Option<Uuid>, what: &str) -> Result<Option<Letter>, DbError> {
     let Some(invoice) = invoices::by_id(tx, InvoiceId(invoice)).await? else { return Ok(None) };
     let occasion = match what {

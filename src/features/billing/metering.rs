@@ -43,9 +43,6 @@ pub struct UsageLine {
 }
 
 /// Every meter that the plan limits or prices, in the current calendar month.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn usage_lines(tx: &ScopedTx, now: Timestamp) -> Result<Vec<UsageLine>, DbError> {
     let tenant = tenants::current(tx).await?;
     let period = Period::month_of(now, &tenant.time_zone);

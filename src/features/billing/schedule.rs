@@ -9,9 +9,6 @@ use crate::{
 };
 
 /// Schedules a billing run for the end of the current period.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn schedule(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
     let Some(subscription) = subscriptions::current(tx).await?.filter(Subscription::is_alive) else { return Ok(()) };
     let at = subscriptions::last_period(tx, subscription.id).await?.ends_at;

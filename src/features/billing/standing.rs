@@ -16,9 +16,6 @@ pub const GRACE: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// Decides from the open invoices whether a tenant is past due and whether it is read-only. This is the only place that
 /// decides it. Every change of a subscription, an invoice or a payment calls it.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn review(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
     // Amounts below the minimum charge do not count.
     let open = invoices::open(tx).await?.into_iter().filter(|it| it.owed_minor() >= LEAST_CHARGE);
@@ -41,18 +38,12 @@ pub async fn review(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
 }
 
 /// Reviews the tenant of a subscription that has just changed.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn reviewed(tx: &ScopedTx, changed: NeedsReview, now: Timestamp) -> Result<Subscription, DbError> {
     review(tx, now).await?;
     Ok(changed.into_subscription())
 }
 
 /// Brings a subscription up to date with [`subscriptions::advance`], and reviews its tenant if the subscription ended.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn advance(tx: &ScopedTx, subscription: Subscription, now: Timestamp) -> Result<Subscription, DbError> {
     match subscriptions::advance(tx, subscription, now).await? {
         Advanced::GoesOn(subscription) => Ok(subscription),
@@ -74,9 +65,6 @@ pub struct Standing {
 }
 
 /// The tenant's subscription, in the scope of its administrator. [`Biller::ensure`] must have created it.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn standing(tx: &ScopedTx) -> Result<Standing, DbError> {
     let found = subscriptions::current(tx).await?;
     let subscription = found.ok_or_else(|| DbError::Corrupt("the tenant has no subscription".into()))?;

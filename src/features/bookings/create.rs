@@ -87,9 +87,6 @@ pub async fn confirm_hold(caller: &Caller<'_>, id: BookingId, notes: Option<Stri
 
 /// Releases expired holds and returns how many there were. For background work: a booking of such a time releases it
 /// itself.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn expire_holds(tx: &ScopedTx, now: Timestamp) -> Result<usize, DbError> {
     claims::release_expired(tx, None, now).await
 }

@@ -29,9 +29,6 @@ impl From<Option<BookingEvent>> for Telling {
 
 /// Records a change of a booking in its history, in the audit log and, when others are notified, in the outbox. It also
 /// notifies subscribers.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn write(
     caller: &Caller<'_>,
     booking: &Booking,

@@ -18,9 +18,6 @@ use crate::{
 
 /// A page of the bookings that the caller may see. The services and customers of these bookings are loaded into
 /// `related` by the same statement.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn list(
     tx: &ScopedTx,
     filter: &BookingFilter,
@@ -33,9 +30,6 @@ pub async fn list(
 }
 
 /// The same page for each of these customers, earliest first, in one statement.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn pages_of_customers(
     tx: &ScopedTx,
     customers: &[UserId],
@@ -50,18 +44,12 @@ pub async fn pages_of_customers(
 }
 
 /// The bookings with these ids that the scope may see.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn by_ids(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Booking>, DbError> {
     queries::by_ids(tx, ids).await
 }
 
 /// Bookings that the scope may see and that changed at this instant or later, latest first: ids, services, customers
 /// and versions. At most 1,000.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn changed_since(tx: &ScopedTx, since: Timestamp) -> Result<Vec<Changed>, DbError> {
     queries::changed_since(tx, since).await
 }
@@ -69,9 +57,6 @@ pub async fn changed_since(tx: &ScopedTx, since: Timestamp) -> Result<Vec<Change
 /// The bookings of a person that start within an interval: their own, and those that use a resource which represents
 /// them. Excludes bookings that ended without taking place. At most 1,000: upcoming ones first, soonest first, then
 /// past ones, latest first.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn of_person(
     tx: &ScopedTx,
     user: UserId,
@@ -82,17 +67,11 @@ pub async fn of_person(
 }
 
 /// The bookings of each of these series that the scope may see, earliest first.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn of_series(tx: &ScopedTx, ids: &[SeriesId]) -> Result<HashMap<SeriesId, Vec<Booking>>, DbError> {
     queries::of_series(tx, ids).await
 }
 
 /// The history of each of these bookings, oldest change first.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn histories(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Vec<Transition>>, DbError> {
     queries::histories(tx, ids).await
 }

@@ -24,9 +24,6 @@ const AHEAD: SignedDuration = SignedDuration::from_hours(2 * 366 * 24);
 
 /// Creates the caller's feed and replaces an existing one: the previous URL stops working. Returns the token of the new
 /// URL, which is not stored.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn rotate_feed(caller: &Caller<'_>) -> Result<(FeedToken, Timestamp), DbError> {
     let (tx, now, user) = (caller.tx, caller.clock.now(), caller.viewer.user);
     let token = FeedToken::generate(tx.tenant());
@@ -38,9 +35,6 @@ pub async fn rotate_feed(caller: &Caller<'_>) -> Result<(FeedToken, Timestamp), 
 }
 
 /// Removes the caller's feed; returns whether there was one.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn delete_feed(caller: &Caller<'_>) -> Result<bool, DbError> {
     let user = caller.viewer.user;
     let had = queries::delete_feed(caller.tx, user).await?;
@@ -51,9 +45,6 @@ pub async fn delete_feed(caller: &Caller<'_>) -> Result<bool, DbError> {
 }
 
 /// When a user's feed was created; `None` without one, and for callers other than that user.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn feed_of(tx: &ScopedTx, user: UserId) -> Result<Option<Timestamp>, DbError> {
     queries::feed_of(tx, user).await
 }
@@ -66,9 +57,6 @@ pub fn tenant_of(token: &str) -> Option<TenantId> {
 /// The content of the feed with this token. It runs in a transaction of the sign-in path, which from then on has only
 /// the rights of the feed's user: their own bookings and, for staff, those that use the resource which represents them.
 /// `None` when there is no such feed. The file is rendered after the transaction has ended.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn feed(tx: &ScopedTx, token: &str, now: Timestamp) -> Result<Option<Feed>, DbError> {
     let Some(token) = FeedToken::parse(token) else { return Ok(None) };
     let Some(user) = queries::enter_feed(tx, &token.hash()).await? else { return Ok(None) };

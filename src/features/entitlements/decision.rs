@@ -25,9 +25,6 @@ pub fn is_key(text: &str) -> bool {
 }
 
 /// Every feature that the plan, a rollout or an override mentions, by key.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn all(tx: &ScopedTx, now: Timestamp) -> Result<Vec<Feature>, DbError> {
     let (tenant, overrides) = futures_util::join!(tenants::current(tx), queries::overrides(tx));
     let (tenant, overrides) = (tenant?, overrides?);
@@ -48,17 +45,11 @@ pub async fn all(tx: &ScopedTx, now: Timestamp) -> Result<Vec<Feature>, DbError>
 }
 
 /// Whether this feature is on. A feature that nothing mentions is off.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn is_enabled(tx: &ScopedTx, key: &str, now: Timestamp) -> Result<bool, DbError> {
     Ok(all(tx, now).await?.into_iter().any(|it| it.key == key && it.enabled))
 }
 
 /// Store: overrides a feature for the tenant; `None` removes the override.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn set(tx: &ScopedTx, key: &str, setting: Option<&Override>, now: Timestamp) -> Result<(), DbError> {
     match setting {
         Some(setting) => queries::upsert_override(tx, setting, now).await,

@@ -21,41 +21,26 @@ impl Rollout {
 }
 
 /// Directory: the rollout of each feature, by key.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn rollouts(directory: &ScopedTx) -> Result<Vec<Rollout>, DbError> {
     queries::rollouts(directory).await
 }
 
 /// Directory: rolls a feature out to a percentage of tenants. Background work updates their stores.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn set_rollout(directory: &ScopedTx, key: &str, percentage: i32) -> Result<(), DbError> {
     queries::upsert_rollout(directory, key, percentage).await
 }
 
 /// Directory: tenants whose stores have not seen the last change of the rollouts.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn behind(directory: &ScopedTx, epoch: i64) -> Result<Vec<TenantId>, DbError> {
     queries::behind(directory, epoch).await
 }
 
 /// Directory: records that the store of the scope's tenant has seen this change of the rollouts.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn note_seen(directory: &ScopedTx, epoch: i64) -> Result<(), DbError> {
     queries::note_seen(directory, epoch).await
 }
 
 /// Store: stores the features that are rolled out to the scope's tenant.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn take_rollouts(tx: &ScopedTx, rollouts: &[Rollout]) -> Result<(), DbError> {
     let keys: Vec<&str> = rollouts.iter().filter(|it| it.reaches(tx.tenant())).map(|it| it.key.as_str()).collect();
     queries::set_rollouts(tx, &serde_json::json!(keys)).await

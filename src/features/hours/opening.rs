@@ -127,9 +127,6 @@ pub fn contain(merged: &Open, from: Timestamp, to: Timestamp) -> bool {
 
 /// All hours that concern a service at this instant and later. One statement for weekly hours and one for days, in one
 /// flush.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn of_service(
     tx: &ScopedTx,
     service: ServiceId,

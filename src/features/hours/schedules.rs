@@ -31,9 +31,6 @@ pub const MAX_DAYS: i64 = 750;
 pub(super) const MAX_NAME: usize = 200;
 
 /// The schedules of an owner, earliest first.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn schedules(tx: &ScopedTx, owner: Owner) -> Result<Vec<Schedule>, DbError> {
     queries::schedules_of(tx, owner).await
 }

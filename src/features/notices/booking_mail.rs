@@ -18,9 +18,6 @@ use crate::{
 };
 
 /// Queues the mails that a booking event triggers: one immediately, and a reminder before the booking starts.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn follow(tx: &ScopedTx, happened: &Happened, now: Timestamp) -> Result<(), DbError> {
     let Happened { effect, booking, version, status, starts_at, .. } = *happened;
     if happened.by_mail && news_of(happened.event).is_some() {
@@ -55,9 +52,6 @@ fn news_of(event: BookingEvent) -> Option<News> {
 
 /// Writes the mail that an effect requests. Returns `None` when the mail is obsolete or the effect is not about booking
 /// mail: the customer is gone, or the booking no longer matches what the mail would say.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn letter(tx: &ScopedTx, effect: &Effect, sender: &str, now: Timestamp) -> Result<Option<Letter>, DbError> {
     match effect {
         Effect::MailBooking { booking, event, version } => {

@@ -37,9 +37,6 @@ impl Operator<'_> {
     }
 
     /// A page of the tenants.
-    ///
-    /// # Errors
-    /// When the statement fails.
     pub async fn tenants(
         &self,
         filter: &TenantFilter,
@@ -53,9 +50,6 @@ impl Operator<'_> {
     }
 
     /// One tenant.
-    ///
-    /// # Errors
-    /// When the statement fails.
     pub async fn tenant(&self, id: TenantId) -> Result<Option<Listed>, PlatformError> {
         let directory = self.directory();
         let found = queries::tenant(&directory, id).await?;
@@ -64,9 +58,6 @@ impl Operator<'_> {
     }
 
     /// Statistics about the tenants.
-    ///
-    /// # Errors
-    /// When the statement fails.
     pub async fn statistics(&self) -> Result<Statistics, PlatformError> {
         let since = self.clock.now() - SignedDuration::from_hours(30 * 24);
         let directory = self.directory();
@@ -76,9 +67,6 @@ impl Operator<'_> {
     }
 
     /// A page of the platform's log, newest first.
-    ///
-    /// # Errors
-    /// When the statement fails.
     pub async fn events(&self, page: &Page<EventKey>) -> Result<Slice<EventKey, Event>, PlatformError> {
         let directory = self.directory();
         let found = queries::events(&directory, page).await?;
@@ -320,9 +308,6 @@ impl Operator<'_> {
 }
 
 /// The keys of these plans, for display.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn plan_keys(directory: &ScopedTx) -> Result<HashMap<PlanId, String>, DbError> {
     queries::plan_keys(directory).await
 }

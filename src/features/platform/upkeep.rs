@@ -16,18 +16,12 @@ use crate::{
 const COPY_LIMIT: SignedDuration = SignedDuration::from_secs(60);
 
 /// The tenant with this slug.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn by_slug(directory: &ScopedTx, slug: &str) -> Result<Option<TenantId>, DbError> {
     queries::id_of_slug(directory, slug).await
 }
 
 /// Copies the state of a tenant's own store to the directory. Repeating it changes nothing, and an older copy never
 /// replaces a newer one.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn sync(gate: &Gate, id: TenantId, wanted_before: Timestamp) -> Result<(), DbError> {
     let store = gate.tenant(Scope::platform(Some(id)), Access::Read);
     let tenant = tenants::find(&store).await?;
@@ -63,9 +57,6 @@ pub async fn copy_wanted(gate: &Gate, now: Timestamp) -> Result<usize, DbError> 
 }
 
 /// Every tenant that may have background work.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn served_tenants(gate: &Gate) -> Result<Vec<TenantId>, DbError> {
     let directory = gate.directory(Scope::platform(None), Access::Read);
     let found = queries::served(&directory).await?;

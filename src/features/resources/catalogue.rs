@@ -23,9 +23,6 @@ use crate::{
 };
 
 /// A page of resources, by name.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn list(
     caller: &Caller<'_>,
     filter: &ResourceFilter,
@@ -37,17 +34,11 @@ pub async fn list(
 }
 
 /// The resources with these ids in the tenant, active or not.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn by_ids(tx: &ScopedTx, ids: &[ResourceId]) -> Result<HashMap<ResourceId, Resource>, DbError> {
     queries::by_ids(tx, ids).await
 }
 
 /// How many resources are active.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
     queries::count_active(tx).await
 }

@@ -87,9 +87,6 @@ async fn place(
 }
 
 /// The series with these ids that the scope may see.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn by_ids(tx: &ScopedTx, ids: &[SeriesId]) -> Result<HashMap<SeriesId, Series>, DbError> {
     queries::by_ids(tx, ids).await
 }

@@ -77,9 +77,9 @@ pub struct Outcome {
 pub enum Extent {
     /// One booking.
     This(BookingId),
-    /// One and all that start later.
+    /// This one and all that start later.
     Following(BookingId),
-    /// All.
+    /// Every booking.
     All,
 }
 

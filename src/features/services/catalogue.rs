@@ -45,9 +45,6 @@ pub const MAX_AHEAD_DAYS: i32 = 732;
 pub const MAX_LINKS: usize = 100;
 
 /// A page of services, by name.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn list(
     caller: &Caller<'_>,
     filter: &ServiceFilter,
@@ -59,9 +56,6 @@ pub async fn list(
 }
 
 /// The services with these ids in the tenant, active or not.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn by_ids(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId, Service>, DbError> {
     queries::by_ids(tx, ids).await
 }
@@ -187,17 +181,11 @@ pub async fn set_resources(
 }
 
 /// The resources that can serve each of these services, higher priority first.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn links(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId, Vec<Link>>, DbError> {
     queries::links(tx, ids).await
 }
 
 /// How many services are active.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
     queries::count_active(tx).await
 }

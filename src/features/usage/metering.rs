@@ -25,9 +25,6 @@ pub fn is_level(meter: &str) -> bool {
 }
 
 /// Records an event; see [`record`].
-///
-/// # Errors
-/// When the statement fails.
 pub async fn record_one(tx: &ScopedTx, event: &Event, tenant: &Tenant, now: Timestamp) -> Result<Recorded, DbError> {
     let recorded = record(tx, std::slice::from_ref(event), tenant, now).await?;
     recorded.first().copied().ok_or_else(|| DbError::Corrupt("an event has no outcome".into()))
@@ -36,9 +33,6 @@ pub async fn record_one(tx: &ScopedTx, event: &Event, tenant: &Tenant, now: Time
 /// Records events with their sums and quotas, and returns the outcomes, in order. Usage in a time that was already
 /// billed counts in the current period. The quota is the plan's limit for the meter in a calendar month of the tenant's
 /// zone.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn record(
     tx: &ScopedTx,
     events: &[Event],
@@ -80,27 +74,18 @@ pub async fn record(
 
 /// Blocks the recording of usage until the transaction ends, and closes the time before an instant: usage from that
 /// time that is recorded later counts at that instant. The instant never moves back.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn close(tx: &ScopedTx, until: Timestamp) -> Result<(), DbError> {
     queries::lock_alone(tx).await?;
     queries::close(tx, until).await
 }
 
 /// The instant up to which usage was billed; `None` when none was.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn closed_until(tx: &ScopedTx) -> Result<Option<Timestamp>, DbError> {
     queries::closed_until(tx).await
 }
 
 /// The quantity of a meter in a period, from its events: the sum or, for a level, the maximum. With `late_only`, only
 /// events that occurred before, in a period that was already billed; a level is never late.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn quantity_in(tx: &ScopedTx, meter: &str, period: Period, late_only: bool) -> Result<i64, DbError> {
     match (is_level(meter), late_only) {
         (true, true) => Ok(0),
@@ -110,9 +95,6 @@ pub async fn quantity_in(tx: &ScopedTx, meter: &str, period: Period, late_only: 
 }
 
 /// The daily usage of a meter between two days, both included; days without usage are omitted.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn days(tx: &ScopedTx, meter: &str, from: Date, to: Date) -> Result<Vec<Day>, DbError> {
     queries::days(tx, meter, from, to).await
 }
@@ -120,17 +102,11 @@ pub async fn days(tx: &ScopedTx, meter: &str, from: Date, to: Date) -> Result<Ve
 /// Counts one more; `false`, without counting, when the limit is reached.
 ///
 /// The counter is locked until the transaction ends, so that of two callers at the limit only one succeeds.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn count_one(tx: &ScopedTx, meter: Meter, period: Period, limit: Option<i64>) -> Result<bool, DbError> {
     queries::count_one(tx, meter, period, limit).await
 }
 
 /// The usage of each meter against its quota in the period, by its name; unused meters are omitted.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn used_of_all(tx: &ScopedTx, period: Period) -> Result<HashMap<String, i64>, DbError> {
     queries::used_of_all(tx, period).await
 }

@@ -40,34 +40,22 @@ pub async fn list(
 }
 
 /// The user with this id, if the scope may see them and they can sign in.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn active(tx: &ScopedTx, id: UserId) -> Result<Option<User>, DbError> {
     let found = queries::by_ids(tx, &[id]).await?.remove(&id);
     Ok(found.filter(|it| it.status == UserStatus::Active))
 }
 
 /// The tenant's administrators who can sign in.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn administrators(tx: &ScopedTx) -> Result<Vec<User>, DbError> {
     queries::administrators(tx).await
 }
 
 /// The users with these ids that the scope may see.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn by_ids(tx: &ScopedTx, ids: &[UserId]) -> Result<HashMap<UserId, User>, DbError> {
     queries::by_ids(tx, ids).await
 }
 
 /// How many users can sign in.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
     queries::count_active(tx).await
 }
@@ -97,33 +85,21 @@ pub fn checked_name(name: &str) -> Option<String> {
 }
 
 /// Prevents concurrent changes of roles and statuses until the transaction ends.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn lock_roles(tx: &ScopedTx) -> Result<(), DbError> {
     queries::lock_administrators(tx).await
 }
 
 /// How many administrators can sign in.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn count_administrators(tx: &ScopedTx) -> Result<i64, DbError> {
     queries::count_administrators(tx).await
 }
 
 /// Revokes pending invitations of this email.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn revoke_invitations(tx: &ScopedTx, email: &str, now: Timestamp) -> Result<(), DbError> {
     queries::revoke_invitations(tx, email, now).await
 }
 
 /// Whether the plan allows one more user now. A caller who adds one checks again with [`take_place`].
-///
-/// # Errors
-/// When a statement fails.
 pub async fn has_place(tx: &ScopedTx) -> Result<bool, DbError> {
     let (active, tenant) = futures_util::join!(queries::count_active(tx), tenants::current(tx));
     let active = active?;
@@ -133,9 +109,6 @@ pub async fn has_place(tx: &ScopedTx) -> Result<bool, DbError> {
 /// Reserves a place for one more active user; `false` when the plan allows none.
 ///
 /// Nobody else can join until the transaction ends, so that of two callers at the limit only one gets the last place.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn take_place(tx: &ScopedTx) -> Result<bool, DbError> {
     queries::lock_places(tx).await?;
     has_place(tx).await
@@ -143,9 +116,6 @@ pub async fn take_place(tx: &ScopedTx) -> Result<bool, DbError> {
 
 /// Records the number of active users, after one has joined or left. Concurrent joins and departures wait, so that no
 /// two record the same number.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn meter(tx: &ScopedTx, id: UserId, now: Timestamp) -> Result<(), DbError> {
     queries::lock_places(tx).await?;
     let (level, tenant) = (queries::count_active(tx).await?, tenants::current(tx).await?);

@@ -53,9 +53,6 @@ impl Pass {
 
 /// Makes some offers: to the first in each line who can use what is free, as a hold, then to the next while there is
 /// room. For background work. Returns whether more may remain for another transaction.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn offer(tx: &ScopedTx, pass: &mut Pass, now: Timestamp) -> Result<bool, DbError> {
     if !queries::is_awaited(tx, now).await? {
         return Ok(false);

@@ -75,17 +75,11 @@ pub async fn leave(caller: &Caller<'_>, id: WaitlistEntryId) -> Result<Entry, Wa
 }
 
 /// One entry that the scope may see.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn find(tx: &ScopedTx, id: WaitlistEntryId, now: Timestamp) -> Result<Option<Entry>, DbError> {
     queries::find(tx, id, now).await
 }
 
 /// A page of the entries that the scope may see, in the order of joining.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn list(
     tx: &ScopedTx,
     service: Option<ServiceId>,

@@ -28,9 +28,6 @@ use crate::{
 };
 
 /// Creates a message for each endpoint that receives this event.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn follow(tx: &ScopedTx, happened: &Happened, now: Timestamp) -> Result<(), DbError> {
     let endpoints = queries::list(tx).await?;
     let listens = |it: &Endpoint| it.enabled && (it.events.is_empty() || it.events.contains(&happened.event));
@@ -95,9 +92,6 @@ pub enum Next {
 }
 
 /// Decides what to do with a message. `last` marks the last attempt, which does not wait.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn next(tx: &ScopedTx, delivery: Uuid, last: bool, now: Timestamp) -> Result<Next, DbError> {
     let Some(delivery) = queries::delivery(tx, WebhookDeliveryId(delivery)).await? else { return Ok(Next::Nothing) };
     if delivery.status != DeliveryStatus::Pending {
@@ -116,9 +110,6 @@ pub async fn next(tx: &ScopedTx, delivery: Uuid, last: bool, now: Timestamp) -> 
 }
 
 /// Records the outcome of an attempt; `last` marks the last one. Returns whether the message is settled.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn note(tx: &ScopedTx, due: &Due, answer: &Answer, last: bool, now: Timestamp) -> Result<bool, DbError> {
     let (delivery, id) = (&due.delivery, due.endpoint.id);
     let outcome = match answer {
@@ -167,18 +158,12 @@ fn pause(failures: i32) -> SignedDuration {
 }
 
 /// Removes messages and secrets whose retention period is over.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn purge(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
     queries::purge(tx, now - KEPT, now - OVERLAP).await
 }
 
 /// The mail to an administrator about a disabled endpoint; `None` when the endpoint is enabled again, or the user is no
 /// administrator. For background work.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn letter(tx: &ScopedTx, endpoint: Uuid, user: Uuid) -> Result<Option<Letter>, DbError> {
     let endpoint = queries::by_id(tx, WebhookEndpointId(endpoint), false).await?;
     let Some(endpoint) = endpoint.filter(|it| it.disabled_reason.is_some()) else { return Ok(None) };

@@ -109,8 +109,8 @@ impl SignIn {
     /// Invites an administrator to a tenant on behalf of the platform; `false` when the tenant has an administrator who
     /// can sign in. An older invitation of the same email is revoked.
     ///
+    /// # Errors
     /// `Invalid` when the email is not valid.
-    /// `Invalid` for what is no e-mail.
     pub async fn invite_administrator(
         &self,
         tenant: TenantId,
@@ -587,25 +587,16 @@ async fn invitation_of(
 }
 
 /// Removes every registration with this email.
-///
-/// # Errors
-/// When the statement fails.
 pub(crate) async fn forget_registrations(tx: &ScopedTx, email: &str) -> Result<(), DbError> {
     queries::delete_registrations(tx, email).await
 }
 
 /// The recipient of a pending invitation. For background work that writes mails.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn invited_email(tx: &ScopedTx, id: InvitationId, now: Timestamp) -> Result<Option<String>, DbError> {
     Ok(queries::invitation(tx, id, now).await?.map(|it| it.email))
 }
 
 /// The email of a registration, and whether it already belongs to a user. For background work that writes mails.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn registered(tx: &ScopedTx, id: uuid::Uuid, now: Timestamp) -> Result<Option<(String, bool)>, DbError> {
     let Some(found) = queries::registration(tx, id, now).await? else { return Ok(None) };
     let is_user = queries::is_user(tx, &found.email).await?;

@@ -80,9 +80,6 @@ impl SignIn {
     }
 
     /// Ends a platform administrator's session.
-    ///
-    /// # Errors
-    /// When a statement fails.
     pub async fn platform_logout(&self, viewer: &PlatformViewer, origin: &Origin) -> Result<(), SignInError> {
         let now = self.clock.now();
         let directory = self.gate.directory(viewer.scope(None), Access::Write);
@@ -108,9 +105,6 @@ impl SignIn {
     }
 
     /// Adds a platform administrator without checks: for demo data.
-    ///
-    /// # Errors
-    /// When a statement fails.
     pub async fn add_trusted_operator(&self, email: &str, name: &str, password: String) -> Result<bool, SignInError> {
         if self.is_operator(email).await? {
             return Ok(false);
@@ -221,17 +215,11 @@ pub async fn note(
 }
 
 /// Directory: whether the email belongs to a platform administrator. Only for the scope of the sign-in path.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn is_operator(directory: &ScopedTx, email: &str) -> Result<bool, DbError> {
     Ok(queries::by_email(directory, email).await?.is_some())
 }
 
 /// Directory: records an action of background work on the platform.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn note_work(
     directory: &ScopedTx,
     action: &'static str,

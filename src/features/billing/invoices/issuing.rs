@@ -25,9 +25,6 @@ const PAYMENT_TERM: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// Drafts an invoice for each instant at which something fell due, and returns how many. The caller holds
 /// [`subscriptions::lock`] and has [advanced](subscriptions::advance) the subscription. Repeating it drafts nothing.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn draft_due(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result<usize, DbError> {
     // All lines of one instant have one currency, which changes only from or to a free plan.
     let mut due: BTreeMap<(Timestamp, SubscriptionId), Vec<(Line, Currency)>> = BTreeMap::new();
@@ -72,9 +69,6 @@ pub async fn draft_due(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result
 }
 
 /// Issues the oldest draft with the next number, and queues its mail and collection. `None` when there is no draft.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn issue_next(tx: &ScopedTx, now: Timestamp) -> Result<Option<Invoice>, DbError> {
     let Some(draft) = queries::oldest_draft(tx).await? else { return Ok(None) };
     let number = queries::take_number(tx, now).await?;
@@ -98,50 +92,32 @@ pub async fn issue_next(tx: &ScopedTx, now: Timestamp) -> Result<Option<Invoice>
 }
 
 /// One invoice, if the scope may see it.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn by_id(tx: &ScopedTx, id: InvoiceId) -> Result<Option<Invoice>, DbError> {
     queries::by_id(tx, id).await
 }
 
 /// An invoice's lines, in order.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn lines(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<Line>, DbError> {
     queries::lines(tx, id).await
 }
 
 /// An invoice's credit notes, oldest first.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn credit_notes(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<CreditNote>, DbError> {
     queries::credit_notes(tx, id).await
 }
 
 /// A page of the issued invoices, newest first.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn list(tx: &ScopedTx, page: &Page<InvoiceKey>) -> Result<Slice<InvoiceKey, Invoice>, DbError> {
     let found = queries::list(tx, page).await?;
     Ok(page.slice(found.into_iter().map(|it| (it.number.unwrap_or(0), it)).collect()))
 }
 
 /// Open invoices, oldest first.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn open(tx: &ScopedTx) -> Result<Vec<Invoice>, DbError> {
     queries::open(tx).await
 }
 
 /// Stores an invoice's state and payments. A paid or void invoice never changes.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn save(tx: &ScopedTx, invoice: &Invoice) -> Result<(), DbError> {
     queries::update(tx, invoice).await
 }
@@ -239,41 +215,26 @@ fn part_of(amount: i64, part: i64, whole: i64) -> i64 {
 }
 
 /// The name and address on invoices.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn profile(tx: &ScopedTx) -> Result<Profile, DbError> {
     queries::profile(tx).await
 }
 
 /// Changes name and address, from the next invoice on.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn set_profile(tx: &ScopedTx, profile: &Profile, now: Timestamp) -> Result<(), DbError> {
     queries::upsert_profile(tx, profile, now).await
 }
 
 /// The tax on the tenant's invoices.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn tax(tx: &ScopedTx) -> Result<Tax, DbError> {
     queries::tax(tx).await
 }
 
 /// Changes the tax, from the next invoice on.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn set_tax(tx: &ScopedTx, tax: &Tax, now: Timestamp) -> Result<(), DbError> {
     queries::upsert_tax(tx, tax, now).await
 }
 
 /// The balance that the next invoice takes into account.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn balance(tx: &ScopedTx, currency: Currency) -> Result<i64, DbError> {
     queries::balance(tx, currency).await
 }

@@ -19,9 +19,6 @@ use crate::{
 };
 
 /// The next invoice: what falls due at the end of the current period, including usage so far.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn upcoming(tx: &ScopedTx, subscription: &Subscription) -> Result<Option<(Timestamp, Reckoning)>, DbError> {
     let last = subscriptions::last_period(tx, subscription.id).await?;
     if last.usage_billed_at.is_some() {
@@ -37,9 +34,6 @@ pub async fn upcoming(tx: &ScopedTx, subscription: &Subscription) -> Result<Opti
 }
 
 /// What an immediate change of plan would make due.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn preview(
     tx: &ScopedTx,
     subscription: &Subscription,
@@ -60,9 +54,6 @@ pub async fn preview(
 }
 
 /// What a change of plan at the end of the current cycle would make due then.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn preview_at_end(
     tx: &ScopedTx,
     changed: &Subscription,

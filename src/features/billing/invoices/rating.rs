@@ -85,9 +85,6 @@ pub fn credit_line(period: &BillingPeriod, agreed: &Agreed) -> Result<Option<Lin
 
 /// The usage in a period, by every price of its interval. In a pause or a trial, only usage that was reported late and
 /// occurred before it.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn usage_lines(tx: &ScopedTx, period: &BillingPeriod, agreed: &Agreed) -> Result<Vec<Line>, DbError> {
     let currency = agreed.terms.currency()?;
     let covers = Period { start: period.starts_at, end: period.ends_at };

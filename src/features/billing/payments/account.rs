@@ -14,17 +14,11 @@ use crate::{
 };
 
 /// The tenant's payment account.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn account(tx: &ScopedTx) -> Result<Account, DbError> {
     queries::account(tx).await
 }
 
 /// Stores the provider's customer id of a tenant: first in the directory, where events look up their tenant.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn note_customer(
     gate: &Gate,
     tenant: TenantId,
@@ -42,49 +36,31 @@ pub async fn note_customer(
 }
 
 /// The checkout session for this plan that is not over.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn open_checkout(tx: &ScopedTx, plan: PlanId) -> Result<Option<CheckoutSession>, DbError> {
     queries::open_checkout(tx, plan).await
 }
 
 /// One checkout session.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn checkout_session(tx: &ScopedTx, id: CheckoutId) -> Result<Option<CheckoutSession>, DbError> {
     queries::checkout(tx, id).await
 }
 
 /// Inserts a checkout session before the provider is called.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn insert_checkout(tx: &ScopedTx, session: &CheckoutSession) -> Result<(), DbError> {
     queries::insert_checkout(tx, session).await
 }
 
 /// Stores the provider's page of a checkout session.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn open_page(tx: &ScopedTx, id: CheckoutId, page: &HostedPage) -> Result<(), DbError> {
     queries::open_page(tx, id, &page.reference, &page.url).await
 }
 
 /// Closes a checkout session.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn expire_checkout(tx: &ScopedTx, id: CheckoutId) -> Result<(), DbError> {
     queries::expire_checkout(tx, id).await
 }
 
 /// The attempts to collect an invoice, oldest first.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn of_invoice(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<Payment>, DbError> {
     queries::of_invoice(tx, id).await
 }

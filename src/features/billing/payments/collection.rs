@@ -157,9 +157,6 @@ async fn note(tx: &ScopedTx, payment: Uuid, charged: &Charged, now: Timestamp) -
 }
 
 /// Ends the grace period of an invoice. If the invoice is still unpaid, the tenant becomes read-only.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn restrict(tx: &ScopedTx, id: InvoiceId, now: Timestamp) -> Result<(), DbError> {
     subscriptions::lock(tx).await?;
     review(tx, now).await?;
@@ -171,9 +168,6 @@ pub async fn restrict(tx: &ScopedTx, id: InvoiceId, now: Timestamp) -> Result<()
 }
 
 /// Queues the collection of open invoices that nothing retries any more, after downtime or exhausted attempts.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn resume(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
     let open = invoices::open(tx).await?;
     for invoice in &open {

@@ -72,9 +72,6 @@ pub async fn receive(
 }
 
 /// Processes waiting events, and returns how many. For background work.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn work_off(gate: &Gate, provider: &dyn PaymentProvider, now: Timestamp) -> Result<usize, DbError> {
     let directory = gate.directory(Scope::platform(None), Access::Write);
     let taken = queries::take_events(&directory, provider.name(), now, now + LEASE).await?;
@@ -149,17 +146,11 @@ async fn have_effect(
 }
 
 /// Events that were given up, oldest first. In the directory, for platform administrators.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn dead(directory: &crate::db::ScopedTx) -> Result<Vec<DeadEvent>, DbError> {
     queries::dead_events(directory).await
 }
 
 /// Queues a given-up event again; `false` when there is no such event.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn revive(
     directory: &crate::db::ScopedTx,
     provider: &str,
@@ -170,9 +161,6 @@ pub async fn revive(
 }
 
 /// Removes events that were processed long ago.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn purge(gate: &Gate, now: Timestamp) -> Result<(), DbError> {
     let directory = gate.directory(Scope::platform(None), Access::Write);
     queries::purge_events(&directory, now - MEMORY).await?;

@@ -29,9 +29,6 @@ pub(super) fn next_try(invoice: &Invoice) -> Option<Timestamp> {
 
 /// Handles a failed payment, or a due invoice that could not be charged: queues the mail to the tenant and the next
 /// attempt. The first failure starts the grace period.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn after_failure(tx: &ScopedTx, id: InvoiceId, now: Timestamp) -> Result<(), DbError> {
     let found = invoices::by_id(tx, id).await?.filter(Invoice::is_owing);
     let Some(invoice) = found else { return Ok(()) };

@@ -13,26 +13,17 @@ use crate::{
 };
 
 /// The offered versions, in the order of the price list.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn on_offer(directory: &ScopedTx) -> Result<Vec<PlanVersion>, DbError> {
     queries::on_offer(directory).await
 }
 
 /// One version, whether offered or not.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn version(directory: &ScopedTx, id: PlanVersionId) -> Result<Option<PlanVersion>, DbError> {
     queries::by_id(directory, id).await
 }
 
 /// Every version of every plan, including drafts for callers who may see them: in the order of the price list, newest
 /// first.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn all(directory: &ScopedTx) -> Result<Vec<PlanVersion>, DbError> {
     queries::all(directory).await
 }

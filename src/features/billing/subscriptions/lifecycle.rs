@@ -23,17 +23,11 @@ pub fn in_micros(at: Timestamp) -> Timestamp {
 }
 
 /// Locks the tenant's billing until the transaction ends. Every change to billing takes this lock first.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn lock(tx: &ScopedTx) -> Result<(), DbError> {
     queries::lock(tx).await
 }
 
 /// The current subscription, or the one that ended last; `None` when the tenant was never billed.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn current(tx: &ScopedTx) -> Result<Option<Subscription>, DbError> {
     queries::current(tx).await
 }
@@ -48,9 +42,6 @@ pub async fn agreed(tx: &ScopedTx, version: PlanVersionId) -> Result<Agreed, DbE
 }
 
 /// Stores a copy of terms that are about to be agreed; an existing copy stays.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn keep_terms(tx: &ScopedTx, agreed: &Agreed, now: Timestamp) -> Result<(), DbError> {
     queries::keep_terms(tx, agreed, now).await
 }
@@ -65,25 +56,16 @@ pub async fn last_period(tx: &ScopedTx, id: SubscriptionId) -> Result<BillingPer
 }
 
 /// Periods that are not fully billed, in chronological order.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn unbilled(tx: &ScopedTx) -> Result<Vec<BillingPeriod>, DbError> {
     queries::unbilled(tx).await
 }
 
 /// One period.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn period(tx: &ScopedTx, id: Uuid) -> Result<Option<BillingPeriod>, DbError> {
     queries::period(tx, id).await
 }
 
 /// The period that would follow the last one, with its terms; `None` when nothing follows.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn following(
     tx: &ScopedTx,
     subscription: &Subscription,
@@ -98,17 +80,11 @@ pub async fn following(
 }
 
 /// Marks the fee of a period as no longer owed or never paid, so that none of it is credited.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn forget_fee(tx: &ScopedTx, period: Uuid) -> Result<(), DbError> {
     queries::forget_fee(tx, period).await
 }
 
 /// Records what was billed for a period.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn note_billed(
     tx: &ScopedTx,
     period: &BillingPeriod,
@@ -119,9 +95,6 @@ pub async fn note_billed(
 }
 
 /// Starts a new subscription at this instant.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn begin(
     tx: &ScopedTx,
     tenant: &Tenant,
@@ -142,9 +115,6 @@ pub async fn begin(
 }
 
 /// The subscription that would start at this instant.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn new(
     tx: &ScopedTx,
     tenant: &Tenant,
@@ -238,9 +208,6 @@ impl Subscription {
 
 /// Brings a subscription up to date: creates every period that has started, and applies changes and cancellations that
 /// were scheduled for the end of a cycle. Repeating it changes nothing.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn advance(tx: &ScopedTx, mut subscription: Subscription, now: Timestamp) -> Result<Advanced, DbError> {
     if !subscription.is_alive() {
         return Ok(Advanced::GoesOn(subscription));
@@ -289,9 +256,6 @@ async fn cut(tx: &ScopedTx, subscription: &Subscription, at: Timestamp) -> Resul
 /// The subscription after a change at this instant. A trial continues under any plan; a pause ends. A change of
 /// interval starts a new cycle, and so does the change from a free to a paid plan: the first paid subscription starts a
 /// full billing period.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn changed(
     tx: &ScopedTx,
     mut subscription: Subscription,
@@ -315,9 +279,6 @@ pub async fn changed(
 }
 
 /// Changes version, interval or both, immediately.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn change_now(
     tx: &ScopedTx,
     subscription: Subscription,
@@ -336,9 +297,6 @@ pub async fn change_now(
 }
 
 /// Schedules a change of version, interval or both for the end of the cycle.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn change_at_end(
     tx: &ScopedTx,
     subscription: Subscription,
@@ -355,9 +313,6 @@ pub async fn change_at_end(
 }
 
 /// Schedules the cancellation for the end of the cycle; the tenant then falls back to `fallback`.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn cancel_at_end(
     tx: &ScopedTx,
     subscription: Subscription,
@@ -375,9 +330,6 @@ pub async fn cancel_at_end(
 }
 
 /// Cancels immediately; the tenant falls back to `fallback`.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn cancel_now(
     tx: &ScopedTx,
     subscription: Subscription,
@@ -391,9 +343,6 @@ pub async fn cancel_now(
 }
 
 /// Pauses the subscription: nothing is charged, and the tenant is read-only.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn pause(tx: &ScopedTx, mut subscription: Subscription, now: Timestamp) -> Result<NeedsReview, DbError> {
     let at = cut(tx, &subscription, now).await?;
     subscription.status = Status::Paused;
@@ -403,9 +352,6 @@ pub async fn pause(tx: &ScopedTx, mut subscription: Subscription, now: Timestamp
 }
 
 /// Resumes charging from now on.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn resume(tx: &ScopedTx, mut subscription: Subscription, now: Timestamp) -> Result<NeedsReview, DbError> {
     let at = cut(tx, &subscription, now).await?;
     let is_trial = subscription.trial_ends_at.is_some_and(|it| it > at);
@@ -420,9 +366,6 @@ pub async fn resume(tx: &ScopedTx, mut subscription: Subscription, now: Timestam
 }
 
 /// Records since when payment is overdue; `None` when it is not.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn set_past_due(tx: &ScopedTx, since: Option<Timestamp>, now: Timestamp) -> Result<(), DbError> {
     let Some(subscription) = current(tx).await?.filter(Subscription::is_alive) else { return Ok(()) };
     let status = match (subscription.status, since) {

@@ -85,9 +85,6 @@ fn usable_links(ground: &Ground) -> Result<&[Link], BookingError> {
 }
 
 /// The resources that each of these bookings uses, or used until it ended.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn resources_of(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Vec<ResourceId>>, DbError> {
     queries::resources_of(tx, ids).await
 }

@@ -17,9 +17,6 @@ use crate::{
 
 impl Ground {
     /// The class at a time; `None` also when the service has no classes.
-    ///
-    /// # Errors
-    /// When a statement fails.
     pub async fn class_at(
         &self,
         tx: &ScopedTx,
@@ -31,9 +28,6 @@ impl Ground {
 }
 
 /// The class of a service at a time, if there is one.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn at(
     tx: &ScopedTx,
     ground: &Ground,

@@ -13,18 +13,12 @@ use crate::{
 
 /// Releases expired holds on a service and on everything that can serve it, before free times are read. The service's
 /// id is included, because a class may hold resources that its service no longer uses.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn release_around(tx: &ScopedTx, ground: &Ground, now: Timestamp) -> Result<usize, DbError> {
     let ids: Vec<Uuid> = ground.links.iter().map(|it| it.resource.0).chain([ground.service.id.0]).collect();
     release_expired(tx, Some(&ids), now).await
 }
 
 /// Releases expired holds on these ids or (`None`) all, and returns how many bookings expired.
-///
-/// # Errors
-/// When a statement fails.
 pub async fn release_expired(tx: &ScopedTx, ids: Option<&[Uuid]>, now: Timestamp) -> Result<usize, DbError> {
     // No offer is queued here: the offer for the end of each hold was queued when the hold was created.
     let expired = queries::expire_holds(tx, ids, now).await?;
@@ -35,9 +29,6 @@ pub async fn release_expired(tx: &ScopedTx, ids: Option<&[Uuid]>, now: Timestamp
 }
 
 /// Queues an offer of a booking's freed time to the waitlist.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn tell_freed(tx: &ScopedTx, booking: &Booking, now: Timestamp) -> Result<(), DbError> {
     if booking.ends_at > now {
         outbox::enqueue(tx, &freed(booking), now).await?;
@@ -46,9 +37,6 @@ pub async fn tell_freed(tx: &ScopedTx, booking: &Booking, now: Timestamp) -> Res
 }
 
 /// Queues an offer of a hold's time to the waitlist, for the instant at which the hold ends.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn tell_freed_at(tx: &ScopedTx, hold: &Booking, at: Timestamp, now: Timestamp) -> Result<(), DbError> {
     outbox::enqueue_at(tx, &freed(hold), at, now).await
 }
@@ -58,9 +46,6 @@ fn freed(booking: &Booking) -> Effect {
 }
 
 /// Releases what a booking claims.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn let_go(tx: &ScopedTx, booking: BookingId) -> Result<(), BookingError> {
     Ok(queries::let_go(tx, booking).await?)
 }

@@ -78,9 +78,6 @@ impl Operator<'_> {
     }
 
     /// A page of the moves, newest first.
-    ///
-    /// # Errors
-    /// When the statement fails.
     pub async fn moves(
         &self,
         tenant: Option<TenantId>,

@@ -22,9 +22,6 @@ use crate::{
 
 impl Operator<'_> {
     /// Every version of every plan, including drafts.
-    ///
-    /// # Errors
-    /// When the statement fails.
     pub async fn plan_versions(&self) -> Result<Vec<PlanVersion>, DbError> {
         let directory = self.directory();
         let found = plans::all(&directory).await?;
@@ -84,9 +81,6 @@ impl Operator<'_> {
     }
 
     /// The rollout of each feature.
-    ///
-    /// # Errors
-    /// When the statement fails.
     pub async fn rollouts(&self) -> Result<Vec<Rollout>, DbError> {
         let directory = self.directory();
         let found = entitlements::rollouts(&directory).await?;
@@ -265,9 +259,6 @@ impl Operator<'_> {
     }
 
     /// Payment events that were given up, oldest first.
-    ///
-    /// # Errors
-    /// When the statement fails.
     pub async fn dead_payment_events(&self) -> Result<Vec<DeadEvent>, DbError> {
         let directory = self.directory();
         let found = inbox::dead(&directory).await?;
