@@ -162,8 +162,7 @@ impl Picture {
     }
 }
 
-/// The free times of a service that start within an interval, in order. The result is what a customer would get,
-/// whoever the caller is.
+/// The free times of a service that start within an interval, in order. Staff get the same result as customers.
 ///
 /// # Errors
 /// `ServiceNotFound`, `ResourceNotFound` when the resource cannot serve it, `TooManyDays`.
@@ -257,7 +256,7 @@ pub async fn obstacle(
     }
     let slot = picture.slot_at(starts_at);
     let day = |owner| ground.opening.is_overridden(owner, starts_at);
-    // With the rules for customers, whoever the caller is.
+    // With the rules for customers, also for staff.
     match ground.validate_slot(false, &slot, now) {
         Ok(()) => {}
         Err(BookingError::InThePast) => return Ok(Some(Obstacle::Past)),

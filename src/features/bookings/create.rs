@@ -52,7 +52,7 @@ pub async fn hold(caller: &Caller<'_>, new: NewBooking) -> Result<Booking, Booki
 /// Confirms a live hold. It becomes a booking, which is pending when its service requires confirmation.
 ///
 /// # Errors
-/// See [`BookingError`]: `HoldOver` when the hold has expired or the booking is no hold any more.
+/// See [`BookingError`]: `HoldOver` when the hold has expired or the booking is no longer a hold.
 pub async fn confirm_hold(caller: &Caller<'_>, id: BookingId, notes: Option<String>) -> Result<Booking, BookingError> {
     let (tx, now) = (caller.tx, caller.clock.now());
     let notes = checked_notes(notes)?;

@@ -221,7 +221,7 @@ pub enum BookingError {
     QuotaExceeded,
     /// The customer has the maximum number of holds.
     TooManyHolds,
-    /// The hold has expired, or the booking is no hold any more.
+    /// The hold has expired, or the booking is no longer a hold.
     HoldOver,
     /// The booking has changed since the caller read it.
     Stale,
@@ -256,11 +256,11 @@ impl<S, C> Default for Pointed<S, C> {
 /// time for the names than for all columns.)
 #[derive(Debug)]
 pub enum Related {
-    /// The names.
+    /// Nothing.
     Nothing,
-    /// All columns.
+    /// The names.
     Names(Pointed<String, String>),
-    /// All.
+    /// All columns.
     Whole(Pointed<Service, User>),
 }
 

@@ -179,7 +179,7 @@ fn german(subject: &Subject, tenant: &str) -> Content {
     let ignore = "Falls Sie das nicht waren, können Sie diese E-Mail ignorieren.";
     match subject {
         Subject::PasswordReset { name, url } => content(
-            format!("Setzen Sie Ihr Passwort bei {tenant} zurück"),
+            format!("Ihr Passwort bei {tenant} zurücksetzen"),
             hello(name),
             &[
                 "Jemand hat ein neues Passwort für Ihr Konto angefordert. Der Link ist 30 Minuten gültig und funktioniert nur einmal.",
@@ -204,7 +204,7 @@ fn german(subject: &Subject, tenant: &str) -> Content {
         Subject::Invitation { url } => content(
             format!("{tenant} hat Sie eingeladen"),
             "Guten Tag,".into(),
-            &[&format!("{tenant} hat Sie eingeladen, ein Konto anzulegen. Der Link ist 7 Tage gültig.")],
+            &[&format!("{tenant} hat Sie eingeladen. Sie können die Einladung 7 Tage lang über den Link annehmen.")],
             Some(("Einladung annehmen", url)),
             "Falls Sie den Absender nicht kennen, können Sie diese E-Mail ignorieren.",
         ),
@@ -271,7 +271,7 @@ fn dutch(subject: &Subject, tenant: &str) -> Content {
         Subject::Invitation { url } => content(
             format!("{tenant} heeft u uitgenodigd"),
             "Hallo,".into(),
-            &[&format!("{tenant} heeft u uitgenodigd om een account aan te maken. De link is 7 dagen geldig.")],
+            &[&format!("{tenant} heeft u uitgenodigd. U kunt de uitnodiging 7 dagen lang via de link accepteren.")],
             Some(("Uitnodiging accepteren", url)),
             "Kent u de afzender niet? Dan kunt u deze e-mail negeren.",
         ),

@@ -30,7 +30,7 @@ macro_rules! list_sql {
     };
 }
 
-/// One row more than the page, in the order of the scan.
+/// Lists one row more than the page, in the order of the scan.
 pub async fn list(
     tx: &ScopedTx,
     kind: Option<ResourceKind>,

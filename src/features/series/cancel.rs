@@ -45,7 +45,7 @@ pub async fn cancel(
         let cancelled = BookingStatus::Cancelled;
         let stands = matches!(booking.status, BookingStatus::Pending | BookingStatus::Confirmed);
         if stands && booking.starts_at <= now && !matches!(extent, Extent::This(_)) {
-            // Cancelling a series never affects bookings that have started, whoever the caller is: those must be
+            // Cancelling a series never affects bookings that have started, even for staff: those must be
             // cancelled one by one.
             results.push(CalledOff { booking, stands: Some(BookingError::HasBegun) });
             continue;

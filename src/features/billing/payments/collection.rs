@@ -167,7 +167,7 @@ pub async fn restrict(tx: &ScopedTx, id: InvoiceId, now: Timestamp) -> Result<()
     Ok(())
 }
 
-/// Queues the collection of open invoices that nothing retries any more, after downtime or exhausted attempts.
+/// Queues the collection of open invoices that are no longer retried, after downtime or exhausted attempts.
 pub async fn resume(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
     let open = invoices::open(tx).await?;
     for invoice in &open {
