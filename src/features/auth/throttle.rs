@@ -37,7 +37,7 @@ pub struct SignInLimits {
     pub address: Bucket,
     /// Requests from one address that send mail to one email.
     pub mail: Bucket,
-    /// Mails with a link to one mailbox, whoever requests them.
+    /// Mails with a link to one mailbox, no matter who requests them.
     pub mailbox: Bucket,
     /// Attempts of one address to use tokens or create accounts.
     pub joining: Bucket,
