@@ -411,7 +411,7 @@ fn an_operator_is_added_from_the_command_line() {
         let mut mails = files
             .filter(|it| it.extension().is_some_and(|it| it == "eml"))
             .map(|it| crate::support::Mail::parse(&fs::read(it).unwrap()));
-        if let Some(mail) = mails.find(|it| it.subject.starts_with("Your new password")) {
+        if let Some(mail) = mails.find(|it| it.subject.starts_with("Reset your password")) {
             break mail;
         }
         assert!(begin.elapsed() < START_LIMIT);

@@ -95,7 +95,7 @@ async fn mail_is_sent_at_least_once_and_under_one_name() {
     }
     worker.run_until_idle().await;
     let mail = &smtp.received_by("new@example.test")[0];
-    assert_eq!((mail.from.as_str(), mail.subject.as_str()), ("ACME", "ACME invites you"));
+    assert_eq!((mail.from.as_str(), mail.subject.as_str()), ("ACME", "ACME has invited you"));
     assert!(mail.html.contains(&mail.token()) && mail.text.contains("https://app.test/account#accept-invitation=tnl_"));
     assert_eq!(
         smtp.received_by("ünï@exämple.test").len() + smtp.received_by("ünï@xn--exmple-cua.test").len(),

@@ -40,7 +40,7 @@ async fn a_booking_is_told_of_by_mail_from_its_making_to_its_end() {
     update(&acme, json!({ "locale": "DE" })).await;
     assert_eq!(code(&acme.user.reschedule(&booking, acme.in_days(4)).await), "");
     let mail = app.mail_to(&acme.user.email).await;
-    assert_eq!(mail.subject, "Ihre Buchung wurde verlegt: Haircut bei ACME");
+    assert_eq!(mail.subject, "Ihre Buchung wurde verschoben: Haircut bei ACME");
     assert_eq!(line(mail.calendar.as_ref().unwrap(), "SEQUENCE:"), ["2"]);
     // Cancelled by staff, who say why; the file takes it out of the calendar.
     let cancel = json!({ "id": booking, "status": "CANCELLED", "reason": "Anna ist krank" });
@@ -82,7 +82,7 @@ async fn customers_are_reminded_of_what_still_stands() {
     let acme = app.tenant("acme").await;
     let reminders = async || -> Vec<String> {
         let mails = app.mails().await;
-        mails.into_iter().filter(|it| it.subject.starts_with("Your booking is soon")).map(|it| it.to).collect()
+        mails.into_iter().filter(|it| it.subject.starts_with("Reminder of your booking")).map(|it| it.to).collect()
     };
     let (stays, moves, ends) = (acme.booking(3).await, acme.booking(4).await, acme.booking(5).await);
     app.mails().await;
@@ -130,7 +130,7 @@ async fn a_series_is_told_of_by_one_mail() {
         .await;
     let series = &made["data"]["createBookingSeries"]["series"];
     let mail = app.mail_to(&acme.user.email).await;
-    assert_eq!(mail.subject, "Your bookings: Haircut at ACME");
+    assert_eq!(mail.subject, "Your bookings are confirmed: Haircut at ACME");
     assert_eq!(line(mail.calendar.as_ref().unwrap(), "UID:").len(), 4);
     let cancel = "mutation($id: ID!, $b: ID!) { cancelBookingSeries(input: { id: $id, scope: FOLLOWING, bookingId: $b }) { userErrors { code } } }";
     let ids = json!({ "id": series["id"], "b": series["bookings"][2]["id"] });
@@ -269,7 +269,7 @@ async fn a_start_has_one_reminder() {
         app.clock.advance(SignedDuration::from_hours(24 * days));
         let subjects: Vec<String> = app.mails().await.into_iter().map(|it| it.subject).collect();
         assert_eq!(subjects.len(), 1, "{subjects:?}");
-        assert!(subjects[0].starts_with("Your booking is soon"));
+        assert!(subjects[0].starts_with("Reminder of your booking"));
     }
 }
 
@@ -287,7 +287,7 @@ async fn mails_of_series_say_what_is_so() {
             json!({ "s": careful, "day": first.to_string() }),
         )
         .await;
-    assert_eq!(app.mail_to(&acme.user.email).await.subject, "We have your bookings: Careful at ACME");
+    assert_eq!(app.mail_to(&acme.user.email).await.subject, "We have received your bookings: Careful at ACME");
     let series = &made["data"]["createBookingSeries"]["series"];
     for number in 0..2 {
         let cancel = "mutation($id: ID!, $b: ID!) { cancelBookingSeries(input: { id: $id, scope: THIS, bookingId: $b }) { userErrors { code } } }";

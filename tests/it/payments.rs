@@ -179,7 +179,7 @@ async fn what_is_not_paid_is_tried_again_and_then_binds() {
     app.mails().await;
     assert_eq!(code(&acme.user.book(&acme.service, acme.in_days(3)).await), "", "the time of grace");
     go_to(&app, due + hours(24 * 14 + 1));
-    assert_eq!(subjects(app.mails().await), ["ACME can only be read now"]);
+    assert_eq!(subjects(app.mails().await), ["ACME is now read-only"]);
     for person in [&acme.user, &acme.admin] {
         assert_eq!(code(&person.book(&acme.service, acme.in_days(4)).await), "FORBIDDEN");
         assert_eq!(code(&person.run("{ bookings { nodes { id } } }").await), "");

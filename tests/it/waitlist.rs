@@ -86,7 +86,7 @@ async fn a_freed_time_is_offered_down_the_line() {
     assert_eq!(code(&acme.user.cancel(&booked).await), "");
     let mails = app.mails().await;
     let told: Vec<(&str, bool)> =
-        mails.iter().map(|it| (it.to.as_str(), it.subject.starts_with("A time is free"))).collect();
+        mails.iter().map(|it| (it.to.as_str(), it.subject.starts_with("A time is available"))).collect();
     assert!(told.contains(&(first.email.as_str(), true)) && told.iter().filter(|it| it.1).count() == 1, "{told:?}");
     let status_of = async |person: &Person| {
         let name = person.name();

@@ -1,4 +1,4 @@
-//! Which mail an effect asks for: to whom, and with a token of its own.
+//! Writes the mails of the sign-in path: finds the recipient and creates a token for each mail.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -21,11 +21,8 @@ use crate::{
 };
 
 impl SignIn {
-    /// Writes the mail that an effect asks for. `None` where it is not worth sending any more: whom it is for is gone, or
-    /// it was asked for anew. Every call makes a token of its own, since none is kept.
-    ///
-    /// # Errors
-    /// When a statement fails.
+    /// Writes the mail that an effect requests. Returns `None` when the mail is obsolete: its recipient is gone, or a
+    /// newer mail was requested. Every call creates a new token, because no token is stored.
     pub async fn write_mail(
         &self,
         tenant: TenantId,
@@ -79,7 +76,7 @@ impl SignIn {
                 }
                 None => None,
             },
-            _ => None, // Nothing of the sign-in path.
+            _ => None, // Not an effect of the sign-in path.
         };
         let tenant = tenants::current(&tx).await?;
         tx.commit().await?;
@@ -99,13 +96,14 @@ impl SignIn {
 }
 
 impl SignIn {
-    /// Counts a mail in the budget of its mailbox, whichever tenant and address asked for it. What somebody else asks for waits
-    /// once it is empty; for what only the owner of an account is sent there is a reserve, which nobody else can empty.
+    /// Counts a mail against the budget of its mailbox, across all tenants and requesting addresses. When the budget is
+    /// empty, mails that others can request wait. Mails that only the account's owner receives then use a reserve that
+    /// nobody else can exhaust.
     async fn count_mailbox(&self, to: &str, effect: &Effect) -> Result<(), SignInError> {
         let is_the_owners = match effect {
             Effect::MailInvitation { .. } | Effect::MailRegistration { .. } => false,
             Effect::MailPasswordReset { .. } | Effect::MailEmailVerification { .. } => true,
-            _ => return Ok(()), // News of what has happened already.
+            _ => return Ok(()), // A notice of something that already happened.
         };
         let directory = self.gate.directory(Scope::directory_authenticator(), Access::Write);
         let now = self.clock.now();

@@ -1,6 +1,7 @@
-//! Who is calling: actors, tokens, passwords and sessions.
+//! Authentication: tokens, passwords, sessions, sign-up and account recovery.
 //!
-//! The sign-in path opens its own transactions, in the role `AUTHENTICATOR`, and hashes between them, never inside one.
+//! The sign-in path opens its own transactions, in the role `AUTHENTICATOR`. It hashes passwords between them, never
+//! inside one.
 
 pub mod joining;
 pub mod links;

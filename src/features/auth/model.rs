@@ -1,53 +1,53 @@
-//! Sessions, as others see them.
+//! Session types that other modules use.
 
 use jiff::Timestamp;
 
 use crate::{base::ids::SessionId, core::identity::Role};
 
-/// What becomes of a browser's cookies, in cookie mode.
+/// How the browser's cookies change, in cookie mode.
 #[derive(Clone, Debug)]
 pub enum SessionCookies {
-    /// A session was begun or prolonged.
+    /// A session was started or refreshed.
     Set {
         /// The access token.
         access: String,
-        /// Its life.
+        /// Lifetime of the access token, in seconds.
         access_seconds: i64,
         /// The refresh token.
         refresh: String,
-        /// Its life.
+        /// Lifetime of the refresh token, in seconds.
         refresh_seconds: i64,
     },
     /// The session has ended.
     Clear,
 }
 
-/// Why somebody who was let in may not stay.
+/// Why a caller who was admitted loses access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Revocation {
-    /// The session has ended, or its user is gone.
+    /// The session has ended, or its user no longer exists.
     SessionEnded,
-    /// The user has another role now.
+    /// The user now has another role.
     RoleChanged(Role),
     /// The tenant is suspended.
     TenantSuspended,
-    /// The tenant is not served here any more.
+    /// This server no longer serves the tenant.
     TenantGone,
 }
 
-/// One sign-in of the caller that still lives.
+/// A live session of the caller.
 #[derive(Clone, Debug)]
 pub struct LiveSession {
-    /// Its id.
+    /// The session's id.
     pub id: SessionId,
-    /// When it was begun.
+    /// When the session started.
     pub created_at: Timestamp,
-    /// The last instant to which it can be prolonged.
+    /// The instant past which the session cannot be extended.
     pub expires_at: Timestamp,
-    /// What the client called itself.
+    /// The client's `User-Agent`.
     pub user_agent: Option<String>,
-    /// From where.
+    /// The client's address.
     pub address: Option<String>,
-    /// Whether it is a platform administrator's, acting as the user.
+    /// Whether a platform administrator started the session to act as the user.
     pub impersonated: bool,
 }

@@ -1,4 +1,4 @@
-//! Tokens that say nothing: random, and kept as hashes.
+//! Opaque tokens: random, and stored only as hashes.
 
 use std::marker::PhantomData;
 
@@ -8,14 +8,14 @@ use uuid::Uuid;
 
 use crate::base::{ids::TenantId, random};
 
-/// What an opaque token is for. Its prefix marks it, so that a leaked one is found by scanners and none is ever taken for
-/// another kind.
+/// The kind of an opaque token. Its prefix lets secret scanners find a leaked token, and keeps one kind from being
+/// accepted as another.
 pub trait TokenKind {
-    /// What it begins with.
+    /// The prefix of the token's text.
     const PREFIX: &'static str;
 }
 
-/// For a new pair of tokens.
+/// A token that is exchanged for a new pair of tokens.
 #[derive(Clone)]
 pub struct Refresh;
 
@@ -23,7 +23,7 @@ impl TokenKind for Refresh {
     const PREFIX: &'static str = "tnr_";
 }
 
-/// For what a mail asks to do.
+/// A token of a link in a mail.
 #[derive(Clone)]
 pub struct Link;
 
@@ -31,7 +31,7 @@ impl TokenKind for Link {
     const PREFIX: &'static str = "tnl_";
 }
 
-/// For a calendar program.
+/// A token of a calendar subscription.
 #[derive(Clone)]
 pub struct Feed;
 
@@ -39,34 +39,34 @@ impl TokenKind for Feed {
     const PREFIX: &'static str = "tnc_";
 }
 
-/// Prolongs a session.
+/// Extends a session.
 pub(super) type RefreshToken = OpaqueToken<Refresh>;
 
 /// Opens a calendar feed.
 pub type FeedToken = OpaqueToken<Feed>;
 
-/// Was sent by mail, and is good once.
+/// A token from a mail, usable once.
 pub(super) type LinkToken = OpaqueToken<Link>;
 
-/// An opaque token: which tenant it belongs to, and 256 random bits that only its holder has.
+/// An opaque token: the tenant it belongs to, and 256 random bits that only its holder has.
 #[derive(Clone)]
 pub struct OpaqueToken<K> {
-    /// Tells where to look it up; proves nothing.
+    /// Says where to look the token up; proves nothing.
     pub tenant: TenantId,
     pub(super) secret: [u8; 32],
     pub(super) kind: PhantomData<K>,
 }
 
 impl<K: TokenKind> OpaqueToken<K> {
-    /// A new one.
+    /// Generates a new token.
     ///
     /// # Panics
-    /// When the operating system has no randomness, without which nothing here is safe.
+    /// When the operating system provides no randomness, without which no token is secure.
     pub fn generate(tenant: TenantId) -> Self {
         Self { tenant, secret: random::bytes(), kind: PhantomData }
     }
 
-    /// Reads what a client sent; `None` when it never was a token of this kind.
+    /// Parses what a client sent. Returns `None` when it is not a token of this kind.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text.strip_prefix(K::PREFIX)?).ok()?;
         let (tenant, secret) = bytes.split_at_checked(16)?;
@@ -74,12 +74,12 @@ impl<K: TokenKind> OpaqueToken<K> {
         Some(Self { tenant, secret: secret.try_into().ok()?, kind: PhantomData })
     }
 
-    /// What is stored of it: its SHA-256.
+    /// The stored form: the token's SHA-256.
     pub fn hash(&self) -> Vec<u8> {
         digest::digest(&digest::SHA256, &self.bytes()).as_ref().to_vec()
     }
 
-    /// What its holder gets.
+    /// The token's text, for its holder.
     pub fn expose(&self) -> String {
         format!("{}{}", K::PREFIX, URL_SAFE_NO_PAD.encode(self.bytes()))
     }

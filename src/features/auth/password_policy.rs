@@ -1,28 +1,29 @@
-//! Which passwords are good enough: NIST SP 800-63B, section 5.1.1.2. Length and a look at how soon it would be guessed; no
-//! rules of composition.
+//! Password strength after NIST SP 800-63B, section 5.1.1.2: length and an estimate of guessability; no composition
+//! rules.
 
 use zxcvbn::{Score, zxcvbn};
 
-/// Shortest password, in characters.
+/// Minimum length of a password, in characters.
 const MIN_PASSWORD_LENGTH: usize = 8;
 
-/// How much of a password is looked at for how soon it would be guessed, in characters. What zxcvbn does grows with the square of
-/// it and faster where many characters stand for letters: 100 characters took 250 to 800 ms, these take about as long as a hash.
+/// How many characters of a password the strength estimate reads. The cost of zxcvbn grows with their square, and
+/// faster where many characters are substitutes for letters: 100 characters took 250 to 800 ms, 32 take about as long
+/// as a hash.
 const JUDGED_LENGTH: usize = 32;
 
-/// Why a password is refused for its length, for people; `None` when it has one that passwords may have. Costs nothing.
+/// The message for a password whose length is not allowed; `None` when the length is fine. This check is cheap.
 pub(super) fn unfit_length(password: &str) -> Option<&'static str> {
     let length = password.chars().take(MAX_PASSWORD_LENGTH + 1).count();
     if length < MIN_PASSWORD_LENGTH {
-        return Some("A password has at least 8 characters.");
+        return Some("A password must have at least 8 characters.");
     }
-    (length > MAX_PASSWORD_LENGTH).then_some("A password has at most 256 characters.")
+    (length > MAX_PASSWORD_LENGTH).then_some("A password must have at most 256 characters.")
 }
 
-/// Why a password is refused, for people; `None` when it is good enough. Takes some 30 ms of one core, so [`Passwords`] alone
-/// asks it, where hashes are made.
+/// The message for a password that is too weak; `None` when it is strong enough. The check takes about 30 ms of one
+/// core, so only [`Passwords`] calls it, where hashes are computed.
 ///
-/// `about` are words that an attacker tries first: the user's e-mail and name, the tenant.
+/// `about` lists words that an attacker tries first: the user's email and name, the tenant.
 ///
 /// [`Passwords`]: super::Passwords
 pub(super) fn weakness(password: &str, about: &[String]) -> Option<&'static str> {
@@ -31,11 +32,11 @@ pub(super) fn weakness(password: &str, about: &[String]) -> Option<&'static str>
     }
     let judged = password.char_indices().nth(JUDGED_LENGTH).map_or(password, |(end, _)| &password[..end]);
     let about: Vec<&str> = about.iter().map(String::as_str).collect();
-    // Below two it is found within some million guesses: it is common, or made of little.
+    // A score below two means that about a million guesses find it: it is common or too simple.
     (zxcvbn(judged, &about).score() < Score::Two).then_some("This password is too easy to guess.")
 }
 
-/// Longest password that is hashed, in characters.
+/// Maximum length of a password that is hashed, in characters.
 pub(super) const MAX_PASSWORD_LENGTH: usize = 256;
 
 #[cfg(test)]

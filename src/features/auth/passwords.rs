@@ -1,7 +1,7 @@
-//! Argon2id, off the async threads and behind a gate.
+//! Hashes passwords with Argon2id, off the async threads and behind a gate.
 //!
-//! A hash costs some 60 ms of one core and 19 MiB, so a flood of logins must queue here and nowhere else: few at a time,
-//! a bounded number waiting, and a clear refusal past that.
+//! A hash costs about 60 ms of one core and 19 MiB, so a flood of logins must queue here and nowhere else: few hashes
+//! run at a time, a bounded number wait, and further callers are refused.
 
 use std::sync::{
     Arc,
@@ -20,21 +20,21 @@ use tokio::sync::Semaphore;
 use super::password_policy;
 use crate::base::{counted::Counted, random};
 
-/// Why there is no answer about a password.
+/// Why a password could not be hashed or checked.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PasswordsError {
-    /// Too many wait already.
-    #[error("too many sign-ins at once")]
+    /// The queue is full.
+    #[error("too many concurrent sign-ins")]
     Busy,
-    /// Hashing itself failed: a fault of ours.
+    /// Hashing failed: an internal error.
     #[error("a password could not be hashed: {0}")]
     Hashing(String),
 }
 
-/// What a hash costs.
+/// The cost of a hash.
 #[derive(Clone, Copy, Debug)]
 pub struct PasswordCost {
-    /// Memory of one hash, in KiB.
+    /// Memory for one hash, in KiB.
     pub memory_kib: u32,
     /// Passes over that memory.
     pub passes: u32,
@@ -51,7 +51,7 @@ impl Default for PasswordCost {
 #[derive(Clone)]
 pub struct Passwords {
     argon2: Argon2<'static>,
-    /// A hash of nothing that anybody knows: verified where there is no user, so that both cases cost the same.
+    /// A hash that matches no password. It is verified when there is no user, so that both cases cost the same.
     dummy_hash: Arc<str>,
     running: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
@@ -60,19 +60,19 @@ pub struct Passwords {
 }
 
 impl Passwords {
-    /// Prepares the gate: as many hashes at a time as half the cores, 64 waiting for each.
+    /// Creates a hasher that runs half as many hashes at a time as there are cores and queues 64 for each core.
     ///
     /// # Errors
-    /// When the cost is outside what argon2 allows.
+    /// When the cost is outside the range that Argon2 allows.
     pub fn try_new(cost: PasswordCost) -> Result<Self, PasswordsError> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self::with_gate(cost, (cores / 2).max(1), 64 * cores)
     }
 
-    /// With a gate of this width and a queue of this length.
+    /// Creates a hasher with this many concurrent hashes and a queue of this length.
     ///
     /// # Errors
-    /// When the cost is outside what argon2 allows.
+    /// When the cost is outside the range that Argon2 allows.
     pub fn with_gate(cost: PasswordCost, width: usize, max_waiting: usize) -> Result<Self, PasswordsError> {
         let params = Params::new(cost.memory_kib, cost.passes, 1, None).map_err(hashing)?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
@@ -86,7 +86,7 @@ impl Passwords {
         })
     }
 
-    /// A new hash, in PHC string format.
+    /// Computes a new hash, in PHC string format.
     ///
     /// # Errors
     /// [`PasswordsError::Busy`] when the queue is full.
@@ -95,8 +95,8 @@ impl Passwords {
             .await?
     }
 
-    /// A new hash, or why the password is refused (`password_policy::weakness`). Looking at it takes as long as hashing it, and
-    /// so waits in the same queue.
+    /// Computes a new hash, or returns the message for a password that is too weak (`password_policy::weakness`). The
+    /// check takes as long as a hash, so it waits in the same queue.
     ///
     /// # Errors
     /// [`PasswordsError::Busy`] when the queue is full.
@@ -112,7 +112,7 @@ impl Passwords {
         .await?
     }
 
-    /// Whether the password has this hash. Without a hash the answer is no, and costs the same.
+    /// Whether the password matches the hash. Without a hash the result is `false`, at the same cost.
     ///
     /// # Errors
     /// [`PasswordsError::Busy`] when the queue is full.
@@ -126,7 +126,7 @@ impl Passwords {
         .await?
     }
 
-    /// Whether a hash was made at another cost than today's, and so should be made anew.
+    /// Whether a hash was computed with another cost than the current one and should be replaced.
     pub fn is_outdated(&self, hash: &str) -> bool {
         let today = self.argon2.params();
         PasswordHash::new(hash).ok().and_then(|it| Params::try_from(&it).ok()).is_none_or(|it| {
@@ -134,7 +134,7 @@ impl Passwords {
         })
     }
 
-    /// How many hashes were computed since the start, of known users and of none.
+    /// The number of hashes computed since the start, for known and unknown users.
     pub fn done(&self) -> usize {
         self.done.load(Ordering::Relaxed)
     }
@@ -147,7 +147,7 @@ impl Passwords {
         let permit = self.running.clone().acquire_owned().await.map_err(hashing)?;
         drop(place);
         let (argon2, done) = (self.argon2.clone(), self.done.clone());
-        // The permit goes along: a caller that hangs up does not make room for another hash while this one runs.
+        // The permit moves into the task: a caller that disconnects does not free a slot while its hash still runs.
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             done.fetch_add(1, Ordering::Relaxed);
@@ -157,8 +157,8 @@ impl Passwords {
     }
 }
 
-/// What verifying costs as much as any hash, and no password has: of random bytes instead of one's hash. Nothing is hashed for
-/// it, since the memory of that would stay with an idle server.
+/// A hash that costs as much to verify as any other and that matches no password: random bytes in place of a password's
+/// hash. It is not computed by hashing, because an idle server would keep the memory for that.
 fn hash_of_nothing(params: &Params) -> Result<String, PasswordsError> {
     let hash = PasswordHash {
         algorithm: Algorithm::Argon2id.ident(),
@@ -190,7 +190,7 @@ mod tests {
         assert!(!passwords.verify("demo-demo-demo".into(), None).await.unwrap());
     }
 
-    /// Whoever measures a sign-in must not learn by it whether there is such a user.
+    /// The duration of a sign-in must not reveal whether the user exists.
     #[tokio::test]
     async fn the_hash_of_nobody_is_like_any_other() {
         let passwords = Passwords::try_new(CHEAP).unwrap();

@@ -1,4 +1,4 @@
-//! Every statement of signing in. `directory` where it says so; the rest runs in the tenant's store.
+//! Every sign-in statement. `directory` where a function says so; the others run in the tenant's store.
 
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -10,29 +10,29 @@ use crate::{
     db::{Change, DbError, Param, Row, ScopedTx},
 };
 
-/// A tenant that an e-mail can sign in to.
+/// A tenant that an email can sign in to.
 pub(super) struct LoginEntry {
     pub tenant: TenantId,
     pub user: UserId,
     pub slug: String,
-    /// Whether the mailbox was shown to be the user's.
+    /// Whether the user has proved that they own the mailbox.
     pub verified: bool,
 }
 
-/// Those that count: of the named tenant, or, where none is named, those whose mailbox was shown to be the user's. So
-/// what a stranger began with somebody's e-mail changes nothing for its owner.
+/// Keeps the entries that count: those of the named tenant or, when none is named, those with a verified mailbox. An
+/// account that a stranger created with somebody's email therefore changes nothing for its owner.
 pub(super) fn retain_named(entries: &mut Vec<LoginEntry>, slug: Option<&str>) {
     entries.retain(|it| slug.map_or(it.verified, |slug| it.slug == slug));
 }
 
-/// What deciding about a sign-in takes.
+/// What a sign-in decision needs.
 pub(super) struct Account {
     pub password_hash: String,
     pub user: crate::features::users::User,
     pub tenant_suspended: bool,
 }
 
-/// Directory: the tenants of an e-mail, oldest first.
+/// Directory: the tenants of an email, oldest first.
 pub(super) async fn logins_of(tx: &ScopedTx, email: &str) -> Result<Vec<LoginEntry>, DbError> {
     let rows = tx
         .query(
@@ -48,8 +48,8 @@ pub(super) async fn logins_of(tx: &ScopedTx, email: &str) -> Result<Vec<LoginEnt
     Ok(rows.iter().map(read).collect())
 }
 
-/// Directory: takes one attempt from a bucket; `false` when it is empty. GCRA in one statement: the row holds the
-/// instant at which the bucket will be empty of debts, and an attempt is refused while that is too far ahead.
+/// Directory: takes one attempt from a bucket; `false` when it is empty. This is GCRA in one statement: the row stores
+/// the instant at which the bucket is full again, and an attempt is refused while that instant is too far ahead.
 pub(super) async fn take_from_bucket(
     tx: &ScopedTx,
     bucket: &[u8],
@@ -73,7 +73,7 @@ pub(super) async fn take_from_bucket(
     Ok(row.is_some())
 }
 
-/// Directory: whether a mark is set.
+/// Directory: whether a mark is set at this time.
 pub(super) async fn is_bucket_set(tx: &ScopedTx, bucket: &[u8], now: Timestamp) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
@@ -96,7 +96,7 @@ pub(super) async fn set_bucket(tx: &ScopedTx, bucket: &[u8], until: Timestamp) -
     .await
 }
 
-/// Directory: removes some buckets that have long been full again.
+/// Directory: removes some buckets that have been full for at least an hour.
 pub(super) async fn sweep_buckets(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- auth.sweep_buckets
@@ -107,7 +107,7 @@ pub(super) async fn sweep_buckets(tx: &ScopedTx, now: Timestamp) -> Result<(), D
     .await
 }
 
-/// The user with his hash; `None` when there is no such user.
+/// The user with their password hash; `None` when there is no such user.
 pub(super) async fn account(tx: &ScopedTx, user: UserId) -> Result<Option<Account>, DbError> {
     let row = tx
         .query_opt(
@@ -131,7 +131,7 @@ pub(super) async fn account(tx: &ScopedTx, user: UserId) -> Result<Option<Accoun
     .transpose()
 }
 
-/// Begins a session.
+/// Starts a session.
 pub(super) async fn insert_session(
     tx: &ScopedTx,
     id: SessionId,
@@ -150,7 +150,7 @@ pub(super) async fn insert_session(
     .await
 }
 
-/// Ends a session; `false` when it had ended, or there is none that the scope may end.
+/// Ends a session; `false` when it had already ended, or the scope may end no such session.
 pub(super) async fn end_session(
     tx: &ScopedTx,
     id: SessionId,
@@ -188,8 +188,9 @@ pub(super) async fn insert_refresh_token(
     .await
 }
 
-/// Uses a refresh token: returns its session when token and session are good. Of two at once exactly one gets it. While
-/// the user is deactivated or the tenant suspended it stays unused, and so is no replay afterwards.
+/// Marks a refresh token as used and returns its session, if token and session are valid. Of two concurrent calls
+/// exactly one gets the session. While the user is deactivated or the tenant suspended the token stays unused, so that
+/// its later use is no replay.
 pub(super) async fn use_refresh_token(
     tx: &ScopedTx,
     token_hash: &[u8],
@@ -211,7 +212,7 @@ pub(super) async fn use_refresh_token(
     Ok(row.map(|row| row.get(0)))
 }
 
-/// A refresh token that was used: its session and when. `None` for an unknown or unused one.
+/// The session of a used refresh token and when it was used. `None` for an unknown or unused token.
 pub(super) async fn used_refresh_token(
     tx: &ScopedTx,
     token_hash: &[u8],
@@ -227,7 +228,7 @@ pub(super) async fn used_refresh_token(
     Ok(row.map(|row| (row.get(0), row.get(1))))
 }
 
-/// Whether the store knows this refresh token, and until when it is good.
+/// When this refresh token expires; `None` when the store does not know it.
 pub(super) async fn refresh_token_expiry(tx: &ScopedTx, token_hash: &[u8]) -> Result<Option<Timestamp>, DbError> {
     let row = tx
         .query_opt(
@@ -239,8 +240,8 @@ pub(super) async fn refresh_token_expiry(tx: &ScopedTx, token_hash: &[u8]) -> Re
     Ok(row.map(|row| row.get(0)))
 }
 
-/// A live session with its user, and the instant past which it cannot be prolonged. `None` when it has ended, its user is
-/// not active, or the tenant is suspended.
+/// A live session's user, and the instant past which the session cannot be extended. `None` when the session has ended,
+/// its user is not active, or the tenant is suspended.
 pub(super) async fn live_session(
     tx: &ScopedTx,
     id: SessionId,
@@ -260,7 +261,8 @@ pub(super) async fn live_session(
     row.map(|row: Row| Ok((crate::features::users::User::read(&row)?, row.get(7)))).transpose()
 }
 
-/// Directory: makes the e-mail a login of the scope's tenant and returns whose. An earlier claim stands.
+/// Directory: registers the email as a login of the scope's tenant and returns the login's user. An earlier claim
+/// stays.
 pub(super) async fn claim_login(tx: &ScopedTx, email: &str, user: UserId, verified: bool) -> Result<UserId, DbError> {
     tx.execute(
         "-- auth.claim_login
@@ -278,7 +280,7 @@ pub(super) async fn claim_login(tx: &ScopedTx, email: &str, user: UserId, verifi
     Ok(row.get(0))
 }
 
-/// Makes a user; `false` when the id or the e-mail is there already.
+/// Creates a user; `false` when the id or the email already exists.
 pub(super) async fn insert_user(
     tx: &ScopedTx,
     id: UserId,
@@ -301,7 +303,7 @@ pub(super) async fn insert_user(
     Ok(row.is_some())
 }
 
-/// Gives a new user his password.
+/// Stores a new user's password hash.
 pub(super) async fn insert_credential(tx: &ScopedTx, user: UserId, hash: &str, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- auth.insert_credential
@@ -311,7 +313,7 @@ pub(super) async fn insert_credential(tx: &ScopedTx, user: UserId, hash: &str, n
     .await
 }
 
-/// The live sessions of a user, newest first.
+/// A user's live sessions, newest first.
 pub(super) async fn sessions_of(tx: &ScopedTx, user: UserId) -> Result<Vec<LiveSession>, DbError> {
     let rows = tx
         .query(
@@ -335,7 +337,7 @@ pub(super) async fn sessions_of(tx: &ScopedTx, user: UserId) -> Result<Vec<LiveS
     Ok(rows.iter().map(read).collect())
 }
 
-/// Ends the sessions of a user but one, and returns how many lived.
+/// Ends a user's sessions except one, and returns how many were live.
 pub(super) async fn end_other_sessions(
     tx: &ScopedTx,
     user: UserId,
@@ -355,7 +357,7 @@ pub(super) async fn end_other_sessions(
     Ok(rows.len() as u64)
 }
 
-/// Replaces a hash that is still the one that was verified; `false` when it is not.
+/// Replaces a hash if it is still the one that was verified; `false` otherwise.
 pub(super) async fn replace_credential(
     tx: &ScopedTx,
     user: UserId,
@@ -375,7 +377,7 @@ pub(super) async fn replace_credential(
     Ok(row.is_some())
 }
 
-/// Gives a user a new hash, whatever the old one was.
+/// Replaces a user's hash, whatever the previous one was.
 pub(super) async fn set_credential(tx: &ScopedTx, user: UserId, hash: &str, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- auth.set_credential
@@ -385,7 +387,7 @@ pub(super) async fn set_credential(tx: &ScopedTx, user: UserId, hash: &str, now:
     .await
 }
 
-/// Notes that the mailbox is the user's. The first time counts.
+/// Records that the user proved ownership of the mailbox. Only the first time is stored.
 pub(super) async fn verify_email(tx: &ScopedTx, user: UserId, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- auth.verify_email
@@ -398,7 +400,7 @@ pub(super) async fn verify_email(tx: &ScopedTx, user: UserId, now: Timestamp) ->
     Ok(())
 }
 
-/// Has a user back who was invited again, in this role.
+/// Activates an existing user who accepted an invitation, with this role.
 pub(super) async fn take_back(tx: &ScopedTx, user: UserId, role: Role, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- auth.take_back
@@ -409,7 +411,8 @@ pub(super) async fn take_back(tx: &ScopedTx, user: UserId, role: Role, now: Time
     .await
 }
 
-/// Removes what proves who a user is, where he signed in from, and every answer that was kept: anybody's may tell of him.
+/// Removes the user's credentials, their sessions, and every stored response of the tenant, because any of them may
+/// contain the user's data.
 pub(super) async fn delete_traces(tx: &ScopedTx, user: UserId) -> Result<(), DbError> {
     tx.execute(
         "-- auth.delete_credential
@@ -431,7 +434,7 @@ pub(super) async fn delete_traces(tx: &ScopedTx, user: UserId) -> Result<(), DbE
     .await
 }
 
-/// Removes answers that were kept until this instant.
+/// Removes stored responses that expired before this instant.
 pub(super) async fn delete_expired_answers(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- auth.delete_expired_answers
@@ -441,7 +444,7 @@ pub(super) async fn delete_expired_answers(tx: &ScopedTx, now: Timestamp) -> Res
     .await
 }
 
-/// Directory: the mailbox was shown to be the user's.
+/// Directory: records that the user proved ownership of the mailbox.
 pub(super) async fn verify_login(directory: &ScopedTx, user: UserId) -> Result<(), DbError> {
     directory
         .execute(
@@ -452,7 +455,7 @@ pub(super) async fn verify_login(directory: &ScopedTx, user: UserId) -> Result<(
         .await
 }
 
-/// Directory: the e-mail of a user's login.
+/// Directory: the email of a user's login.
 pub(super) async fn email_of_login(directory: &ScopedTx, user: UserId) -> Result<Option<String>, DbError> {
     let row = directory
         .query_opt(
@@ -464,7 +467,7 @@ pub(super) async fn email_of_login(directory: &ScopedTx, user: UserId) -> Result
     Ok(row.map(|row| row.get(0)))
 }
 
-/// Directory: the user cannot sign in any more, and his e-mail is free.
+/// Directory: removes the user's login. They can no longer sign in, and the email is free again.
 pub(super) async fn delete_login(directory: &ScopedTx, user: UserId) -> Result<(), DbError> {
     directory
         .execute(
@@ -475,8 +478,8 @@ pub(super) async fn delete_login(directory: &ScopedTx, user: UserId) -> Result<(
         .await
 }
 
-/// Those of these people who may not stay: by their place, with the reason and the role that they have now. In the scope
-/// of the platform, which sees nothing itself: the function looks at each in the scope of his tenant.
+/// The people in this list who lost access: their positions, the reason, and their current role. Runs in the platform's
+/// scope, which sees no tenant data itself: the database function checks each person in the scope of their tenant.
 pub(super) async fn revoked_sessions(
     tx: &ScopedTx,
     people: &[Viewer],

@@ -1,4 +1,4 @@
-//! Passwords that were forgotten, and e-mails that are to be confirmed.
+//! Password reset and email verification.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -23,12 +23,12 @@ use crate::{
     features::users::{self, AccessEnd, UserStatus},
 };
 
-/// How often a request is looked into before it is given up: half an hour.
+/// How many attempts a request gets before it is dropped: half an hour's worth.
 const MAX_ATTEMPTS: i32 = 30;
 
 impl SignIn {
-    /// Notes that somebody asked for a new password in the name of this e-mail. Known or not, it is the same work:
-    /// background work looks the e-mail up.
+    /// Queues a password reset for this email. Known and unknown emails cost the same work: background work looks the
+    /// email up.
     ///
     /// # Errors
     /// `TooManyAttempts`, or a statement failed.
@@ -50,10 +50,11 @@ impl SignIn {
         counted.map_err(SignInError::TooManyAttempts)
     }
 
-    /// Gives the user a new password by a mailed token, and ends all of his sessions. Of two uses at once one succeeds.
+    /// Sets a new password with a mailed token, and ends all of the user's sessions. Of two concurrent uses one
+    /// succeeds.
     ///
     /// # Errors
-    /// `TokenInvalid` for one that is unknown, used, expired or out of force, `WeakPassword`.
+    /// `TokenInvalid` for a token that is unknown, used, expired or revoked; `WeakPassword`.
     pub async fn reset_password(&self, token: &str, new: String, origin: &Origin) -> Result<(), SignInError> {
         let token = LinkToken::parse(token).ok_or(SignInError::TokenInvalid)?;
         if let Some(why) = password_policy::unfit_length(&new) {
@@ -75,9 +76,9 @@ impl SignIn {
             return Err(SignInError::TokenInvalid);
         }
         queries::set_credential(&tx, account.user.id, &hash, now).await?;
-        // Whoever reads the mailbox has shown it by this.
+        // Receiving the mail proves ownership of the mailbox.
         queries::verify_email(&tx, account.user.id, now).await?;
-        // The calendar feed too: whoever had the password could have made one.
+        // This includes the calendar feed: someone who knew the password could have created one.
         users::end_access(&tx, Some(account.user.id), AccessEnd::PasswordReset, now).await?;
         outbox::enqueue(&tx, &Effect::MailPasswordChanged { user: account.user.id.0 }, now).await?;
         let event = audit::Event::of_sign_in(account.user.id, "users.reset_password", "user", Some(account.user.id.0));
@@ -88,10 +89,7 @@ impl SignIn {
         self.verify_login(token.tenant, account.user.id).await
     }
 
-    /// Notes in the directory that a mailbox is its user's. Done again it changes nothing.
-    ///
-    /// # Errors
-    /// When a statement fails.
+    /// Records in the directory that the user owns the mailbox. Repeating it changes nothing.
     pub async fn verify_login(&self, tenant: TenantId, user: UserId) -> Result<(), SignInError> {
         let directory = self.gate.directory(Scope::authenticator(tenant), Access::Write);
         queries::verify_login(&directory, user).await?;
@@ -99,7 +97,7 @@ impl SignIn {
         Ok(())
     }
 
-    /// Has a mail sent to the caller by which he shows that the mailbox is his; `false` when he has already.
+    /// Sends the caller a mail with which they prove that the mailbox is theirs; `false` when it is already verified.
     ///
     /// # Errors
     /// `SessionEnded`, `TooManyAttempts`.
@@ -119,10 +117,10 @@ impl SignIn {
         Ok(true)
     }
 
-    /// Notes that the mailbox is the user's.
+    /// Verifies the user's email with a mailed token.
     ///
     /// # Errors
-    /// `TokenInvalid` for a token that is unknown, used, expired or out of force.
+    /// `TokenInvalid` for a token that is unknown, used, expired or revoked.
     pub async fn verify_email(&self, token: &str, origin: &Origin) -> Result<(), SignInError> {
         let token = LinkToken::parse(token).ok_or(SignInError::TokenInvalid)?;
         self.count_address(origin).await?;
@@ -139,20 +137,19 @@ impl SignIn {
         self.verify_login(token.tenant, user).await
     }
 
-    /// Looks into what was asked for in the name of an e-mail, and returns whether there was anything. For background
-    /// work.
+    /// Processes queued requests of anonymous callers, and returns whether there were any. For background work.
     ///
     /// # Errors
-    /// When a statement fails; then it is tried again later.
+    /// When a statement fails. The requests are retried later.
     pub async fn look_into_requests(&self) -> Result<bool, SignInError> {
         let directory = self.gate.directory(Scope::directory_authenticator(), Access::Write);
         let taken = requests::take(&directory, self.clock.now()).await?;
         directory.commit().await?;
         drop(directory);
         for request in &taken {
-            // One that fails holds nothing up: its lease ends, and it is looked into again.
+            // A failing request does not block the others: its lease expires, and it is retried.
             if let Err(error) = self.look_into(request).await {
-                tracing::warn!(?error, attempt = request.attempt, "a request could not be looked into");
+                tracing::warn!(?error, attempt = request.attempt, "an account request could not be processed");
                 if request.attempt < MAX_ATTEMPTS {
                     continue;
                 }
@@ -190,8 +187,9 @@ impl SignIn {
         };
         let action = match request.kind {
             requests::Kind::PasswordReset => {
-                // Its id follows from the request's: done again after a crash, there is one mail. Another for each
-                // tenant, in the random part alone, so that it sorts by time as every id.
+                // The mail's id derives from the request's id, so that a repetition after a crash sends one mail. The
+                // tenant changes only the random part, so that each tenant's mail has its own id and ids still sort by
+                // time.
                 const RANDOM_PART: u128 = (1 << 62) - 1;
                 let mail = Uuid::from_u128(request.id.as_u128() ^ (tenant.0.as_u128() & RANDOM_PART));
                 outbox::enqueue_as(&tx, mail, &Effect::MailPasswordReset { user: user.0 }, now).await?;
@@ -204,10 +202,10 @@ impl SignIn {
         tx.commit().await
     }
 
-    /// Removes answers that were kept long enough. For background work.
+    /// Removes stored responses that have expired. For background work.
     ///
     /// # Errors
-    /// When the statement fails; then they are removed later.
+    /// When the statement fails. They are removed later.
     pub async fn purge(&self, tenant: TenantId, now: Timestamp) -> Result<(), SignInError> {
         let tx = self.gate.tenant(Scope::authenticator(tenant), Access::Write);
         queries::delete_expired_answers(&tx, now).await?;
@@ -215,10 +213,10 @@ impl SignIn {
         Ok(())
     }
 
-    /// Removes what proves who an erased person was, and forgets his login. For background work.
+    /// Removes an erased person's credentials and login. For background work.
     ///
     /// # Errors
-    /// When a statement fails; then it is tried again later.
+    /// When a statement fails. The effect is retried later.
     pub async fn forget(&self, tenant: TenantId, user: UserId) -> Result<(), SignInError> {
         let now = self.clock.now();
         let directory = self.gate.directory(Scope::authenticator(tenant), Access::Read);
@@ -240,7 +238,7 @@ impl SignIn {
     }
 }
 
-/// The account that a token for a new password is about, if it is good and its user active.
+/// The account that a password reset token belongs to, if the token is valid and the user active.
 async fn account_of(tx: &ScopedTx, token: &LinkToken, now: Timestamp) -> Result<Option<queries::Account>, DbError> {
     let Some(user) = links::subject_of(tx, token, Purpose::PasswordReset, now).await? else { return Ok(None) };
     let account = queries::account(tx, UserId(user)).await?;

@@ -1,4 +1,4 @@
-//! Sessions: listed, ended, and asked whether they still hold.
+//! Sessions: listing, ending, and checking them.
 
 use super::{
     model::{LiveSession, Revocation},
@@ -10,10 +10,7 @@ use crate::{
     db::{DbError, ScopedTx},
 };
 
-/// Ends the caller's own session: its access tokens are refused from the next request on. Returns whether it was alive.
-///
-/// # Errors
-/// When a statement fails.
+/// Ends the caller's own session. Its access tokens are refused from the next request on. Returns whether it was live.
 pub async fn log_out(caller: &Caller<'_>) -> Result<bool, DbError> {
     let ended = queries::end_session(caller.tx, caller.viewer.session, "LOGOUT", caller.clock.now()).await?;
     if ended {
@@ -29,18 +26,12 @@ pub async fn log_out(caller: &Caller<'_>) -> Result<bool, DbError> {
     Ok(ended)
 }
 
-/// Directory: whether anybody signs in with this e-mail. For the sign-in path's scope only.
-///
-/// # Errors
-/// When the statement fails.
+/// Directory: whether the email is a login. Only for the scope of the sign-in path.
 pub async fn is_login(directory: &ScopedTx, email: &str) -> Result<bool, DbError> {
     Ok(!queries::logins_of(directory, email).await?.is_empty())
 }
 
-/// Those of these people who may not stay, by their place in the list. What `enter` would find, for many at once.
-///
-/// # Errors
-/// When the statement fails.
+/// The people in this list who lost access, by their position: what `enter` would find, for many at once.
 pub async fn revoked(tx: &ScopedTx, people: &[Viewer]) -> Result<Vec<(usize, Revocation)>, DbError> {
     let revoked = queries::revoked_sessions(tx, people).await?;
     revoked
@@ -58,17 +49,11 @@ pub async fn revoked(tx: &ScopedTx, people: &[Viewer]) -> Result<Vec<(usize, Rev
 }
 
 /// The caller's own live sessions, newest first.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn sessions(caller: &Caller<'_>) -> Result<Vec<LiveSession>, DbError> {
     queries::sessions_of(caller.tx, caller.viewer.user).await
 }
 
-/// Ends one of the caller's own sessions; `false` when it is none of his, or has ended.
-///
-/// # Errors
-/// When a statement fails.
+/// Ends one of the caller's own sessions; `false` when it is not theirs or has already ended.
 pub async fn revoke_session(caller: &Caller<'_>, id: SessionId) -> Result<bool, DbError> {
     let is_own = sessions(caller).await?.iter().any(|it| it.id == id);
     let ended = is_own && queries::end_session(caller.tx, id, "REVOKED", caller.clock.now()).await?;
@@ -78,10 +63,7 @@ pub async fn revoke_session(caller: &Caller<'_>, id: SessionId) -> Result<bool, 
     Ok(ended)
 }
 
-/// Ends all of the caller's sessions but this one, and returns how many.
-///
-/// # Errors
-/// When a statement fails.
+/// Ends all of the caller's other sessions, and returns how many.
 pub async fn revoke_other_sessions(caller: &Caller<'_>) -> Result<u64, DbError> {
     let Viewer { user, session, .. } = caller.viewer;
     let ended = queries::end_other_sessions(caller.tx, user, Some(session), "REVOKED", caller.clock.now()).await?;

@@ -1,4 +1,4 @@
-//! Login and refresh. Each opens transactions of its own: what an attempt counts must stay counted when it fails.
+//! Login and refresh. Each opens its own transactions: an attempt must stay counted when it fails.
 
 use std::sync::Arc;
 
@@ -25,47 +25,47 @@ use crate::{
     features::users::{User, UserStatus},
 };
 
-/// How long a used refresh token still returns its successor, for a client whose answer was lost or that asked twice.
+/// How long a used refresh token still returns its successor, for a client that lost the response or sent two requests.
 pub(super) const REFRESH_GRACE: SignedDuration = SignedDuration::from_secs(10);
 
-/// Logins of one e-mail that are looked at.
+/// The number of logins of one email that are examined.
 const MAX_LOOK_UPS: usize = 3;
 
-/// Longest e-mail that is looked up, in bytes (RFC 5321).
+/// Maximum length of an email that is looked up, in bytes (RFC 5321).
 const MAX_EMAIL_BYTES: usize = 320;
 
-/// Why there is no session.
+/// Why signing in or joining failed.
 #[derive(Clone, Debug)]
 pub enum SignInError {
-    /// Unknown e-mail, wrong password, or a deactivated user: nobody is told which.
+    /// The email is unknown, the password is wrong, or the user is deactivated. The response does not say which.
     WrongCredentials,
-    /// The password is right, but the e-mail has users in several tenants.
+    /// The password is right, but the email has users in several tenants.
     TenantNeeded,
     /// The password is right, but the tenant is suspended.
     TenantSuspended,
     /// The caller's session has ended.
     SessionEnded,
-    /// The new password, in this field, is not good enough: why.
+    /// The new password in this field is too weak: the field and the message.
     WeakPassword(&'static str, &'static str),
-    /// A value is out of its bounds: which field, and what it has to be.
+    /// A value is out of range: the field and the message.
     Invalid(&'static str, &'static str),
     /// Another tenant has the slug.
     SlugTaken,
     /// There is no tenant with this slug.
     TenantUnknown,
-    /// The tenant does not let customers register themselves.
+    /// The tenant does not allow customers to register themselves.
     NotOpen,
-    /// The plan allows no more users.
+    /// The plan's limit on users is reached.
     QuotaExceeded,
-    /// Whoever acts as somebody else cannot change what proves who that is.
+    /// An impersonated session cannot change credentials.
     Impersonated,
-    /// The refresh token is unknown, expired, used up, or its session has ended.
+    /// The refresh token is unknown, expired or used, or its session has ended.
     TokenInvalid,
-    /// Too many attempts; try again after this time.
+    /// Too many attempts. Retry after this time.
     TooManyAttempts(SignedDuration),
-    /// No answer about the password.
+    /// The password could not be hashed or checked.
     Passwords(PasswordsError),
-    /// Signing the token failed: a fault of ours.
+    /// Signing the token failed: an internal error.
     Signing(String),
     /// A statement failed.
     Db(DbError),
@@ -83,30 +83,30 @@ impl From<PasswordsError> for SignInError {
     }
 }
 
-/// What a caller signs in with.
+/// The credentials of a login.
 pub struct Login {
     /// As typed.
     pub email: String,
     /// As typed.
     pub password: String,
-    /// The tenant's slug, needed only where the e-mail belongs to several.
+    /// The tenant's slug, needed only when the email belongs to several tenants.
     pub tenant: Option<String>,
 }
 
-/// A session that was begun or refreshed.
+/// A session that was started or refreshed.
 #[derive(Clone, Debug)]
 pub struct SignedIn {
     /// For the `Authorization` header.
     pub access_token: String,
     /// When the access token expires.
     pub access_token_expires_at: Timestamp,
-    /// Good for one refresh.
+    /// Usable for one refresh.
     pub refresh_token: String,
     /// When the refresh token expires.
     pub refresh_token_expires_at: Timestamp,
-    /// Who signed in, for the rest of the request.
+    /// The signed-in caller, for the rest of the request.
     pub viewer: Viewer,
-    /// The same, as the store knows him.
+    /// The signed-in user, as stored.
     pub user: User,
 }
 
@@ -116,29 +116,29 @@ pub struct SignIn {
     pub(super) passwords: Passwords,
     pub(super) tokens: Arc<Tokens>,
     pub(super) limits: SignInLimits,
-    /// Tokens and sessions follow the system's clock, as PostgreSQL and the token library do.
+    /// Tokens and sessions use the system clock, as PostgreSQL and the token library do.
     pub(super) clock: Clock,
 }
 
 impl SignIn {
-    /// From its parts.
+    /// Creates the sign-in path from its parts.
     pub fn new(gate: Gate, passwords: Passwords, tokens: Arc<Tokens>, limits: SignInLimits, clock: Clock) -> Self {
         Self { gate, passwords, tokens, limits, clock }
     }
 
-    /// A text that only this deployment can have written, for an address that is its own proof.
+    /// Seals a text so that only this deployment can have created it, for URLs that prove themselves.
     pub fn seal(&self, text: &str) -> String {
         self.tokens.seal(text)
     }
 
-    /// What time it is for tokens and sessions.
+    /// The clock of tokens and sessions.
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// Checks e-mail and password and begins a session.
+    /// Checks email and password and starts a session.
     ///
-    /// The same statements and exactly one password verification are run whether the e-mail is known or not.
+    /// The same statements and exactly one password verification run whether or not the email is known.
     ///
     /// # Errors
     /// See [`SignInError`].
@@ -151,13 +151,13 @@ impl SignIn {
         let mut entries = self.count_and_look_up(&email, origin).await?;
         queries::retain_named(&mut entries, login.tenant.as_deref());
         if entries.is_empty() {
-            // The tenant that is not there: the same statements, and no account.
+            // For an unknown email: the same statements against a tenant that does not exist, with no account.
             let (tenant, user) = (TenantId(uuid::Uuid::nil()), UserId(uuid::Uuid::nil()));
             entries.push(queries::LoginEntry { tenant, user, slug: String::new(), verified: false });
         }
         let ambiguous = entries.len() > 1;
         let mut account = None;
-        // The first that has one: a login can be left of an attempt to join that did not end.
+        // The first login that has an account: an aborted attempt to join can leave a login without one.
         for entry in entries.iter().take(MAX_LOOK_UPS) {
             account = self.account(entry.tenant, entry.user).await?.map(|account| (entry.tenant, account));
             if account.is_some() {
@@ -178,7 +178,7 @@ impl SignIn {
         if account.tenant_suspended {
             return Err(SignInError::TenantSuspended);
         }
-        // Whoever has just shown the password lets us keep it as we would today.
+        // The password was just verified, so an outdated hash can be replaced.
         let rehashed = if self.passwords.is_outdated(&account.password_hash) {
             Some((account.password_hash.clone(), self.passwords.hash(login.password).await?))
         } else {
@@ -191,8 +191,8 @@ impl SignIn {
         Ok(signed_in)
     }
 
-    /// Notes a failed attempt for the audit log of whoever the e-mail belongs to. Known or not, it is the same work:
-    /// background work looks it up.
+    /// Queues a failed attempt for the audit log of the email's owner. Known and unknown emails cost the same work:
+    /// background work looks the email up.
     async fn note_failure(&self, email: &str, tenant: Option<&str>, origin: &Origin) -> Result<(), DbError> {
         let directory = self.gate.directory(Scope::directory_authenticator(), Access::Write);
         let now = self.clock.now();
@@ -200,8 +200,8 @@ impl SignIn {
         directory.commit().await
     }
 
-    /// Counts the attempt, and says in which tenants the e-mail has a user. Its connection is given back at the end: an
-    /// attempt never holds two at once.
+    /// Counts the attempt and looks up the tenants of the email. The connection is returned at the end: an attempt
+    /// never holds two at once.
     pub(super) async fn count_and_look_up(
         &self,
         email: &str,
@@ -216,12 +216,12 @@ impl SignIn {
         Ok(entries)
     }
 
-    /// Counts an attempt with a token that was mailed, or to begin a tenant: by address alone.
+    /// Counts an attempt to use a mailed token or to create a tenant, by address alone.
     pub(super) async fn count_address(&self, origin: &Origin) -> Result<(), SignInError> {
         self.count_mail_to("", origin).await
     }
 
-    /// Counts a request that has a mail sent to this e-mail.
+    /// Counts a request that sends a mail to this email.
     pub(super) async fn count_mail_to(&self, email: &str, origin: &Origin) -> Result<(), SignInError> {
         let directory = self.gate.directory(Scope::directory_authenticator(), Access::Write);
         let (address, now) = (origin.address.as_deref(), self.clock.now());
@@ -245,11 +245,11 @@ impl SignIn {
         }
     }
 
-    /// Begins a session for a user who has just proved who he is.
+    /// Starts a session for a user who has just authenticated. `rehashed` holds the hash that was verified and its
+    /// replacement.
     ///
     /// # Errors
-    /// When a statement or signing fails; then no session exists.
-    /// With `rehashed`, the hash that was verified and the one to keep instead.
+    /// When a statement or signing fails; no session exists then.
     pub(super) async fn begin_session(
         &self,
         tenant: TenantId,
@@ -275,8 +275,8 @@ impl SignIn {
 
     /// Exchanges a refresh token for a new pair.
     ///
-    /// Each token is good once. Used again within ten seconds it returns the same successor; used later it has been
-    /// stolen or leaked, so the whole session ends (RFC 9700, section 4.14.2).
+    /// Each token works once. Used again within ten seconds it returns the same successor. Used later it counts as
+    /// stolen, and the whole session ends (RFC 9700, section 4.14.2).
     ///
     /// # Errors
     /// See [`SignInError`].
@@ -286,7 +286,7 @@ impl SignIn {
         let tx = self.gate.tenant(Scope::authenticator(token.tenant), Access::Write);
         let result = self.refresh_within(&tx, &token, now, origin).await;
         match result {
-            // A replay ends the session, and that must stay although the answer is a refusal.
+            // A replay ends the session, and that must be committed although the call fails.
             Ok(_) | Err(SignInError::TokenInvalid) => tx.commit().await?,
             Err(SignInError::Db(DbError::TenantNotHere)) => return Err(SignInError::TokenInvalid),
             Err(_) => {}
@@ -361,12 +361,12 @@ impl SignIn {
         })
     }
 
-    /// Replaces the caller's password, and ends all of his sessions but this one.
+    /// Replaces the caller's password, and ends all of their other sessions.
     ///
-    /// The session is looked at here, because this path does not come in by `enter` as the caller.
+    /// The session is checked here, because this path does not go through `enter` as the caller.
     ///
     /// # Errors
-    /// See [`SignInError`]; an attempt with a wrong password counts as one to sign in.
+    /// See [`SignInError`]. An attempt with a wrong password counts as a sign-in attempt.
     pub async fn change_password(
         &self,
         viewer: &Viewer,
@@ -393,7 +393,7 @@ impl SignIn {
         let tx = self.gate.tenant(Scope::authenticator(viewer.tenant), Access::Write);
         if !queries::replace_credential(&tx, user.id, &account.password_hash, &hash, now).await? {
             tx.rollback();
-            return Err(SignInError::WrongCredentials); // Changed meanwhile: the one that was given is the old one.
+            return Err(SignInError::WrongCredentials); // Changed concurrently: the given password is no longer the current one.
         }
         queries::end_other_sessions(&tx, user.id, Some(viewer.session), "PASSWORD_CHANGED", now).await?;
         links::void(&tx, links::Purpose::PasswordReset, user.id.0, now).await?;
@@ -404,7 +404,7 @@ impl SignIn {
         Ok(user)
     }
 
-    /// The account of a caller whose session still lives.
+    /// The account of a caller whose session is live.
     pub(super) async fn own_account(
         &self,
         viewer: &Viewer,
@@ -421,10 +421,10 @@ impl SignIn {
         Ok(account)
     }
 
-    /// Whose login this e-mail is in the tenant.
+    /// The user whose login this email is in the tenant.
     ///
     /// # Errors
-    /// `WrongCredentials` when it is nobody's.
+    /// `WrongCredentials` when there is none.
     pub async fn login_owner(&self, tenant: TenantId, email: &str) -> Result<UserId, SignInError> {
         let directory = self.gate.directory(Scope::directory_authenticator(), Access::Read);
         let entries = queries::logins_of(&directory, &normalise_email(email)).await?;
@@ -433,8 +433,8 @@ impl SignIn {
         entry.map(|entry| entry.user).ok_or(SignInError::WrongCredentials)
     }
 
-    /// A session for a user without his password: for work that the operator of the deployment starts himself, such as
-    /// demo data. Nothing that a request can reach calls it.
+    /// Starts a session for a user without their password, for work that the operator starts, such as demo data. No
+    /// request reaches this function.
     ///
     /// # Errors
     /// `WrongCredentials` when there is no such user.
@@ -445,29 +445,29 @@ impl SignIn {
     }
 }
 
-/// Somebody who joins a tenant.
+/// A new user of a tenant.
 pub struct NewUser {
     /// As typed.
     pub email: String,
-    /// What he is called.
+    /// Their name.
     pub name: String,
-    /// What he may do.
+    /// Their role.
     pub role: Role,
     /// As typed.
     pub password: String,
 }
 
-/// Whether it can be somebody's.
+/// Whether the text has a plausible length for an email.
 pub(super) fn is_plausible_email(email: &str) -> bool {
     (3..=MAX_EMAIL_BYTES).contains(&email.len())
 }
 
-/// Unicode NFKC, lower case, without space around: how e-mails are stored and compared.
+/// Normalises an email for storage and comparison: Unicode NFKC, lower case, trimmed.
 pub fn normalise_email(email: &str) -> String {
     email.trim().nfkc().collect::<String>().to_lowercase()
 }
 
-/// A token of a tenant that is not here is one that nobody knows.
+/// A token of a tenant that this server does not have counts as unknown.
 pub(super) fn known<T>(result: Result<Option<T>, DbError>) -> Result<Option<T>, SignInError> {
     match result {
         Err(DbError::TenantNotHere) => Ok(None),

@@ -1,9 +1,9 @@
-//! How fast one may try to sign in.
+//! Rate limits for sign-in attempts.
 //!
 //! Every attempt counts in three buckets: the account from this address, the account, and the address. The first is
-//! narrow, the others are wide: an attacker at one address empties his own and leaves the account's to its owner. Many
-//! addresses can keep an account's bucket empty for as long as they go on; but who has signed in from an address before
-//! is not counted in it there, so the owner comes in all the same. Buckets fill again by themselves.
+//! narrow, the others are wide: an attacker at one address empties only their own bucket and leaves the account's to
+//! its owner. Many addresses together can keep an account's bucket empty. But an address from which the account has
+//! signed in before skips that bucket, so the owner can still sign in. Buckets refill over time.
 
 use aws_lc_rs::digest;
 use jiff::{SignedDuration, Timestamp};
@@ -14,32 +14,32 @@ use crate::{
     db::{DbError, ScopedTx},
 };
 
-/// How long an address counts as one from which the account was used.
+/// How long an address counts as known for an account.
 const KNOWN_LIFE: SignedDuration = SignedDuration::from_hours(90 * 24);
 
-/// One bucket: so many attempts at once, then one each interval.
+/// A bucket: a burst of attempts, then one for each interval.
 #[derive(Clone, Copy, Debug)]
 pub struct Bucket {
-    /// Attempts at once.
+    /// Attempts in one burst.
     pub burst: u32,
-    /// Time in which one more attempt becomes free.
+    /// The time after which one more attempt is available.
     pub interval: SignedDuration,
 }
 
-/// The three buckets of an attempt.
+/// The limits of sign-in, mail and joining.
 #[derive(Clone, Copy, Debug)]
 pub struct SignInLimits {
     /// One account from one address.
     pub account_and_address: Bucket,
     /// One account from anywhere.
     pub account: Bucket,
-    /// One address, whatever the account.
+    /// One address, for all accounts.
     pub address: Bucket,
-    /// Requests of one address that have mail sent to one e-mail.
+    /// Requests from one address that send mail to one email.
     pub mail: Bucket,
-    /// Mails with a link to one mailbox, whoever has them sent.
+    /// Mails with a link to one mailbox, no matter who requests them.
     pub mailbox: Bucket,
-    /// Tokens and new accounts that one address tries.
+    /// Attempts of one address to use tokens or create accounts.
     pub joining: Bucket,
 }
 
@@ -56,7 +56,8 @@ impl Default for SignInLimits {
     }
 }
 
-/// Counts one attempt. `Err` says how long to wait when a bucket is empty; then nothing else about the attempt is looked at.
+/// Counts one attempt. Returns `Err` with the time to wait when a bucket is empty; the attempt is then not examined
+/// further.
 pub(super) async fn count(
     tx: &ScopedTx,
     limits: &SignInLimits,
@@ -67,9 +68,9 @@ pub(super) async fn count(
     let site = address.and_then(site);
     let network = address.map_or_else(|| "unknown".to_owned(), network);
     let address = network.as_str();
-    // The narrowest first, and no further once one is empty: what is refused there must not drain the wider ones, or an
-    // attacker at one address could lock the owner out at all. Always in this order, so that two attempts never wait for
-    // each other.
+    // Narrowest first, stopping at the first empty bucket: an attempt that is refused there must not drain the wider
+    // ones, or an attacker at one address could lock the owner out. The order is fixed, so that two attempts never
+    // deadlock.
     let mut buckets = vec![
         (key(&["account and address", email, address]), limits.account_and_address),
         (key(&["address", address]), limits.address),
@@ -81,13 +82,13 @@ pub(super) async fn count(
     take_all(tx, &buckets, now).await
 }
 
-/// Notes that somebody has signed in to the account from this address.
+/// Records that the account signed in from this address.
 pub(super) async fn remember(tx: &ScopedTx, email: &str, address: Option<&str>, now: Timestamp) -> Result<(), DbError> {
     let network = address.map_or_else(|| "unknown".to_owned(), network);
     queries::set_bucket(tx, &key(&["known", email, &network]), now + KNOWN_LIFE).await
 }
 
-/// Counts one request that has a mail sent to this e-mail (`""` for none), or tries a token or a new account.
+/// Counts one request that sends a mail to this email (`""` for none), or that tries a token or creates an account.
 pub(super) async fn count_mail(
     tx: &ScopedTx,
     limits: &SignInLimits,
@@ -99,13 +100,14 @@ pub(super) async fn count_mail(
     let mut buckets = vec![(key(&["joining", &network]), limits.joining)];
     buckets.extend(wide(address.and_then(site).as_deref(), "joining", limits.joining));
     if !email.is_empty() {
-        // By address too: nobody is kept from it by what somebody else asks for in his name.
+        // The key includes the address, so that requests by others in a person's name do not block that person.
         buckets.push((key(&["mail", email, &network]), limits.mail));
     }
     take_all(tx, &buckets, now).await
 }
 
-/// Counts one mail to this mailbox, from whatever tenant and address: the owner's own from a reserve once the budget is empty.
+/// Counts one mail to this mailbox, from any tenant and address. When the budget is empty, the owner's own mails use a
+/// reserve.
 pub(super) async fn count_mailbox(
     tx: &ScopedTx,
     limits: &SignInLimits,
@@ -147,7 +149,7 @@ async fn take_all(
     Ok(counted)
 }
 
-/// A hash, because addresses and e-mails of people who never signed up are not ours to keep.
+/// A hash, because the server should not store the addresses and emails of people who never signed up.
 fn key(parts: &[&str]) -> Vec<u8> {
     let mut hash = digest::Context::new(&digest::SHA256);
     for part in parts {

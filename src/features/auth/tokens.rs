@@ -21,40 +21,40 @@ use serde::{Deserialize, Serialize};
 use super::opaque_tokens::RefreshToken;
 use crate::core::identity::{Actor, PlatformViewer, Role, Viewer};
 
-/// How old a token may be that was issued by a clock ahead of ours, in seconds.
+/// Tolerated clock skew between servers, in seconds.
 const LEEWAY_SECONDS: u64 = 5;
 
-/// How many verified tokens are remembered: some five megabytes.
+/// How many verified tokens are cached: about five megabytes.
 const REMEMBERED: usize = 10_000;
 
-/// Why there are no signing keys.
+/// Why no signing keys are available.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The PEM is not an Ed25519 key.
-    #[error("not an Ed25519 {0} key in PEM format: make one with `openssl genpkey -algorithm ed25519`")]
+    #[error("not an Ed25519 {0} key in PEM format: generate one with `openssl genpkey -algorithm ed25519`")]
     Invalid(&'static str),
-    /// The key file cannot be read or written.
-    #[error("cannot keep the signing key in {path}: {source}")]
+    /// The key file could not be read or written.
+    #[error("cannot read or write the signing key in {path}: {source}")]
     File {
-        /// Which file.
+        /// The file.
         path: String,
         /// The cause.
         source: std::io::Error,
     },
 }
 
-/// What a token says besides who it is about.
+/// Issuer, audience and lifetimes of tokens.
 #[derive(Clone, Debug)]
 pub struct TokenSettings {
-    /// Claim `iss`, the address of this deployment.
+    /// Claim `iss`, the URL of this deployment.
     pub issuer: String,
-    /// Claim `aud`, whom the tokens are for.
+    /// Claim `aud`, the API that the tokens are for.
     pub audience: String,
-    /// Life of an access token.
+    /// Lifetime of an access token.
     pub access_life: SignedDuration,
-    /// Life of a refresh token, from each refresh on.
+    /// Lifetime of a refresh token, counted from each refresh.
     pub refresh_life: SignedDuration,
-    /// Most that a session can be prolonged to by refreshing, from sign-in on.
+    /// Maximum lifetime of a session, counted from sign-in, however often it is refreshed.
     pub session_life: SignedDuration,
 }
 
@@ -77,16 +77,16 @@ struct Claims {
     iss: String,
     aud: String,
     sub: String,
-    /// The tenant; a platform administrator has none.
+    /// The tenant; absent for a platform administrator.
     #[serde(skip_serializing_if = "Option::is_none")]
     tid: Option<String>,
     role: String,
     /// The session.
     sid: String,
-    /// A platform administrator's e-mail.
+    /// A platform administrator's email.
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<String>,
-    /// Who acts as the person (RFC 8693, section 4.1).
+    /// The party acting as the person (RFC 8693, section 4.1).
     #[serde(skip_serializing_if = "Option::is_none")]
     act: Option<ActingParty>,
     iat: i64,
@@ -94,32 +94,32 @@ struct Claims {
     exp: i64,
 }
 
-/// What a token says that is ours and in force.
+/// The content of a valid token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
-    /// Whom it is about.
+    /// Whom the token identifies.
     pub actor: Actor,
-    /// E-mail of the platform administrator who acts as him, if one does.
+    /// The email of the platform administrator who acts as that person, if any.
     pub impersonator: Option<String>,
-    /// When it is in force no more.
+    /// When the token expires.
     pub expires: Timestamp,
 }
 
 /// The claim `act`.
 #[derive(Debug, Serialize, Deserialize)]
 struct ActingParty {
-    /// E-mail of the platform administrator.
+    /// The platform administrator's email.
     sub: String,
 }
 
 /// The claim `role` of platform administrators.
 const PLATFORM_ROLE: &str = "PLATFORM_ADMIN";
 
-/// Signs and verifies access tokens; makes refresh tokens.
+/// Signs and verifies access tokens; derives refresh tokens.
 pub struct Tokens {
     signing: EncodingKey,
     header: Header,
-    /// By `kid`: the signing key's and those of keys that were retired but whose tokens still live.
+    /// By `kid`: the signing key's public key, and those of retired keys whose tokens are still valid.
     verifying: HashMap<String, DecodingKey>,
     jwks: JwkSet,
     public_pem: String,
@@ -127,15 +127,15 @@ pub struct Tokens {
     remembered: Remembered,
     successor_key: hmac::Key,
     seal_key: hmac::Key,
-    /// Lives, issuer and audience.
+    /// Issuer, audience and lifetimes.
     pub settings: TokenSettings,
 }
 
 impl Tokens {
-    /// From the private key that signs and public keys that are accepted beside it, all in PEM format.
+    /// Creates the keys from the private signing key and further public keys to accept, all in PEM format.
     ///
     /// # Errors
-    /// [`KeyError::Invalid`] when one is not an Ed25519 key.
+    /// [`KeyError::Invalid`] when a key is not an Ed25519 key.
     pub fn try_new(
         private_pem: &str,
         retired_public_pems: &[String],
@@ -167,7 +167,7 @@ impl Tokens {
         validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
         validation.validate_nbf = true;
         validation.leeway = LEEWAY_SECONDS;
-        // Keys of other purposes are derived from the signing key, each under its own name.
+        // Keys for other purposes are derived from the signing key, each under its own name.
         let master = hmac::Key::new(hmac::HMAC_SHA256, signing.as_bytes());
         let derived = |name: &[u8]| hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&master, name).as_ref());
         let successor_key = derived(b"tenantry refresh token successor");
@@ -186,7 +186,7 @@ impl Tokens {
         })
     }
 
-    /// With the key of this file, which is made (mode 0600) when there is none.
+    /// Uses the key in this file. A missing file is created with a new key (mode 0600).
     ///
     /// # Errors
     /// When the file cannot be read or written, or holds no key.
@@ -209,8 +209,8 @@ impl Tokens {
         Self::try_new(&pem, &retired, settings)
     }
 
-    /// A text that only this deployment can have written, for an address that is its own proof: the text and its HMAC-SHA256,
-    /// under a key of its own.
+    /// Seals a text so that only this deployment can have created it, for URLs that prove themselves: the text and its
+    /// HMAC-SHA256, under a separate key.
     pub fn seal(&self, text: &str) -> String {
         let tag = hmac::sign(&self.seal_key, text.as_bytes());
         format!("{}.{}", URL_SAFE_NO_PAD.encode(text), URL_SAFE_NO_PAD.encode(tag))
@@ -224,7 +224,7 @@ impl Tokens {
         String::from_utf8(text).ok()
     }
 
-    /// Puts a new key into this file. The one before, if there was one, is accepted until the next change.
+    /// Writes a new key into this file. The previous key, if any, is accepted until the next rotation.
     ///
     /// # Errors
     /// When a file cannot be read or written, or holds no key.
@@ -241,10 +241,10 @@ impl Tokens {
         write_private(path, new_pem).map_err(file_error)
     }
 
-    /// A new private key in PEM format.
+    /// Generates a private key in PEM format.
     ///
     /// # Errors
-    /// When the system has no randomness.
+    /// When the system provides no randomness.
     pub fn generate_private_pem() -> Result<String, KeyError> {
         generate_private_pem()
     }
@@ -254,7 +254,7 @@ impl Tokens {
         self.public_pem.clone()
     }
 
-    /// An access token for this person, and when it expires.
+    /// Issues an access token for this person and returns when it expires.
     ///
     /// # Errors
     /// When signing fails, which no input can cause.
@@ -262,7 +262,7 @@ impl Tokens {
         self.issue_as(viewer, None, now)
     }
 
-    /// The same, for somebody who acts as this person.
+    /// Issues an access token for someone who acts as this person.
     ///
     /// # Errors
     /// When signing fails, which no input can cause.
@@ -284,7 +284,7 @@ impl Tokens {
         Ok((jsonwebtoken::encode(&self.header, &claims, &self.signing)?, expires))
     }
 
-    /// An access token for a platform administrator, good until this instant.
+    /// Issues an access token for a platform administrator, valid until this instant.
     ///
     /// # Errors
     /// When signing fails, which no input can cause.
@@ -304,7 +304,7 @@ impl Tokens {
         jsonwebtoken::encode(&self.header, &claims, &self.signing)
     }
 
-    /// What all tokens say.
+    /// The claims that all tokens share.
     fn claims(&self, now: Timestamp, expires: Timestamp) -> Claims {
         Claims {
             iss: self.settings.issuer.clone(),
@@ -321,10 +321,10 @@ impl Tokens {
         }
     }
 
-    /// What a token says; `None` when it is not one of ours, has expired, or is not valid yet.
+    /// The content of a token; `None` when this deployment did not sign it, it has expired, or it is not valid yet.
     ///
-    /// A signature is checked once: what was found is remembered until the token expires. That says nothing about its session,
-    /// which `enter` looks up in every transaction.
+    /// A signature is checked once, and the result is cached until the token expires. The cache says nothing about the
+    /// session, which `enter` checks in every transaction.
     pub fn verify(&self, token: &str) -> Option<Verified> {
         let hash = TokenHash::of(token);
         if let Some(known) = self.remembered.find(&hash, Timestamp::now()) {
@@ -368,8 +368,8 @@ impl Tokens {
         &self.jwks
     }
 
-    /// The token that follows this one. Always the same, so that a client whose answer was lost gets it again; it cannot
-    /// be told without the signing key.
+    /// The token that follows this one. It is always the same, so that a client that lost the response gets it again.
+    /// It cannot be computed without the signing key.
     pub fn successor(&self, token: &RefreshToken) -> RefreshToken {
         let tag = hmac::sign(&self.successor_key, &token.bytes());
         let mut secret = [0; 32];
@@ -378,7 +378,7 @@ impl Tokens {
     }
 }
 
-/// SHA-256 of a token: whoever reads the server's memory finds no token in what it remembers.
+/// SHA-256 of a token: the cache holds no tokens that a reader of the server's memory could use.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct TokenHash([u8; 32]);
 
@@ -390,7 +390,7 @@ impl TokenHash {
     }
 }
 
-/// Tokens whose signature was found good, each until it expires; so many at most.
+/// Tokens with a verified signature, each until it expires; the number is bounded.
 struct Remembered(Cache<TokenHash, Verified>);
 
 impl Remembered {
@@ -399,7 +399,7 @@ impl Remembered {
     }
 
     fn find(&self, hash: &TokenHash, now: Timestamp) -> Option<Verified> {
-        // One that has just expired is looked at as if it were new.
+        // A token that has just expired is verified again.
         self.0.get(hash).filter(|it| now < it.expires)
     }
 
@@ -423,10 +423,10 @@ fn jwk(x: &str) -> Option<Jwk> {
     Some(jwk)
 }
 
-/// What a SubjectPublicKeyInfo of Ed25519 begins with (RFC 8410); the 32 bytes of the key follow.
+/// The prefix of an Ed25519 SubjectPublicKeyInfo (RFC 8410); the 32 bytes of the key follow.
 const PUBLIC_KEY_HEADER: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
-/// Where the public half of the key before is kept.
+/// The file with the public half of the previous key.
 fn retired_file(path: &Path) -> std::path::PathBuf {
     path.with_extension("retired.pem")
 }
@@ -449,7 +449,8 @@ fn generate_private_pem() -> Result<String, KeyError> {
     Ok(format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der.as_ref())))
 }
 
-/// Writes beside and renames, so that a crash leaves no half a key; nobody else can read it at any moment.
+/// Writes a new file and renames it, so that a crash leaves no partial key. The file is readable by its owner only at
+/// all times.
 fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     use std::{io::Write, os::unix::fs::OpenOptionsExt};
     let beside = path.with_extension("new");
@@ -483,12 +484,12 @@ mod tests {
         let hash = TokenHash::of(&token);
         assert_eq!(tokens.remembered.find(&hash, expires - SignedDuration::from_millis(1)), Some(verified));
         assert_eq!(tokens.remembered.find(&hash, expires), None);
-        // Another signature under the same claims, and other claims under the same signature.
+        // A different signature on the same claims, and different claims with the same signature.
         let (claims, signature) = token.rsplit_once('.').unwrap();
         assert_eq!(tokens.verify(&format!("{claims}.{}", signature.replace(&signature[..4], "AAAA"))), None);
         let other = tokens.issue(&Viewer { role: Role::Admin, ..viewer }, Timestamp::now()).unwrap().0;
         assert_eq!(tokens.verify(&format!("{}.{signature}", other.rsplit_once('.').unwrap().0)), None);
-        // Nothing that was refused is remembered.
+        // Refused tokens are not cached.
         assert_eq!(tokens.remembered.0.len(), 1);
     }
 }

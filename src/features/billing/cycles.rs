@@ -1,14 +1,14 @@
-//! When billing cycles begin and end: always counted from the original anchor, in the tenant's zone.
+//! Billing cycles: always counted from the original anchor, in the tenant's time zone.
 //!
-//! From the anchor and not from the cycle before, so that what began on a 31st comes back to the 31st after a shorter month
-//! (jiff's `checked_add` takes the last day of a month that has no such day).
+//! Counting from the anchor and not from the previous cycle brings a subscription that started on a 31st back to the
+//! 31st after a shorter month (jiff's `checked_add` uses the last day of a month without such a day).
 
 use jiff::{Span, Timestamp, Zoned, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 use crate::{db::DbError, features::usage::Period};
 
-/// How often a price is due.
+/// How often a price is charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Interval {
@@ -19,7 +19,7 @@ pub enum Interval {
 }
 
 impl Interval {
-    /// As the database and the API spell it.
+    /// The value in the database and the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Month => "MONTH",
@@ -42,21 +42,21 @@ impl std::str::FromStr for Interval {
         match text {
             "MONTH" => Ok(Self::Month),
             "YEAR" => Ok(Self::Year),
-            other => Err(DbError::Corrupt(format!("{other:?} is no interval"))),
+            other => Err(DbError::Corrupt(format!("{other:?} is not an interval"))),
         }
     }
 }
 
-/// The cycle that holds an instant.
+/// The cycle that contains an instant.
 ///
-/// Neighbours share their boundary, so cycles tile without gap or overlap.
+/// Adjacent cycles share their boundary, so cycles tile without gap or overlap.
 pub fn cycle_at(anchor: Timestamp, zone: &TimeZone, interval: Interval, at: Timestamp) -> Period {
     let anchor = anchor.to_zoned(zone.clone());
     let local = at.to_zoned(zone.clone());
     let months = (i64::from(local.year()) - i64::from(anchor.year())) * 12 + i64::from(local.month())
         - i64::from(anchor.month());
     let mut index = months.div_euclid(interval.months());
-    // The month alone is at most one cycle off, whatever the day and the hour.
+    // The estimate from the months is at most one cycle off, whatever the day and the hour.
     while boundary(&anchor, interval, index) > at {
         index -= 1;
     }
@@ -66,10 +66,10 @@ pub fn cycle_at(anchor: Timestamp, zone: &TimeZone, interval: Interval, at: Time
     Period { start: boundary(&anchor, interval, index), end: boundary(&anchor, interval, index + 1) }
 }
 
-/// The first instant of the cycle of this index; the one that begins with the anchor is 0.
+/// The start of the cycle with this index; cycle 0 starts at the anchor.
 fn boundary(anchor: &Zoned, interval: Interval, index: i64) -> Timestamp {
     let moved = anchor.checked_add(Span::new().months(index * interval.months()));
-    // Past the year 9999 there is nothing to be billed.
+    // Nothing is billed past the year 9999.
     moved.map_or(if index < 0 { Timestamp::MIN } else { Timestamp::MAX }, |it| it.timestamp())
 }
 
@@ -90,7 +90,7 @@ mod tests {
         let starts: Vec<String> = ["2026-02-20", "2026-03-05", "2026-04-02", "2026-04-30"]
             .map(|day| cycle_at(anchor, &zone, Interval::Month, at(&format!("{day}T12:00:00Z"))).start.to_string())
             .to_vec();
-        // Ten in the morning there, in winter and in summer.
+        // Ten in the morning in that zone, in winter and in summer.
         assert_eq!(
             starts,
             ["2026-01-31T09:00:00Z", "2026-02-28T09:00:00Z", "2026-03-31T08:00:00Z", "2026-04-30T08:00:00Z"]

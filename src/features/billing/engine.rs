@@ -1,4 +1,4 @@
-//! Bills, and talks to the payment provider.
+//! The billing engine: bills tenants and talks to the payment provider.
 
 use std::sync::Arc;
 
@@ -28,10 +28,10 @@ use crate::{
     },
 };
 
-/// Key of the plan that tenants fall back to.
+/// The key of the plan that tenants fall back to.
 pub(super) const FALLBACK_PLAN: &str = "free";
 
-/// Bills, and talks to the payment provider.
+/// Bills tenants and talks to the payment provider.
 #[derive(Clone)]
 pub struct Engine {
     pub(super) gate: Gate,
@@ -39,15 +39,15 @@ pub struct Engine {
     stripe: Option<Arc<Stripe>>,
     takes_play_money: bool,
     issuer: Arc<str>,
-    /// Fetches logos, from public addresses alone.
+    /// Fetches logos, from public addresses only.
     pictures: Option<WebhookClient>,
 }
 
-/// Who issues invoices, unless said.
+/// The default issuer of invoices.
 pub const DEFAULT_ISSUER: &str = "Tenantry";
 
 impl Engine {
-    /// Without a payment provider: invoices are issued, and paid outside.
+    /// An engine without a payment provider: it issues invoices, which are paid outside of Tenantry.
     pub fn without_provider(gate: Gate) -> Self {
         Self {
             gate,
@@ -59,38 +59,38 @@ impl Engine {
         }
     }
 
-    /// With Stripe.
+    /// An engine that uses Stripe.
     pub fn with_stripe(gate: Gate, stripe: Stripe) -> Self {
         let stripe = Arc::new(stripe);
         Self { provider: Some(stripe.clone()), stripe: Some(stripe), ..Self::without_provider(gate) }
     }
 
-    /// With a provider in this process, whose pages are below this address. For development.
+    /// An engine with a payment provider inside this process, whose pages are below this URL. For development.
     pub fn in_process(gate: Gate, base: String) -> Self {
         let provider = Arc::new(payments::in_process::InProcess::new(base));
         Self { provider: Some(provider), takes_play_money: true, ..Self::without_provider(gate) }
     }
 
-    /// With this name and address on invoices.
+    /// Sets the issuer's name and address on invoices.
     pub fn issued_by(self, issuer: &str) -> Self {
         Self { issuer: issuer.into(), ..self }
     }
 
-    /// With tenants' logos on their invoices, fetched by this.
+    /// Prints tenants' logos on invoices and fetches them with this client.
     pub fn with_pictures(self, client: WebhookClient) -> Self {
         Self { pictures: Some(client), ..self }
     }
 
-    /// The tenant's logo, where it can be had.
+    /// The tenant's logo; `None` when it cannot be fetched.
     async fn logo(&self, tenant: &Tenant) -> Option<Vec<u8>> {
         let (client, url) = (self.pictures.as_ref()?, tenant.branding.logo_url.as_ref()?);
         client.fetch(url, invoices::pdf::MAX_LOGO).await
     }
 
-    /// An invoice as a file, as background work sees it; `None` where there is none.
+    /// Renders an invoice as a PDF, with the rights of background work; `None` when there is no such invoice.
     ///
     /// # Errors
-    /// When a statement fails, or the file cannot be written.
+    /// When a statement fails, or the file cannot be rendered.
     pub async fn pdf(&self, tenant: TenantId, id: InvoiceId) -> Result<Option<Vec<u8>>, DbError> {
         let tx = self.gate.tenant(Scope::worker(tenant), Access::Read);
         let read = async {
@@ -106,7 +106,7 @@ impl Engine {
             return Ok(None);
         }
         let (issuer, logo) = (self.issuer.clone(), self.logo(&tenant).await);
-        // Writing takes some milliseconds of one core, which other requests need not wait for.
+        // Rendering takes some milliseconds of one core and must not delay other requests.
         let written = cpu::run(tenant.id, move || {
             let sheet = invoices::pdf::Sheet {
                 invoice: &invoice,
@@ -117,7 +117,7 @@ impl Engine {
                 logo: logo.as_deref(),
                 zone: &tenant.time_zone,
             };
-            // A picture that cannot be read after all keeps nobody from his invoice.
+            // An unreadable logo must not prevent the invoice.
             invoices::pdf::write(&sheet)
                 .or_else(|_| invoices::pdf::write(&invoices::pdf::Sheet { logo: None, ..sheet }))
         });
@@ -128,20 +128,20 @@ impl Engine {
         }
     }
 
-    /// Stripe, if that is the provider.
+    /// Stripe, if it is the provider.
     pub fn stripe(&self) -> Option<&Stripe> {
         self.stripe.as_deref()
     }
 
-    /// Whether the pages of the provider in this process are served.
+    /// Whether the pages of the in-process provider are served.
     pub fn takes_play_money(&self) -> bool {
         self.takes_play_money
     }
 
-    /// Takes an event of the provider that was verified.
+    /// Stores a verified event from the provider.
     ///
     /// # Errors
-    /// Where it could not be kept.
+    /// When the event could not be stored.
     pub async fn receive(&self, body: &str, now: Timestamp) -> Result<(), payments::inbox::ReceiveError> {
         match &self.provider {
             Some(provider) => payments::inbox::receive(&self.gate, provider.as_ref(), body, now).await,
@@ -149,10 +149,7 @@ impl Engine {
         }
     }
 
-    /// Carries out events of the provider that wait, and returns how many.
-    ///
-    /// # Errors
-    /// When a statement fails.
+    /// Processes waiting events from the provider, and returns how many.
     pub async fn work_off_events(&self, now: Timestamp) -> Result<usize, DbError> {
         match &self.provider {
             Some(provider) => payments::inbox::work_off(&self.gate, provider.as_ref(), now).await,
@@ -160,10 +157,10 @@ impl Engine {
         }
     }
 
-    /// Has an invoice paid, as far as that can be done now.
+    /// Collects an invoice, as far as possible now.
     ///
     /// # Errors
-    /// When it is to be tried again.
+    /// When the caller should retry later.
     pub async fn collect(
         &self,
         tenant: TenantId,
@@ -174,11 +171,11 @@ impl Engine {
         payments::collection::collect(&self.gate, self.provider.as_deref(), tenant, invoice, at_once, now).await
     }
 
-    /// Brings a tenant's billing to the present: periods, drafts, and invoices with their numbers. Safe to run twice, by
-    /// several at once, and after any standstill.
+    /// Brings a tenant's billing up to date: periods, drafts, and numbered invoices. It is safe to run twice,
+    /// concurrently, and after any downtime.
     ///
     /// # Errors
-    /// When a statement fails; the next run goes on from there.
+    /// When a statement fails. The next run continues from there.
     pub async fn run(&self, tenant: TenantId, now: Timestamp) -> Result<(), DbError> {
         let first = self.first_terms(tenant).await?;
         let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
@@ -205,10 +202,7 @@ impl Engine {
         tx.commit().await
     }
 
-    /// What a tenant that was never billed has taken; `None` where it was billed.
-    ///
-    /// # Errors
-    /// When a statement fails.
+    /// The terms of a tenant that was never billed; `None` when it was billed before.
     pub async fn first_terms(&self, tenant: TenantId) -> Result<Option<Agreed>, DbError> {
         let tx = self.gate.tenant(Scope::worker(tenant), Access::Read);
         let (known, of) = futures_util::join!(subscriptions::current(&tx), tenants::current(&tx));
@@ -222,14 +216,14 @@ impl Engine {
     }
 
     async fn version(&self, id: PlanVersionId) -> Result<PlanVersion, DbError> {
-        // As the platform: a plan that is off the list is still whose that have it.
+        // In the platform's scope: a plan that is no longer on offer remains valid for its tenants.
         let directory = self.gate.directory(Scope::platform(None), Access::Read);
         let found = plans::version(&directory, id).await?;
         directory.end_read();
-        found.ok_or_else(|| DbError::Corrupt(format!("there is no {id}")))
+        found.ok_or_else(|| DbError::Corrupt(format!("plan version {id} does not exist")))
     }
 
-    /// The version of a plan that is on offer.
+    /// The offered version of a plan.
     async fn offer(&self, key: &str) -> Result<Option<PlanVersion>, DbError> {
         let directory = self.gate.directory(Scope::directory_public(), Access::Read);
         let found = plans::on_offer(&directory).await?;
@@ -237,7 +231,7 @@ impl Engine {
         Ok(found.into_iter().find(|it| it.plan.key == key))
     }
 
-    /// A plan of this key, sold by this interval.
+    /// The terms of the plan with this key, if it is sold for this interval.
     pub(super) async fn sold(&self, key: &str, interval: Interval) -> Result<Agreed, BillingError> {
         let version = self.offer(key).await?.ok_or(BillingError::PlanNotFound)?;
         if version.terms.is_offered(interval) { Ok(Agreed::of(&version)) } else { Err(BillingError::NotOffered) }
@@ -252,8 +246,8 @@ impl Engine {
     }
 }
 
-/// Takes the lock and brings the subscription to the present; one that was never billed begins with `first`, when its tenant
-/// was made, or where it was already there when billing came, when that was.
+/// Locks the subscription and brings it up to date. A subscription that was never billed starts with `first`: at the
+/// tenant's creation or, for tenants older than billing, when billing was introduced.
 pub(super) async fn present(
     tx: &ScopedTx,
     first: Option<&Agreed>,
@@ -268,16 +262,14 @@ pub(super) async fn present(
             standing::reviewed(tx, subscriptions::begin(tx, &tenant, first, Interval::Month, from, now).await?, now)
                 .await?
         }
-        (None, None) => return Err(DbError::Contention("the subscription has just been made".into())),
+        (None, None) => return Err(DbError::Contention("the subscription was created concurrently".into())),
     };
     let subscription = standing::advance(tx, subscription, now).await?;
     Ok((tenant, subscription))
 }
 
-/// The platform puts a tenant on another plan, from now on; in a scope of the platform. Returns the plan before.
-///
-/// # Errors
-/// When a statement fails.
+/// Puts a tenant on another plan from now on, on behalf of the platform; in a scope of the platform. Returns the
+/// previous plan's key.
 pub async fn put_on_plan(
     tx: &ScopedTx,
     first: Option<&Agreed>,
@@ -305,7 +297,7 @@ pub async fn put_on_plan(
     Ok(before.plan_key)
 }
 
-/// The platform pauses a subscription, or has it go on; in a scope of the platform.
+/// Pauses or resumes a subscription on behalf of the platform; in a scope of the platform.
 ///
 /// # Errors
 /// `InvalidTransition`.
@@ -333,7 +325,7 @@ pub async fn set_paused(
     Ok(schedule(tx, now).await?)
 }
 
-/// One cannot be changed into the other at one instant where both cost something: no invoice has two currencies.
+/// Refuses an immediate change between two paid plans of different currencies, because an invoice has one currency.
 pub(super) fn refuse_other_currency(present: &Agreed, wanted: &Agreed) -> Result<(), BillingError> {
     if subscriptions::is_other_currency(present, wanted) { Err(BillingError::OtherCurrency) } else { Ok(()) }
 }

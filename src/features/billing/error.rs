@@ -1,36 +1,36 @@
-//! Why something of billing could not be done.
+//! Why a billing operation failed.
 
 use super::{payments::CheckoutSession, subscriptions::Status};
 use crate::db::DbError;
 
-/// Why something of billing could not be done.
+/// Why a billing operation failed.
 #[derive(Debug)]
 pub enum BillingError {
-    /// Only administrators.
+    /// The caller is not an administrator.
     Forbidden,
-    /// There is no such plan on offer.
+    /// No such plan is on offer.
     PlanNotFound,
-    /// The plan is not sold by this interval.
+    /// The plan is not sold for this interval.
     NotOffered,
-    /// It has it already.
+    /// The tenant already has this plan.
     SamePlan,
-    /// It is of another currency than what is paid now.
+    /// The plan's currency differs from the currency of the current plan.
     OtherCurrency,
     /// There is no such invoice.
     InvoiceNotFound,
-    /// Something is to be paid, and nothing can be charged: there has to be a checkout.
+    /// A payment is needed and no payment method is on file: a checkout is required.
     CheckoutRequired,
-    /// The page for this plan is open: there it is.
+    /// A checkout for this plan is already open.
     CheckoutOpen(Box<CheckoutSession>),
-    /// There is no customer of a payment provider yet.
+    /// The tenant is not a customer of a payment provider yet.
     NoCustomer,
-    /// Not from the status that it has.
+    /// The subscription's status does not allow this.
     InvalidTransition(Status),
-    /// A value is out of its bounds: which field, and what it has to be.
+    /// A value is out of range: the field and the message.
     Invalid(&'static str, &'static str),
-    /// This deployment takes no payments.
+    /// This deployment has no payment provider.
     NoProvider,
-    /// The payment provider cannot do it now.
+    /// The payment provider is unavailable or refused the request.
     Provider(String),
     /// A statement failed.
     Db(DbError),

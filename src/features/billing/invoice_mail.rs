@@ -1,4 +1,4 @@
-//! Mail about invoices: to the address that the tenant has given, or to every administrator.
+//! Invoice mails: to the address that the tenant has set, or to every administrator.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -20,10 +20,7 @@ use crate::{
     },
 };
 
-/// Has everybody told who is to hear of it, once each.
-///
-/// # Errors
-/// When a statement fails.
+/// Queues one mail for each recipient.
 pub async fn announce(tx: &ScopedTx, effect: Uuid, invoice: Uuid, what: &str, now: Timestamp) -> Result<(), DbError> {
     let recipients: Vec<Option<Uuid>> = match invoices::profile(tx).await?.email {
         Some(_) => vec![None],
@@ -36,10 +33,7 @@ pub async fn announce(tx: &ScopedTx, effect: Uuid, invoice: Uuid, what: &str, no
     Ok(())
 }
 
-/// The mail, as things stand now; `None` where it is not worth sending any more.
-///
-/// # Errors
-/// When a statement fails.
+/// Writes the mail from the current state; `None` when the mail is obsolete.
 pub async fn letter(tx: &ScopedTx, invoice: Uuid, user: Option<Uuid>, what: &str) -> Result<Option<Letter>, DbError> {
     let Some(invoice) = invoices::by_id(tx, InvoiceId(invoice)).await? else { return Ok(None) };
     let occasion = match what {

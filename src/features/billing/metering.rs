@@ -1,4 +1,4 @@
-//! What a tenant uses, as its administrator sees it and as the tenant's own systems tell of it.
+//! Usage, as the tenant's administrator sees it and as the tenant's own systems report it.
 
 use jiff::{SignedDuration, ToSpan, civil::Date};
 
@@ -20,32 +20,29 @@ use crate::{
 };
 use jiff::Timestamp;
 
-/// Most events of one `recordUsage`.
+/// Maximum number of events in one `recordUsage`.
 pub(super) const MAX_EVENTS: usize = 500;
-/// How old an event of usage may be.
+/// Maximum age of a usage event.
 const MAX_AGE: SignedDuration = SignedDuration::from_hours(90 * 24);
-/// How far ahead of our clock the sender's may be.
+/// How far a usage event may lie in the future, to allow for clock differences.
 const MAX_AHEAD: SignedDuration = SignedDuration::from_mins(5);
-/// Most days of one series.
+/// Maximum number of days in one series.
 const MAX_DAYS: i32 = 400;
 
-/// How much of a meter was used in a period.
+/// The usage of a meter in a period.
 #[derive(Clone, Debug)]
 pub struct UsageLine {
-    /// Its name.
+    /// The meter's name.
     pub meter: String,
-    /// So much.
+    /// The used quantity.
     pub used: i64,
-    /// Of at most so much.
+    /// The limit, if there is one.
     pub limit: Option<i64>,
-    /// Counted over this; what can be counted at any time is counted now.
+    /// The period counted. Meters that can be counted at any time show the current level.
     pub period: Period,
 }
 
-/// Every meter that the plan limits or prices, in the present calendar month.
-///
-/// # Errors
-/// When a statement fails.
+/// Every meter that the plan limits or prices, in the current calendar month.
 pub async fn usage_lines(tx: &ScopedTx, now: Timestamp) -> Result<Vec<UsageLine>, DbError> {
     let tenant = tenants::current(tx).await?;
     let period = Period::month_of(now, &tenant.time_zone);
@@ -74,64 +71,64 @@ pub async fn usage_lines(tx: &ScopedTx, now: Timestamp) -> Result<Vec<UsageLine>
     Ok(lines)
 }
 
-/// How much of a meter was used on each day from one to another.
+/// The daily usage of a meter between two days.
 ///
 /// # Errors
-/// `Invalid` for days in the wrong order, or too many.
+/// `Invalid` when the days are in the wrong order, or too far apart.
 pub async fn usage_series(tx: &ScopedTx, meter: &str, from: Date, to: Date) -> Result<Vec<usage::Day>, BillingError> {
     let most = from.checked_add(MAX_DAYS.days()).unwrap_or(Date::MAX);
     if from > to || to > most {
-        return Err(BillingError::Invalid("to", "It must not be before `from`, nor 400 days after it."));
+        return Err(BillingError::Invalid("to", "Must not be before `from` and at most 400 days after it."));
     }
     Ok(usage::days(tx, meter, from, to).await?)
 }
 
-/// What became of an event of usage, or why it was refused.
+/// The outcome for a usage event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordOutcome {
-    /// It is there and counted.
+    /// The event was stored and counted.
     Accepted,
-    /// It was there already.
+    /// The event was already stored.
     Duplicate,
-    /// It was refused.
+    /// The event was refused.
     Rejected(Rejection),
 }
 
-/// Why an event of usage was refused.
+/// Why a usage event was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    /// Another one of the same source and id is there, with other content.
+    /// An event with the same source and id but other content exists.
     Differs,
-    /// Its quota has no room for it.
+    /// The quota has no room for it.
     QuotaExceeded,
-    /// Neither a price nor a limit nor a feature of the plan speaks of the meter.
+    /// No price, limit or feature of the plan uses the meter.
     UnknownMeter,
-    /// Tenantry meters it itself.
+    /// Tenantry records this meter itself.
     OwnMeter,
-    /// The quantity is not from 1 to a million million.
+    /// The quantity is not between 1 and 1,000,000,000,000.
     InvalidQuantity,
     /// Source or id is empty or too long.
     InvalidId,
-    /// It is older than 90 days.
+    /// The event is older than 90 days.
     TooOld,
-    /// It is of the future.
+    /// The event lies in the future.
     InTheFuture,
 }
 
-/// Records usage that the tenant's own systems tell of, each event once. Returns what became of each, in their order.
+/// Records usage events reported by the tenant's own systems, each event once. Returns the outcomes, in order.
 ///
 /// # Errors
-/// `Forbidden`, `Invalid` for too many at once.
+/// `Forbidden`, `Invalid` for too many events.
 pub async fn record_usage(caller: &Caller<'_>, events: &[usage::Event]) -> Result<Vec<RecordOutcome>, BillingError> {
     let (tx, now) = (caller.tx, caller.clock.now());
     if !caller.is_at_least(Role::Admin) {
         return Err(BillingError::Forbidden);
     }
     if events.is_empty() || events.len() > MAX_EVENTS {
-        return Err(BillingError::Invalid("events", "There are 1 to 500 events at once."));
+        return Err(BillingError::Invalid("events", "Send 1 to 500 events at once."));
     }
     let tenant = tenants::current(tx).await?;
-    // What was agreed in one that is over is billed no more: whoever tells of it hears so.
+    // The terms of an ended subscription are no longer billed, so such events are refused.
     let subscription = subscriptions::current(tx).await?.filter(Subscription::is_alive);
     let agreed = match &subscription {
         Some(subscription) => Some(subscriptions::agreed(tx, subscription.version).await?),
@@ -162,7 +159,7 @@ pub async fn record_usage(caller: &Caller<'_>, events: &[usage::Event]) -> Resul
     let good: Vec<usage::Event> =
         events.iter().zip(&refusals).filter(|(_, refusal)| refusal.is_none()).map(|(it, _)| it.clone()).collect();
     let recorded = if good.is_empty() { vec![] } else { usage::record(tx, &good, &tenant, now).await? };
-    // One line for a batch: the events themselves are kept.
+    // One audit entry for a batch: the events themselves are stored.
     let accepted = recorded.iter().filter(|it| **it == Recorded::Accepted).count();
     if accepted > 0 {
         let changes = Changes::default().field("accepted", serde_json::Value::Null, accepted);

@@ -1,7 +1,7 @@
-//! What tenants subscribe to, what they use, and what they pay for it.
+//! What tenants subscribe to, what they use, and what they pay.
 //!
-//! Plans are in the directory; everything else is in the tenant's store. Billing is work of the platform: whoever asks for
-//! something here is looked at in a scope of his own, and it is carried out as background work would.
+//! Plans are in the directory; everything else is in the tenant's store. Billing is work of the platform: a caller's
+//! permission is checked in a scope of their own, and the work then runs as background work would.
 
 pub mod cycles;
 mod engine;

@@ -1,25 +1,25 @@
-//! Changes of plan.
+//! Plan changes.
 
 use jiff::Timestamp;
 
 use super::invoices::InvoiceTotals;
 
-/// When a change of plan takes effect.
+/// When a plan change takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
-    /// At once, by the part of the cycle that is left.
+    /// Immediately, charged for the rest of the cycle.
     Now,
-    /// When the cycle ends.
+    /// At the end of the cycle.
     PeriodEnd,
 }
 
-/// What a change of plan costs.
+/// What a plan change costs.
 #[derive(Clone, Debug)]
 pub struct Preview {
-    /// When it takes effect.
+    /// When the change takes effect.
     pub takes_effect_at: Timestamp,
-    /// What falls due then, with the usage so far.
+    /// The amounts due then, including usage so far.
     pub totals: InvoiceTotals,
-    /// Of the amounts.
+    /// The currency of the amounts.
     pub currency: crate::base::money::Currency,
 }

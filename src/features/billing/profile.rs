@@ -1,4 +1,4 @@
-//! To whom invoices are addressed.
+//! The recipient of invoices.
 
 use super::{error::BillingError, invoices};
 use crate::core::{
@@ -6,7 +6,7 @@ use crate::core::{
     identity::{Caller, Role},
 };
 
-/// Changes to whom invoices are addressed. Administrators only.
+/// Changes the recipient of invoices. Administrators only.
 ///
 /// # Errors
 /// `Forbidden`, `Invalid`.
@@ -22,14 +22,14 @@ pub async fn update_profile(
         let fits = text.as_ref().is_none_or(|it| it.chars().count() <= most && !it.contains('\0'));
         if fits { Ok(text) } else { Err(BillingError::Invalid(field, message)) }
     };
-    let email = checked(profile.email, 320, "email", "It has at most 320 characters.")?;
+    let email = checked(profile.email, 320, "email", "Must have at most 320 characters.")?;
     if email.as_ref().is_some_and(|it| it.parse::<lettre::Address>().is_err()) {
-        return Err(BillingError::Invalid("email", "It must be an e-mail address."));
+        return Err(BillingError::Invalid("email", "Enter a valid email address."));
     }
     let profile = invoices::Profile {
-        legal_name: checked(profile.legal_name, 200, "legalName", "It has at most 200 characters.")?,
-        address: checked(profile.address, 500, "address", "It has at most 500 characters.")?,
-        tax_id: checked(profile.tax_id, 40, "taxId", "It has at most 40 characters.")?,
+        legal_name: checked(profile.legal_name, 200, "legalName", "Must have at most 200 characters.")?,
+        address: checked(profile.address, 500, "address", "Must have at most 500 characters.")?,
+        tax_id: checked(profile.tax_id, 40, "taxId", "Must have at most 40 characters.")?,
         email,
     };
     invoices::set_profile(caller.tx, &profile, caller.clock.now()).await?;

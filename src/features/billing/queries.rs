@@ -1,10 +1,10 @@
-//! Statements on a tenant's account, which invoices and payments share.
+//! Statements on a tenant's billing account, which invoices and payments share.
 
 use jiff::Timestamp;
 
 use crate::db::{DbError, ScopedTx};
 
-/// The tenant has an account from now on.
+/// Creates the tenant's billing account, unless it exists.
 pub(super) async fn make_account(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- invoices.make_account

@@ -1,4 +1,4 @@
-//! When billing runs next.
+//! Schedules the next billing run.
 
 use jiff::Timestamp;
 
@@ -8,10 +8,7 @@ use crate::{
     db::{DbError, ScopedTx},
 };
 
-/// Has billing run when the present period ends.
-///
-/// # Errors
-/// When a statement fails.
+/// Schedules a billing run for the end of the current period.
 pub async fn schedule(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
     let Some(subscription) = subscriptions::current(tx).await?.filter(Subscription::is_alive) else { return Ok(()) };
     let at = subscriptions::last_period(tx, subscription.id).await?.ends_at;

@@ -1,4 +1,4 @@
-//! A tenant's administrator at work on what it subscribes to.
+//! Billing operations of a tenant's administrator.
 
 use super::{
     BillingError, Engine, Preview, When,
@@ -28,21 +28,21 @@ use crate::{
     features::tenants::{self, Tenant},
 };
 
-/// A tenant's administrator at work on its billing.
+/// A tenant's administrator who manages the subscription.
 #[derive(Clone, Copy)]
 pub struct SelfService<'a> {
-    /// Bills.
+    /// The billing engine.
     pub engine: &'a Engine,
-    /// Who he is.
+    /// The administrator.
     pub viewer: Viewer,
-    /// What time it is.
+    /// The current time.
     pub clock: &'a Clock,
     /// Where the request came from.
     pub origin: &'a Origin,
 }
 
 impl SelfService<'_> {
-    /// Looks at his session and role, as every request does, in a transaction of his own.
+    /// Checks the administrator's session and role in a separate transaction, as every request does.
     async fn check(&self) -> Result<(), BillingError> {
         let tx = self.engine.gate.tenant(self.viewer.scope(), Access::Read);
         let seen = tenants::current(&tx).await;
@@ -51,7 +51,7 @@ impl SelfService<'_> {
         if self.viewer.role == Role::Admin { Ok(()) } else { Err(BillingError::Forbidden) }
     }
 
-    /// A transaction in which billing is changed, and the present in it. Nobody else changes it meanwhile.
+    /// Starts a transaction that may change billing, with the subscription locked and up to date.
     async fn enter(&self) -> Result<(ScopedTx, Tenant, Subscription), BillingError> {
         self.check().await?;
         let (tenant, now) = (self.viewer.tenant, self.clock.now());
@@ -61,7 +61,7 @@ impl SelfService<'_> {
         Ok((tx, tenant, subscription))
     }
 
-    /// Makes the subscription of a tenant that was never billed.
+    /// Creates the subscription of a tenant that was never billed.
     ///
     /// # Errors
     /// `Forbidden`.
@@ -75,7 +75,7 @@ impl SelfService<'_> {
         Ok(())
     }
 
-    /// Records what he did, settles what has fallen due, and commits.
+    /// Records the action, issues what has fallen due, and commits.
     async fn finish(
         &self,
         tx: ScopedTx,
@@ -93,7 +93,7 @@ impl SelfService<'_> {
         Ok(tx.commit().await?)
     }
 
-    /// What a change of plan would cost, and when.
+    /// The cost of a plan change and when it takes effect.
     ///
     /// # Errors
     /// `PlanNotFound`, `NotOffered`, `SamePlan`.
@@ -101,7 +101,7 @@ impl SelfService<'_> {
         let agreed = self.engine.sold(plan, interval).await?;
         let (tx, tenant, subscription) = self.enter().await?;
         let preview = self.previewed(&tx, &tenant, &subscription, &agreed, interval, when).await?;
-        // Nothing was changed that would not have been anyway.
+        // Commits only what bringing the subscription up to date has changed.
         tx.commit().await?;
         Ok(preview)
     }
@@ -141,7 +141,7 @@ impl SelfService<'_> {
         Ok(Preview { takes_effect_at: at, totals, currency })
     }
 
-    /// Changes the plan. At once it needs a means of payment, where anything can fall due for the plan.
+    /// Changes the plan. If the plan can cost anything, a payment method is required.
     ///
     /// # Errors
     /// `PlanNotFound`, `NotOffered`, `SamePlan`, `CheckoutRequired`, `InvalidTransition`.
@@ -185,10 +185,10 @@ impl SelfService<'_> {
         Ok(preview)
     }
 
-    /// Takes back what was to happen at the end of the cycle: a change of plan, or the end.
+    /// Revokes a change of plan or a cancellation scheduled for the end of the cycle.
     ///
     /// # Errors
-    /// `InvalidTransition` where nothing is to happen.
+    /// `InvalidTransition` when nothing is scheduled.
     pub async fn keep_plan(&self) -> Result<(), BillingError> {
         let now = self.clock.now();
         let (tx, tenant, subscription) = self.enter().await?;
@@ -200,10 +200,10 @@ impl SelfService<'_> {
         self.finish(tx, &tenant, "billing.keep_plan", Changes::default()).await
     }
 
-    /// Ends the subscription; the tenant has the free plan then.
+    /// Cancels the subscription; the tenant then falls back to the free plan.
     ///
     /// # Errors
-    /// `InvalidTransition` where it is over, or is the free plan.
+    /// `InvalidTransition` when the subscription has ended, or is the free plan.
     pub async fn cancel(&self, when: When) -> Result<(), BillingError> {
         let now = self.clock.now();
         let fallback = self.engine.fallback().await?;
@@ -228,8 +228,8 @@ impl SelfService<'_> {
         self.finish(tx, &tenant, "billing.cancel", changes).await
     }
 
-    /// Opens the provider's page on which a plan is taken. The row is there first, and its id is the provider's key: asked
-    /// again after a crash, it is the same page.
+    /// Opens the provider's checkout page for a plan. The session is stored first, and its id is the provider's
+    /// idempotency key: a repetition after a crash gets the same page.
     ///
     /// # Errors
     /// `PlanNotFound`, `NotOffered`, `SamePlan`, `CheckoutOpen`, `Invalid`, `NoProvider`, `Provider`.
@@ -256,7 +256,7 @@ impl SelfService<'_> {
             Ok(page) => page,
             Err(ProviderError::Later(why)) => return Err(BillingError::Provider(why)),
             Err(ProviderError::Refused(why)) => {
-                // It would be refused again: the next attempt is another.
+                // The provider would refuse the same session again, so the next attempt uses a new one.
                 let tx = self.engine.gate.tenant(Scope::worker(self.viewer.tenant), Access::Write);
                 payments::expire_checkout(&tx, session.id).await?;
                 tx.commit().await?;
@@ -268,9 +268,9 @@ impl SelfService<'_> {
         payments::open_page(&tx, session.id, &page).await?;
         let opened = payments::checkout_session(&tx, session.id).await?;
         tx.commit().await?;
-        // Somebody who wished for something else has superseded it meanwhile.
+        // A concurrent checkout for something else may have replaced this one.
         let is_open = |it: &CheckoutSession| matches!(it.state, CheckoutState::Open | CheckoutState::Completed);
-        opened.filter(is_open).ok_or_else(|| BillingError::Provider("another checkout has taken its place".into()))
+        opened.filter(is_open).ok_or_else(|| BillingError::Provider("another checkout has replaced this one".into()))
     }
 
     async fn begin_checkout(
@@ -282,7 +282,7 @@ impl SelfService<'_> {
         let now = subscriptions::in_micros(self.clock.now());
         let (tx, tenant, subscription) = self.enter().await?;
         let found = match payments::open_checkout(&tx, agreed.plan).await? {
-            // Made by somebody who did not come to ask the provider, or to hear of it: it is asked again.
+            // Left by a request that did not reach the provider or did not get its answer: the request is repeated.
             Some(begun)
                 if begun.state == CheckoutState::Creating
                     && now + checkout::LEAST_LIFE < begun.expires_at
@@ -303,7 +303,7 @@ impl SelfService<'_> {
                 }
                 let is_same = refuse_same(&subscription, agreed, wish.interval).is_err();
                 let amount = if is_same {
-                    // Only a means of payment is missing.
+                    // Only the payment method is missing.
                     Money { minor: 0, currency: agreed.terms.currency()? }
                 } else {
                     let preview = self.previewed(&tx, &tenant, &subscription, agreed, wish.interval, When::Now).await?;
@@ -334,7 +334,8 @@ impl SelfService<'_> {
         Ok(found)
     }
 
-    /// The provider's name for the tenant, made where there is none. The directory knows whose it is before it can pay.
+    /// The provider's customer id of the tenant, created when there is none. The directory stores it before the tenant
+    /// can pay.
     async fn customer(&self, provider: &dyn PaymentProvider) -> Result<String, BillingError> {
         let (gate, id, now) = (&self.engine.gate, self.viewer.tenant, self.clock.now());
         let tx = gate.tenant(Scope::worker(id), Access::Read);
@@ -353,10 +354,10 @@ impl SelfService<'_> {
         Ok(customer)
     }
 
-    /// Has an invoice collected now, whatever the schedule says.
+    /// Collects an invoice now, regardless of the schedule.
     ///
     /// # Errors
-    /// `InvoiceNotFound` where there is none that is open.
+    /// `InvoiceNotFound` when there is no such open invoice.
     pub async fn pay(&self, id: InvoiceId) -> Result<(), BillingError> {
         let now = self.clock.now();
         let (tx, tenant, _) = self.enter().await?;
@@ -365,14 +366,14 @@ impl SelfService<'_> {
         if payments::account(&tx).await?.method.is_none() {
             return Err(BillingError::CheckoutRequired);
         }
-        // Asked for twice before it was begun, it is begun once.
+        // Two requests before the collection starts cause one collection.
         let effect = outbox::derived_id(id.0, "asked for");
         outbox::enqueue_as(&tx, effect, &Effect::CollectInvoice { invoice: id.0, at_once: true }, now).await?;
         let changes = Changes::default().field("invoice", serde_json::Value::Null, invoice.display_number());
         self.finish(tx, &tenant, "billing.pay", changes).await
     }
 
-    /// Where the tenant's means of payment are seen and changed.
+    /// Opens the provider's page where payment methods are managed.
     ///
     /// # Errors
     /// `NoCustomer` before the first checkout, `Invalid`, `NoProvider`, `Provider`.
@@ -397,7 +398,7 @@ impl SelfService<'_> {
     }
 }
 
-/// Whether the subscription has this plan by this interval already, and goes on having it.
+/// Refuses a plan and interval that the subscription already has and keeps.
 fn refuse_same(subscription: &Subscription, agreed: &Agreed, interval: Interval) -> Result<(), BillingError> {
     let has_it = subscription.is_alive()
         && subscription.status != Status::Paused
@@ -408,7 +409,7 @@ fn refuse_same(subscription: &Subscription, agreed: &Agreed, interval: Interval)
     if has_it { Err(BillingError::SamePlan) } else { Ok(()) }
 }
 
-/// An address that a person's browser can be sent to.
+/// Accepts a URL that a browser can be redirected to.
 fn checked_url(field: &'static str, url: &str) -> Result<(), BillingError> {
     // The parser leaves white space and control characters out, and then they would be sent on as they came.
     let is_plain = !url.chars().any(|it| it.is_control() || it.is_whitespace());
@@ -418,6 +419,6 @@ fn checked_url(field: &'static str, url: &str) -> Result<(), BillingError> {
         .filter(|it| matches!(it.scheme(), "https" | "http") && it.has_host());
     match parsed {
         Some(_) if url.len() <= 2_000 => Ok(()),
-        _ => Err(BillingError::Invalid(field, "It must be an address that begins with https:// or http://.")),
+        _ => Err(BillingError::Invalid(field, "Must be a URL that starts with https:// or http://.")),
     }
 }

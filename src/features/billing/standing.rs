@@ -1,4 +1,4 @@
-//! Where a tenant stands: what it subscribes to, whether it is past due, and whether its people may write.
+//! A tenant's standing: its subscription, whether it is past due, and whether it is read-only.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -11,22 +11,19 @@ use crate::{
     features::tenants,
 };
 
-/// How long after the first failure the tenant's people can still write.
+/// How long the tenant can still write after the first failed collection.
 pub const GRACE: SignedDuration = SignedDuration::from_hours(14 * 24);
 
-/// The one place that says whether a tenant is past due, and whether its people may write: from what is open now. Whatever
-/// changes a subscription, an invoice or a payment asks it.
-///
-/// # Errors
-/// When a statement fails.
+/// Decides from the open invoices whether a tenant is past due and whether it is read-only. This is the only place that
+/// decides it. Every change of a subscription, an invoice or a payment calls it.
 pub async fn review(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
-    // What is too little to be charged binds nobody.
+    // Amounts below the minimum charge do not count.
     let open = invoices::open(tx).await?.into_iter().filter(|it| it.owed_minor() >= LEAST_CHARGE);
     let overdue: Vec<Timestamp> = open.filter_map(|it| it.overdue_since).collect();
     subscriptions::set_past_due(tx, overdue.iter().min().copied(), now).await?;
     let is_paused = subscriptions::current(tx).await?.is_some_and(|it| match it.status {
         Status::Paused => true,
-        // Over, and there was nothing that is for nothing to fall back to: its data can be read, and taken along.
+        // The subscription ended and there is no free plan to fall back to: data can be read and exported.
         Status::Cancelled => it.next.is_none(),
         Status::Trialing | Status::Active | Status::PastDue => false,
     });
@@ -41,18 +38,12 @@ pub async fn review(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
 }
 
 /// Reviews the tenant of a subscription that has just changed.
-///
-/// # Errors
-/// When a statement fails.
 pub(super) async fn reviewed(tx: &ScopedTx, changed: NeedsReview, now: Timestamp) -> Result<Subscription, DbError> {
     review(tx, now).await?;
     Ok(changed.into_subscription())
 }
 
-/// Brings a subscription to the present, as [`subscriptions::advance`] does, and reviews its tenant where it is over.
-///
-/// # Errors
-/// When a statement fails.
+/// Brings a subscription up to date with [`subscriptions::advance`], and reviews its tenant if the subscription ended.
 pub(super) async fn advance(
     tx: &ScopedTx,
     subscription: Subscription,
@@ -64,23 +55,20 @@ pub(super) async fn advance(
     }
 }
 
-/// A subscription with what was agreed and the period that goes on.
+/// A subscription with its terms and its current period.
 #[derive(Clone, Debug)]
 pub struct Standing {
     /// The subscription.
     pub subscription: Subscription,
-    /// What was agreed.
+    /// The agreed terms.
     pub agreed: Agreed,
-    /// What it changes to.
+    /// The terms that it changes to at the end of the cycle.
     pub next: Option<Agreed>,
-    /// The period that goes on, or the last one.
+    /// The current period, or the last one.
     pub period: BillingPeriod,
 }
 
-/// Where the tenant's subscription stands. In the scope of its administrator; [`SelfService::ensure`](super::SelfService::ensure) has made it.
-///
-/// # Errors
-/// When a statement fails.
+/// The tenant's subscription, in the scope of its administrator. [`SelfService::ensure`](super::SelfService::ensure) must have created it.
 pub async fn standing(tx: &ScopedTx) -> Result<Standing, DbError> {
     let found = subscriptions::current(tx).await?;
     let subscription = found.ok_or_else(|| DbError::Corrupt("the tenant has no subscription".into()))?;

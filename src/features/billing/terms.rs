@@ -1,7 +1,8 @@
-//! What a plan costs, allows and switches on; and how a quantity is rated by a price.
+//! The terms of a plan: prices, limits and features; and how a price rates a quantity.
 //!
-//! The models are those of the field (Stripe Billing, Lago): a flat fee, an amount for each unit, tiers (graduated: each unit
-//! at its own tier's price; volume: all at the price of the tier that the whole falls into), and packages of units.
+//! The pricing models follow common practice (Stripe Billing, Lago): a flat fee, an amount for each unit, tiers
+//! (graduated: each unit at its own tier's price; volume: all units at the price of the tier that the total falls
+//! into), and packages of units.
 
 use std::collections::BTreeMap;
 
@@ -16,81 +17,82 @@ use crate::{
     features::entitlements::{FeatureTerm, is_key},
 };
 
-/// Most prices of a version.
+/// Maximum number of prices in a version.
 const MAX_PRICES: usize = 40;
-/// Most tiers of a price.
+/// Maximum number of tiers in a price.
 const MAX_TIERS: usize = 20;
-/// Most limits, and most features, of a version.
+/// Maximum number of limits, and of features, in a version.
 const MAX_KEYS: usize = 100;
-/// Largest amount of a price, in units of the currency.
+/// Maximum amount of a price, in units of the currency.
 const MAX_AMOUNT: i64 = 1_000_000;
-/// Most decimals of the amount for one unit: it may be far less than a cent.
+/// Maximum number of decimals of a unit amount, which can be far less than a cent.
 const MAX_DECIMALS: u32 = 9;
-/// Largest limit, and size of a package or tier.
+/// Maximum limit, and maximum size of a package or tier.
 const MAX_QUANTITY: i64 = 1_000_000_000_000;
-/// Longest trial, in days.
+/// Maximum length of a trial, in days.
 const MAX_TRIAL: i32 = 365;
 
-/// What a version of a plan says, as it is copied into a tenant's store when the tenant takes it.
+/// The terms of a plan version. A copy is stored in the tenant's store when the tenant subscribes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Terms {
-    /// Of every price.
+    /// The currency of every price.
     pub currency: String,
-    /// Days that a tenant has for nothing when it first takes a plan with a trial.
+    /// Free days when a tenant subscribes to its first plan with a trial.
     pub trial_days: i32,
-    /// What it costs. None at all: nothing.
+    /// The prices; a free plan has none.
     pub prices: Vec<Price>,
-    /// Most of each meter. A meter that is not named has no limit.
+    /// The maximum of each meter. A meter that is not listed has no limit.
     pub limits: BTreeMap<String, i64>,
-    /// What it switches on.
+    /// The included features.
     pub features: Vec<FeatureTerm>,
 }
 
-/// One price of a version. Its id is never another price's, in no version.
+/// One price of a version. Its id is unique across all versions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Price {
-    /// What an invoice's line points to.
+    /// The id, which invoice lines refer to.
     pub id: Uuid,
-    /// What the line is called.
+    /// The name on the invoice line.
     pub name: String,
-    /// How often it is due.
+    /// How often it is charged.
     pub interval: Interval,
-    /// Of what; the flat fee is of nothing.
+    /// The meter it rates; `None` for the flat fee.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub meter: Option<String>,
-    /// How it is reckoned.
+    /// How the amount is calculated.
     pub model: Model,
 }
 
-/// How a price is reckoned. Amounts are in units of the currency, exact, and may have more decimals than it.
+/// How an amount is calculated. Amounts are exact, in units of the currency, and may have more decimals than the
+/// currency.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Model {
-    /// The same every time, in advance.
+    /// A fixed fee, in advance.
     Flat {
-        /// Of one interval.
+        /// The fee for one interval.
         amount: Decimal,
     },
-    /// For each unit.
+    /// A fixed amount for each unit.
     PerUnit {
-        /// Of one.
+        /// The amount for one unit.
         unit: Decimal,
     },
-    /// Each unit at the price of the tier that it falls into.
+    /// Each unit costs the price of its own tier.
     Graduated {
-        /// From the lowest up.
+        /// The tiers, lowest first.
         tiers: Vec<Tier>,
     },
-    /// All units at the price of the tier that the whole falls into.
+    /// All units cost the price of the tier that the total falls into.
     Volume {
-        /// From the lowest up.
+        /// The tiers, lowest first.
         tiers: Vec<Tier>,
     },
-    /// For each package that was begun.
+    /// A fixed amount for each started package.
     Package {
-        /// Units of one.
+        /// The units in one package.
         size: i64,
-        /// Of one.
+        /// The amount for one package.
         amount: Decimal,
     },
 }
@@ -98,36 +100,36 @@ pub enum Model {
 /// A tier of a price.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tier {
-    /// Its last unit; the last tier has none.
+    /// The last unit of the tier; `None` for the last tier.
     pub up_to: Option<i64>,
-    /// Of one unit.
+    /// The amount for one unit.
     pub unit: Decimal,
-    /// Once, where any unit falls into it.
+    /// The fixed amount, charged once if any unit falls into the tier.
     pub flat: Decimal,
 }
 
-/// A part of an amount: so many units at so much, and so much once.
+/// A part of an amount: a quantity at a unit price, plus a fixed amount.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
-    /// Units, or packages.
+    /// Units or packages.
     pub quantity: i64,
-    /// Of one.
+    /// The amount for one.
     pub unit: Decimal,
-    /// Once.
+    /// The fixed amount.
     pub flat: Decimal,
-    /// Both together, exact.
+    /// The exact sum of both.
     pub amount: Decimal,
 }
 
-/// An amount is larger than money can be.
+/// An amount exceeds the representable range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLarge;
 
 impl Model {
-    /// The parts of what a quantity costs; of nothing there are none, but for the flat fee.
+    /// The parts of what a quantity costs. A quantity of zero has none, except for a flat fee.
     ///
     /// # Errors
-    /// When the amount is larger than a number can be.
+    /// When the amount exceeds the representable range.
     pub fn steps(&self, quantity: i64) -> Result<Vec<Step>, TooLarge> {
         let step = |quantity: i64, unit: Decimal, flat: Decimal| {
             let amount = Decimal::from(quantity).checked_mul(unit).and_then(|it| it.checked_add(flat));
@@ -162,10 +164,10 @@ impl Model {
         }
     }
 
-    /// What a quantity costs, exact.
+    /// The exact price of a quantity.
     ///
     /// # Errors
-    /// When the amount is larger than a number can be.
+    /// When the amount exceeds the representable range.
     pub fn rate(&self, quantity: i64) -> Result<Decimal, TooLarge> {
         let steps = self.steps(quantity)?;
         steps.iter().try_fold(Decimal::ZERO, |sum, it| sum.checked_add(it.amount)).ok_or(TooLarge)
@@ -182,19 +184,19 @@ impl Model {
     }
 }
 
-/// An exact amount in minor units, rounded once: half a cent goes up, away from nothing.
+/// Rounds an exact amount once, to minor units: half a cent rounds away from zero.
 ///
 /// # Errors
-/// When it is larger than money can be.
+/// When the amount exceeds the representable range.
 pub fn round(amount: Decimal, currency: Currency) -> Result<i64, TooLarge> {
     let minor = amount.checked_mul(Decimal::from(10_i64.pow(currency.decimals()))).ok_or(TooLarge)?;
     minor.round_dp_with_strategy(0, RoundingStrategy::MidpointAwayFromZero).to_i64().ok_or(TooLarge)
 }
 
-/// The part of an amount that falls to a part of a time, in minor units, rounded once.
+/// The share of an amount for a part of an interval, in minor units, rounded once.
 ///
 /// # Errors
-/// When it is larger than money can be.
+/// When the amount exceeds the representable range.
 pub fn share(amount: Decimal, part_us: i64, whole_us: i64, currency: Currency) -> Result<i64, TooLarge> {
     if part_us == whole_us {
         return round(amount, currency);
@@ -203,73 +205,76 @@ pub fn share(amount: Decimal, part_us: i64, whole_us: i64, currency: Currency) -
     round(product.checked_div(Decimal::from(whole_us)).ok_or(TooLarge)?, currency)
 }
 
-/// A field of a version that is not as it has to be, and what it has to be.
+/// An invalid field of a version, and the message.
 pub type Fault = (&'static str, String);
 
 impl Terms {
-    /// Of every price.
+    /// The currency of every price.
     ///
     /// # Errors
-    /// Where the text is none, which [`check`](Self::check) has refused.
+    /// When the text is not a currency, which [`check`](Self::check) has refused.
     pub fn currency(&self) -> Result<Currency, DbError> {
-        self.currency.parse().map_err(|()| DbError::Corrupt(format!("{:?} is no currency", self.currency)))
+        self.currency.parse().map_err(|()| DbError::Corrupt(format!("{:?} is not a currency", self.currency)))
     }
 
-    /// The flat price of this interval.
+    /// The flat price for this interval.
     pub fn flat(&self, interval: Interval) -> Option<&Price> {
         self.prices.iter().find(|it| it.interval == interval && it.meter.is_none())
     }
 
-    /// Whether a tenant can take it for this interval: a plan that costs nothing is by the month.
+    /// Whether the plan is sold for this interval. A free plan is monthly.
     pub fn is_offered(&self, interval: Interval) -> bool {
         self.prices.iter().any(|it| it.interval == interval) || (self.prices.is_empty() && interval == Interval::Month)
     }
 
-    /// Whether anything can ever be due for it.
+    /// Whether the plan can ever cost anything.
     pub fn costs(&self) -> bool {
         self.prices.iter().flat_map(|it| it.model.amounts()).any(|it| !it.is_zero())
     }
 
-    /// Whether a price, limit or feature speaks of this meter.
+    /// Whether a price, limit or feature uses this meter.
     pub fn knows_meter(&self, meter: &str) -> bool {
         self.prices.iter().any(|it| it.meter.as_deref() == Some(meter))
             || self.limits.contains_key(meter)
             || self.features.iter().any(|it| matches!(it, FeatureTerm::Metered { meter: of, .. } if of == meter))
     }
 
-    /// Whether all of it makes sense.
+    /// Validates the terms.
     ///
     /// # Errors
-    /// What does not.
+    /// The first invalid field.
     pub fn check(&self) -> Result<(), Fault> {
         let fail = |field, message: &str| Err((field, message.to_owned()));
         let Ok(currency) = self.currency.parse::<Currency>() else {
-            return fail("currency", "It must be a currency of ISO 4217, such as EUR.");
+            return fail("currency", "Must be an ISO 4217 currency code, such as EUR.");
         };
         if !(0..=MAX_TRIAL).contains(&self.trial_days) {
-            return fail("trialDays", "A trial has 0 to 365 days.");
+            return fail("trialDays", "A trial must have 0 to 365 days.");
         }
         if self.prices.len() > MAX_PRICES || self.limits.len() > MAX_KEYS || self.features.len() > MAX_KEYS {
-            return fail("prices", "A version has at most 40 prices, 100 limits and 100 features.");
+            return fail("prices", "A version can have at most 40 prices, 100 limits and 100 features.");
         }
         for (index, price) in self.prices.iter().enumerate() {
             price.check(currency)?;
             let twin = |it: &Price| it.interval == price.interval && it.meter == price.meter;
             if self.prices[..index].iter().any(twin) {
-                return fail("prices", "There is one price at most of each meter and interval, and one flat fee.");
+                return fail(
+                    "prices",
+                    "Each meter can have one price for each interval, and each interval one flat fee.",
+                );
             }
         }
         for (meter, most) in &self.limits {
             if !is_key(meter) || !(0..=MAX_QUANTITY).contains(most) {
                 return fail(
                     "limits",
-                    "A limit has a meter (letters a to z, digits, underscores) and is not negative.",
+                    "A limit needs a meter (letters a to z, digits, underscores) and must not be negative.",
                 );
             }
         }
         for (index, feature) in self.features.iter().enumerate() {
             if !is_key(feature.key()) || self.features[..index].iter().any(|it| it.key() == feature.key()) {
-                return fail("features", "Each feature has a key of its own: letters a to z, digits, underscores.");
+                return fail("features", "Each feature needs a unique key (letters a to z, digits, underscores).");
             }
             let fits = match feature {
                 FeatureTerm::Switch(_) => true,
@@ -277,7 +282,7 @@ impl Terms {
                 FeatureTerm::Metered { meter, .. } => is_key(meter),
             };
             if !fits {
-                return fail("features", "A number is not negative, and a meter is a key.");
+                return fail("features", "A number must not be negative, and a meter must be a valid key.");
             }
         }
         Ok(())
@@ -288,26 +293,24 @@ impl Price {
     fn check(&self, currency: Currency) -> Result<(), Fault> {
         let fail = |message: &str| Err(("prices", message.to_owned()));
         if self.name.trim().is_empty() || self.name.chars().count() > 100 {
-            return fail("A price has a name of 1 to 100 characters.");
+            return fail("A price name must have 1 to 100 characters.");
         }
         let is_flat = matches!(self.model, Model::Flat { .. });
         if is_flat != self.meter.is_none() || self.meter.as_deref().is_some_and(|it| !is_key(it)) {
-            return fail(
-                "The flat fee has no meter; every other price has one, of letters a to z, digits, underscores.",
-            );
+            return fail("A flat fee has no meter; every other price needs one (letters a to z, digits, underscores).");
         }
         for amount in self.model.amounts() {
             let decimals = if is_flat { currency.decimals() } else { MAX_DECIMALS };
             if amount.is_sign_negative() && !amount.is_zero() || amount > Decimal::from(MAX_AMOUNT) {
-                return fail("An amount is from 0 to 1000000.");
+                return fail("An amount must be between 0 and 1000000.");
             }
             if amount.normalize().scale() > decimals {
-                return fail("A flat fee has as many decimals as its currency, every other amount at most 9.");
+                return fail("A flat fee can have as many decimals as its currency, any other amount at most 9.");
             }
         }
         match &self.model {
             Model::Package { size, .. } if !(1..=MAX_QUANTITY).contains(size) => {
-                fail("A package has at least one unit.")
+                fail("A package must have at least one unit.")
             }
             Model::Graduated { tiers } | Model::Volume { tiers } => {
                 let rises = tiers.windows(2).all(|it| match (it[0].up_to, it[1].up_to) {
@@ -318,7 +321,9 @@ impl Price {
                 let begins = tiers.first().is_some_and(|it| it.up_to.is_none_or(|it| it >= 1));
                 let ends = tiers.last().is_some_and(|it| it.up_to.is_none());
                 if !(rises && begins && ends) || tiers.len() > MAX_TIERS {
-                    return fail("Tiers rise, from one unit on, and the last has no end; there are 20 at most.");
+                    return fail(
+                        "Tiers must start at one unit, increase, and end with an open tier; at most 20 are allowed.",
+                    );
                 }
                 Ok(())
             }
@@ -341,7 +346,7 @@ mod tests {
         of.iter().map(|(up_to, unit, flat)| Tier { up_to: *up_to, unit: dec(unit), flat: dec(flat) }).collect()
     }
 
-    /// The examples of Stripe's documentation on pricing models.
+    /// The examples from Stripe's documentation on pricing models.
     #[test]
     fn each_model_rates_as_the_field_does() {
         let of = || tiers(&[(Some(5), "7", "0"), (Some(10), "6.50", "10"), (None, "6", "0")]);
@@ -424,7 +429,7 @@ mod tests {
     }
 
     proptest! {
-        /// Unit by unit, which is how the field explains it, against tier by tier.
+        /// Compares the unit-by-unit calculation of the documentation with the tier-by-tier calculation.
         #[test]
         fn graduated_tiers_sum_up(quantity in 0_i64..400, bounds in prop::collection::btree_set(1_i64..300, 0..5), units in prop::collection::vec(0_i64..10_000, 6)) {
             let bounds: Vec<i64> = bounds.into_iter().collect();

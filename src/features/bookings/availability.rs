@@ -1,7 +1,7 @@
-//! What is free, and what stands in the way of what is not.
+//! Computes free times, and explains why a time is not free.
 //!
-//! All that it takes is asked in one flush: the service, what can serve it, the hours, and what is held. What is offered is
-//! what [`BookingContext::validate_slot`] lets pass and the claims have room for; only the claims decide.
+//! One flush reads everything needed: the service, what can serve it, the hours, and existing claims. A time is offered
+//! when [`BookingContext::validate_slot`] allows it and the claims leave room; only the claims decide on booking.
 
 use std::collections::HashMap;
 
@@ -24,64 +24,64 @@ use crate::{
     },
 };
 
-/// Most free times of one answer.
+/// Maximum number of free times in one response.
 pub(super) const MAX_SLOTS: usize = 5_000;
-/// Least time between two that are offered, in minutes.
+/// Minimum distance between two offered times, in minutes.
 const LEAST_STEP: i32 = 5;
-/// Most days that can be asked for at once.
+/// Maximum number of days in one request.
 pub(super) const MAX_DAYS: i64 = 62;
-/// Longest buffer on either side, and so how far around a time claims matter.
+/// The longest buffer on either side, which bounds how far from a time claims matter.
 const REACH: SignedDuration = SignedDuration::from_hours(48);
 
 /// A time at which a service can be booked.
 #[derive(Clone, Debug)]
 pub struct FreeSlot {
-    /// The first instant of it.
+    /// The start.
     pub starts_at: Timestamp,
-    /// The first instant after it.
+    /// The end (exclusive).
     pub ends_at: Timestamp,
-    /// Who and what could serve it then, those taken first in front.
+    /// The resources that could serve it, in the order in which they would be chosen.
     pub resources: Vec<ResourceId>,
-    /// How many more bookings there is room for.
+    /// How many more bookings fit.
     pub places: i32,
 }
 
-/// What stands in the way of a booking, and never whose it is.
+/// Why a time cannot be booked. It never says who holds the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {
     /// The service cannot be booked.
     Inactive,
     /// The time has passed.
     Past,
-    /// It is too near.
+    /// The start is too soon.
     Notice,
-    /// It is too far ahead.
+    /// The start is too far ahead.
     Window,
-    /// It is closed then, as in every week.
+    /// Closed at this time, by the weekly hours.
     Hours,
-    /// It is closed then, on this day alone.
+    /// Closed at this time, by an exception for this day.
     Override,
-    /// Bookings begin at other times.
+    /// Bookings cannot start at this time of the grid.
     Step,
     /// Every seat is taken.
     Seats,
-    /// Who and what could serve it is taken.
+    /// The resources that could serve it are taken.
     Taken,
-    /// It is free, but not for the time that is kept before and after.
+    /// The time is free, but the buffer before or after is not.
     Buffer,
 }
 
-/// All that decides about a service around a time, and what is taken then.
+/// Everything that decides about a service around a time, including existing claims.
 struct Picture {
     ground: BookingContext,
-    /// By what is held and its lane, in order.
+    /// Claimed times by resource or service and lane, sorted.
     held: HashMap<(Uuid, i16), Vec<(Timestamp, Timestamp)>>,
-    /// By their starts.
+    /// Classes by their start.
     classes: HashMap<Timestamp, Class>,
 }
 
 impl Picture {
-    /// In one flush.
+    /// Reads everything in one flush.
     async fn look(caller: &Caller<'_>, id: ServiceId, from: Timestamp, to: Timestamp) -> Result<Self, BookingError> {
         let (tx, now, around) = (caller.tx, caller.clock.now(), (from - REACH, to + REACH));
         let (ground, held, classes) = futures_util::join!(
@@ -97,7 +97,7 @@ impl Picture {
         for HeldClaim { claimed, lane, from, to } in rows {
             held.entry((claimed, lane)).or_default().push((from, to));
         }
-        // What one lane holds never overlaps, so that both ends are in order.
+        // Times in one lane never overlap, so both ends are in order.
         held.values_mut().for_each(|it| it.sort_unstable());
         let classes = classes.into_iter().map(|it| (it.starts_at, it)).collect();
         Ok(Self { ground, held, classes })
@@ -117,14 +117,14 @@ impl Picture {
         held.get(next).is_none_or(|it| it.0 >= to)
     }
 
-    /// Whether one of each kind is there at all, taken or not.
+    /// Whether each kind has at least one active resource on duty, taken or not.
     fn is_staffed(&self, serves: impl Fn(ResourceId) -> bool) -> bool {
         let is_there = |kind| self.ground.links.iter().any(|it| it.kind == kind && it.active && serves(it.resource));
         self.ground.links.iter().all(|it| is_there(it.kind))
     }
 
-    /// What could be taken for a booking that starts then and blocks a time: resources of each kind, or seats. Empty and 0
-    /// where it cannot be had.
+    /// What a booking with this start and blocked time could use: resources of each kind, or seats. Returns no
+    /// resources and 0 when there is no room.
     fn room(
         &self,
         starts_at: Timestamp,
@@ -149,7 +149,7 @@ impl Picture {
                 && serves(it.resource)
         };
         let free: Vec<&Link> = self.ground.links.iter().filter(may_be).collect();
-        // One pass for each of the three kinds at most.
+        // At most one pass for each of the three kinds.
         let of_kind = |kind| free.iter().filter(|it| it.kind == kind).count();
         let needs = |kind: &ResourceKind| self.ground.links.iter().any(|it| it.kind == *kind);
         let kinds = [ResourceKind::Staff, ResourceKind::Room, ResourceKind::Equipment];
@@ -162,10 +162,10 @@ impl Picture {
     }
 }
 
-/// The free times of a service that start within an interval, in their order. As a customer would find them, whoever asks.
+/// The free times of a service that start within an interval, in order. Staff get the same result as customers.
 ///
 /// # Errors
-/// `ServiceNotFound`, `ResourceNotFound` where the resource cannot serve it, `TooManyDays`.
+/// `ServiceNotFound`, `ResourceNotFound` when the resource cannot serve it, `TooManyDays`.
 pub async fn availability(
     caller: &Caller<'_>,
     service: ServiceId,
@@ -226,16 +226,16 @@ pub async fn availability(
             starts_at += step;
         }
     }
-    // Spans of one day by the clock of another zone can begin out of order.
+    // Spans of one day in another zone can start out of order.
     free.sort_by_key(|it| it.starts_at);
     free.dedup_by_key(|it| it.starts_at);
     Ok(free)
 }
 
-/// What stands in the way of a customer's booking at a time; `None` where nothing does.
+/// Why a customer cannot book a time; `None` when they can.
 ///
 /// # Errors
-/// `ServiceNotFound`, `ResourceNotFound` where the resource cannot serve it, or a statement failed.
+/// `ServiceNotFound`, `ResourceNotFound` when the resource cannot serve it, or a statement failed.
 pub async fn obstacle(
     caller: &Caller<'_>,
     service: ServiceId,
@@ -243,7 +243,7 @@ pub async fn obstacle(
     resource: Option<ResourceId>,
 ) -> Result<Option<Obstacle>, BookingError> {
     let now = caller.clock.now();
-    // Far from any hours or claims there is nothing to look for.
+    // Far outside the bookable range there are no hours or claims to read.
     let around = starts_at.clamp(now - REACH, now + MAX_AHEAD + REACH);
     let picture = Box::pin(Picture::look(caller, service, around, around)).await?;
     let ground = &picture.ground;
@@ -256,7 +256,7 @@ pub async fn obstacle(
     }
     let slot = picture.slot_at(starts_at);
     let day = |owner| ground.opening.is_overridden(owner, starts_at);
-    // As the rules are for customers, whoever asks.
+    // With the rules for customers, also for staff.
     match ground.validate_slot(false, &slot, now) {
         Ok(()) => {}
         Err(BookingError::InThePast) => return Ok(Some(Obstacle::Past)),

@@ -1,4 +1,4 @@
-//! Bookings that are made: at once, held first, or offered to whoever waits.
+//! Creates bookings: directly, as a hold, or as an offer from the waitlist.
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use uuid::Uuid;
@@ -22,10 +22,10 @@ use crate::{
     },
 };
 
-/// Makes a booking.
+/// Creates a booking.
 ///
-/// Whether the slot is free is decided by its claims' exclusion constraint alone. The tenant's calendar is locked first,
-/// by whatever changes it.
+/// Only the exclusion constraint on its claims decides whether the slot is free. Every change to the tenant's calendar
+/// locks it first.
 ///
 /// # Errors
 /// See [`BookingError`]; nothing is written then.
@@ -33,15 +33,15 @@ pub async fn book(caller: &Caller<'_>, new: NewBooking) -> Result<Booking, Booki
     Box::pin(make(caller, new, false)).await
 }
 
-/// Holds a time for some minutes, for a customer who is about to book it. What nobody takes up by then is free again; it
-/// counts in no plan.
+/// Reserves a slot for ten minutes while a customer completes their booking. An unconfirmed hold expires and the slot
+/// becomes available. Holds do not count against the plan.
 ///
 /// # Errors
 /// See [`BookingError`]; nothing is written then.
 pub async fn hold(caller: &Caller<'_>, new: NewBooking) -> Result<Booking, BookingError> {
     let now = caller.clock.now();
     let customer = new.customer.unwrap_or(caller.viewer.user);
-    // Before they are counted, so that of two at once the second counts the first.
+    // Locked before the holds are counted, so that of two concurrent calls the second counts the first.
     tenants::lock_calendar(caller.tx).await?;
     if !is_staff(caller) && queries::count_holds(caller.tx, customer, now).await? >= MAX_HOLDS {
         return Err(BookingError::TooManyHolds);
@@ -49,10 +49,10 @@ pub async fn hold(caller: &Caller<'_>, new: NewBooking) -> Result<Booking, Booki
     Box::pin(make(caller, new, true)).await
 }
 
-/// Takes up a hold that is still good: it becomes a booking, which waits for staff where its service says so.
+/// Confirms a live hold. It becomes a booking, which is pending when its service requires confirmation.
 ///
 /// # Errors
-/// See [`BookingError`]: `HoldOver` when it was held for too long, or is no hold any more.
+/// See [`BookingError`]: `HoldOver` when the hold has expired or the booking is no longer a hold.
 pub async fn confirm_hold(caller: &Caller<'_>, id: BookingId, notes: Option<String>) -> Result<Booking, BookingError> {
     let (tx, now) = (caller.tx, caller.clock.now());
     let notes = checked_notes(notes)?;
@@ -85,16 +85,13 @@ pub async fn confirm_hold(caller: &Caller<'_>, id: BookingId, notes: Option<Stri
     Ok(booking)
 }
 
-/// Lets go what was held for too long, and returns how many that were. For background work: whoever wants such a time
-/// releases it himself.
-///
-/// # Errors
-/// When the statement fails.
+/// Releases expired holds and returns how many there were. For background work: a booking of such a time releases it
+/// itself.
 pub async fn expire_holds(tx: &ScopedTx, now: Timestamp) -> Result<usize, DbError> {
     claims::release_expired(tx, None, now).await
 }
 
-/// Counts a booking of this month, as far as the plan allows, and returns its event of usage.
+/// Counts a booking against this month's plan limit and returns the id of its usage event.
 async fn meter(tx: &ScopedTx, tenant: &Tenant, id: BookingId, now: Timestamp) -> Result<Uuid, BookingError> {
     let event = usage::Event::own(usage::BOOKINGS, format!("booking:{}", id.0), 1, now);
     match usage::record_one(tx, &event, tenant, now).await? {
@@ -110,7 +107,7 @@ async fn make(caller: &Caller<'_>, new: NewBooking, is_hold: bool) -> Result<Boo
     Box::pin(order.place(caller, starts_at, is_hold)).await
 }
 
-/// What is to be booked and for whom, looked at once: for one booking, or for all of a series.
+/// A checked booking request, for one booking or for all bookings of a series.
 #[derive(Debug)]
 pub struct BookingRequest {
     ground: BookingContext,
@@ -121,7 +118,7 @@ pub struct BookingRequest {
 }
 
 impl BookingRequest {
-    /// Locks the tenant's calendar and looks at all that decides about bookings at the wanted time and later.
+    /// Locks the tenant's calendar and reads everything that decides about bookings from the requested time on.
     ///
     /// # Errors
     /// See [`BookingError`].
@@ -136,30 +133,30 @@ impl BookingRequest {
         Ok(Self { ground, customer, resource: new.resource, notes, series: None })
     }
 
-    /// The same, as a part of a series.
+    /// The same request, as part of a series.
     pub fn in_series(self, series: SeriesId) -> Self {
         Self { series: Some(series), ..self }
     }
 
-    /// Of what.
+    /// The requested service.
     pub fn service(&self) -> ServiceId {
         self.ground.service.id
     }
 
-    /// By whose clock its service goes on a day.
+    /// The time zone of the service's hours on a day.
     pub fn zone(&self, day: Date) -> TimeZone {
         self.ground.opening.zone_of(self.ground.service.id, day).clone()
     }
 
-    /// For whom.
+    /// The customer.
     pub fn customer(&self) -> UserId {
         self.customer
     }
 
-    /// Makes one booking of it.
+    /// Creates one booking for this request.
     ///
     /// # Errors
-    /// See [`BookingError`]: some of it may be written then, for the caller to undo.
+    /// See [`BookingError`]. Part of it may already be written; the caller must roll back.
     pub async fn place(
         &self,
         caller: &Caller<'_>,
@@ -175,7 +172,8 @@ impl BookingRequest {
             None => BookingStatus::Confirmed,
         };
         let id = BookingId::generate(now);
-        // A hold counts when it is taken up. Whatever is refused below, the field is undone with what was counted.
+        // A hold is counted when it is confirmed. If a check below fails, the GraphQL field is rolled back together
+        // with the count.
         let metering = async { if is_hold { Ok(None) } else { meter(tx, &ground.tenant, id, now).await.map(Some) } };
         let (released, class, metered_as) =
             futures_util::join!(claims::release_around(tx, ground, now), ground.class_at(tx, starts_at, now), metering);
@@ -197,7 +195,7 @@ impl BookingRequest {
             .field("customer", serde_json::Value::Null, booking.customer.to_string())
             .field("starts_at", serde_json::Value::Null, booking.starts_at.to_string());
         let action = if is_hold { "bookings.hold" } else { "bookings.create" };
-        // Of a series one mail tells, and not one for each of its bookings.
+        // One mail announces a whole series, instead of one for each booking.
         let telling = Telling { event: BookingEvent::of_new(booking.status), by_mail: self.series.is_none() };
         let (taken, written) = futures_util::join!(
             Box::pin(take(tx, ground, &booking, metered_as, &slot, class, self.resource, is_staff)),
@@ -209,8 +207,8 @@ impl BookingRequest {
     }
 }
 
-/// Locks the tenant's calendar, and reads what decides about a booking of a service that can be booked, for a customer who can
-/// book. In one flush, the lock first: what is read then cannot change before the commit.
+/// Locks the tenant's calendar, and reads what decides about a booking of a bookable service for an active customer.
+/// Both go in one flush, the lock first: what is read cannot change before the commit.
 async fn locked_ground(
     tx: &ScopedTx,
     service: ServiceId,
@@ -230,7 +228,7 @@ async fn locked_ground(
     Ok(ground)
 }
 
-/// Writes a new booking, and takes what it needs.
+/// Writes a new booking and its claims.
 #[allow(clippy::too_many_arguments, reason = "each is another thing that a booking needs")]
 async fn take(
     tx: &ScopedTx,
@@ -250,25 +248,25 @@ async fn take(
             None => Box::pin(claims::take(tx, booking, ground, slot, wanted, now, serves)).await,
         }
     };
-    // The booking leaves first, and so is there before what it claims.
+    // The insert of the booking is sent first, so the booking exists before its claims.
     let (inserted, claimed) = futures_util::join!(queries::insert(tx, booking, metered_as), claiming);
     match inserted {
         Ok(true) => {}
-        Ok(false) => return Err(BookingError::ServiceNotFound), // Deleted or switched off since it was read.
+        Ok(false) => return Err(BookingError::ServiceNotFound), // Deleted or deactivated since it was read.
         Err(error) if error.violates("bookings_tenant_id_service_id_fkey") => {
             return Err(BookingError::ServiceNotFound);
         }
         Err(error) => return Err(error.into()),
     }
     claimed?;
-    // When nobody takes a hold up, it is free for whoever waits.
+    // If the hold is not confirmed, its time is offered to the waitlist.
     if let Some(until) = booking.held_until {
         claims::tell_freed_at(tx, booking, until, now).await?;
     }
     Ok(())
 }
 
-/// Without space around; `None` where nothing is left.
+/// Trimmed notes; `None` when they are empty.
 fn checked_notes(notes: Option<String>) -> Result<Option<String>, BookingError> {
     if notes.as_ref().is_some_and(|it| it.chars().count() > MAX_NOTES) {
         return Err(BookingError::TooLong("notes", MAX_NOTES));
@@ -276,10 +274,10 @@ fn checked_notes(notes: Option<String>) -> Result<Option<String>, BookingError> 
     Ok(notes.map(|it| it.trim().to_owned()).filter(|it| !it.is_empty()))
 }
 
-/// Holds a time for a customer who waits for it, by the rules that bind customers. For background work.
+/// Holds a time for a customer on the waitlist, under the rules that bind customers. For background work.
 ///
 /// # Errors
-/// See [`BookingError`]: some of it may be written then, for the caller to undo.
+/// See [`BookingError`]. Part of it may already be written; the caller must roll back.
 pub async fn hold_for_waitlist(
     tx: &ScopedTx,
     new: NewBooking,

@@ -1,4 +1,4 @@
-//! What happens to bookings that others are to hear of: the customer by mail, a tenant's own systems by webhook.
+//! Booking events that others receive: the customer by mail, the tenant's own systems by webhook.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -6,12 +6,12 @@ use uuid::Uuid;
 use super::BookingStatus;
 use crate::base::ids::BookingId;
 
-/// What became of a booking.
+/// An event in a booking's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BookingEvent {
-    /// Made, and waits for staff.
+    /// Created, and awaits confirmation by staff.
     Created,
-    /// Agreed.
+    /// Confirmed.
     Confirmed,
     /// Moved to another time.
     Rescheduled,
@@ -19,32 +19,32 @@ pub enum BookingEvent {
     Completed,
     /// The customer did not come.
     NoShow,
-    /// Called off.
+    /// Cancelled.
     Cancelled,
     /// Staff did not confirm it.
     Rejected,
 }
 
-/// A step of a booking as the outbox tells it to whoever is to hear of it.
+/// A booking event, as the outbox delivers it.
 #[derive(Clone, Copy, Debug)]
 pub struct Happened {
-    /// The effect that tells of it: what follows from it has ids of its own, so that it follows once.
+    /// The id of the effect. Follow-up effects derive their ids from it, so that each happens once.
     pub effect: Uuid,
-    /// What.
+    /// The event.
     pub event: BookingEvent,
-    /// Of which.
+    /// The booking.
     pub booking: BookingId,
-    /// As it was then.
+    /// The version at that time.
     pub version: i32,
-    /// As it was then.
+    /// The status at that time.
     pub status: BookingStatus,
-    /// As it was then.
+    /// The start at that time.
     pub starts_at: Timestamp,
-    /// As it was then.
+    /// The end at that time.
     pub ends_at: Timestamp,
     /// When it happened.
     pub at: Timestamp,
-    /// Whether its customer is to have a mail.
+    /// Whether the customer gets a mail.
     pub by_mail: bool,
 }
 
@@ -60,7 +60,7 @@ impl BookingEvent {
         Self::Rejected,
     ];
 
-    /// As it is told, such as `booking.confirmed`.
+    /// The public name, such as `booking.confirmed`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Created => "booking.created",
@@ -73,12 +73,12 @@ impl BookingEvent {
         }
     }
 
-    /// The event with this name; `None` for none.
+    /// The event with this name; `None` when there is none.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|it| it.as_str() == name)
     }
 
-    /// Of a booking that was just made, or taken up. A hold is nobody else's business yet.
+    /// The event for a new booking or a confirmed hold. A hold itself sends no event.
     pub(super) fn of_new(status: BookingStatus) -> Option<Self> {
         match status {
             BookingStatus::Pending => Some(Self::Created),
@@ -86,7 +86,7 @@ impl BookingEvent {
         }
     }
 
-    /// Of a booking that has come to this status.
+    /// The event for a booking that reached this status.
     pub(super) fn of_status(status: BookingStatus) -> Option<Self> {
         match status {
             BookingStatus::Confirmed => Some(Self::Confirmed),

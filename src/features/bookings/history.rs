@@ -1,4 +1,4 @@
-//! Where a step of a booking is written down, and who is told of it.
+//! Records a change of a booking and notifies others of it.
 
 use jiff::Timestamp;
 
@@ -12,12 +12,12 @@ use crate::{
     db::{DbError, ScopedTx},
 };
 
-/// Who else is to hear of a step of a booking.
+/// Who is notified of a change.
 #[derive(Clone, Copy)]
 pub(super) struct Telling {
-    /// `None` where it is nobody else's business.
+    /// The event to send; `None` when nobody outside is notified.
     pub event: Option<BookingEvent>,
-    /// Whether the customer is to have a mail.
+    /// Whether the customer gets a mail.
     pub by_mail: bool,
 }
 
@@ -27,11 +27,8 @@ impl From<Option<BookingEvent>> for Telling {
     }
 }
 
-/// Writes a step of a booking where others will look for it: its history, the audit log, and, where somebody else is to
-/// hear of it, the outbox. And tells whoever watches.
-///
-/// # Errors
-/// When a statement fails.
+/// Records a change of a booking in its history, in the audit log and, when others are notified, in the outbox. It also
+/// notifies subscribers.
 pub(super) async fn write(
     caller: &Caller<'_>,
     booking: &Booking,
@@ -53,7 +50,7 @@ pub(super) async fn write(
     Ok(())
 }
 
-/// Has background work tell others what became of a booking.
+/// Queues the notifications about a booking for background work.
 async fn tell(tx: &ScopedTx, booking: &Booking, telling: Telling, now: Timestamp) -> Result<(), DbError> {
     let Some(event) = telling.event else { return Ok(()) };
     let effect = Effect::TellOfBooking {
@@ -69,7 +66,7 @@ async fn tell(tx: &ScopedTx, booking: &Booking, telling: Telling, now: Timestamp
 }
 
 impl Transition {
-    /// A step of a person's, now.
+    /// A change that a person makes at this time.
     pub(super) fn new(
         from: Option<BookingStatus>,
         to: BookingStatus,

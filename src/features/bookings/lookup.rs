@@ -14,10 +14,8 @@ use crate::{
     db::{DbError, ScopedTx},
 };
 
-/// A page of the bookings that the caller may see. What they point at comes into `related`, in the same statement.
-///
-/// # Errors
-/// When the statement fails.
+/// A page of the bookings that the caller may see. The services and customers of these bookings are loaded into
+/// `related` by the same statement.
 pub async fn list(
     tx: &ScopedTx,
     filter: &BookingFilter,
@@ -29,10 +27,7 @@ pub async fn list(
     Ok(page.slice(bookings.into_iter().map(|it| (order.key(&it), it)).collect()))
 }
 
-/// The same page of each of these customers, earliest first, in one statement.
-///
-/// # Errors
-/// When the statement fails.
+/// The same page for each of these customers, earliest first, in one statement.
 pub async fn pages_of_customers(
     tx: &ScopedTx,
     customers: &[UserId],
@@ -45,3 +40,88 @@ pub async fn pages_of_customers(
     }
     Ok(rows.into_iter().map(|(customer, rows)| (customer, page.slice(rows))).collect())
 }
+<<<<<<< ours
+||||||| base
+
+/// Those of these bookings that the scope may see.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn by_ids(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Booking>, DbError> {
+    queries::by_ids(tx, ids).await
+}
+
+/// Bookings that the scope may see and that were changed at this instant or later, latest first: ids, for whom and of
+/// which service, and versions. At most 1,000.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn changed_since(tx: &ScopedTx, since: Timestamp) -> Result<Vec<Changed>, DbError> {
+    queries::changed_since(tx, since).await
+}
+
+/// The bookings of a person that start within a time: his own, and those that hold a resource which stands for him. Not
+/// those that ended without taking place. At most 1,000: those to come first, the next first, then those that are over, the
+/// last first.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn of_person(
+    tx: &ScopedTx,
+    user: UserId,
+    within: (Timestamp, Timestamp),
+    now: Timestamp,
+) -> Result<Vec<Booking>, DbError> {
+    queries::of_person(tx, user, within, now).await
+}
+
+/// The bookings of each of these series that the scope may see, earliest first.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn of_series(tx: &ScopedTx, ids: &[SeriesId]) -> Result<HashMap<SeriesId, Vec<Booking>>, DbError> {
+    queries::of_series(tx, ids).await
+}
+
+/// The history of each of these bookings, first step first.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn histories(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Vec<Transition>>, DbError> {
+    queries::histories(tx, ids).await
+}
+=======
+
+/// The bookings with these ids that the scope may see.
+pub async fn by_ids(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Booking>, DbError> {
+    queries::by_ids(tx, ids).await
+}
+
+/// Bookings that the scope may see and that changed at this instant or later, latest first: ids, services, customers
+/// and versions. At most 1,000.
+pub async fn changed_since(tx: &ScopedTx, since: Timestamp) -> Result<Vec<Changed>, DbError> {
+    queries::changed_since(tx, since).await
+}
+
+/// The bookings of a person that start within an interval: their own, and those that use a resource which represents
+/// them. Excludes bookings that ended without taking place. At most 1,000: upcoming ones first, soonest first, then
+/// past ones, latest first.
+pub async fn of_person(
+    tx: &ScopedTx,
+    user: UserId,
+    within: (Timestamp, Timestamp),
+    now: Timestamp,
+) -> Result<Vec<Booking>, DbError> {
+    queries::of_person(tx, user, within, now).await
+}
+
+/// The bookings of each of these series that the scope may see, earliest first.
+pub async fn of_series(tx: &ScopedTx, ids: &[SeriesId]) -> Result<HashMap<SeriesId, Vec<Booking>>, DbError> {
+    queries::of_series(tx, ids).await
+}
+
+/// The history of each of these bookings, oldest change first.
+pub async fn histories(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Vec<Transition>>, DbError> {
+    queries::histories(tx, ids).await
+}
+>>>>>>> theirs

@@ -1,4 +1,4 @@
-//! Bookings: made, moved through their states, never removed.
+//! Bookings. A booking is created, moves through its statuses, and is never deleted.
 
 mod availability;
 mod claims;

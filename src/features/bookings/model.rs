@@ -1,4 +1,4 @@
-//! Bookings, and what is asked of them.
+//! Types of bookings.
 
 use std::collections::HashMap;
 
@@ -16,26 +16,27 @@ use crate::{
     features::{services::Service, users::User},
 };
 
-/// The time of a booking, and the time for which it holds its resources.
+/// The time of a booking, and the time for which it blocks its resources.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
-    /// The first instant of it.
+    /// The start of the booking.
     pub starts_at: Timestamp,
-    /// The first instant after it.
+    /// The end of the booking (exclusive).
     pub ends_at: Timestamp,
-    /// The first instant for which resources are held.
+    /// The start of the blocked time.
     pub blocked_from: Timestamp,
-    /// The first instant after that.
+    /// The end of the blocked time (exclusive).
     pub blocked_to: Timestamp,
 }
 
 impl Slot {
-    /// Of a service, from this instant on.
+    /// The slot of a service that starts at this instant.
     pub(super) fn of(service: &Service, starts_at: Timestamp) -> Self {
         Self::lasting(service, starts_at, SignedDuration::from_mins(i64::from(service.duration_minutes)))
     }
 
-    /// Of a service, from this instant on, for as long as was agreed: whatever the service takes by now.
+    /// The slot of a service that starts at this instant, with an agreed duration in place of the service's current
+    /// one.
     pub(super) fn lasting(service: &Service, starts_at: Timestamp, duration: SignedDuration) -> Self {
         let minutes = |minutes: i32| SignedDuration::from_mins(i64::from(minutes));
         let ends_at = starts_at + duration;
@@ -48,183 +49,183 @@ impl Slot {
     }
 }
 
-/// Longest notes, in characters.
+/// Maximum length of notes, in characters.
 pub const MAX_NOTES: usize = 2_000;
 
-/// Longest reason of a change, in characters.
+/// Maximum length of the reason for a change, in characters.
 pub const MAX_REASON: usize = 500;
 
-/// How long a time is held: ten minutes.
+/// How long a hold lasts: ten minutes.
 pub const HOLD: SignedDuration = SignedDuration::from_mins(10);
 
-/// How many times a customer can hold at once.
+/// How many holds a customer can have at once.
 pub const MAX_HOLDS: i64 = 3;
 
-/// How far ahead one can book: two years.
+/// How far ahead a booking can be: two years.
 pub const MAX_AHEAD: SignedDuration = SignedDuration::from_hours(2 * 366 * 24);
 
 /// A booking of one seat of a service for one half-open interval.
 #[derive(Clone, Debug)]
 pub struct Booking {
-    /// Within the tenant.
+    /// The id, unique within the tenant.
     pub id: BookingId,
-    /// What is booked.
+    /// The booked service.
     pub service: ServiceId,
-    /// For whom.
+    /// The customer.
     pub customer: UserId,
-    /// The first instant of it.
+    /// The start.
     pub starts_at: Timestamp,
-    /// The first instant after it.
+    /// The end (exclusive).
     pub ends_at: Timestamp,
-    /// The zone in which it was made.
+    /// The tenant's time zone when the booking was created or last moved.
     pub time_zone: TimeZone,
-    /// Where it stands.
+    /// The status.
     pub status: BookingStatus,
-    /// As agreed when it was made.
+    /// The price agreed at creation.
     pub price: Money,
-    /// Of whoever made it.
+    /// Notes from the person who created it.
     pub notes: Option<String>,
-    /// Counts its changes.
+    /// Increases with each change.
     pub version: i32,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// When a hold lets its time go.
+    /// When the hold expires, if it is one.
     pub held_until: Option<Timestamp>,
-    /// Of which series it is a part.
+    /// The series that it belongs to, if any.
     pub series: Option<SeriesId>,
 }
 
-/// One step in a booking's history.
+/// One change in a booking's history.
 #[derive(Clone, Debug)]
 pub struct Transition {
-    /// `None` for the first step.
+    /// The previous status; `None` for the creation.
     pub from: Option<BookingStatus>,
-    /// Where it stood afterwards.
+    /// The new status.
     pub to: BookingStatus,
-    /// Who did it; `None` for background work.
+    /// The user who made the change; `None` for background work.
     pub actor: Option<UserId>,
-    /// Why, if it was said.
+    /// The reason, if one was given.
     pub reason: Option<String>,
-    /// When.
+    /// When the change was made.
     pub at: Timestamp,
-    /// From when to when it was moved, if it was.
+    /// The old and new start, if the booking was moved.
     pub moved: Option<(Timestamp, Timestamp)>,
 }
 
-/// A booking that was changed lately.
+/// A recently changed booking.
 #[derive(Clone, Copy, Debug)]
 pub struct Changed {
-    /// Which.
+    /// The booking.
     pub id: BookingId,
-    /// Of which service.
+    /// Its service.
     pub service: ServiceId,
-    /// For whom.
+    /// Its customer.
     pub customer: UserId,
-    /// As it is now.
+    /// Its current version.
     pub version: i32,
 }
 
-/// A booking to be made.
+/// A booking to create.
 #[derive(Clone, Debug)]
 pub struct NewBooking {
-    /// What.
+    /// The service.
     pub service: ServiceId,
-    /// When. It ends after the service's duration.
+    /// The start. The booking ends after the service's duration.
     pub starts_at: Timestamp,
-    /// For whom; `None` for the caller.
+    /// The customer; `None` for the caller.
     pub customer: Option<UserId>,
-    /// Which resource, among those that can serve it; `None` takes whichever is free.
+    /// The wanted resource, among those that can serve the service; `None` selects any free one.
     pub resource: Option<ResourceId>,
-    /// For staff.
+    /// Notes for staff.
     pub notes: Option<String>,
 }
 
 /// Sort key of a list of bookings: an instant, then the id.
 pub type BookingKey = TimeKey;
 
-/// What a list of bookings is sorted by.
+/// The order of a list of bookings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum BookingOrder {
-    /// Earliest first.
+    /// By start, earliest first.
     #[default]
     StartsAtAsc,
-    /// Latest first.
+    /// By start, latest first.
     StartsAtDesc,
-    /// Oldest first.
+    /// By creation, oldest first.
     CreatedAtAsc,
-    /// Newest first.
+    /// By creation, newest first.
     CreatedAtDesc,
 }
 
-/// Which bookings a list holds. An empty filter holds all that the caller may see.
+/// Which bookings a list contains. An empty filter selects all that the caller may see.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct BookingFilter {
-    /// Only these statuses.
+    /// Only bookings with these statuses.
     pub statuses: Option<Vec<BookingStatus>>,
-    /// Only of this service.
+    /// Only bookings of this service.
     pub service: Option<ServiceId>,
-    /// Only of this customer.
+    /// Only bookings of this customer.
     pub customer: Option<UserId>,
-    /// Only those that hold this resource.
+    /// Only bookings that use this resource.
     pub resource: Option<ResourceId>,
-    /// Only those that start at this instant or later.
+    /// Only bookings that start at this instant or later.
     pub from: Option<Timestamp>,
-    /// Only those that start before this instant.
+    /// Only bookings that start before this instant.
     pub to: Option<Timestamp>,
 }
 
-/// Why something could not be done with a booking.
+/// Why an operation on a booking failed.
 #[derive(Debug)]
 pub enum BookingError {
-    /// The role does not allow it.
+    /// The caller's role does not allow it.
     Forbidden,
     /// There is no such booking, or none that the caller may see.
     NotFound,
     /// There is no such service, or it cannot be booked.
     ServiceNotFound,
-    /// There is no such customer, or he was deactivated.
+    /// There is no such customer, or they are deactivated.
     CustomerNotFound,
-    /// The time has passed: nobody can book it.
+    /// The start has passed.
     InThePast,
-    /// The booking has not begun: it cannot be completed or missed yet.
+    /// The booking has not started: it cannot be completed or marked as a no-show yet.
     NotYet,
-    /// The booking has begun: its customer cannot cancel it any more.
+    /// The booking has started: its customer can no longer cancel it.
     HasBegun,
-    /// More than [`MAX_AHEAD`].
+    /// The start is more than [`MAX_AHEAD`] away.
     TooFar,
-    /// The tenant wants customers to book so many minutes ahead.
+    /// The tenant requires customers to book at least this many minutes ahead.
     NoticeTooShort(i32),
-    /// The tenant lets customers book so many days ahead.
+    /// The tenant allows customers to book at most this many days ahead.
     PastWindow(i32),
-    /// The tenant wants customers to cancel so many minutes ahead.
+    /// The tenant requires customers to cancel at least this many minutes ahead.
     TooLateToCancel(i32),
-    /// The tenant wants customers to move bookings so many minutes ahead.
+    /// The tenant requires customers to move bookings at least this many minutes ahead.
     TooLateToMove(i32),
     /// A booking in this status cannot be moved.
     NotMovable(BookingStatus),
-    /// There is no such resource, or none that can serve this.
+    /// There is no such resource, or it cannot serve the service.
     ResourceNotFound,
-    /// The tenant, or the service, is not open for all of that time.
+    /// The tenant, or the service, is not open for the whole time.
     OutsideHours,
-    /// Customers book so many minutes after opening, or a multiple.
+    /// Customers' bookings start this many minutes after opening, or a multiple of it.
     OffGrid(i32),
-    /// So many days of availability cannot be asked for at once.
+    /// Availability can be requested for at most this many days at once.
     TooManyDays(i64),
-    /// More free times than one answer has.
+    /// There are more free times than one response contains.
     TooManySlots(usize),
-    /// Every seat is taken at that time.
+    /// The time is taken.
     SlotTaken,
-    /// The notes or the reason are too long: which.
+    /// The notes or the reason are too long: the field and the maximum.
     TooLong(&'static str, usize),
-    /// The plan allows no more bookings this month.
+    /// The plan's limit on bookings per month is reached.
     QuotaExceeded,
-    /// The customer holds as many times as he may.
+    /// The customer has the maximum number of holds.
     TooManyHolds,
-    /// It was held for too long, or is no hold any more.
+    /// The hold has expired, or the booking is no longer a hold.
     HoldOver,
-    /// The booking changed since the caller read it.
+    /// The booking has changed since the caller read it.
     Stale,
-    /// This status does not lead to that one.
+    /// The booking cannot change from the first status to the second.
     InvalidTransition(BookingStatus, BookingStatus),
     /// A statement failed.
     Db(DbError),
@@ -236,12 +237,12 @@ impl From<DbError> for BookingError {
     }
 }
 
-/// What the bookings of a list point at: what is booked and for whom, as far as the caller may see it.
+/// The services and customers of the bookings in a list, as far as the caller may see them.
 #[derive(Debug)]
 pub struct PreloadedRefs<S, C> {
-    /// What is booked.
+    /// The booked services.
     pub services: HashMap<ServiceId, S>,
-    /// For whom.
+    /// The customers.
     pub customers: HashMap<UserId, C>,
 }
 
@@ -251,20 +252,20 @@ impl<S, C> Default for PreloadedRefs<S, C> {
     }
 }
 
-/// How much of that comes in the list's own statement. (PostgreSQL takes a quarter less for the names of twenty bookings than for
-/// all columns.)
+/// How much of the related data the list's own statement loads. (For twenty bookings, PostgreSQL takes a quarter less
+/// time for the names than for all columns.)
 #[derive(Debug)]
 pub enum Preloaded {
     /// Nothing.
     Nothing,
-    /// Names.
+    /// The names.
     Names(PreloadedRefs<String, String>),
-    /// All.
+    /// All columns.
     Whole(PreloadedRefs<Service, User>),
 }
 
 impl Booking {
-    /// What whoever watches is told.
+    /// The change that subscribers receive.
     pub(super) fn change(&self) -> Change {
         Change::Booking { id: self.id.0, service: self.service.0, customer: self.customer.0 }
     }
@@ -279,35 +280,35 @@ impl BookingOrder {
     }
 }
 
-/// A class that stands at a time.
+/// A class that exists at a time.
 #[derive(Clone, Debug)]
 pub(super) struct Class {
-    /// Its occurrence.
+    /// The id of its occurrence.
     pub id: Uuid,
-    /// The first instant of it.
+    /// The start.
     pub starts_at: Timestamp,
-    /// The first instant after it.
+    /// The end (exclusive).
     pub ends_at: Timestamp,
-    /// How many more can come.
+    /// The number of free seats.
     pub seats_free: i32,
-    /// Who and what it has.
+    /// The resources that it uses.
     pub resources: Vec<ResourceId>,
 }
 
-/// What is held of something in a time.
+/// A claim on a resource or seat during a time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HeldClaim {
-    /// A resource, or a service.
+    /// The id of a resource or a service.
     pub claimed: Uuid,
-    /// Which seat.
+    /// The seat.
     pub lane: i16,
-    /// The first instant of it.
+    /// The start.
     pub from: Timestamp,
-    /// The first instant after it.
+    /// The end (exclusive).
     pub to: Timestamp,
 }
 
-/// What is to be held.
+/// What a booking claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Claim {
     /// A resource.

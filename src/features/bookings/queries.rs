@@ -1,7 +1,7 @@
 //! Every statement on bookings. `by_ids`, `of_customers` and `histories` feed loaders; `list` is paged.
 //!
-//! Times are compared with `<` and `>`: those are leakproof, so that row-level security leaves the indexes usable, which
-//! it would not with `&&` on a range.
+//! Times are compared with `<` and `>`. These operators are leakproof, so row-level security leaves the indexes usable,
+//! which it would not with `&&` on a range.
 
 use std::collections::HashMap;
 
@@ -52,7 +52,7 @@ impl Booking {
     }
 }
 
-/// Inserts a booking, or returns `false` when the service cannot be booked any more. What it holds are its claims.
+/// Inserts a booking; `false` when the service can no longer be booked. Its claims are inserted separately.
 pub(super) async fn insert(tx: &ScopedTx, booking: &Booking, metered_as: Option<Uuid>) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
@@ -87,7 +87,7 @@ pub(super) async fn insert(tx: &ScopedTx, booking: &Booking, metered_as: Option<
     Ok(row.is_some())
 }
 
-/// How many times a customer holds now, not counting what was offered to him.
+/// How many live holds a customer has, excluding offers from the waitlist.
 pub(super) async fn count_holds(tx: &ScopedTx, customer: UserId, now: Timestamp) -> Result<i64, DbError> {
     let row = tx
         .query_one(
@@ -103,7 +103,8 @@ pub(super) async fn count_holds(tx: &ScopedTx, customer: UserId, now: Timestamp)
     Ok(row.get(0))
 }
 
-/// Takes up a hold that is as it was read and still good; `false` when it is not, or may not be by whoever asks.
+/// Confirms a hold that is unchanged since it was read and still live; `false` when it is not, or the caller may not
+/// confirm it.
 pub(super) async fn confirm_hold(
     tx: &ScopedTx,
     hold: &Booking,
@@ -121,7 +122,7 @@ pub(super) async fn confirm_hold(
     Ok(row.get(0))
 }
 
-/// Moves a booking that is still as it was read; `false` when it is not, or may not be changed.
+/// Moves a booking that is unchanged since it was read; `false` when it has changed, or the caller may not change it.
 pub(super) async fn update_time(
     tx: &ScopedTx,
     before: &Booking,
@@ -150,7 +151,8 @@ pub(super) async fn update_time(
     Ok(row.get(0))
 }
 
-/// Changes the status of a booking that is still as it was read; `None` when it is not, or may not be changed.
+/// Changes the status of a booking that is unchanged since it was read; `None` when it has changed, or the caller may
+/// not change it.
 pub(super) async fn update_status(
     tx: &ScopedTx,
     before: &Booking,
@@ -172,7 +174,7 @@ pub(super) async fn update_status(
     row.as_ref().map(Booking::read).transpose()
 }
 
-/// Adds a step to a booking's history.
+/// Adds a change to a booking's history.
 pub(super) async fn insert_transition(tx: &ScopedTx, booking: &Booking, step: &Transition) -> Result<(), DbError> {
     tx.execute(
         "-- bookings.insert_transition
@@ -198,7 +200,7 @@ pub(super) async fn insert_transition(tx: &ScopedTx, booking: &Booking, step: &T
     .await
 }
 
-/// Those of these bookings that the scope may see.
+/// The bookings with these ids of these bookings that the scope may see.
 ///
 /// # Errors
 /// When the statement fails.
@@ -217,7 +219,7 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingI
     rows.iter().map(|row| Booking::read(row).map(|it| (it.id, it))).collect()
 }
 
-/// The bookings of a person that start within a time: his own, and those that hold a resource which stands for him. Not
+/// The bookings of a person that start within a time: his own bookings, and those that use a resource which represents them. Not
 /// those that ended without taking place. At most 1,000: those to come first, the next first, then those that are over, the
 /// last first.
 ///
@@ -286,10 +288,7 @@ pub async fn of_series(tx: &ScopedTx, ids: &[SeriesId]) -> Result<HashMap<Series
     Ok(found)
 }
 
-/// The history of each of these bookings, first step first.
-///
-/// # Errors
-/// When the statement fails.
+/// The changes of each booking, oldest first.
 pub async fn histories(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Vec<Transition>>, DbError> {
     let rows = tx
         .query(
@@ -315,7 +314,7 @@ pub async fn histories(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<Booki
     Ok(histories)
 }
 
-/// Which rows of `bookings b` are between two keys.
+/// The condition that keeps rows of `bookings b` between two keys.
 macro_rules! between {
     ($key:literal, $lower:literal, $lower_id:literal, $upper:literal, $upper_id:literal) => {
         concat!(
@@ -336,7 +335,7 @@ macro_rules! between {
     };
 }
 
-/// Which rows of `bookings b` a filter and two bounds leave. `$2` to `$10`, and `$12`.
+/// The conditions of a filter and two bounds on `bookings b`. They use `$2` to `$10`, and `$12`.
 macro_rules! where_filter {
     ($key:literal) => {
         concat!(
@@ -357,7 +356,7 @@ macro_rules! where_filter {
     };
 }
 
-/// What `where_filter!` is given, and how many rows are wanted.
+/// The parameters of `where_filter!`, and the number of rows.
 struct Narrowed<'a> {
     tenant: TenantId,
     statuses: Option<Vec<&'static str>>,
@@ -381,7 +380,7 @@ impl<'a> Narrowed<'a> {
         }
     }
 
-    /// `$1` to `$12`.
+    /// The parameters `$1` to `$12`.
     fn params(&self) -> [Param<'_>; 12] {
         let Self { tenant, statuses, filter, from, to, bounds: TimeBounds { lower, upper }, fetch } = self;
         let (service, customer, resource) = (&filter.service, &filter.customer, &filter.resource);
@@ -389,10 +388,12 @@ impl<'a> Narrowed<'a> {
     }
 }
 
-/// A page of bookings by its conditions and order: alone, or with their services and customers or the names of these.
+/// A page of bookings with its conditions and order: alone, or with their services and customers, or with the names of
+/// these.
 ///
-/// Those are looked up by their keys once the page is known. In a join the planner may put them before the limit, where it
-/// takes a tenant's bookings for few (because of policies it expects a row or two), and then look at all of them for each page.
+/// Services and customers are looked up by key once the page is known. In a join the planner may place them before the
+/// limit, because it underestimates a tenant's bookings (policies make it expect a row or two), and then read all of
+/// them for each page.
 macro_rules! listed {
     (alone, $where:expr, $order:expr, $limit:literal) => {
         concat!("select ", columns!(), " from bookings b where ", $where, " order by ", $order, " limit ", $limit)
@@ -428,7 +429,7 @@ macro_rules! listed {
     };
 }
 
-/// A page of all bookings: a statement without the conditions of filters needs a planner only once.
+/// A page of all bookings. Without the conditions of filters, the statement is planned only once.
 macro_rules! list_all_sql {
     ($listed:ident, $key:literal, $direction:literal) => {
         concat!(
@@ -444,7 +445,7 @@ macro_rules! list_all_sql {
     };
 }
 
-/// A page of what a filter leaves.
+/// A page of filtered bookings.
 macro_rules! list_sql {
     ($listed:ident, $key:literal, $direction:literal) => {
         concat!(
@@ -455,7 +456,7 @@ macro_rules! list_sql {
     };
 }
 
-/// The statement of one of these names for an order, with what is related or without.
+/// The statement for an order, with or without related data.
 macro_rules! in_order {
     ($sql:ident, $related:expr, $by_start:expr, $descending:expr) => {
         match ($related, $by_start, $descending) {
@@ -475,15 +476,15 @@ macro_rules! in_order {
     };
 }
 
-/// Where the names stand in a row with names.
+/// The columns of the names in a row with names.
 const SERVICE_NAME: usize = 14;
 const CUSTOMER_NAME: usize = 15;
-/// Where the columns of a booking's service begin in a row with related ones, and those of its customer.
+/// The first columns of the service and of the customer in a row with related data.
 const SERVICE_AT: usize = 14;
 const CUSTOMER_AT: usize = SERVICE_AT + 17;
 
-/// One row more than the page, in the order of the scan. What these bookings point at comes into `related`, in the same
-/// statement.
+/// Lists one row more than the page, in the order of the scan. The services and customers of these bookings are loaded
+/// into `related` by the same statement.
 pub(super) async fn list(
     tx: &ScopedTx,
     filter: &BookingFilter,
@@ -513,7 +514,7 @@ pub(super) async fn list(
 }
 
 impl Preloaded {
-    /// Reads what a row holds beside the booking, unless it is known from another, or may not be seen.
+    /// Reads the related data of a row, unless another row has already provided it or the caller may not see it.
     fn read(&mut self, row: &Row, booking: &Booking) -> Result<(), DbError> {
         match self {
             Self::Nothing => {}
@@ -562,7 +563,7 @@ macro_rules! of_customers_sql {
     };
 }
 
-/// Of each customer one row more than the page, in the order of the scan.
+/// For each customer, one row more than the page, in the order of the scan.
 pub(super) async fn of_customers(
     tx: &ScopedTx,
     customers: &[UserId],
@@ -576,7 +577,7 @@ pub(super) async fn of_customers(
     rows.iter().map(Booking::read).collect()
 }
 
-/// Bookings that the scope may see and that were changed at this instant or later, latest first: ids, for whom and of
+/// Bookings that the scope may see and bookings that changed at this instant or later, latest first: ids, for whom and of
 /// which service, and versions. At most 1,000.
 ///
 /// # Errors

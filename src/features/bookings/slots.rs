@@ -1,4 +1,4 @@
-//! The time of a booking, and what the rules say of it.
+//! The time of a booking, and the rules for it.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -17,25 +17,25 @@ use crate::{
     },
 };
 
-/// All that decides about bookings of a service, but for what is taken.
+/// Everything that decides about bookings of a service, except existing claims.
 #[derive(Debug)]
 pub(super) struct BookingContext {
-    /// What is booked.
+    /// The service.
     pub service: Service,
-    /// Of whom.
+    /// Its tenant.
     pub tenant: Tenant,
-    /// When it is open.
+    /// The opening hours.
     pub opening: Hours,
-    /// Who and what can serve it.
+    /// The resources that can serve the service.
     pub links: Vec<Link>,
 }
 
 impl BookingContext {
-    /// In one flush, for bookings at this instant and later. Whoever goes on to write has locked the calendar before, or in
-    /// front of it in the same flush: then it stands still until the commit.
+    /// Reads everything in one flush, for bookings at this instant and later. A caller that writes afterwards must lock
+    /// the calendar first, or earlier in the same flush: the data is then stable until the commit.
     ///
     /// # Errors
-    /// `ServiceNotFound` where there is no such service.
+    /// `ServiceNotFound` when there is no such service.
     pub(super) async fn read(tx: &ScopedTx, service: ServiceId, since: Timestamp) -> Result<Self, BookingError> {
         let ids = [service];
         let (services, links, tenant, opening) = futures_util::join!(
@@ -50,20 +50,20 @@ impl BookingContext {
         Ok(Self { links: links.remove(&service.id).unwrap_or_default(), service, tenant, opening })
     }
 
-    /// The same, where the service can be booked.
+    /// The same, if the service can be booked.
     ///
     /// # Errors
-    /// `ServiceNotFound` where it cannot.
+    /// `ServiceNotFound` when it cannot be booked.
     pub(super) fn bookable(self) -> Result<Self, BookingError> {
         if self.service.active { Ok(self) } else { Err(BookingError::ServiceNotFound) }
     }
 
-    /// The service's rules over its tenant's.
+    /// The service's rules, with the tenant's as defaults.
     pub(super) fn rules(&self) -> EffectiveRules {
         self.service.rules.over(&self.tenant.booking_rules)
     }
 
-    /// Refuses a wanted resource that cannot serve it at all.
+    /// Refuses a wanted resource that cannot serve the service at all.
     ///
     /// # Errors
     /// `ResourceNotFound`.
@@ -74,12 +74,12 @@ impl BookingContext {
         }
     }
 
-    /// Whether those who book the same start share who and what it takes.
+    /// Whether bookings with the same start share resources.
     pub(super) fn is_class(&self) -> bool {
         self.service.capacity > 1 && !self.links.is_empty()
     }
 
-    /// Of a booking that starts then: whoever joins a class comes for as long as those who are there.
+    /// The slot of a booking with this start. A booking that joins a class has the class's duration.
     pub(super) fn slot_at(&self, starts_at: Timestamp, class: Option<&Class>) -> Slot {
         match class {
             Some(class) => Slot::lasting(&self.service, starts_at, class.ends_at.duration_since(starts_at)),
@@ -87,7 +87,7 @@ impl BookingContext {
         }
     }
 
-    /// A new booking of it.
+    /// A new booking of the service.
     pub(super) fn booking(
         &self,
         customer: UserId,
@@ -113,13 +113,13 @@ impl BookingContext {
         }
     }
 
-    /// Whether the rules of the service and its tenant allow a booking at this time: what everything asks that makes or
-    /// moves one. What is taken is for the claims to say.
+    /// Checks whether the rules of the service and its tenant allow a booking at this time. Everything that creates or
+    /// moves a booking calls it. Claims decide separately whether the time is free.
     ///
-    /// Staff may book whenever they like, as long as it is neither over nor out of reach.
+    /// Staff may book at any time that has not passed and is within reach.
     ///
     /// # Errors
-    /// What stands in the way.
+    /// The rule that forbids the time.
     pub(super) fn validate_slot(&self, is_staff: bool, slot: &Slot, now: Timestamp) -> Result<(), BookingError> {
         refuse_out_of_reach(slot.starts_at, now)?;
         if is_staff {
@@ -154,17 +154,17 @@ impl BookingContext {
         OpenFor { grid: if self.opening.has_schedule(own) { of_service } else { of_tenant }, whole }
     }
 
-    /// Whether a resource is there for all of a booking. Staff may ask anybody to stay longer.
+    /// Whether a resource is on duty for a whole booking. Staff may extend anyone's hours.
     pub(super) fn serves(&self, is_staff: bool, resource: ResourceId, slot: &Slot) -> bool {
         let open = || hours::merge(&self.opening.open(Owner::Resource(resource), slot.starts_at, slot.ends_at));
         is_staff || hours::contain(&open(), slot.starts_at, slot.ends_at)
     }
 }
 
-/// What it takes where hours and resources do not matter, in one flush.
+/// The service and its tenant, for callers that need no hours or resources. One flush.
 ///
 /// # Errors
-/// `ServiceNotFound` where there is no such service.
+/// `ServiceNotFound` when there is no such service.
 pub(super) async fn service_and_tenant(tx: &ScopedTx, service: ServiceId) -> Result<(Service, Tenant), BookingError> {
     let ids = [service];
     let (services, tenant) = futures_util::join!(services::by_ids(tx, &ids), tenants::current(tx));
@@ -173,13 +173,14 @@ pub(super) async fn service_and_tenant(tx: &ScopedTx, service: ServiceId) -> Res
 
 /// When a service can be booked around a time.
 pub(super) struct OpenFor {
-    /// The spans after whose beginnings its bookings begin: of its own hours, or of its tenant's where it has none.
+    /// The spans that anchor the grid of starts: the service's own hours, or the tenant's if it has none.
     pub grid: Open,
-    /// When all of it is open.
+    /// When both the tenant and the service are open.
     pub whole: Open,
 }
 
-/// Whatever the service: nothing is computed of a time at the ends of the calendar.
+/// Refuses times outside the bookable range for any service, before anything is computed with times at the ends of the
+/// calendar.
 pub(super) fn refuse_out_of_reach(starts_at: Timestamp, now: Timestamp) -> Result<(), BookingError> {
     if starts_at <= now {
         return Err(BookingError::InThePast);
@@ -190,13 +191,13 @@ pub(super) fn refuse_out_of_reach(starts_at: Timestamp, now: Timestamp) -> Resul
     Ok(())
 }
 
-/// Whether an instant is a number of steps after an opening.
+/// Whether an instant is a whole number of steps after an opening.
 fn is_on_grid(opens: Timestamp, at: Timestamp, step: SignedDuration) -> bool {
     let since = at.duration_since(opens);
     !since.is_negative() && step.as_secs() > 0 && since.subsec_nanos() == 0 && since.as_secs() % step.as_secs() == 0
 }
 
-/// Whether whoever asks is of the staff.
+/// Whether the caller belongs to the staff.
 pub(super) fn is_staff(caller: &Caller<'_>) -> bool {
     caller.is_at_least(Role::Staff)
 }

@@ -1,27 +1,27 @@
-//! Where a booking stands, and where it can go from there.
+//! The statuses of a booking and the transitions between them.
 
 use std::str::FromStr;
 
 use crate::db::DbError;
 
-/// Where a booking stands.
+/// The status of a booking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BookingStatus {
-    /// The time is kept for a short while.
+    /// The slot is reserved for a short time.
     Held,
-    /// Waits for staff to confirm it.
+    /// Awaits confirmation by staff.
     Pending,
-    /// Agreed.
+    /// Confirmed.
     Confirmed,
     /// It took place.
     Completed,
     /// The customer did not come.
     NoShow,
-    /// Called off.
+    /// Cancelled.
     Cancelled,
     /// Staff did not confirm it.
     Rejected,
-    /// Nobody took up the held time.
+    /// The hold expired unconfirmed.
     Expired,
 }
 
@@ -38,7 +38,7 @@ impl BookingStatus {
         Self::Expired,
     ];
 
-    /// As the database and the API spell it.
+    /// The value in the database and the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Held => "HELD",
@@ -52,12 +52,12 @@ impl BookingStatus {
         }
     }
 
-    /// Whether a booking that stands here keeps its time from others.
+    /// Whether a booking with this status blocks its time.
     pub fn holds_time(self) -> bool {
         !matches!(self, Self::Cancelled | Self::Rejected | Self::Expired)
     }
 
-    /// Whether a booking can go from here to there. The last five are ends.
+    /// Whether a booking can change from this status to another. The last five statuses are final.
     pub fn leads_to(self, to: Self) -> bool {
         match self {
             Self::Held => matches!(to, Self::Pending | Self::Confirmed | Self::Cancelled | Self::Expired),
@@ -73,6 +73,6 @@ impl FromStr for BookingStatus {
 
     fn from_str(text: &str) -> Result<Self, DbError> {
         let found = Self::ALL.into_iter().find(|it| it.as_str() == text);
-        found.ok_or_else(|| DbError::Corrupt(format!("{text:?} is no booking status")))
+        found.ok_or_else(|| DbError::Corrupt(format!("{text:?} is not a booking status")))
     }
 }

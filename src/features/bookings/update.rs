@@ -1,4 +1,4 @@
-//! Bookings that are moved, to another time or to another status.
+//! Changes a booking's time or status.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -15,10 +15,11 @@ use crate::{
     features::tenants,
 };
 
-/// Moves a booking to another time, and returns it as it then is. Where the new time cannot be had, the old one stays.
+/// Moves a booking to another time and returns the new state. If the new time is not available, the booking keeps the
+/// old one.
 ///
-/// It keeps its resources as long as they are free then, and takes others where they are not. A customer's booking of a
-/// service that wants to be confirmed waits for that again.
+/// The booking keeps those of its resources that are free at the new time and gets others otherwise. When a customer
+/// moves a booking of a service that requires confirmation, the booking becomes pending again.
 ///
 /// # Errors
 /// See [`BookingError`]; nothing is written then.
@@ -53,7 +54,7 @@ pub async fn reschedule(
     let class = ground.class_at(tx, starts_at, now).await?;
     let slot = match &class {
         Some(_) => ground.slot_at(starts_at, class.as_ref()),
-        // As long as it was agreed, whatever the service takes by now.
+        // The agreed duration, not the service's current one.
         None => Slot::lasting(&ground.service, starts_at, before.ends_at.duration_since(before.starts_at)),
     };
     ground.validate_slot(is_staff, &slot, now)?;
@@ -80,10 +81,10 @@ pub async fn reschedule(
     Ok(booking)
 }
 
-/// Moves a booking to another status, and returns it as it then is.
+/// Changes a booking's status and returns the new state.
 ///
-/// With `version` it fails as `Stale` when the booking was changed since that version. Customers can only cancel their
-/// own, before it starts.
+/// With `version` it fails as `Stale` when the booking has changed since that version. Customers can only cancel their
+/// own bookings, before the start.
 ///
 /// # Errors
 /// See [`BookingError`]; nothing is written then.
@@ -97,7 +98,7 @@ pub async fn set_status(
     Box::pin(change_status(caller, id, to, version, reason, true)).await
 }
 
-/// Calls a booking off without a mail to its customer: one that tells of more follows.
+/// Cancels a booking without a mail to its customer: the caller sends one mail for several bookings.
 ///
 /// # Errors
 /// See [`BookingError`]; nothing is written then.
@@ -132,7 +133,7 @@ async fn change_status(
     }
     let is_hold = before.status == BookingStatus::Held;
     if is_hold && matches!(to, BookingStatus::Pending | BookingStatus::Confirmed) {
-        return Box::pin(confirm_hold(caller, id, None)).await; // It counts, and its service says what it becomes.
+        return Box::pin(confirm_hold(caller, id, None)).await; // The booking is counted, and its service decides the new status.
     }
     if !before.status.leads_to(to) {
         return Err(BookingError::InvalidTransition(before.status, to));
@@ -140,7 +141,7 @@ async fn change_status(
     if !is_staff && before.starts_at <= now {
         return Err(BookingError::HasBegun);
     }
-    // A hold costs nobody anything.
+    // Cancelling a hold has no notice period.
     if !is_staff && !is_hold {
         let (service, tenant) = slots::service_and_tenant(tx, before.service).await?;
         let notice = service.rules.over(&tenant.booking_rules).cancel_notice_minutes;

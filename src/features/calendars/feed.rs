@@ -1,4 +1,4 @@
-//! The calendar that a person subscribes to.
+//! The calendar feed that a person subscribes to.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -16,17 +16,14 @@ use crate::{
     features::{auth::FeedToken, bookings, services, tenants, users},
 };
 
-/// How far back a feed goes.
+/// How far back a feed reaches.
 const BACK: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-/// How far ahead a feed goes.
+/// How far ahead a feed reaches.
 const AHEAD: SignedDuration = SignedDuration::from_hours(2 * 366 * 24);
 
-/// Makes the caller's feed, in place of the one that he had: the address of that one is good for nothing any more. Returns
-/// the token of its address, which is kept nowhere.
-///
-/// # Errors
-/// When a statement fails.
+/// Creates the caller's feed and replaces an existing one: the previous URL stops working. Returns the token of the new
+/// URL, which is not stored.
 pub async fn rotate_feed(caller: &Caller<'_>) -> Result<(FeedToken, Timestamp), DbError> {
     let (tx, now, user) = (caller.tx, caller.clock.now(), caller.viewer.user);
     let token = FeedToken::generate(tx.tenant());
@@ -37,10 +34,7 @@ pub async fn rotate_feed(caller: &Caller<'_>) -> Result<(FeedToken, Timestamp), 
     Ok((token, now))
 }
 
-/// Takes the caller's feed away; returns whether he had one.
-///
-/// # Errors
-/// When a statement fails.
+/// Removes the caller's feed; returns whether there was one.
 pub async fn delete_feed(caller: &Caller<'_>) -> Result<bool, DbError> {
     let user = caller.viewer.user;
     let had = queries::delete_feed(caller.tx, user).await?;
@@ -50,17 +44,33 @@ pub async fn delete_feed(caller: &Caller<'_>) -> Result<bool, DbError> {
     Ok(had)
 }
 
+<<<<<<< ours
 /// The tenant that the token of a feed's address names; `None` when it never was one.
+||||||| base
+/// Since when a user has a feed; `None` without one, and for anybody but himself.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn feed_of(tx: &ScopedTx, user: UserId) -> Result<Option<Timestamp>, DbError> {
+    queries::feed_of(tx, user).await
+}
+
+/// The tenant that the token of a feed's address names; `None` when it never was one.
+=======
+/// When a user's feed was created; `None` without one, and for callers other than that user.
+pub async fn feed_of(tx: &ScopedTx, user: UserId) -> Result<Option<Timestamp>, DbError> {
+    queries::feed_of(tx, user).await
+}
+
+/// The tenant in the token of a feed's URL; `None` when the token is malformed.
+>>>>>>> theirs
 pub fn tenant_of(token: &str) -> Option<TenantId> {
     FeedToken::parse(token).map(|it| it.tenant)
 }
 
-/// What is under the address with this token, in a transaction of the sign-in path, which from then on may do no more than
-/// the feed's user: his own bookings, and those of the staff that he is. `None` where there is no such feed any more. It is
-/// written once the transaction has ended.
-///
-/// # Errors
-/// When a statement fails.
+/// The content of the feed with this token. It runs in a transaction of the sign-in path, which from then on has only
+/// the rights of the feed's user: their own bookings and, for staff, those that use the resource which represents them.
+/// `None` when there is no such feed. The file is rendered after the transaction has ended.
 pub async fn feed(tx: &ScopedTx, token: &str, now: Timestamp) -> Result<Option<Feed>, DbError> {
     let Some(token) = FeedToken::parse(token) else { return Ok(None) };
     let Some(user) = queries::enter_feed(tx, &token.hash()).await? else { return Ok(None) };
@@ -85,7 +95,7 @@ pub async fn feed(tx: &ScopedTx, token: &str, now: Timestamp) -> Result<Option<F
     Ok(Some(Feed { name: tenant.name, entries, at: now }))
 }
 
-/// What a feed holds at an instant.
+/// The content of a feed at an instant.
 pub struct Feed {
     name: String,
     entries: Vec<Entry>,
@@ -93,7 +103,7 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// As a file. It may have thousands of bookings, so not on an async thread.
+    /// Renders the file. It may contain thousands of bookings, so do not call it on an async thread.
     pub fn write(&self) -> String {
         file(&self.name, &self.entries, None, self.at)
     }

@@ -1,4 +1,4 @@
-//! Bookings as an iCalendar file (RFC 5545).
+//! Renders bookings as an iCalendar file (RFC 5545).
 
 use icalendar::{Calendar, Component, Event, EventStatus, Property};
 use jiff::{Timestamp, tz::TimeZone};
@@ -8,22 +8,22 @@ use crate::{
     features::bookings::{Booking, BookingStatus},
 };
 
-/// A booking as its reader's calendar shows it.
+/// A booking as it appears in the reader's calendar.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// What it is about.
+    /// The booking.
     pub booking: Booking,
-    /// One line.
+    /// The title, in one line.
     pub summary: String,
-    /// More of it.
+    /// The description.
     pub description: Option<String>,
 }
 
-/// Who sends a file: a name and an e-mail address.
+/// The sender of a file: a name and an email address.
 pub type Organizer<'a> = (&'a str, &'a str);
 
-/// A file of these bookings. The same booking has the same `UID` in every file, and its version as `SEQUENCE`: so a newer
-/// file changes what an older one has put into a calendar, and a cancelled one takes it out.
+/// Renders a file of these bookings. A booking has the same `UID` in every file, and its version as `SEQUENCE`. A newer
+/// file therefore updates what an older one added to a calendar, and a cancelled booking is removed from it.
 pub fn file(name: &str, entries: &[Entry], organizer: Option<Organizer<'_>>, now: Timestamp) -> String {
     let mut calendar = Calendar::empty();
     calendar.append_property(Property::new("VERSION", "2.0"));
@@ -61,7 +61,7 @@ fn event(entry: &Entry, organizer: Option<Organizer<'_>>, now: Timestamp) -> Eve
     event
 }
 
-/// As UTC, which every calendar shows on its own reader's clock.
+/// An instant in UTC, which every calendar converts to its reader's zone.
 fn instant(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%SZ").to_string()
 }

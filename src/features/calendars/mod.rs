@@ -1,4 +1,4 @@
-//! Bookings in people's own calendar programs: as files, and as a feed under a secret address.
+//! Bookings in people's own calendar programs: as files, and as a feed under a secret URL.
 
 mod feed;
 mod ics;

@@ -7,7 +7,7 @@ use crate::{
     db::{DbError, ScopedTx},
 };
 
-/// One change of a user's feed at a time.
+/// Serialises changes to a user's feed.
 pub(super) async fn lock_feed(tx: &ScopedTx, user: UserId) -> Result<(), DbError> {
     tx.execute(
         "-- calendars.lock_feed
@@ -27,7 +27,7 @@ pub(super) async fn insert_feed(tx: &ScopedTx, user: UserId, token_hash: &[u8], 
     .await
 }
 
-/// Takes a user's feed away; returns whether he had one.
+/// Removes a user's feed; returns whether there was one.
 pub(super) async fn delete_feed(tx: &ScopedTx, user: UserId) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
@@ -39,10 +39,7 @@ pub(super) async fn delete_feed(tx: &ScopedTx, user: UserId) -> Result<bool, DbE
     Ok(row.is_some())
 }
 
-/// Since when a user has a feed; `None` without one, and for anybody but himself.
-///
-/// # Errors
-/// When the statement fails.
+/// When a user's feed was created.
 pub async fn feed_of(tx: &ScopedTx, user: UserId) -> Result<Option<Timestamp>, DbError> {
     let row = tx
         .query_opt(
@@ -54,7 +51,7 @@ pub async fn feed_of(tx: &ScopedTx, user: UserId) -> Result<Option<Timestamp>, D
     Ok(row.map(|row| row.get(0)))
 }
 
-/// Goes on as the user of a feed; `None` where there is none with this token.
+/// Continues with the rights of a feed's user; `None` when there is no feed with this token.
 pub(super) async fn enter_feed(tx: &ScopedTx, token_hash: &[u8]) -> Result<Option<UserId>, DbError> {
     let row = tx
         .query_one(

@@ -1,4 +1,4 @@
-//! Which features a tenant has.
+//! Decides which features a tenant has.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,16 +17,14 @@ use crate::{
     },
 };
 
-/// Whether this can be the name of a feature or a meter: 1 to 40 letters a to z, digits and underscores, a letter first.
+/// Whether this is a valid key of a feature or a meter: 1 to 40 letters a to z, digits and underscores, starting with a
+/// letter.
 pub fn is_key(text: &str) -> bool {
     let fits = text.chars().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == '_');
     fits && text.len() <= 40 && text.starts_with(|it: char| it.is_ascii_lowercase())
 }
 
-/// Every feature that the plan, a roll-out or an override speaks of, by key.
-///
-/// # Errors
-/// When a statement fails.
+/// Every feature that the plan, a rollout or an override mentions, by key.
 pub async fn all(tx: &ScopedTx, now: Timestamp) -> Result<Vec<Feature>, DbError> {
     let (tenant, overrides) = futures_util::join!(tenants::current(tx), queries::overrides(tx));
     let (tenant, overrides) = (tenant?, overrides?);
@@ -46,18 +44,12 @@ pub async fn all(tx: &ScopedTx, now: Timestamp) -> Result<Vec<Feature>, DbError>
     ))
 }
 
-/// Whether this feature is on. One that nobody speaks of is off.
-///
-/// # Errors
-/// When a statement fails.
+/// Whether this feature is on. A feature that nothing mentions is off.
 pub async fn is_enabled(tx: &ScopedTx, key: &str, now: Timestamp) -> Result<bool, DbError> {
     Ok(all(tx, now).await?.into_iter().any(|it| it.key == key && it.enabled))
 }
 
-/// Store: switches a feature on or off for the tenant, or gives it a number of it; `None` leaves it to the plan again.
-///
-/// # Errors
-/// When the statement fails.
+/// Store: overrides a feature for the tenant; `None` removes the override.
 pub async fn set(tx: &ScopedTx, key: &str, setting: Option<&Override>, now: Timestamp) -> Result<(), DbError> {
     match setting {
         Some(setting) => queries::upsert_override(tx, setting, now).await,
@@ -65,8 +57,8 @@ pub async fn set(tx: &ScopedTx, key: &str, setting: Option<&Override>, now: Time
     }
 }
 
-/// The one place that decides: an override that has not expired, else a roll-out, else the plan.
-/// `quota` tells how much of a meter is used, and of at most how much.
+/// Decides about all features, and is the only place that does: an unexpired override, else a rollout, else the plan.
+/// `quota` returns the usage and the limit of a meter.
 fn decide(
     terms: Vec<FeatureTerm>,
     rollouts: &[String],
@@ -90,7 +82,7 @@ fn decide(
     }
     for key in rollouts {
         let known = features.get(key).map(|it| it.grant.clone());
-        // What the plan grants already, it goes on granting.
+        // A rollout does not change what the plan grants.
         if features.get(key).is_none_or(|it| !it.enabled) {
             let grant = known.unwrap_or(Grant::Switch);
             let feature = Feature { key: key.clone(), enabled: true, grant, source: Source::Rollout, expires_at: None };

@@ -1,4 +1,4 @@
-//! What a tenant may use: decided by one function, from an override, a roll-out and the plan, in this order.
+//! The features that a tenant may use, decided by one function from overrides, rollouts and the plan, in this order.
 
 mod decision;
 mod model;

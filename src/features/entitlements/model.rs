@@ -1,32 +1,32 @@
-//! Features, and why a tenant has one.
+//! Features and their sources.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// What a plan says of a feature.
+/// A feature in the terms of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum FeatureTerm {
-    /// It is on.
+    /// The feature is on.
     Switch(String),
-    /// So much of it.
+    /// A number, such as of allowed locations.
     Number {
-        /// Its name for programs.
+        /// The key for programs.
         key: String,
-        /// So much.
+        /// The number.
         number: i64,
     },
-    /// On for as long as the meter is below its limit.
+    /// On as long as the meter is below its limit.
     Metered {
-        /// Its name for programs.
+        /// The key for programs.
         key: String,
-        /// Which meter.
+        /// The meter.
         meter: String,
     },
 }
 
 impl FeatureTerm {
-    /// Its name for programs.
+    /// The key for programs.
     pub fn key(&self) -> &str {
         match self {
             Self::Switch(key) | Self::Number { key, .. } | Self::Metered { key, .. } => key,
@@ -34,70 +34,70 @@ impl FeatureTerm {
     }
 }
 
-/// What a feature grants beside being on or off.
+/// What a feature grants besides being on or off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Grant {
-    /// Nothing.
+    /// Nothing else.
     Switch,
-    /// So much.
+    /// A number.
     Number(i64),
-    /// What is left of a meter's quota.
+    /// The quota of a meter.
     Metered {
-        /// Which meter.
+        /// The meter.
         meter: String,
-        /// Used in the present month.
+        /// The usage in the current month.
         used: i64,
-        /// Of at most so much; `None` without a limit.
+        /// The limit; `None` without one.
         limit: Option<i64>,
     },
 }
 
-/// Who says so.
+/// Where a decision comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// The plan.
     Plan,
-    /// A platform administrator, for this tenant.
+    /// A platform administrator's override for this tenant.
     Override,
-    /// A roll-out, into whose part this tenant falls.
+    /// A rollout that includes this tenant.
     Rollout,
 }
 
 /// A feature of a tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Feature {
-    /// Its name for programs.
+    /// The key for programs.
     pub key: String,
     /// Whether it is on.
     pub enabled: bool,
     /// What it grants.
     pub grant: Grant,
-    /// Who says so.
+    /// Where the decision comes from.
     pub source: Source,
-    /// When the override ends.
+    /// When the override expires.
     pub expires_at: Option<Timestamp>,
 }
 
 /// An override of one tenant's feature.
 #[derive(Clone, Debug)]
 pub struct Override {
-    /// Which feature.
+    /// The feature.
     pub key: String,
     /// On or off.
     pub enabled: bool,
-    /// So much of it, instead of the plan's number.
+    /// A number that replaces the plan's.
     pub number: Option<i64>,
-    /// From then on the plan counts again.
+    /// When the override expires.
     pub expires_at: Option<Timestamp>,
 }
 
-/// How far a feature is rolled out.
+/// The rollout of a feature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rollout {
-    /// Which feature.
+    /// The feature.
     pub key: String,
-    /// To so many of a hundred tenants, of 0 to 100.
+    /// The percentage of tenants, 0 to 100.
     pub percentage: i32,
-    /// Counts the changes of all roll-outs.
+    /// Increases with each change of any rollout.
     pub epoch: i64,
 }

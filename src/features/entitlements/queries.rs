@@ -1,4 +1,4 @@
-//! Every statement on entitlements. `directory` where it says so; the rest runs in the tenant's store.
+//! Every statement on entitlements. `directory` where a function says so; the others run in the tenant's store.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -9,7 +9,7 @@ use crate::{
     db::{DbError, ScopedTx},
 };
 
-/// What a platform administrator switched for this tenant.
+/// The overrides of this tenant.
 pub(super) async fn overrides(tx: &ScopedTx) -> Result<Vec<Override>, DbError> {
     let rows = tx
         .query(
@@ -27,7 +27,7 @@ pub(super) async fn overrides(tx: &ScopedTx) -> Result<Vec<Override>, DbError> {
     Ok(rows.iter().map(read).collect())
 }
 
-/// Switches a feature.
+/// Stores an override.
 pub(super) async fn upsert_override(tx: &ScopedTx, setting: &Override, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- entitlements.upsert_override
@@ -38,7 +38,7 @@ pub(super) async fn upsert_override(tx: &ScopedTx, setting: &Override, now: Time
     .await
 }
 
-/// Leaves a feature to the plan.
+/// Removes an override.
 pub(super) async fn delete_override(tx: &ScopedTx, key: &str) -> Result<(), DbError> {
     tx.execute(
         "-- entitlements.delete_override
@@ -48,7 +48,7 @@ pub(super) async fn delete_override(tx: &ScopedTx, key: &str) -> Result<(), DbEr
     .await
 }
 
-/// What is rolled out to the tenant.
+/// Stores the features that are rolled out to the tenant.
 pub(super) async fn set_rollouts(tx: &ScopedTx, keys: &Value) -> Result<(), DbError> {
     tx.execute(
         "-- entitlements.set_rollouts
@@ -58,7 +58,7 @@ pub(super) async fn set_rollouts(tx: &ScopedTx, keys: &Value) -> Result<(), DbEr
     .await
 }
 
-/// Directory: how far each feature is rolled out, by key.
+/// Directory: the rollout of each feature, by key.
 ///
 /// # Errors
 /// When the statement fails.
@@ -73,7 +73,7 @@ pub async fn rollouts(directory: &ScopedTx) -> Result<Vec<Rollout>, DbError> {
     Ok(rows.iter().map(|row| Rollout { key: row.get(0), percentage: row.get(1), epoch: row.get(2) }).collect())
 }
 
-/// Directory: two at once wait for each other, so that no two changes have one epoch.
+/// Directory: stores a rollout. Concurrent changes wait, so that no two have the same epoch.
 pub(super) async fn upsert_rollout(directory: &ScopedTx, key: &str, percentage: i32) -> Result<(), DbError> {
     directory
         .execute(
@@ -108,10 +108,7 @@ pub async fn behind(directory: &ScopedTx, epoch: i64) -> Result<Vec<TenantId>, D
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Directory: the scope's tenant's store has seen this change of the roll-outs.
-///
-/// # Errors
-/// When the statement fails.
+/// Directory: records that the scope's tenant has seen this epoch.
 pub async fn note_seen(directory: &ScopedTx, epoch: i64) -> Result<(), DbError> {
     directory
         .execute(

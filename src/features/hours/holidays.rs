@@ -1,4 +1,4 @@
-//! Days that an iCalendar file (RFC 5545) closes: its events that last whole days, with those that come again.
+//! Days that an iCalendar file (RFC 5545) closes: its all-day events, including recurring ones.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -14,30 +14,30 @@ use jiff::{Span, ToSpan, civil::Date};
 
 use crate::base::{cpu, ids::TenantId};
 
-/// Longest file, in bytes.
+/// Maximum size of a file, in bytes.
 pub(super) const MAX_BYTES: usize = 512 * 1_024;
-/// How deep components of a file stand in each other: a calendar, an event, an alarm, and room for one more.
+/// Maximum nesting of components in a file: a calendar, an event, an alarm, and one to spare.
 const MAX_DEPTH: usize = 4;
-/// Most days of one event.
+/// Maximum length of one event, in days.
 const MAX_LENGTH: i64 = 366;
-/// Most events of a file that come again: each takes time to look through.
+/// Maximum number of recurring events in a file, because each takes time to expand.
 const MAX_RULES: usize = 100;
-/// Most days that all events of a file close, one on another.
+/// Maximum number of days that all events of a file close, overlaps included.
 const MAX_DAYS: usize = 10_000;
-/// Longest name, in characters.
+/// Maximum length of a name, in characters.
 const MAX_NAME: usize = 200;
-/// Parts of a rule that say nothing of whole days, or make them hard to find.
+/// Parts of a rule that do not apply to whole days, or make them expensive to find.
 const REFUSED_PARTS: [&str; 4] = ["BYHOUR", "BYMINUTE", "BYSECOND", "BYSETPOS"];
 
-/// How long a file may take.
+/// Time limit for reading a file.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Why a file was not read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unread {
-    /// What is wrong with it.
+    /// What is wrong with the file.
     Flawed(String),
-    /// Others are being read.
+    /// Too many files are being read.
     Busy,
 }
 
@@ -47,13 +47,13 @@ impl<T: Into<String>> From<T> for Unread {
     }
 }
 
-/// The days from one up to before another that a file of this tenant closes, with the names of what closes them. Read where
-/// nothing else waits for a file that takes long ([`cpu::run`]).
+/// The days from `from` to before `to` that a file of this tenant closes, with the names of the events. A slow file
+/// does not block other work ([`cpu::run`]).
 ///
-/// Events that begin at a time of day, and cancelled ones, close nothing.
+/// Events with a time of day and cancelled events close nothing.
 ///
 /// # Errors
-/// What is wrong with the file, or that too many are being read.
+/// What is wrong with the file, or that too many files are being read.
 pub(super) async fn read(
     tenant: TenantId,
     file: String,
@@ -66,20 +66,20 @@ pub(super) async fn read(
 fn closed_days(file: &str, from: Date, to: Date) -> Result<BTreeMap<Date, String>, Unread> {
     let begun = Instant::now();
     if file.len() > MAX_BYTES {
-        return Err(format!("A calendar has at most {} KiB.", MAX_BYTES / 1_024).into());
+        return Err(format!("A calendar file can have at most {} KiB.", MAX_BYTES / 1_024).into());
     }
-    // The parser calls itself for each component in a component: of the lines as it sees them, once they are unfolded.
+    // The parser recurses for each nested component, so the depth is checked on the unfolded lines that it sees.
     if depth(&icalendar::parser::unfold(file)) > MAX_DEPTH {
-        return Err("The calendar's components stand too deep in each other.".into());
+        return Err("The calendar's components are nested too deeply.".into());
     }
-    let calendar = Calendar::from_str(file).map_err(|_| "It is no iCalendar file.")?;
+    let calendar = Calendar::from_str(file).map_err(|_| "This is not an iCalendar file.")?;
     if !file.trim_start_matches('\u{feff}').trim_start().starts_with("BEGIN:VCALENDAR") {
-        return Err("It is no iCalendar file.".into());
+        return Err("This is not an iCalendar file.".into());
     }
     if calendar.events().filter(|it| it.property_value("RRULE").is_some()).count() > MAX_RULES {
-        return Err(format!("At most {MAX_RULES} events may come again.").into());
+        return Err(format!("At most {MAX_RULES} events can be recurring.").into());
     }
-    // What was moved is an event of its own, in place of the day that its rule says (section 3.8.4.4).
+    // A moved occurrence is an event of its own and replaces the day from the rule (section 3.8.4.4).
     let mut moved: HashMap<&str, BTreeSet<Date>> = HashMap::new();
     for event in calendar.events() {
         let from = event.property_value("RECURRENCE-ID").and_then(read_date);
@@ -115,7 +115,7 @@ fn closed_days(file: &str, from: Date, to: Date) -> Result<BTreeMap<Date, String
     Ok(days.into_iter().map(|(day, names)| (day, joined(names))).collect())
 }
 
-/// How many days an event lasts: up to its end, for its duration, or that one day (section 3.6.1).
+/// The length of an event in days: up to its end, by its duration, or one day (section 3.6.1).
 fn length(event: &icalendar::Event, first: Date) -> i64 {
     if let Some(DatePerhapsTime::Date(end)) = event.get_end() {
         return date(end).map_or(1, |it| i64::from((it - first).get_days()));
@@ -124,7 +124,7 @@ fn length(event: &icalendar::Event, first: Date) -> i64 {
     span.map_or(1, |it| i64::from(it.get_days()) + 7 * i64::from(it.get_weeks()))
 }
 
-/// The days on which an event begins, from one up to before another.
+/// The days on which an event starts, from `from` to before `to`.
 fn begins(event: &icalendar::Event, first: Date, from: Date, to: Date) -> Result<Vec<Date>, String> {
     let listed = |key: &str| -> Vec<Date> {
         let several = event.multi_properties().get(key).into_iter().flatten().map(|it| it.value());
@@ -135,12 +135,12 @@ fn begins(event: &icalendar::Event, first: Date, from: Date, to: Date) -> Result
     days.extend(listed("RDATE"));
     if let Some(rule) = event.property_value("RRULE").filter(|_| first < to) {
         let flawed =
-            || format!("The rule {:?} of an event is none that we know.", rule.chars().take(100).collect::<String>());
+            || format!("The rule {:?} of an event is not supported.", rule.chars().take(100).collect::<String>());
         let is_refused = |part: &str| REFUSED_PARTS.contains(&part.split('=').next().unwrap_or_default());
         if rule.split(';').any(is_refused) {
             return Err(flawed());
         }
-        // Days have no zone; as instants of UTC they stay what they are. Whatever its end is written as, it is a day.
+        // Days have no zone; as UTC instants they stay unchanged. The end is reduced to a day, however it is written.
         let rule = rule.split(';').map(|part| match part.strip_prefix("UNTIL=").and_then(|it| it.get(..8)) {
             Some(day) => format!("UNTIL={day}T000000Z"),
             None => part.to_owned(),
@@ -152,7 +152,7 @@ fn begins(event: &icalendar::Event, first: Date, from: Date, to: Date) -> Result
         if set.get_rrule().iter().any(|it| !by_day.contains(&it.get_freq())) {
             return Err(flawed());
         }
-        // No further than anybody asks.
+        // Not beyond the requested range.
         let until = first.until(to).map_or(0, |it| it.get_days()).max(0);
         let until = *set.get_dt_start() + Duration::from_secs(86_400 * u64::try_from(until).unwrap_or(0));
         let found = set.before(until).limit().all(u16::MAX).dates;
@@ -165,12 +165,12 @@ fn begins(event: &icalendar::Event, first: Date, from: Date, to: Date) -> Result
     Ok(days)
 }
 
-/// The day of a value that begins with one.
+/// Parses the date at the start of a value.
 fn read_date(text: &str) -> Option<Date> {
     Date::strptime("%Y%m%d", text.get(..8)?).ok()
 }
 
-/// How deep components stand in each other at most. What looks like a beginning counts as one, and as an end only what is.
+/// The maximum nesting of components. Whatever looks like a start counts as one; only a real end counts as an end.
 fn depth(unfolded: &str) -> usize {
     let (mut now, mut most) = (0_usize, 0);
     for line in unfolded.split(['\n', '\r']) {
@@ -234,7 +234,7 @@ mod tests {
         let yearly = event("DTSTART;VALUE=DATE:19900101\r\nRRULE:FREQ=YEARLY\r\nSUMMARY:New Year");
         let closed: Vec<String> = days(&yearly).unwrap().into_iter().map(|it| it.0).collect();
         assert_eq!(closed, ["2027-01-01", "2028-01-01"]);
-        // The fourth Thursday of November, until a day, but for one of them.
+        // The fourth Thursday of November, until a day, except for one of them.
         let nth = event(
             "DTSTART;VALUE=DATE:20261126\r\nRRULE:FREQ=YEARLY;BYMONTH=11;BYDAY=4TH;UNTIL=20281123\r\nEXDATE;VALUE=DATE:20271125\r\nRDATE;VALUE=DATE:20270501",
         );
@@ -256,11 +256,11 @@ mod tests {
     fn what_is_no_calendar_is_said_to_be_none() {
         let file = |text: &str| flaw(closed_days(text, "2026-12-01".parse().unwrap(), "2028-12-01".parse().unwrap()));
         for bad in ["", "hello", "BEGIN:VCALENDAR", "<html></html>", "BEGIN:VEVENT\r\nEND:VEVENT\r\n"] {
-            assert_eq!(file(bad), Err("It is no iCalendar file.".into()), "{bad:?}");
+            assert_eq!(file(bad), Err("This is not an iCalendar file.".into()), "{bad:?}");
         }
-        // Neither the stack nor the time of the server is the file's to take.
+        // A file must not exhaust the server's stack or time.
         assert!(file(&"BEGIN:A\r\n".repeat(40_000)).unwrap_err().contains("deep"));
-        // Nor by lines that are folded, or that look like an end.
+        // Nor may lines that are folded or look like an end.
         for line in ["B\n EGIN:A\n", "B\r\n\tEGIN:A\r\n", "BEGIN:A\nX:\n END:\n", "BEGIN:A\n END:A\n"] {
             let folded = format!("BEGIN:VCALENDAR\r\n{}", line.repeat(20_000));
             assert!(file(&folded).unwrap_err().contains("deep"), "{line:?}");
@@ -270,14 +270,14 @@ mod tests {
             let rule = event(&format!("DTSTART;VALUE=DATE:20261126\r\nRRULE:{bad}"));
             assert!(days(&rule).unwrap_err().contains("The rule"), "{bad:?}");
         }
-        // Neither is a rule that takes long, or many of them, or many days one on another.
+        // Neither may a slow rule, many rules, or many overlapping days.
         let slow = event("DTSTART;VALUE=DATE:20261126\r\nRRULE:FREQ=DAILY;BYHOUR=1,2;BYSETPOS=1");
         assert!(days(&slow).unwrap_err().contains("The rule"));
         let daily = event("DTSTART;VALUE=DATE:19000101\r\nRRULE:FREQ=DAILY");
         assert!(days(&daily.repeat(101)).unwrap_err().contains("At most 100"));
         let year = event("DTSTART;VALUE=DATE:20260101\r\nDTEND;VALUE=DATE:20270101\r\nRRULE:FREQ=DAILY");
         assert!(days(&year).unwrap_err().contains("too many days"));
-        // A day that never comes.
+        // A day that never occurs.
         let never = event("DTSTART;VALUE=DATE:20261126\r\nRRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=31");
         assert_eq!(days(&never).unwrap().len(), 0);
     }

@@ -1,7 +1,8 @@
-//! When a tenant, its services and resources are open: by the week, from a day on, and on single days.
+//! Opening hours of a tenant, its services and its resources: weekly from a day on, with exceptions for single days.
 //!
-//! Hours are wall-clock times of an IANA zone, and become instants day by day: so a change of the clock moves nothing that
-//! people read on it. A time that a change skips is where the clock goes on; one that comes twice is the first of the two.
+//! Hours are wall-clock times in an IANA zone and become instants day by day, so a clock change does not move the
+//! displayed hours. A time that a clock change skips becomes the instant of the change. A time that occurs twice
+//! becomes the first of the two.
 
 mod described;
 mod holidays;

@@ -8,17 +8,17 @@ use crate::{
     db::DbError,
 };
 
-/// Minutes of a day on the wall clock.
+/// The minutes in a day on the wall clock.
 pub const DAY: i16 = 1_440;
 
-/// Whose hours they are.
+/// The owner of hours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Owner {
-    /// Everything of the tenant.
+    /// The tenant: applies to everything.
     Tenant,
-    /// One service, within the tenant's hours.
+    /// A service, within the tenant's hours.
     Service(ServiceId),
-    /// One resource.
+    /// A resource.
     Resource(ResourceId),
 }
 
@@ -32,61 +32,61 @@ impl Owner {
     }
 }
 
-/// A part of a day on the wall clock: minutes from midnight, half-open.
+/// A part of a day on the wall clock, in minutes from midnight; half-open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span {
-    /// The first minute.
+    /// The opening minute.
     pub opens: i16,
-    /// The first minute after it, at most 1,440.
+    /// The closing minute (exclusive), at most 1,440.
     pub closes: i16,
 }
 
-/// The hours of a week, from a day on.
+/// Weekly hours from a day on.
 #[derive(Clone, Debug)]
 pub struct Schedule {
-    /// Within the tenant.
+    /// The id, unique within the tenant.
     pub id: Uuid,
-    /// Whose.
+    /// The owner.
     pub owner: Owner,
-    /// The first day on which it counts.
+    /// The first day on which it applies.
     pub valid_from: Date,
-    /// By whose clock.
+    /// The time zone.
     pub zone: TimeZone,
-    /// ISO weekday (1 is Monday) and span; `None` is always open.
+    /// ISO weekdays (1 is Monday) and spans; `None` means always open.
     pub hours: Option<Vec<(i8, Span)>>,
 }
 
-/// The hours of one day.
+/// The hours of one day, which override the weekly hours.
 #[derive(Clone, Debug)]
 pub struct Override {
-    /// Within the tenant.
+    /// The id, unique within the tenant.
     pub id: Uuid,
-    /// Whose.
+    /// The owner.
     pub owner: Owner,
-    /// Which day.
+    /// The day.
     pub day: Date,
-    /// Empty is closed.
+    /// The hours; empty means closed.
     pub hours: Vec<Span>,
-    /// Such as that of a holiday.
+    /// A name, such as that of a holiday.
     pub name: Option<String>,
-    /// Whether it came from a calendar file, and not by hand.
+    /// Whether it was imported from a calendar file.
     pub imported: bool,
 }
 
-/// Why hours could not be set.
+/// Why an operation on hours failed.
 #[derive(Debug)]
 pub enum HoursError {
-    /// The role does not allow it.
+    /// The caller's role does not allow it.
     Forbidden,
     /// There is no such service.
     ServiceNotFound,
     /// There is no such resource.
     ResourceNotFound,
-    /// There is no such day to take back.
+    /// The day has no exception to remove.
     NotFound,
-    /// A field is out of its bounds: which, and what it may be.
+    /// A field is out of range: the field and the message.
     Invalid(&'static str, String),
-    /// Others have their files read.
+    /// Too many calendar files are being read.
     Busy,
     /// A statement failed.
     Db(DbError),
@@ -98,5 +98,5 @@ impl From<DbError> for HoursError {
     }
 }
 
-/// Half-open intervals of instants, in order.
+/// Half-open intervals between instants, in order.
 pub type Open = Vec<(Timestamp, Timestamp)>;

@@ -1,4 +1,4 @@
-//! When something is open: schedules and exceptions, made into instants.
+//! Converts schedules and exceptions to open intervals.
 
 use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
 
@@ -21,7 +21,7 @@ pub struct Hours {
 }
 
 impl Hours {
-    /// When an owner is open on the days around a time, each day's spans by themselves.
+    /// The open intervals of an owner on the days around a time, separate for each day.
     pub fn open(&self, owner: Owner, from: Timestamp, to: Timestamp) -> Open {
         let zone_of = |day: Date| self.in_force(owner, day).map_or(&self.zone, |it| &it.zone);
         let mut day = from.to_zoned(self.zone.clone()).date().saturating_sub(2.days());
@@ -41,17 +41,17 @@ impl Hours {
         open
     }
 
-    /// By whose clock a service goes on a day: that of its own hours, or of its tenant where it has none.
+    /// The time zone of a service on a day: that of its own hours, or of its tenant if it has none.
     pub fn zone_of(&self, service: ServiceId, day: Date) -> &TimeZone {
         self.in_force(Owner::Service(service), day).map_or(&self.zone, |it| &it.zone)
     }
 
-    /// Whether an owner has hours of its own.
+    /// Whether an owner has its own hours.
     pub fn has_schedule(&self, owner: Owner) -> bool {
         self.schedules.iter().any(|it| it.owner == owner)
     }
 
-    /// Whether an owner's hours of the day on which an instant falls are others than of the week.
+    /// Whether an owner has an exception on the day of an instant.
     pub fn is_overridden(&self, owner: Owner, at: Timestamp) -> bool {
         let day = at.to_zoned(self.zone.clone()).date();
         self.overrides.iter().any(|it| it.owner == owner && it.day == day)
@@ -76,7 +76,7 @@ impl Hours {
     }
 }
 
-/// A minute of a day on a zone's clock; the end of the day is the beginning of the next.
+/// The instant of a minute of a day in a zone; the end of a day is the start of the next.
 fn instant(day: Date, minute: i16, zone: &TimeZone) -> Option<Timestamp> {
     if minute >= DAY {
         return Some(day.tomorrow().ok()?.to_zoned(zone.clone()).ok()?.timestamp());
@@ -87,14 +87,14 @@ fn instant(day: Date, minute: i16, zone: &TimeZone) -> Option<Timestamp> {
     let (hour, minute) = (i8::try_from(minute / 60).ok()?, i8::try_from(minute % 60).ok()?);
     let local = zone.to_ambiguous_zoned(day.at(hour, minute, 0, 0));
     if !local.is_ambiguous() || local.clone().compatible().ok() == local.clone().earlier().ok() {
-        return Some(local.compatible().ok()?.timestamp()); // Of two the first.
+        return Some(local.compatible().ok()?.timestamp()); // Of two instants, the first.
     }
-    // Skipped: where the clock goes on.
+    // Skipped: the instant of the clock change.
     let before = local.earlier().ok()?.timestamp();
     zone.following(before).next().map(|it| it.timestamp())
 }
 
-/// What is in both.
+/// The intersection of both.
 pub fn intersect(one: &Open, other: &Open) -> Open {
     let (mut found, mut first) = (Vec::new(), 0);
     for (from, to) in one {
@@ -107,7 +107,7 @@ pub fn intersect(one: &Open, other: &Open) -> Open {
     found
 }
 
-/// Neighbours become one.
+/// Merges adjacent and overlapping intervals.
 pub fn merge(open: &Open) -> Open {
     let mut merged: Open = Vec::new();
     for (from, to) in open {
@@ -119,22 +119,20 @@ pub fn merge(open: &Open) -> Open {
     merged
 }
 
-/// Whether a time lies within one of these, which are merged.
+/// Whether a time lies within one of these merged intervals.
 pub fn contain(merged: &Open, from: Timestamp, to: Timestamp) -> bool {
     let at = merged.partition_point(|it| it.1 < to);
     merged.get(at).is_some_and(|it| it.0 <= from && it.1 >= to)
 }
 
-/// All hours that concern a service at this instant and later. One statement each for weeks and days, in one flush.
-///
-/// # Errors
-/// When a statement fails.
+/// All hours that concern a service at this instant and later. One statement for weekly hours and one for days, in one
+/// flush.
 pub async fn of_service(
     tx: &ScopedTx,
     service: ServiceId,
     at: Timestamp,
 ) -> Result<(Vec<Schedule>, Vec<Override>), DbError> {
-    // Whatever the zone, no day around it is left out.
+    // Early enough to include every relevant day, in any zone.
     let since = at.to_zoned(TimeZone::UTC).date().saturating_sub(3.days());
     let (schedules, overrides) = futures_util::join!(
         queries::schedules_of_service(tx, service),
@@ -144,7 +142,7 @@ pub async fn of_service(
 }
 
 impl Hours {
-    /// Of what was read, and the tenant's zone, which counts where no schedule does.
+    /// Combines the stored hours with the tenant's zone, which applies where there is no schedule.
     pub fn new((schedules, overrides): (Vec<Schedule>, Vec<Override>), zone: TimeZone) -> Self {
         Self { schedules, overrides, zone }
     }

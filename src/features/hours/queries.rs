@@ -38,19 +38,19 @@ fn read_override(row: &Row) -> Result<Override, DbError> {
     Ok(Override { id: row.get(0), owner: owner(row), day: row.get(3), hours, name: row.get(5), imported: row.get(6) })
 }
 
-/// As it is kept.
+/// The weekly hours as stored.
 pub(super) fn week_json(schedule: &Schedule) -> Value {
     let spans =
         |week: &Vec<(i8, Span)>| json!(week.iter().map(|(day, it)| (day, it.opens, it.closes)).collect::<Vec<_>>());
     schedule.hours.as_ref().map_or(Value::Null, spans)
 }
 
-/// As they are kept.
+/// The spans as stored.
 pub(super) fn spans_json(spans: &[Span]) -> Value {
     json!(spans.iter().map(|it| (it.opens, it.closes)).collect::<Vec<_>>())
 }
 
-/// Those of the tenant, of a service, and of what can serve it.
+/// The schedules of the tenant, of a service, and of the resources that can serve it.
 pub(super) async fn schedules_of_service(tx: &ScopedTx, service: ServiceId) -> Result<Vec<Schedule>, DbError> {
     let rows = tx
         .query(
@@ -65,7 +65,7 @@ pub(super) async fn schedules_of_service(tx: &ScopedTx, service: ServiceId) -> R
     rows.iter().map(read_schedule).collect()
 }
 
-/// Those of the tenant, of a service, and of what can serve it, from a day on.
+/// The exceptions of the tenant, of a service, and of the resources that can serve it, from a day on.
 pub(super) async fn overrides_of_service(
     tx: &ScopedTx,
     service: ServiceId,
@@ -84,7 +84,7 @@ pub(super) async fn overrides_of_service(
     rows.iter().map(read_override).collect()
 }
 
-/// Of one owner, earliest first.
+/// The schedules of one owner, earliest first.
 pub(super) async fn schedules_of(tx: &ScopedTx, owner: Owner) -> Result<Vec<Schedule>, DbError> {
     let (service, resource) = owner.columns();
     let rows = tx
@@ -99,7 +99,7 @@ pub(super) async fn schedules_of(tx: &ScopedTx, owner: Owner) -> Result<Vec<Sche
     rows.iter().map(read_schedule).collect()
 }
 
-/// Of one owner, from a day up to before another.
+/// The exceptions of one owner, from `from` to before `to`.
 pub(super) async fn overrides_of(tx: &ScopedTx, owner: Owner, from: Date, to: Date) -> Result<Vec<Override>, DbError> {
     let (service, resource) = owner.columns();
     let rows = tx
@@ -115,7 +115,7 @@ pub(super) async fn overrides_of(tx: &ScopedTx, owner: Owner, from: Date, to: Da
     rows.iter().map(read_override).collect()
 }
 
-/// Takes away what would count from a day on.
+/// Deletes the schedules that would apply from a day on.
 pub(super) async fn delete_schedules_from(tx: &ScopedTx, owner: Owner, from: Date) -> Result<(), DbError> {
     let (service, resource) = owner.columns();
     tx.execute(
@@ -128,7 +128,7 @@ pub(super) async fn delete_schedules_from(tx: &ScopedTx, owner: Owner, from: Dat
     .await
 }
 
-/// Adds a schedule. Of two at once for the same day the first stays.
+/// Adds a schedule. Of two concurrent inserts for the same day the first stays.
 pub(super) async fn insert_schedule(tx: &ScopedTx, schedule: &Schedule, now: Timestamp) -> Result<(), DbError> {
     let (service, resource) = schedule.owner.columns();
     let hours = schedule.hours.as_ref().map(|_| week_json(schedule));
@@ -150,7 +150,7 @@ pub(super) async fn insert_schedule(tx: &ScopedTx, schedule: &Schedule, now: Tim
     .await
 }
 
-/// Takes a day's own hours away; returns whether it had any.
+/// Deletes a day's exception; returns whether there was one.
 pub(super) async fn delete_override(tx: &ScopedTx, owner: Owner, day: Date) -> Result<bool, DbError> {
     let (service, resource) = owner.columns();
     let row = tx
@@ -166,7 +166,7 @@ pub(super) async fn delete_override(tx: &ScopedTx, owner: Owner, day: Date) -> R
     Ok(row.is_some())
 }
 
-/// Adds a day's own hours. Of two at once the first stays.
+/// Adds a day's exception. Of two concurrent inserts the first stays.
 pub(super) async fn insert_override(tx: &ScopedTx, single: &Override, now: Timestamp) -> Result<(), DbError> {
     let (service, resource) = single.owner.columns();
     tx.execute(
@@ -188,7 +188,7 @@ pub(super) async fn insert_override(tx: &ScopedTx, single: &Override, now: Times
     .await
 }
 
-/// Takes away what calendar files have closed, from a day up to before another.
+/// Deletes the days closed by calendar files, from `from` to before `to`.
 pub(super) async fn delete_imported(tx: &ScopedTx, owner: Owner, from: Date, to: Date) -> Result<(), DbError> {
     let (service, resource) = owner.columns();
     tx.execute(
@@ -201,7 +201,7 @@ pub(super) async fn delete_imported(tx: &ScopedTx, owner: Owner, from: Date, to:
     .await
 }
 
-/// Closes these days, but for those that have hours of their own by hand.
+/// Closes these days, except those with a manual exception.
 pub(super) async fn insert_imported(
     tx: &ScopedTx,
     owner: Owner,

@@ -1,4 +1,4 @@
-//! Setting and reading schedules and exceptions.
+//! Reads and changes schedules and exceptions.
 
 use jiff::{ToSpan, civil::Date, tz::TimeZone};
 use serde_json::json;
@@ -21,35 +21,33 @@ use crate::{
     features::{resources, services, tenants},
 };
 
-/// Most spans of a week.
+/// Maximum number of spans in a week.
 const MAX_SPANS: usize = 100;
 
-/// Most days of one list of overrides.
+/// Maximum number of days in one list of exceptions.
 pub const MAX_DAYS: i64 = 750;
 
-/// Longest name of an override, in characters.
+/// Maximum length of an exception's name, in characters.
 pub(super) const MAX_NAME: usize = 200;
 
 /// The schedules of an owner, earliest first.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn schedules(tx: &ScopedTx, owner: Owner) -> Result<Vec<Schedule>, DbError> {
     queries::schedules_of(tx, owner).await
 }
 
-/// The days of an owner that are others than of the week, from one day up to before another.
+/// The exceptions of an owner, from `from` to before `to`.
 ///
 /// # Errors
-/// When the statement fails, or the days are too many.
+/// When the statement fails, or there are too many days.
 pub async fn overrides(tx: &ScopedTx, owner: Owner, from: Date, to: Date) -> Result<Vec<Override>, HoursError> {
     if to <= from || from.until(to).map_or(i64::MAX, |it| i64::from(it.get_days())) > MAX_DAYS {
-        return Err(HoursError::Invalid("to", format!("Ask for 1 to {MAX_DAYS} days.")));
+        return Err(HoursError::Invalid("to", format!("Request 1 to {MAX_DAYS} days.")));
     }
     Ok(queries::overrides_of(tx, owner, from, to).await?)
 }
 
-/// Sets the hours of an owner from a day on, in place of all that would have counted from then. Booked time stays as it is.
+/// Sets the weekly hours of an owner from a day on, and replaces all schedules that would have applied from then.
+/// Existing bookings stay.
 ///
 /// # Errors
 /// See [`HoursError`].
@@ -63,7 +61,7 @@ pub async fn set_schedule(
     allow(caller, owner).await?;
     if let Some(hours) = &hours {
         if hours.len() > MAX_SPANS {
-            return Err(HoursError::Invalid("hours", format!("A week has at most {MAX_SPANS} spans.")));
+            return Err(HoursError::Invalid("hours", format!("A week can have at most {MAX_SPANS} spans.")));
         }
         for weekday in 1..=7 {
             check(&hours.iter().filter(|(of, _)| *of == weekday).map(|(_, span)| *span).collect::<Vec<_>>())?;
@@ -85,7 +83,7 @@ pub async fn set_schedule(
     Ok(after)
 }
 
-/// Sets the hours of one day, in place of what it had.
+/// Sets the hours of one day, and replaces an existing exception.
 ///
 /// # Errors
 /// See [`HoursError`].
@@ -110,10 +108,10 @@ pub async fn set_override(
     Ok(single)
 }
 
-/// Takes the hours of one day back: it is as its week says again.
+/// Removes the exception of one day: its weekly hours apply again.
 ///
 /// # Errors
-/// `NotFound` where the day had none of its own.
+/// `NotFound` when the day has no exception.
 pub async fn delete_override(caller: &Caller<'_>, owner: Owner, day: Date) -> Result<Date, HoursError> {
     allow(caller, owner).await?;
     let before = day_before(caller.tx, owner, day).await?;
@@ -125,11 +123,11 @@ pub async fn delete_override(caller: &Caller<'_>, owner: Owner, day: Date) -> Re
     Ok(day)
 }
 
-/// Closes the days that a calendar file closes, from one day up to before another, in place of those that such files closed
-/// before. Days that have hours by hand keep them. Returns all days of that time that are others than of the week.
+/// Closes the days that a calendar file closes, from `from` to before `to`, and replaces days closed by earlier files.
+/// Manual exceptions stay. Returns all exceptions of that time.
 ///
 /// # Errors
-/// See [`HoursError`]: `Invalid` says what is wrong with the file.
+/// See [`HoursError`]: `Invalid` contains what is wrong with the file.
 pub async fn import_holidays(
     caller: &Caller<'_>,
     owner: Owner,
@@ -137,16 +135,16 @@ pub async fn import_holidays(
     from: Option<Date>,
     to: Option<Date>,
 ) -> Result<Vec<Override>, HoursError> {
-    // By the role, before anything is read; and the file before the transaction begins.
+    // The role is checked before anything is read, and the file is read before the transaction starts.
     if !caller.is_at_least(Role::Admin) {
         return Err(HoursError::Forbidden);
     }
     let (tx, now) = (caller.tx, caller.clock.now());
-    // Wherever the tenant is, its day is no earlier, and no later than a day after.
+    // In any zone, the tenant's current day is at most one day before or after the day in UTC.
     let earliest = from.unwrap_or_else(|| now.to_zoned(TimeZone::UTC).date().saturating_sub(1.day()));
     let latest = to.unwrap_or_else(|| earliest.saturating_add((MAX_DAYS + 2).days()));
     if earliest.until(latest).map_or(i64::MAX, |it| i64::from(it.get_days())) > MAX_DAYS + 2 {
-        return Err(HoursError::Invalid("to", format!("Ask for 1 to {MAX_DAYS} days.")));
+        return Err(HoursError::Invalid("to", format!("Request 1 to {MAX_DAYS} days.")));
     }
     let days = holidays::read(tx.tenant(), file, earliest, latest).await;
     let days = days.map_err(|unread| match unread {
@@ -191,12 +189,12 @@ async fn allow(caller: &Caller<'_>, owner: Owner) -> Result<(), HoursError> {
     Ok(())
 }
 
-/// Spans of one day: not empty, within it, and apart.
+/// Checks the spans of one day: not empty, within the day, and not overlapping.
 fn check(spans: &[Span]) -> Result<(), HoursError> {
     let mut sorted = spans.to_vec();
     sorted.sort_unstable();
     if spans.len() > MAX_SPANS || sorted.iter().any(|it| it.opens < 0 || it.closes > DAY || it.opens >= it.closes) {
-        return Err(HoursError::Invalid("hours", "Hours close after they open, on the same day.".into()));
+        return Err(HoursError::Invalid("hours", "Hours must close after they open, on the same day.".into()));
     }
     if sorted.windows(2).any(|it| it[0].closes > it[1].opens) {
         return Err(HoursError::Invalid("hours", "Hours of one day must not overlap.".into()));

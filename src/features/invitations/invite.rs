@@ -1,4 +1,4 @@
-//! Inviting, sending again and revoking.
+//! Creates, resends and revokes invitations.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -25,10 +25,11 @@ use crate::{
     },
 };
 
-/// Longest e-mail, in bytes (RFC 5321).
+/// Maximum length of an email, in bytes (RFC 5321).
 const MAX_EMAIL_BYTES: usize = 320;
 
-/// Invitation mails of one tenant in a calendar month: nobody needs more, and whoever sends more is not inviting.
+/// Maximum number of invitation mails of one tenant in a calendar month: more than any tenant needs, as a limit on
+/// abuse.
 const MAX_MAILS: i64 = 1_000;
 
 /// A page of the tenant's invitations, newest first. Administrators only.
@@ -46,11 +47,11 @@ pub async fn list(
     Ok(page.slice(found.into_iter().map(|it| ((it.created_at, it.id.0), it)).collect()))
 }
 
-/// Invites somebody by e-mail. Who was invited already and did not accept is invited again: his older link is out of
-/// force, and what is asked of him now counts. Administrators only.
+/// Invites a person by email. A pending invitation of the same email is replaced: its link stops working, and the new
+/// role applies. Administrators only.
 ///
 /// # Errors
-/// `EmailTaken` where he is a user who may do as much already.
+/// `EmailTaken` when the email belongs to an active user with at least this role.
 pub async fn invite(caller: &Caller<'_>, email: &str, role: Role) -> Result<Invitation, InvitationError> {
     refuse_others(caller)?;
     refuse_unconfirmed(caller).await?;
@@ -73,8 +74,8 @@ pub async fn invite(caller: &Caller<'_>, email: &str, role: Role) -> Result<Invi
         expires_at: now + INVITATION_LIFE,
     };
     if !queries::insert(caller.tx, &new).await? {
-        // Somebody else invited him at the same moment, and has not committed before we looked.
-        return Err(DbError::Contention("two invitations of one e-mail at once".into()).into());
+        // A concurrent invitation of the same email was not committed when this transaction looked.
+        return Err(DbError::Contention("concurrent invitations of one email".into()).into());
     }
     send(caller, &new, now).await?;
     let facts = Changes::default().personal(new.id.0, "email", None, Some(&new.email)).field(
@@ -86,10 +87,10 @@ pub async fn invite(caller: &Caller<'_>, email: &str, role: Role) -> Result<Invi
     Ok(new)
 }
 
-/// Sends a pending invitation once more, with a new link, good for another 7 days. Administrators only.
+/// Resends a pending invitation with a new link, valid for another 7 days. Administrators only.
 ///
 /// # Errors
-/// `NotFound` where none is pending.
+/// `NotFound` when no such invitation is pending.
 pub async fn resend(caller: &Caller<'_>, id: InvitationId) -> Result<Invitation, InvitationError> {
     refuse_others(caller)?;
     refuse_unconfirmed(caller).await?;
@@ -100,10 +101,10 @@ pub async fn resend(caller: &Caller<'_>, id: InvitationId) -> Result<Invitation,
     Ok(found)
 }
 
-/// Takes a pending invitation back: its link is out of force at once. Administrators only.
+/// Revokes a pending invitation: its link stops working immediately. Administrators only.
 ///
 /// # Errors
-/// `NotFound` where none is pending.
+/// `NotFound` when no such invitation is pending.
 pub async fn revoke(caller: &Caller<'_>, id: InvitationId) -> Result<Invitation, InvitationError> {
     refuse_others(caller)?;
     let found = queries::revoke(caller.tx, id, caller.clock.now()).await?.ok_or(InvitationError::NotFound)?;
@@ -112,7 +113,7 @@ pub async fn revoke(caller: &Caller<'_>, id: InvitationId) -> Result<Invitation,
     Ok(found)
 }
 
-/// Whoever has mail sent to others has shown that he reads his own.
+/// A caller who has mail sent to others must have verified their own email.
 async fn refuse_unconfirmed(caller: &Caller<'_>) -> Result<(), InvitationError> {
     let id = caller.viewer.user;
     let inviter = users::by_ids(caller.tx, &[id]).await?.remove(&id);
@@ -123,7 +124,7 @@ fn refuse_others(caller: &Caller<'_>) -> Result<(), InvitationError> {
     if !caller.is_at_least(Role::Admin) {
         return Err(InvitationError::Forbidden);
     }
-    // Whom he invites would stay.
+    // An invited person would remain after the impersonated session.
     if caller.viewer.impersonated { Err(InvitationError::Impersonated) } else { Ok(()) }
 }
 

@@ -1,4 +1,5 @@
-//! Invitations to join a tenant, as its administrators keep them. Accepting one is signing in: see `auth::joining`.
+//! Invitations to join a tenant, as its administrators manage them. Accepting one is part of sign-in: see
+//! `auth::joining`.
 
 mod invite;
 mod model;

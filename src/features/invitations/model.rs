@@ -1,4 +1,4 @@
-//! An invitation.
+//! Invitations.
 
 use std::str::FromStr;
 
@@ -13,33 +13,33 @@ use crate::{
     db::DbError,
 };
 
-/// Somebody who was asked to join.
+/// An invitation to join a tenant.
 #[derive(Clone, Debug)]
 pub struct Invitation {
-    /// Within the tenant.
+    /// The id, unique within the tenant.
     pub id: InvitationId,
-    /// Normalised.
+    /// The normalised email.
     pub email: String,
-    /// What he will be allowed to do.
+    /// The role after joining.
     pub role: Role,
-    /// Whether it waits, was accepted or taken back.
+    /// The status.
     pub status: InvitationStatus,
-    /// Who invited; `None` for a platform administrator.
+    /// Who sent it; `None` for a platform administrator.
     pub invited_by: Option<UserId>,
-    /// When he was invited first.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// Until when he can accept.
+    /// When it expires.
     pub expires_at: Timestamp,
 }
 
-/// Where an invitation stands.
+/// The status of an invitation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvitationStatus {
     /// It can be accepted until it expires.
     Pending,
-    /// He joined.
+    /// The person joined.
     Accepted,
-    /// It was taken back.
+    /// It was revoked.
     Revoked,
 }
 
@@ -51,7 +51,7 @@ impl FromStr for InvitationStatus {
             "PENDING" => Ok(Self::Pending),
             "ACCEPTED" => Ok(Self::Accepted),
             "REVOKED" => Ok(Self::Revoked),
-            other => Err(DbError::Corrupt(format!("{other:?} is no status of an invitation"))),
+            other => Err(DbError::Corrupt(format!("{other:?} is not an invitation status"))),
         }
     }
 }
@@ -59,22 +59,22 @@ impl FromStr for InvitationStatus {
 /// Sort key of the list of invitations, newest first.
 pub type InvitationKey = TimeKey;
 
-/// Why something could not be done with an invitation.
+/// Why an operation on an invitation failed.
 #[derive(Debug)]
 pub enum InvitationError {
-    /// The role does not allow it.
+    /// The caller's role does not allow it.
     Forbidden,
-    /// Whoever acts as somebody else cannot invite.
+    /// An impersonated session cannot invite anyone.
     Impersonated,
-    /// Who invites has not confirmed his own e-mail.
+    /// The inviting user has not verified their own email.
     Unconfirmed,
-    /// This is no e-mail.
+    /// The email is not valid.
     InvalidEmail,
-    /// Somebody with this e-mail can sign in already, in this role or a higher one.
+    /// A user with this email can sign in already, with this role or a higher one.
     EmailTaken,
     /// There is no such invitation, or it is not pending.
     NotFound,
-    /// The tenant has sent a great many already.
+    /// The tenant has reached its monthly limit of invitation mails.
     TooMany,
     /// A statement failed.
     Db(DbError),

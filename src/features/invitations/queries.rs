@@ -1,4 +1,4 @@
-//! Every statement on invitations, as administrators keep them.
+//! Every statement on invitations that administrators run.
 
 use jiff::Timestamp;
 
@@ -42,7 +42,7 @@ macro_rules! list_sql {
     };
 }
 
-/// One row more than the page, in the order of the scan. The list is newest first, so what comes after is smaller.
+/// Lists one row more than the page, in the order of the scan. The list is newest first, so following rows are smaller.
 pub(super) async fn list(tx: &ScopedTx, page: &Page<InvitationKey>) -> Result<Vec<Invitation>, DbError> {
     let sql = if page.from_the_back { list_sql!("asc") } else { list_sql!("desc") };
     let TimeBounds { lower, upper } = page.bounds_newest_first();
@@ -50,7 +50,7 @@ pub(super) async fn list(tx: &ScopedTx, page: &Page<InvitationKey>) -> Result<Ve
     rows.iter().map(read).collect()
 }
 
-/// What the user with this e-mail may do, if there is one who can sign in.
+/// The role of the active user with this email, if there is one.
 pub(super) async fn active_role(tx: &ScopedTx, email: &str) -> Result<Option<Role>, DbError> {
     let row = tx
         .query_opt(
@@ -62,7 +62,7 @@ pub(super) async fn active_role(tx: &ScopedTx, email: &str) -> Result<Option<Rol
     row.map(|row| row.get::<_, &str>(0).parse()).transpose()
 }
 
-/// Makes room for a new invitation of this e-mail.
+/// Revokes a pending invitation of this email.
 pub(super) async fn revoke_pending(tx: &ScopedTx, email: &str, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- invitations.revoke_pending
@@ -73,7 +73,7 @@ pub(super) async fn revoke_pending(tx: &ScopedTx, email: &str, now: Timestamp) -
     .await
 }
 
-/// `false` when another one of this e-mail is pending.
+/// Adds an invitation; `false` when another one of this email is pending.
 pub(super) async fn insert(tx: &ScopedTx, new: &Invitation) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
@@ -88,7 +88,7 @@ pub(super) async fn insert(tx: &ScopedTx, new: &Invitation) -> Result<bool, DbEr
     Ok(row.is_some())
 }
 
-/// `None` when it is not pending.
+/// Extends an invitation; `None` when it is not pending.
 pub(super) async fn prolong(
     tx: &ScopedTx,
     id: InvitationId,
@@ -106,7 +106,7 @@ pub(super) async fn prolong(
     row.as_ref().map(read).transpose()
 }
 
-/// `None` when it is not pending.
+/// Revokes an invitation; `None` when it is not pending.
 pub(super) async fn revoke(tx: &ScopedTx, id: InvitationId, now: Timestamp) -> Result<Option<Invitation>, DbError> {
     let row = tx
         .query_opt(

@@ -1,51 +1,51 @@
-//! What mails about bookings say, in each language.
+//! The texts of booking mails, in each language.
 
 use super::layout::Content;
 use crate::features::tenants::Locale;
 
-/// What a customer is told of a booking.
+/// What a booking mail tells the customer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {
-    /// It waits for staff.
+    /// The booking awaits confirmation by staff.
     Received,
-    /// It is agreed.
+    /// The booking is confirmed.
     Confirmed,
-    /// It is at another time.
+    /// The booking was moved to another time.
     Moved,
-    /// It is at another time, and waits for staff again.
+    /// The booking was moved to another time and awaits confirmation by staff again.
     MovedAndWaits,
-    /// It was called off.
+    /// The booking was cancelled.
     Cancelled,
-    /// Staff did not confirm it.
+    /// Staff did not confirm the booking.
     Rejected,
-    /// It is near.
+    /// The booking starts soon.
     Reminder,
-    /// A time that was waited for is free, and held.
+    /// A time on the waitlist became available and is held for the customer.
     Offered,
-    /// A series waits for staff.
+    /// A series awaits confirmation by staff.
     SeriesReceived,
     /// A series was booked.
     SeriesBooked,
-    /// Bookings of a series were called off.
+    /// Bookings of a series were cancelled.
     SeriesCancelled,
 }
 
 /// A mail about bookings.
 #[derive(Clone, Debug)]
 pub struct BookingNotice {
-    /// What it tells.
+    /// What happened.
     pub news: News,
-    /// The customer's.
+    /// The customer's name.
     pub name: String,
-    /// What is booked.
+    /// The service's name.
     pub service: String,
-    /// When: one line for each booking.
+    /// The times, one line for each booking.
     pub times: Vec<String>,
-    /// Who and what it takes; empty where that is nobody's business.
+    /// Names of the resources that the booking uses; empty where the mail does not show them.
     pub with: Vec<String>,
-    /// Until when an offer is held.
+    /// When a held offer expires.
     pub until: Option<String>,
-    /// Why, where staff said so.
+    /// The reason that staff gave, if any.
     pub reason: Option<String>,
 }
 
@@ -61,23 +61,23 @@ impl BookingNotice {
             Locale::En => (
                 format!("Hello {},", self.name),
                 "With",
-                "We keep it for you until",
+                "Reserved for you until",
                 "Reason",
-                format!("You get this mail because you booked at {tenant}."),
+                format!("You received this email because you made a booking at {tenant}."),
             ),
             Locale::De => (
                 format!("Guten Tag {},", self.name),
                 "Mit",
-                "Wir halten den Termin für Sie frei bis",
+                "Für Sie reserviert bis",
                 "Grund",
                 format!("Sie erhalten diese E-Mail, weil Sie bei {tenant} gebucht haben."),
             ),
             Locale::Nl => (
                 format!("Hallo {},", self.name),
                 "Met",
-                "We houden het voor u vrij tot",
+                "Voor u gereserveerd tot",
                 "Reden",
-                format!("U krijgt deze e-mail omdat u bij {tenant} heeft geboekt."),
+                format!("U ontvangt deze e-mail omdat u bij {tenant} hebt geboekt."),
             ),
         };
         let mut paragraphs = vec![lead, service.clone()];
@@ -93,21 +93,29 @@ impl BookingNotice {
     fn english(&self, tenant: &str) -> (String, String) {
         let service = &self.service;
         let (subject, lead) = match self.news {
-            News::Received => ("We have your booking", "We have received your booking, and will confirm it soon."),
+            News::Received => {
+                ("We have received your booking", "We have received your booking. We will confirm it soon.")
+            }
             News::Confirmed => ("Your booking is confirmed", "Your booking is confirmed."),
-            News::Moved => ("Your booking was moved", "Your booking is now at another time."),
+            News::Moved => ("Your booking was rescheduled", "Your booking was moved to a new time."),
             News::MovedAndWaits => {
-                ("Your booking was moved", "Your booking is now at another time, and we will confirm it soon.")
+                ("Your booking was rescheduled", "Your booking was moved to a new time. We will confirm it soon.")
             }
             News::SeriesReceived => {
-                ("We have your bookings", "We have received your bookings, and will confirm each of them soon.")
+                ("We have received your bookings", "We have received your bookings. We will confirm each of them soon.")
             }
             News::Cancelled => ("Your booking was cancelled", "Your booking was cancelled."),
-            News::Rejected => ("Your booking cannot be confirmed", "We are sorry: we cannot confirm your booking."),
-            News::Reminder => ("Your booking is soon", "This is to remind you of your booking."),
-            News::Offered => ("A time is free", "The time that you wait for is free. Confirm it to book it."),
-            News::SeriesBooked => ("Your bookings", "These times are booked for you."),
-            News::SeriesCancelled => ("Bookings were cancelled", "These times of your series were cancelled."),
+            News::Rejected => ("Your booking cannot be confirmed", "We are sorry, but we cannot confirm your booking."),
+            News::Reminder => ("Reminder of your booking", "This is a reminder of your upcoming booking."),
+            News::Offered => {
+                ("A time is available", "The time you are waiting for is now available. Confirm it to book it.")
+            }
+            News::SeriesBooked => {
+                ("Your bookings are confirmed", "Your bookings at the following times are confirmed.")
+            }
+            News::SeriesCancelled => {
+                ("Your bookings were cancelled", "The following bookings of your series were cancelled.")
+            }
         };
         (format!("{subject}: {service} at {tenant}"), lead.to_owned())
     }
@@ -116,28 +124,31 @@ impl BookingNotice {
         let service = &self.service;
         let (subject, lead) = match self.news {
             News::Received => {
-                ("Wir haben Ihre Buchung", "Wir haben Ihre Buchung erhalten und bestätigen sie in Kürze.")
+                ("Ihre Buchung ist eingegangen", "Ihre Buchung ist bei uns eingegangen. Wir bestätigen sie in Kürze.")
             }
             News::Confirmed => ("Ihre Buchung ist bestätigt", "Ihre Buchung ist bestätigt."),
-            News::Moved => ("Ihre Buchung wurde verlegt", "Ihre Buchung hat jetzt eine andere Zeit."),
+            News::Moved => ("Ihre Buchung wurde verschoben", "Ihre Buchung wurde auf einen neuen Termin verschoben."),
             News::MovedAndWaits => (
-                "Ihre Buchung wurde verlegt",
-                "Ihre Buchung hat jetzt eine andere Zeit, und wir bestätigen sie in Kürze.",
+                "Ihre Buchung wurde verschoben",
+                "Ihre Buchung wurde auf einen neuen Termin verschoben. Wir bestätigen sie in Kürze.",
             ),
-            News::SeriesReceived => {
-                ("Wir haben Ihre Buchungen", "Wir haben Ihre Buchungen erhalten und bestätigen jede in Kürze.")
-            }
+            News::SeriesReceived => (
+                "Ihre Buchungen sind eingegangen",
+                "Ihre Buchungen sind bei uns eingegangen. Wir bestätigen sie in Kürze.",
+            ),
             News::Cancelled => ("Ihre Buchung wurde storniert", "Ihre Buchung wurde storniert."),
             News::Rejected => {
                 ("Ihre Buchung kann nicht bestätigt werden", "Leider können wir Ihre Buchung nicht bestätigen.")
             }
-            News::Reminder => ("Ihre Buchung steht bevor", "Wir möchten Sie an Ihre Buchung erinnern."),
+            News::Reminder => ("Erinnerung an Ihre Buchung", "Wir möchten Sie an Ihre bevorstehende Buchung erinnern."),
             News::Offered => (
-                "Ein Termin ist frei",
-                "Der Termin, auf den Sie warten, ist frei. Bestätigen Sie ihn, um ihn zu buchen.",
+                "Ein Termin ist frei geworden",
+                "Der Termin, auf den Sie warten, ist frei geworden. Bestätigen Sie ihn, um ihn zu buchen.",
             ),
-            News::SeriesBooked => ("Ihre Buchungen", "Diese Termine sind für Sie gebucht."),
-            News::SeriesCancelled => ("Buchungen wurden storniert", "Diese Termine Ihrer Serie wurden storniert."),
+            News::SeriesBooked => ("Ihre Buchungen sind bestätigt", "Folgende Termine sind für Sie gebucht."),
+            News::SeriesCancelled => {
+                ("Ihre Buchungen wurden storniert", "Folgende Termine Ihrer Serie wurden storniert.")
+            }
         };
         (format!("{subject}: {service} bei {tenant}"), lead.to_owned())
     }
@@ -145,21 +156,29 @@ impl BookingNotice {
     fn dutch(&self, tenant: &str) -> (String, String) {
         let service = &self.service;
         let (subject, lead) = match self.news {
-            News::Received => ("We hebben uw boeking", "We hebben uw boeking ontvangen en bevestigen die binnenkort."),
+            News::Received => (
+                "We hebben uw boeking ontvangen",
+                "We hebben uw boeking ontvangen. U krijgt binnenkort een bevestiging.",
+            ),
             News::Confirmed => ("Uw boeking is bevestigd", "Uw boeking is bevestigd."),
-            News::Moved => ("Uw boeking is verplaatst", "Uw boeking is nu op een andere tijd."),
-            News::MovedAndWaits => {
-                ("Uw boeking is verplaatst", "Uw boeking is nu op een andere tijd, en we bevestigen die binnenkort.")
-            }
+            News::Moved => ("Uw boeking is verplaatst", "Uw boeking is verplaatst naar een nieuw tijdstip."),
+            News::MovedAndWaits => (
+                "Uw boeking is verplaatst",
+                "Uw boeking is verplaatst naar een nieuw tijdstip. U krijgt binnenkort een bevestiging.",
+            ),
             News::SeriesReceived => {
-                ("We hebben uw boekingen", "We hebben uw boekingen ontvangen en bevestigen ze binnenkort.")
+                ("We hebben uw boekingen ontvangen", "We hebben uw boekingen ontvangen. We bevestigen ze binnenkort.")
             }
             News::Cancelled => ("Uw boeking is geannuleerd", "Uw boeking is geannuleerd."),
             News::Rejected => ("Uw boeking kan niet worden bevestigd", "Helaas kunnen we uw boeking niet bevestigen."),
-            News::Reminder => ("Uw boeking is binnenkort", "We herinneren u graag aan uw boeking."),
-            News::Offered => ("Er is een tijd vrij", "De tijd waarop u wacht is vrij. Bevestig de tijd om te boeken."),
-            News::SeriesBooked => ("Uw boekingen", "Deze tijden zijn voor u geboekt."),
-            News::SeriesCancelled => ("Boekingen zijn geannuleerd", "Deze tijden van uw reeks zijn geannuleerd."),
+            News::Reminder => ("Herinnering aan uw boeking", "We herinneren u graag aan uw aankomende boeking."),
+            News::Offered => {
+                ("Er is een tijdstip vrij", "Het tijdstip waarop u wacht, is vrijgekomen. Bevestig het om te boeken.")
+            }
+            News::SeriesBooked => ("Uw boekingen zijn bevestigd", "De volgende tijdstippen zijn voor u geboekt."),
+            News::SeriesCancelled => {
+                ("Uw boekingen zijn geannuleerd", "De volgende boekingen van uw reeks zijn geannuleerd.")
+            }
         };
         (format!("{subject}: {service} bij {tenant}"), lead.to_owned())
     }

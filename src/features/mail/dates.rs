@@ -1,4 +1,4 @@
-//! Days and times as a mail's reader writes them.
+//! Formats days and times for mails, in the reader's language.
 
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 
@@ -54,7 +54,7 @@ const MONTHS: [[&str; 12]; 3] = [
     ],
 ];
 
-/// From when to when, on a zone's clock, such as `Monday, 7 December 2026, 10:00–10:45 (Europe/Amsterdam)`.
+/// The span of a booking on a zone's clock, such as `Monday, 7 December 2026, 10:00–10:45 (Europe/Amsterdam)`.
 pub fn time(locale: Locale, from: Timestamp, to: Timestamp, zone: &TimeZone) -> String {
     let (from, to) = (from.to_zoned(zone.clone()), to.to_zoned(zone.clone()));
     let until = if from.date() == to.date() { clock(&to) } else { format!("{}, {}", day(locale, &to), clock(&to)) };
@@ -67,7 +67,7 @@ pub fn time(locale: Locale, from: Timestamp, to: Timestamp, zone: &TimeZone) -> 
     format!("{}, {}–{until}{hour} ({zone})", day(locale, &from), clock(&from))
 }
 
-/// On a zone's clock, such as `Monday, 7 December 2026, 10:00`.
+/// An instant on a zone's clock, such as `Monday, 7 December 2026, 10:00`.
 pub fn instant(locale: Locale, at: Timestamp, zone: &TimeZone) -> String {
     let at = at.to_zoned(zone.clone());
     format!("{}, {}", day(locale, &at), clock(&at))

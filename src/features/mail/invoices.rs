@@ -1,38 +1,38 @@
-//! What mail about an invoice says, in each language.
+//! The texts of invoice mails, in each language.
 
 use super::layout::{Content, content};
 use crate::features::tenants::Locale;
 
-/// Why there is a mail.
+/// Why the mail is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvoiceOccasion {
-    /// It was issued.
+    /// The invoice was issued.
     Issued,
-    /// It could not be collected.
+    /// The invoice could not be collected.
     Failed,
-    /// It has been owed for too long.
+    /// The invoice was unpaid for too long.
     Restricted,
 }
 
-/// What became of an invoice.
+/// What an invoice mail says.
 #[derive(Clone, Debug)]
 pub struct InvoiceNotice {
-    /// Why there is a mail.
+    /// Why the mail is sent.
     pub occasion: InvoiceOccasion,
-    /// The reader's.
+    /// The recipient's name.
     pub name: String,
-    /// Such as `INV-000001`.
+    /// The invoice number, such as `INV-000001`.
     pub number: String,
-    /// With the currency.
+    /// The total, with the currency.
     pub total: String,
-    /// What is still owed, with the currency; `None` where nothing is.
+    /// The amount still owed, with the currency; `None` where nothing is owed.
     pub owed: Option<String>,
-    /// The day on which it is to be paid at the latest.
+    /// The day by which the invoice must be paid.
     pub due: String,
 }
 
 impl InvoiceNotice {
-    /// In this language.
+    /// Renders the mail in a language.
     pub fn content(&self, locale: Locale, tenant: &str) -> Content {
         match locale {
             Locale::En => self.english(tenant),
@@ -48,27 +48,33 @@ impl InvoiceNotice {
             (InvoiceOccasion::Issued, Some(_)) => (
                 format!("Invoice {number} for {tenant}"),
                 format!(
-                    "Invoice {number} of {total} was issued. It is to be paid by {due}; where you have left a card, it is charged by itself."
+                    "Invoice {number} for {total} has been issued. Payment is due by {due}. If you have a saved card, it will be charged automatically."
                 ),
             ),
             (InvoiceOccasion::Issued, None) => (
                 format!("Invoice {number} for {tenant}"),
-                format!("Invoice {number} of {total} was issued. Nothing is left to be paid."),
+                format!("Invoice {number} for {total} has been issued. There is nothing left to pay."),
             ),
             (InvoiceOccasion::Failed, _) => (
                 format!("Invoice {number} could not be paid"),
                 format!(
-                    "We could not collect {owed} for invoice {number}. Please check your card; we try again in the next days."
+                    "We could not collect {owed} for invoice {number}. Please check your card. We will try again over the next few days."
                 ),
             ),
             (InvoiceOccasion::Restricted, _) => (
-                format!("{tenant} can only be read now"),
+                format!("{tenant} is now read-only"),
                 format!(
-                    "{owed} of invoice {number} have not been paid for two weeks. Your data can be read and exported, and nothing can be changed until it is paid."
+                    "Invoice {number} has not been paid for two weeks; {owed} is outstanding. Until it is paid, you can view and export your data but you cannot make changes."
                 ),
             ),
         };
-        content(subject, format!("Hello {},", self.name), &[&text], None, "You find every invoice under billing.")
+        content(
+            subject,
+            format!("Hello {},", self.name),
+            &[&text],
+            None,
+            "You can find all your invoices under Billing.",
+        )
     }
 
     fn german(&self, tenant: &str) -> Content {
@@ -78,27 +84,27 @@ impl InvoiceNotice {
             (InvoiceOccasion::Issued, Some(_)) => (
                 format!("Rechnung {number} für {tenant}"),
                 format!(
-                    "Die Rechnung {number} über {total} wurde ausgestellt. Sie ist bis {due} zu bezahlen; ist eine Karte hinterlegt, wird sie von selbst belastet."
+                    "Die Rechnung {number} über {total} wurde ausgestellt. Zahlbar bis {due}. Wenn Sie eine Karte hinterlegt haben, wird sie automatisch belastet."
                 ),
             ),
             (InvoiceOccasion::Issued, None) => (
                 format!("Rechnung {number} für {tenant}"),
-                format!("Die Rechnung {number} über {total} wurde ausgestellt. Es ist nichts mehr zu bezahlen."),
+                format!("Die Rechnung {number} über {total} wurde ausgestellt. Es ist nichts mehr zu zahlen."),
             ),
             (InvoiceOccasion::Failed, _) => (
                 format!("Die Rechnung {number} konnte nicht bezahlt werden"),
                 format!(
-                    "Wir konnten {owed} für die Rechnung {number} nicht einziehen. Bitte prüfen Sie Ihre Karte; wir versuchen es in den nächsten Tagen wieder."
+                    "Wir konnten {owed} für die Rechnung {number} nicht einziehen. Bitte prüfen Sie Ihre Karte. Wir versuchen es in den nächsten Tagen erneut."
                 ),
             ),
             (InvoiceOccasion::Restricted, _) => (
-                format!("{tenant} kann nur noch gelesen werden"),
+                format!("{tenant} ist jetzt schreibgeschützt"),
                 format!(
-                    "{owed} der Rechnung {number} sind seit zwei Wochen nicht bezahlt. Ihre Daten können gelesen und exportiert, bis zur Zahlung aber nicht geändert werden."
+                    "Die Rechnung {number} ist seit zwei Wochen unbezahlt; offen sind {owed}. Bis zur Zahlung können Sie Ihre Daten ansehen und exportieren, aber nichts ändern."
                 ),
             ),
         };
-        let footer = "Alle Rechnungen finden Sie unter der Abrechnung.";
+        let footer = "Alle Ihre Rechnungen finden Sie unter „Abrechnung“.";
         content(subject, format!("Guten Tag {},", self.name), &[&text], None, footer)
     }
 
@@ -109,26 +115,26 @@ impl InvoiceNotice {
             (InvoiceOccasion::Issued, Some(_)) => (
                 format!("Factuur {number} voor {tenant}"),
                 format!(
-                    "Factuur {number} van {total} is opgesteld. Betaal die vóór {due}; heeft u een kaart achtergelaten, dan wordt die vanzelf belast."
+                    "Factuur {number} van {total} is opgemaakt. Betaal uiterlijk {due}. Als u een kaart hebt opgeslagen, wordt het bedrag automatisch afgeschreven."
                 ),
             ),
             (InvoiceOccasion::Issued, None) => (
                 format!("Factuur {number} voor {tenant}"),
-                format!("Factuur {number} van {total} is opgesteld. U hoeft niets meer te betalen."),
+                format!("Factuur {number} van {total} is opgemaakt. U hoeft niets meer te betalen."),
             ),
             (InvoiceOccasion::Failed, _) => (
                 format!("Factuur {number} kon niet worden betaald"),
                 format!(
-                    "Wij konden {owed} voor factuur {number} niet innen. Controleer uw kaart; wij proberen het de komende dagen opnieuw."
+                    "We konden {owed} voor factuur {number} niet innen. Controleer uw kaart. We proberen het de komende dagen opnieuw."
                 ),
             ),
             (InvoiceOccasion::Restricted, _) => (
-                format!("{tenant} kan alleen nog worden gelezen"),
+                format!("{tenant} is nu alleen-lezen"),
                 format!(
-                    "{owed} van factuur {number} is al twee weken niet betaald. Uw gegevens kunnen worden gelezen en geëxporteerd, maar tot de betaling niet gewijzigd."
+                    "Factuur {number} is al twee weken niet betaald; er staat nog {owed} open. Tot de betaling kunt u uw gegevens bekijken en exporteren, maar niets wijzigen."
                 ),
             ),
         };
-        content(subject, format!("Hallo {},", self.name), &[&text], None, "U vindt elke factuur onder facturering.")
+        content(subject, format!("Hallo {},", self.name), &[&text], None, "U vindt al uw facturen onder Facturering.")
     }
 }

@@ -1,19 +1,19 @@
-//! How every mail looks: one page in HTML, and the same in plain text.
+//! The layout of every mail: one HTML page, and the same content in plain text.
 
 use askama::Template;
 
-/// What a mail says.
+/// The content of a mail.
 pub struct Content {
     pub subject: String,
     pub greeting: String,
     pub paragraphs: Vec<String>,
-    /// Label and address.
+    /// The label and the URL.
     pub button: Option<(String, String)>,
-    /// Below everything, in small type.
+    /// The footer, in small type.
     pub footer: String,
 }
 
-/// In HTML that mail programs of the last fifteen years show: a table, and styles on the elements.
+/// The HTML part. It uses a table and inline styles, which mail programs of the last fifteen years show.
 #[derive(Template)]
 #[template(
     ext = "html",
@@ -53,7 +53,7 @@ pub(super) struct Html<'a> {
     pub content: &'a Content,
 }
 
-/// The same without anything that a terminal could not show.
+/// The plain-text part.
 #[derive(Template)]
 #[template(
     ext = "txt",
@@ -75,7 +75,7 @@ pub(super) struct Text<'a> {
     pub content: &'a Content,
 }
 
-/// Puts the parts of a mail together.
+/// Assembles the content of a mail.
 pub(super) fn content(
     subject: String,
     greeting: String,

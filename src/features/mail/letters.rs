@@ -1,4 +1,4 @@
-//! What each mail says, in each language.
+//! The text of each account mail, in each language.
 
 use askama::Template;
 
@@ -9,84 +9,84 @@ use super::{
 };
 use crate::features::tenants::{Branding, Locale};
 
-/// Colour of a tenant that has chosen none.
+/// The colour of a tenant that has chosen none.
 const DEFAULT_COLOR: &str = "#1f2937";
 
 /// A mail in a tenant's name.
 #[derive(Clone, Debug)]
 pub struct Letter {
-    /// An e-mail address.
+    /// The recipient's email address.
     pub to: String,
-    /// In whose name.
+    /// The tenant in whose name the mail is sent.
     pub tenant_name: String,
-    /// In which language.
+    /// The language.
     pub locale: Locale,
-    /// In which colours.
+    /// The tenant's logo and colours.
     pub branding: Branding,
-    /// What it is about.
+    /// What the mail is about.
     pub subject: Subject,
-    /// An iCalendar file that goes with it.
+    /// An iCalendar file to attach.
     pub calendar: Option<String>,
 }
 
 /// What a mail is about.
 #[derive(Clone, Debug)]
 pub enum Subject {
-    /// Choose a new password.
+    /// A link to choose a new password.
     PasswordReset {
-        /// The user's.
+        /// The user's name.
         name: String,
-        /// Where.
+        /// The link.
         url: String,
     },
-    /// The password was changed.
+    /// A notice that the password was changed.
     PasswordChanged {
-        /// The user's.
+        /// The user's name.
         name: String,
     },
-    /// Show that the mailbox is yours.
+    /// A link that proves that the mailbox belongs to the user.
     EmailVerification {
-        /// The user's.
+        /// The user's name.
         name: String,
-        /// Where.
+        /// The link.
         url: String,
     },
-    /// Join us.
+    /// An invitation to join the tenant.
     Invitation {
-        /// Where.
+        /// The link.
         url: String,
     },
-    /// Confirm that you have registered. Without the name that was given: anybody can give any, and have it sent to
-    /// anybody.
+    /// A link to confirm a registration. The mail leaves out the name from the form: anyone can enter any name together
+    /// with anyone's address.
     Registration {
-        /// Where.
+        /// The link.
         url: String,
     },
-    /// Somebody registered with the e-mail of somebody who is there already.
+    /// A notice that the address of a new registration already has an account.
     AlreadyRegistered,
-    /// An endpoint of the tenant's own systems is told nothing any more.
+    /// A notice that a webhook endpoint was disabled.
     WebhookDisabled {
-        /// The administrator's.
+        /// The administrator's name.
         name: String,
-        /// The endpoint's address.
+        /// The endpoint's URL.
         url: String,
     },
-    /// Something became of a booking.
+    /// News about a booking.
     Booking(BookingNotice),
-    /// Something became of an invoice.
+    /// News about an invoice.
     Invoice(InvoiceNotice),
 }
 
 impl Letter {
-    /// The line that a mailbox shows.
+    /// The subject line.
     pub fn subject_line(&self) -> String {
         self.content().subject
     }
 
-    /// In HTML and in plain text.
+    /// Renders the HTML part and the plain-text part.
     ///
     /// # Errors
-    /// When a template fails, which no value can cause.
+    /// Returns an error when a template fails, which no value can cause.
     pub fn render(&self) -> Result<(String, String), askama::Error> {
         let content = self.content();
         let color = self.branding.primary_color.as_deref().unwrap_or(DEFAULT_COLOR);
@@ -113,48 +113,48 @@ impl Letter {
 
 fn english(subject: &Subject, tenant: &str) -> Content {
     let hello = |name: &str| format!("Hello {name},");
-    let ignore = "If this was not you, you need not do anything.";
+    let ignore = "If this was not you, you can ignore this email.";
     match subject {
         Subject::PasswordReset { name, url } => content(
-            format!("Your new password at {tenant}"),
+            format!("Reset your password at {tenant}"),
             hello(name),
-            &["Somebody asked for a new password for your account. The link is good for 30 minutes, once."],
+            &["Someone requested a new password for your account. The link is valid for 30 minutes and works once."],
             Some(("Choose a new password", url)),
             ignore,
         ),
         Subject::PasswordChanged { name } => content(
             format!("Your password at {tenant} was changed"),
             hello(name),
-            &["The password of your account was changed, and you were signed out everywhere else."],
+            &["The password of your account was changed. You have been signed out on all other devices."],
             None,
-            "If this was not you, ask for a new password at once and tell us.",
+            "If this was not you, reset your password immediately and contact us.",
         ),
         Subject::EmailVerification { name, url } => content(
-            format!("Confirm your e-mail for {tenant}"),
+            format!("Confirm your email address for {tenant}"),
             hello(name),
-            &["Please confirm that this mailbox is yours. The link is good for 3 days."],
-            Some(("Confirm the e-mail", url)),
+            &["Please confirm that this email address is yours. The link is valid for 3 days."],
+            Some(("Confirm email address", url)),
             ignore,
         ),
         Subject::Invitation { url } => content(
-            format!("{tenant} invites you"),
+            format!("{tenant} has invited you"),
             "Hello,".into(),
-            &[&format!("{tenant} invites you to join. The link is good for 7 days.")],
-            Some(("Join", url)),
-            "If you do not know the sender, you need not do anything.",
+            &[&format!("{tenant} has invited you to join. The link is valid for 7 days.")],
+            Some(("Accept the invitation", url)),
+            "If you do not know the sender, you can ignore this email.",
         ),
         Subject::Registration { url } => content(
             format!("Confirm your account at {tenant}"),
             "Hello,".into(),
-            &["Please confirm your account with the password that you chose. The link is good for 24 hours."],
-            Some(("Confirm the account", url)),
+            &["Please confirm your account with the password you chose. The link is valid for 24 hours."],
+            Some(("Confirm account", url)),
             ignore,
         ),
         Subject::AlreadyRegistered => content(
-            format!("You have an account at {tenant} already"),
+            format!("You already have an account at {tenant}"),
             "Hello,".into(),
             &[
-                "Somebody, perhaps you, registered with this e-mail. You have an account already: sign in, or ask for a new password.",
+                "Someone, perhaps you, registered with this email address. You already have an account: sign in or request a new password.",
             ],
             None,
             ignore,
@@ -163,11 +163,11 @@ fn english(subject: &Subject, tenant: &str) -> Content {
             format!("A webhook of {tenant} was disabled"),
             hello(name),
             &[
-                &format!("This endpoint is not told of bookings any more: {url}"),
-                "It has failed for five days, or has said that it is gone. Enable it again once it works.",
+                &format!("This endpoint no longer receives booking events: {url}"),
+                "It failed for five days or reported that it no longer exists. Enable it again once it works.",
             ],
             None,
-            "You get this mail as an administrator.",
+            "You received this email because you are an administrator.",
         ),
         Subject::Booking(notice) => notice.content(Locale::En, tenant),
         Subject::Invoice(notice) => notice.content(Locale::En, tenant),
@@ -176,40 +176,44 @@ fn english(subject: &Subject, tenant: &str) -> Content {
 
 fn german(subject: &Subject, tenant: &str) -> Content {
     let hello = |name: &str| format!("Guten Tag {name},");
-    let ignore = "Falls Sie das nicht waren, müssen Sie nichts tun.";
+    let ignore = "Falls Sie das nicht waren, können Sie diese E-Mail ignorieren.";
     match subject {
         Subject::PasswordReset { name, url } => content(
-            format!("Ihr neues Passwort bei {tenant}"),
+            format!("Ihr Passwort bei {tenant} zurücksetzen"),
             hello(name),
-            &["Jemand hat ein neues Passwort für Ihr Konto angefordert. Der Link gilt 30 Minuten und nur einmal."],
+            &[
+                "Jemand hat ein neues Passwort für Ihr Konto angefordert. Der Link ist 30 Minuten gültig und funktioniert nur einmal.",
+            ],
             Some(("Neues Passwort wählen", url)),
             ignore,
         ),
         Subject::PasswordChanged { name } => content(
             format!("Ihr Passwort bei {tenant} wurde geändert"),
             hello(name),
-            &["Das Passwort Ihres Kontos wurde geändert, und Sie wurden überall sonst abgemeldet."],
+            &["Das Passwort Ihres Kontos wurde geändert. Auf allen anderen Geräten wurden Sie abgemeldet."],
             None,
-            "Falls Sie das nicht waren, fordern Sie sofort ein neues Passwort an und sagen Sie uns Bescheid.",
+            "Falls Sie das nicht waren, fordern Sie bitte sofort ein neues Passwort an und wenden Sie sich an uns.",
         ),
         Subject::EmailVerification { name, url } => content(
             format!("Bestätigen Sie Ihre E-Mail-Adresse für {tenant}"),
             hello(name),
-            &["Bitte bestätigen Sie, dass dieses Postfach Ihnen gehört. Der Link gilt 3 Tage."],
+            &["Bitte bestätigen Sie, dass diese E-Mail-Adresse Ihnen gehört. Der Link ist 3 Tage gültig."],
             Some(("E-Mail-Adresse bestätigen", url)),
             ignore,
         ),
         Subject::Invitation { url } => content(
-            format!("{tenant} lädt Sie ein"),
+            format!("{tenant} hat Sie eingeladen"),
             "Guten Tag,".into(),
-            &[&format!("{tenant} lädt Sie ein mitzumachen. Der Link gilt 7 Tage.")],
+            &[&format!("{tenant} hat Sie eingeladen. Sie können die Einladung 7 Tage lang über den Link annehmen.")],
             Some(("Einladung annehmen", url)),
-            "Falls Sie den Absender nicht kennen, müssen Sie nichts tun.",
+            "Falls Sie den Absender nicht kennen, können Sie diese E-Mail ignorieren.",
         ),
         Subject::Registration { url } => content(
             format!("Bestätigen Sie Ihr Konto bei {tenant}"),
             "Guten Tag,".into(),
-            &["Bitte bestätigen Sie Ihr Konto mit dem Passwort, das Sie gewählt haben. Der Link gilt 24 Stunden."],
+            &[
+                "Bitte bestätigen Sie Ihr Konto mit dem Passwort, das Sie gewählt haben. Der Link ist 24 Stunden gültig.",
+            ],
             Some(("Konto bestätigen", url)),
             ignore,
         ),
@@ -223,14 +227,14 @@ fn german(subject: &Subject, tenant: &str) -> Content {
             ignore,
         ),
         Subject::WebhookDisabled { name, url } => content(
-            format!("Ein Webhook von {tenant} wurde abgeschaltet"),
+            format!("Ein Webhook von {tenant} wurde deaktiviert"),
             hello(name),
             &[
-                &format!("Dieser Endpunkt erfährt nichts mehr von Buchungen: {url}"),
-                "Er war fünf Tage lang nicht erreichbar oder hat gemeldet, dass es ihn nicht mehr gibt. Schalten Sie ihn wieder ein, sobald er funktioniert.",
+                &format!("Dieser Endpunkt erhält keine Buchungsereignisse mehr: {url}"),
+                "Die Zustellung ist fünf Tage lang fehlgeschlagen, oder der Endpunkt hat gemeldet, dass er nicht mehr existiert. Aktivieren Sie ihn wieder, sobald er funktioniert.",
             ],
             None,
-            "Sie erhalten diese E-Mail als Administrator.",
+            "Sie erhalten diese E-Mail, weil Sie Administratorrechte haben.",
         ),
         Subject::Booking(notice) => notice.content(Locale::De, tenant),
         Subject::Invoice(notice) => notice.content(Locale::De, tenant),
@@ -239,48 +243,50 @@ fn german(subject: &Subject, tenant: &str) -> Content {
 
 fn dutch(subject: &Subject, tenant: &str) -> Content {
     let hello = |name: &str| format!("Hallo {name},");
-    let ignore = "Was u dit niet, dan hoeft u niets te doen.";
+    let ignore = "Was u dit niet? Dan kunt u deze e-mail negeren.";
     match subject {
         Subject::PasswordReset { name, url } => content(
-            format!("Uw nieuwe wachtwoord bij {tenant}"),
+            format!("Stel een nieuw wachtwoord in bij {tenant}"),
             hello(name),
-            &["Iemand heeft een nieuw wachtwoord voor uw account aangevraagd. De link is 30 minuten geldig, één keer."],
-            Some(("Kies een nieuw wachtwoord", url)),
+            &[
+                "Iemand heeft een nieuw wachtwoord voor uw account aangevraagd. De link is 30 minuten geldig en werkt één keer.",
+            ],
+            Some(("Nieuw wachtwoord kiezen", url)),
             ignore,
         ),
         Subject::PasswordChanged { name } => content(
             format!("Uw wachtwoord bij {tenant} is gewijzigd"),
             hello(name),
-            &["Het wachtwoord van uw account is gewijzigd en u bent overal elders afgemeld."],
+            &["Het wachtwoord van uw account is gewijzigd. U bent op alle andere apparaten afgemeld."],
             None,
-            "Was u dit niet, vraag dan meteen een nieuw wachtwoord aan en laat het ons weten.",
+            "Was u dit niet? Vraag dan meteen een nieuw wachtwoord aan en neem contact met ons op.",
         ),
         Subject::EmailVerification { name, url } => content(
             format!("Bevestig uw e-mailadres voor {tenant}"),
             hello(name),
-            &["Bevestig alstublieft dat deze mailbox van u is. De link is 3 dagen geldig."],
-            Some(("Bevestig het e-mailadres", url)),
+            &["Bevestig dat dit e-mailadres van u is. De link is 3 dagen geldig."],
+            Some(("E-mailadres bevestigen", url)),
             ignore,
         ),
         Subject::Invitation { url } => content(
-            format!("{tenant} nodigt u uit"),
+            format!("{tenant} heeft u uitgenodigd"),
             "Hallo,".into(),
-            &[&format!("{tenant} nodigt u uit om mee te doen. De link is 7 dagen geldig.")],
-            Some(("Doe mee", url)),
-            "Kent u de afzender niet, dan hoeft u niets te doen.",
+            &[&format!("{tenant} heeft u uitgenodigd. U kunt de uitnodiging 7 dagen lang via de link accepteren.")],
+            Some(("Uitnodiging accepteren", url)),
+            "Kent u de afzender niet? Dan kunt u deze e-mail negeren.",
         ),
         Subject::Registration { url } => content(
             format!("Bevestig uw account bij {tenant}"),
             "Hallo,".into(),
-            &["Bevestig alstublieft uw account met het wachtwoord dat u heeft gekozen. De link is 24 uur geldig."],
-            Some(("Bevestig het account", url)),
+            &["Bevestig uw account met het wachtwoord dat u hebt gekozen. De link is 24 uur geldig."],
+            Some(("Account bevestigen", url)),
             ignore,
         ),
         Subject::AlreadyRegistered => content(
-            format!("U heeft al een account bij {tenant}"),
+            format!("U hebt al een account bij {tenant}"),
             "Hallo,".into(),
             &[
-                "Iemand, misschien uzelf, heeft zich met dit e-mailadres geregistreerd. U heeft al een account: meld u aan of vraag een nieuw wachtwoord aan.",
+                "Iemand, misschien uzelf, heeft zich met dit e-mailadres geregistreerd. U hebt al een account: log in of vraag een nieuw wachtwoord aan.",
             ],
             None,
             ignore,
@@ -289,11 +295,11 @@ fn dutch(subject: &Subject, tenant: &str) -> Content {
             format!("Een webhook van {tenant} is uitgeschakeld"),
             hello(name),
             &[
-                &format!("Dit endpoint krijgt geen bericht meer van boekingen: {url}"),
-                "Het was vijf dagen niet bereikbaar, of heeft gemeld dat het niet meer bestaat. Schakel het weer in zodra het werkt.",
+                &format!("Dit endpoint ontvangt geen boekingsgebeurtenissen meer: {url}"),
+                "De aflevering is vijf dagen lang mislukt, of het endpoint heeft gemeld dat het niet meer bestaat. Schakel het weer in zodra het werkt.",
             ],
             None,
-            "U krijgt deze e-mail als beheerder.",
+            "U ontvangt deze e-mail omdat u beheerder bent.",
         ),
         Subject::Booking(notice) => notice.content(Locale::Nl, tenant),
         Subject::Invoice(notice) => notice.content(Locale::Nl, tenant),

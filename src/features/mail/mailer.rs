@@ -1,4 +1,4 @@
-//! Sends letters, by SMTP, into a folder, or into the log.
+//! Sends letters by SMTP or writes them to a folder.
 
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
@@ -12,16 +12,16 @@ use uuid::Uuid;
 use super::letters::Letter;
 use crate::base::text::one_line;
 
-/// How long the mail server may take for one mail.
+/// The time limit for sending one mail.
 pub const SEND_LIMIT: Duration = Duration::from_secs(30);
 
 /// Why a mail was not sent.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum MailError {
-    /// It will never be: the address is none, or the server refused it for good.
+    /// A permanent failure: the address is invalid, or the server rejected the mail permanently.
     #[error("{0}")]
     Hopeless(String),
-    /// It may be later.
+    /// A temporary failure: sending may succeed later.
     #[error("{0}")]
     Later(String),
 }
@@ -29,9 +29,9 @@ pub enum MailError {
 /// Where mail goes.
 #[derive(Clone, Debug)]
 pub enum MailSettings {
-    /// To a server, as `smtp://user:password@host:port` or `smtps://…`.
+    /// To an SMTP server, as `smtp://user:password@host:port` or `smtps://…`.
     Smtp(String),
-    /// Into a folder, one file a mail: for development.
+    /// Into a folder, one file for each mail: for development.
     Folder(PathBuf),
 }
 
@@ -44,15 +44,15 @@ enum Transport {
 pub struct Mailer {
     transport: Transport,
     sender: Address,
-    /// Where the pages are that links lead to.
+    /// The URL of the pages that links open.
     account_url: String,
 }
 
 impl Mailer {
-    /// From the settings, the sender's address, and the address of the pages that links lead to.
+    /// Creates a mailer from the settings, the sender's address, and the URL of the pages that links open.
     ///
     /// # Errors
-    /// With what is wrong with them; without the password that a URL may hold.
+    /// Returns what is wrong with the settings, without the password that a URL may hold.
     pub fn try_new(settings: &MailSettings, sender: &str, account_url: &str) -> Result<Self, String> {
         let transport = match settings {
             MailSettings::Folder(folder) => Transport::Folder(folder.clone()),
@@ -62,21 +62,22 @@ impl Mailer {
                 Transport::Smtp(Box::new(builder.timeout(Some(SEND_LIMIT)).build()))
             }
         };
-        let sender = Address::from_str(sender).map_err(|_| format!("{sender:?} is no e-mail address"))?;
+        let sender = Address::from_str(sender).map_err(|_| format!("{sender:?} is not a valid email address"))?;
         Ok(Self { transport, sender, account_url: account_url.trim_end_matches('/').to_owned() })
     }
 
-    /// Whom mail comes from.
+    /// The address that mail is sent from.
     pub fn sender(&self) -> &str {
         self.sender.as_ref()
     }
 
-    /// A link to the page that takes this token. Behind the `#`, so that no server and no referrer ever sees it.
+    /// A link to the page that accepts this token. The token follows the `#`, so that no server log and no referrer
+    /// contains it.
     pub fn link(&self, action: &str, token: &str) -> String {
         format!("{}#{action}={token}", self.account_url)
     }
 
-    /// Sends a letter. The id becomes its `Message-ID`, so that a mail which is sent again is known as the same.
+    /// Sends a letter. The id becomes its `Message-ID`, so that mail programs recognize a resent mail as a duplicate.
     ///
     /// # Errors
     /// See [`MailError`].
@@ -87,8 +88,8 @@ impl Mailer {
                 Err(_) => Err(MailError::Later("no answer in time".into())),
                 Ok(sent) => match sent {
                     Ok(_) => Ok(()),
-                    // A refusal for good. It may be of ours and not of the recipient's making (a greeting, a wrong password),
-                    // so whoever carries this out does not believe it at once.
+                    // A permanent rejection. The cause may be on this side (a greeting, a wrong password) and not the
+                    // recipient's, so the caller does not trust it at once.
                     Err(error) if error.is_permanent() => Err(MailError::Hopeless(error.to_string())),
                     Err(error) => Err(MailError::Later(error.to_string())),
                 },
@@ -112,7 +113,7 @@ impl Mailer {
         let parts = MultiPart::alternative_plain_html(text, html);
         let parts = match &letter.calendar {
             None => parts,
-            // Calendar programs look for the method in the type (RFC 6047, section 2.4).
+            // Calendar programs read the method from the content type (RFC 6047, section 2.4).
             Some(calendar) => {
                 let kind = header::ContentType::parse("text/calendar; charset=utf-8; method=PUBLISH");
                 let kind = kind.map_err(|error| hopeless(&error))?;
@@ -133,7 +134,7 @@ impl Mailer {
     }
 }
 
-/// Nobody's out-of-office reply is wanted (RFC 3834).
+/// Asks recipients not to send automatic replies such as out-of-office messages (RFC 3834).
 #[derive(Clone)]
 struct AutoSubmitted;
 
@@ -151,7 +152,7 @@ impl header::Header for AutoSubmitted {
     }
 }
 
-/// Whether this is a URL of a mail server.
+/// Whether the text is a valid URL of an SMTP server.
 pub fn is_smtp_url(text: &str) -> bool {
     AsyncSmtpTransport::<Tokio1Executor>::from_url(text).is_ok()
 }

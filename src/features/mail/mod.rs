@@ -1,6 +1,6 @@
-//! Mail: written from templates in the tenant's name, colours and language, and sent by SMTP, or into a folder.
+//! Mail: rendered from templates in the tenant's name, colours and language, then sent by SMTP or written to a folder.
 //!
-//! What is sent, to whom and when is for others to say: see [`crate::core::outbox`] and [`crate::worker`].
+//! Other modules decide what is sent, to whom and when: see [`crate::core::outbox`] and [`crate::worker`].
 
 mod bookings;
 pub mod dates;

@@ -1,4 +1,4 @@
-//! Letters about bookings.
+//! Mails about bookings.
 
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -17,10 +17,7 @@ use crate::{
     },
 };
 
-/// Writes the mails that follow from what happened: one at once, and a reminder before the booking starts.
-///
-/// # Errors
-/// When a statement fails.
+/// Queues the mails that a booking event triggers: one immediately, and a reminder before the booking starts.
 pub async fn follow(tx: &ScopedTx, happened: &Happened, now: Timestamp) -> Result<(), DbError> {
     let Happened { effect, booking, version, status, starts_at, .. } = *happened;
     if happened.by_mail && news_of(happened.event).is_some() {
@@ -31,10 +28,10 @@ pub async fn follow(tx: &ScopedTx, happened: &Happened, now: Timestamp) -> Resul
     if is_agreed && matches!(happened.event, BookingEvent::Confirmed | BookingEvent::Rescheduled) {
         let minutes = tenants::current(tx).await?.booking_rules.reminder_minutes;
         let at = starts_at - SignedDuration::from_mins(i64::from(minutes));
-        // Whoever books later than that needs none.
+        // A booking made later than that needs no reminder.
         if minutes > 0 && at > now {
             let reminder = Effect::MailReminder { booking: booking.0, starts_at };
-            // One for each start, however often it is confirmed or moved there.
+            // One for each start time, however often the booking is confirmed or moved to it.
             let id = derived_id(booking.0, &format!("reminder {starts_at}"));
             outbox::enqueue_as_at(tx, id, &reminder, at, now).await?;
         }
@@ -53,16 +50,13 @@ fn news_of(event: BookingEvent) -> Option<News> {
     }
 }
 
-/// The mail that an effect asks for. `None` where it is not worth sending any more, or is none about bookings: its customer
-/// is gone, or the booking is not as the mail would say.
-///
-/// # Errors
-/// When a statement fails.
+/// Writes the mail that an effect requests. Returns `None` when the mail is obsolete or the effect is not about booking
+/// mail: the customer is gone, or the booking no longer matches what the mail would say.
 pub async fn letter(tx: &ScopedTx, effect: &Effect, sender: &str, now: Timestamp) -> Result<Option<Letter>, DbError> {
     match effect {
         Effect::MailBooking { booking, event, version } => {
             let news = BookingEvent::named(event).and_then(news_of);
-            // What was changed since has a mail of its own.
+            // A later change of the booking has its own mail.
             let found = one(tx, *booking).await?.filter(|it| it.version == *version);
             let waits = found.as_ref().is_some_and(|it| it.status == BookingStatus::Pending);
             let news = if waits && news == Some(News::Moved) { Some(News::MovedAndWaits) } else { news };
@@ -106,7 +100,7 @@ async fn one(tx: &ScopedTx, id: Uuid) -> Result<Option<Booking>, DbError> {
     Ok(bookings::by_ids(tx, &[BookingId(id)]).await?.remove(&BookingId(id)))
 }
 
-/// A mail about bookings of one customer and one service.
+/// Writes a mail about bookings of one customer and one service.
 async fn write(
     tx: &ScopedTx,
     news: Option<News>,
@@ -145,7 +139,7 @@ async fn write(
         until,
         reason,
     };
-    // A reminder is in the calendar already, and an offer is no booking yet.
+    // A reminder's booking is in the calendar already, and an offer is not a booking yet.
     let has_file = !matches!(news, News::Reminder | News::Offered);
     let calendar = has_file.then(|| file(&tenant, &service, about, sender, now));
     Ok(Some(Letter {

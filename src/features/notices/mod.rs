@@ -1,4 +1,4 @@
-//! What customers hear of their bookings: which mail follows from what happened, and what stands in it.
+//! Mails to customers about their bookings: which mail an event triggers, and its content.
 
 mod booking_mail;
 

@@ -1,8 +1,8 @@
-//! The operator's side: every tenant of the deployment, seen and kept by platform administrators.
+//! The operator's side: platform administrators see and manage every tenant of the deployment.
 //!
-//! What a tenant is stands in its own store; the directory has a copy for lists. So the directory first notes that a copy
-//! will be wanted, then the change is made in the store, with an event in the tenant's own audit log, and copied right
-//! after. Should that be interrupted, background work finds the note and copies.
+//! A tenant's own store is authoritative; the directory has a copy for lists. For a change, the directory first records
+//! that a copy will be needed. Then the change is made in the store, with an entry in the tenant's own audit log, and
+//! copied immediately. If that is interrupted, background work finds the record and copies.
 
 mod model;
 pub mod moving;

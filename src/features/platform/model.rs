@@ -17,22 +17,22 @@ use crate::{
     },
 };
 
-/// How far a move is.
+/// The state of a move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MoveState {
-    /// Nobody is at it yet, or it is tried again in a moment.
+    /// Waiting for a worker, or for the next attempt.
     Waiting,
-    /// The target is made and brought up to date.
+    /// The target store is created and migrated.
     Preparing,
-    /// Writers wait, and everything is copied and compared.
+    /// Writes wait while all rows are copied and compared.
     Copying,
-    /// The tenant changes places; from here there is no way back.
+    /// The tenant switches to the target; the move can no longer be aborted.
     Flipping,
     /// The tenant is at the target.
     Done,
-    /// Ended as it was asked to; the tenant is where it was.
+    /// Aborted on request; the tenant is where it was.
     Aborted,
-    /// Given up; the tenant is where it was.
+    /// Given up after too many attempts; the tenant is where it was.
     Failed,
 }
 
@@ -40,7 +40,7 @@ impl MoveState {
     const ALL: [Self; 7] =
         [Self::Waiting, Self::Preparing, Self::Copying, Self::Flipping, Self::Done, Self::Aborted, Self::Failed];
 
-    /// As the database and the API spell it.
+    /// The value in the database and the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "WAITING",
@@ -53,7 +53,7 @@ impl MoveState {
         }
     }
 
-    /// Whether nothing more happens.
+    /// Whether the move has ended.
     pub fn is_end(self) -> bool {
         matches!(self, Self::Done | Self::Aborted | Self::Failed)
     }
@@ -64,7 +64,7 @@ impl std::str::FromStr for MoveState {
 
     fn from_str(text: &str) -> Result<Self, DbError> {
         let found = Self::ALL.into_iter().find(|it| it.as_str() == text);
-        found.ok_or_else(|| DbError::Corrupt(format!("{text:?} is no state of a move")))
+        found.ok_or_else(|| DbError::Corrupt(format!("{text:?} is not a move state")))
     }
 }
 
@@ -73,31 +73,31 @@ impl std::str::FromStr for MoveState {
 pub struct Move {
     /// Its id.
     pub id: MoveId,
-    /// Who is moved.
+    /// The tenant.
     pub tenant: TenantId,
-    /// Where it was.
+    /// The source.
     pub from: Placement,
-    /// Where it is to be.
+    /// The target.
     pub to: Placement,
-    /// How far it is.
+    /// The state.
     pub state: MoveState,
-    /// Whether somebody asked for its end.
+    /// Whether its abortion was requested.
     pub abort_wanted: bool,
-    /// How many rows there are to copy; `None` before they were counted.
+    /// The number of rows to copy; `None` before they were counted.
     pub rows_total: Option<i64>,
-    /// How many were copied.
+    /// The number of copied rows.
     pub rows_copied: i64,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts: i32,
-    /// Why the last attempt failed.
+    /// The error of the last attempt.
     pub last_error: Option<String>,
-    /// Who asked for it; `None` for the command line.
+    /// Who requested it; `None` for the command line.
     pub requested_by: Option<AdministratorId>,
-    /// When it was asked for.
+    /// When it was requested.
     pub created_at: Timestamp,
-    /// Since when writers waited.
+    /// Since when writes waited.
     pub fenced_at: Option<Timestamp>,
-    /// Until when they did.
+    /// Until when writes waited.
     pub flipped_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
@@ -106,41 +106,41 @@ pub struct Move {
 /// Sort key of a list of moves, newest first.
 pub type MoveKey = TimeKey;
 
-/// A store, or rows of the shared one, that is to be removed.
+/// A store, or rows in the shared store, to be removed.
 #[derive(Clone, Debug)]
 pub struct Leftover {
     /// Its id.
     pub id: Uuid,
-    /// Whose it was.
+    /// The former tenant.
     pub tenant: TenantId,
-    /// Where it is.
+    /// The placement.
     pub placement: Placement,
 }
 
-/// A tenant, as the directory knows it.
+/// A tenant, as stored in the directory.
 #[derive(Clone, Debug)]
 pub struct Listed {
-    /// Everywhere.
+    /// The id, globally unique.
     pub id: TenantId,
-    /// Its name in addresses.
+    /// The name in URLs.
     pub slug: String,
-    /// Its name for people.
+    /// The display name.
     pub name: String,
     /// Whether it is served.
     pub status: TenantStatus,
-    /// How its data is kept apart.
+    /// How the tenant's data is isolated.
     pub isolation: Isolation,
-    /// What it has subscribed to.
+    /// The plan.
     pub plan: Option<PlanId>,
-    /// Why it is suspended.
+    /// Why the tenant is suspended, if it is.
     pub suspended_reason: Option<String>,
-    /// When it is erased for good.
+    /// When a deleted tenant is erased permanently.
     pub erase_after: Option<Timestamp>,
-    /// When it was made.
+    /// When the tenant was created.
     pub created_at: Timestamp,
 }
 
-/// What a list of tenants is sorted by.
+/// The order of a list of tenants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TenantOrder {
     /// Newest first.
@@ -150,87 +150,87 @@ pub enum TenantOrder {
     CreatedAtAsc,
     /// By name.
     NameAsc,
-    /// By name, backwards.
+    /// By name, descending.
     NameDesc,
 }
 
-/// Sort key of a list of tenants: what it is sorted by, as text, and the id.
+/// Sort key of a list of tenants: the sort column as text, and the id.
 pub type TenantKey = (String, Uuid);
 
-/// Which tenants a list holds. An empty filter holds all.
+/// Which tenants a list contains. An empty filter selects all.
 #[derive(Clone, Debug, Default)]
 pub struct TenantFilter {
-    /// Only these.
+    /// Only tenants with these statuses.
     pub statuses: Option<Vec<TenantStatus>>,
-    /// Only those on the plan with this key.
+    /// Only tenants on the plan with this key.
     pub plan: Option<String>,
-    /// Only those whose name or slug contains this, whatever the case.
+    /// Only tenants whose name or slug contains this text, ignoring case.
     pub search: Option<String>,
 }
 
-/// How many tenants there are.
+/// Statistics about the tenants.
 #[derive(Clone, Debug)]
 pub struct Statistics {
     /// By status.
     pub by_status: Vec<(TenantStatus, i64)>,
-    /// Those that are not deleted, by the key of their plan.
+    /// Tenants that are not deleted, by the key of their plan.
     pub by_plan: Vec<(String, i64)>,
-    /// Made in the last thirty days, and not deleted.
+    /// Tenants created in the last thirty days that are not deleted.
     pub new_in_thirty_days: i64,
 }
 
-/// One line of the platform's log.
+/// An entry of the platform's log.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// Its place.
+    /// The id, which orders entries.
     pub id: Uuid,
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
-    /// Who; `None` for the command line, background work and failed sign-ins.
+    /// The administrator; `None` for the command line, background work and failed sign-ins.
     pub administrator: Option<AdministratorId>,
     /// Feature and verb.
     pub action: String,
-    /// To which tenant.
+    /// The tenant concerned.
     pub tenant: Option<TenantId>,
-    /// More of it.
+    /// Further details.
     pub details: Value,
-    /// From where.
+    /// The client's address.
     pub address: Option<String>,
 }
 
 /// Sort key of the platform's log, newest first.
 pub type EventKey = TimeKey;
 
-/// Why something could not be done to a tenant.
+/// Why an operation on a tenant failed.
 #[derive(Debug)]
 pub enum PlatformError {
     /// There is no such tenant.
     NotFound,
     /// There is no such plan.
     PlanNotFound,
-    /// The tenant has an administrator, who invites by himself.
+    /// The tenant has an administrator, who can invite others.
     HasAdministrator,
-    /// A tenant in this status is not brought into that one.
+    /// The tenant's status does not allow this.
     InvalidTransition(TenantStatus),
-    /// A value is out of its bounds: which field, and what it has to be.
+    /// A value is out of range: the field and the message.
     Invalid(&'static str, &'static str),
-    /// What the price list says.
+    /// An error of the plan catalogue.
     Plan(PlanError),
-    /// What an invoice says.
+    /// An error about an invoice.
     Invoice(InvoiceError),
-    /// What billing says.
+    /// A billing error.
     Billing(BillingError),
-    /// There is no such event that was given up.
+    /// No given-up event has this id.
     NoSuchEvent,
-    /// The tenant is being moved already.
+    /// The tenant is already being moved.
     IsMoving,
     /// There is no such move.
     NoSuchMove,
-    /// The move is in this state, from which there is no way back.
+    /// The move is in this state and can no longer be aborted.
     MoveIsOver(MoveState),
-    /// What signing in says.
+    /// A sign-in error.
     SignIn(SignInError),
-    /// What settings say.
+    /// A settings error.
     Settings(SettingsError),
     /// A statement failed.
     Db(DbError),

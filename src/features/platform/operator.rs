@@ -1,4 +1,4 @@
-//! An operator at work.
+//! The context of an operator's request.
 
 use super::moving::Places;
 use crate::{
@@ -8,19 +8,19 @@ use crate::{
     features::billing::Engine,
 };
 
-/// A platform administrator at work. Every transaction of his in the directory looks at his session.
+/// A platform administrator's request. Each of its transactions in the directory checks the administrator's session.
 #[derive(Clone, Copy)]
 pub struct Operator<'a> {
-    /// Opens his transactions: those of many tenants are no single one's.
+    /// Opens the transactions, because they concern many tenants.
     pub gate: &'a Gate,
-    /// Who he is.
+    /// The administrator.
     pub viewer: &'a PlatformViewer,
-    /// What time it is.
+    /// The current time.
     pub clock: &'a Clock,
     /// Where the request came from.
     pub origin: &'a Origin,
-    /// Bills.
+    /// The billing engine.
     pub billing: &'a Engine,
-    /// Where tenants may be.
+    /// Where tenants can be placed.
     pub places: &'a Places,
 }

@@ -1,4 +1,4 @@
-//! Every statement on tenants, as the platform keeps them. All of it runs in the directory.
+//! Every statement on tenants that the platform runs. All of them run in the directory.
 
 use std::collections::HashMap;
 
@@ -34,7 +34,7 @@ fn read(row: &Row) -> Result<Listed, DbError> {
     })
 }
 
-/// One list for each order: the column, its type, and whether the scan goes up.
+/// One statement for each order: the column, its type, and the direction of the scan.
 macro_rules! list_sql {
     ($column:literal, $type:literal, $past:literal, $short_of:literal, $direction:literal) => {
         concat!(
@@ -70,7 +70,7 @@ macro_rules! list_sql {
     };
 }
 
-/// One row more than the page, in the order of the scan.
+/// Lists one row more than the page, in the order of the scan.
 pub(super) async fn tenants(
     directory: &ScopedTx,
     filter: &TenantFilter,
@@ -78,7 +78,7 @@ pub(super) async fn tenants(
     page: &Page<TenantKey>,
 ) -> Result<Vec<Listed>, DbError> {
     use TenantOrder::{CreatedAtAsc, CreatedAtDesc, NameAsc, NameDesc};
-    // From the back, a list is scanned the other way round; what comes after a cursor stays on its side.
+    // From the back, a list is scanned in reverse; the meaning of `after` and `before` stays.
     let sql = match (order, page.from_the_back) {
         (CreatedAtAsc, false) => list_sql!("t.created_at", "timestamptz", ">", "<", "asc"),
         (CreatedAtAsc, true) => list_sql!("t.created_at", "timestamptz", ">", "<", "desc"),
@@ -113,7 +113,7 @@ pub(super) async fn tenant(directory: &ScopedTx, id: TenantId) -> Result<Option<
     row.as_ref().map(read).transpose()
 }
 
-/// The id of whoever has this slug.
+/// The id of the tenant with this slug.
 pub(super) async fn id_of_slug(directory: &ScopedTx, slug: &str) -> Result<Option<TenantId>, DbError> {
     let row = directory
         .query_opt(
@@ -125,7 +125,7 @@ pub(super) async fn id_of_slug(directory: &ScopedTx, slug: &str) -> Result<Optio
     Ok(row.map(|row| row.get(0)))
 }
 
-/// How many tenants there are.
+/// Statistics about the tenants.
 pub(super) async fn statistics(directory: &ScopedTx, since: Timestamp) -> Result<Statistics, DbError> {
     let by_status = directory
         .query(
@@ -171,7 +171,7 @@ macro_rules! events_sql {
     };
 }
 
-/// One row more than the page, in the order of the scan. The list is newest first, so what comes after is smaller.
+/// Lists one row more than the page, in the order of the scan. The list is newest first, so following rows are smaller.
 pub(super) async fn events(directory: &ScopedTx, page: &Page<EventKey>) -> Result<Vec<Event>, DbError> {
     let sql = if page.from_the_back { events_sql!("asc") } else { events_sql!("desc") };
     let TimeBounds { lower, upper } = page.bounds_newest_first();
@@ -188,7 +188,7 @@ pub(super) async fn events(directory: &ScopedTx, page: &Page<EventKey>) -> Resul
     Ok(rows.iter().map(read).collect())
 }
 
-/// Keys of these plans, for whoever shows them.
+/// The keys of these plans, for whoever shows them.
 ///
 /// # Errors
 /// When the statement fails.
@@ -203,7 +203,7 @@ pub async fn plan_keys(directory: &ScopedTx) -> Result<HashMap<PlanId, String>, 
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-/// Copies what the tenant's own store says, unless something newer was copied.
+/// Copies the tenant's own state, unless a newer one was copied.
 pub(super) async fn copy(directory: &ScopedTx, tenant: &Tenant) -> Result<(), DbError> {
     directory
         .execute(
@@ -225,7 +225,7 @@ pub(super) async fn copy(directory: &ScopedTx, tenant: &Tenant) -> Result<(), Db
         .await
 }
 
-/// Notes that a copy of the scope's tenant will be wanted; `false` when there is no such tenant.
+/// Records that a copy of the scope's tenant will be needed; `false` when there is no such tenant.
 pub(super) async fn want_copy(directory: &ScopedTx, now: Timestamp) -> Result<bool, DbError> {
     let row = directory
         .query_opt(
@@ -237,7 +237,7 @@ pub(super) async fn want_copy(directory: &ScopedTx, now: Timestamp) -> Result<bo
     Ok(row.is_some())
 }
 
-/// What was wanted up to this instant was copied.
+/// Clears requests for a copy up to this instant.
 pub(super) async fn copied(directory: &ScopedTx, wanted_before: Timestamp) -> Result<(), DbError> {
     directory
         .execute(
@@ -248,7 +248,7 @@ pub(super) async fn copied(directory: &ScopedTx, wanted_before: Timestamp) -> Re
         .await
 }
 
-/// Tenants of which a copy was wanted before this instant.
+/// Tenants whose copy was requested before this instant.
 pub(super) async fn wanted(directory: &ScopedTx, before: Timestamp) -> Result<Vec<TenantId>, DbError> {
     let rows = directory
         .query(
@@ -272,7 +272,7 @@ pub(super) async fn served(directory: &ScopedTx) -> Result<Vec<TenantId>, DbErro
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Deleted tenants whose time to be restored is over.
+/// Deleted tenants whose restore period is over.
 pub(super) async fn expired(directory: &ScopedTx) -> Result<Vec<TenantId>, DbError> {
     let rows = directory
         .query(
@@ -284,7 +284,7 @@ pub(super) async fn expired(directory: &ScopedTx) -> Result<Vec<TenantId>, DbErr
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Removes the scope's tenant, whose store holds nothing of it any more.
+/// Removes the scope's tenant after its data was erased from its store.
 pub(super) async fn delete(directory: &ScopedTx) -> Result<(), DbError> {
     directory
         .execute(

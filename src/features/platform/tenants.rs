@@ -1,4 +1,4 @@
-//! What operators do with tenants.
+//! Operations on tenants.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -29,15 +29,12 @@ use crate::{
 pub const RESTORE_LIFE: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 impl Operator<'_> {
-    /// The directory, to read.
+    /// A read transaction in the directory.
     pub fn directory(&self) -> ScopedTx {
         self.gate.directory(self.viewer.scope(None), Access::Read)
     }
 
     /// A page of the tenants.
-    ///
-    /// # Errors
-    /// When the statement fails.
     pub async fn tenants(
         &self,
         filter: &TenantFilter,
@@ -51,9 +48,6 @@ impl Operator<'_> {
     }
 
     /// One tenant.
-    ///
-    /// # Errors
-    /// When the statement fails.
     pub async fn tenant(&self, id: TenantId) -> Result<Option<Listed>, PlatformError> {
         let directory = self.directory();
         let found = queries::tenant(&directory, id).await?;
@@ -61,10 +55,7 @@ impl Operator<'_> {
         Ok(found)
     }
 
-    /// How many tenants there are.
-    ///
-    /// # Errors
-    /// When the statement fails.
+    /// Statistics about the tenants.
     pub async fn statistics(&self) -> Result<Statistics, PlatformError> {
         let since = self.clock.now() - SignedDuration::from_hours(30 * 24);
         let directory = self.directory();
@@ -74,9 +65,6 @@ impl Operator<'_> {
     }
 
     /// A page of the platform's log, newest first.
-    ///
-    /// # Errors
-    /// When the statement fails.
     pub async fn events(&self, page: &Page<EventKey>) -> Result<Slice<EventKey, Event>, PlatformError> {
         let directory = self.directory();
         let found = queries::events(&directory, page).await?;
@@ -99,10 +87,10 @@ impl Operator<'_> {
         found
     }
 
-    /// Makes a tenant, and invites its first administrator.
+    /// Creates a tenant, and invites its first administrator.
     ///
     /// # Errors
-    /// What [`SignIn::create_tenant`] says, and `Invalid` for where it cannot be.
+    /// The errors of [`SignIn::create_tenant`], and `Invalid` for a placement that is not allowed.
     pub async fn create(
         &self,
         sign_in: &SignIn,
@@ -119,7 +107,7 @@ impl Operator<'_> {
         self.tenant(id).await?.ok_or(PlatformError::NotFound)
     }
 
-    /// Nobody of the tenant may do anything until it is active again: every session is refused at its next request.
+    /// Suspends a tenant: every session is refused from its next request on, until the tenant is active again.
     ///
     /// # Errors
     /// `NotFound`, `InvalidTransition`, `Invalid` without a reason.
@@ -134,7 +122,7 @@ impl Operator<'_> {
         .await
     }
 
-    /// Serves a suspended tenant again.
+    /// Reactivates a suspended tenant.
     ///
     /// # Errors
     /// `NotFound`, `InvalidTransition`.
@@ -148,7 +136,7 @@ impl Operator<'_> {
         .await
     }
 
-    /// Deletes a tenant: it is not served from now on, can be restored for [`RESTORE_LIFE`], and is erased then.
+    /// Deletes a tenant: it is no longer served, can be restored for [`RESTORE_LIFE`], and is then erased.
     ///
     /// # Errors
     /// `NotFound`, `InvalidTransition`.
@@ -162,7 +150,7 @@ impl Operator<'_> {
         .await
     }
 
-    /// Serves a deleted tenant again that was not erased yet.
+    /// Restores a deleted tenant that has not been erased.
     ///
     /// # Errors
     /// `NotFound`, `InvalidTransition`.
@@ -196,10 +184,10 @@ impl Operator<'_> {
         self.finish(store, action, changes, now).await
     }
 
-    /// Changes a tenant's settings as its administrator can.
+    /// Changes a tenant's settings, as its administrator can.
     ///
     /// # Errors
-    /// `NotFound`, and what settings say.
+    /// `NotFound`, and the errors of the settings.
     pub async fn update(&self, id: TenantId, patch: SettingsPatch) -> Result<Listed, PlatformError> {
         let now = self.clock.now();
         let (store, _) = self.enter(id, now).await?;
@@ -208,10 +196,10 @@ impl Operator<'_> {
         self.finish(store, "tenants.update", changes, now).await
     }
 
-    /// Switches a feature on or off for a tenant, whatever its plan says; `None` leaves it to the plan again.
+    /// Turns a feature on or off for a tenant, overriding its plan; `None` removes the override.
     ///
     /// # Errors
-    /// `NotFound`, `Invalid` for what can be no key, or an end that has passed.
+    /// `NotFound`, `Invalid` for an invalid key or an expiry in the past.
     pub async fn set_feature(
         &self,
         id: TenantId,
@@ -221,14 +209,17 @@ impl Operator<'_> {
         expires_at: Option<Timestamp>,
     ) -> Result<Vec<Feature>, PlatformError> {
         if !entitlements::is_key(key) {
-            return Err(PlatformError::Invalid("key", "A key has 1 to 40 letters a to z, digits and underscores."));
+            return Err(PlatformError::Invalid(
+                "key",
+                "A key must have 1 to 40 letters a to z, digits or underscores.",
+            ));
         }
         let now = self.clock.now();
         if expires_at.is_some_and(|it| it <= now) {
-            return Err(PlatformError::Invalid("expiresAt", "It must be in the future."));
+            return Err(PlatformError::Invalid("expiresAt", "Must be in the future."));
         }
         if number.is_some_and(|it| it < 0) {
-            return Err(PlatformError::Invalid("number", "It must not be negative."));
+            return Err(PlatformError::Invalid("number", "Must not be negative."));
         }
         let (store, _) = self.enter(id, now).await?;
         let before = entitlements::is_enabled(&store, key, now).await?;
@@ -243,7 +234,7 @@ impl Operator<'_> {
         Ok(features)
     }
 
-    /// Invites somebody to administer a tenant that has no administrator who can sign in.
+    /// Invites an administrator to a tenant that has no administrator who can sign in.
     ///
     /// # Errors
     /// `NotFound`, `HasAdministrator`, `Invalid`.
@@ -261,7 +252,7 @@ impl Operator<'_> {
         self.tenant(id).await?.ok_or(PlatformError::NotFound)
     }
 
-    /// Directory: looks at his session.
+    /// Directory: checks the administrator's session.
     async fn refuse_ended(&self) -> Result<(), DbError> {
         let directory = self.directory();
         operators::refuse_ended(&directory).await?;
@@ -269,15 +260,15 @@ impl Operator<'_> {
         Ok(())
     }
 
-    /// Directory: notes what he did.
+    /// Directory: records the administrator's action.
     async fn note(&self, action: &'static str, tenant: Option<TenantId>, details: &Value) -> Result<(), DbError> {
         let directory = self.gate.directory(self.viewer.scope(tenant), Access::Write);
         operators::note(&directory, self.viewer, action, tenant, details, self.origin, self.clock.now()).await?;
         directory.commit().await
     }
 
-    /// The tenant's store, with the tenant as it is; nobody else of the platform changes it meanwhile. The directory has
-    /// looked at his session, and knows that a copy will be wanted.
+    /// Opens the tenant's store and locks the tenant against concurrent changes by the platform. The directory has
+    /// checked the administrator's session and recorded that a copy will be needed.
     pub(super) async fn enter(&self, id: TenantId, now: Timestamp) -> Result<(ScopedTx, Tenant), PlatformError> {
         let directory = self.gate.directory(self.viewer.scope(Some(id)), Access::Write);
         let known = queries::want_copy(&directory, now).await?;
@@ -292,7 +283,7 @@ impl Operator<'_> {
         Ok((store, tenant))
     }
 
-    /// Records and commits what was done in the store, and copies it to the directory.
+    /// Records and commits a change in the store, and copies it to the directory.
     pub(super) async fn finish(
         &self,
         store: ScopedTx,
@@ -313,3 +304,20 @@ impl Operator<'_> {
         self.tenant(id).await?.ok_or(PlatformError::NotFound)
     }
 }
+<<<<<<< ours
+||||||| base
+
+/// Keys of these plans, for whoever shows them.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn plan_keys(directory: &ScopedTx) -> Result<HashMap<PlanId, String>, DbError> {
+    queries::plan_keys(directory).await
+}
+=======
+
+/// The keys of these plans, for display.
+pub async fn plan_keys(directory: &ScopedTx) -> Result<HashMap<PlanId, String>, DbError> {
+    queries::plan_keys(directory).await
+}
+>>>>>>> theirs

@@ -1,4 +1,4 @@
-//! What is done with resources.
+//! Operations on resources.
 
 use serde_json::json;
 
@@ -21,9 +21,6 @@ use crate::{
 };
 
 /// A page of resources, by name.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn list(
     caller: &Caller<'_>,
     filter: &ResourceFilter,
@@ -34,7 +31,39 @@ pub async fn list(
     Ok(page.slice(resources.into_iter().map(|it| ((it.name.clone(), it.id.0), it)).collect()))
 }
 
+<<<<<<< ours
 /// Makes sure that the plan has room for one more active resource, and that nobody else takes the place before this
+||||||| base
+/// Those of these resources that exist in the tenant, active or not.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn by_ids(tx: &ScopedTx, ids: &[ResourceId]) -> Result<HashMap<ResourceId, Resource>, DbError> {
+    queries::by_ids(tx, ids).await
+}
+
+/// How many resources are active.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
+    queries::count_active(tx).await
+}
+
+/// Makes sure that the plan has room for one more active resource, and that nobody else takes the place before this
+=======
+/// The resources with these ids in the tenant, active or not.
+pub async fn by_ids(tx: &ScopedTx, ids: &[ResourceId]) -> Result<HashMap<ResourceId, Resource>, DbError> {
+    queries::by_ids(tx, ids).await
+}
+
+/// How many resources are active.
+pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
+    queries::count_active(tx).await
+}
+
+/// Reserves a place for one more active resource within the plan's limit. Concurrent callers wait until this
+>>>>>>> theirs
 /// transaction ends.
 async fn reserve_place(tx: &ScopedTx) -> Result<(), ResourceError> {
     let Some(limit) = tenants::current(tx).await?.limits.of("resources") else { return Ok(()) };
@@ -42,7 +71,7 @@ async fn reserve_place(tx: &ScopedTx) -> Result<(), ResourceError> {
     if queries::count_active(tx).await? >= limit { Err(ResourceError::QuotaExceeded) } else { Ok(()) }
 }
 
-/// Makes a resource.
+/// Creates a resource.
 ///
 /// # Errors
 /// See [`ResourceError`].
@@ -60,7 +89,7 @@ pub async fn create(caller: &Caller<'_>, draft: Draft) -> Result<Resource, Resou
     Ok(resource)
 }
 
-/// Changes a resource. What is booked stays.
+/// Changes a resource. Existing bookings stay.
 ///
 /// # Errors
 /// See [`ResourceError`].
@@ -99,8 +128,8 @@ async fn change(
     Ok(resource)
 }
 
-/// Deletes a resource that was never booked and serves nothing. Another one is deactivated: its bookings keep naming it, and
-/// a service that needs it must not be booked without.
+/// Deletes a resource that was never booked and serves no service. Any other is deactivated: its bookings refer to it,
+/// and a service that needs it must not be booked without it.
 ///
 /// # Errors
 /// See [`ResourceError`].
@@ -109,7 +138,7 @@ pub async fn delete(caller: &Caller<'_>, id: ResourceId) -> Result<Deleted, Reso
         return Err(ResourceError::Forbidden);
     }
     tenants::lock_calendar(caller.tx).await?;
-    // Locked, so that no booking can begin to hold it between the look and the deletion.
+    // Locked, so that no booking can claim it between the check and the deletion.
     let before = queries::lock(caller.tx, id).await?.ok_or(ResourceError::NotFound)?;
     if queries::delete_unclaimed(caller.tx, id).await? {
         audit::record(caller, "resources.delete", "resource", Some(id.0), Changes::default()).await?;

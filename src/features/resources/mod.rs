@@ -1,4 +1,4 @@
-//! Who and what bookings need: staff, rooms, equipment.
+//! The resources that bookings use: staff, rooms, equipment.
 
 mod catalogue;
 mod model;

@@ -1,4 +1,4 @@
-//! People and things that services take.
+//! Staff, rooms and equipment.
 
 use std::str::FromStr;
 
@@ -9,19 +9,19 @@ use crate::{
     db::{DbError, Row},
 };
 
-/// What a resource is.
+/// The kind of a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ResourceKind {
-    /// Somebody of the staff.
+    /// A staff member.
     Staff,
     /// A room.
     Room,
-    /// Something that is used.
+    /// A piece of equipment.
     Equipment,
 }
 
 impl ResourceKind {
-    /// As the database and the API spell it.
+    /// The value in the database and the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Staff => "STAFF",
@@ -39,21 +39,21 @@ impl FromStr for ResourceKind {
             "STAFF" => Ok(Self::Staff),
             "ROOM" => Ok(Self::Room),
             "EQUIPMENT" => Ok(Self::Equipment),
-            other => Err(DbError::Corrupt(format!("{other:?} is no kind of resource"))),
+            other => Err(DbError::Corrupt(format!("{other:?} is not a resource kind"))),
         }
     }
 }
 
-/// Somebody or something that is there once at a time.
+/// A resource that can serve one booking or class at a time.
 #[derive(Clone, Debug)]
 pub struct Resource {
-    /// Within the tenant.
+    /// The id, unique within the tenant.
     pub id: ResourceId,
-    /// What it is.
+    /// The kind.
     pub kind: ResourceKind,
-    /// Unique within the tenant.
+    /// The name, unique within the tenant.
     pub name: String,
-    /// Whom it stands for.
+    /// The user that it represents.
     pub user: Option<UserId>,
     /// Whether it can be booked.
     pub active: bool,
@@ -71,25 +71,25 @@ impl Resource {
     }
 }
 
-/// What a resource is to be.
+/// The values of a new or changed resource.
 #[derive(Clone, Debug)]
 pub struct Draft {
-    /// What it is.
+    /// The kind.
     pub kind: ResourceKind,
-    /// Unique within the tenant.
+    /// The name, unique within the tenant.
     pub name: String,
-    /// Whom it stands for.
+    /// The user that it represents.
     pub user: Option<UserId>,
     /// Whether it can be booked.
     pub active: bool,
 }
 
-/// What to change of a resource. `None` leaves it as it is.
+/// A change of a resource. A `None` field stays.
 #[derive(Clone, Debug, Default)]
 pub struct Patch {
     /// See [`Draft`].
     pub name: Option<String>,
-    /// `Some(None)` removes it.
+    /// `Some(None)` removes the user.
     pub user: Option<Option<UserId>>,
     /// See [`Draft`].
     pub active: Option<bool>,
@@ -98,19 +98,19 @@ pub struct Patch {
 /// Sort key of the list of resources: name, then id.
 pub type ResourceKey = (String, Uuid);
 
-/// Which resources a list holds.
+/// Which resources a list contains.
 #[derive(Clone, Debug, Default)]
 pub struct ResourceFilter {
-    /// Only of this kind.
+    /// Only resources of this kind.
     pub kind: Option<ResourceKind>,
-    /// Only active ones, or only inactive ones. Customers are shown active ones whatever they ask for.
+    /// Only active resources, or only inactive ones. Customers always get active ones.
     pub active: Option<bool>,
 }
 
-/// Why something could not be done with a resource.
+/// Why an operation on a resource failed.
 #[derive(Debug)]
 pub enum ResourceError {
-    /// The role does not allow it.
+    /// The caller's role does not allow it.
     Forbidden,
     /// There is no such resource.
     NotFound,
@@ -118,11 +118,11 @@ pub enum ResourceError {
     NameTaken,
     /// The name is empty or too long.
     InvalidName,
-    /// There is no such user to stand for.
+    /// There is no such user to represent.
     UserNotFound,
-    /// Only staff stands for a user.
+    /// Only staff can represent a user.
     NoUserOfKind,
-    /// The plan allows no more active resources.
+    /// The plan's limit on active resources is reached.
     QuotaExceeded,
     /// A statement failed.
     Db(DbError),
@@ -134,10 +134,10 @@ impl From<DbError> for ResourceError {
     }
 }
 
-/// What became of a resource that was to be deleted.
+/// The result of deleting a resource.
 pub enum Deleted {
-    /// It is gone.
+    /// It was deleted.
     Gone(ResourceId),
-    /// Bookings or services name it, so it was deactivated: nobody can book it any more.
+    /// Bookings or services refer to it, so it was deactivated and can no longer be booked.
     Deactivated(Resource),
 }

@@ -30,7 +30,7 @@ macro_rules! list_sql {
     };
 }
 
-/// One row more than the page, in the order of the scan.
+/// Lists one row more than the page, in the order of the scan.
 pub(super) async fn list(
     tx: &ScopedTx,
     kind: Option<ResourceKind>,
@@ -47,7 +47,7 @@ pub(super) async fn list(
     rows.iter().map(Resource::read).collect()
 }
 
-/// Those of these resources that exist in the tenant, active or not.
+/// The of these resources resources with these ids in the tenant, active or not.
 ///
 /// # Errors
 /// When the statement fails.
@@ -62,7 +62,7 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[ResourceId]) -> Result<HashMap<Resourc
     rows.iter().map(|row| Resource::read(row).map(|it| (it.id, it))).collect()
 }
 
-/// The resource, locked until the transaction ends: neither changed nor booked by anybody else meanwhile.
+/// A resource, locked until the transaction ends against concurrent changes and bookings.
 pub(super) async fn lock(tx: &ScopedTx, id: ResourceId) -> Result<Option<Resource>, DbError> {
     let row = tx
         .query_opt(
@@ -74,7 +74,7 @@ pub(super) async fn lock(tx: &ScopedTx, id: ResourceId) -> Result<Option<Resourc
     row.as_ref().map(Resource::read).transpose()
 }
 
-/// `None` when another resource has the name.
+/// Adds a resource; `None` when another resource has the name.
 pub(super) async fn insert(
     tx: &ScopedTx,
     id: ResourceId,
@@ -94,7 +94,7 @@ pub(super) async fn insert(
     row.as_ref().map(Resource::read).transpose()
 }
 
-/// `None` when there is no such resource. A taken name violates `resources_tenant_id_name_key`.
+/// Changes a resource; `None` when there is no such resource. A taken name violates `resources_tenant_id_name_key`.
 pub(super) async fn update(
     tx: &ScopedTx,
     id: ResourceId,
@@ -113,7 +113,7 @@ pub(super) async fn update(
     row.as_ref().map(Resource::read).transpose()
 }
 
-/// Deletes the resource unless bookings hold or held it, or a service takes it; returns whether it did.
+/// Deletes a resource unless bookings use or used it, or a service lists it; returns whether it did.
 pub(super) async fn delete_unclaimed(tx: &ScopedTx, id: ResourceId) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
@@ -144,7 +144,7 @@ pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
     Ok(row.get(0))
 }
 
-/// Lets one transaction of the tenant at a time count its resources, until it ends.
+/// Serialises the counting of the tenant's resources until the transaction ends.
 pub(super) async fn lock_count(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- resources.lock_count

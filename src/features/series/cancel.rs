@@ -1,4 +1,4 @@
-//! Calling off a series or what is left of it.
+//! Cancels a series or a part of it.
 
 use super::{
     model::{CalledOff, Extent, Series, SeriesError},
@@ -16,8 +16,8 @@ use crate::{
     },
 };
 
-/// Calls bookings of a series off: one, one and all that start later, or all. Those that ended before, have begun, or can no
-/// longer be called off stand, and the result says why.
+/// Cancels bookings of a series: one, one and all that start later, or all. Bookings that ended before, have started,
+/// or can no longer be cancelled are kept, and the result gives the reason.
 ///
 /// # Errors
 /// See [`SeriesError`].
@@ -45,7 +45,8 @@ pub async fn cancel(
         let cancelled = BookingStatus::Cancelled;
         let stands = matches!(booking.status, BookingStatus::Pending | BookingStatus::Confirmed);
         if stands && booking.starts_at <= now && !matches!(extent, Extent::This(_)) {
-            // What took place is not undone by the way, whoever asks: that takes a cancellation of its own.
+            // Cancelling a series never affects bookings that have started, even for staff: those must be
+            // cancelled one by one.
             results.push(CalledOff { booking, stands: Some(BookingError::HasBegun) });
             continue;
         }
@@ -55,7 +56,7 @@ pub async fn cancel(
             Err(BookingError::Db(error)) => return Err(error.into()),
             Err(error @ BookingError::TooLong(..)) => return Err(error.into()),
             Err(error) if booking.status != cancelled => CalledOff { booking, stands: Some(error) },
-            Err(_) => continue, // It was called off before.
+            Err(_) => continue, // Already cancelled.
         });
     }
     let bookings: Vec<_> = results.iter().filter(|it| it.stands.is_none()).map(|it| it.booking.id.0).collect();

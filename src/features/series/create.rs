@@ -1,4 +1,4 @@
-//! Booking a series.
+//! Books a series.
 
 use jiff::Timestamp;
 
@@ -16,13 +16,13 @@ use crate::{
     features::bookings::{Booking, BookingError, BookingRequest, NewBooking},
 };
 
-/// Makes a series: each of its bookings as if it were made alone, one after the other.
+/// Creates a series. Each of its bookings is made as if alone, one after the other.
 ///
-/// Where some cannot be had and they are not to be skipped, or none can, the outcome has no series; the caller then undoes
-/// what was written.
+/// When no occurrence can be booked, or one cannot and `skips` is off, the outcome has no series. The caller then rolls
+/// back what was written.
 ///
 /// # Errors
-/// See [`SeriesError`]: what concerns all of it. What concerns one occurrence stands in the outcome.
+/// See [`SeriesError`] for errors that concern the whole series. Errors that concern one occurrence are in the outcome.
 pub async fn create(caller: &Caller<'_>, new: NewSeries) -> Result<Outcome, SeriesError> {
     let (tx, now) = (caller.tx, caller.clock.now());
     let days = new.rule.days().map_err(SeriesError::Flawed)?;
@@ -60,7 +60,7 @@ pub async fn create(caller: &Caller<'_>, new: NewSeries) -> Result<Outcome, Seri
     Ok(Outcome { series: Some(series), occurrences })
 }
 
-/// One occurrence, of which nothing stays where it cannot be had.
+/// Books one occurrence. If it cannot be booked, nothing of it stays written.
 async fn place(
     caller: &Caller<'_>,
     order: &BookingRequest,
@@ -70,7 +70,7 @@ async fn place(
     let placed = Box::pin(order.place(caller, starts_at, false)).await;
     match placed {
         Err(BookingError::Db(error)) => Err(error.into()),
-        // Whatever the time.
+        // Errors that concern every occurrence.
         Err(error @ (BookingError::ServiceNotFound | BookingError::ResourceNotFound)) => Err(error.into()),
         Err(refused) => {
             caller.tx.end_part(part, false).await?;
@@ -82,3 +82,20 @@ async fn place(
         }
     }
 }
+<<<<<<< ours
+||||||| base
+
+/// Those of these series that the scope may see.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn by_ids(tx: &ScopedTx, ids: &[SeriesId]) -> Result<HashMap<SeriesId, Series>, DbError> {
+    queries::by_ids(tx, ids).await
+}
+=======
+
+/// The series with these ids that the scope may see.
+pub async fn by_ids(tx: &ScopedTx, ids: &[SeriesId]) -> Result<HashMap<SeriesId, Series>, DbError> {
+    queries::by_ids(tx, ids).await
+}
+>>>>>>> theirs

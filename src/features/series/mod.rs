@@ -1,4 +1,5 @@
-//! Series: bookings that are made together by a rule, and called off together. Each of them stands by itself.
+//! Series: bookings that are created together by a rule and can be cancelled together. Each booking is otherwise
+//! independent.
 
 mod cancel;
 mod create;

@@ -1,4 +1,4 @@
-//! A series of bookings.
+//! Types of booking series.
 
 use jiff::{
     Timestamp,
@@ -13,95 +13,95 @@ use crate::{
     features::bookings::{Booking, BookingError, NewBooking},
 };
 
-/// Bookings that were made together.
+/// Bookings that were created together.
 #[derive(Clone, Debug)]
 pub struct Series {
-    /// Within the tenant.
+    /// The id, unique within the tenant.
     pub id: SeriesId,
-    /// What was booked.
+    /// The service.
     pub service: ServiceId,
-    /// For whom.
+    /// The customer.
     pub customer: UserId,
-    /// As it was asked for.
+    /// The rule as requested.
     pub rule: Rule,
-    /// By whose clock.
+    /// The time zone of the rule.
     pub zone: TimeZone,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
 }
 
-/// A series to be made.
+/// A series to create.
 #[derive(Clone, Debug)]
 pub struct NewSeries {
-    /// What, for whom and with what; its start is that of the rule.
+    /// Service, customer and resource; the start comes from the rule.
     pub booking: NewBooking,
-    /// When.
+    /// The rule.
     pub rule: Rule,
-    /// Of the times that the clock shows twice, which.
+    /// Selects one of the two instants when the clock shows a time twice.
     pub offset: Option<Offset>,
-    /// Whether occurrences that cannot be had are left out; otherwise one of those undoes all.
+    /// Whether occurrences that cannot be booked are skipped. Otherwise one of them fails the whole series.
     pub skips: bool,
 }
 
-/// What became, or would become, of one occurrence.
+/// The result for one occurrence.
 #[derive(Debug)]
 pub struct Occurrence {
-    /// On which day.
+    /// The day.
     pub day: Date,
-    /// When; `None` where the time of day is none.
+    /// The start; `None` when the time does not exist, or exists twice, on that day.
     pub starts_at: Option<Timestamp>,
     /// The booking, or why there is none.
     pub outcome: Result<Booking, Missed>,
 }
 
-/// Why an occurrence cannot be had.
+/// Why an occurrence cannot be booked.
 #[derive(Debug)]
 pub enum Missed {
-    /// Its time is none.
+    /// Its time does not exist, or exists twice.
     NoInstant(NoInstant),
-    /// A rule stands in the way, or it is taken.
+    /// A rule forbids it, or the time is taken.
     Refused(BookingError),
 }
 
-/// What became of a series that was asked for.
+/// The result of creating a series.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The series; `None` where nothing was booked.
+    /// The series; `None` when it was not booked.
     pub series: Option<Series>,
     /// Each of its occurrences, earliest first.
     pub occurrences: Vec<Occurrence>,
 }
 
-/// How much of a series is called off.
+/// How much of a series to cancel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
     /// One booking.
     This(BookingId),
-    /// One and all that start later.
+    /// This one and all that start later.
     Following(BookingId),
-    /// All.
+    /// Every booking.
     All,
 }
 
-/// What became of a booking whose series was called off.
+/// The result for a booking of a cancelled series.
 #[derive(Debug)]
 pub struct CalledOff {
-    /// The booking as it now is.
+    /// The booking in its current state.
     pub booking: Booking,
-    /// Why it stands; `None` when it was called off.
+    /// Why it was kept; `None` when it was cancelled.
     pub stands: Option<BookingError>,
 }
 
-/// Why something could not be done with a series.
+/// Why an operation on a series failed.
 #[derive(Debug)]
 pub enum SeriesError {
     /// There is no such series, or none that the caller may see.
     NotFound,
-    /// There is no such booking in it.
+    /// The series has no such booking.
     BookingNotFound,
-    /// The rule is none.
+    /// The rule is invalid.
     Flawed(Flaw),
-    /// Whatever the occurrence.
+    /// An error that concerns every occurrence.
     Booking(BookingError),
 }
 

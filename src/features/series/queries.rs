@@ -44,7 +44,7 @@ pub(super) async fn insert(tx: &ScopedTx, series: &Series) -> Result<(), DbError
     .await
 }
 
-/// Those of these series that the scope may see.
+/// The series with these ids of these series that the scope may see.
 ///
 /// # Errors
 /// When the statement fails.

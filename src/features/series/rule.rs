@@ -1,4 +1,4 @@
-//! When the bookings of a series are: days by a rule, and a time of day on a zone's clock.
+//! The times of a series: days by a rule, and a time of day in a zone.
 
 use jiff::{
     Timestamp, ToSpan,
@@ -7,51 +7,51 @@ use jiff::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Most bookings of a series: two years, every week.
+/// Maximum number of bookings in a series: two years of weekly bookings.
 pub const MAX_OCCURRENCES: usize = 106;
-/// Longest interval, in weeks or months.
+/// Maximum interval, in weeks or months.
 pub const MAX_INTERVAL: i32 = 52;
 
-/// What comes again.
+/// What repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Frequency {
-    /// The weekdays of a week.
+    /// Weekdays of a week.
     Weekly,
-    /// The day of the month, such as the 15th. A month that has no such day is left out (RFC 5545, section 3.3.10).
+    /// The day of the month, such as the 15th. A month without that day is skipped (RFC 5545, section 3.3.10).
     Monthly,
-    /// The weekday of the month, such as the second Tuesday. A month that has no such day is left out.
+    /// The weekday of the month, such as the second Tuesday. A month without that day is skipped.
     MonthlyByWeekday,
 }
 
-/// A rule for the days of a series.
+/// The rule for the days of a series.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
-    /// What comes again.
+    /// What repeats.
     pub frequency: Frequency,
-    /// Every so many weeks or months: 1 to [`MAX_INTERVAL`].
+    /// The interval in weeks or months: 1 to [`MAX_INTERVAL`].
     pub interval: i32,
-    /// ISO weekdays (1 is Monday) of a weekly rule; empty is that of the first day.
+    /// ISO weekdays (1 is Monday) of a weekly rule; empty means the weekday of the first day.
     pub weekdays: Vec<i8>,
-    /// No day is before this one, and months are counted from it. Weeks too: they begin on Monday.
+    /// No day is before this one. Months are counted from it, and so are weeks, which start on Monday.
     pub first_day: Date,
     /// Minutes of the day on the wall clock: 0 to 1,439.
     pub time: i16,
-    /// How many, whatever becomes of each.
+    /// The number of occurrences, whatever their results.
     pub count: Option<usize>,
     /// No day is after this one.
     pub last_day: Option<Date>,
 }
 
-/// Why a rule is none: which field, and what it has to be.
+/// Why a rule is invalid: the field and the message.
 pub type Flaw = (&'static str, String);
 
-/// Why a time of day on a day is no instant.
+/// Why a time of day on a given day is not an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoInstant {
-    /// The clock goes past it.
+    /// The clock skips it.
     Nonexistent,
-    /// The clock shows it twice, and which of the two was not said.
+    /// The clock shows it twice, and the request did not say which.
     Ambiguous,
 }
 
@@ -59,13 +59,13 @@ impl Rule {
     /// The days, earliest first.
     ///
     /// # Errors
-    /// The flaw of a rule that is none, that has no day, or more than [`MAX_OCCURRENCES`].
+    /// The flaw of a rule that is invalid, has no day, or has more than [`MAX_OCCURRENCES`].
     pub fn days(&self) -> Result<Vec<Date>, Flaw> {
         self.check()?;
         let most = self.count.unwrap_or(MAX_OCCURRENCES + 1);
         let mut days = Vec::new();
-        // A monthly rule of the 31st, every twelve months, finds its day at once or never: some steps without a day, and no
-        // more are to come.
+        // A monthly rule for the 31st with an interval of twelve months finds its day immediately or never. After a
+        // number of steps without a day there will be no more.
         let mut empty_steps = 0;
         for step in 0.. {
             let (candidates, is_over) = self.step(step);
@@ -81,30 +81,35 @@ impl Rule {
             }
         }
         if days.is_empty() {
-            return Err(("lastDay", "There is no such day until then.".into()));
+            return Err(("lastDay", "The rule has no day until then.".into()));
         }
         if days.len() > MAX_OCCURRENCES {
-            return Err(("lastDay", format!("A series has at most {MAX_OCCURRENCES} bookings.")));
+            return Err(("lastDay", format!("A series can have at most {MAX_OCCURRENCES} bookings.")));
         }
         Ok(days)
     }
 
     fn check(&self) -> Result<(), Flaw> {
         if !(1..=MAX_INTERVAL).contains(&self.interval) {
-            return Err(("interval", format!("An interval is 1 to {MAX_INTERVAL}.")));
+            return Err(("interval", format!("An interval must be between 1 and {MAX_INTERVAL}.")));
         }
         if !(0..1_440).contains(&self.time) {
-            return Err(("time", "A time is 00:00 to 23:59.".into()));
+            return Err(("time", "A time must be between 00:00 and 23:59.".into()));
         }
         if self.frequency != Frequency::Weekly && !self.weekdays.is_empty() {
-            return Err(("weekdays", "Only a weekly rule has weekdays: a monthly one goes by its first day.".into()));
+            return Err((
+                "weekdays",
+                "Only a weekly rule can have weekdays; a monthly rule follows its first day.".into(),
+            ));
         }
         match (self.count, self.last_day) {
-            (None, None) => Err(("count", "Say how many, or until when.".into())),
+            (None, None) => Err(("count", "Give a count or a last day.".into())),
             (Some(count), _) if !(1..=MAX_OCCURRENCES).contains(&count) => {
-                Err(("count", format!("A series has 1 to {MAX_OCCURRENCES} bookings.")))
+                Err(("count", format!("A series must have 1 to {MAX_OCCURRENCES} bookings.")))
             }
-            (_, Some(last)) if last < self.first_day => Err(("lastDay", "The last day is before the first.".into())),
+            (_, Some(last)) if last < self.first_day => {
+                Err(("lastDay", "The last day must not be before the first.".into()))
+            }
             _ => Ok(()),
         }
     }
@@ -138,10 +143,11 @@ impl Rule {
         (day.into_iter().collect(), is_past(month))
     }
 
-    /// The instant at which a zone's clock shows the rule's time on a day. Where it shows it twice, the offset says which.
+    /// The instant at which a zone's clock shows the rule's time on a day. When the clock shows it twice, the offset
+    /// selects one.
     ///
     /// # Errors
-    /// Where it does not, or shows it twice and the offset is of neither.
+    /// When the clock never shows it, or shows it twice and the offset matches neither.
     pub fn instant(&self, day: Date, zone: &TimeZone, offset: Option<Offset>) -> Result<Timestamp, NoInstant> {
         let local = local_time(day, self.time).ok_or(NoInstant::Nonexistent)?;
         let found = zone.to_ambiguous_timestamp(local);
@@ -149,7 +155,7 @@ impl Rule {
             return found.compatible().map_err(|_| NoInstant::Nonexistent);
         }
         let (earlier, later) = (found.earlier(), found.later());
-        // In a gap either is at another time of day than the one that was wanted.
+        // In a gap, both have another time of day than the wanted one.
         let shows = |it: Timestamp| zone.to_datetime(it) == local;
         let both: Vec<Timestamp> =
             [earlier, later].into_iter().filter_map(Result::ok).filter(|it| shows(*it)).collect();
@@ -222,7 +228,7 @@ mod tests {
             assert_eq!(flawed.days().map_err(|it| it.0), Err(field), "{flawed:?}");
         }
         assert_eq!(Rule { count: Some(106), ..good.clone() }.days().unwrap().len(), 106);
-        // At the end of the calendar there is no more.
+        // Nothing follows the end of the calendar.
         let end = rule(Frequency::Weekly, "9999-12-20");
         assert_eq!(days(&end), ["9999-12-20", "9999-12-27"]);
     }

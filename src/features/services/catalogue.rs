@@ -1,4 +1,4 @@
-//! What is done with services.
+//! Operations on services.
 
 use serde_json::json;
 
@@ -21,31 +21,28 @@ use crate::{
     features::{resources, tenants},
 };
 
-/// Longest description, in characters.
+/// Maximum length of a description, in characters.
 pub const MAX_DESCRIPTION: usize = 5_000;
 
-/// Longest duration: one day.
+/// Maximum duration in minutes: one day.
 pub const MAX_DURATION_MINUTES: i32 = 1_440;
 
-/// Most seats.
+/// Maximum number of seats.
 pub const MAX_CAPACITY: i32 = 100;
 
-/// Longest buffer: one day.
+/// Maximum buffer in minutes: one day.
 pub const MAX_BUFFER_MINUTES: i32 = 1_440;
 
-/// Longest notice: a year.
+/// Maximum notice period in minutes: one year.
 pub const MAX_NOTICE_MINUTES: i32 = 525_600;
 
-/// Furthest ahead: two years.
+/// Maximum number of days ahead: two years.
 pub const MAX_AHEAD_DAYS: i32 = 732;
 
-/// Most resources of a service.
+/// Maximum number of resources of a service.
 pub const MAX_LINKS: usize = 100;
 
 /// A page of services, by name.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn list(
     caller: &Caller<'_>,
     filter: &ServiceFilter,
@@ -56,7 +53,26 @@ pub async fn list(
     Ok(page.slice(services.into_iter().map(|service| ((service.name.clone(), service.id.0), service)).collect()))
 }
 
+<<<<<<< ours
 /// Makes a service.
+||||||| base
+/// Those of these services that exist in the tenant, active or not.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn by_ids(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId, Service>, DbError> {
+    queries::by_ids(tx, ids).await
+}
+
+/// Makes a service.
+=======
+/// The services with these ids in the tenant, active or not.
+pub async fn by_ids(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId, Service>, DbError> {
+    queries::by_ids(tx, ids).await
+}
+
+/// Creates a service.
+>>>>>>> theirs
 ///
 /// # Errors
 /// See [`ServiceError`].
@@ -73,7 +89,7 @@ pub async fn create(caller: &Caller<'_>, draft: Draft) -> Result<Service, Servic
     Ok(service)
 }
 
-/// Changes a service. Bookings that stand keep the duration and price that they were made with.
+/// Changes a service. Existing bookings keep their duration and price.
 ///
 /// # Errors
 /// See [`ServiceError`].
@@ -111,7 +127,8 @@ pub async fn update(caller: &Caller<'_>, id: ServiceId, patch: Patch) -> Result<
     Ok(service)
 }
 
-/// Deletes a service that was never booked; deactivates one that was, because its bookings keep pointing at it.
+/// Deletes a service that was never booked. A service with bookings is deactivated instead, because its bookings refer
+/// to it.
 ///
 /// # Errors
 /// See [`ServiceError`].
@@ -120,7 +137,7 @@ pub async fn delete(caller: &Caller<'_>, id: ServiceId) -> Result<Deleted, Servi
         return Err(ServiceError::Forbidden);
     }
     tenants::lock_calendar(caller.tx).await?;
-    // Locked, so that no booking can begin to point at it between the look and the deletion.
+    // Locked, so that no booking can be created between the check and the deletion.
     let before = queries::lock(caller.tx, id).await?.ok_or(ServiceError::NotFound)?;
     if queries::delete_unbooked(caller.tx, id).await? {
         audit::record(caller, "services.delete", "service", Some(id.0), Changes::default()).await?;
@@ -132,8 +149,8 @@ pub async fn delete(caller: &Caller<'_>, id: ServiceId) -> Result<Deleted, Servi
     Ok(Deleted::Deactivated(service))
 }
 
-/// Which resources can serve a service, in place of those that could: one of each kind among them is taken by a booking.
-/// Bookings that stand keep theirs.
+/// Sets the resources that can serve a service, and replaces the previous ones. A booking uses one resource of each
+/// kind. Existing bookings keep theirs.
 ///
 /// # Errors
 /// See [`ServiceError`].
@@ -146,10 +163,10 @@ pub async fn set_resources(
         return Err(ServiceError::Forbidden);
     }
     if wanted.len() > MAX_LINKS {
-        return Err(ServiceError::Invalid("resources", format!("A service has at most {MAX_LINKS} resources.")));
+        return Err(ServiceError::Invalid("resources", format!("A service can have at most {MAX_LINKS} resources.")));
     }
     if wanted.iter().any(|(_, priority)| !(0..=100).contains(priority)) {
-        return Err(ServiceError::Invalid("resources", "A priority is 0 to 100.".into()));
+        return Err(ServiceError::Invalid("resources", "A priority must be between 0 and 100.".into()));
     }
     tenants::lock_calendar(caller.tx).await?;
     let service = queries::lock(caller.tx, id).await?.ok_or(ServiceError::NotFound)?;
@@ -159,7 +176,7 @@ pub async fn set_resources(
         return Err(ServiceError::ResourceNotFound(place));
     }
     let before = queries::links(caller.tx, &[id]).await?.remove(&id).unwrap_or_default();
-    // Bookings that hold seats and others that hold resources would not see each other.
+    // Bookings that use seats and bookings that use resources would not exclude each other.
     let changes_side = before.is_empty() != wanted.is_empty();
     if changes_side && queries::has_claims(caller.tx, id, caller.clock.now()).await? {
         return Err(ServiceError::ResourcesInUse);
@@ -175,8 +192,42 @@ pub async fn set_resources(
     Ok(service)
 }
 
+<<<<<<< ours
 /// Makes sure that the plan has room for one more active service, and that nobody else takes the place before this
 /// transaction ends.
+||||||| base
+/// The resources that can serve each of these services: those of higher priority first.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn links(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId, Vec<Link>>, DbError> {
+    queries::links(tx, ids).await
+}
+
+/// How many services are active.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
+    queries::count_active(tx).await
+}
+
+/// Makes sure that the plan has room for one more active service, and that nobody else takes the place before this
+/// transaction ends.
+=======
+/// The resources that can serve each of these services, higher priority first.
+pub async fn links(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId, Vec<Link>>, DbError> {
+    queries::links(tx, ids).await
+}
+
+/// How many services are active.
+pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
+    queries::count_active(tx).await
+}
+
+/// Reserves a place for one more active service within the plan's limit. Concurrent callers wait until this transaction
+/// ends.
+>>>>>>> theirs
 async fn reserve_place(tx: &ScopedTx, tenant: &tenants::Tenant) -> Result<(), ServiceError> {
     let Some(limit) = tenant.limits.of("services") else { return Ok(()) };
     queries::lock_count(tx).await?;
@@ -210,26 +261,26 @@ impl Draft {
             return invalid("name", names::RULE.to_owned());
         }
         if self.description.as_ref().is_some_and(|it| it.chars().count() > MAX_DESCRIPTION) {
-            return invalid("description", format!("A description has at most {MAX_DESCRIPTION} characters."));
+            return invalid("description", format!("A description can have at most {MAX_DESCRIPTION} characters."));
         }
         if !(1..=MAX_DURATION_MINUTES).contains(&self.duration_minutes) {
-            return invalid("durationMinutes", format!("A service takes 1 to {MAX_DURATION_MINUTES} minutes."));
+            return invalid("durationMinutes", format!("A service must take 1 to {MAX_DURATION_MINUTES} minutes."));
         }
         if self.price.minor < 0 {
-            return invalid("price.amount", "A price is not negative.".into());
+            return invalid("price.amount", "A price must not be negative.".into());
         }
         if self.price.currency != currency {
-            return invalid("price.currency", format!("Prices of this tenant are in {currency}."));
+            return invalid("price.currency", format!("Prices of this tenant must be in {currency}."));
         }
         if !(1..=MAX_CAPACITY).contains(&self.capacity) {
-            return invalid("capacity", format!("A service has 1 to {MAX_CAPACITY} seats."));
+            return invalid("capacity", format!("A service must have 1 to {MAX_CAPACITY} seats."));
         }
         let rules = &self.rules;
         for (field, minutes) in
             [("bufferBeforeMinutes", rules.buffer_before_minutes), ("bufferAfterMinutes", rules.buffer_after_minutes)]
         {
             if !(0..=MAX_BUFFER_MINUTES).contains(&minutes) {
-                return invalid(field, format!("A buffer has 0 to {MAX_BUFFER_MINUTES} minutes."));
+                return invalid(field, format!("A buffer must be 0 to {MAX_BUFFER_MINUTES} minutes."));
             }
         }
         for (field, minutes) in [
@@ -238,14 +289,14 @@ impl Draft {
             ("rescheduleNoticeMinutes", rules.reschedule_notice_minutes),
         ] {
             if minutes.is_some_and(|it| !(0..=MAX_NOTICE_MINUTES).contains(&it)) {
-                return invalid(field, format!("A notice has 0 to {MAX_NOTICE_MINUTES} minutes."));
+                return invalid(field, format!("A notice period must be 0 to {MAX_NOTICE_MINUTES} minutes."));
             }
         }
         if rules.slot_step_minutes.is_some_and(|it| !(5..=MAX_DURATION_MINUTES).contains(&it)) {
-            return invalid("slotStepMinutes", format!("A step has 5 to {MAX_DURATION_MINUTES} minutes."));
+            return invalid("slotStepMinutes", format!("A step must be 5 to {MAX_DURATION_MINUTES} minutes."));
         }
         if rules.max_ahead_days.is_some_and(|it| !(1..=MAX_AHEAD_DAYS).contains(&it)) {
-            return invalid("maxAheadDays", format!("One can book 1 to {MAX_AHEAD_DAYS} days ahead."));
+            return invalid("maxAheadDays", format!("The booking window must be 1 to {MAX_AHEAD_DAYS} days."));
         }
         Ok(self)
     }

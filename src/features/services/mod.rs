@@ -1,4 +1,4 @@
-//! What a tenant offers for booking.
+//! The services that a tenant offers for booking.
 
 mod catalogue;
 mod model;

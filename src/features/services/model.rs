@@ -1,4 +1,4 @@
-//! What can be booked, and under which rules.
+//! Services and their booking rules.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -12,65 +12,65 @@ use crate::{
     features::{resources::ResourceKind, tenants::BookingRules},
 };
 
-/// Something that can be booked.
+/// A service that can be booked.
 #[derive(Clone, Debug)]
 pub struct Service {
-    /// Within the tenant.
+    /// The id, unique within the tenant.
     pub id: ServiceId,
-    /// Unique within the tenant.
+    /// The name, unique within the tenant.
     pub name: String,
-    /// For customers.
+    /// A description for customers.
     pub description: Option<String>,
-    /// How long a booking takes.
+    /// The duration of a booking, in minutes.
     pub duration_minutes: i32,
-    /// Of one booking.
+    /// The price of one booking.
     pub price: Money,
-    /// How many bookings may stand at the same time.
+    /// How many bookings can take place at the same time.
     pub capacity: i32,
-    /// Whether a booking waits until staff confirm it.
+    /// Whether bookings await confirmation by staff.
     pub requires_confirmation: bool,
     /// Whether it can be booked.
     pub active: bool,
-    /// What it asks for beside its duration.
+    /// The booking rules besides the duration.
     pub rules: Rules,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
 }
 
-/// What a service asks for beside its duration. `None` takes the tenant's rule.
+/// The booking rules of a service besides its duration. `None` uses the tenant's rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
-    /// Customers book at so many minutes after opening, or a multiple; `None`: at any time.
+    /// Customers' bookings start this many minutes after opening, or a multiple of it; `None` allows any time.
     pub slot_step_minutes: Option<i32>,
-    /// Minutes before its start for which a booking holds its resources.
+    /// How many minutes before its start a booking blocks its resources.
     pub buffer_before_minutes: i32,
-    /// Minutes after its end for which a booking holds its resources.
+    /// How many minutes after its end a booking blocks its resources.
     pub buffer_after_minutes: i32,
-    /// Minutes before its start until which a customer can book.
+    /// Minimum time between booking and start for customers, in minutes.
     pub min_notice_minutes: Option<i32>,
-    /// Days ahead that a customer can book.
+    /// Maximum time between booking and start for customers, in days.
     pub max_ahead_days: Option<i32>,
-    /// Minutes before its start until which a customer can cancel.
+    /// Minimum time between cancellation and start for customers, in minutes.
     pub cancel_notice_minutes: Option<i32>,
-    /// Minutes before its start until which a customer can move it; `None`: as for cancelling.
+    /// Minimum time between a move and the start for customers, in minutes; `None` uses that for cancelling.
     pub reschedule_notice_minutes: Option<i32>,
 }
 
-/// The rules of a service over those of its tenant.
+/// The rules of a service, with the tenant's as defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EffectiveRules {
-    /// Minutes before its start until which a customer can book.
+    /// Minimum time between booking and start for customers, in minutes.
     pub min_notice_minutes: i32,
-    /// Days ahead that a customer can book.
+    /// Maximum time between booking and start for customers, in days.
     pub max_ahead_days: i32,
-    /// Minutes before its start until which a customer can cancel.
+    /// Minimum time between cancellation and start for customers, in minutes.
     pub cancel_notice_minutes: i32,
-    /// Minutes before its start until which a customer can move it.
+    /// Minimum time between a move and the start for customers, in minutes.
     pub reschedule_notice_minutes: i32,
 }
 
 impl Rules {
-    /// With the tenant's where the service has none.
+    /// Fills in the tenant's rules where the service has none.
     pub fn over(&self, tenant: &BookingRules) -> EffectiveRules {
         let cancel_notice_minutes = self.cancel_notice_minutes.unwrap_or(tenant.cancel_notice_minutes);
         EffectiveRules {
@@ -85,17 +85,17 @@ impl Rules {
 /// A resource that can serve a service.
 #[derive(Clone, Copy, Debug)]
 pub struct Link {
-    /// Which.
+    /// The resource.
     pub resource: ResourceId,
-    /// What it is.
+    /// Its kind.
     pub kind: ResourceKind,
-    /// Taken first where it is higher.
+    /// The priority; higher ones are chosen first.
     pub priority: i16,
     /// Whether it can be booked.
     pub active: bool,
 }
 
-/// What [`Service::read_at`] reads, of a statement on `services`.
+/// The columns that [`Service::read_at`] reads, for a statement on `services`.
 macro_rules! service_columns {
     () => {
         "id, name, description, duration_minutes, price_minor, currency, capacity, requires_confirmation, active, created_at,
@@ -106,15 +106,15 @@ macro_rules! service_columns {
 pub(crate) use service_columns;
 
 impl Service {
-    /// From a row that holds `service_columns!` and nothing before them.
+    /// Reads a row that starts with `service_columns!`.
     pub(super) fn read(row: &Row) -> Result<Self, DbError> {
         Self::read_at(row, 0)
     }
 
-    /// The same, from this column on: for statements that join services.
+    /// Like `read`, starting at this column: for statements that join services.
     ///
     /// # Errors
-    /// When a column does not hold what it should.
+    /// When a column does not hold the expected type or value.
     pub fn read_at(row: &Row, first: usize) -> Result<Self, DbError> {
         Ok(Self {
             id: row.get(first),
@@ -139,37 +139,37 @@ impl Service {
     }
 }
 
-/// What a service is to be.
+/// The values of a new or changed service.
 #[derive(Clone, Debug)]
 pub struct Draft {
-    /// Unique within the tenant.
+    /// The name, unique within the tenant.
     pub name: String,
-    /// For customers.
+    /// A description for customers.
     pub description: Option<String>,
-    /// How long a booking takes.
+    /// The duration of a booking, in minutes.
     pub duration_minutes: i32,
-    /// Of one booking.
+    /// The price of one booking.
     pub price: Money,
-    /// How many bookings may stand at the same time.
+    /// How many bookings can take place at the same time.
     pub capacity: i32,
-    /// Whether a booking waits until staff confirm it.
+    /// Whether bookings await confirmation by staff.
     pub requires_confirmation: bool,
     /// Whether it can be booked.
     pub active: bool,
-    /// What it asks for beside its duration.
+    /// The booking rules besides the duration.
     pub rules: Rules,
 }
 
-/// What to change of a service. `None` leaves it as it is.
+/// A change of a service. A `None` field stays.
 #[derive(Clone, Debug, Default)]
 pub struct Patch {
     /// See [`Draft`].
     pub name: Option<String>,
-    /// `Some(None)` removes it.
+    /// `Some(None)` removes the description.
     pub description: Option<Option<String>>,
-    /// See [`Draft`]. Bookings that stand keep theirs.
+    /// See [`Draft`]. Existing bookings keep theirs.
     pub duration_minutes: Option<i32>,
-    /// See [`Draft`]. Bookings that stand keep theirs.
+    /// See [`Draft`]. Existing bookings keep theirs.
     pub price: Option<Money>,
     /// See [`Draft`].
     pub capacity: Option<i32>,
@@ -181,7 +181,7 @@ pub struct Patch {
     pub rules: RulesPatch,
 }
 
-/// What to change of a service's rules. `None` leaves it as it is, `Some(None)` takes the tenant's rule.
+/// A change of a service's rules. A `None` field stays; `Some(None)` uses the tenant's rule.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RulesPatch {
     /// See [`Rules`].
@@ -217,33 +217,33 @@ impl RulesPatch {
 /// Sort key of the list of services: name, then id.
 pub type ServiceKey = (String, Uuid);
 
-/// Which services a list holds. An empty filter holds all that the caller may book or manage.
+/// Which services a list contains. An empty filter selects all that the caller may book or manage.
 #[derive(Clone, Debug, Default)]
 pub struct ServiceFilter {
-    /// Only active ones, or only inactive ones. Customers are shown active ones whatever they ask for.
+    /// Only active services, or only inactive ones. Customers always get active ones.
     pub active: Option<bool>,
-    /// Only those whose name contains this, whatever the case.
+    /// Only services whose name contains this text, ignoring case.
     pub search: Option<String>,
 }
 
-/// Why something could not be done with a service.
+/// Why an operation on a service failed.
 #[derive(Debug)]
 pub enum ServiceError {
-    /// The role does not allow it.
+    /// The caller's role does not allow it.
     Forbidden,
     /// There is no such service.
     NotFound,
     /// Another service has the name.
     NameTaken,
-    /// A field is out of its bounds: which, and what it may be.
+    /// A field is out of range: the field and the message.
     Invalid(&'static str, String),
-    /// The plan allows no more.
+    /// The plan's limit on services is reached.
     QuotaExceeded,
-    /// Bookings to come hold seats that would not be there any more.
+    /// Upcoming bookings use seats beyond the new capacity.
     SeatsInUse,
-    /// There is no such resource: which of those given.
+    /// There is no such resource: its position in the list.
     ResourceNotFound(usize),
-    /// Bookings to come hold seats, or resources, of a service that is to go by the other.
+    /// The service cannot switch between seats and resources while it has upcoming bookings.
     ResourcesInUse,
     /// A statement failed.
     Db(DbError),
@@ -255,10 +255,10 @@ impl From<DbError> for ServiceError {
     }
 }
 
-/// What became of a service that was to be deleted.
+/// The result of deleting a service.
 pub enum Deleted {
-    /// It is gone.
+    /// It was deleted.
     Gone(ServiceId),
-    /// Bookings stand, so it was deactivated: nobody can book it any more.
+    /// It has bookings, so it was deactivated and can no longer be booked.
     Deactivated(Service),
 }

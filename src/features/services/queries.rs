@@ -35,7 +35,7 @@ macro_rules! list_sql {
     };
 }
 
-/// One row more than the page, in the order of the scan.
+/// Lists one row more than the page, in the order of the scan.
 pub(super) async fn list(
     tx: &ScopedTx,
     active: Option<bool>,
@@ -51,10 +51,8 @@ pub(super) async fn list(
     rows.iter().map(Service::read).collect()
 }
 
-/// Those of these services that exist in the tenant, active or not.
-///
-/// # Errors
-/// When the statement fails.
+/// The services with these ids in the tenant. A single id has its own statement without a list, because the planner
+/// would consider the length of a list each time.
 pub async fn by_ids(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId, Service>, DbError> {
     // One alone is looked up without a list, whose length a planner would want to know each time.
     let rows = match ids {
@@ -86,7 +84,7 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceI
     rows.iter().map(|row| Service::read(row).map(|service| (service.id, service))).collect()
 }
 
-/// The service, locked until the transaction ends: neither changed nor booked by anybody else meanwhile.
+/// A service, locked until the transaction ends against concurrent changes and bookings.
 pub(super) async fn lock(tx: &ScopedTx, id: ServiceId) -> Result<Option<Service>, DbError> {
     let row = tx
         .query_opt(
@@ -103,7 +101,7 @@ pub(super) async fn lock(tx: &ScopedTx, id: ServiceId) -> Result<Option<Service>
     row.as_ref().map(Service::read).transpose()
 }
 
-/// `None` when another service has the name.
+/// Adds a service; `None` when another service has the name.
 pub(super) async fn insert(
     tx: &ScopedTx,
     id: ServiceId,
@@ -149,7 +147,7 @@ pub(super) async fn insert(
     row.as_ref().map(Service::read).transpose()
 }
 
-/// `None` when there is no such service. A taken name violates `services_tenant_id_name_key`.
+/// Changes a service; `None` when there is no such service. A taken name violates `services_tenant_id_name_key`.
 pub(super) async fn update(
     tx: &ScopedTx,
     id: ServiceId,
@@ -195,7 +193,7 @@ pub(super) async fn update(
     row.as_ref().map(Service::read).transpose()
 }
 
-/// Deletes the service unless bookings point at it; returns whether it did.
+/// Deletes a service unless bookings refer to it; returns whether it did.
 pub(super) async fn delete_unbooked(tx: &ScopedTx, id: ServiceId) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
@@ -225,7 +223,7 @@ pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
     Ok(row.get(0))
 }
 
-/// Lets one transaction of the tenant at a time count its services, until it ends.
+/// Serialises the counting of the tenant's services until the transaction ends.
 pub(super) async fn lock_count(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- services.lock_count
@@ -235,7 +233,7 @@ pub(super) async fn lock_count(tx: &ScopedTx) -> Result<(), DbError> {
     .await
 }
 
-/// Whether bookings that are not over hold seats past this capacity.
+/// Whether current or upcoming bookings use seats beyond this capacity.
 pub(super) async fn has_bookings_beyond(
     tx: &ScopedTx,
     id: ServiceId,
@@ -286,7 +284,7 @@ pub async fn links(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId
     Ok(links)
 }
 
-/// Takes every resource away from a service.
+/// Removes all resources from a service.
 pub(super) async fn delete_links(tx: &ScopedTx, id: ServiceId) -> Result<(), DbError> {
     tx.execute(
         "-- services.delete_links
@@ -296,7 +294,7 @@ pub(super) async fn delete_links(tx: &ScopedTx, id: ServiceId) -> Result<(), DbE
     .await
 }
 
-/// Gives a service resources; of the same one twice, the first counts.
+/// Adds resources to a service; of duplicates the first counts.
 pub(super) async fn insert_links(tx: &ScopedTx, id: ServiceId, links: &[(ResourceId, i16)]) -> Result<(), DbError> {
     let (resources, priorities): (Vec<ResourceId>, Vec<i16>) = links.iter().copied().unzip();
     tx.execute(
@@ -309,7 +307,7 @@ pub(super) async fn insert_links(tx: &ScopedTx, id: ServiceId, links: &[(Resourc
     .await
 }
 
-/// Whether bookings of the service that are not over hold anything.
+/// Whether the service has current or upcoming bookings.
 pub(super) async fn has_claims(tx: &ScopedTx, id: ServiceId, now: Timestamp) -> Result<bool, DbError> {
     let row = tx
         .query_opt(

@@ -1,4 +1,4 @@
-//! The tenant itself.
+//! The tenant itself: its state, plan and settings.
 
 mod model;
 mod queries;

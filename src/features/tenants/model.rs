@@ -1,4 +1,4 @@
-//! A tenant and what of it is known.
+//! The tenant and its settings.
 
 use std::str::FromStr;
 
@@ -13,70 +13,70 @@ use crate::{
     db::{DbError, Isolation, Placement, Restriction},
 };
 
-/// A tenant, as its own store knows it.
+/// A tenant, as stored in its own store.
 #[derive(Clone, Debug)]
 pub struct Tenant {
-    /// Everywhere.
+    /// The id, globally unique.
     pub id: TenantId,
-    /// Its name in addresses.
+    /// The name in URLs.
     pub slug: String,
-    /// Its name for people.
+    /// The display name.
     pub name: String,
     /// Whether it is served.
     pub status: TenantStatus,
-    /// How its data is kept apart.
+    /// How the tenant's data is isolated.
     pub isolation: Isolation,
-    /// The zone of its calendar.
+    /// The time zone of the calendar.
     pub time_zone: TimeZone,
-    /// The currency of its prices.
+    /// The currency of the prices.
     pub currency: Currency,
-    /// What it has subscribed to.
+    /// The plan.
     pub plan: PlanId,
-    /// The plan's limits.
+    /// The limits of the plan.
     pub limits: Limits,
-    /// The version of the plan, whose limits and features these are.
+    /// The plan version that the limits and features come from.
     pub plan_version: PlanVersionId,
-    /// What the plan switches on, as `entitlements` reads it.
+    /// The features of the plan, as `entitlements` reads them.
     pub plan_features: Vec<Value>,
-    /// Keys of the features that are rolled out to it.
+    /// Keys of the features that are rolled out to the tenant.
     pub rollouts: Vec<String>,
-    /// Why its people may read and not write.
+    /// Why the tenant is read-only, if it is.
     pub restriction: Option<Restriction>,
     /// The language of its mail.
     pub locale: Locale,
-    /// How it looks.
+    /// Logo and colours.
     pub branding: Branding,
     /// Whether customers may register themselves.
     pub open_registration: bool,
-    /// What binds its customers.
+    /// The rules for customers' bookings.
     pub booking_rules: BookingRules,
-    /// Why it is suspended, if it is.
+    /// Why the tenant is suspended, if it is.
     pub suspended_reason: Option<String>,
-    /// When it is erased for good, if it was deleted.
+    /// When a deleted tenant is erased permanently.
     pub erase_after: Option<Timestamp>,
-    /// When it was made.
+    /// When the tenant was created.
     pub created_at: Timestamp,
-    /// When anything of this was changed last.
+    /// When any of this last changed.
     pub updated_at: Timestamp,
 }
 
 /// Whether a tenant is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TenantStatus {
-    /// Not yet: its first administrator is missing.
+    /// Not served yet: the first administrator is missing.
     Creating,
-    /// Yes.
+    /// Served.
     Active,
-    /// Nobody of it may do anything.
+    /// Suspended: no user of the tenant may do anything.
     Suspended,
-    /// Its data is being moved: reads go on, writes wait.
+    /// Its data is being moved: reads continue, writes wait.
     Moving,
-    /// Gone.
+    /// Deleted.
     Deleted,
 }
 
 impl TenantStatus {
-    /// As the database and the API spell it.
+    /// The value in the database and the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Creating => "CREATING",
@@ -95,64 +95,64 @@ impl std::str::FromStr for TenantStatus {
         [Self::Creating, Self::Active, Self::Suspended, Self::Moving, Self::Deleted]
             .into_iter()
             .find(|it| it.as_str() == text)
-            .ok_or_else(|| DbError::Corrupt(format!("{text:?} is no tenant state")))
+            .ok_or_else(|| DbError::Corrupt(format!("{text:?} is not a tenant state")))
     }
 }
 
-/// What a plan allows at most of each meter.
+/// A plan's maximum for each meter.
 #[derive(Clone, Debug)]
 pub struct Limits(pub(super) Value);
 
 impl Limits {
-    /// The most of this meter; `None` where there is no limit.
+    /// The maximum for this meter; `None` when there is no limit.
     pub fn of(&self, meter: &str) -> Option<i64> {
         self.0.get(meter)?.as_i64()
     }
 
-    /// The meters that have one.
+    /// The meters that have a limit.
     pub fn meters(&self) -> impl Iterator<Item = &String> {
         self.0.as_object().into_iter().flat_map(|it| it.keys())
     }
 }
 
-/// A tenant to be made.
+/// A tenant to create.
 pub struct NewTenant {
     /// Its id.
     pub id: TenantId,
     /// Where its store is.
     pub placement: Placement,
-    /// Its name in addresses.
+    /// The name in URLs.
     pub slug: String,
-    /// Its name for people.
+    /// The display name.
     pub name: String,
-    /// The zone of its calendar, an IANA name.
+    /// The time zone of the calendar, an IANA name.
     pub time_zone: String,
-    /// The currency of its prices.
+    /// The currency of the prices.
     pub currency: Currency,
-    /// What it subscribes to.
+    /// The plan it subscribes to.
     pub offer: Offer,
 }
 
-/// A plan in the version that is on offer, as a tenant's store copies it.
+/// The offered version of a plan, as a tenant's store copies it.
 #[derive(Clone, Debug)]
 pub struct Offer {
-    /// In the directory.
+    /// The plan's id in the directory.
     pub plan: PlanId,
-    /// Its name for programs.
+    /// The plan's key for programs.
     pub key: String,
-    /// Which version.
+    /// The id of the version.
     pub version: PlanVersionId,
-    /// What the version says: `billing` reads it.
+    /// The terms of the version, which `billing` interprets.
     pub terms: Value,
 }
 
 impl Offer {
-    /// Most of each meter.
+    /// The maximum for each meter.
     pub fn limits(&self) -> &Value {
         &self.terms["limits"]
     }
 
-    /// What it switches on.
+    /// The features that the plan includes.
     pub fn features(&self) -> &Value {
         &self.terms["features"]
     }
@@ -171,7 +171,7 @@ pub enum Locale {
 }
 
 impl Locale {
-    /// ISO 639-1, as the database spells it.
+    /// The ISO 639-1 code, as stored in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::En => "en",
@@ -188,31 +188,31 @@ impl FromStr for Locale {
         [Self::En, Self::De, Self::Nl]
             .into_iter()
             .find(|it| it.as_str() == text)
-            .ok_or_else(|| DbError::Corrupt(format!("{text:?} is no locale")))
+            .ok_or_else(|| DbError::Corrupt(format!("{text:?} is not a locale")))
     }
 }
 
-/// How a tenant looks, in its pages and mail.
+/// A tenant's logo and colours, in its pages and mail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Branding {
-    /// An image, over https.
+    /// URL of an image, over HTTPS.
     pub logo_url: Option<String>,
-    /// As `#rrggbb`.
+    /// A colour as `#rrggbb`.
     pub primary_color: Option<String>,
-    /// As `#rrggbb`.
+    /// A colour as `#rrggbb`.
     pub accent_color: Option<String>,
 }
 
-/// Rules for bookings of customers. Staff are not bound by them.
+/// Rules for bookings by customers. They do not bind staff.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BookingRules {
-    /// How long before its start one can book at the latest.
+    /// Minimum time between booking and start, in minutes.
     pub min_notice_minutes: i32,
-    /// How many days ahead one can book at most.
+    /// Maximum time between booking and start, in days.
     pub max_ahead_days: i32,
-    /// How long before its start one can cancel at the latest.
+    /// Minimum time between cancellation and start, in minutes.
     pub cancel_notice_minutes: i32,
-    /// How long before its start its customer is reminded of it; 0: not at all.
+    /// How many minutes before the start the customer gets a reminder; 0 sends none.
     pub reminder_minutes: i32,
 }
 
@@ -227,5 +227,5 @@ impl Default for BookingRules {
     }
 }
 
-/// Most days ahead: two years.
+/// Upper bound of `max_ahead_days`: two years.
 pub const MAX_AHEAD_DAYS: i32 = 732;

@@ -1,4 +1,4 @@
-//! Every statement on tenants. `directory` where it says so; the rest runs in the tenant's store.
+//! Every statement on tenants. `directory` where a function says so; the others run in the tenant's store.
 
 use std::time::Duration;
 
@@ -11,10 +11,7 @@ use crate::{
     db::{DbError, Restriction, Row, ScopedTx},
 };
 
-/// The tenant of the transaction's scope.
-///
-/// # Errors
-/// When the statement fails.
+/// The tenant of the scope, which `enter` has just checked.
 pub async fn current(tx: &ScopedTx) -> Result<Tenant, DbError> {
     find(tx).await?.ok_or(DbError::TenantNotHere)
 }
@@ -75,10 +72,7 @@ fn read_tenant(row: &Row) -> Result<Tenant, DbError> {
     })
 }
 
-/// Directory: every plan on offer, in the order of the price list.
-///
-/// # Errors
-/// When the statement fails.
+/// Directory: the highest published version of each active plan.
 pub async fn offers(directory: &ScopedTx) -> Result<Vec<Offer>, DbError> {
     let rows = directory
         .query(
@@ -95,10 +89,7 @@ pub async fn offers(directory: &ScopedTx) -> Result<Vec<Offer>, DbError> {
     Ok(rows.iter().map(read).collect())
 }
 
-/// Directory: how much the scope's tenant may ask of the API in a minute, by its plan; `None` where the plan says nothing.
-///
-/// # Errors
-/// When the statement fails.
+/// Directory: the `api_cost` limit of the tenant's plan; `None` when there is no limit.
 pub async fn api_cost(directory: &ScopedTx) -> Result<Option<i64>, DbError> {
     let row = directory
         .query_opt(
@@ -111,10 +102,7 @@ pub async fn api_cost(directory: &ScopedTx) -> Result<Option<i64>, DbError> {
     Ok(row.and_then(|row| row.get(0)))
 }
 
-/// Directory: registers a tenant and returns its id. One whose slug is taken stays as it is, and its id is returned.
-///
-/// # Errors
-/// When a statement fails.
+/// Directory: adds a tenant unless its slug is taken, and returns the id of the tenant that has the slug.
 pub async fn register(directory: &ScopedTx, new: &NewTenant, now: Timestamp) -> Result<TenantId, DbError> {
     directory
         .execute(
@@ -144,7 +132,7 @@ pub async fn register(directory: &ScopedTx, new: &NewTenant, now: Timestamp) -> 
     Ok(row.get(0))
 }
 
-/// Adds the tenant's own row; `false` when it is there.
+/// Adds the tenant's own row; `false` when it exists.
 pub(super) async fn found(
     tx: &ScopedTx,
     new: &NewTenant,
@@ -179,10 +167,7 @@ pub(super) async fn found(
     Ok(row.is_some())
 }
 
-/// Store: the tenant has its first administrator, or an invitation for him; `false` when it is not one that was begun.
-///
-/// # Errors
-/// When the statement fails.
+/// Completes a tenant in creation; `false` when the tenant is not in creation.
 pub async fn complete(tx: &ScopedTx, now: Timestamp) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
@@ -196,7 +181,7 @@ pub async fn complete(tx: &ScopedTx, now: Timestamp) -> Result<bool, DbError> {
     Ok(row.is_some())
 }
 
-/// Status, reason and time of erasure as they stand in this tenant.
+/// Stores status, reason and time of erasure of this tenant.
 pub(super) async fn update_state(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- tenants.update_state
@@ -207,7 +192,7 @@ pub(super) async fn update_state(tx: &ScopedTx, tenant: &Tenant, now: Timestamp)
     .await
 }
 
-/// Another plan.
+/// Stores another plan.
 pub(super) async fn update_plan(tx: &ScopedTx, offer: &Offer, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- tenants.update_plan
@@ -218,10 +203,7 @@ pub(super) async fn update_plan(tx: &ScopedTx, offer: &Offer, now: Timestamp) ->
     .await
 }
 
-/// Store: erases everything of a tenant whose time to be restored is over; `false` when it is not, or none is there.
-///
-/// # Errors
-/// When the statement fails.
+/// Deletes the tenant's row and, by cascade, all its data. May run for up to an hour.
 pub async fn erase(tx: &ScopedTx) -> Result<bool, DbError> {
     tx.allow_time(Duration::from_secs(3_600));
     tx.execute(
@@ -240,7 +222,7 @@ pub async fn erase(tx: &ScopedTx) -> Result<bool, DbError> {
     Ok(row.is_some())
 }
 
-/// One administrator at a time changes settings.
+/// Serialises changes to the settings.
 pub(super) async fn lock_settings(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- tenants.lock_settings
@@ -250,7 +232,7 @@ pub(super) async fn lock_settings(tx: &ScopedTx) -> Result<(), DbError> {
     .await
 }
 
-/// The settings of this tenant, as they stand in it.
+/// Stores the settings of this tenant.
 pub(super) async fn upsert_settings(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result<(), DbError> {
     let (branding, rules) = (&tenant.branding, &tenant.booking_rules);
     tx.execute(
@@ -281,7 +263,7 @@ pub(super) async fn upsert_settings(tx: &ScopedTx, tenant: &Tenant, now: Timesta
     .await
 }
 
-/// Why its people may not write.
+/// Stores why the tenant is read-only, if it is.
 pub(super) async fn set_restriction(tx: &ScopedTx, restriction: Option<Restriction>) -> Result<(), DbError> {
     tx.execute(
         "-- tenants.set_restriction
@@ -291,12 +273,7 @@ pub(super) async fn set_restriction(tx: &ScopedTx, restriction: Option<Restricti
     .await
 }
 
-/// Lets nobody else change the tenant's calendar, or what can be booked in it, until the transaction ends: the first lock of
-/// whatever makes, moves or ends bookings, and of whatever changes services, resources and hours. So nobody decides by what
-/// is changed meanwhile, and documents wait for each other in turn and never in a ring.
-///
-/// # Errors
-/// When the statement fails.
+/// Serialises changes to the tenant's calendar and to what can be booked in it.
 pub async fn lock_calendar(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- tenants.lock_calendar

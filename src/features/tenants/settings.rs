@@ -1,4 +1,4 @@
-//! What a tenant's administrator may change of it.
+//! The settings that a tenant's administrators may change.
 
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;
@@ -19,21 +19,21 @@ use crate::{
     db::{DbError, ScopedTx},
 };
 
-/// Longest address of a logo, in characters.
+/// Maximum length of a logo's URL, in characters.
 const MAX_URL: usize = 500;
-/// Most minutes of a notice: a year.
+/// Maximum of a notice period, in minutes: one year.
 const MAX_NOTICE_MINUTES: i32 = 525_600;
-/// Most minutes between a reminder and its booking: thirty days.
+/// Maximum time between a reminder and its booking, in minutes: thirty days.
 const MAX_REMINDER_MINUTES: i32 = 43_200;
 
-/// A change of settings. What is left out stays; an inner `None` takes it away.
+/// A change of settings. An omitted field stays; an inner `None` removes the value.
 #[derive(Clone, Debug, Default)]
 pub struct SettingsPatch {
     /// 1 to 200 characters.
     pub name: Option<String>,
-    /// The zone of its calendar from now on.
+    /// The time zone of the calendar from now on.
     pub time_zone: Option<TimeZone>,
-    /// The currency of prices from now on; those of services stay in theirs.
+    /// The currency of new prices; services keep theirs.
     pub currency: Option<Currency>,
     /// The language of its mail.
     pub locale: Option<Locale>,
@@ -55,14 +55,14 @@ pub struct SettingsPatch {
     pub reminder_minutes: Option<i32>,
 }
 
-/// Why settings stay as they are.
+/// Why settings could not be changed.
 #[derive(Debug)]
 pub enum SettingsError {
-    /// The role does not allow it.
+    /// The caller's role does not allow it.
     Forbidden,
-    /// The plan does not have branding.
+    /// The plan does not include branding.
     NoBranding,
-    /// A value is out of its bounds: which field, and what it has to be.
+    /// A value is out of range: the field and the message.
     Invalid(&'static str, &'static str),
     /// A statement failed.
     Db(DbError),
@@ -74,10 +74,10 @@ impl From<DbError> for SettingsError {
     }
 }
 
-/// The feature that a tenant needs for looks of its own.
+/// The feature that a tenant needs for its own logo and colours.
 pub const BRANDING: &str = "branding";
 
-/// Changes the caller's tenant. Administrators only. `may_brand` is whether it has the feature [`BRANDING`].
+/// Changes the caller's tenant. Administrators only. `may_brand` says whether the tenant has the feature [`BRANDING`].
 ///
 /// # Errors
 /// See [`SettingsError`]; nothing is written then.
@@ -92,8 +92,8 @@ pub async fn update(caller: &Caller<'_>, patch: SettingsPatch, may_brand: bool) 
     Ok(tenant)
 }
 
-/// Changes the tenant of the transaction's scope, and returns it with what changed: for whoever may and records it.
-/// `may_brand` is whether it has the feature [`BRANDING`].
+/// Changes the tenant of the transaction's scope, and returns it with the changes. The caller checks permission and
+/// writes the audit log. `may_brand` says whether the tenant has the feature [`BRANDING`].
 ///
 /// # Errors
 /// See [`SettingsError`]; nothing is written then.
@@ -137,24 +137,24 @@ impl SettingsPatch {
         rules.cancel_notice_minutes = self.cancel_notice_minutes.unwrap_or(rules.cancel_notice_minutes);
         rules.reminder_minutes = self.reminder_minutes.unwrap_or(rules.reminder_minutes);
         if !(0..=MAX_REMINDER_MINUTES).contains(&rules.reminder_minutes) {
-            return Err(Invalid("bookingRules.reminderMinutes", "It must be from 0 to 43200."));
+            return Err(Invalid("bookingRules.reminderMinutes", "Must be between 0 and 43200."));
         }
         if !(0..=MAX_NOTICE_MINUTES).contains(&rules.min_notice_minutes) {
-            return Err(Invalid("bookingRules.minNoticeMinutes", "It must be from 0 to 525600."));
+            return Err(Invalid("bookingRules.minNoticeMinutes", "Must be between 0 and 525600."));
         }
         if !(0..=MAX_NOTICE_MINUTES).contains(&rules.cancel_notice_minutes) {
-            return Err(Invalid("bookingRules.cancelNoticeMinutes", "It must be from 0 to 525600."));
+            return Err(Invalid("bookingRules.cancelNoticeMinutes", "Must be between 0 and 525600."));
         }
         if !(1..=MAX_AHEAD_DAYS).contains(&rules.max_ahead_days) {
-            return Err(Invalid("bookingRules.maxAheadDays", "It must be from 1 to 732."));
+            return Err(Invalid("bookingRules.maxAheadDays", "Must be between 1 and 732."));
         }
         let branding = &mut tenant.branding;
         if let Some(url) = self.logo_url {
             let fits = url.as_deref().is_none_or(is_https_url);
-            let message = "It must be an address that begins with https:// and has at most 500 characters.";
+            let message = "Must be a URL that starts with https:// and has at most 500 characters.";
             branding.logo_url = if fits { url } else { return Err(Invalid("branding.logoUrl", message)) };
         }
-        let message = "A color is written as #rrggbb.";
+        let message = "Write a color as #rrggbb.";
         if let Some(color) = self.primary_color {
             branding.primary_color = checked_color(color).ok_or(Invalid("branding.primaryColor", message))?;
         }
@@ -165,14 +165,14 @@ impl SettingsPatch {
     }
 }
 
-/// A tenant's name without space around; `None` when it is empty or too long.
+/// A tenant's trimmed name; `None` when it is empty or too long.
 pub fn checked_name(name: &str) -> Option<String> {
     names::checked(name)
 }
 
 fn is_https_url(text: &str) -> bool {
     let host = text.strip_prefix("https://").map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
-    // Whatever could end an attribute or a line of a mail is no part of an address.
+    // Characters that could end an attribute or a line of a mail are not allowed in a URL.
     let plain = text.chars().all(|it| it.is_ascii_graphic() && !matches!(it, '"' | '\'' | '<' | '>' | '\\' | '`'));
     text.len() <= MAX_URL && plain && host.is_some_and(|it| !it.is_empty() && !it.contains('@'))
 }

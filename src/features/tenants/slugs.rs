@@ -1,16 +1,16 @@
-//! Names of tenants in addresses.
+//! Slugs: the names of tenants in URLs.
 
 use unicode_normalization::UnicodeNormalization;
 
-/// Names that a deployment needs for itself, or that would mislead.
+/// Names that the deployment needs for itself, or that would mislead.
 const RESERVED: [&str; 24] = [
     "account", "admin", "api", "app", "assets", "auth", "billing", "blog", "cdn", "console", "docs", "graphiql",
     "graphql", "help", "login", "mail", "platform", "root", "static", "status", "support", "tenantry", "webhooks",
     "www",
 ];
 
-/// A slug in its one form (Unicode NFKC, lower case, trimmed): 3 to 63 letters, digits and hyphens, as in a host name
-/// (RFC 1035), and not reserved. `None` when it is not one.
+/// A normalised slug (Unicode NFKC, lower case, trimmed): 3 to 63 letters, digits and hyphens, as in a host name (RFC
+/// 1035), and not reserved. `None` when the text is not a valid slug.
 pub fn checked_slug(slug: &str) -> Option<String> {
     let slug: String = slug.trim().nfkc().collect::<String>().to_lowercase();
     let fits = (3..=63).contains(&slug.len())
@@ -18,7 +18,7 @@ pub fn checked_slug(slug: &str) -> Option<String> {
         && !slug.starts_with('-')
         && !slug.ends_with('-')
         && !slug.starts_with("deleted-")
-        // Punycode, which would look like something else.
+        // Punycode, which is displayed as another name.
         && !slug.starts_with("xn--");
     (fits && !RESERVED.contains(&slug.as_str())).then_some(slug)
 }

@@ -1,8 +1,8 @@
-//! What requests cost, counted in this process and recorded every so often.
+//! The cost of API requests, summed in this process and recorded periodically.
 //!
-//! A query's transaction is read only, so what a request costs cannot be written in it. Each process adds up and records what
-//! came together, as events whose ids are the process's and a count: sent again after a failure they are there once. What a
-//! process that is killed had not recorded yet, some seconds' cost, is lost, and not billed.
+//! A query's transaction is read-only, so the cost of a request cannot be recorded in it. Each process sums the costs
+//! and records them as events whose ids consist of the process and a counter, so that a retry does not count twice. A
+//! process that is killed loses what it has not recorded, some seconds' cost, which is not billed.
 
 use std::collections::HashMap;
 
@@ -17,16 +17,16 @@ use crate::{
     features::tenants,
 };
 
-/// Adds up what the requests of each tenant cost.
+/// Sums the cost of each tenant's requests.
 #[derive(Default)]
 pub struct ApiCosts(Mutex<State>);
 
 struct State {
-    /// Names the events of this process.
+    /// The id of this process in event names.
     process: Uuid,
     count: u64,
     adding: HashMap<TenantId, i64>,
-    /// What could not be recorded yet: under the same ids.
+    /// Events that could not be recorded yet, with their ids.
     waiting: Vec<(TenantId, Event)>,
 }
 
@@ -37,12 +37,12 @@ impl Default for State {
 }
 
 impl ApiCosts {
-    /// A request of the tenant costs so much.
+    /// Adds the cost of a tenant's request.
     pub fn add(&self, tenant: TenantId, cost: u32) {
         *self.0.lock().adding.entry(tenant).or_default() += i64::from(cost);
     }
 
-    /// Records what came together. What cannot be recorded now is kept for the next time.
+    /// Records the accumulated costs. What cannot be recorded now is kept for the next call.
     pub async fn record(&self, gate: &Gate, now: Timestamp) {
         let waiting = {
             let mut state = self.0.lock();
@@ -57,9 +57,9 @@ impl ApiCosts {
         let mut left = Vec::new();
         for (tenant, event) in waiting {
             match record(gate, tenant, &event, now).await {
-                Ok(()) | Err(DbError::TenantNotHere) => {} // Of a tenant that is gone nobody is billed.
+                Ok(()) | Err(DbError::TenantNotHere) => {} // A tenant that is gone is not billed.
                 Err(error) => {
-                    tracing::warn!(%error, tenant.id = %tenant, "what requests cost cannot be recorded now");
+                    tracing::warn!(%error, tenant.id = %tenant, "the cost of requests could not be recorded yet");
                     left.push((tenant, event));
                 }
             }

@@ -1,4 +1,4 @@
-//! What tenants use, counted once each.
+//! Records usage, each event once.
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -12,30 +12,25 @@ use crate::{
     features::tenants::Tenant,
 };
 
-/// Whether an event is of a meter or a source that are Tenantry's own.
+/// Whether the meter or the source of an event is reserved for Tenantry.
 pub fn is_own(event: &Event) -> bool {
     OWN_METERS.contains(&event.meter.as_str()) || event.source == OWN_SOURCE
 }
 
-/// Whether a meter tells how many there are, and not how many more.
+/// Whether a meter measures a level instead of a sum.
 pub fn is_level(meter: &str) -> bool {
     meter == USERS
 }
 
 /// Records an event; see [`record`].
-///
-/// # Errors
-/// When the statement fails.
 pub async fn record_one(tx: &ScopedTx, event: &Event, tenant: &Tenant, now: Timestamp) -> Result<Recorded, DbError> {
     let recorded = record(tx, std::slice::from_ref(event), tenant, now).await?;
-    recorded.first().copied().ok_or_else(|| DbError::Corrupt("nothing became of an event".into()))
+    recorded.first().copied().ok_or_else(|| DbError::Corrupt("an event has no outcome".into()))
 }
 
-/// Records events, with their sums and quotas, and returns what became of each, in their order. What was billed already is
-/// counted in the period that is not. The quota is the plan's limit of the meter in a calendar month of the tenant's zone.
-///
-/// # Errors
-/// When the statement fails.
+/// Records events with their sums and quotas, and returns the outcomes, in order. Usage in a time that was already
+/// billed counts in the current period. The quota is the plan's limit for the meter in a calendar month of the tenant's
+/// zone.
 pub async fn record(
     tx: &ScopedTx,
     events: &[Event],
@@ -50,7 +45,7 @@ pub async fn record(
         .map(|index| {
             let it = &events[*index];
             let is_level = is_level(&it.meter);
-            // A level has its limit where it rises, and a budget of the API is by the minute.
+            // A level is limited where it rises, and the API's budget is per minute.
             let period = (!is_level && it.meter != API_COST).then_some(month);
             json!({
                 "id": it.id(), "source": it.source, "event_id": it.event_id, "meter": it.meter,
@@ -69,20 +64,32 @@ pub async fn record(
             "DUPLICATE" => Recorded::Duplicate,
             "DIFFERS" => Recorded::Differs,
             "QUOTA" => Recorded::QuotaExceeded,
-            other => return Err(DbError::Corrupt(format!("{other:?} became of an event"))),
+            other => return Err(DbError::Corrupt(format!("{other:?} is not an outcome of an event"))),
         };
     }
     Ok(recorded)
 }
 
-/// Lets nobody record usage until the transaction ends, and closes the time before an instant: what is recorded of it from
-/// now on counts at that instant. Never goes back.
-///
-/// # Errors
-/// When a statement fails.
+/// Blocks the recording of usage until the transaction ends, and closes the time before an instant: usage from that
+/// time that is recorded later counts at that instant. The instant never moves back.
 pub async fn close(tx: &ScopedTx, until: Timestamp) -> Result<(), DbError> {
     queries::lock_alone(tx).await?;
     queries::close(tx, until).await
+}
+
+<<<<<<< ours
+/// How much of a meter counts in a period, from its events: their sum, or of a level the most at any instant of it. With
+/// `late_only` only what occurred before, in a period that was billed already; a level is never late.
+///
+/// # Errors
+/// When the statement fails.
+||||||| base
+/// Up to where usage was billed; `None` where none was.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn closed_until(tx: &ScopedTx) -> Result<Option<Timestamp>, DbError> {
+    queries::closed_until(tx).await
 }
 
 /// How much of a meter counts in a period, from its events: their sum, or of a level the most at any instant of it. With
@@ -90,6 +97,15 @@ pub async fn close(tx: &ScopedTx, until: Timestamp) -> Result<(), DbError> {
 ///
 /// # Errors
 /// When the statement fails.
+=======
+/// The instant up to which usage was billed; `None` when none was.
+pub async fn closed_until(tx: &ScopedTx) -> Result<Option<Timestamp>, DbError> {
+    queries::closed_until(tx).await
+}
+
+/// The quantity of a meter in a period, from its events: the sum or, for a level, the maximum. With `late_only`, only
+/// events that occurred before, in a period that was already billed; a level is never late.
+>>>>>>> theirs
 pub async fn quantity_in(tx: &ScopedTx, meter: &str, period: Period, late_only: bool) -> Result<i64, DbError> {
     match (is_level(meter), late_only) {
         (true, true) => Ok(0),
@@ -98,6 +114,53 @@ pub async fn quantity_in(tx: &ScopedTx, meter: &str, period: Period, late_only: 
     }
 }
 
+<<<<<<< ours
+||||||| base
+/// How much of a meter was used on each day from one to another, both included; days without any are left out.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn days(tx: &ScopedTx, meter: &str, from: Date, to: Date) -> Result<Vec<Day>, DbError> {
+    queries::days(tx, meter, from, to).await
+}
+
+/// Counts one more; `false`, and nothing counted, when the limit is reached.
+///
+/// Locks the counter until the transaction ends, so that of two at the limit only one gets the last.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn count_one(tx: &ScopedTx, meter: Meter, period: Period, limit: Option<i64>) -> Result<bool, DbError> {
+    queries::count_one(tx, meter, period, limit).await
+}
+
+/// How much of each meter was used of its quota in the period, by its name; what was not used is left out.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn used_of_all(tx: &ScopedTx, period: Period) -> Result<HashMap<String, i64>, DbError> {
+    queries::used_of_all(tx, period).await
+}
+
+=======
+/// The daily usage of a meter between two days, both included; days without usage are omitted.
+pub async fn days(tx: &ScopedTx, meter: &str, from: Date, to: Date) -> Result<Vec<Day>, DbError> {
+    queries::days(tx, meter, from, to).await
+}
+
+/// Counts one more; `false`, without counting, when the limit is reached.
+///
+/// The counter is locked until the transaction ends, so that of two callers at the limit only one succeeds.
+pub async fn count_one(tx: &ScopedTx, meter: Meter, period: Period, limit: Option<i64>) -> Result<bool, DbError> {
+    queries::count_one(tx, meter, period, limit).await
+}
+
+/// The usage of each meter against its quota in the period, by its name; unused meters are omitted.
+pub async fn used_of_all(tx: &ScopedTx, period: Period) -> Result<HashMap<String, i64>, DbError> {
+    queries::used_of_all(tx, period).await
+}
+
+>>>>>>> theirs
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,7 +170,7 @@ mod tests {
     fn a_month_is_the_tenants_own() {
         let zone = TimeZone::get("Europe/Amsterdam").unwrap();
         let period = Period::month_of("2026-03-31T23:30:00Z".parse().unwrap(), &zone);
-        assert_eq!(period.start.to_string(), "2026-03-31T22:00:00Z"); // April there already, in summer time
+        assert_eq!(period.start.to_string(), "2026-03-31T22:00:00Z"); // Already April there, in summer time.
         assert_eq!(period.end.to_string(), "2026-04-30T22:00:00Z");
         let winter = Period::month_of("2026-03-01T00:00:00Z".parse().unwrap(), &zone);
         assert_eq!(winter.start.to_string(), "2026-02-28T23:00:00Z");

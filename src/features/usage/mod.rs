@@ -1,6 +1,6 @@
-//! How much a tenant uses: events, their sums by day, and quotas, all written in the transaction that uses.
+//! The usage of a tenant: events, daily sums, and quotas, all written in the transaction that causes the usage.
 //!
-//! An event is there once, whoever sends it how often: its id is derived from its source and its name there. Invoices are
+//! Each event is stored once, however often it is sent: its id derives from its source and its name there. Invoices are
 //! rated from the events; `usage_days` is for charts, and `usage_counters` for quotas.
 
 pub mod api_cost;

@@ -3,33 +3,33 @@
 use jiff::{Timestamp, Zoned, civil::Date, tz::TimeZone};
 use uuid::Uuid;
 
-/// Bookings that were made, or taken up after they were held. Cancelling gives none back.
+/// Bookings that were created, or confirmed after a hold. Cancelling does not reduce the count.
 pub const BOOKINGS: &str = "bookings";
 
-/// How many users can sign in: a level, and not a sum.
+/// The number of users who can sign in: a level, not a sum.
 pub const USERS: &str = "users";
 
-/// What requests cost, in the units of the API's budgets.
+/// The cost of requests, in the units of the API's budgets.
 pub const API_COST: &str = "api_cost";
 
-/// What Tenantry itself meters, and nobody else can report.
+/// The meters that only Tenantry records.
 pub const OWN_METERS: [&str; 3] = [BOOKINGS, USERS, API_COST];
 
-/// The source of events that Tenantry itself records.
+/// The source of events that Tenantry records.
 pub(super) const OWN_SOURCE: &str = "tenantry";
 
-/// Names an event by its source and its name there (RFC 9562, section 5.5).
+/// The namespace of event ids, which derive from the source and the name there (RFC 9562, section 5.5).
 const NAMESPACE: Uuid = Uuid::from_u128(0x5f9c_2f1e_6f0a_4b9e_9d57_0c2f_6f1b_7a41);
 
-/// What is counted in `usage_counters` without being an event.
+/// A meter in `usage_counters` that has no events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meter {
-    /// Mails that invite somebody, in a calendar month.
+    /// Invitation mails in a calendar month.
     InvitationMails,
 }
 
 impl Meter {
-    /// As the database spells it.
+    /// The value in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvitationMails => "invitation_mails",
@@ -37,17 +37,17 @@ impl Meter {
     }
 }
 
-/// A half-open span of time, `[start, end)`.
+/// A half-open interval, `[start, end)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Period {
-    /// The first instant of it.
+    /// The start.
     pub start: Timestamp,
-    /// The first instant after it.
+    /// The end (exclusive).
     pub end: Timestamp,
 }
 
 impl Period {
-    /// The calendar month that holds this instant in this zone.
+    /// The calendar month that contains this instant in this zone.
     pub fn month_of(now: Timestamp, zone: &TimeZone) -> Self {
         let start_of_month = |zoned: &Zoned| zoned.first_of_month().and_then(|it| it.start_of_day());
         let local = now.to_zoned(zone.clone());
@@ -58,52 +58,52 @@ impl Period {
     }
 }
 
-/// Something that was used.
+/// A usage event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Who tells of it.
+    /// Who reports it.
     pub source: String,
-    /// Its name there.
+    /// Its name at the source.
     pub event_id: String,
-    /// Of which meter.
+    /// The meter.
     pub meter: String,
-    /// So many units; of a level how many there are from then on.
+    /// The quantity; for a level, the new level.
     pub quantity: i64,
-    /// When.
+    /// When it occurred.
     pub occurred_at: Timestamp,
 }
 
 impl Event {
-    /// One that Tenantry itself records.
+    /// An event that Tenantry records.
     pub fn own(meter: &str, event_id: String, quantity: i64, occurred_at: Timestamp) -> Self {
         Self { source: OWN_SOURCE.into(), event_id, meter: meter.into(), quantity, occurred_at }
     }
 
-    /// The same for the same source and name.
+    /// The id: the same for the same source and name.
     pub fn id(&self) -> Uuid {
         // The length keeps `("a", "bc")` apart from `("ab", "c")`.
         Uuid::new_v5(&NAMESPACE, format!("{} {} {}", self.source.len(), self.source, self.event_id).as_bytes())
     }
 }
 
-/// What became of an event.
+/// The outcome for an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recorded {
-    /// It is there and counted.
+    /// The event was stored and counted.
     Accepted,
-    /// It was there already, and is counted once.
+    /// The event was already stored and counts once.
     Duplicate,
-    /// Another one of that id is there, with other content.
+    /// An event with the same id but other content exists.
     Differs,
     /// The quota has no room for it.
     QuotaExceeded,
 }
 
-/// How much was used on a day.
+/// The usage on a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Day {
-    /// In the tenant's zone.
+    /// The day in the tenant's zone.
     pub day: Date,
-    /// The sum; of a level the most.
+    /// The sum or, for a level, the maximum.
     pub quantity: i64,
 }

@@ -8,12 +8,7 @@ use serde_json::Value;
 use super::{Day, Meter, Period};
 use crate::db::{DbError, ScopedTx};
 
-/// Counts one more; `false`, and nothing counted, when the limit is reached.
-///
-/// Locks the counter until the transaction ends, so that of two at the limit only one gets the last.
-///
-/// # Errors
-/// When the statement fails.
+/// Counts one more with one conditional upsert: no row is returned when the limit is reached.
 pub async fn count_one(tx: &ScopedTx, meter: Meter, period: Period, limit: Option<i64>) -> Result<bool, DbError> {
     // One conditional upsert: no row comes back when the limit is reached.
     let row = tx
@@ -31,10 +26,7 @@ pub async fn count_one(tx: &ScopedTx, meter: Meter, period: Period, limit: Optio
     Ok(row.is_some())
 }
 
-/// How much of each meter was used of its quota in the period, by its name; what was not used is left out.
-///
-/// # Errors
-/// When the statement fails.
+/// The meters with usage in the period.
 pub async fn used_of_all(tx: &ScopedTx, period: Period) -> Result<HashMap<String, i64>, DbError> {
     let rows = tx
         .query(
@@ -46,7 +38,7 @@ pub async fn used_of_all(tx: &ScopedTx, period: Period) -> Result<HashMap<String
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-/// What became of each event, in their order.
+/// Records events and returns the outcomes, in order.
 pub(super) async fn record(tx: &ScopedTx, events: &Value, now: Timestamp) -> Result<Vec<String>, DbError> {
     let row = tx
         .query_one(
@@ -58,7 +50,7 @@ pub(super) async fn record(tx: &ScopedTx, events: &Value, now: Timestamp) -> Res
     Ok(row.get(0))
 }
 
-/// Nobody records until the transaction ends.
+/// Blocks the recording of usage until the transaction ends.
 pub(super) async fn lock_alone(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- usage.lock_alone
@@ -68,7 +60,7 @@ pub(super) async fn lock_alone(tx: &ScopedTx) -> Result<(), DbError> {
     .await
 }
 
-/// Never goes back.
+/// Closes the time before an instant. The instant never moves back.
 pub(super) async fn close(tx: &ScopedTx, until: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- usage.close
@@ -79,7 +71,7 @@ pub(super) async fn close(tx: &ScopedTx, until: Timestamp) -> Result<(), DbError
     .await
 }
 
-/// Up to where usage was billed; `None` where none was.
+/// The instant up to which usage was billed; `None` where none was.
 ///
 /// # Errors
 /// When the statement fails.
@@ -94,7 +86,7 @@ pub async fn closed_until(tx: &ScopedTx) -> Result<Option<Timestamp>, DbError> {
     Ok(row.map(|row| row.get(0)))
 }
 
-/// The sum of what counts in the period.
+/// The sum that counts in the period.
 pub(super) async fn sum(tx: &ScopedTx, meter: &str, period: Period, late_only: bool) -> Result<i64, DbError> {
     let row = tx
         .query_one(
@@ -108,7 +100,7 @@ pub(super) async fn sum(tx: &ScopedTx, meter: &str, period: Period, late_only: b
     Ok(row.get(0))
 }
 
-/// The highest level in the period: what it was when it began, or what it rose to.
+/// The highest level in the period: the level at its start, or a later maximum.
 pub(super) async fn most(tx: &ScopedTx, meter: &str, period: Period) -> Result<i64, DbError> {
     let row = tx
         .query_one(
@@ -124,10 +116,7 @@ pub(super) async fn most(tx: &ScopedTx, meter: &str, period: Period) -> Result<i
     Ok(row.get(0))
 }
 
-/// How much of a meter was used on each day from one to another, both included; days without any are left out.
-///
-/// # Errors
-/// When the statement fails.
+/// Daily usage, in the order of days.
 pub async fn days(tx: &ScopedTx, meter: &str, from: Date, to: Date) -> Result<Vec<Day>, DbError> {
     let rows = tx
         .query(

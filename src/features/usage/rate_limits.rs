@@ -1,7 +1,7 @@
-//! How much of the API one may use: a budget of cost for each user, tenant and, where nobody is signed in, address.
+//! Rate limits of the API: a cost budget for each user, each tenant and, for anonymous requests, each address.
 //!
-//! Budgets are of this process, by GCRA (the crate governor); a document is charged its cost before it runs. A tenant's
-//! budget is its plan's.
+//! Budgets are kept in this process, by GCRA (the crate governor). A document is charged its cost before it runs. A
+//! tenant's budget comes from its plan.
 
 use std::{
     collections::HashMap,
@@ -29,29 +29,29 @@ use crate::{
     features::{tenants, usage::api_cost::ApiCosts},
 };
 
-/// What a budget of a tenant is counted in: parts of its own limit, so that one limiter serves all plans.
+/// The unit of tenants' budgets: parts of the tenant's own limit, so that one limiter serves all plans.
 const PARTS: u32 = 1_000_000;
-/// What a tenant's customers can spend of it together: three quarters, so that its own people can go on.
+/// What all customers of a tenant can spend together: three quarters, so that the tenant's staff can continue to work.
 const CUSTOMERS_PARTS: u32 = PARTS / 4 * 3;
-/// The part of a tenant's budget that one user can spend at most: a quarter.
+/// One user can spend at most one over this part of a tenant's budget: a quarter.
 const USERS_PART: u32 = 4;
-/// How long a plan's limit is remembered.
+/// How long a plan's limit is cached.
 const PLAN_LIFE: Duration = Duration::from_secs(60);
-/// How many budgets of a kind are remembered.
+/// The maximum number of cached budgets of a kind.
 const MANY: usize = 50_000;
-/// How many budgets those share who come when so many are remembered.
+/// The number of shared budgets for keys beyond that maximum.
 const SHARED: u64 = 4_096;
-/// How often those who have their whole budget again are forgotten, at most.
+/// The minimum time between removals of budgets that are full again.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 
-/// Budgets a minute, all of it at once or spread.
+/// Budgets for one minute, usable at once or spread over it.
 #[derive(Clone, Copy, Debug)]
 pub struct RateSettings {
-    /// Of a user.
+    /// The budget of a user.
     pub user: u32,
-    /// Of an address, for requests that nobody signed.
+    /// The budget of an address, for anonymous requests.
     pub address: u32,
-    /// Of a tenant whose plan says nothing.
+    /// The budget of a tenant whose plan sets none.
     pub tenant: u32,
 }
 
@@ -61,21 +61,21 @@ impl Default for RateSettings {
     }
 }
 
-/// What became of a budget.
+/// The state of a budget after a charge.
 #[derive(Clone, Copy, Debug)]
 pub struct Charged {
-    /// A minute's, all together.
+    /// The whole budget for one minute.
     pub budget: u32,
-    /// Left of it.
+    /// What remains of it.
     pub remaining: u32,
 }
 
-/// Why nothing was taken.
+/// Why a charge was refused.
 #[derive(Debug)]
 pub enum ChargeError {
-    /// The budget has too little left.
+    /// Too little of the budget remains.
     BudgetExhausted {
-        /// When it has enough again, in seconds.
+        /// When enough remains again, in seconds.
         retry_after: i64,
     },
     /// A statement failed.
@@ -90,9 +90,9 @@ impl From<DbError> for ChargeError {
 
 type Limiter<K> = RateLimiter<K, DefaultKeyedStateStore<K>, DefaultClock, StateInformationMiddleware>;
 
-/// What a budget is kept for.
+/// The key of a budget.
 trait Key: Clone + Eq + std::hash::Hash {
-    /// One of few keys, which all share where there are too many to remember.
+    /// A shared key, for when there are too many keys to keep.
     fn shared(number: u64) -> Self;
 }
 
@@ -108,7 +108,7 @@ impl Key for String {
     }
 }
 
-/// Budgets of one kind, of so many keys at most.
+/// Budgets of one kind, with a bounded number of keys.
 struct Budgets<K: Key> {
     limiter: Limiter<K>,
     most: usize,
@@ -121,7 +121,7 @@ impl<K: Key> Budgets<K> {
         Self { limiter: RateLimiter::keyed(quota).with_middleware(), most, tidied_at: Mutex::new(Instant::now()) }
     }
 
-    /// The key itself, or, where there are too many, one that it shares with others.
+    /// The key itself or, when there are too many, a shared one.
     fn place(&self, key: &K) -> K {
         if self.limiter.len() < self.most {
             return key.clone();
@@ -135,7 +135,7 @@ impl<K: Key> Budgets<K> {
             is_due
         };
         if is_due {
-            // Whoever has his whole budget again needs no memory.
+            // A budget that is full again need not be kept.
             self.limiter.retain_recent();
         }
         if self.limiter.len() < self.most {
@@ -152,17 +152,17 @@ pub struct Rates {
     settings: RateSettings,
     users: Budgets<Uuid>,
     tenants: Budgets<Uuid>,
-    /// Of each tenant's customers together.
+    /// The budgets of each tenant's customers together.
     customers: Budgets<Uuid>,
     addresses: Budgets<String>,
     plans: Mutex<HashMap<TenantId, (u32, Instant)>>,
     gate: Gate,
-    /// What was taken of each tenant's, to be billed.
+    /// The charged cost of each tenant, for billing.
     pub costs: ApiCosts,
 }
 
 impl Rates {
-    /// Every budget is full.
+    /// Starts with full budgets.
     pub fn new(settings: RateSettings, gate: Gate) -> Self {
         Self {
             settings,
@@ -176,8 +176,8 @@ impl Rates {
         }
     }
 
-    /// Takes the cost of a document from whoever sends it: from his own budget first, so that what is refused there does
-    /// not come out of his tenant's.
+    /// Charges the cost of a document to the sender: to their own budget first, so that a refusal there does not reduce
+    /// the tenant's budget.
     ///
     /// # Errors
     /// `BudgetExhausted` with the time to wait.
@@ -186,13 +186,13 @@ impl Rates {
         match actor {
             Actor::Person(viewer) => {
                 let limit = self.limit_of(viewer.tenant).await?;
-                // Nobody alone can empty what is all of the tenant's.
+                // No user alone can exhaust the tenant's budget.
                 let budget = self.settings.user.min(limit / USERS_PART).max(1);
                 let of_user = scaled(cost, self.settings.user, budget);
                 let own = take("user", &self.users, &viewer.user.0, of_user, self.settings.user)?;
                 let remaining = u64::from(own.remaining) * u64::from(budget) / u64::from(self.settings.user.max(1));
                 let of_tenant = scaled(cost, PARTS, limit);
-                // Its customers together must not keep a tenant's own people from their work.
+                // A tenant's customers together must not block its staff.
                 if viewer.role == Role::User {
                     take("customers", &self.customers, &viewer.tenant.0, of_tenant, CUSTOMERS_PARTS)?;
                 }
@@ -214,7 +214,7 @@ impl Rates {
             if read_at.elapsed() < PLAN_LIFE {
                 return Ok(*limit);
             }
-            // Whoever comes while it is looked up goes by what it was, and so does everybody where it cannot be.
+            // During the lookup, and if it fails, all requests use the previous limit.
             *read_at = Instant::now();
         }
         let directory = self.gate.directory(Scope::authenticator(tenant), Access::Read);
@@ -223,7 +223,7 @@ impl Rates {
         let limit = match (looked_up, self.plans.lock().get(&tenant)) {
             (Ok(limit), _) => limit,
             (Err(error), Some((was, _))) => {
-                tracing::warn!(%error, "a tenant's plan cannot be looked up: it counts as it was");
+                tracing::warn!(%error, "a tenant's plan could not be looked up; its previous limit applies");
                 return Ok(*was);
             }
             (Err(error), None) => return Err(error),
@@ -238,7 +238,7 @@ impl Rates {
     }
 }
 
-/// A cost in units of which there are `units` where the budget is `budget`.
+/// Converts a cost to parts, with `units` parts for the whole `budget`.
 fn scaled(cost: u32, units: u32, budget: u32) -> u32 {
     let scaled = (u64::from(cost) * u64::from(units)).div_ceil(u64::from(budget.max(1)));
     u32::try_from(scaled.max(1)).unwrap_or(u32::MAX)
@@ -276,7 +276,7 @@ mod tests {
             let _ = take("address", &budgets, &format!("2001:db8:{number:x}"), 10, 1_000);
         }
         assert!(budgets.limiter.len() <= 100 + SHARED as usize, "{}", budgets.limiter.len());
-        // Those who share a budget are still limited.
+        // Keys that share a budget are still limited.
         let taken =
             (0..1_000).filter(|_| take("address", &budgets, &"2001:db8:ffff".to_owned(), 100, 1_000).is_ok()).count();
         assert!(taken <= 10, "{taken}");

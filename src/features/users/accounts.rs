@@ -1,4 +1,4 @@
-//! What is done with users: listed, renamed, given roles, deactivated, erased.
+//! Operations on users: listing, renaming, roles, deactivation, erasure.
 
 use jiff::Timestamp;
 
@@ -37,19 +37,61 @@ pub async fn list(
     Ok(page.slice(users.into_iter().map(|user| ((user.name.clone(), user.id.0), user)).collect()))
 }
 
-/// The user with this id, if he is there to be seen and can sign in.
-///
-/// # Errors
-/// When the statement fails.
+/// The user with this id, if the scope may see them and they can sign in.
 pub async fn active(tx: &ScopedTx, id: UserId) -> Result<Option<User>, DbError> {
     let found = queries::by_ids(tx, &[id]).await?.remove(&id);
     Ok(found.filter(|it| it.status == UserStatus::Active))
 }
 
+<<<<<<< ours
 /// Changes what a user is called: an administrator anybody's, everybody his own.
+||||||| base
+/// The tenant's administrators who can sign in.
 ///
 /// # Errors
-/// `NotFound` for anybody whom the caller may not change, whether he exists or not.
+/// When the statement fails.
+pub async fn administrators(tx: &ScopedTx) -> Result<Vec<User>, DbError> {
+    queries::administrators(tx).await
+}
+
+/// Those of these users whom the scope may see.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn by_ids(tx: &ScopedTx, ids: &[UserId]) -> Result<HashMap<UserId, User>, DbError> {
+    queries::by_ids(tx, ids).await
+}
+
+/// How many users can sign in.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
+    queries::count_active(tx).await
+}
+
+/// Changes what a user is called: an administrator anybody's, everybody his own.
+=======
+/// The tenant's administrators who can sign in.
+pub async fn administrators(tx: &ScopedTx) -> Result<Vec<User>, DbError> {
+    queries::administrators(tx).await
+}
+
+/// The users with these ids that the scope may see.
+pub async fn by_ids(tx: &ScopedTx, ids: &[UserId]) -> Result<HashMap<UserId, User>, DbError> {
+    queries::by_ids(tx, ids).await
+}
+
+/// How many users can sign in.
+pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
+    queries::count_active(tx).await
+}
+
+/// Changes a user's name. Administrators may rename anyone; other users only themselves.
+>>>>>>> theirs
+///
+/// # Errors
+/// `NotFound` for any user whom the caller may not change, whether or not they exist.
 pub async fn rename(caller: &Caller<'_>, id: UserId, name: Option<&str>) -> Result<User, UserError> {
     let before = queries::by_ids(caller.tx, &[id]).await?.remove(&id).ok_or(UserError::NotFound)?;
     let Some(name) = name else { return Ok(before) };
@@ -69,45 +111,71 @@ pub async fn rename(caller: &Caller<'_>, id: UserId, name: Option<&str>) -> Resu
     Ok(user)
 }
 
-/// A person's name without space around; `None` when it is empty, too long or of more than a line.
+/// A person's trimmed name; `None` when it is empty, too long or has several lines.
 pub fn checked_name(name: &str) -> Option<String> {
     names::checked(name)
 }
 
-/// Lets nobody else change roles and statuses until the transaction ends.
+/// Prevents concurrent changes of roles and statuses until the transaction ends.
+pub async fn lock_roles(tx: &ScopedTx) -> Result<(), DbError> {
+    queries::lock_administrators(tx).await
+}
+
+<<<<<<< ours
+/// Whether the plan allows one more user now. Who joins asks again, by [`take_place`].
+///
+/// # Errors
+/// When a statement fails.
+||||||| base
+/// How many administrators can sign in.
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn lock_roles(tx: &ScopedTx) -> Result<(), DbError> {
-    queries::lock_administrators(tx).await
+pub async fn count_administrators(tx: &ScopedTx) -> Result<i64, DbError> {
+    queries::count_administrators(tx).await
+}
+
+/// Takes pending invitations of this e-mail back.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn revoke_invitations(tx: &ScopedTx, email: &str, now: Timestamp) -> Result<(), DbError> {
+    queries::revoke_invitations(tx, email, now).await
 }
 
 /// Whether the plan allows one more user now. Who joins asks again, by [`take_place`].
 ///
 /// # Errors
 /// When a statement fails.
+=======
+/// How many administrators can sign in.
+pub async fn count_administrators(tx: &ScopedTx) -> Result<i64, DbError> {
+    queries::count_administrators(tx).await
+}
+
+/// Revokes pending invitations of this email.
+pub async fn revoke_invitations(tx: &ScopedTx, email: &str, now: Timestamp) -> Result<(), DbError> {
+    queries::revoke_invitations(tx, email, now).await
+}
+
+/// Whether the plan allows one more user now. A caller who adds one checks again with [`take_place`].
+>>>>>>> theirs
 pub async fn has_place(tx: &ScopedTx) -> Result<bool, DbError> {
     let (active, tenant) = futures_util::join!(queries::count_active(tx), tenants::current(tx));
     let active = active?;
     Ok(tenant?.limits.of("users").is_none_or(|most| active < most))
 }
 
-/// Makes room for one more user who can sign in; `false` when the plan allows none.
+/// Reserves a place for one more active user; `false` when the plan allows none.
 ///
-/// Until the transaction ends nobody else joins, so that of two at the limit only one gets the last place.
-///
-/// # Errors
-/// When a statement fails.
+/// Nobody else can join until the transaction ends, so that of two callers at the limit only one gets the last place.
 pub async fn take_place(tx: &ScopedTx) -> Result<bool, DbError> {
     queries::lock_places(tx).await?;
     has_place(tx).await
 }
 
-/// Records how many users can sign in from now on, once one has joined or left. Whoever else joins or leaves waits, so that
-/// no two record the same number.
-///
-/// # Errors
-/// When a statement fails.
+/// Records the number of active users, after one has joined or left. Concurrent joins and departures wait, so that no
+/// two record the same number.
 pub async fn meter(tx: &ScopedTx, id: UserId, now: Timestamp) -> Result<(), DbError> {
     queries::lock_places(tx).await?;
     let (level, tenant) = (queries::count_active(tx).await?, tenants::current(tx).await?);
@@ -115,8 +183,8 @@ pub async fn meter(tx: &ScopedTx, id: UserId, now: Timestamp) -> Result<(), DbEr
     usage::record_one(tx, &event, &tenant, now).await.map(drop)
 }
 
-/// Erases a person: name, e-mail, notes of his bookings, what the audit log knows of him, and how he signs in. What he
-/// booked stays, under a pseudonym. Administrators only.
+/// Erases a person: their name, email, the notes on their bookings, what the audit log holds about them, and their
+/// credentials. Their bookings stay, under a pseudonym. Administrators only.
 ///
 /// # Errors
 /// `LastAdmin` as for [`set_role`].
@@ -127,7 +195,7 @@ pub async fn erase(caller: &Caller<'_>, id: UserId) -> Result<User, UserError> {
     }
     refuse_last_administrator(caller.tx, &before).await?;
     let (tx, now) = (caller.tx, caller.clock.now());
-    // Unique, of a domain that can never be anybody's (RFC 2606), and the same wherever it is shown.
+    // Unique, in a domain that nobody can own (RFC 2606), and the same wherever it is shown.
     let pseudonym = format!("erased-{}@erased.invalid", id.0.simple());
     let user = queries::erase(tx, id, &pseudonym, ERASED_NAME, now).await?.ok_or(UserError::NotFound)?;
     let mut subjects = queries::erase_invitations(tx, &before.email, &pseudonym, now).await?;
@@ -138,7 +206,7 @@ pub async fn erase(caller: &Caller<'_>, id: UserId) -> Result<User, UserError> {
     }
     end_access(tx, Some(id), AccessEnd::Erased, now).await?;
     audit::forget(tx, &subjects).await?;
-    // What only the sign-in path sees goes right after the commit.
+    // Data that only the sign-in path can see is removed right after the commit.
     outbox::enqueue(tx, &Effect::ForgetLogin { user: id.0 }, now).await?;
     let changes = Changes::default().field("status", before.status.as_str(), user.status.as_str());
     audit::record(caller, "users.erase", "user", Some(id.0), changes).await?;
@@ -146,14 +214,14 @@ pub async fn erase(caller: &Caller<'_>, id: UserId) -> Result<User, UserError> {
     Ok(user)
 }
 
-/// What an erased person is called.
+/// The name shown for an erased person.
 const ERASED_NAME: &str = "Erased person";
 
-/// Gives a user another role. Administrators only. His sessions are refused from the next request on, because their tokens
-/// name the old role.
+/// Changes a user's role. Administrators only. The user's sessions are refused from the next request on, because their
+/// tokens name the old role.
 ///
 /// # Errors
-/// `LastAdmin` where nobody else keeps the tenant, also when two administrators demote each other at once.
+/// `LastAdmin` when no other administrator would remain, also when two administrators demote each other concurrently.
 pub async fn set_role(caller: &Caller<'_>, id: UserId, role: Role) -> Result<User, UserError> {
     let before = lock_as_administrator(caller, id).await?;
     if before.role == role {
@@ -165,7 +233,7 @@ pub async fn set_role(caller: &Caller<'_>, id: UserId, role: Role) -> Result<Use
     refuse_last_administrator(caller.tx, &before).await?;
     let user = queries::update_role(caller.tx, id, role, caller.clock.now()).await?.ok_or(UserError::NotFound)?;
     if role < before.role {
-        // What he was asked to be before does not raise him again.
+        // An invitation from before the demotion must not raise the user again.
         queries::revoke_invitations(caller.tx, &before.email, caller.clock.now()).await?;
     }
     let changes = Changes::default().field("role", before.role.as_str(), role.as_str());
@@ -174,8 +242,8 @@ pub async fn set_role(caller: &Caller<'_>, id: UserId, role: Role) -> Result<Use
     Ok(user)
 }
 
-/// Lets a user go, or has him back. Administrators only. A deactivated user cannot sign in, and his sessions are refused
-/// from the next request on.
+/// Deactivates or reactivates a user. Administrators only. A deactivated user cannot sign in, and their sessions are
+/// refused from the next request on.
 ///
 /// # Errors
 /// `LastAdmin` as for [`set_role`].
@@ -194,9 +262,9 @@ pub async fn set_status(caller: &Caller<'_>, id: UserId, status: UserStatus) -> 
     let user = queries::update_status(caller.tx, id, status, caller.clock.now()).await?.ok_or(UserError::NotFound)?;
     meter(caller.tx, id, caller.clock.now()).await?;
     if status == UserStatus::Deactivated {
-        // For good: a reactivated user signs in anew.
+        // Permanent: a reactivated user must sign in again.
         end_access(caller.tx, Some(id), AccessEnd::Deactivated, caller.clock.now()).await?;
-        // Nor does an older invitation have him back.
+        // An older invitation must not reactivate the user either.
         queries::revoke_invitations(caller.tx, &before.email, caller.clock.now()).await?;
     }
     let changes = Changes::default().field("status", before.status.as_str(), status.as_str());
@@ -205,7 +273,7 @@ pub async fn set_status(caller: &Caller<'_>, id: UserId, status: UserStatus) -> 
     Ok(user)
 }
 
-/// Why every way in of a user was ended.
+/// Why all access of a user was ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessEnd {
     /// The user was deactivated.
@@ -216,7 +284,7 @@ pub enum AccessEnd {
     Suspended,
     /// An administrator ended the user's sessions.
     Administrator,
-    /// The user has a new password by a mailed link.
+    /// The user chose a new password with a mailed link.
     PasswordReset,
 }
 
@@ -232,8 +300,8 @@ impl AccessEnd {
     }
 }
 
-/// Ends the sessions with their refresh tokens, the calendar feed, and unused links for a new password of one user, or of
-/// every user of the tenant. Returns how many sessions that ended.
+/// Ends sessions with their refresh tokens, the calendar feed, and unused password reset links of one user, or of every
+/// user of the tenant. Returns how many sessions ended.
 ///
 /// # Errors
 /// When the statement fails, as it does for a role below `ADMIN`.
@@ -241,10 +309,10 @@ pub async fn end_access(tx: &ScopedTx, user: Option<UserId>, why: AccessEnd, now
     Ok(u64::try_from(queries::end_access(tx, user, why.as_str(), now).await?).unwrap_or(0))
 }
 
-/// Ends every session of a user of the tenant, with the calendar feed. Administrators only. Returns the user.
+/// Ends every session of a user of the tenant, and the calendar feed. Administrators only. Returns the user.
 ///
 /// # Errors
-/// `NotFound` for a user of another tenant, as for one that never was.
+/// `NotFound` for a user of another tenant, as for one that does not exist.
 pub async fn revoke_sessions(caller: &Caller<'_>, id: UserId) -> Result<User, UserError> {
     let user = lock_as_administrator(caller, id).await?;
     let ended = end_access(caller.tx, Some(id), AccessEnd::Administrator, caller.clock.now()).await?;
@@ -254,7 +322,7 @@ pub async fn revoke_sessions(caller: &Caller<'_>, id: UserId) -> Result<User, Us
     Ok(user)
 }
 
-/// The user, while no other transaction changes who administers the tenant.
+/// The user, with changes to the tenant's administrators locked for other transactions.
 async fn lock_as_administrator(caller: &Caller<'_>, id: UserId) -> Result<User, UserError> {
     if !caller.is_at_least(Role::Admin) {
         return Err(UserError::Forbidden);

@@ -1,4 +1,4 @@
-//! A user of a tenant.
+//! The users of a tenant.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -9,38 +9,38 @@ use crate::{
     db::{DbError, Row},
 };
 
-/// A user, as his tenant knows him.
+/// A user of a tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// Within the tenant.
+    /// The id, unique within the tenant.
     pub id: UserId,
-    /// Normalised.
+    /// The normalised email.
     pub email: String,
-    /// What he is called.
+    /// Their name.
     pub name: String,
-    /// What he may do.
+    /// Their role.
     pub role: Role,
-    /// Whether he can sign in.
+    /// Whether they can sign in.
     pub status: UserStatus,
-    /// When he joined.
+    /// When they joined.
     pub created_at: Timestamp,
-    /// When he showed that the mailbox is his.
+    /// When they proved ownership of the mailbox.
     pub email_verified_at: Option<Timestamp>,
 }
 
 /// Whether a user can sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserStatus {
-    /// Yes.
+    /// They can sign in.
     Active,
-    /// Not any more; his bookings stay.
+    /// They can no longer sign in; their bookings stay.
     Deactivated,
-    /// Never again; name and e-mail are a pseudonym.
+    /// They can never sign in again; name and email are pseudonyms.
     Erased,
 }
 
 impl UserStatus {
-    /// As the database and the API spell it.
+    /// The value in the database and the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Active => "ACTIVE",
@@ -51,24 +51,24 @@ impl UserStatus {
 }
 
 impl User {
-    /// Reads a row that begins with id, e-mail, name, role, status, creation and confirmation of the e-mail.
+    /// Reads a row that starts with id, email, name, role, status, creation time and time of email verification.
     ///
     /// # Errors
-    /// When the row holds what the table's checks forbid.
+    /// When the row holds values that the table's checks forbid.
     pub fn read(row: &Row) -> Result<Self, DbError> {
         Self::read_at(row, 0)
     }
 
-    /// The same, from this column on: for statements that join users.
+    /// Like [`Self::read`], starting at this column: for statements that join users.
     ///
     /// # Errors
-    /// When a column does not hold what it should.
+    /// When a column does not hold the expected type or value.
     pub fn read_at(row: &Row, first: usize) -> Result<Self, DbError> {
         let status = match row.get(first + 4) {
             "ACTIVE" => UserStatus::Active,
             "DEACTIVATED" => UserStatus::Deactivated,
             "ERASED" => UserStatus::Erased,
-            other => return Err(DbError::Corrupt(format!("{other:?} is no user status"))),
+            other => return Err(DbError::Corrupt(format!("{other:?} is not a user status"))),
         };
         Ok(Self {
             id: row.get(first),
@@ -85,29 +85,29 @@ impl User {
 /// Sort key of the list of users: name, then id.
 pub type UserKey = (String, Uuid);
 
-/// Which users a list holds. An empty filter holds all.
+/// Which users a list contains. An empty filter selects all.
 #[derive(Clone, Debug, Default)]
 pub struct UserFilter {
-    /// Only this role.
+    /// Only users with this role.
     pub role: Option<Role>,
-    /// Only those whose name or e-mail contains this, whatever the case.
+    /// Only users whose name or email contains this text, ignoring case.
     pub search: Option<String>,
 }
 
-/// Why something could not be done with users.
+/// Why an operation on users failed.
 #[derive(Debug)]
 pub enum UserError {
-    /// The role does not allow it.
+    /// The caller's role does not allow it.
     Forbidden,
     /// There is no such user, or none that the caller may change.
     NotFound,
     /// The name is empty or too long.
     InvalidName,
-    /// The plan allows no more users.
+    /// The plan's limit on users is reached.
     QuotaExceeded,
-    /// Whoever acts as somebody else cannot change who may do what.
+    /// An impersonated session cannot change roles or access.
     Impersonated,
-    /// He is the last administrator who can sign in: nobody could keep the tenant any more.
+    /// The user is the last administrator who can sign in. Nobody could administer the tenant afterwards.
     LastAdmin,
     /// A statement failed.
     Db(DbError),

@@ -31,7 +31,7 @@ macro_rules! list_sql {
     };
 }
 
-/// One row more than the page, in the order of the scan.
+/// Lists one row more than the page, in the order of the scan.
 pub(super) async fn list(tx: &ScopedTx, filter: &UserFilter, page: &Page<UserKey>) -> Result<Vec<User>, DbError> {
     let sql = if page.from_the_back { list_sql!("desc") } else { list_sql!("asc") };
     let (after_name, after_id) = page.after.clone().unzip();
@@ -54,7 +54,7 @@ pub(super) async fn list(tx: &ScopedTx, filter: &UserFilter, page: &Page<UserKey
     rows.iter().map(User::read).collect()
 }
 
-/// Those of these users whom the scope may see.
+/// The users with these ids of these users whom the scope may see.
 ///
 /// # Errors
 /// When the statement fails.
@@ -70,10 +70,7 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[UserId]) -> Result<HashMap<UserId, Use
     rows.iter().map(|row| User::read(row).map(|user| (user.id, user))).collect()
 }
 
-/// The tenant's administrators who can sign in.
-///
-/// # Errors
-/// When the statement fails.
+/// The administrators who can sign in, oldest first.
 pub async fn administrators(tx: &ScopedTx) -> Result<Vec<User>, DbError> {
     let rows = tx
         .query(
@@ -120,7 +117,7 @@ pub(super) async fn update_name(
     row.as_ref().map(User::read).transpose()
 }
 
-/// Lets one transaction of the tenant at a time change who administers it, until it ends.
+/// Serialises changes to the tenant's administrators until the transaction ends.
 pub(super) async fn lock_administrators(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- users.lock_administrators
@@ -183,7 +180,7 @@ pub(super) async fn update_status(
     row.as_ref().map(User::read).transpose()
 }
 
-/// Lets one transaction of the tenant at a time add a user, until it ends.
+/// Serialises joins to the tenant until the transaction ends.
 pub(super) async fn lock_places(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- users.lock_places
@@ -193,7 +190,7 @@ pub(super) async fn lock_places(tx: &ScopedTx) -> Result<(), DbError> {
     .await
 }
 
-/// Puts a pseudonym in place of a person.
+/// Replaces a person's data with a pseudonym.
 pub(super) async fn erase(
     tx: &ScopedTx,
     id: UserId,
@@ -213,7 +210,7 @@ pub(super) async fn erase(
     row.as_ref().map(User::read).transpose()
 }
 
-/// Puts the pseudonym into invitations too, and returns which those were. A pending one is revoked.
+/// Puts the pseudonym into the person's invitations and returns their ids. A pending invitation is revoked.
 pub(super) async fn erase_invitations(
     tx: &ScopedTx,
     email: &str,
@@ -234,7 +231,7 @@ pub(super) async fn erase_invitations(
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Removes what the person wrote into bookings, and what was written about his.
+/// Removes the notes on the person's bookings and the reasons given for status changes.
 pub(super) async fn erase_notes(tx: &ScopedTx, customer: UserId, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- users.erase_notes
@@ -252,7 +249,7 @@ pub(super) async fn erase_notes(tx: &ScopedTx, customer: UserId, now: Timestamp)
     .await
 }
 
-/// Takes pending invitations of this e-mail back.
+/// Revokes pending invitations of this email.
 ///
 /// # Errors
 /// When the statement fails.
@@ -266,7 +263,7 @@ pub async fn revoke_invitations(tx: &ScopedTx, email: &str, now: Timestamp) -> R
     .await
 }
 
-/// Ends the sessions, the calendar feed and the links for a new password of one user, or of all, and returns how many sessions.
+/// Ends sessions, calendar feed and password reset links of one user, or of all users. Returns the number of sessions.
 pub(super) async fn end_access(
     tx: &ScopedTx,
     user: Option<UserId>,

@@ -1,5 +1,5 @@
-//! The waitlist: customers who wait for a time that is taken. When it is free again, background work holds it for the first
-//! in line and writes to him; when he does not take it up, for the next.
+//! The waitlist: customers who wait for a time that is taken. When the time becomes available, background work holds it
+//! for the first customer in line and sends them a mail. If they do not confirm it, the next customer gets the offer.
 
 mod model;
 mod offers;

@@ -1,4 +1,4 @@
-//! Who waits, and for what.
+//! Waitlist entries.
 
 use jiff::Timestamp;
 
@@ -11,72 +11,72 @@ use crate::{
     features::bookings::BookingError,
 };
 
-/// A place on the waitlist.
+/// An entry on the waitlist.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Within the tenant.
+    /// The id, unique within the tenant.
     pub id: WaitlistEntryId,
-    /// For what.
+    /// The service.
     pub service: ServiceId,
-    /// Who.
+    /// The customer.
     pub customer: UserId,
-    /// Only with this one; `None` for whichever is free.
+    /// The wanted resource; `None` for any free one.
     pub resource: Option<ResourceId>,
-    /// When it would start.
+    /// The wanted start.
     pub starts_at: Timestamp,
-    /// Since when.
+    /// When the customer joined.
     pub created_at: Timestamp,
-    /// Where it stands.
+    /// The status.
     pub status: Status,
-    /// By which hold it was offered.
+    /// The hold that offered the time, if any.
     pub booking: Option<BookingId>,
 }
 
-/// Where a place on the waitlist stands.
+/// The status of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// The time is taken.
     Waiting,
-    /// It is held, to be taken up.
+    /// The time is held for the customer to confirm.
     Offered,
-    /// It was taken up.
+    /// The customer confirmed the offer.
     Booked,
-    /// The offer was not taken up, or the time has passed.
+    /// The offer was not confirmed, or the time has passed.
     Lapsed,
-    /// The customer does not wait any more.
+    /// The customer left the waitlist.
     Left,
 }
 
-/// Sort key of the list: who came first, then the id.
+/// Sort key of the list: time of joining, then the id.
 pub type EntryKey = TimeKey;
 
-/// For what somebody wants to wait.
+/// A request to join the waitlist.
 #[derive(Clone, Debug)]
 pub struct NewEntry {
-    /// For what.
+    /// The service.
     pub service: ServiceId,
-    /// When it would start.
+    /// The wanted start.
     pub starts_at: Timestamp,
-    /// Only with this one; `None` for whichever is free.
+    /// The wanted resource; `None` for any free one.
     pub resource: Option<ResourceId>,
-    /// Who; `None` for the caller.
+    /// The customer; `None` for the caller.
     pub customer: Option<UserId>,
 }
 
-/// Why something could not be done with the waitlist.
+/// Why an operation on the waitlist failed.
 #[derive(Debug)]
 pub enum WaitlistError {
-    /// There is no such place, or none that the caller may see.
+    /// There is no such entry, or none that the caller may see.
     NotFound,
-    /// He does not wait any more.
+    /// The customer is no longer waiting.
     NotWaiting,
     /// The time is free: it can be booked.
     Free,
-    /// It cannot be booked, taken or not.
+    /// The time can never be booked, taken or not.
     Never,
-    /// The customer waits for as many times as he may.
+    /// The customer has the maximum number of entries.
     TooMany,
-    /// As for a booking.
+    /// An error as for a booking.
     Booking(BookingError),
 }
 
@@ -92,13 +92,13 @@ impl From<DbError> for WaitlistError {
     }
 }
 
-/// A time that is free again.
+/// A time that became available.
 #[derive(Clone, Copy, Debug)]
 pub struct Freed {
-    /// Of which service the booking was that held it.
+    /// The service of the booking that held it.
     pub service: ServiceId,
-    /// The first instant of it.
+    /// The start.
     pub from: Timestamp,
-    /// The first instant after it.
+    /// The end (exclusive).
     pub to: Timestamp,
 }

@@ -1,4 +1,4 @@
-//! Offering times that have become free.
+//! Offers times that became available.
 
 use std::collections::HashSet;
 
@@ -18,27 +18,29 @@ use crate::{
     },
 };
 
-/// How long an offer is held: two hours, and never beyond its start.
+/// How long an offer is held: two hours, but not beyond the start.
 pub const OFFER: SignedDuration = SignedDuration::from_hours(2);
 
-/// How many offers are tried in one pass.
+/// Maximum number of offers tried in one pass.
 const MAX_TRIES: usize = 200;
 
-/// How many offers are tried in one transaction.
+/// Maximum number of offers tried in one transaction.
 const TRIES_AT_ONCE: usize = 10;
 
-/// What of a pass over the waitlist has been done: it is done in several transactions, so that none keeps the calendar long.
+/// The progress of a pass over the waitlist. A pass uses several transactions, so that none locks the calendar for
+/// long.
 #[derive(Debug)]
 pub struct Pass {
     freed: Option<Freed>,
     tries: usize,
     offers: usize,
-    /// Lines whose time cannot be had.
+    /// Lines whose time is not available.
     closed: HashSet<(ServiceId, Timestamp, Option<ResourceId>)>,
 }
 
 impl Pass {
-    /// Over those who wait for what takes the same time, or (`None`) over some of all, others each time.
+    /// A pass over entries that compete for the freed time, or (`None`) over a different sample of all entries each
+    /// time.
     pub fn new(freed: Option<Freed>) -> Self {
         Self { freed, tries: 0, offers: 0, closed: HashSet::new() }
     }
@@ -49,11 +51,8 @@ impl Pass {
     }
 }
 
-/// Makes some offers: to the first of each line whom what is free serves, as a hold, and then to the next as long as there
-/// is room. For background work. Returns whether there may be more to do, in another transaction.
-///
-/// # Errors
-/// When a statement fails.
+/// Makes some offers: to the first in each line who can use what is free, as a hold, then to the next while there is
+/// room. For background work. Returns whether more may remain for another transaction.
 pub async fn offer_freed(tx: &ScopedTx, pass: &mut Pass, now: Timestamp) -> Result<bool, DbError> {
     if !queries::is_awaited(tx, now).await? {
         return Ok(false);
@@ -80,7 +79,7 @@ pub async fn offer_freed(tx: &ScopedTx, pass: &mut Pass, now: Timestamp) -> Resu
                 continue;
             }
         }
-        // Somebody else is the first of his line now.
+        // The line now has another first entry.
         heads = queries::heads(tx, pass.freed, now).await?;
     }
     Ok(true)

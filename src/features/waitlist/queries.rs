@@ -11,7 +11,7 @@ use crate::{
     db::{DbError, Row, ScopedTx},
 };
 
-/// `$2` is now.
+/// `$2` is the current time.
 macro_rules! select {
     () => {
         "select e.id, e.service_id, e.customer_id, e.resource_id, e.starts_at, e.created_at, e.booking_id,
@@ -45,7 +45,7 @@ fn read(row: &Row) -> Result<Entry, DbError> {
     })
 }
 
-/// The place that a customer has in this line.
+/// A customer's entry in this line.
 pub(super) async fn place_of(
     tx: &ScopedTx,
     new: &NewEntry,
@@ -63,7 +63,7 @@ pub(super) async fn place_of(
     Ok(row.map(|row| row.get(0)))
 }
 
-/// Adds a place, at the end of its line.
+/// Adds an entry at the end of its line.
 pub(super) async fn insert(
     tx: &ScopedTx,
     id: WaitlistEntryId,
@@ -80,7 +80,7 @@ pub(super) async fn insert(
     .await
 }
 
-/// For how many times a customer waits.
+/// How many entries of a customer are waiting.
 pub(super) async fn count_waiting(tx: &ScopedTx, customer: UserId, now: Timestamp) -> Result<i64, DbError> {
     let row = tx
         .query_one(
@@ -93,7 +93,7 @@ pub(super) async fn count_waiting(tx: &ScopedTx, customer: UserId, now: Timestam
     Ok(row.get(0))
 }
 
-/// One place on the list that the scope may see.
+/// One entry on the list that the scope may see.
 ///
 /// # Errors
 /// When the statement fails.
@@ -125,7 +125,7 @@ macro_rules! list_sql {
     };
 }
 
-/// One row more than the page, in the order of the scan.
+/// Lists one row more than the page, in the order of the scan.
 pub(super) async fn list(
     tx: &ScopedTx,
     service: Option<ServiceId>,
@@ -139,7 +139,7 @@ pub(super) async fn list(
     rows.iter().map(read).collect()
 }
 
-/// Whether anybody waits for anything.
+/// Whether anyone is waiting.
 pub(super) async fn is_awaited(tx: &ScopedTx, now: Timestamp) -> Result<bool, DbError> {
     let row = tx
         .query_one(
@@ -153,8 +153,8 @@ pub(super) async fn is_awaited(tx: &ScopedTx, now: Timestamp) -> Result<bool, Db
     Ok(row.get(0))
 }
 
-/// The first of each line for what takes the same time as was freed, of the same service or by the same resources, buffers
-/// and all: longest waiting first. Where nothing is said to be free, of all lines, some at random.
+/// The first entry of each line that competes for the freed time, because it needs the same service or the same
+/// resources, buffers included; longest waiting first. Without a freed time: of all lines, a random sample.
 pub(super) async fn heads(tx: &ScopedTx, freed: Option<Freed>, now: Timestamp) -> Result<Vec<Entry>, DbError> {
     let (service, from, to) = (freed.map(|it| it.service), freed.map(|it| it.from), freed.map(|it| it.to));
     let rows = tx
@@ -187,7 +187,7 @@ pub(super) async fn heads(tx: &ScopedTx, freed: Option<Freed>, now: Timestamp) -
     rows.iter().map(read).collect()
 }
 
-/// Notes by which hold a time was offered.
+/// Records the hold that offered the time.
 pub(super) async fn note_offer(tx: &ScopedTx, id: WaitlistEntryId, booking: BookingId) -> Result<(), DbError> {
     tx.execute(
         "-- waitlist.note_offer
@@ -197,7 +197,7 @@ pub(super) async fn note_offer(tx: &ScopedTx, id: WaitlistEntryId, booking: Book
     .await
 }
 
-/// Takes somebody off who waits; `false` where he does not.
+/// Removes a waiting customer from the list; `false` when they are not waiting.
 pub(super) async fn leave(tx: &ScopedTx, id: WaitlistEntryId, now: Timestamp) -> Result<bool, DbError> {
     let row = tx
         .query_opt(

@@ -1,4 +1,4 @@
-//! Joining the waitlist and leaving it.
+//! Joining and leaving the waitlist.
 
 use jiff::Timestamp;
 
@@ -22,10 +22,11 @@ use crate::{
     },
 };
 
-/// For how many times a customer can wait at once.
+/// Maximum number of entries of a customer at once.
 pub const MAX_WAITING: i64 = 20;
 
-/// Puts a customer on the list for a time that is taken. Who waits for it already keeps his place.
+/// Adds a customer to the waitlist for a time that is taken. A customer who is already waiting for it keeps their
+/// place.
 ///
 /// # Errors
 /// See [`WaitlistError`]; nothing is written then.
@@ -58,10 +59,10 @@ pub async fn join(caller: &Caller<'_>, new: NewEntry) -> Result<Entry, WaitlistE
     queries::find(tx, id, now).await?.ok_or(WaitlistError::NotFound)
 }
 
-/// Takes a customer off the list.
+/// Removes a customer from the waitlist.
 ///
 /// # Errors
-/// `NotFound`, or `NotWaiting` where he does not wait any more: an offer is let go by cancelling its booking.
+/// `NotFound`, or `NotWaiting` when they are no longer waiting. An offer is declined by cancelling its booking.
 pub async fn leave(caller: &Caller<'_>, id: WaitlistEntryId) -> Result<Entry, WaitlistError> {
     let (tx, now) = (caller.tx, caller.clock.now());
     tenants::lock_calendar(tx).await?;
@@ -73,10 +74,32 @@ pub async fn leave(caller: &Caller<'_>, id: WaitlistEntryId) -> Result<Entry, Wa
     Ok(Entry { status: Status::Left, ..entry })
 }
 
+<<<<<<< ours
 /// A page of the list that the scope may see, first in line first.
 ///
 /// # Errors
 /// When the statement fails.
+||||||| base
+/// One place on the list that the scope may see.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn find(tx: &ScopedTx, id: WaitlistEntryId, now: Timestamp) -> Result<Option<Entry>, DbError> {
+    queries::find(tx, id, now).await
+}
+
+/// A page of the list that the scope may see, first in line first.
+///
+/// # Errors
+/// When the statement fails.
+=======
+/// One entry that the scope may see.
+pub async fn find(tx: &ScopedTx, id: WaitlistEntryId, now: Timestamp) -> Result<Option<Entry>, DbError> {
+    queries::find(tx, id, now).await
+}
+
+/// A page of the entries that the scope may see, in the order of joining.
+>>>>>>> theirs
 pub async fn list(
     tx: &ScopedTx,
     service: Option<ServiceId>,

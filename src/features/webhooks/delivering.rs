@@ -1,4 +1,4 @@
-//! Messages to endpoints: written where something happened, sent, and noted. For background work.
+//! Messages to endpoints: created for an event, sent, and recorded. For background work.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -27,10 +27,7 @@ use crate::{
     },
 };
 
-/// Writes a message for each endpoint that is told of this.
-///
-/// # Errors
-/// When a statement fails.
+/// Creates a message for each endpoint that receives this event.
 pub async fn follow(tx: &ScopedTx, happened: &Happened, now: Timestamp) -> Result<(), DbError> {
     let endpoints = queries::list(tx).await?;
     let listens = |it: &Endpoint| it.enabled && (it.events.is_empty() || it.events.contains(&happened.event));
@@ -67,7 +64,7 @@ pub async fn follow(tx: &ScopedTx, happened: &Happened, now: Timestamp) -> Resul
     Ok(())
 }
 
-/// A message that is to be sent now.
+/// A message to send now.
 #[derive(Debug)]
 pub struct Due {
     delivery: Delivery,
@@ -76,28 +73,25 @@ pub struct Due {
 }
 
 impl Due {
-    /// Sends it once.
+    /// Sends the message once.
     pub async fn send(&self, client: &WebhookClient, now: Timestamp) -> Answer {
         let (id, url, body) = (self.delivery.id.to_string(), &self.endpoint.url, &self.delivery.body);
         client.send(&Message { id: &id, url, body, secrets: &self.secrets }, now).await
     }
 }
 
-/// What is to be done about a message.
+/// What to do with a message.
 #[derive(Debug)]
 pub enum Next {
     /// Send it.
     Send(Box<Due>),
-    /// Its endpoint has just failed: later.
+    /// Wait: the endpoint has just failed.
     Wait,
-    /// Nothing: it was taken, or nobody wants it any more.
+    /// Do nothing: the message was delivered or is no longer needed.
     Nothing,
 }
 
-/// What is to be done about a message; `last` when there will be no other attempt, which waits for nothing.
-///
-/// # Errors
-/// When a statement fails.
+/// Decides what to do with a message. `last` marks the last attempt, which does not wait.
 pub async fn next(tx: &ScopedTx, delivery: Uuid, last: bool, now: Timestamp) -> Result<Next, DbError> {
     let Some(delivery) = queries::delivery(tx, WebhookDeliveryId(delivery)).await? else { return Ok(Next::Nothing) };
     if delivery.status != DeliveryStatus::Pending {
@@ -115,10 +109,7 @@ pub async fn next(tx: &ScopedTx, delivery: Uuid, last: bool, now: Timestamp) -> 
     Ok(Next::Send(Box::new(Due { delivery, endpoint, secrets })))
 }
 
-/// Notes what came of an attempt; `last` when there will be no other. Returns whether the message is settled.
-///
-/// # Errors
-/// When a statement fails.
+/// Records the outcome of an attempt; `last` marks the last one. Returns whether the message is settled.
 pub async fn note(tx: &ScopedTx, due: &Due, answer: &Answer, last: bool, now: Timestamp) -> Result<bool, DbError> {
     let (delivery, id) = (&due.delivery, due.endpoint.id);
     let outcome = match answer {
@@ -134,7 +125,7 @@ pub async fn note(tx: &ScopedTx, due: &Due, answer: &Answer, last: bool, now: Ti
         }
         return Ok(true);
     }
-    // Days in which nothing was sent are no days of failure.
+    // Days without an attempt do not count as days of failure.
     let was_tried = endpoint.paused_until.is_some_and(|it| now.duration_since(it) < QUIET);
     let since = endpoint.failing_since.filter(|_| was_tried).unwrap_or(now);
     let disabled = match answer {
@@ -160,25 +151,19 @@ pub async fn note(tx: &ScopedTx, due: &Due, answer: &Answer, last: bool, now: Ti
     Ok(settled)
 }
 
-/// Five seconds, doubled with each failure.
+/// Five seconds, doubled with each further failure.
 fn pause(failures: i32) -> SignedDuration {
     let doublings = u32::try_from(failures - 1).unwrap_or(0).min(10);
     (SignedDuration::from_secs(5) * 2_i32.pow(doublings)).min(LONGEST_PAUSE)
 }
 
-/// Removes what was kept long enough.
-///
-/// # Errors
-/// When a statement fails.
+/// Removes messages and secrets whose retention period is over.
 pub async fn purge(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
     queries::purge(tx, now - KEPT, now - OVERLAP).await
 }
 
-/// The mail that tells an administrator that an endpoint was disabled; `None` where it is not any more, or he is none. For
-/// background work.
-///
-/// # Errors
-/// When a statement fails.
+/// The mail to an administrator about a disabled endpoint; `None` when the endpoint is enabled again, or the user is no
+/// administrator. For background work.
 pub async fn letter(tx: &ScopedTx, endpoint: Uuid, user: Uuid) -> Result<Option<Letter>, DbError> {
     let endpoint = queries::by_id(tx, WebhookEndpointId(endpoint), false).await?;
     let Some(endpoint) = endpoint.filter(|it| it.disabled_reason.is_some()) else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! What is done with endpoints.
+//! Operations on endpoints.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::SignedDuration;
@@ -24,28 +24,28 @@ use crate::{
     features::bookings::BookingEvent,
 };
 
-/// Most endpoints of a tenant.
+/// Maximum number of endpoints of a tenant.
 pub const MAX_ENDPOINTS: usize = 20;
 
-/// Longest address, in characters.
+/// Maximum length of a URL, in characters.
 const MAX_URL: usize = 2_000;
 
-/// Longest description, in characters.
+/// Maximum length of a description, in characters.
 const MAX_DESCRIPTION: usize = 200;
 
-/// How long secrets sign after a newer one was made.
+/// How long a secret still signs after it was replaced.
 pub const OVERLAP: SignedDuration = SignedDuration::from_hours(24);
 
-/// How long an endpoint fails before it is disabled.
+/// How long an endpoint may fail before it is disabled.
 pub const PATIENCE: SignedDuration = SignedDuration::from_hours(5 * 24);
 
-/// How long after a failure the next one counts as another beginning.
+/// After this long without an attempt, a failure starts a new period of failure.
 pub(super) const QUIET: SignedDuration = SignedDuration::from_hours(24);
 
 /// How long messages are kept.
 pub(super) const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-/// Longest pause after a failure.
+/// Maximum pause after a failure.
 pub(super) const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(5);
 
 /// The tenant's endpoints, oldest first. Administrators only.
@@ -57,7 +57,7 @@ pub async fn list(caller: &Caller<'_>) -> Result<Vec<Endpoint>, WebhookError> {
     Ok(queries::list(caller.tx).await?)
 }
 
-/// Adds an endpoint, and returns it with the secret that signs what it is sent.
+/// Adds an endpoint, and returns it with the secret that signs its messages.
 ///
 /// # Errors
 /// See [`WebhookError`]; nothing is written then.
@@ -93,7 +93,7 @@ pub async fn create(
     Ok((endpoint, secret))
 }
 
-/// Changes an endpoint. Enabled again, it begins without a memory of failures.
+/// Changes an endpoint. Re-enabling it or changing its URL resets the failure count.
 ///
 /// # Errors
 /// See [`WebhookError`]; nothing is written then.
@@ -123,7 +123,7 @@ pub async fn update(
     Ok(after)
 }
 
-/// Makes a new secret of an endpoint. The one before signs as well for [`OVERLAP`].
+/// Creates a new secret for an endpoint. The previous one signs as well for [`OVERLAP`].
 ///
 /// # Errors
 /// See [`WebhookError`]; nothing is written then.
@@ -135,7 +135,7 @@ pub async fn rotate_secret(caller: &Caller<'_>, id: WebhookEndpointId) -> Result
     Ok((endpoint, secret))
 }
 
-/// Takes an endpoint away, with all that was to be sent to it.
+/// Deletes an endpoint with all its messages.
 ///
 /// # Errors
 /// See [`WebhookError`].
@@ -162,7 +162,7 @@ pub async fn deliveries(
     Ok(page.slice(found.into_iter().map(|it| ((it.created_at, it.id.0), it)).collect()))
 }
 
-/// Has a message sent again, which was taken or given up.
+/// Queues a settled message again.
 ///
 /// # Errors
 /// See [`WebhookError`].
@@ -200,12 +200,12 @@ async fn add_secret(caller: &Caller<'_>, endpoint: WebhookEndpointId) -> Result<
 fn checked(mut endpoint: Endpoint, client: &WebhookClient) -> Result<Endpoint, WebhookError> {
     endpoint.url = endpoint.url.trim().to_owned();
     if endpoint.url.chars().count() > MAX_URL {
-        return Err(WebhookError::Invalid("url", format!("An address has at most {MAX_URL} characters.")));
+        return Err(WebhookError::Invalid("url", format!("A URL can have at most {MAX_URL} characters.")));
     }
     client.check(&endpoint.url).map_err(|message| WebhookError::Invalid("url", message))?;
     endpoint.description = endpoint.description.map(|it| it.trim().to_owned()).filter(|it| !it.is_empty());
     if endpoint.description.as_ref().is_some_and(|it| it.chars().count() > MAX_DESCRIPTION) {
-        let message = format!("A description has at most {MAX_DESCRIPTION} characters.");
+        let message = format!("A description can have at most {MAX_DESCRIPTION} characters.");
         return Err(WebhookError::Invalid("description", message));
     }
     endpoint.events.sort_unstable_by_key(|it| it.as_str());

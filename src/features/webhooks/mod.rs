@@ -1,4 +1,4 @@
-//! Webhooks of a tenant's own: its systems are told what becomes of bookings, signed, at least once.
+//! Webhooks: a tenant's own systems receive booking events, signed, at least once.
 
 mod delivering;
 mod endpoints;

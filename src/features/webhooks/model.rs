@@ -1,4 +1,4 @@
-//! Endpoints and what is sent to them.
+//! Endpoints and the messages sent to them.
 
 use std::str::FromStr;
 
@@ -16,34 +16,34 @@ use crate::{
 /// An endpoint of a tenant's own systems.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    /// Within the tenant.
+    /// The id, unique within the tenant.
     pub id: WebhookEndpointId,
-    /// Where.
+    /// The URL.
     pub url: String,
-    /// For people.
+    /// A description for people.
     pub description: Option<String>,
-    /// Which events it is told of; empty for all.
+    /// The events that it receives; empty for all.
     pub events: Vec<BookingEvent>,
-    /// Whether it is told.
+    /// Whether it receives events.
     pub enabled: bool,
-    /// Why it is not, where no administrator did it.
+    /// Why it was disabled, unless an administrator did it.
     pub disabled_reason: Option<Disabled>,
-    /// How many attempts have failed since one did not.
+    /// The number of consecutive failures.
     pub failures: i32,
-    /// Since when.
+    /// Since when it fails.
     pub failing_since: Option<Timestamp>,
-    /// Nothing is sent before.
+    /// No message is sent before this instant.
     pub paused_until: Option<Timestamp>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
 }
 
 /// Why an endpoint was disabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disabled {
-    /// It has failed for [`PATIENCE`](super::PATIENCE).
+    /// It failed for [`PATIENCE`](super::PATIENCE).
     Failing,
-    /// It said so, with status 410.
+    /// It responded with status 410.
     Gone,
 }
 
@@ -63,39 +63,39 @@ impl FromStr for Disabled {
         [Self::Failing, Self::Gone]
             .into_iter()
             .find(|it| it.as_str() == text)
-            .ok_or_else(|| DbError::Corrupt(format!("{text:?} is no reason")))
+            .ok_or_else(|| DbError::Corrupt(format!("{text:?} is not a reason")))
     }
 }
 
 /// A message to an endpoint.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    /// Within the tenant.
+    /// The id, unique within the tenant.
     pub id: WebhookDeliveryId,
-    /// To whom.
+    /// The endpoint.
     pub endpoint: WebhookEndpointId,
-    /// What happened.
+    /// The event.
     pub event: String,
-    /// As it is sent.
+    /// The body as sent.
     pub body: String,
-    /// Where it stands.
+    /// The status.
     pub status: DeliveryStatus,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts: i32,
-    /// When last.
+    /// When the last attempt was made.
     pub last_attempt_at: Option<Timestamp>,
-    /// What came of that.
+    /// The outcome of the last attempt.
     pub last_outcome: Option<String>,
-    /// When it happened.
+    /// When the event happened.
     pub created_at: Timestamp,
 }
 
-/// Where a message stands.
+/// The status of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryStatus {
-    /// To be sent, perhaps again.
+    /// Waiting for the first or another attempt.
     Pending,
-    /// Taken.
+    /// Delivered.
     Delivered,
     /// Given up.
     Failed,
@@ -118,40 +118,40 @@ impl FromStr for DeliveryStatus {
         [Self::Pending, Self::Delivered, Self::Failed]
             .into_iter()
             .find(|it| it.as_str() == text)
-            .ok_or_else(|| DbError::Corrupt(format!("{text:?} is no status of a delivery")))
+            .ok_or_else(|| DbError::Corrupt(format!("{text:?} is not a delivery status")))
     }
 }
 
 /// Sort key of the list of messages: newest first.
 pub type DeliveryKey = TimeKey;
 
-/// A change of an endpoint. What is left out stays; an inner `None` takes it away.
+/// A change of an endpoint. An omitted field stays; an inner `None` removes the value.
 #[derive(Clone, Debug, Default)]
 pub struct Patch {
-    /// Where.
+    /// The URL.
     pub url: Option<String>,
     /// At most 200 characters.
     pub description: Option<Option<String>>,
     /// Empty for all.
     pub events: Option<Vec<BookingEvent>>,
-    /// Whether it is told.
+    /// Whether it receives events.
     pub enabled: Option<bool>,
 }
 
-/// Why something could not be done with webhooks.
+/// Why an operation on webhooks failed.
 #[derive(Debug)]
 pub enum WebhookError {
-    /// The role does not allow it.
+    /// The caller's role does not allow it.
     Forbidden,
-    /// Somebody acts as the administrator, and would be given a secret of his.
+    /// An impersonated session must not learn the administrator's secrets.
     Impersonated,
     /// There is no such endpoint, or no such message.
     NotFound,
-    /// A field is out of its bounds: which, and what it may be.
+    /// A field is out of range: the field and the message.
     Invalid(&'static str, String),
-    /// There are as many as there may be.
+    /// The tenant has the maximum number of endpoints.
     TooMany,
-    /// The message is on its way.
+    /// The message is already waiting to be sent.
     Pending,
     /// The endpoint is disabled.
     EndpointDisabled,
@@ -165,5 +165,5 @@ impl From<DbError> for WebhookError {
     }
 }
 
-/// A secret as its endpoint is given it, once: `whsec_` and base64.
+/// A secret in the form that an administrator sees once: `whsec_` and base64.
 pub struct NewSecret(pub String);

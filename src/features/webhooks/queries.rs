@@ -25,7 +25,7 @@ fn read_endpoint(row: &Row) -> Result<Endpoint, DbError> {
         id: row.get(0),
         url: row.get(1),
         description: row.get(2),
-        // One that this version does not know, as after a step back, is none.
+        // An event that this version does not know, as after a downgrade, is dropped.
         events: events.into_iter().filter_map(BookingEvent::named).collect(),
         enabled: row.get(4),
         disabled_reason: row.get::<_, Option<&str>>(5).map(str::parse::<Disabled>).transpose()?,
@@ -36,7 +36,7 @@ fn read_endpoint(row: &Row) -> Result<Endpoint, DbError> {
     })
 }
 
-/// One change of the tenant's endpoints at a time.
+/// Serialises changes to the tenant's endpoints.
 pub(super) async fn lock(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- webhooks.lock
@@ -46,7 +46,7 @@ pub(super) async fn lock(tx: &ScopedTx) -> Result<(), DbError> {
     .await
 }
 
-/// All of the tenant, oldest first.
+/// All endpoints of the tenant, oldest first.
 pub(super) async fn list(tx: &ScopedTx) -> Result<Vec<Endpoint>, DbError> {
     let rows = tx
         .query(
@@ -62,7 +62,7 @@ pub(super) async fn list(tx: &ScopedTx) -> Result<Vec<Endpoint>, DbError> {
     rows.iter().map(read_endpoint).collect()
 }
 
-/// One endpoint; with `locked` nobody else changes it until the transaction ends.
+/// One endpoint; with `locked`, locked against concurrent changes until the transaction ends.
 pub(super) async fn by_id(tx: &ScopedTx, id: WebhookEndpointId, locked: bool) -> Result<Option<Endpoint>, DbError> {
     let sql = if locked {
         concat!(
@@ -98,7 +98,7 @@ pub(super) async fn insert(tx: &ScopedTx, endpoint: &Endpoint) -> Result<(), DbE
     .await
 }
 
-/// An endpoint as it is to be.
+/// Stores an endpoint.
 pub(super) async fn update(tx: &ScopedTx, endpoint: &Endpoint, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- webhooks.update
@@ -123,7 +123,7 @@ pub(super) async fn update(tx: &ScopedTx, endpoint: &Endpoint, now: Timestamp) -
     .await
 }
 
-/// How an endpoint fares: failures, since when, and until when nothing is sent; and why it is disabled, if it is now.
+/// Stores an endpoint's health: failures, since when, until when nothing is sent, and why it is now disabled, if it is.
 pub(super) async fn note_health(
     tx: &ScopedTx,
     id: WebhookEndpointId,
@@ -142,7 +142,7 @@ pub(super) async fn note_health(
     .await
 }
 
-/// Takes an endpoint away with its secrets and messages; returns whether there was one.
+/// Deletes an endpoint with its secrets and messages; returns whether there was one.
 pub(super) async fn delete(tx: &ScopedTx, id: WebhookEndpointId) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
@@ -169,8 +169,8 @@ pub(super) async fn insert_secret(
     .await
 }
 
-/// The secrets that sign, newest first: the newest, and whichever was in force after an instant, which is until the next
-/// one was made.
+/// The signing secrets, newest first: the newest, and every one that was in force after an instant. A secret is in
+/// force until the next one is created.
 pub(super) async fn secrets(
     tx: &ScopedTx,
     endpoint: WebhookEndpointId,
@@ -206,7 +206,7 @@ fn read_delivery(row: &Row) -> Result<Delivery, DbError> {
     })
 }
 
-/// Adds a message, unless it is there.
+/// Adds a message, unless it exists.
 pub(super) async fn insert_delivery(
     tx: &ScopedTx,
     id: Uuid,
@@ -255,7 +255,7 @@ macro_rules! deliveries_sql {
     };
 }
 
-/// One row more than the page, in the order of the scan. The list is newest first, so what comes after is smaller.
+/// Lists one row more than the page, in the order of the scan. The list is newest first, so following rows are smaller.
 pub(super) async fn deliveries(
     tx: &ScopedTx,
     endpoint: WebhookEndpointId,
@@ -267,7 +267,7 @@ pub(super) async fn deliveries(
     rows.iter().map(read_delivery).collect()
 }
 
-/// What came of an attempt; `None` where it was not made.
+/// Records the outcome of an attempt; with `at` `None` no attempt was made.
 pub(super) async fn note_attempt(
     tx: &ScopedTx,
     id: WebhookDeliveryId,
@@ -286,7 +286,7 @@ pub(super) async fn note_attempt(
     .await
 }
 
-/// Has a settled message sent again; `false` where it is on its way.
+/// Queues a settled message again; `false` when it is already waiting.
 pub(super) async fn reopen(tx: &ScopedTx, id: WebhookDeliveryId) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
@@ -299,7 +299,7 @@ pub(super) async fn reopen(tx: &ScopedTx, id: WebhookDeliveryId) -> Result<bool,
     Ok(row.is_some())
 }
 
-/// Removes messages of before an instant, some at a time, and secrets that a newer one put out of force before another.
+/// Removes messages older than an instant, in batches, and secrets that were replaced before another instant.
 pub(super) async fn purge(tx: &ScopedTx, before: Timestamp, secrets_before: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- webhooks.purge_deliveries

@@ -1,8 +1,8 @@
-//! How people and tenants come: signing up, registering, accepting an invitation.
+//! How people and tenants join: sign-up, registration, and invitations.
 //!
-//! Who joins has a row in the directory (his login) and rows in the tenant's store. The directory's is written first and
-//! means nothing by itself, so a crash between the two leaves nothing that anybody can see, and doing it again completes
-//! it. A tenant is begun as `CREATING` in both; [`SignIn::finish_or_abandon`](crate::features::auth::SignIn::finish_or_abandon) settles what was left so.
+//! A new user has a row in the directory (the login) and rows in the tenant's store. The directory's row is written
+//! first and means nothing by itself, so a crash between the two leaves nothing visible, and a repetition completes it.
+//! A tenant starts as `CREATING` in both; [`SignIn::finish_or_abandon`](crate::features::auth::SignIn::finish_or_abandon) resolves tenants that were left in that state.
 
 mod model;
 mod queries;

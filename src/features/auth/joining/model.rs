@@ -1,58 +1,58 @@
-//! How people and tenants come in.
+//! The inputs of joining.
 
 use crate::base::money::Currency;
 
 /// A business that signs up, with its first administrator.
 pub struct SignUp {
-    /// What the business is called.
+    /// The name of the business.
     pub tenant_name: String,
-    /// Its name in addresses.
+    /// The name in URLs.
     pub slug: String,
-    /// What the administrator is called.
+    /// The administrator's name.
     pub name: String,
     /// As typed.
     pub email: String,
     /// As typed.
     pub password: String,
-    /// The zone of its calendar, an IANA name.
+    /// The time zone of the calendar, an IANA name.
     pub time_zone: String,
-    /// The currency of its prices.
+    /// The currency of the prices.
     pub currency: Currency,
 }
 
-/// A tenant that a platform administrator makes; its first administrator is invited.
+/// A tenant that a platform administrator creates; its first administrator is invited.
 pub struct TenantDraft {
-    /// What the business is called.
+    /// The name of the business.
     pub name: String,
-    /// Its name in addresses.
+    /// The name in URLs.
     pub slug: String,
-    /// The zone of its calendar, an IANA name.
+    /// The time zone of the calendar, an IANA name.
     pub time_zone: String,
-    /// The currency of its prices.
+    /// The currency of the prices.
     pub currency: Currency,
-    /// Key of its plan.
+    /// The key of the plan.
     pub plan: String,
-    /// Who is invited to administer it.
+    /// The email of the person invited as its first administrator.
     pub admin_email: String,
 }
 
-/// A customer who registers himself.
+/// A customer who registers.
 pub struct Registration {
     /// The tenant's slug.
     pub tenant: String,
     /// As typed.
     pub email: String,
-    /// What he is called.
+    /// The customer's name.
     pub name: String,
     /// As typed.
     pub password: String,
 }
 
-/// Somebody who accepts an invitation.
+/// A person who accepts an invitation.
 pub struct Acceptance {
-    /// From the mail.
+    /// The token from the mail.
     pub token: String,
-    /// What he is called.
+    /// The person's name.
     pub name: String,
     /// As typed.
     pub password: String,

@@ -1,4 +1,4 @@
-//! Every statement of joining. `directory` where it says so; the rest runs in the tenant's store.
+//! Every statement of joining. `directory` where a function says so; the others run in the tenant's store.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -10,7 +10,7 @@ use crate::{
     features::{auth::NewUser, tenants::NewTenant},
 };
 
-/// A registration that waits to be confirmed.
+/// A registration that awaits confirmation.
 pub(super) struct PendingRegistration {
     pub id: Uuid,
     pub email: String,
@@ -18,14 +18,14 @@ pub(super) struct PendingRegistration {
     pub password_hash: String,
 }
 
-/// An invitation that waits to be accepted.
+/// An invitation that awaits acceptance.
 pub(super) struct PendingInvitation {
     pub id: InvitationId,
     pub email: String,
     pub role: Role,
 }
 
-/// Directory: begins a tenant; `false` when its slug is taken.
+/// Directory: starts the creation of a tenant; `false` when its slug is taken.
 pub(super) async fn insert_tenant(directory: &ScopedTx, new: &NewTenant, now: Timestamp) -> Result<bool, DbError> {
     let row = directory
         .query_opt(
@@ -49,7 +49,7 @@ pub(super) async fn insert_tenant(directory: &ScopedTx, new: &NewTenant, now: Ti
     Ok(row.is_some())
 }
 
-/// Directory: the scope's tenant is whole.
+/// Directory: marks the scope's tenant as complete.
 pub(super) async fn activate_tenant(directory: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
     directory
         .execute(
@@ -60,7 +60,7 @@ pub(super) async fn activate_tenant(directory: &ScopedTx, now: Timestamp) -> Res
         .await
 }
 
-/// Directory: a store of its own that was made for the scope's tenant, or may have been, is to be removed.
+/// Directory: schedules the removal of a dedicated store that was, or may have been, created for the scope's tenant.
 pub(super) async fn leave_store(directory: &ScopedTx, id: Uuid, now: Timestamp) -> Result<(), DbError> {
     directory
         .execute(
@@ -72,7 +72,7 @@ pub(super) async fn leave_store(directory: &ScopedTx, id: Uuid, now: Timestamp) 
         .await
 }
 
-/// Directory: the scope's tenant will never be whole; its slug is free again.
+/// Directory: abandons the scope's tenant for good; its slug is free again.
 pub(super) async fn abandon_tenant(
     directory: &ScopedTx,
     erase_after: Timestamp,
@@ -90,7 +90,7 @@ pub(super) async fn abandon_tenant(
         .await
 }
 
-/// Directory: nobody signs in to the scope's tenant.
+/// Directory: removes all logins of the scope's tenant.
 pub(super) async fn delete_logins(directory: &ScopedTx) -> Result<(), DbError> {
     directory
         .execute(
@@ -101,7 +101,7 @@ pub(super) async fn delete_logins(directory: &ScopedTx) -> Result<(), DbError> {
         .await
 }
 
-/// Directory: tenants whose making did not end.
+/// Directory: tenants whose creation started before this instant and did not finish.
 pub(super) async fn tenants_begun_before(directory: &ScopedTx, before: Timestamp) -> Result<Vec<TenantId>, DbError> {
     let rows = directory
         .query(
@@ -113,7 +113,7 @@ pub(super) async fn tenants_begun_before(directory: &ScopedTx, before: Timestamp
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Directory: the tenant with this slug that is served.
+/// Directory: the tenant with this slug, if it is served.
 pub(super) async fn tenant_of_slug(directory: &ScopedTx, slug: &str) -> Result<Option<TenantId>, DbError> {
     let row = directory
         .query_opt(
@@ -125,7 +125,7 @@ pub(super) async fn tenant_of_slug(directory: &ScopedTx, slug: &str) -> Result<O
     Ok(row.map(|row| row.get(0)))
 }
 
-/// Keeps the scope's tenant from being made; `false` when it is there.
+/// Prevents the scope's tenant from being created later; `false` when it exists.
 pub(super) async fn insert_tombstone(tx: &ScopedTx, erase_after: Timestamp, now: Timestamp) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
@@ -177,7 +177,7 @@ pub(super) async fn invitation(
         .transpose()
 }
 
-/// `false` when it is not pending any more, or has expired.
+/// Accepts an invitation; `false` when it is no longer pending or has expired.
 pub(super) async fn accept_invitation(tx: &ScopedTx, id: InvitationId, now: Timestamp) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
@@ -191,7 +191,7 @@ pub(super) async fn accept_invitation(tx: &ScopedTx, id: InvitationId, now: Time
     Ok(row.is_some())
 }
 
-/// Keeps a registration.
+/// Stores a registration.
 pub(super) async fn insert_registration(
     tx: &ScopedTx,
     id: Uuid,
@@ -231,7 +231,7 @@ pub(super) async fn registration(
     }))
 }
 
-/// Whether a user of the tenant has the e-mail.
+/// Whether a user of the tenant has this email.
 pub(super) async fn is_user(tx: &ScopedTx, email: &str) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
@@ -243,7 +243,7 @@ pub(super) async fn is_user(tx: &ScopedTx, email: &str) -> Result<bool, DbError>
     Ok(row.is_some())
 }
 
-/// Removes every registration with this e-mail.
+/// Removes every registration with this email.
 pub(super) async fn delete_registrations(tx: &ScopedTx, email: &str) -> Result<(), DbError> {
     tx.execute(
         "-- joining.delete_registrations

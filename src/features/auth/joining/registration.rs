@@ -1,4 +1,4 @@
-//! Signing up, accepting invitations, founding tenants.
+//! Signing up, registering, accepting invitations, creating tenants.
 
 use std::time::Duration;
 
@@ -36,26 +36,26 @@ use crate::{
     },
 };
 
-/// How long an invitation is good.
+/// How long an invitation is valid.
 pub const INVITATION_LIFE: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// How long a registration waits to be confirmed.
+/// How long a registration awaits confirmation.
 const REGISTRATION_LIFE: SignedDuration = SignedDuration::from_hours(24);
 
-/// How long a tenant's own store may take to be made: less than a request may take.
+/// How long the creation of a dedicated store may take: less than a request may take.
 const STORE_LIMIT: Duration = Duration::from_secs(20);
 
-/// How often it is looked whether it was.
+/// How often the server checks whether the store is ready.
 const STORE_PAUSE: Duration = Duration::from_millis(25);
 
-/// How long whoever makes a tenant has for it, before what there is of it is finished or abandoned: longer than any
+/// How long the creation of a tenant may take before it is finished or abandoned by background work: longer than any
 /// request may take.
 pub const CREATION_LIMIT: SignedDuration = SignedDuration::from_secs(60);
 
-/// How long a tenant that was abandoned keeps whoever may still be at it from going on.
+/// How long an abandoned tenant blocks a creation that may still be running.
 const TOMBSTONE_LIFE: SignedDuration = SignedDuration::from_hours(24);
 
-/// The plan of whoever signs up.
+/// The plan after sign-up.
 pub const FIRST_PLAN: &str = "free";
 
 /// The first administrator of a new tenant.
@@ -65,10 +65,10 @@ enum First<'a> {
 }
 
 impl SignIn {
-    /// Makes a tenant and its first administrator, and begins his session.
+    /// Creates a tenant and its first administrator, and starts their session.
     ///
     /// # Errors
-    /// `SlugTaken`, `Invalid` and `WeakPassword`; nothing is there then.
+    /// `SlugTaken`, `Invalid` and `WeakPassword`; nothing is created then.
     pub async fn sign_up(&self, new: SignUp, origin: &Origin) -> Result<SignedIn, SignInError> {
         let user = new_user(&new.email, &new.name, Role::Admin, new.password)?;
         let name =
@@ -84,10 +84,10 @@ impl SignIn {
         self.begin_session(tenant.id, account.user, None, origin).await
     }
 
-    /// Makes a tenant at this place, whose first administrator is invited. For platform administrators.
+    /// Creates a tenant at this placement and invites its first administrator. For platform administrators.
     ///
     /// # Errors
-    /// `SlugTaken`, `Invalid`; nothing is there then.
+    /// `SlugTaken`, `Invalid`; nothing is created then.
     pub async fn create_tenant(
         &self,
         id: TenantId,
@@ -106,11 +106,11 @@ impl SignIn {
         Ok(tenant.id)
     }
 
-    /// Invites somebody to administer a tenant, for the platform; `false` when it has an administrator who can sign in. An
-    /// older invitation of the same e-mail is out of force.
+    /// Invites an administrator to a tenant on behalf of the platform; `false` when the tenant has an administrator who
+    /// can sign in. An older invitation of the same email is revoked.
     ///
     /// # Errors
-    /// `Invalid` for what is no e-mail.
+    /// `Invalid` when the email is not valid.
     pub async fn invite_administrator(
         &self,
         tenant: TenantId,
@@ -141,7 +141,7 @@ impl SignIn {
         Ok(true)
     }
 
-    /// The hash of a new user's password, where it is good enough beside the user's own words and these.
+    /// Hashes a new user's password, if it is strong enough given the user's own words and these.
     async fn hash_of_new(&self, user: &NewUser, about: &[&str]) -> Result<String, SignInError> {
         let words = [user.email.as_str(), &user.name].into_iter().chain(about.iter().copied());
         let words = words.map(str::to_owned).collect();
@@ -166,7 +166,7 @@ impl SignIn {
         Ok(NewTenant { id, placement, slug, name, time_zone, currency, offer })
     }
 
-    /// The steps of making a tenant. Each can be the last before a crash.
+    /// The steps of creating a tenant. Each can be the last before a crash.
     async fn create(
         &self,
         tenant: &NewTenant,
@@ -175,7 +175,7 @@ impl SignIn {
         origin: &Origin,
     ) -> Result<(), SignInError> {
         fault::point("create.nothing");
-        // The slug and the login are taken, and mean nothing yet.
+        // The slug and the login are reserved and have no effect yet.
         let directory = self.gate.directory(Scope::authenticator(tenant.id), Access::Write);
         if !queries::insert_tenant(&directory, tenant, now).await? {
             directory.rollback();
@@ -194,18 +194,18 @@ impl SignIn {
         let store = self.gate.tenant(Scope::platform(Some(tenant.id)), Access::Write);
         if !tenants::begin(&store, tenant, now).await? {
             store.rollback();
-            return Err(DbError::Contention("the tenant was abandoned meanwhile".into()).into());
+            return Err(DbError::Contention("the tenant was abandoned concurrently".into()).into());
         }
         store.commit().await?;
         drop(store);
         fault::point("create.begun");
 
-        // With its administrator the tenant is whole.
+        // With its administrator the tenant is complete.
         let store = self.gate.tenant(Scope::authenticator(tenant.id), Access::Write);
         self.add_first(&store, tenant, first, now, origin).await?;
         if !tenants::complete(&store, now).await? {
             store.rollback();
-            return Err(DbError::Contention("the tenant was abandoned meanwhile".into()).into());
+            return Err(DbError::Contention("the tenant was abandoned concurrently".into()).into());
         }
         store.commit().await?;
         drop(store);
@@ -218,13 +218,13 @@ impl SignIn {
         Ok(())
     }
 
-    /// A store of its own is made by whoever has the operator's logins.
+    /// Waits for the tenant's dedicated store. Only a process with the operator's logins can create it.
     async fn await_store(&self, tenant: &NewTenant) -> Result<(), DbError> {
         self.gate.wakeups().ring_for_stores();
         let deadline = tokio::time::Instant::now() + STORE_LIMIT;
         while !self.gate.is_placed(tenant.id, &tenant.placement).await? {
             if tokio::time::Instant::now() >= deadline {
-                return Err(DbError::Unavailable("nobody has made the tenant's store in time".into()));
+                return Err(DbError::Unavailable("the tenant's store was not created in time".into()));
             }
             tokio::time::sleep(STORE_PAUSE).await;
         }
@@ -263,11 +263,12 @@ impl SignIn {
         audit::record_as(store, event.with(facts), now, origin).await
     }
 
-    /// Settles every tenant whose making was begun longer ago than [`CREATION_LIMIT`] and did not end: one that has its
-    /// administrator is finished, any other abandoned, and its slug and e-mail are free again. Returns how many.
+    /// Resolves every tenant whose creation started longer than [`CREATION_LIMIT`] ago and did not finish. A tenant
+    /// with its administrator is completed. Any other is abandoned, which frees its slug and email. Returns how many
+    /// tenants were found.
     ///
     /// # Errors
-    /// When a statement fails; then the rest is settled by the next call.
+    /// When a statement fails. The next call resolves the rest.
     pub async fn finish_or_abandon(&self) -> Result<usize, SignInError> {
         let now = self.clock.now();
         let directory = self.gate.directory(Scope::platform(None), Access::Read);
@@ -275,9 +276,9 @@ impl SignIn {
         directory.end_read();
         drop(directory);
         for tenant in &begun {
-            // One that cannot be settled now holds none of the others up.
+            // A tenant that cannot be resolved now does not block the others.
             if let Err(error) = self.settle_begun(*tenant, now).await {
-                tracing::warn!(?error, tenant.id = %tenant, "a tenant that was begun cannot be settled");
+                tracing::warn!(?error, tenant.id = %tenant, "an incomplete tenant could not be finished or abandoned");
             }
         }
         Ok(begun.len())
@@ -286,7 +287,7 @@ impl SignIn {
     async fn settle_begun(&self, tenant: TenantId, now: Timestamp) -> Result<(), SignInError> {
         let store = self.gate.tenant(Scope::platform(Some(tenant)), Access::Write);
         let found = match tenants::find(&store).await {
-            // Its own store was not made, or not said to be.
+            // The dedicated store was not created, or not reported as ready.
             Err(DbError::TenantNotHere | DbError::StoreMissing) => return self.abandon(tenant, now).await,
             found => found?,
         };
@@ -298,7 +299,7 @@ impl SignIn {
                 false
             }
             Some(it) => it.status != TenantStatus::Deleted,
-            // Stands in the way of whoever may still be at it.
+            // Blocks a creation that may still be running.
             None => !queries::insert_tombstone(&store, now + TOMBSTONE_LIFE, now).await?,
         };
         store.commit().await?;
@@ -319,11 +320,11 @@ impl SignIn {
         Ok(directory.commit().await?)
     }
 
-    /// Notes that a customer wants to join a tenant with open registration. Whether his e-mail is known there is looked
-    /// up when the mail is written, so that neither the answer nor its work tells.
+    /// Queues the registration of a customer with a tenant that has open registration. Whether the email is already
+    /// known there is looked up when the mail is written, so that neither the response nor its duration reveals it.
     ///
     /// # Errors
-    /// `TenantUnknown`, `NotOpen`, `Invalid` and `WeakPassword`, which none of them depend on the e-mail.
+    /// `TenantUnknown`, `NotOpen`, `Invalid` and `WeakPassword`. None of them depends on the email.
     pub async fn register(&self, new: Registration, origin: &Origin) -> Result<(), SignInError> {
         let user = new_user(&new.email, &new.name, Role::User, new.password)?;
         self.count_mail_to(&user.email, origin).await?;
@@ -341,7 +342,7 @@ impl SignIn {
         queries::insert_registration(&tx, id, &user, &hash, now, now + REGISTRATION_LIFE).await?;
         outbox::enqueue_at(&tx, &Effect::ExpireRegistration { registration: id }, now + REGISTRATION_LIFE, now).await?;
         outbox::enqueue(&tx, &Effect::MailRegistration { registration: id }, now).await?;
-        // Without the e-mail: whose it is was not shown, and nobody could ever ask that it be erased.
+        // Without the email: its ownership is not proven, and nobody could request its erasure.
         let event = audit::Event::of_work("users.register", "registration", Some(id));
         audit::record_as(&tx, event, now, origin).await?;
         tx.commit().await?;
@@ -351,12 +352,13 @@ impl SignIn {
     async fn refuse_unless_open(&self, tenant: TenantId) -> Result<(), SignInError> {
         let tx = self.gate.tenant(Scope::authenticator(tenant), Access::Read);
         let found = known(tenants::find(&tx).await)?;
-        // What a registration sends, it sends in the tenant's name to whom somebody else names: nobody unproven has that done.
+        // A registration sends mail in the tenant's name to an address that a stranger enters. Only a tenant with a
+        // verified administrator may do that.
         let is_proven = users::administrators(&tx).await?.iter().any(|it| it.email_verified_at.is_some());
         tx.end_read();
         match found {
             Some(_) if !is_proven => Err(SignInError::NotOpen),
-            // While it is being moved, whoever writes waits.
+            // While the tenant is being moved, writes wait.
             Some(it) if matches!(it.status, TenantStatus::Active | TenantStatus::Moving) && it.open_registration => {
                 Ok(())
             }
@@ -368,7 +370,7 @@ impl SignIn {
     /// Removes a registration that was not confirmed in time. For background work.
     ///
     /// # Errors
-    /// When the statement fails; then it is tried again later.
+    /// When the statement fails. The effect is retried later.
     pub async fn expire_registration(&self, tenant: TenantId, id: uuid::Uuid) -> Result<(), SignInError> {
         let tx = self.gate.tenant(Scope::authenticator(tenant), Access::Write);
         queries::delete_registration(&tx, id).await?;
@@ -376,8 +378,8 @@ impl SignIn {
         Ok(())
     }
 
-    /// Makes a registration a user and begins his session. The password is asked for again: whoever reads the mailbox but
-    /// did not register must not confirm what somebody else began in his name.
+    /// Turns a registration into a user and starts their session. It requires the password again: a mailbox owner who
+    /// did not register must not confirm what a stranger started in their name.
     ///
     /// # Errors
     /// `TokenInvalid`, `WrongCredentials`, `QuotaExceeded`.
@@ -413,7 +415,7 @@ impl SignIn {
             }
             let made = accounts::insert_user(&tx, user, &found.email, &found.name, Role::User, Some(now), now).await?;
             if !made {
-                return Err(SignInError::TokenInvalid); // He joined in another way meanwhile.
+                return Err(SignInError::TokenInvalid); // The person joined in another way concurrently.
             }
             accounts::insert_credential(&tx, user, &found.password_hash, now).await?;
             users::meter(&tx, user, now).await?;
@@ -427,8 +429,8 @@ impl SignIn {
         self.session_of(token.tenant, user, origin).await
     }
 
-    /// Joins by an invitation, and begins a session. Who is a user of the tenant already keeps his account, with his
-    /// password; he gets the invited role where it allows more than his own.
+    /// Joins by an invitation, and starts a session. An existing user of the tenant keeps their account and password,
+    /// and gets the invited role if it allows more than their own.
     ///
     /// # Errors
     /// `TokenInvalid`, `Invalid`, `WeakPassword`, `QuotaExceeded`.
@@ -437,7 +439,7 @@ impl SignIn {
         self.count_address(origin).await?;
         let read = self.gate.tenant(Scope::authenticator(token.tenant), Access::Read);
         let found = known(invitation_of(&read, &token, self.clock.now()).await)?.ok_or(SignInError::TokenInvalid)?;
-        // Before anything is claimed; it is looked at again where it counts.
+        // Before anything is claimed; the check is repeated under the lock.
         let is_there = queries::is_user(&read, &found.email).await?;
         let has_place = is_there || users::has_place(&read).await?;
         read.end_read();
@@ -446,7 +448,7 @@ impl SignIn {
             return Err(SignInError::QuotaExceeded);
         }
         let user = new_user(&found.email, &new.name, found.role, new.password)?;
-        // Whether the user is there already or not: the same work.
+        // The same work whether or not the user exists.
         let hash = self.hash_of_new(&user, &[]).await?;
         let now = self.clock.now();
         let id = self.claim(token.tenant, &user.email, now).await?;
@@ -470,8 +472,8 @@ impl SignIn {
         self.session_of(token.tenant, id, origin).await
     }
 
-    /// Makes the invited person a user, or gives the user that he is the invited role: one who is active keeps his own where
-    /// it allows more, one who was let go is had back as what he was invited as. Returns what changed.
+    /// Creates the invited user, or gives the existing user the invited role. An active user keeps their own role if it
+    /// allows more. A deactivated user is reactivated with the invited role. Returns what changed.
     async fn join_by_invitation(
         &self,
         tx: &ScopedTx,
@@ -480,7 +482,7 @@ impl SignIn {
         hash: &str,
         now: Timestamp,
     ) -> Result<Changes, SignInError> {
-        // Nobody changes roles meanwhile.
+        // No other transaction changes roles in the meantime.
         users::lock_roles(tx).await?;
         let existing = users::by_ids(tx, &[id]).await?.remove(&id);
         if existing.as_ref().is_none_or(|it| it.status != UserStatus::Active) && !users::take_place(tx).await? {
@@ -495,9 +497,9 @@ impl SignIn {
         let role = match before.status {
             UserStatus::Active => before.role.max(user.role),
             UserStatus::Deactivated => user.role,
-            // His login is about to be forgotten; then the e-mail is free.
+            // Their login is about to be removed; then the email is free.
             UserStatus::Erased => {
-                return Err(DbError::Contention("the e-mail's former owner is being erased".into()).into());
+                return Err(DbError::Contention("the email's previous owner is being erased".into()).into());
             }
         };
         accounts::take_back(tx, id, role, now).await?;
@@ -513,8 +515,7 @@ impl SignIn {
         ))
     }
 
-    /// Makes a user with a password, with no question asked: for demo data and tests. Done again after a crash, it
-    /// completes what was begun.
+    /// Creates a user with a password and no checks: for demo data and tests. A repetition after a crash completes it.
     ///
     /// # Errors
     /// When a statement fails, or the password cannot be hashed now.
@@ -534,8 +535,8 @@ impl SignIn {
         Ok(user)
     }
 
-    /// Makes the e-mail a login of the tenant. An earlier claim stands: that of a user who is there, or of an attempt to
-    /// join that did not end.
+    /// Registers the email as a login of the tenant. An earlier claim stays: that of an existing user, or of an attempt
+    /// to join that did not finish.
     async fn claim(&self, tenant: TenantId, email: &str, now: Timestamp) -> Result<UserId, DbError> {
         let directory = self.gate.directory(Scope::authenticator(tenant), Access::Write);
         let user = accounts::claim_login(&directory, email, UserId::generate(now), true).await?;
@@ -552,7 +553,7 @@ impl SignIn {
     }
 }
 
-/// Commits what succeeded, undoes what was refused.
+/// Commits a success, rolls back a refusal.
 async fn settle(tx: &ScopedTx, result: Result<(), SignInError>) -> Result<(), SignInError> {
     match result {
         Ok(()) => Ok(tx.commit().await?),
@@ -585,26 +586,17 @@ async fn invitation_of(
     }
 }
 
-/// Removes every registration with this e-mail.
-///
-/// # Errors
-/// When the statement fails.
+/// Removes every registration with this email.
 pub(crate) async fn forget_registrations(tx: &ScopedTx, email: &str) -> Result<(), DbError> {
     queries::delete_registrations(tx, email).await
 }
 
-/// For background work that writes mails: to whom an invitation goes, while it is pending.
-///
-/// # Errors
-/// When the statement fails.
+/// The recipient of a pending invitation. For background work that writes mails.
 pub async fn invited_email(tx: &ScopedTx, id: InvitationId, now: Timestamp) -> Result<Option<String>, DbError> {
     Ok(queries::invitation(tx, id, now).await?.map(|it| it.email))
 }
 
-/// For background work that writes mails: who registered, by e-mail, and whether he is a user already.
-///
-/// # Errors
-/// When a statement fails.
+/// The email of a registration, and whether it already belongs to a user. For background work that writes mails.
 pub async fn registered(tx: &ScopedTx, id: uuid::Uuid, now: Timestamp) -> Result<Option<(String, bool)>, DbError> {
     let Some(found) = queries::registration(tx, id, now).await? else { return Ok(None) };
     let is_user = queries::is_user(tx, &found.email).await?;
@@ -624,16 +616,16 @@ fn new_user(email: &str, name: &str, role: Role, password: String) -> Result<New
     Ok(NewUser { email, name, role, password })
 }
 
-/// An e-mail in its one form.
+/// A validated, normalised email.
 pub(crate) fn checked_email(email: &str, field: &'static str) -> Result<String, SignInError> {
     let email = normalise_email(email);
     if is_plausible_email(&email) && crate::base::text::is_address(&email) {
         return Ok(email);
     }
-    Err(SignInError::Invalid(field, "This is no e-mail address."))
+    Err(SignInError::Invalid(field, "Enter a valid email address."))
 }
 
 fn checked_slug(slug: &str) -> Result<String, SignInError> {
-    let message = "A slug has 3 to 63 letters a to z, digits and hyphens, and is not a reserved word.";
+    let message = "A slug must have 3 to 63 letters a to z, digits or hyphens, and must not be a reserved word.";
     tenants::checked_slug(slug).ok_or(SignInError::Invalid("slug", message))
 }

@@ -1,7 +1,7 @@
-//! Links that were sent by mail and are good once.
+//! One-time links sent by mail.
 //!
-//! A link is made when its mail is written: its token is 256 random bits that nobody keeps, and only its SHA-256 is
-//! stored. A mail that is sent again, because it is not known whether it arrived, carries a new token of the same link.
+//! A link is created when its mail is written. Its token has 256 random bits and is not stored; only its SHA-256 is.
+//! When a mail is sent again because its delivery is uncertain, it carries a new token for the same link.
 
 mod model;
 mod one_time;

@@ -1,22 +1,22 @@
-//! What a link is for.
+//! The purposes of links.
 
 use jiff::SignedDuration;
 
-/// What a link is for.
+/// The purpose of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To choose a new password. Its subject is a user.
+    /// Choosing a new password. The subject is a user.
     PasswordReset,
-    /// To show that a mailbox is one's own. Its subject is a user.
+    /// Proving ownership of a mailbox. The subject is a user.
     EmailVerification,
-    /// To join. Its subject is an invitation.
+    /// Joining a tenant. The subject is an invitation.
     Invitation,
-    /// To confirm a registration, which is its subject.
+    /// Confirming a registration, which is the subject.
     Registration,
 }
 
 impl Purpose {
-    /// As the database spells it.
+    /// The value in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::PasswordReset => "PASSWORD_RESET",
@@ -26,12 +26,12 @@ impl Purpose {
         }
     }
 
-    /// How long a link is good, from its first mail on.
+    /// How long a link is valid, counted from its first mail.
     pub(super) fn life(self) -> SignedDuration {
         match self {
             Self::PasswordReset => SignedDuration::from_mins(30),
             Self::EmailVerification => SignedDuration::from_hours(3 * 24),
-            // The invitation itself says when it expires.
+            // The invitation has its own expiry.
             Self::Invitation => SignedDuration::from_hours(366 * 24),
             Self::Registration => SignedDuration::from_hours(24),
         }

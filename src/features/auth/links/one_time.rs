@@ -1,4 +1,4 @@
-//! Links that work once.
+//! Creates, checks and uses one-time links.
 
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -9,8 +9,8 @@ use crate::{
     features::auth::opaque_tokens::LinkToken,
 };
 
-/// Makes a token for the mail with this id, and puts older links for the same subject out of force. `None` when the mail
-/// is not worth sending any more: a newer one was asked for, or its link was used.
+/// Creates a token for the mail with this id, and revokes older links for the same subject. Returns `None` when the
+/// mail is obsolete: a newer one was requested, or its link was used.
 pub async fn mint(
     tx: &ScopedTx,
     mail: Uuid,
@@ -29,7 +29,7 @@ pub async fn mint(
     Ok(Some(token))
 }
 
-/// What a token is about, if it is good now. It stays good.
+/// The subject of a token, if it is valid now. The token stays valid.
 pub async fn subject_of(
     tx: &ScopedTx,
     token: &LinkToken,
@@ -39,7 +39,7 @@ pub async fn subject_of(
     queries::subject_of(tx, &token.hash(), purpose, now).await
 }
 
-/// Uses a token up, and returns what it is about. Of two at once exactly one gets it.
+/// Uses a token and returns its subject. Of two concurrent uses exactly one succeeds.
 pub async fn use_up(
     tx: &ScopedTx,
     token: &LinkToken,
@@ -49,12 +49,12 @@ pub async fn use_up(
     queries::use_up(tx, &token.hash(), purpose, now).await
 }
 
-/// Puts every link for this purpose and subject out of force.
+/// Revokes every link for this purpose and subject.
 pub async fn void(tx: &ScopedTx, purpose: Purpose, subject: Uuid, now: Timestamp) -> Result<(), DbError> {
     queries::void(tx, purpose, subject, None, now).await
 }
 
-/// Removes links of these subjects, and some that have long expired.
+/// Removes the links of these subjects, and some that expired over a week ago.
 pub async fn remove(tx: &ScopedTx, subjects: &[Uuid], now: Timestamp) -> Result<(), DbError> {
     queries::delete(tx, subjects, now - SignedDuration::from_hours(7 * 24)).await
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::Purpose;
 use crate::db::{DbError, ScopedTx};
 
-/// One mail at a time about a subject.
+/// Serialises the mails about a subject.
 pub(super) async fn lock_subject(tx: &ScopedTx, subject: Uuid) -> Result<(), DbError> {
     tx.execute(
         "-- links.lock_subject
@@ -16,7 +16,7 @@ pub(super) async fn lock_subject(tx: &ScopedTx, subject: Uuid) -> Result<(), DbE
     .await
 }
 
-/// Adds a link, unless it is there.
+/// Adds a link, unless it exists.
 pub(super) async fn insert(
     tx: &ScopedTx,
     id: Uuid,
@@ -34,7 +34,7 @@ pub(super) async fn insert(
     .await
 }
 
-/// Whether a link is good, and none newer is for the same.
+/// Whether a link is valid and no newer one has the same purpose and subject.
 pub(super) async fn is_newest_and_good(
     tx: &ScopedTx,
     id: Uuid,
@@ -55,7 +55,7 @@ pub(super) async fn is_newest_and_good(
     Ok(row.is_some())
 }
 
-/// Puts links out of force, but for one.
+/// Revokes links, except one.
 pub(super) async fn void(
     tx: &ScopedTx,
     purpose: Purpose,
@@ -73,7 +73,7 @@ pub(super) async fn void(
     .await
 }
 
-/// Keeps a token's hash.
+/// Stores a token's hash.
 pub(super) async fn insert_token(tx: &ScopedTx, token_hash: &[u8], link: Uuid) -> Result<(), DbError> {
     tx.execute(
         "-- links.insert_token
@@ -83,7 +83,7 @@ pub(super) async fn insert_token(tx: &ScopedTx, token_hash: &[u8], link: Uuid) -
     .await
 }
 
-/// What a good token is about.
+/// The subject of a valid token.
 pub(super) async fn subject_of(
     tx: &ScopedTx,
     token_hash: &[u8],
@@ -104,7 +104,7 @@ pub(super) async fn subject_of(
     Ok(row.map(|row| row.get(0)))
 }
 
-/// One conditional update: whoever comes second gets no row.
+/// Uses a token with one conditional update: a second caller gets no row.
 pub(super) async fn use_up(
     tx: &ScopedTx,
     token_hash: &[u8],
@@ -125,7 +125,7 @@ pub(super) async fn use_up(
     Ok(row.map(|row| row.get(0)))
 }
 
-/// Removes links of these subjects, and some that expired before this instant.
+/// Removes the links of these subjects, and some that expired before this instant.
 pub(super) async fn delete(tx: &ScopedTx, subjects: &[Uuid], expired_before: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- links.delete

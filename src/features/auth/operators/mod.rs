@@ -1,5 +1,5 @@
-//! Platform administrators: the operators of the deployment. They belong to no tenant, sign in by themselves, and act within
-//! a tenant only by an explicit, short, logged session.
+//! Platform administrators: the operators of the deployment. They belong to no tenant, have their own sign-in, and act
+//! within a tenant only in an explicit, short, logged session.
 
 mod model;
 mod queries;

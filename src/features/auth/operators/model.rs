@@ -9,11 +9,11 @@ use crate::{core::identity::PlatformViewer, features::users::User};
 pub struct OperatorSignedIn {
     /// For the `Authorization` header.
     pub access_token: String,
-    /// When it expires.
+    /// When the token expires.
     pub expires_at: Timestamp,
-    /// Who.
+    /// The signed-in administrator.
     pub viewer: PlatformViewer,
-    /// What he is called.
+    /// The administrator's name.
     pub name: String,
 }
 
@@ -22,8 +22,8 @@ pub struct OperatorSignedIn {
 pub struct Impersonation {
     /// For the `Authorization` header.
     pub access_token: String,
-    /// When it ends.
+    /// When the session ends.
     pub expires_at: Timestamp,
-    /// As whom.
+    /// The user as whom the administrator acts.
     pub user: User,
 }

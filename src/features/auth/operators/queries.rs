@@ -1,4 +1,4 @@
-//! Every statement on platform administrators. All of it runs in the directory.
+//! Every statement on platform administrators. All of them run in the directory.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -9,14 +9,14 @@ use crate::{
     db::{DbError, ScopedTx},
 };
 
-/// A platform administrator, as signing in needs him.
+/// A platform administrator, with what sign-in needs.
 pub(super) struct Operator {
     pub id: AdministratorId,
     pub name: String,
     pub password_hash: String,
 }
 
-/// Whoever has this e-mail.
+/// The platform administrator with this email.
 pub(super) async fn by_email(directory: &ScopedTx, email: &str) -> Result<Option<Operator>, DbError> {
     let row = directory
         .query_opt(
@@ -28,7 +28,7 @@ pub(super) async fn by_email(directory: &ScopedTx, email: &str) -> Result<Option
     Ok(row.map(|row| Operator { id: row.get(0), name: row.get(1), password_hash: row.get(2) }))
 }
 
-/// Adds one, unless the e-mail is somebody's.
+/// Adds one, unless the email exists.
 pub(super) async fn insert(
     directory: &ScopedTx,
     id: AdministratorId,
@@ -47,7 +47,7 @@ pub(super) async fn insert(
         .await
 }
 
-/// Nothing but that the transaction was entered, which looks at the session.
+/// Does nothing itself: entering the transaction checks the session.
 pub(super) async fn session_lives(directory: &ScopedTx) -> Result<(), DbError> {
     directory
         .execute(
@@ -58,7 +58,7 @@ pub(super) async fn session_lives(directory: &ScopedTx) -> Result<(), DbError> {
         .await
 }
 
-/// Begins a session.
+/// Starts a session.
 pub(super) async fn insert_session(
     directory: &ScopedTx,
     id: SessionId,
@@ -116,7 +116,7 @@ pub(super) async fn end_impersonations(tx: &ScopedTx, impersonator: &str, now: T
     .await
 }
 
-/// Adds a line to the platform's log.
+/// Adds an entry to the platform's log.
 pub(super) async fn insert_event(
     directory: &ScopedTx,
     administrator: Option<AdministratorId>,

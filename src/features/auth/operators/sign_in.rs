@@ -1,4 +1,4 @@
-//! Operators sign in, and act as others.
+//! Sign-in and impersonation for platform administrators.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -23,17 +23,17 @@ use crate::{
     },
 };
 
-/// How long a platform administrator stays signed in. There is no refresh: who may do this much signs in again.
+/// How long a platform administrator stays signed in. There is no refresh: someone with this much power signs in again.
 const SESSION_LIFE: SignedDuration = SignedDuration::from_mins(60);
 
-/// How long somebody can act as a user of a tenant.
+/// How long an administrator can act as a user of a tenant.
 const IMPERSONATION_LIFE: SignedDuration = SignedDuration::from_mins(15);
 
-/// Longest reason, in characters.
+/// Maximum length of a reason, in characters.
 pub const MAX_REASON: usize = 500;
 
 impl SignIn {
-    /// Signs a platform administrator in. Known or not, it is the same work.
+    /// Signs a platform administrator in. Known and unknown emails cost the same work.
     ///
     /// # Errors
     /// `WrongCredentials`, `TooManyAttempts`.
@@ -80,9 +80,6 @@ impl SignIn {
     }
 
     /// Ends a platform administrator's session, and every session in which the administrator acts as a user.
-    ///
-    /// # Errors
-    /// When a statement fails.
     pub async fn platform_logout(&self, viewer: &PlatformViewer, origin: &Origin) -> Result<(), SignInError> {
         let now = self.clock.now();
         let directory = self.gate.directory(viewer.scope(None), Access::Write);
@@ -103,7 +100,7 @@ impl SignIn {
         Ok(())
     }
 
-    /// Adds a platform administrator; `false` when the e-mail is one's already. From the command line.
+    /// Adds a platform administrator; `false` when the email already belongs to one. For the command line.
     ///
     /// # Errors
     /// `Invalid`, `WeakPassword`.
@@ -118,10 +115,7 @@ impl SignIn {
         self.insert_operator(&email, &name, &hash).await
     }
 
-    /// The same with no question asked: for demo data.
-    ///
-    /// # Errors
-    /// When a statement fails.
+    /// Adds a platform administrator without checks: for demo data.
     pub async fn add_trusted_operator(&self, email: &str, name: &str, password: String) -> Result<bool, SignInError> {
         if self.is_operator(email).await? {
             return Ok(false);
@@ -146,11 +140,12 @@ impl SignIn {
         Ok(true)
     }
 
-    /// Lets a platform administrator act as a user for 15 minutes. The tenant's own audit log says who, as whom and why,
-    /// and names him in every event of that session. He cannot change what proves who somebody is, or who may do what.
+    /// Starts a session of 15 minutes in which a platform administrator acts as a user. The tenant's own audit log
+    /// records who acts, as whom and why, and names the administrator in every event of that session. The administrator
+    /// cannot change credentials or roles.
     ///
     /// # Errors
-    /// `Invalid` without a reason, `WrongCredentials` where the tenant has no such user, `SessionEnded`.
+    /// `Invalid` without a reason, `WrongCredentials` when the tenant has no such user, `SessionEnded`.
     pub async fn impersonate(
         &self,
         viewer: &PlatformViewer,
@@ -194,30 +189,30 @@ impl SignIn {
     }
 }
 
-/// A reason without space around.
+/// A trimmed reason.
 ///
 /// # Errors
-/// `Invalid` when there is none, or it is too long.
+/// `Invalid` when it is empty or too long.
 pub fn checked_reason(reason: &str) -> Result<&str, SignInError> {
     let reason = reason.trim();
     if reason.is_empty() || reason.chars().count() > MAX_REASON {
-        return Err(SignInError::Invalid("reason", "A reason has 1 to 500 characters."));
+        return Err(SignInError::Invalid("reason", "A reason must have 1 to 500 characters."));
     }
     Ok(reason)
 }
 
-/// Directory: nothing but that the transaction was entered, which looks at the platform administrator's session.
+/// Directory: does nothing itself: entering the transaction checks the platform administrator's session.
 ///
 /// # Errors
-/// When his session has ended.
+/// When the session has ended.
 pub async fn refuse_ended(directory: &ScopedTx) -> Result<(), DbError> {
     queries::session_lives(directory).await
 }
 
-/// Directory: notes what a platform administrator does.
+/// Directory: records an action of a platform administrator.
 ///
 /// # Errors
-/// When the statement fails, or his session has ended.
+/// When the statement fails, or the administrator's session has ended.
 pub async fn note(
     directory: &ScopedTx,
     viewer: &PlatformViewer,
@@ -230,18 +225,12 @@ pub async fn note(
     queries::insert_event(directory, Some(viewer.administrator), action, tenant, details, origin, now).await
 }
 
-/// Directory: whether the e-mail is a platform administrator's. For the sign-in path's scope only.
-///
-/// # Errors
-/// When the statement fails.
+/// Directory: whether the email belongs to a platform administrator. Only for the scope of the sign-in path.
 pub async fn is_operator(directory: &ScopedTx, email: &str) -> Result<bool, DbError> {
     Ok(queries::by_email(directory, email).await?.is_some())
 }
 
-/// Directory: notes what background work did for the platform.
-///
-/// # Errors
-/// When the statement fails.
+/// Directory: records an action of background work on the platform.
 pub async fn note_work(
     directory: &ScopedTx,
     action: &'static str,

@@ -1,4 +1,4 @@
-//! What anonymous callers have asked for, worked off later.
+//! Requests of anonymous callers, processed later.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -12,13 +12,13 @@ use crate::{
     db::{DbError, ScopedTx},
 };
 
-/// How long whoever took a request has to look into it, before somebody else may.
+/// How long a worker may process a request before another worker may take it.
 const LEASE: SignedDuration = SignedDuration::from_secs(60);
 
-/// Requests that are taken at once.
+/// The number of requests taken at once.
 const AT_ONCE: i64 = 20;
 
-/// Notes a request, and has background work look into it once the transaction has committed.
+/// Queues a request, and wakes the background work once the transaction has committed.
 pub(crate) async fn insert(
     directory: &ScopedTx,
     kind: Kind,
@@ -27,14 +27,28 @@ pub(crate) async fn insert(
     origin: &Origin,
     now: Timestamp,
 ) -> Result<(), DbError> {
-    // A slug that is too long is nobody's.
+    // No tenant has a longer slug.
     let tenant = tenant.map(|it| it.chars().take(63).collect::<String>());
     queries::insert(directory, uuid_v7(now), kind, email, tenant.as_deref(), origin, now).await?;
     directory.wake_on_commit();
     Ok(())
 }
 
-/// Takes some requests, oldest first; whoever else looks at the same time gets others.
+/// Takes some requests, oldest first. Concurrent callers get different ones.
 pub(crate) async fn take(directory: &ScopedTx, now: Timestamp) -> Result<Vec<ClaimedRequest>, DbError> {
     queries::take(directory, AT_ONCE, now, now + LEASE).await
 }
+<<<<<<< ours
+||||||| base
+
+/// It was looked into.
+pub async fn delete(directory: &ScopedTx, id: Uuid) -> Result<(), DbError> {
+    queries::delete(directory, id).await
+}
+=======
+
+/// Removes a processed request.
+pub async fn delete(directory: &ScopedTx, id: Uuid) -> Result<(), DbError> {
+    queries::delete(directory, id).await
+}
+>>>>>>> theirs

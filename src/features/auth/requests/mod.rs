@@ -1,4 +1,4 @@
-//! What was asked for in the name of an e-mail by somebody who is not signed in. The directory keeps it for seconds.
+//! Requests that anonymous callers make in the name of an email. The directory keeps them for seconds.
 
 mod inbox;
 mod model;

@@ -1,16 +1,16 @@
-//! What anonymous callers have asked for.
+//! The types of requests from anonymous callers.
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::core::identity::Origin;
 
-/// What was asked for.
+/// The kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A new password.
+    /// A password reset.
     PasswordReset,
-    /// To sign in, with a wrong password: for the audit log.
+    /// A sign-in with a wrong password, for the audit log.
     SignInFailed,
 }
 
@@ -23,23 +23,23 @@ impl Kind {
     }
 }
 
-/// A request that was taken to be looked into.
+/// A request that a worker took.
 #[derive(Clone, Debug)]
 pub(crate) struct ClaimedRequest {
     pub id: Uuid,
     pub kind: Kind,
     pub email: String,
-    /// The slug, where one was named.
+    /// The slug, if the caller named a tenant.
     pub tenant: Option<String>,
     pub created_at: Timestamp,
-    /// Which attempt this is, from 1.
+    /// The number of this attempt, from 1.
     pub attempt: i32,
     pub(super) request: Option<Uuid>,
     pub(super) address: Option<String>,
 }
 
 impl ClaimedRequest {
-    /// Where it came from.
+    /// Where the request came from.
     pub(crate) fn origin(&self) -> Origin {
         Origin { request_id: self.request.unwrap_or_default(), address: self.address.clone(), ..Origin::default() }
     }

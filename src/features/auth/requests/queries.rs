@@ -1,4 +1,4 @@
-//! Every statement on requests in the name of an e-mail. All of it runs in the directory.
+//! Every statement on requests in the name of an email. All of them run in the directory.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -9,7 +9,7 @@ use crate::{
     db::{DbError, Row, ScopedTx},
 };
 
-/// Notes a request.
+/// Adds a request.
 pub(super) async fn insert(
     directory: &ScopedTx,
     id: Uuid,
@@ -31,7 +31,7 @@ pub(super) async fn insert(
         .await
 }
 
-/// Takes some requests, with a lease.
+/// Takes some requests under a lease.
 pub(super) async fn take(
     directory: &ScopedTx,
     limit: i64,
@@ -55,7 +55,7 @@ fn read(row: &Row) -> Result<ClaimedRequest, DbError> {
     let kind = match row.get(1) {
         "PASSWORD_RESET" => Kind::PasswordReset,
         "SIGN_IN_FAILED" => Kind::SignInFailed,
-        other => return Err(DbError::Corrupt(format!("{other:?} is no kind of request"))),
+        other => return Err(DbError::Corrupt(format!("{other:?} is not a request kind"))),
     };
     Ok(ClaimedRequest {
         id: row.get(0),
@@ -69,7 +69,7 @@ fn read(row: &Row) -> Result<ClaimedRequest, DbError> {
     })
 }
 
-/// It was looked into.
+/// Removes a processed request.
 pub(crate) async fn delete(directory: &ScopedTx, id: Uuid) -> Result<(), DbError> {
     directory
         .execute(

@@ -20,16 +20,13 @@ use crate::{
     features::{billing::subscriptions, tenants::Tenant, usage},
 };
 
-/// How long after its issue an invoice is to be paid at the latest.
+/// The payment term, counted from the issue of an invoice.
 const PAYMENT_TERM: SignedDuration = SignedDuration::from_hours(14 * 24);
 
-/// Drafts an invoice for each instant at which something has fallen due, and returns how many. Under [`subscriptions::lock`],
-/// once the subscription was [advanced](subscriptions::advance). Done again it drafts nothing.
-///
-/// # Errors
-/// When a statement fails.
+/// Drafts an invoice for each instant at which something fell due, and returns how many. The caller holds
+/// [`subscriptions::lock`] and has [advanced](subscriptions::advance) the subscription. Repeating it drafts nothing.
 pub async fn draft_due(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result<usize, DbError> {
-    // At one instant all lines are of one currency: it changes only from or to what costs nothing.
+    // All lines of one instant have one currency, which changes only from or to a free plan.
     let mut due: BTreeMap<(Timestamp, SubscriptionId), Vec<(Line, Currency)>> = BTreeMap::new();
     for period in subscriptions::unbilled(tx).await? {
         let agreed = subscriptions::agreed(tx, period.version).await?;
@@ -42,7 +39,7 @@ pub async fn draft_due(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result
         }
         let is_over = period.ends_at <= now;
         if is_over {
-            // Whoever records usage waits until this is committed, and then counts it later.
+            // Callers that record usage wait until this is committed, and their events then count later.
             usage::close(tx, period.ends_at).await?;
             let lines = due.entry((period.ends_at, period.subscription)).or_default();
             lines.extend(usage_lines(tx, &period, &agreed).await?.into_iter().map(|it| (it, currency)));
@@ -53,7 +50,7 @@ pub async fn draft_due(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result
     }
     let mut drafted = 0;
     for ((falls_due, subscription), lines) in due {
-        // What costs nothing needs no invoice.
+        // Nothing is invoiced when all lines are zero.
         let Some(currency) = lines.iter().find(|(it, _)| it.net_minor != 0).map(|it| it.1) else { continue };
         let lines = lines.into_iter().filter(|it| it.1 == currency).map(|it| it.0).collect();
         let (tax, profile) = (queries::tax(tx).await?, queries::profile(tx).await?);
@@ -71,10 +68,7 @@ pub async fn draft_due(tx: &ScopedTx, tenant: &Tenant, now: Timestamp) -> Result
     Ok(drafted)
 }
 
-/// Gives the oldest draft the next number, and has it sent and collected. `None` where there is no draft.
-///
-/// # Errors
-/// When a statement fails.
+/// Issues the oldest draft with the next number, and queues its mail and collection. `None` when there is no draft.
 pub async fn issue_next(tx: &ScopedTx, now: Timestamp) -> Result<Option<Invoice>, DbError> {
     let Some(draft) = queries::oldest_draft(tx).await? else { return Ok(None) };
     let number = queries::take_number(tx, now).await?;
@@ -97,24 +91,94 @@ pub async fn issue_next(tx: &ScopedTx, now: Timestamp) -> Result<Option<Invoice>
     Ok(Some(issued))
 }
 
+<<<<<<< ours
 /// A page of what was issued, newest first.
 ///
 /// # Errors
 /// When the statement fails.
+||||||| base
+/// One invoice, as the scope may see it.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn by_id(tx: &ScopedTx, id: InvoiceId) -> Result<Option<Invoice>, DbError> {
+    queries::by_id(tx, id).await
+}
+
+/// Its lines, in their order.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn lines(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<Line>, DbError> {
+    queries::lines(tx, id).await
+}
+
+/// Its credit notes, oldest first.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn credit_notes(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<CreditNote>, DbError> {
+    queries::credit_notes(tx, id).await
+}
+
+/// A page of what was issued, newest first.
+///
+/// # Errors
+/// When the statement fails.
+=======
+/// One invoice, if the scope may see it.
+pub async fn by_id(tx: &ScopedTx, id: InvoiceId) -> Result<Option<Invoice>, DbError> {
+    queries::by_id(tx, id).await
+}
+
+/// An invoice's lines, in order.
+pub async fn lines(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<Line>, DbError> {
+    queries::lines(tx, id).await
+}
+
+/// An invoice's credit notes, oldest first.
+pub async fn credit_notes(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<CreditNote>, DbError> {
+    queries::credit_notes(tx, id).await
+}
+
+/// A page of the issued invoices, newest first.
+>>>>>>> theirs
 pub async fn list(tx: &ScopedTx, page: &Page<InvoiceKey>) -> Result<Slice<InvoiceKey, Invoice>, DbError> {
     let found = queries::list(tx, page).await?;
     Ok(page.slice(found.into_iter().map(|it| (it.number.unwrap_or(0), it)).collect()))
+}
+
+<<<<<<< ours
+/// Writes its state and what was paid of it. What is paid or void stays so, whoever asks.
+///
+/// # Errors
+/// When the statement fails.
+||||||| base
+/// What is owed and not given up, oldest first.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn open(tx: &ScopedTx) -> Result<Vec<Invoice>, DbError> {
+    queries::open(tx).await
 }
 
 /// Writes its state and what was paid of it. What is paid or void stays so, whoever asks.
 ///
 /// # Errors
 /// When the statement fails.
+=======
+/// Open invoices, oldest first.
+pub async fn open(tx: &ScopedTx) -> Result<Vec<Invoice>, DbError> {
+    queries::open(tx).await
+}
+
+/// Stores an invoice's state and payments. A paid or void invoice never changes.
+>>>>>>> theirs
 pub async fn save(tx: &ScopedTx, invoice: &Invoice) -> Result<(), DbError> {
     queries::update(tx, invoice).await
 }
 
-/// Takes what was paid: `Paid` once nothing is owed any more; what is beyond becomes credit.
+/// Adds a payment: the invoice is `Paid` once nothing is owed; an excess becomes credit.
 pub fn with_payment(invoice: Invoice, amount_minor: i64, now: Timestamp) -> Invoice {
     let paid_minor = invoice.paid_minor.saturating_add(amount_minor);
     let is_settled = paid_minor + invoice.credited_minor >= invoice.total_minor;
@@ -126,7 +190,7 @@ pub fn with_payment(invoice: Invoice, amount_minor: i64, now: Timestamp) -> Invo
     }
 }
 
-/// Takes an invoice back, or gives it up.
+/// Voids an invoice, or writes it off.
 ///
 /// # Errors
 /// `NotFound`, `InvalidTransition`.
@@ -142,7 +206,7 @@ pub async fn settle(tx: &ScopedTx, id: InvoiceId, state: State, now: Timestamp) 
     }
     let settled = Invoice { state, settled_at: Some(now), ..invoice };
     queries::update(tx, &settled).await?;
-    // A fee that is not owed any more, or never paid, is not credited when its period is cut short.
+    // A fee that is no longer owed, or was never paid, is not credited when its period is cut short.
     for line in queries::lines(tx, id).await?.iter().filter(|it| it.kind == Kind::Flat) {
         if let Some(period) = line.period {
             subscriptions::forget_fee(tx, period).await?;
@@ -151,10 +215,10 @@ pub async fn settle(tx: &ScopedTx, id: InvoiceId, state: State, now: Timestamp) 
     Ok(settled)
 }
 
-/// Takes an amount, with tax, off an invoice: first of what is still owed, then, as credit, of the next invoice.
+/// Credits an amount including tax: first against the debt, then as credit for the next invoice.
 ///
 /// # Errors
-/// `NotFound`, `InvalidTransition`, `Invalid` for more than the invoice's total.
+/// `NotFound`, `InvalidTransition`, `Invalid` when the amount exceeds the invoice's total.
 pub async fn credit(
     tx: &ScopedTx,
     id: InvoiceId,
@@ -168,18 +232,18 @@ pub async fn credit(
     }
     let reason = reason.trim();
     if reason.is_empty() || reason.chars().count() > 500 {
-        return Err(InvoiceError::Invalid("reason", "A reason has 1 to 500 characters."));
+        return Err(InvoiceError::Invalid("reason", "A reason must have 1 to 500 characters."));
     }
     let before: i64 = queries::credit_notes(tx, id).await?.iter().map(|it| it.amount_minor).sum();
     let gross = invoice.net_minor + invoice.tax_minor;
     if amount_minor <= 0 || amount_minor > gross - before {
         return Err(InvoiceError::Invalid(
             "amount",
-            "It must be above 0, and no more than the invoice says that was not credited yet.",
+            "Must be above 0 and at most the part of the invoice that was not credited yet.",
         ));
     }
     let off_debt = amount_minor.min(invoice.owed_minor());
-    // The tax in it, as it is in the whole.
+    // The included tax, in proportion to the whole invoice.
     let tax = part_of(amount_minor, invoice.tax_minor, gross);
     let note = CreditNote {
         id: CreditNoteId::generate(now),
@@ -206,18 +270,79 @@ fn part_of(amount: i64, part: i64, whole: i64) -> i64 {
     i64::try_from(exact).unwrap_or(0).max(0)
 }
 
+<<<<<<< ours
 /// Name and address on invoices, from the next one on.
 ///
 /// # Errors
 /// When the statement fails.
+||||||| base
+/// Name and address on invoices.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn profile(tx: &ScopedTx) -> Result<Profile, DbError> {
+    queries::profile(tx).await
+}
+
+/// Name and address on invoices, from the next one on.
+///
+/// # Errors
+/// When the statement fails.
+=======
+/// The name and address on invoices.
+pub async fn profile(tx: &ScopedTx) -> Result<Profile, DbError> {
+    queries::profile(tx).await
+}
+
+/// Changes name and address, from the next invoice on.
+>>>>>>> theirs
 pub async fn set_profile(tx: &ScopedTx, profile: &Profile, now: Timestamp) -> Result<(), DbError> {
     queries::upsert_profile(tx, profile, now).await
+}
+
+<<<<<<< ours
+/// The tax on the tenant's invoices, from the next one on.
+///
+/// # Errors
+/// When the statement fails.
+||||||| base
+/// The tax on the tenant's invoices.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn tax(tx: &ScopedTx) -> Result<Tax, DbError> {
+    queries::tax(tx).await
 }
 
 /// The tax on the tenant's invoices, from the next one on.
 ///
 /// # Errors
 /// When the statement fails.
+=======
+/// The tax on the tenant's invoices.
+pub async fn tax(tx: &ScopedTx) -> Result<Tax, DbError> {
+    queries::tax(tx).await
+}
+
+/// Changes the tax, from the next invoice on.
+>>>>>>> theirs
 pub async fn set_tax(tx: &ScopedTx, tax: &Tax, now: Timestamp) -> Result<(), DbError> {
     queries::upsert_tax(tx, tax, now).await
 }
+<<<<<<< ours
+||||||| base
+
+/// What comes off the next invoice.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn balance(tx: &ScopedTx, currency: Currency) -> Result<i64, DbError> {
+    queries::balance(tx, currency).await
+}
+=======
+
+/// The balance that the next invoice takes into account.
+pub async fn balance(tx: &ScopedTx, currency: Currency) -> Result<i64, DbError> {
+    queries::balance(tx, currency).await
+}
+>>>>>>> theirs

@@ -1,7 +1,8 @@
-//! Invoices: what falls due, in the order of time, each thing once.
+//! Invoices for what falls due, in chronological order, each item once.
 //!
-//! Flat fees are due in advance and usage when its period is over. A fee that was billed for longer than its period lasted is
-//! credited. An invoice is drafted with its final amounts, then issued with the next number; afterwards only its state changes.
+//! Flat fees are due in advance, usage after its period. A fee that was billed beyond the end of its period is
+//! credited. An invoice is drafted with its final amounts, then issued with the next number. Afterwards only its state
+//! changes.
 
 mod issuing;
 mod model;

@@ -14,28 +14,29 @@ use crate::{
     features::{billing::terms::TooLarge, usage::Period},
 };
 
-/// The least that is charged, in minor units, as providers want it (Stripe: half a euro or dollar): what is less is put off.
+/// The minimum charge in minor units, as providers require (Stripe: half a euro or dollar). Smaller amounts are carried
+/// over.
 pub const LEAST_CHARGE: i64 = 50;
 
-/// Where an invoice stands.
+/// The state of an invoice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Its amounts are final; it has no number yet.
+    /// The amounts are final; it has no number yet.
     Draft,
-    /// To be paid.
+    /// Issued and unpaid.
     Open,
-    /// Paid, or nothing was to be paid.
+    /// Paid, or nothing had to be paid.
     Paid,
-    /// Taken back: nothing is owed for it.
+    /// Voided: nothing is owed.
     Void,
-    /// Owed, and given up.
+    /// Owed, but written off.
     Uncollectible,
 }
 
 impl State {
     const ALL: [Self; 5] = [Self::Draft, Self::Open, Self::Paid, Self::Void, Self::Uncollectible];
 
-    /// As the database and the API spell it.
+    /// The value in the database and the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Draft => "DRAFT",
@@ -52,25 +53,25 @@ impl std::str::FromStr for State {
 
     fn from_str(text: &str) -> Result<Self, DbError> {
         let found = Self::ALL.into_iter().find(|it| it.as_str() == text);
-        found.ok_or_else(|| DbError::Corrupt(format!("{text:?} is no state of an invoice")))
+        found.ok_or_else(|| DbError::Corrupt(format!("{text:?} is not an invoice state")))
     }
 }
 
-/// What a line is.
+/// The kind of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A fee in advance.
     Flat,
-    /// Of such a fee what was not used after all.
+    /// A refund of the unused part of such a fee.
     Credit,
-    /// What was used.
+    /// Usage.
     Usage,
-    /// Carried to the next invoice (above 0), or from an earlier one (below).
+    /// Carried to the next invoice (above 0) or from an earlier one (below 0).
     Balance,
 }
 
 impl Kind {
-    /// As the database and the API spell it.
+    /// The value in the database and the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Flat => "FLAT",
@@ -86,42 +87,42 @@ impl std::str::FromStr for Kind {
 
     fn from_str(text: &str) -> Result<Self, DbError> {
         let found = [Self::Flat, Self::Credit, Self::Usage, Self::Balance].into_iter().find(|it| it.as_str() == text);
-        found.ok_or_else(|| DbError::Corrupt(format!("{text:?} is no kind of a line")))
+        found.ok_or_else(|| DbError::Corrupt(format!("{text:?} is not a line kind")))
     }
 }
 
-/// To whom an invoice is addressed.
+/// The recipient of an invoice.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipient {
     /// The tenant's legal name, or its name.
     pub name: String,
-    /// Lines.
+    /// The address, with line breaks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// Such as a VAT number.
+    /// A tax id, such as a VAT number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tax_id: Option<String>,
 }
 
-/// What a tenant's administrator says of its invoices.
+/// The invoice settings of a tenant's administrator.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Profile {
-    /// Name on invoices.
+    /// The name on invoices.
     pub legal_name: Option<String>,
-    /// Address on invoices.
+    /// The address on invoices.
     pub address: Option<String>,
-    /// Such as a VAT number.
+    /// A tax id, such as a VAT number.
     pub tax_id: Option<String>,
-    /// Where invoices go; to every administrator where there is none.
+    /// The address that receives invoices; without one every administrator receives them.
     pub email: Option<String>,
 }
 
 /// The tax on a tenant's invoices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tax {
-    /// In millionths.
+    /// The rate in millionths.
     pub rate_ppm: i32,
-    /// What it is called.
+    /// The name of the tax.
     pub name: String,
 }
 
@@ -132,7 +133,7 @@ impl Default for Tax {
 }
 
 impl Tax {
-    /// On an amount, rounded once.
+    /// The tax on an amount, rounded once.
     pub(super) fn on(&self, net_minor: i64) -> Result<i64, TooLarge> {
         let exact = Decimal::from(net_minor).checked_mul(Decimal::new(i64::from(self.rate_ppm), 6)).ok_or(TooLarge)?;
         let rounded = exact.round_dp_with_strategy(0, rust_decimal::RoundingStrategy::MidpointAwayFromZero);
@@ -140,49 +141,49 @@ impl Tax {
     }
 }
 
-/// What a tenant is to pay.
+/// An invoice to a tenant.
 #[derive(Clone, Debug)]
 pub struct Invoice {
-    /// In the tenant.
+    /// The id, unique within the tenant.
     pub id: InvoiceId,
-    /// Of which subscription.
+    /// The subscription.
     pub subscription: SubscriptionId,
-    /// The instant for which it is.
+    /// The instant at which its items fell due.
     pub falls_due: Timestamp,
-    /// Where it stands.
+    /// The state.
     pub state: State,
-    /// From 1 without a gap; a draft has none.
+    /// The number, from 1 without gaps; `None` for a draft.
     pub number: Option<i64>,
-    /// Of every amount.
+    /// The currency of every amount.
     pub currency: Currency,
-    /// Without tax, and without what was carried.
+    /// The net amount, without carried balances.
     pub net_minor: i64,
     /// The tax.
     pub tax_minor: i64,
-    /// Everything.
+    /// The total to pay.
     pub total_minor: i64,
-    /// What was paid of it.
+    /// The amount paid.
     pub paid_minor: i64,
-    /// What credit notes took off what was still owed.
+    /// The amount that credit notes took off the debt.
     pub credited_minor: i64,
-    /// On every line.
+    /// The tax on every line.
     pub tax: Tax,
-    /// To whom.
+    /// The recipient.
     pub recipient: Recipient,
     /// When it was issued.
     pub issued_at: Option<Timestamp>,
-    /// When it is to be paid at the latest.
+    /// When payment is due.
     pub due_at: Option<Timestamp>,
-    /// When it was paid, voided or given up.
+    /// When it was paid, voided or written off.
     pub settled_at: Option<Timestamp>,
-    /// How often a payment of it was tried.
+    /// The number of payment attempts.
     pub attempts: i32,
-    /// When it first could not be collected.
+    /// When collection first failed.
     pub overdue_since: Option<Timestamp>,
 }
 
 impl Invoice {
-    /// What is still owed.
+    /// The amount still owed.
     pub fn owed_minor(&self) -> i64 {
         match self.state {
             State::Open | State::Uncollectible => (self.total_minor - self.paid_minor - self.credited_minor).max(0),
@@ -190,12 +191,12 @@ impl Invoice {
         }
     }
 
-    /// Whether it waits to be paid: it is open, and something is owed.
+    /// Whether it is open and something is owed.
     pub fn is_owing(&self) -> bool {
         self.state == State::Open && self.owed_minor() > 0
     }
 
-    /// As people read it.
+    /// The number as displayed.
     pub fn display_number(&self) -> String {
         self.number.map_or_else(|| "draft".to_owned(), |number| format!("INV-{number:06}"))
     }
@@ -204,77 +205,77 @@ impl Invoice {
 /// A line of an invoice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// In the tenant.
+    /// The id, unique within the tenant.
     pub id: Uuid,
-    /// What it is.
+    /// The kind.
     pub kind: Kind,
-    /// Of which period.
+    /// The billing period.
     pub period: Option<Uuid>,
-    /// By which version of which plan.
+    /// The plan version that it is charged by.
     pub version: Option<PlanVersionId>,
-    /// By which of its prices.
+    /// The price in that version.
     pub price: Option<Uuid>,
-    /// For people.
+    /// The description.
     pub name: String,
-    /// What was used.
+    /// The meter.
     pub meter: Option<String>,
-    /// How much of it.
+    /// The quantity.
     pub quantity: Option<i64>,
-    /// For which time.
+    /// The time it covers.
     pub covers: Option<Period>,
-    /// Rounded once.
+    /// The net amount, rounded once.
     pub net_minor: i64,
-    /// Rounded once.
+    /// The tax, rounded once.
     pub tax_minor: i64,
 }
 
-/// What the platform took off an invoice.
+/// A credit note of the platform for an invoice.
 #[derive(Clone, Debug)]
 pub struct CreditNote {
-    /// In the tenant.
+    /// The id, unique within the tenant.
     pub id: CreditNoteId,
-    /// Of which invoice.
+    /// The invoice.
     pub invoice: InvoiceId,
-    /// From 1 without a gap.
+    /// The number, from 1 without gaps.
     pub number: i64,
-    /// With tax.
+    /// The amount including tax.
     pub amount_minor: i64,
-    /// The tax in it.
+    /// The tax included.
     pub tax_minor: i64,
-    /// What of it comes off the next invoice.
+    /// The part that is credited to the next invoice.
     pub balance_minor: i64,
-    /// Of the amounts.
+    /// The currency of the amounts.
     pub currency: Currency,
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// When.
+    /// When it was issued.
     pub issued_at: Timestamp,
 }
 
-/// Lines with their sums.
+/// Invoice lines and their totals.
 #[derive(Clone, Debug)]
 pub struct InvoiceTotals {
-    /// Every line, the balance last.
+    /// Every line; the balance comes last.
     pub lines: Vec<Line>,
-    /// Without tax, and without what was carried.
+    /// The net amount, without carried balances.
     pub net_minor: i64,
     /// The tax.
     pub tax_minor: i64,
-    /// Everything.
+    /// The total to pay.
     pub total_minor: i64,
 }
 
-/// Sort key of the list: the number, which is in the order of issue. Several can be issued in one instant.
+/// Sort key of the list: the number, which follows the order of issue. Several invoices can be issued at one instant.
 pub type InvoiceKey = i64;
 
-/// Why an invoice cannot be taken back, given up or credited.
+/// Why an invoice cannot be voided, written off or credited.
 #[derive(Debug)]
 pub enum InvoiceError {
     /// There is no such invoice.
     NotFound,
-    /// Not from the state that it is in.
+    /// The invoice's state does not allow this.
     InvalidTransition(State),
-    /// A value is out of its bounds: which field, and what it has to be.
+    /// A value is out of range: the field and the message.
     Invalid(&'static str, &'static str),
     /// A statement failed.
     Db(DbError),

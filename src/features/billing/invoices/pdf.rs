@@ -1,4 +1,4 @@
-//! An invoice as a file, in the tenant's colours: PDF by the crate krilla, with the DejaVu fonts inside.
+//! Renders an invoice as a PDF in the tenant's colours, with the crate krilla and embedded DejaVu fonts.
 
 use jiff::{Timestamp, tz::TimeZone};
 use krilla::{
@@ -18,47 +18,47 @@ use rust_decimal::Decimal;
 use super::{CreditNote, Invoice, Kind, Line, State};
 use crate::{base::money::Money, features::tenants::Branding};
 
-/// A4, in points of a 72th of an inch.
+/// A4, in points (1/72 inch).
 const PAGE: (f32, f32) = (595.28, 841.89);
 const MARGIN: f32 = 56.0;
-/// Where the columns of amounts end.
+/// Right edges of the amount columns.
 const COLUMNS: [f32; 3] = [370.0, 455.0, PAGE.0 - MARGIN];
-/// Where lines end on a page.
+/// The lowest position of a line on a page.
 const BOTTOM: f32 = PAGE.1 - 110.0;
-/// Most characters of a name in its column.
+/// Maximum length of a name in its column, in characters.
 const NAME: usize = 48;
-/// Colour of a tenant that has chosen none.
+/// The colour of a tenant that has chosen none.
 const DEFAULT_COLOR: &str = "#1f2937";
 
-/// Most bytes of a logo.
+/// Maximum size of a logo, in bytes.
 pub const MAX_LOGO: usize = 512 * 1024;
-/// Most pixels of a side of a logo: what is unpacked takes memory.
+/// Maximum width and height of a logo in pixels, because decoding takes memory.
 const MAX_PIXELS: u32 = 2_000;
-/// How high and how wide a logo is at most.
+/// Maximum printed height and width of a logo, in points.
 const LOGO: (f32, f32) = (36.0, 220.0);
 
-/// All that stands in the file.
+/// The content of the file.
 #[derive(Clone, Copy, Debug)]
 pub struct Sheet<'a> {
     /// The invoice.
     pub invoice: &'a Invoice,
     /// Its lines.
     pub lines: &'a [Line],
-    /// What was taken off it.
+    /// The credit notes for the invoice.
     pub credit_notes: &'a [CreditNote],
-    /// Who issues it: a name, and lines of an address.
+    /// The issuer: a name and address lines.
     pub issuer: &'a str,
-    /// How the tenant looks.
+    /// The tenant's colours.
     pub branding: &'a Branding,
-    /// Its logo, a PNG or JPEG picture; its name stands where there is none, or one that cannot be read.
+    /// The logo, a PNG or JPEG image. Without a readable logo the name is printed.
     pub logo: Option<&'a [u8]>,
-    /// By whose calendar days are told.
+    /// The time zone of the printed days.
     pub zone: &'a TimeZone,
 }
 
-/// Why there is no file: a fault of ours, or of the font.
+/// Why the file could not be rendered: an internal error, or a broken font.
 #[derive(Debug, thiserror::Error)]
-#[error("an invoice cannot be written as PDF: {0}")]
+#[error("an invoice could not be rendered as PDF: {0}")]
 pub struct PdfError(String);
 
 struct Face {
@@ -80,7 +80,7 @@ impl Face {
     }
 }
 
-/// What is drawn, in the order of reading.
+/// What is drawn, in reading order.
 enum Mark {
     Text { at: (f32, f32), size: f32, text: String, bold: bool, color: rgb::Color, right: bool },
     Bar { at: (f32, f32), size: (f32, f32), color: rgb::Color },
@@ -99,7 +99,7 @@ fn color((red, green, blue): (u8, u8, u8)) -> rgb::Color {
     rgb::Color::new(red, green, blue)
 }
 
-/// `#rrggbb`, which the settings have checked.
+/// Parses `#rrggbb`, which the settings have validated.
 fn brand(text: Option<&str>, default: rgb::Color) -> rgb::Color {
     let part = |at: usize| text.and_then(|it| u8::from_str_radix(it.get(at..at + 2)?, 16).ok());
     match (part(1), part(3), part(5)) {
@@ -127,7 +127,7 @@ impl Sketch {
 
     fn put(&mut self, x: f32, size: f32, text: impl Into<String>, bold: bool, color: rgb::Color, right: bool) {
         let at = (x, self.y);
-        // No control characters: a name may hold any.
+        // Removes control characters, which a name may contain.
         let text: String = text.into().chars().filter(|it| !it.is_control()).collect();
         self.page().push(Mark::Text { at, size, text, bold, color, right });
     }
@@ -137,7 +137,7 @@ impl Sketch {
         self.page().push(Mark::Bar { at, size, color });
     }
 
-    /// Room for so much more, on another page where this one is full.
+    /// Moves down, and to a new page when this one is full.
     fn step(&mut self, by: f32) {
         self.y += by;
         if self.y > BOTTOM {
@@ -147,10 +147,10 @@ impl Sketch {
     }
 }
 
-/// The file.
+/// Renders the file.
 ///
 /// # Errors
-/// [`PdfError`], for a fault of ours.
+/// [`PdfError`] for an internal error.
 pub fn write(sheet: &Sheet<'_>) -> Result<Vec<u8>, PdfError> {
     let (regular, bold) = (Face::try_new(dejavu::sans::regular())?, Face::try_new(dejavu::sans::bold())?);
     let mut document = Document::new();
@@ -234,7 +234,7 @@ fn sketch(sheet: &Sheet<'_>) -> Sketch {
     to.y = 132.0;
     to.put(MARGIN, 8.0, "FROM", true, color(PALE), false);
     to.put(COLUMNS[0] - 70.0, 8.0, "TO", true, color(PALE), false);
-    let tax_id = invoice.recipient.tax_id.as_ref().map(|it| format!("Tax id {it}"));
+    let tax_id = invoice.recipient.tax_id.as_ref().map(|it| format!("Tax ID {it}"));
     let address = invoice.recipient.address.iter().flat_map(|it| it.lines().map(str::to_owned));
     let recipient: Vec<String> = [invoice.recipient.name.clone()].into_iter().chain(address).chain(tax_id).collect();
     let from: Vec<&str> = issuer.lines().collect();
@@ -249,7 +249,7 @@ fn sketch(sheet: &Sheet<'_>) -> Sketch {
     }
 
     to.y += 30.0;
-    let facts = [("Issued", invoice.issued_at), ("To be paid by", invoice.due_at)];
+    let facts = [("Issued", invoice.issued_at), ("Due by", invoice.due_at)];
     for (name, at) in facts {
         if let Some(at) = at {
             to.put(MARGIN, 9.0, name, false, color(PALE), false);
@@ -259,7 +259,7 @@ fn sketch(sheet: &Sheet<'_>) -> Sketch {
     }
     let standing = match invoice.state {
         State::Paid => Some("Paid"),
-        State::Void => Some("Void: nothing is owed"),
+        State::Void => Some("Void: no payment due"),
         State::Draft | State::Open | State::Uncollectible => None,
     };
     if let Some(standing) = standing {
@@ -286,7 +286,7 @@ fn sketch(sheet: &Sheet<'_>) -> Sketch {
             to.step(12.0);
             let what = match line.kind {
                 Kind::Flat => "",
-                Kind::Credit => "not used, ",
+                Kind::Credit => "unused, ",
                 Kind::Usage => "used, ",
                 Kind::Balance => "",
             };
@@ -319,13 +319,13 @@ fn sketch(sheet: &Sheet<'_>) -> Sketch {
     }
     if invoice.state == State::Open && invoice.owed_minor() != invoice.total_minor {
         to.step(20.0);
-        to.put(COLUMNS[1], 10.0, "Still to be paid", true, color(INK), true);
+        to.put(COLUMNS[1], 10.0, "Amount due", true, color(INK), true);
         to.put(COLUMNS[2], 10.0, amount(invoice.owed_minor()), true, color(INK), true);
     }
     to
 }
 
-/// A picture and its size on the page.
+/// Decodes an image and computes its size on the page.
 fn picture(bytes: &[u8]) -> Option<(Image, (f32, f32))> {
     let data = krilla::Data::from(bytes.to_vec());
     let image = Image::from_png(data.clone(), true).or_else(|_| Image::from_jpeg(data, true)).ok()?;

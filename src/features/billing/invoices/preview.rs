@@ -1,4 +1,4 @@
-//! What a change or the next invoice would cost.
+//! Previews of invoices, and explanations of their lines.
 
 use jiff::Timestamp;
 
@@ -18,10 +18,7 @@ use crate::{
     },
 };
 
-/// What an invoice would be for what falls due when the present period ends, with the usage so far.
-///
-/// # Errors
-/// When a statement fails.
+/// The next invoice: what falls due at the end of the current period, including usage so far.
 pub async fn upcoming(
     tx: &ScopedTx,
     subscription: &Subscription,
@@ -40,10 +37,7 @@ pub async fn upcoming(
     Ok(Some((last.ends_at, totals)))
 }
 
-/// What would fall due at once if the plan were changed now.
-///
-/// # Errors
-/// When a statement fails.
+/// What an immediate change of plan would make due.
 pub async fn preview(
     tx: &ScopedTx,
     subscription: &Subscription,
@@ -63,10 +57,7 @@ pub async fn preview(
     compute_totals(lines, &queries::tax(tx).await?, queries::balance(tx, agreed.terms.currency()?).await?)
 }
 
-/// What would fall due at the end of the present cycle if the plan were changed then.
-///
-/// # Errors
-/// When a statement fails.
+/// What a change of plan at the end of the current cycle would make due then.
 pub async fn preview_at_end(
     tx: &ScopedTx,
     changed: &Subscription,
@@ -80,36 +71,36 @@ pub async fn preview_at_end(
     compute_totals(lines, &queries::tax(tx).await?, queries::balance(tx, agreed.terms.currency()?).await?)
 }
 
-/// How a line came about, rated again from the price and the events that it points to.
+/// How a line's amount was calculated, rated again from its price and usage events.
 #[derive(Clone, Debug)]
 pub struct Explanation {
     /// The version of the plan.
     pub agreed: Agreed,
     /// The price.
     pub price: Price,
-    /// What the events say now.
+    /// The quantity according to the stored events.
     pub quantity: Option<i64>,
-    /// The parts of the amount; of a fee the one of the whole cycle.
+    /// The parts of the amount; for a fee, of the whole cycle.
     pub steps: Vec<Step>,
-    /// The part of the cycle, and the whole, in microseconds; `None` for usage.
+    /// The covered part of the cycle and the whole cycle, in microseconds; `None` for usage.
     pub share: Option<(i64, i64)>,
-    /// What comes out.
+    /// The resulting net amount.
     pub net_minor: i64,
     /// The tax on it.
     pub tax_minor: i64,
 }
 
-/// Rates a line again. `None` for what was carried, which no price says.
+/// Rates a line again. `None` for a carried balance, which has no price.
 ///
 /// # Errors
-/// When a statement fails, or the line points to nothing.
+/// When a statement fails, or the line's price or period does not exist.
 pub async fn explain(tx: &ScopedTx, invoice: &Invoice, line: &Line) -> Result<Option<Explanation>, DbError> {
     let (Some(version), Some(price), Some(period), Some(covers)) = (line.version, line.price, line.period, line.covers)
     else {
         return Ok(None);
     };
     let agreed = subscriptions::agreed(tx, version).await?;
-    let lost = |what: &str| DbError::Corrupt(format!("a line points to {what} that is not there"));
+    let lost = |what: &str| DbError::Corrupt(format!("a line refers to {what} that does not exist"));
     let price = agreed.terms.prices.iter().find(|it| it.id == price).cloned().ok_or_else(|| lost("a price"))?;
     let period = subscriptions::period(tx, period).await?.ok_or_else(|| lost("a period"))?;
     let whole = micros(period.cycle_start, period.cycle_end);

@@ -1,4 +1,4 @@
-//! Every statement on invoices, their lines, and to whom they go.
+//! Every statement on invoices, their lines and their recipients.
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -48,7 +48,7 @@ fn read(row: &Row) -> Result<Invoice, DbError> {
     })
 }
 
-/// A draft with its lines.
+/// Inserts a draft with its lines.
 #[allow(clippy::too_many_arguments, reason = "each is another column")]
 pub(super) async fn insert(
     tx: &ScopedTx,
@@ -114,7 +114,7 @@ pub(super) async fn insert(
     Ok(())
 }
 
-/// The draft that is for the earliest instant.
+/// The draft with the earliest due instant.
 pub(super) async fn oldest_draft(tx: &ScopedTx) -> Result<Option<Invoice>, DbError> {
     let row = tx
         .query_opt(
@@ -130,7 +130,7 @@ pub(super) async fn oldest_draft(tx: &ScopedTx) -> Result<Option<Invoice>, DbErr
     row.as_ref().map(read).transpose()
 }
 
-/// The next number of an invoice; whoever takes another waits until this one's transaction has ended.
+/// The next invoice number. Concurrent callers wait until this transaction ends, so numbers have no gaps.
 pub(super) async fn take_number(tx: &ScopedTx, now: Timestamp) -> Result<i64, DbError> {
     crate::features::billing::queries::make_account(tx, now).await?;
     let row = tx
@@ -144,7 +144,7 @@ pub(super) async fn take_number(tx: &ScopedTx, now: Timestamp) -> Result<i64, Db
     Ok(row.get(0))
 }
 
-/// The next number of a credit note; as with invoices.
+/// The next credit note number, as with invoices.
 pub(super) async fn take_credit_note_number(tx: &ScopedTx, now: Timestamp) -> Result<i64, DbError> {
     crate::features::billing::queries::make_account(tx, now).await?;
     let row = tx
@@ -159,7 +159,7 @@ pub(super) async fn take_credit_note_number(tx: &ScopedTx, now: Timestamp) -> Re
     Ok(row.get(0))
 }
 
-/// All of it that can change.
+/// Stores all fields that can change.
 pub(super) async fn update(tx: &ScopedTx, it: &Invoice) -> Result<(), DbError> {
     tx.execute(
         "-- invoices.update
@@ -183,10 +183,7 @@ pub(super) async fn update(tx: &ScopedTx, it: &Invoice) -> Result<(), DbError> {
     .await
 }
 
-/// One invoice, as the scope may see it.
-///
-/// # Errors
-/// When the statement fails.
+/// One invoice.
 pub async fn by_id(tx: &ScopedTx, id: InvoiceId) -> Result<Option<Invoice>, DbError> {
     let row = tx
         .query_opt(
@@ -217,19 +214,16 @@ macro_rules! list_sql {
     };
 }
 
-/// One row more than the page, in the order of the scan. The list is newest first.
+/// Lists one row more than the page, in the order of the scan, newest first.
 pub(super) async fn list(tx: &ScopedTx, page: &Page<InvoiceKey>) -> Result<Vec<Invoice>, DbError> {
     let sql = if page.from_the_back { list_sql!("asc") } else { list_sql!("desc") };
-    // The last number comes first: what comes after is smaller. A draft has none, and no bound is below 1.
+    // The highest number comes first, so following rows are smaller. A draft has no number, and no bound is below 1.
     let (lower, upper) = (page.before.unwrap_or(0), page.after.unwrap_or(i64::MAX));
     let rows = tx.query(sql, &[&tx.tenant(), &lower, &upper, &page.fetch()]).await?;
     rows.iter().map(read).collect()
 }
 
-/// What is owed and not given up, oldest first.
-///
-/// # Errors
-/// When the statement fails.
+/// Open invoices, oldest first.
 pub async fn open(tx: &ScopedTx) -> Result<Vec<Invoice>, DbError> {
     let rows = tx
         .query(
@@ -245,10 +239,7 @@ pub async fn open(tx: &ScopedTx) -> Result<Vec<Invoice>, DbError> {
     rows.iter().map(read).collect()
 }
 
-/// Its lines, in their order.
-///
-/// # Errors
-/// When the statement fails.
+/// An invoice's lines, in order.
 pub async fn lines(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<Line>, DbError> {
     let rows = tx
         .query(
@@ -279,10 +270,7 @@ pub async fn lines(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<Line>, DbError> {
         .collect()
 }
 
-/// What comes off the next invoice.
-///
-/// # Errors
-/// When the statement fails.
+/// The balance for the next invoice: carried lines of valid invoices, credit notes, and overpayments.
 pub async fn balance(tx: &ScopedTx, currency: Currency) -> Result<i64, DbError> {
     let row = tx
         .query_one(
@@ -300,10 +288,7 @@ pub async fn balance(tx: &ScopedTx, currency: Currency) -> Result<i64, DbError> 
     Ok(row.get(0))
 }
 
-/// Its credit notes, oldest first.
-///
-/// # Errors
-/// When the statement fails.
+/// An invoice's credit notes, oldest first.
 pub async fn credit_notes(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<CreditNote>, DbError> {
     let rows = tx
         .query(
@@ -353,10 +338,7 @@ pub(super) async fn insert_credit_note(tx: &ScopedTx, it: &CreditNote) -> Result
     .await
 }
 
-/// The tax on the tenant's invoices.
-///
-/// # Errors
-/// When the statement fails.
+/// The tax; 0 % when none is set.
 pub async fn tax(tx: &ScopedTx) -> Result<Tax, DbError> {
     let row = tx
         .query_opt(
@@ -368,7 +350,7 @@ pub async fn tax(tx: &ScopedTx) -> Result<Tax, DbError> {
     Ok(row.map_or_else(Tax::default, |row| Tax { rate_ppm: row.get(0), name: row.get(1) }))
 }
 
-/// From the next invoice on.
+/// Stores the tax for the next invoices.
 pub(super) async fn upsert_tax(tx: &ScopedTx, tax: &Tax, now: Timestamp) -> Result<(), DbError> {
     crate::features::billing::queries::make_account(tx, now).await?;
     tx.execute(
@@ -379,10 +361,7 @@ pub(super) async fn upsert_tax(tx: &ScopedTx, tax: &Tax, now: Timestamp) -> Resu
     .await
 }
 
-/// Name and address on invoices.
-///
-/// # Errors
-/// When the statement fails.
+/// The invoice profile; empty when none is set.
 pub async fn profile(tx: &ScopedTx) -> Result<Profile, DbError> {
     let row = tx
         .query_opt(
@@ -399,7 +378,7 @@ pub async fn profile(tx: &ScopedTx) -> Result<Profile, DbError> {
     }))
 }
 
-/// All of it.
+/// Stores the whole profile.
 pub(super) async fn upsert_profile(tx: &ScopedTx, it: &Profile, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- invoices.upsert_profile

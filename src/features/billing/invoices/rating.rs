@@ -1,4 +1,4 @@
-//! What a period costs: its flat fee, its usage, its credit.
+//! The amounts of a period: flat fee, usage, credit.
 
 use jiff::Timestamp;
 
@@ -16,18 +16,18 @@ use crate::{
 };
 
 pub(super) fn too_large(_: TooLarge) -> DbError {
-    DbError::Corrupt("an amount is larger than money can be".into())
+    DbError::Corrupt("an amount exceeds the representable range".into())
 }
 
 pub(super) fn micros(from: Timestamp, to: Timestamp) -> i64 {
     to.as_microsecond() - from.as_microsecond()
 }
 
-/// Most of one line, in minor units: a tenant that reports more than the world can pay is still billed, and nothing that it
-/// reports keeps its invoices from being issued.
+/// The maximum of one line, in minor units. A tenant that reports an absurd quantity is still billed, and its reports
+/// cannot block the issue of invoices.
 const MAX_LINE: i64 = 100_000_000_000_000;
 
-/// What a quantity costs, rounded once.
+/// The price of a quantity, rounded once.
 pub(super) fn rated(price: &Price, quantity: i64, currency: Currency) -> i64 {
     let exact = price.model.rate(quantity).and_then(|it| round(it, currency));
     exact.unwrap_or(MAX_LINE).min(MAX_LINE)
@@ -49,7 +49,7 @@ pub(super) fn line(kind: Kind, period: &BillingPeriod, price: &Price, covers: Pe
     }
 }
 
-/// The part of the flat fee of a period's cycle that falls to `[starts_at, until)`.
+/// The part of the flat fee of a period's cycle that covers `[starts_at, until)`.
 pub(super) fn fee_until(
     period: &BillingPeriod,
     price: &Price,
@@ -61,7 +61,7 @@ pub(super) fn fee_until(
     share(fee, micros(period.starts_at, until), whole, currency).map_err(too_large)
 }
 
-/// The flat fee of a period, in advance; `None` where there is none.
+/// The flat fee of a period, in advance; `None` when there is none.
 pub fn flat_line(period: &BillingPeriod, agreed: &Agreed) -> Result<Option<Line>, DbError> {
     let currency = agreed.terms.currency()?;
     let Some(price) = agreed.terms.flat(period.interval).filter(|_| period.mode == Mode::Billed) else {
@@ -72,10 +72,10 @@ pub fn flat_line(period: &BillingPeriod, agreed: &Agreed) -> Result<Option<Line>
     Ok((net != 0).then(|| line(Kind::Flat, period, price, covers, net)))
 }
 
-/// What was billed of the flat fee beyond the period's end, back; `None` where nothing was.
+/// The refund of the flat fee that was billed beyond the period's end; `None` when there is none.
 pub fn credit_line(period: &BillingPeriod, agreed: &Agreed) -> Result<Option<Line>, DbError> {
     let currency = agreed.terms.currency()?;
-    // Of a trial or a pause nothing was billed, however long it was to be.
+    // Nothing was billed for a trial or a pause, whatever its planned length.
     let beyond = period.flat_billed_until.filter(|it| *it > period.ends_at && period.mode == Mode::Billed);
     let (Some(until), Some(price)) = (beyond, agreed.terms.flat(period.interval)) else { return Ok(None) };
     let net = fee_until(period, price, period.ends_at, currency)? - fee_until(period, price, until, currency)?;
@@ -83,11 +83,8 @@ pub fn credit_line(period: &BillingPeriod, agreed: &Agreed) -> Result<Option<Lin
     Ok((net != 0).then(|| line(Kind::Credit, period, price, covers, net)))
 }
 
-/// What was used in a period, by every price of its interval. In a pause or a trial only what was told of late, and was used
-/// before it.
-///
-/// # Errors
-/// When a statement fails.
+/// The usage in a period, by every price of its interval. In a pause or a trial, only usage that was reported late and
+/// occurred before it.
 pub async fn usage_lines(tx: &ScopedTx, period: &BillingPeriod, agreed: &Agreed) -> Result<Vec<Line>, DbError> {
     let currency = agreed.terms.currency()?;
     let covers = Period { start: period.starts_at, end: period.ends_at };
@@ -104,7 +101,8 @@ pub async fn usage_lines(tx: &ScopedTx, period: &BillingPeriod, agreed: &Agreed)
     Ok(lines)
 }
 
-/// Puts tax on every line, carries what is below nothing to the next invoice, and takes off what was carried to this one.
+/// Adds tax to every line, applies the balance from earlier invoices, and carries negative or very small totals to the
+/// next invoice.
 pub fn compute_totals(mut lines: Vec<Line>, tax: &Tax, credit_minor: i64) -> Result<InvoiceTotals, DbError> {
     let (mut net, mut taxes) = (0_i64, 0_i64);
     for line in &mut lines {
@@ -113,15 +111,15 @@ pub fn compute_totals(mut lines: Vec<Line>, tax: &Tax, credit_minor: i64) -> Res
         taxes = taxes.checked_add(line.tax_minor).ok_or_else(|| too_large(TooLarge))?;
     }
     let gross = net.checked_add(taxes).ok_or_else(|| too_large(TooLarge))?;
-    // With what earlier invoices have left over, or have put off.
+    // Includes what earlier invoices left over or carried.
     let owed = gross.saturating_sub(credit_minor);
     let total = if owed < LEAST_CHARGE { 0 } else { owed };
     let carried = total - gross;
     if carried != 0 {
         let name = match (carried > 0, total > 0, owed > 0) {
-            (true, true, _) => "Put off from earlier invoices",
+            (true, true, _) => "Carried over from earlier invoices",
             (true, false, _) => "Credit carried to the next invoice",
-            (false, false, true) => "Too little to be charged: put off to the next invoice",
+            (false, false, true) => "Below the minimum charge: carried over to the next invoice",
             (false, _, _) => "Credit from earlier invoices",
         };
         lines.push(Line {
@@ -167,7 +165,7 @@ mod tests {
         let tax = Tax::default();
         let little = compute_totals(vec![usage_of(30)], &tax, 0).unwrap();
         assert_eq!((little.total_minor, little.lines[1].net_minor), (0, -30));
-        // The balance is what was carried: 30 below nothing.
+        // The balance is what was carried: 30 below zero.
         let more = compute_totals(vec![usage_of(25)], &tax, -30).unwrap();
         assert_eq!((more.total_minor, more.lines[1].net_minor), (55, 30));
     }

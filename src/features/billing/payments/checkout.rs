@@ -1,7 +1,8 @@
-//! Taking a plan at the page of a payment provider.
+//! Subscribing to a plan on a payment provider's page.
 //!
-//! The amount is reckoned for one instant, and from that instant the plan is taken once it is paid: so what was shown is what
-//! is charged. Only the provider's word that it was paid grants anything; whoever comes back from the page is shown things.
+//! The amount is calculated for one instant, and the plan starts at that instant once it is paid, so the displayed
+//! amount is the charged amount. Only the provider's confirmation of the payment grants anything; the redirect back
+//! from the page does not.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -20,13 +21,13 @@ use crate::{
     },
 };
 
-/// How long a page is there.
+/// How long a page is open.
 pub const LIFE: SignedDuration = SignedDuration::from_mins(60);
 
-/// How much of its life is left at least when the provider is asked for a page: Stripe wants half an hour.
+/// The minimum remaining life when the provider is asked for a page: Stripe requires half an hour.
 pub const LEAST_LIFE: SignedDuration = SignedDuration::from_mins(31);
 
-/// The plan is taken, from the instant for which it was priced, and what was paid settles its invoice.
+/// Activates the plan from the instant for which it was priced, and settles its invoice with the payment.
 pub async fn grant(
     tx: &ScopedTx,
     session: &CheckoutSession,
@@ -43,9 +44,9 @@ pub async fn grant(
             let goes_on = present.next.is_none() && present.cancel_at.is_none() && present.status != Status::Paused;
             let paid_now = subscriptions::agreed(tx, present.version).await?;
             if present.is_alive() && has_it && goes_on {
-                // Only a means of payment was missing.
+                // Only the payment method was missing.
             } else if present.is_alive() && subscriptions::is_other_currency(&paid_now, &agreed) {
-                // Another page, of another currency, was paid first: what was paid here is credit.
+                // A page in another currency was paid first, so this payment becomes credit.
             } else if present.is_alive() {
                 standing::reviewed(
                     tx,

@@ -1,5 +1,5 @@
-//! Collecting what is owed: charged when it is issued, tried again on a schedule, and after a time of grace the tenant's
-//! people can read and not write.
+//! Collects invoices: each is charged when it is issued and retried on a schedule. After a grace period the tenant
+//! becomes read-only.
 
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -24,27 +24,27 @@ use crate::{
     },
 };
 
-/// How long a provider surely knows the key of a request: Stripe for a day.
+/// How long a provider reliably remembers an idempotency key: Stripe, for a day.
 const KEY_LIFE: SignedDuration = SignedDuration::from_hours(20);
 
-/// How long after an attempt somebody can ask for another.
+/// The minimum time between an attempt and one that a user requests.
 const ASK_PAUSE: SignedDuration = SignedDuration::from_mins(1);
 
-/// When a provider that did not know yet is asked again.
+/// When a provider that did not know the outcome yet is asked again.
 const ASK_AGAIN: SignedDuration = SignedDuration::from_hours(1);
 
-/// What is to be asked of the provider.
+/// The next request to the provider.
 enum Step {
-    /// Nothing.
+    /// No request.
     Nothing,
-    /// This payment.
+    /// Charge this payment.
     Charge { payment: Box<Payment>, customer: String },
 }
 
-/// Has an invoice paid, as far as that can be done now. Done again, or by two at once, it charges once.
+/// Collects an invoice, as far as possible now. Repeated or concurrent calls charge once.
 ///
 /// # Errors
-/// When the provider or the database fails for now: it is to be tried again.
+/// When the provider or the database fails temporarily; the caller retries later.
 pub async fn collect(
     gate: &Gate,
     provider: Option<&dyn PaymentProvider>,
@@ -62,7 +62,8 @@ pub async fn collect(
     let (Step::Charge { payment, customer }, Some(provider)) = (step, provider) else { return Ok(()) };
     let answer = match &payment.reference {
         Some(reference) => provider.look_up(reference.clone()).await,
-        // Providers forget their keys after a day: then it is looked for before it is sent again.
+        // Providers forget idempotency keys after a day. Then the charge is searched for before the request is
+        // repeated.
         None if payment.created_at + KEY_LIFE <= now => {
             match provider.find_charge(customer.clone(), payment.id).await {
                 Ok(Some(charged)) => Ok(charged),
@@ -100,11 +101,11 @@ async fn prepare(
     let account = queries::account(tx).await?;
     let is_ours = provider.is_some() && account.provider.as_deref() == provider;
     let payments = queries::of_invoice(tx, id).await?;
-    // What was begun is brought to an end first, whatever became of the invoice meanwhile: it may have been paid.
+    // A pending payment is resolved first, whatever happened to the invoice in the meantime: it may have been paid.
     if let Some(pending) = payments.iter().find(|it| it.state == PaymentState::Pending) {
         return Ok(match account.customer {
             Some(customer) if is_ours => Step::Charge { payment: Box::new(pending.clone()), customer },
-            // Somebody else's, of before: that provider is to say what became of it.
+            // A payment of a previous provider: that provider reports its outcome.
             _ => Step::Nothing,
         });
     }
@@ -113,7 +114,7 @@ async fn prepare(
     }
     let last = payments.iter().rev().find(|it| it.method.is_some());
     let is_new_card = account.method.is_some() && last.is_none_or(|it| it.method != account.method);
-    // Asked for, but not by whoever clicks ten times.
+    // A user's request counts, but not when it is repeated within a minute.
     let is_asked = at_once && payments.last().is_none_or(|it| it.created_at + ASK_PAUSE <= now);
     if !is_asked && !is_new_card && next_try(&invoice).is_none_or(|it| now < it) {
         return Ok(Step::Nothing);
@@ -121,12 +122,12 @@ async fn prepare(
     match (account.customer, account.method, provider) {
         (Some(customer), Some(method), Some(provider)) if is_ours => {
             let payment = super::conclusion::begin(tx, &invoice, provider, &method, now).await?;
-            // What somebody asked for takes none of the schedule's attempts.
+            // An attempt that a user requests does not count as one of the schedule's.
             let attempts = if is_asked && invoice.attempts > 0 { invoice.attempts } else { invoice.attempts + 1 };
             invoices::save(tx, &Invoice { attempts, ..invoice }).await?;
             Ok(Step::Charge { payment: Box::new(payment), customer })
         }
-        // There is nothing that can be charged: it is overdue once its time is over.
+        // Without a payment method the invoice becomes overdue on its due date.
         _ => {
             let due_at = invoice.due_at.unwrap_or(now);
             if now < due_at {
@@ -145,7 +146,7 @@ async fn prepare(
 async fn note(tx: &ScopedTx, payment: Uuid, charged: &Charged, now: Timestamp) -> Result<(), DbError> {
     subscriptions::lock(tx).await?;
     let Some(payment) = queries::payment(tx, payment).await? else { return Ok(()) };
-    // An event may have come first: that has the provider's own time, and this has ours.
+    // An event may have arrived first. It carries the provider's time, and this response the server's.
     let at = payment.provider_at.map_or(now, |it| it.max(now));
     conclude(tx, &payment, charged.reference.as_deref(), &charged.outcome, at, now).await?;
     if let (Outcome::Processing, Some(invoice)) = (&charged.outcome, payment.invoice) {
@@ -155,10 +156,7 @@ async fn note(tx: &ScopedTx, payment: Uuid, charged: &Charged, now: Timestamp) -
     Ok(())
 }
 
-/// The time of grace of an invoice is over: where it is still owed, the tenant's people can read and not write.
-///
-/// # Errors
-/// When a statement fails.
+/// Ends the grace period of an invoice. If the invoice is still unpaid, the tenant becomes read-only.
 pub async fn restrict(tx: &ScopedTx, id: InvoiceId, now: Timestamp) -> Result<(), DbError> {
     subscriptions::lock(tx).await?;
     review(tx, now).await?;
@@ -169,10 +167,7 @@ pub async fn restrict(tx: &ScopedTx, id: InvoiceId, now: Timestamp) -> Result<()
     Ok(())
 }
 
-/// Has everything collected that is open and that nobody tries any more: after a standstill, or when somebody has given up.
-///
-/// # Errors
-/// When a statement fails.
+/// Queues the collection of open invoices that are no longer retried, after downtime or exhausted attempts.
 pub async fn resume(tx: &ScopedTx, now: Timestamp) -> Result<(), DbError> {
     let open = invoices::open(tx).await?;
     for invoice in &open {

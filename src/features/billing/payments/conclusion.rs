@@ -1,4 +1,4 @@
-//! How a payment begins, and what became of it.
+//! Starts payments and records their outcomes.
 
 use jiff::Timestamp;
 
@@ -15,7 +15,7 @@ use crate::{
     features::billing::invoices::Invoice,
 };
 
-/// What became of a payment. One that was made stays made, and an older word counts no more.
+/// Records the outcome of a payment. A successful payment never changes, and outdated reports are ignored.
 pub(super) async fn conclude(
     tx: &ScopedTx,
     payment: &Payment,
@@ -50,7 +50,7 @@ pub(super) async fn conclude(
     }
 }
 
-/// A new attempt, before anybody hears of it.
+/// Inserts a new attempt before the provider is called.
 pub(super) async fn begin(
     tx: &ScopedTx,
     invoice: &Invoice,

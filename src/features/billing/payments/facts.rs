@@ -1,4 +1,4 @@
-//! The effect of what a provider tells.
+//! Applies what a provider reports.
 
 use jiff::Timestamp;
 
@@ -14,7 +14,7 @@ use crate::{
     db::{DbError, ScopedTx},
 };
 
-/// A means of payment is known; an older word about it counts no more. What is owed is collected by another than before.
+/// Stores a payment method; outdated reports are ignored. A new method triggers the collection of open invoices.
 pub(super) async fn save_method(tx: &ScopedTx, reference: &str, at: Timestamp, now: Timestamp) -> Result<(), DbError> {
     let before = queries::account(tx).await?.method;
     if queries::save_method(tx, reference, at, now).await? && before.as_deref() != Some(reference) {
@@ -25,11 +25,11 @@ pub(super) async fn save_method(tx: &ScopedTx, reference: &str, at: Timestamp, n
     Ok(())
 }
 
-/// The one way on which what a provider tells has its effect. Told again it has none, and what is older than what is known
-/// is ignored. Under [`crate::features::billing::subscriptions::lock`].
+/// Applies a provider's report. This is the only path for reports. A repeated report has no effect, and an outdated one
+/// is ignored. The caller holds [`crate::features::billing::subscriptions::lock`].
 ///
 /// # Errors
-/// `Unknown` for what is not known here yet.
+/// `Unknown` when the report refers to something that is not known here yet.
 pub(super) async fn apply(
     tx: &ScopedTx,
     provider: &str,
@@ -46,14 +46,14 @@ pub(super) async fn apply(
             }
             Ok(())
         }
-        // What is not known here expires by itself.
+        // An unknown session expires by itself.
         Fact::CheckoutExpired { reference } => match queries::checkout_by_reference(tx, provider, reference).await? {
             Some(session) => Ok(queries::expire_checkout(tx, session.id).await?),
             None => Ok(()),
         },
         Fact::PaymentSucceeded { reference, payment: asked } => {
             let known = queries::payment_by_reference(tx, provider, reference).await?;
-            // One whose answer was lost has no reference yet.
+            // A payment whose response was lost has no reference yet.
             let payment = match (known, asked) {
                 (None, Some(asked)) => queries::payment(tx, *asked).await?.filter(|it| it.reference.is_none()),
                 (known, _) => known,
@@ -66,7 +66,7 @@ pub(super) async fn apply(
                 Some(payment) => {
                     Ok(conclude(tx, &payment, Some(reference), &Outcome::Failed(reason.clone()), at, now).await?)
                 }
-                // A card that was declined on the page, or a charge whose answer is still to come and says the same.
+                // A card that was declined on the page, or a charge whose response will report the same.
                 None => Ok(()),
             }
         }

@@ -1,7 +1,9 @@
-//! A payment provider in this process, for development: its page lets a person pay or refuse, and nothing is charged.
+//! A payment provider inside this process, for development: its page lets a person pay or decline, and nothing is
+//! charged.
 //!
-//! It keeps nothing itself. Its customers are named after tenants, its pages after checkouts, and its means of payment say
-//! what becomes of a charge. What happens on its pages it tells by events, through the same inbox as any other provider.
+//! It stores nothing. Its customers are named after tenants, its pages after checkouts, and its payment methods
+//! determine the outcome of a charge. It reports what happens on its pages by events, through the same inbox as any
+//! other provider.
 
 use futures_util::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
@@ -14,10 +16,10 @@ use super::{
 };
 use crate::base::ids::{CheckoutId, TenantId};
 
-/// Its name in the database.
+/// The provider's name in the database.
 pub const NAME: &str = "in_process";
 
-/// What is charged, chosen on the page.
+/// The card chosen on the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Card {
     /// Every charge succeeds.
@@ -27,7 +29,7 @@ pub enum Card {
 }
 
 impl Card {
-    /// As forms of its pages name it.
+    /// Parses the value in the forms of its pages.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "good" => Some(Self::Good),
@@ -44,7 +46,7 @@ impl Card {
     }
 }
 
-/// An event, as it stands in the inbox.
+/// An event, as stored in the inbox.
 #[derive(Serialize, Deserialize)]
 struct Message {
     id: String,
@@ -62,33 +64,33 @@ enum What {
 
 /// The provider.
 pub struct InProcess {
-    /// Where its pages are, such as `http://127.0.0.1:8080`.
+    /// The base URL of its pages, such as `http://127.0.0.1:8080`.
     base: String,
 }
 
 impl InProcess {
-    /// With the address of this server.
+    /// Creates a provider with this server's base URL.
     pub fn new(base: String) -> Self {
         Self { base }
     }
 
-    /// Its name for a tenant.
+    /// The customer id of a tenant.
     pub fn customer(tenant: TenantId) -> String {
         format!("inp_{tenant}")
     }
 
-    /// What it tells once somebody has paid on a page.
+    /// The event after a payment on a page.
     pub fn paid(tenant: TenantId, checkout: CheckoutId, amount_minor: i64, card: Card, now: Timestamp) -> String {
         let what = What::Paid { session: session(checkout), amount_minor, method: card.method().into() };
         message(format!("inp_evt_paid_{checkout}"), tenant, what, now)
     }
 
-    /// What it tells once somebody has refused on a page.
+    /// The event after a declined payment on a page.
     pub fn refused(tenant: TenantId, checkout: CheckoutId, now: Timestamp) -> String {
         message(format!("inp_evt_refused_{checkout}"), tenant, What::Refused { session: session(checkout) }, now)
     }
 
-    /// What it tells once somebody has chosen another card.
+    /// The event after a change of card.
     pub fn card_changed(tenant: TenantId, card: Card, now: Timestamp) -> String {
         let id = format!("inp_evt_card_{tenant}_{}", now.as_microsecond());
         message(id, tenant, What::CardChanged { method: card.method().into() }, now)
@@ -145,7 +147,7 @@ impl PaymentProvider for InProcess {
     }
 
     fn find_charge(&self, _: String, _: Uuid) -> BoxFuture<'_, Result<Option<Charged>, ProviderError>> {
-        // It keeps nothing, and charges nothing: what is asked again has the same answer.
+        // The provider stores and charges nothing: a repeated request gets the same response.
         async move { Ok(None) }.boxed()
     }
 

@@ -1,6 +1,6 @@
-//! What payment providers tell, by events: kept as it came, then carried out, both exactly once.
+//! The inbox for events from payment providers: each event is stored as received, then processed, both exactly once.
 //!
-//! An event's tenant is found by our own record of whose customer it concerns, and by nothing that the event itself says.
+//! The tenant of an event is found through the stored customer ids, never through data in the event itself.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -16,27 +16,27 @@ use crate::{
     features::billing::subscriptions,
 };
 
-/// How long whoever took an event has to carry it out, before somebody else may.
+/// How long a worker may process an event before another worker may take it.
 const LEASE: SignedDuration = SignedDuration::from_secs(60);
 
-/// Attempts after which an event is given up: some two days.
+/// The number of attempts after which an event is given up: about two days.
 const MAX_ATTEMPTS: i32 = 14;
 
-/// Delay after the first failure; each further one doubles it.
+/// The delay after the first failure; it doubles with each further one.
 const FIRST_DELAY: SignedDuration = SignedDuration::from_secs(10);
 
-/// Longest delay.
+/// The maximum delay.
 const LONGEST_DELAY: SignedDuration = SignedDuration::from_hours(8);
 
-/// How long an event that was done with is remembered: longer than a provider repeats one.
+/// How long a processed event is remembered: longer than providers repeat events.
 const MEMORY: SignedDuration = SignedDuration::from_hours(60 * 24);
 
-/// Why an event was not taken.
+/// Why an event was not accepted.
 #[derive(Debug)]
 pub enum ReceiveError {
-    /// It cannot be read.
+    /// The event cannot be parsed.
     Unreadable(String),
-    /// A statement failed: the provider is to send it again.
+    /// A statement failed: the provider should send the event again.
     Db(DbError),
 }
 
@@ -46,11 +46,11 @@ impl From<DbError> for ReceiveError {
     }
 }
 
-/// Takes an event that was verified: once it is kept the provider need not send it again, and it is carried out right away
-/// where that can be.
+/// Accepts a verified event. Once it is stored, the provider need not send it again. It is processed immediately if
+/// possible.
 ///
 /// # Errors
-/// Where it could not be kept.
+/// When the event could not be stored.
 pub async fn receive(
     gate: &Gate,
     provider: &dyn PaymentProvider,
@@ -71,10 +71,7 @@ pub async fn receive(
     Ok(())
 }
 
-/// Carries out what waits, and returns how much that was. For background work.
-///
-/// # Errors
-/// When a statement fails.
+/// Processes waiting events, and returns how many. For background work.
 pub async fn work_off(gate: &Gate, provider: &dyn PaymentProvider, now: Timestamp) -> Result<usize, DbError> {
     let directory = gate.directory(Scope::platform(None), Access::Write);
     let taken = queries::take_events(&directory, provider.name(), now, now + LEASE).await?;
@@ -86,7 +83,7 @@ pub async fn work_off(gate: &Gate, provider: &dyn PaymentProvider, now: Timestam
     Ok(taken.len())
 }
 
-/// Tries an event, and notes what came of it.
+/// Processes an event and records the outcome.
 async fn carry_out(
     gate: &Gate,
     provider: &dyn PaymentProvider,
@@ -107,7 +104,7 @@ async fn carry_out(
                     provider = waiting.provider,
                     event = waiting.event,
                     why,
-                    "a payment event was given up"
+                    "a payment event was given up after too many attempts"
                 );
             }
             let again_at = now + delay.min(LONGEST_DELAY);
@@ -117,7 +114,8 @@ async fn carry_out(
     directory.commit().await
 }
 
-/// The event's effect and its mark, in one transaction of its tenant. `None` where it concerns nobody here.
+/// Applies the event and marks it as processed, in one transaction of its tenant. `None` when the event concerns no
+/// known tenant.
 async fn have_effect(
     gate: &Gate,
     provider: &dyn PaymentProvider,
@@ -147,18 +145,12 @@ async fn have_effect(
     Ok(Some(tenant))
 }
 
-/// What was given up, oldest first. In the directory, for platform administrators.
-///
-/// # Errors
-/// When the statement fails.
+/// Events that were given up, oldest first. In the directory, for platform administrators.
 pub async fn dead(directory: &crate::db::ScopedTx) -> Result<Vec<DeadEvent>, DbError> {
     queries::dead_events(directory).await
 }
 
-/// Has an event that was given up tried again; `false` when there is none of that name.
-///
-/// # Errors
-/// When the statement fails.
+/// Queues a given-up event again; `false` when there is no such event.
 pub async fn revive(
     directory: &crate::db::ScopedTx,
     provider: &str,
@@ -168,10 +160,7 @@ pub async fn revive(
     queries::revive_event(directory, provider, event, now).await
 }
 
-/// Forgets what was done with long ago.
-///
-/// # Errors
-/// When the statement fails.
+/// Removes events that were processed long ago.
 pub async fn purge(gate: &Gate, now: Timestamp) -> Result<(), DbError> {
     let directory = gate.directory(Scope::platform(None), Access::Write);
     queries::purge_events(&directory, now - MEMORY).await?;

@@ -1,7 +1,7 @@
-//! Payments: through a provider, never inside a transaction, and each attempt under a key of its own.
+//! Payments: through a provider, never inside a transaction, each attempt under its own idempotency key.
 //!
-//! What is to be asked of the provider is written first; its row's id is the key by which the provider knows a repetition. What
-//! the provider tells goes one way, whether it comes as an answer or as an event: `apply`.
+//! A request to the provider is stored before it is sent; the id of its row is the idempotency key. Everything that the
+//! provider reports takes one path, as a response or as an event: `apply`.
 
 mod account;
 pub mod checkout;

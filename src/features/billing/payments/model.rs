@@ -1,4 +1,4 @@
-//! Payments, checkouts and what is kept of the provider's words.
+//! Payments, checkouts and stored provider data.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -12,21 +12,21 @@ use crate::{
     features::billing::{cycles::Interval, subscriptions::Agreed},
 };
 
-/// Where a visit to the page stands.
+/// The state of a checkout session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckoutState {
-    /// The provider has not answered yet.
+    /// The provider has not responded yet.
     Creating,
-    /// The page is there.
+    /// The page is open.
     Open,
-    /// It was paid, and the plan was taken.
+    /// Paid; the plan is active.
     Completed,
-    /// The page is there no more.
+    /// The page is closed.
     Expired,
 }
 
 impl CheckoutState {
-    /// As the database and the API spell it.
+    /// The value in the database and the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Creating => "CREATING",
@@ -45,43 +45,43 @@ impl std::str::FromStr for CheckoutState {
         found
             .into_iter()
             .find(|it| it.as_str() == text)
-            .ok_or_else(|| DbError::Corrupt(format!("{text:?} is no state of a checkout")))
+            .ok_or_else(|| DbError::Corrupt(format!("{text:?} is not a checkout state")))
     }
 }
 
-/// A visit to the page of a payment provider.
+/// A checkout session on a payment provider's page.
 #[derive(Clone, Debug)]
 pub struct CheckoutSession {
-    /// In the tenant.
+    /// The id, unique within the tenant.
     pub id: CheckoutId,
-    /// To take which plan.
+    /// The plan.
     pub plan: PlanId,
-    /// In which version.
+    /// The version of the plan.
     pub version: PlanVersionId,
-    /// For how long at a time.
+    /// The billing interval.
     pub interval: Interval,
-    /// Where it stands.
+    /// The state.
     pub state: CheckoutState,
-    /// The instant for which the amount was reckoned.
+    /// The instant for which the amount was calculated.
     pub priced_at: Timestamp,
-    /// What is to be paid there.
+    /// The amount to pay.
     pub amount: Money,
-    /// Where whoever has paid goes.
+    /// Where the provider redirects after payment.
     pub success_url: String,
-    /// Where whoever has not goes.
+    /// Where the provider redirects without payment.
     pub cancel_url: String,
-    /// Whose page.
+    /// The provider.
     pub provider: String,
-    /// The provider's name for it.
+    /// The provider's id of the session.
     pub reference: Option<String>,
-    /// Where it is.
+    /// The URL of the page.
     pub url: Option<String>,
-    /// When it is there no more.
+    /// When the page closes.
     pub expires_at: Timestamp,
 }
 
 impl CheckoutSession {
-    /// Whether it is just what is wished for.
+    /// Whether the session matches a request exactly.
     pub fn is_for(&self, wish: &CheckoutWish, agreed: &Agreed) -> bool {
         self.version == agreed.version_id
             && self.interval == wish.interval
@@ -90,77 +90,77 @@ impl CheckoutSession {
     }
 }
 
-/// An event that waits.
+/// A waiting event from a provider.
 #[derive(Clone, Debug)]
 pub struct Waiting {
-    /// Whose.
+    /// The provider.
     pub provider: String,
-    /// The provider's name for it.
+    /// The provider's id of the event.
     pub event: String,
-    /// Such as `payment_intent.succeeded`.
+    /// The type, such as `payment_intent.succeeded`.
     pub kind: String,
-    /// As it came.
+    /// The body as received.
     pub body: String,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts: i32,
 }
 
-/// An event that was given up.
+/// An event that was given up after too many attempts.
 #[derive(Clone, Debug)]
 pub struct DeadEvent {
-    /// Whose.
+    /// The provider.
     pub provider: String,
-    /// The provider's name for it.
+    /// The provider's id of the event.
     pub event: String,
-    /// Such as `payment_intent.succeeded`.
+    /// The type, such as `payment_intent.succeeded`.
     pub kind: String,
-    /// When it came.
+    /// When it was received.
     pub received_at: Timestamp,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts: i32,
-    /// Why it failed last.
+    /// The error of the last attempt.
     pub last_error: String,
 }
 
-/// What is wanted of a checkout.
+/// A request for a checkout.
 #[derive(Clone, Debug)]
 pub struct CheckoutWish {
-    /// Key of the plan.
+    /// The key of the plan.
     pub plan: String,
-    /// For how long at a time.
+    /// The billing interval.
     pub interval: Interval,
-    /// Where whoever has paid goes.
+    /// Where the provider redirects after payment.
     pub success_url: String,
-    /// Where whoever has not goes.
+    /// Where the provider redirects without payment.
     pub cancel_url: String,
 }
 
-/// How a tenant pays.
+/// A tenant's payment account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
-    /// Through whom.
+    /// The payment provider.
     pub provider: Option<String>,
-    /// The provider's name for the tenant.
+    /// The provider's customer id of the tenant.
     pub customer: Option<String>,
-    /// The provider's name for what is charged.
+    /// The provider's id of the payment method.
     pub method: Option<String>,
-    /// When the provider said so.
+    /// When the provider reported the payment method.
     pub method_known_at: Option<Timestamp>,
 }
 
-/// Where a payment stands.
+/// The state of a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PaymentState {
-    /// Nobody knows yet.
+    /// The outcome is not known yet.
     Pending,
-    /// It was made.
+    /// Paid.
     Succeeded,
-    /// It was not.
+    /// Not paid.
     Failed,
 }
 
 impl PaymentState {
-    /// As the database and the API spell it.
+    /// The value in the database and the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "PENDING",
@@ -175,39 +175,39 @@ impl std::str::FromStr for PaymentState {
 
     fn from_str(text: &str) -> Result<Self, DbError> {
         let found = [Self::Pending, Self::Succeeded, Self::Failed].into_iter().find(|it| it.as_str() == text);
-        found.ok_or_else(|| DbError::Corrupt(format!("{text:?} is no state of a payment")))
+        found.ok_or_else(|| DbError::Corrupt(format!("{text:?} is not a payment state")))
     }
 }
 
-/// An attempt to have an invoice paid, or what was paid at a checkout.
+/// An attempt to collect an invoice, or a payment at a checkout.
 #[derive(Clone, Debug)]
 pub struct Payment {
-    /// In the tenant.
+    /// The id, unique within the tenant.
     pub id: Uuid,
-    /// For what.
+    /// The invoice.
     pub invoice: Option<InvoiceId>,
-    /// At which checkout.
+    /// The checkout.
     pub checkout: Option<CheckoutId>,
-    /// Where it stands.
+    /// The state.
     pub state: PaymentState,
-    /// How much.
+    /// The amount.
     pub amount: Money,
-    /// By what.
+    /// The payment method.
     pub method: Option<String>,
-    /// The provider's name for it.
+    /// The provider's id of the payment.
     pub reference: Option<String>,
-    /// When the provider last told of it.
+    /// When the provider last reported on it.
     pub provider_at: Option<Timestamp>,
     /// Why it failed.
     pub failure: Option<String>,
-    /// When it was begun.
+    /// When it was started.
     pub created_at: Timestamp,
 }
 
-/// Why a fact has no effect yet.
+/// Why a fact cannot be applied yet.
 #[derive(Debug)]
 pub enum NotYet {
-    /// It tells of something that is not known here, or not known yet.
+    /// It refers to something that this server does not know, or not yet.
     Unknown(&'static str),
     /// A statement failed.
     Db(DbError),

@@ -1,4 +1,4 @@
-//! What a payment provider has to do, and what it tells.
+//! The interface of payment providers, and the reports they send.
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
@@ -9,115 +9,115 @@ use crate::base::{
     money::Money,
 };
 
-/// Why a provider did not do what it was asked.
+/// Why a provider did not fulfil a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProviderError {
-    /// It never will.
+    /// The provider refused; a retry will not help.
     Refused(String),
-    /// It may, later: it could not be reached, or has too much to do.
+    /// The provider could not be reached, or is overloaded; a retry may help.
     Later(String),
 }
 
-/// A tenant, as a provider is to know it.
+/// A tenant to register with a provider.
 #[derive(Clone, Debug)]
 pub struct NewCustomer {
-    /// Known by this; also the key of the request.
+    /// The tenant; also the idempotency key of the request.
     pub tenant: TenantId,
-    /// For people.
+    /// The name to display.
     pub name: String,
 }
 
-/// A page on which somebody pays, or leaves a means of payment.
+/// A request for a page on which a person pays or saves a payment method.
 #[derive(Clone, Debug)]
 pub struct CheckoutRequest {
-    /// The row of ours, and the key of the request.
+    /// The id of our row, and the idempotency key of the request.
     pub checkout: CheckoutId,
-    /// Of which tenant.
+    /// The tenant.
     pub tenant: TenantId,
-    /// Who pays.
+    /// The provider's customer id.
     pub customer: String,
-    /// What is to be paid; with 0 only a means of payment is left.
+    /// The amount to pay; with 0 the page only saves a payment method.
     pub amount: Money,
-    /// What for, for people.
+    /// A description to display.
     pub description: String,
-    /// Where whoever has paid goes.
+    /// Where the provider redirects after payment.
     pub success_url: String,
-    /// Where whoever has not goes.
+    /// Where the provider redirects without payment.
     pub cancel_url: String,
-    /// When the page is there no more.
+    /// When the page closes.
     pub expires_at: Timestamp,
 }
 
-/// Where a page is, and what the provider calls it.
+/// A page of the provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostedPage {
-    /// The provider's name for it.
+    /// The provider's id of the page.
     pub reference: String,
-    /// Where.
+    /// The URL.
     pub url: String,
 }
 
-/// Something to be charged without anybody being there.
+/// A charge without a person present.
 #[derive(Clone, Debug)]
 pub struct ChargeRequest {
-    /// The row of ours, and the key of the request.
+    /// The id of our row, and the idempotency key of the request.
     pub payment: Uuid,
-    /// For what.
+    /// The invoice.
     pub invoice: InvoiceId,
-    /// Who pays.
+    /// The provider's customer id.
     pub customer: String,
-    /// By what.
+    /// The payment method.
     pub method: String,
-    /// How much.
+    /// The amount.
     pub amount: Money,
 }
 
-/// What became of a charge.
+/// The outcome of a charge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was paid.
     Succeeded,
-    /// It was not, and why.
+    /// Not paid, with the reason.
     Failed(String),
-    /// The provider does not know yet, and will tell.
+    /// The provider does not know yet and will report it.
     Processing,
 }
 
-/// A charge, as the provider knows it.
+/// A charge, as the provider reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Charged {
-    /// The provider's name for it; none where it was refused before it had one.
+    /// The provider's id of the charge; `None` when it was refused before it got one.
     pub reference: Option<String>,
-    /// What became of it.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
-/// Something that a provider tells.
+/// An event from a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderEvent {
-    /// The provider's name for it.
+    /// The provider's id of the event.
     pub id: String,
-    /// Such as `payment_intent.succeeded`.
+    /// The type, such as `payment_intent.succeeded`.
     pub kind: String,
-    /// Whom it concerns, by the provider's name; `None` where it concerns nobody.
+    /// The provider's id of the customer; `None` when the event concerns none.
     pub customer: Option<String>,
     /// When it happened.
     pub at: Timestamp,
-    /// What happened; empty for what we do not care for.
+    /// What happened; empty for events that Tenantry ignores.
     pub facts: Vec<Fact>,
 }
 
 /// What happened at a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
-    /// A page was completed: with a payment, or without one where nothing was to be paid.
+    /// A page was completed, with a payment or, when nothing was due, without one.
     CheckoutCompleted {
         /// The page.
         reference: String,
         /// The payment, and its amount in minor units.
         payment: Option<(String, i64)>,
     },
-    /// A page is there no more.
+    /// A page was closed.
     CheckoutExpired {
         /// The page.
         reference: String,
@@ -126,55 +126,56 @@ pub enum Fact {
     PaymentSucceeded {
         /// The payment.
         reference: String,
-        /// The row of ours that it was asked for under, as we had told the provider: good only within the tenant whose
-        /// customer it is.
+        /// The id of our row, as sent to the provider with the request. It is valid only within the tenant of the
+        /// event's customer.
         payment: Option<Uuid>,
     },
-    /// A payment was not made.
+    /// A payment failed.
     PaymentFailed {
         /// The payment.
         reference: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// Later payments can be charged by this.
+    /// A payment method for later payments was saved.
     MethodSaved {
-        /// The means of payment.
+        /// The payment method.
         reference: String,
     },
-    /// Nothing can be charged by this any more.
+    /// A payment method was removed.
     MethodRemoved {
-        /// The means of payment.
+        /// The payment method.
         reference: String,
     },
 }
 
-/// Whoever takes payments. Two: Stripe, and one in this process for development.
+/// A payment provider. There are two: Stripe, and one inside this process for development.
 pub trait PaymentProvider: Send + Sync {
-    /// Its name in the database.
+    /// The provider's name in the database.
     fn name(&self) -> &'static str;
 
-    /// Makes a customer, and returns the provider's name for it. Asked again it returns the same.
+    /// Creates a customer and returns the provider's id. A repeated request returns the same.
     fn create_customer(&self, request: NewCustomer) -> BoxFuture<'_, Result<String, ProviderError>>;
 
-    /// Makes a page. Asked again with the same checkout it returns the same.
+    /// Creates a page. A repeated request for the same checkout returns the same page.
     fn create_checkout(&self, request: CheckoutRequest) -> BoxFuture<'_, Result<HostedPage, ProviderError>>;
 
-    /// Where a customer sees and changes his means of payment.
+    /// The URL of a page where a customer manages their payment methods.
     fn create_portal(&self, customer: String, return_url: String) -> BoxFuture<'_, Result<String, ProviderError>>;
 
-    /// Charges. Asked again with the same payment it charges nothing more, and returns the same.
+    /// Charges. A repeated request for the same payment charges nothing more and returns the same.
     fn charge(&self, request: ChargeRequest) -> BoxFuture<'_, Result<Charged, ProviderError>>;
 
-    /// The charge that was asked for under this payment, if there is one: for when the provider has forgotten the key.
+    /// The charge that was requested for this payment, if there is one: for when the provider has forgotten the
+    /// idempotency key.
     fn find_charge(&self, customer: String, payment: Uuid) -> BoxFuture<'_, Result<Option<Charged>, ProviderError>>;
 
-    /// What has become of a charge by now.
+    /// The current outcome of a charge.
     fn look_up(&self, reference: String) -> BoxFuture<'_, Result<Charged, ProviderError>>;
 
-    /// Reads an event that was verified.
+    /// Parses a verified event.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// What is wrong with the event.
     fn read_event(&self, body: &str) -> Result<ProviderEvent, String>;
 }

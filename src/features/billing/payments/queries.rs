@@ -1,4 +1,4 @@
-//! Every statement on payments. `directory` where it says so; the rest runs in the tenant's store.
+//! Every statement on payments. `directory` where a function says so; the others run in the tenant's store.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -16,10 +16,7 @@ use crate::{
     features::billing::queries::make_account,
 };
 
-/// How the tenant pays.
-///
-/// # Errors
-/// When the statement fails.
+/// The payment account; empty when none is stored.
 pub async fn account(tx: &ScopedTx) -> Result<Account, DbError> {
     let row = tx
         .query_opt(
@@ -36,7 +33,8 @@ pub async fn account(tx: &ScopedTx) -> Result<Account, DbError> {
     }))
 }
 
-/// The provider's name for the tenant. With another provider than before, what was to be charged there counts no more.
+/// Stores the provider's customer id of the tenant. A change of provider removes the payment method of the previous
+/// one.
 pub(super) async fn save_customer(
     tx: &ScopedTx,
     provider: &str,
@@ -55,7 +53,7 @@ pub(super) async fn save_customer(
     .await
 }
 
-/// `false` when a newer word is known.
+/// Stores a payment method; `false` when a newer report is stored.
 pub(super) async fn save_method(tx: &ScopedTx, method: &str, at: Timestamp, now: Timestamp) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
@@ -69,7 +67,7 @@ pub(super) async fn save_method(tx: &ScopedTx, method: &str, at: Timestamp, now:
     Ok(row.is_some())
 }
 
-/// Nothing can be charged by it any more, unless a newer word says otherwise.
+/// Removes a payment method, unless a newer report is stored.
 pub(super) async fn forget_method(tx: &ScopedTx, method: &str, at: Timestamp, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- payments.forget_method
@@ -80,7 +78,7 @@ pub(super) async fn forget_method(tx: &ScopedTx, method: &str, at: Timestamp, no
     .await
 }
 
-/// Directory: whose customer it is.
+/// Directory: the tenant of a customer.
 pub(super) async fn tenant_of(
     directory: &ScopedTx,
     provider: &str,
@@ -96,7 +94,7 @@ pub(super) async fn tenant_of(
     Ok(row.map(|row| row.get(0)))
 }
 
-/// Directory: the scope's tenant is this customer, and nobody else ever is.
+/// Directory: assigns a customer to the scope's tenant. The assignment never changes.
 pub(super) async fn note_customer(directory: &ScopedTx, provider: &str, customer: &str) -> Result<(), DbError> {
     directory
         .execute(
@@ -129,10 +127,7 @@ fn read_payment(row: &Row) -> Result<Payment, DbError> {
     })
 }
 
-/// Attempts to have an invoice paid, oldest first.
-///
-/// # Errors
-/// When the statement fails.
+/// The payments of an invoice, oldest first.
 pub async fn of_invoice(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<Payment>, DbError> {
     let rows = tx
         .query(
@@ -148,7 +143,7 @@ pub async fn of_invoice(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<Payment>, Db
     rows.iter().map(read_payment).collect()
 }
 
-/// One.
+/// One payment.
 pub(super) async fn payment(tx: &ScopedTx, id: Uuid) -> Result<Option<Payment>, DbError> {
     let row = tx
         .query_opt(
@@ -164,7 +159,7 @@ pub(super) async fn payment(tx: &ScopedTx, id: Uuid) -> Result<Option<Payment>, 
     row.as_ref().map(read_payment).transpose()
 }
 
-/// By the provider's name.
+/// A payment, by the provider's id.
 pub(super) async fn payment_by_reference(
     tx: &ScopedTx,
     provider: &str,
@@ -211,7 +206,7 @@ pub(super) async fn insert_payment(tx: &ScopedTx, it: &Payment, provider: &str) 
     .await
 }
 
-/// What the provider told. What was paid stays paid.
+/// Stores what the provider reported. A successful payment never changes.
 pub(super) async fn update_payment(tx: &ScopedTx, it: &Payment, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- payments.update_payment
@@ -248,10 +243,7 @@ fn read_checkout(row: &Row) -> Result<CheckoutSession, DbError> {
     })
 }
 
-/// The page for this plan that is not over.
-///
-/// # Errors
-/// When the statement fails.
+/// The session for a plan that is not over.
 pub async fn open_checkout(tx: &ScopedTx, plan: PlanId) -> Result<Option<CheckoutSession>, DbError> {
     let row = tx
         .query_opt(
@@ -267,7 +259,7 @@ pub async fn open_checkout(tx: &ScopedTx, plan: PlanId) -> Result<Option<Checkou
     row.as_ref().map(read_checkout).transpose()
 }
 
-/// One.
+/// One session.
 pub(super) async fn checkout(tx: &ScopedTx, id: CheckoutId) -> Result<Option<CheckoutSession>, DbError> {
     let row = tx
         .query_opt(
@@ -283,7 +275,7 @@ pub(super) async fn checkout(tx: &ScopedTx, id: CheckoutId) -> Result<Option<Che
     row.as_ref().map(read_checkout).transpose()
 }
 
-/// By the provider's name.
+/// A session, by the provider's id.
 pub(super) async fn checkout_by_reference(
     tx: &ScopedTx,
     provider: &str,
@@ -303,10 +295,7 @@ pub(super) async fn checkout_by_reference(
     row.as_ref().map(read_checkout).transpose()
 }
 
-/// A visit that the provider has not heard of yet.
-///
-/// # Errors
-/// When the statement fails.
+/// Inserts a session before the provider is called.
 pub async fn insert_checkout(tx: &ScopedTx, it: &CheckoutSession) -> Result<(), DbError> {
     tx.execute(
         "-- payments.insert_checkout
@@ -331,8 +320,8 @@ pub async fn insert_checkout(tx: &ScopedTx, it: &CheckoutSession) -> Result<(), 
     .await
 }
 
-/// The provider has made its page. One that was completed or superseded meanwhile stays so, and is known by its name: it may
-/// be paid all the same.
+/// Stores the provider's page. A session that was completed or superseded in the meantime keeps its state but gets the
+/// provider's id, because it may still be paid.
 pub(super) async fn open_page(tx: &ScopedTx, id: CheckoutId, reference: &str, url: &str) -> Result<(), DbError> {
     tx.execute(
         "-- payments.open_page
@@ -343,10 +332,7 @@ pub(super) async fn open_page(tx: &ScopedTx, id: CheckoutId, reference: &str, ur
     .await
 }
 
-/// The page is there no more.
-///
-/// # Errors
-/// When the statement fails.
+/// Closes a session, unless it was completed.
 pub async fn expire_checkout(tx: &ScopedTx, id: CheckoutId) -> Result<(), DbError> {
     tx.execute(
         "-- payments.expire_checkout
@@ -356,7 +342,7 @@ pub async fn expire_checkout(tx: &ScopedTx, id: CheckoutId) -> Result<(), DbErro
     .await
 }
 
-/// It was completed, even where it had counted as over.
+/// Completes a session, even if it counted as closed.
 pub(super) async fn complete_checkout(tx: &ScopedTx, id: CheckoutId, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- payments.complete_checkout
@@ -366,7 +352,7 @@ pub(super) async fn complete_checkout(tx: &ScopedTx, id: CheckoutId, now: Timest
     .await
 }
 
-/// `false` when the event has had its effect.
+/// Marks an event as applied; `false` when it already was.
 pub(super) async fn note_handled(tx: &ScopedTx, provider: &str, event: &str, now: Timestamp) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
@@ -379,7 +365,7 @@ pub(super) async fn note_handled(tx: &ScopedTx, provider: &str, event: &str, now
     Ok(row.is_some())
 }
 
-/// Directory: keeps an event, which is nobody else's until `busy_until`; `false` when it is there.
+/// Directory: stores an event and leases it to this caller until `busy_until`; `false` when it is already stored.
 pub(super) async fn keep_event(
     directory: &ScopedTx,
     waiting: &Waiting,
@@ -398,7 +384,7 @@ pub(super) async fn keep_event(
     Ok(row.is_some())
 }
 
-/// Directory: takes events that wait, oldest first; whoever else looks at the same time gets others.
+/// Directory: takes waiting events, oldest first. Concurrent callers get different ones.
 pub(super) async fn take_events(
     directory: &ScopedTx,
     provider: &str,
@@ -427,7 +413,7 @@ pub(super) async fn take_events(
     Ok(rows.iter().map(read).collect())
 }
 
-/// Directory: it is done with; what it said is not kept.
+/// Directory: marks an event as processed, and removes its content.
 pub(super) async fn settle_event(
     directory: &ScopedTx,
     waiting: &Waiting,
@@ -444,7 +430,7 @@ pub(super) async fn settle_event(
         .await
 }
 
-/// Directory: it failed.
+/// Directory: records a failed attempt.
 pub(super) async fn note_event_failure(
     directory: &ScopedTx,
     waiting: &Waiting,
@@ -464,7 +450,7 @@ pub(super) async fn note_event_failure(
         .await
 }
 
-/// Directory: what was given up, oldest first.
+/// Directory: events that were given up, oldest first.
 pub(super) async fn dead_events(directory: &ScopedTx) -> Result<Vec<DeadEvent>, DbError> {
     let rows = directory
         .query(
@@ -485,7 +471,7 @@ pub(super) async fn dead_events(directory: &ScopedTx) -> Result<Vec<DeadEvent>, 
     Ok(rows.iter().map(read).collect())
 }
 
-/// Directory: it is tried again; `false` when none of that name was given up.
+/// Directory: queues a given-up event again; `false` when there is no such event.
 pub(super) async fn revive_event(
     directory: &ScopedTx,
     provider: &str,
@@ -503,7 +489,7 @@ pub(super) async fn revive_event(
     Ok(row.is_some())
 }
 
-/// Directory: forgets what was done with long ago.
+/// Directory: removes events that were processed long ago.
 pub(super) async fn purge_events(directory: &ScopedTx, before: Timestamp) -> Result<(), DbError> {
     directory
         .execute(

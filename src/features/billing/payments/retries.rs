@@ -1,4 +1,4 @@
-//! What follows when an invoice could not be collected.
+//! What follows a failed collection.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// When a payment is tried again, counted from the first that failed.
+/// When a payment is retried, counted from the first failure.
 pub const RETRIES: [SignedDuration; 4] = [
     SignedDuration::from_hours(24),
     SignedDuration::from_hours(3 * 24),
@@ -20,18 +20,15 @@ pub const RETRIES: [SignedDuration; 4] = [
     SignedDuration::from_hours(7 * 24),
 ];
 
-/// When it is tried again by itself; `None` once it was tried often enough.
+/// When the schedule tries again; `None` after the last attempt.
 pub(super) fn next_try(invoice: &Invoice) -> Option<Timestamp> {
     let Some(since) = invoice.overdue_since else { return Some(Timestamp::MIN) };
     let nth = usize::try_from(invoice.attempts - 1).unwrap_or(0);
     RETRIES.get(nth).map(|after| since + *after)
 }
 
-/// A payment of it failed, or nothing could be charged when it was due: the tenant is told, it is tried again on the schedule,
-/// and its time of grace begins with the first failure.
-///
-/// # Errors
-/// When a statement fails.
+/// Handles a failed payment, or a due invoice that could not be charged: queues the mail to the tenant and the next
+/// attempt. The first failure starts the grace period.
 pub async fn after_failure(tx: &ScopedTx, id: InvoiceId, now: Timestamp) -> Result<(), DbError> {
     let found = invoices::by_id(tx, id).await?.filter(Invoice::is_owing);
     let Some(invoice) = found else { return Ok(()) };

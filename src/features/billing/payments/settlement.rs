@@ -1,4 +1,4 @@
-//! What was paid settles invoices.
+//! Settles invoices with payments.
 
 use jiff::Timestamp;
 
@@ -18,8 +18,8 @@ use crate::{
     },
 };
 
-/// What was paid settles this invoice first, then the others in their order; the rest is credit. Nothing that is overdue any
-/// more binds the tenant.
+/// Settles this invoice first with a payment, then the others in order; the rest becomes credit. Reviews the tenant's
+/// standing afterwards.
 pub(super) async fn settle(
     tx: &ScopedTx,
     first: Option<&Invoice>,
@@ -43,7 +43,7 @@ pub(super) async fn settle(
     review(tx, now).await
 }
 
-/// A payment that was made outside, such as by a transfer. The same reference counts once.
+/// Records a payment made outside of Tenantry, such as a transfer. The same reference counts once.
 ///
 /// # Errors
 /// `NotFound`, `Invalid`, `InvalidTransition`.
@@ -57,10 +57,10 @@ pub async fn record_outside(
     let invoice = crate::features::billing::invoices::by_id(tx, id).await?.ok_or(InvoiceError::NotFound)?;
     let reference = reference.trim();
     if reference.is_empty() || reference.chars().count() > 200 {
-        return Err(InvoiceError::Invalid("reference", "A reference has 1 to 200 characters."));
+        return Err(InvoiceError::Invalid("reference", "A reference must have 1 to 200 characters."));
     }
     if amount_minor <= 0 {
-        return Err(InvoiceError::Invalid("amount", "It must be above 0."));
+        return Err(InvoiceError::Invalid("amount", "Must be above 0."));
     }
     if queries::payment_by_reference(tx, OUTSIDE, reference).await?.is_some() {
         return Ok(invoice);
@@ -86,10 +86,10 @@ pub async fn record_outside(
     crate::features::billing::invoices::by_id(tx, id).await?.ok_or(InvoiceError::NotFound)
 }
 
-/// The provider's name of payments that were made outside.
+/// The provider name of payments made outside of Tenantry.
 const OUTSIDE: &str = "outside";
 
-/// An amount as people read it.
+/// An amount, as displayed to people.
 pub fn display(amount: Money) -> String {
     format!("{} {}", amount.currency, amount.amount())
 }

@@ -1,5 +1,5 @@
-//! Stripe, by its HTTP API: <https://docs.stripe.com/api>. Tenantry reckons and issues invoices itself; Stripe shows the page
-//! on which somebody pays, keeps the means of payment, and charges it.
+//! Stripe, through its HTTP API: <https://docs.stripe.com/api>. Tenantry calculates and issues invoices itself. Stripe
+//! shows the payment page, stores payment methods, and charges them.
 
 use std::time::Duration;
 
@@ -20,13 +20,13 @@ use crate::base::{
     money::Money,
 };
 
-/// The version of the API that is asked for, and that this was written by.
+/// The API version that is requested and that this code was written for.
 const API_VERSION: &str = "2026-10-28.endive";
-/// How long Stripe may take for an answer.
+/// The time limit for a response.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
-/// How long it may take to be reached.
+/// The time limit for a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// How old the signature of an event may be, in seconds, as Stripe's own libraries have it.
+/// Maximum age of an event's signature in seconds, as in Stripe's own libraries.
 pub const TOLERANCE: i64 = 300;
 
 /// Stripe.
@@ -37,16 +37,16 @@ pub struct Stripe {
     webhook_secrets: Vec<String>,
 }
 
-/// Why an event is not Stripe's, or not fresh.
+/// Why an event is not authentic or not recent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
-    /// The header is not there, or says nothing.
-    #[error("the header Stripe-Signature is missing or cannot be read")]
+    /// The header is missing or malformed.
+    #[error("the header Stripe-Signature is missing or malformed")]
     Unreadable,
-    /// No secret of ours has signed it.
+    /// None of our secrets matches the signature.
     #[error("no signature matches")]
     Wrong,
-    /// It was signed too long ago, or in the future.
+    /// The signature is too old, or its time lies in the future.
     #[error("the signature is too old")]
     TooOld,
 }
@@ -62,17 +62,17 @@ fn builder(_: Settings) -> ClientBuilder {
 }
 
 impl Stripe {
-    /// With a secret key, the signing secrets of the endpoint, and the address of the API.
+    /// Creates a client with a secret key, the signing secrets of the endpoint, and the URL of the API.
     pub fn new(secret_key: String, webhook_secrets: Vec<String>, base: String) -> Self {
         let http = LazyClient::new(Settings::default(), builder);
         Self { http, base: base.trim_end_matches('/').to_owned(), secret_key, webhook_secrets }
     }
 
-    /// Whether this header signs these bytes, as Stripe describes under "Verify webhook signatures manually": HMAC-SHA256 of
-    /// the time, a dot and the raw body, by any of the secrets.
+    /// Checks whether this header signs these bytes, as Stripe describes under "Verify webhook signatures manually":
+    /// HMAC-SHA256 of the time, a dot and the raw body, with any of the secrets.
     ///
     /// # Errors
-    /// Why it does not.
+    /// Why the header does not sign them.
     pub fn verify(&self, header: &str, body: &[u8], now: Timestamp) -> Result<(), SignatureError> {
         let mut time = None;
         let mut signatures = Vec::new();
@@ -80,7 +80,7 @@ impl Stripe {
             match part.trim().split_once('=') {
                 Some(("t", value)) => time = value.parse::<i64>().ok(),
                 Some(("v1", value)) => signatures.extend(from_hex(value)),
-                _ => {} // Other schemes are for tests of Stripe's.
+                _ => {} // Other schemes are for Stripe's tests.
             }
         }
         let time = time.ok_or(SignatureError::Unreadable)?;
@@ -116,7 +116,7 @@ impl Stripe {
             status == StatusCode::CONFLICT || status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
         match status {
             it if it.is_success() => Ok(answer),
-            _ if is_busy => Err(Failure::Later(format!("Stripe answers {status}"))),
+            _ if is_busy => Err(Failure::Later(format!("Stripe responded with {status}"))),
             _ => Err(Failure::Refused(status, answer)),
         }
     }
@@ -133,13 +133,14 @@ impl From<Failure> for ProviderError {
             Failure::Later(why) => Self::Later(why),
             Failure::Refused(status, answer) => {
                 let message = answer["error"]["message"].as_str().unwrap_or("no reason given");
-                // A wrong key or version is ours to mend, and then it goes on. And where a key was used with other parameters,
-                // by a version of ours before, what was asked then may have been done: it is looked for in time.
+                // A wrong key or API version is a fault of the deployment; after its correction a retry succeeds. If an
+                // idempotency key was used with other parameters by an earlier version, that request may have been
+                // carried out; a later search finds it.
                 let is_other = answer["error"]["type"] == "idempotency_error";
                 if is_other || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-                    return Self::Later(format!("Stripe answers {status}: {message}"));
+                    return Self::Later(format!("Stripe responded with {status}: {message}"));
                 }
-                Self::Refused(format!("Stripe answers {status}: {message}"))
+                Self::Refused(format!("Stripe responded with {status}: {message}"))
             }
         }
     }
@@ -161,7 +162,7 @@ fn field(value: &Value, name: &str) -> Result<String, ProviderError> {
     found.map(str::to_owned).ok_or_else(|| ProviderError::Later(format!("Stripe's answer has no {name}")))
 }
 
-/// Currencies without minor units in which Stripe reckons in hundredths all the same:
+/// Currencies without minor units that Stripe nevertheless counts in hundredths:
 /// <https://docs.stripe.com/currencies#special-cases>.
 const IN_HUNDREDTHS: [&str; 2] = ["ISK", "UGX"];
 
@@ -169,13 +170,13 @@ fn stripe_amount(amount: Money) -> i64 {
     if IN_HUNDREDTHS.contains(&amount.currency.code()) { amount.minor.saturating_mul(100) } else { amount.minor }
 }
 
-/// As [`stripe_amount`], the other way round; the currency as Stripe writes it.
+/// The inverse of [`stripe_amount`]; the currency in Stripe's spelling.
 fn own_amount(amount: i64, currency: Option<&str>) -> i64 {
     let is_hundredth = currency.is_some_and(|it| IN_HUNDREDTHS.contains(&it.to_uppercase().as_str()));
     if is_hundredth { amount / 100 } else { amount }
 }
 
-/// Why Stripe cannot be asked for an amount of this currency: it counts in other units than ISO 4217.
+/// Refuses currencies whose units at Stripe differ from ISO 4217.
 fn refuse_currency(amount: Money) -> Result<(), ProviderError> {
     if amount.currency.decimals() > 2 || amount.currency.code() == "MGA" {
         return Err(ProviderError::Later(format!("{} is not taken through Stripe", amount.currency)));
@@ -183,7 +184,7 @@ fn refuse_currency(amount: Money) -> Result<(), ProviderError> {
     Ok(())
 }
 
-/// What is sent for a page: <https://docs.stripe.com/api/checkout/sessions/create>.
+/// The request for a page: <https://docs.stripe.com/api/checkout/sessions/create>.
 pub fn checkout_form(request: &CheckoutRequest) -> Form {
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let mut form = vec![
@@ -202,7 +203,7 @@ pub fn checkout_form(request: &CheckoutRequest) -> Form {
             pair("line_items[0][price_data][currency]", &currency),
             pair("line_items[0][price_data][unit_amount]", &stripe_amount(request.amount).to_string()),
             pair("line_items[0][price_data][product_data][name]", &request.description),
-            // So that later invoices can be charged without anybody being there.
+            // Allows later invoices to be charged without a person present.
             pair("payment_intent_data[setup_future_usage]", "off_session"),
         ]);
     } else {
@@ -211,7 +212,7 @@ pub fn checkout_form(request: &CheckoutRequest) -> Form {
     form
 }
 
-/// What is sent for a charge: <https://docs.stripe.com/api/payment_intents/create>.
+/// The request for a charge: <https://docs.stripe.com/api/payment_intents/create>.
 pub fn charge_form(request: &ChargeRequest) -> Form {
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     vec![
@@ -226,12 +227,12 @@ pub fn charge_form(request: &ChargeRequest) -> Form {
     ]
 }
 
-/// Whether it can stand in an address.
+/// Whether the text can be part of a URL.
 fn is_name(text: &str) -> bool {
     text.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'_')
 }
 
-/// What a payment intent says.
+/// Reads a payment intent.
 fn charged(intent: &Value) -> Charged {
     let outcome = match intent["status"].as_str() {
         Some("succeeded") => Outcome::Succeeded,
@@ -253,7 +254,7 @@ impl PaymentProvider for Stripe {
         async move {
             let form =
                 vec![("name".to_owned(), request.name), ("metadata[tenant]".to_owned(), request.tenant.to_string())];
-            // By the tenant and not by its name, which may be another the next time.
+            // The key is the tenant's id and not its name, which may change before a repetition.
             let key = format!("customer-{}", request.tenant);
             field(&self.send("/v1/customers", Some(&form), Some(key)).await?, "id")
         }
@@ -284,7 +285,7 @@ impl PaymentProvider for Stripe {
             let key = request.payment.to_string();
             match self.send("/v1/payment_intents", Some(&charge_form(&request)), Some(key)).await {
                 Ok(intent) => Ok(charged(&intent)),
-                // The card was declined: the intent is in the error.
+                // The card was declined: the error contains the intent.
                 Err(Failure::Refused(StatusCode::PAYMENT_REQUIRED, answer)) => {
                     let error = &answer["error"];
                     let reason = error["message"].as_str().or(error["code"].as_str()).unwrap_or("declined");
@@ -300,7 +301,7 @@ impl PaymentProvider for Stripe {
     fn find_charge(&self, customer: String, payment: Uuid) -> BoxFuture<'_, Result<Option<Charged>, ProviderError>> {
         async move {
             if !is_name(&customer) {
-                return Err(ProviderError::Refused("it is no customer of Stripe's".into()));
+                return Err(ProviderError::Refused("not a Stripe customer id".into()));
             }
             let path = format!("/v1/payment_intents?customer={customer}&limit=100");
             let list = self.send(&path, None, None).await?;
@@ -314,7 +315,7 @@ impl PaymentProvider for Stripe {
     fn look_up(&self, reference: String) -> BoxFuture<'_, Result<Charged, ProviderError>> {
         async move {
             if !is_name(&reference) {
-                return Err(ProviderError::Refused("it is no payment of Stripe's".into()));
+                return Err(ProviderError::Refused("not a Stripe payment id".into()));
             }
             Ok(charged(&self.send(&format!("/v1/payment_intents/{reference}"), None, None).await?))
         }
@@ -322,7 +323,7 @@ impl PaymentProvider for Stripe {
     }
 
     fn read_event(&self, body: &str) -> Result<ProviderEvent, String> {
-        let event: Value = serde_json::from_str(body).map_err(|error| format!("it is no JSON: {error}"))?;
+        let event: Value = serde_json::from_str(body).map_err(|error| format!("invalid JSON: {error}"))?;
         let text =
             |value: &Value, most: usize| value.as_str().filter(|it| (1..=most).contains(&it.len())).map(str::to_owned);
         let id = text(&event["id"], 255).ok_or("it has no id")?;
@@ -331,7 +332,7 @@ impl PaymentProvider for Stripe {
         let at = Timestamp::from_second(seconds).map_err(|error| error.to_string())?;
         let object = &event["data"]["object"];
         let reference = text(&object["id"], 255);
-        // An expanded object stands where its id would.
+        // An expanded object may replace its id.
         let id_of = |value: &Value| text(value, 255).or_else(|| text(&value["id"], 255));
         let customer = match kind.as_str() {
             "payment_method.detached" => id_of(&event["data"]["previous_attributes"]["customer"]),
@@ -341,7 +342,7 @@ impl PaymentProvider for Stripe {
         let facts = match (kind.as_str(), reference) {
             ("checkout.session.completed" | "checkout.session.async_payment_succeeded", Some(reference)) => {
                 match object["payment_status"].as_str() {
-                    // It will be told when it is paid.
+                    // Another event follows when it is paid.
                     Some("unpaid") => vec![],
                     _ => {
                         let amount =
@@ -367,7 +368,7 @@ impl PaymentProvider for Stripe {
             ("setup_intent.succeeded", _) => {
                 id_of(&object["payment_method"]).map(|reference| Fact::MethodSaved { reference }).into_iter().collect()
             }
-            // Every change of a customer repeats what his usual card is: only a change of that is news.
+            // Every change of a customer repeats the default card. Only a change of that card matters.
             ("customer.updated", _) if event["data"]["previous_attributes"]["invoice_settings"].is_null() => vec![],
             ("payment_method.detached", Some(reference)) => vec![Fact::MethodRemoved { reference }],
             ("customer.updated", _) => id_of(&object["invoice_settings"]["default_payment_method"])
@@ -421,9 +422,9 @@ mod tests {
         ] {
             assert_eq!(ours.verify(&header, body.as_bytes(), now), expected, "{header}");
         }
-        // The same meaning in other bytes is not what was signed.
+        // The same content in other bytes is not what was signed.
         assert_eq!(ours.verify(&at("whsec_new", 0), br#"{"id": "evt_1"}"#, now), Err(SignatureError::Wrong));
-        // Without a secret nothing passes, not even what was signed by an empty one.
+        // Without a secret nothing passes, not even a signature made with an empty one.
         assert_eq!(stripe(&[]).verify(&at("", 0), body.as_bytes(), now), Err(SignatureError::Wrong));
     }
 
@@ -444,8 +445,8 @@ mod tests {
         }
     }
 
-    /// Exactly what is sent. `web/conformance/stripe.mjs` holds the same file against the parameters that Stripe documents.
-    /// `UPDATE_STRIPE_FORMS=1` writes it anew.
+    /// The exact requests. `web/conformance/stripe.mjs` checks the same file against the parameters that Stripe
+    /// documents. `UPDATE_STRIPE_FORMS=1` rewrites it.
     #[test]
     fn the_forms_are_what_stripe_documents() {
         let charge = ChargeRequest {

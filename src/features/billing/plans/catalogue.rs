@@ -1,4 +1,4 @@
-//! The list of plans: drafted, published, taken off.
+//! The catalogue of plans: drafting, publishing, retiring.
 
 use jiff::Timestamp;
 
@@ -12,21 +12,63 @@ use crate::{
     features::{billing::terms::Terms, entitlements::is_key},
 };
 
+<<<<<<< ours
 /// One version, on offer or not.
 ///
 /// # Errors
 /// When the statement fails.
+||||||| base
+/// The versions on offer, in the order of the price list.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn on_offer(directory: &ScopedTx) -> Result<Vec<PlanVersion>, DbError> {
+    queries::on_offer(directory).await
+}
+
+/// One version, on offer or not.
+///
+/// # Errors
+/// When the statement fails.
+=======
+/// The offered versions, in the order of the price list.
+pub async fn on_offer(directory: &ScopedTx) -> Result<Vec<PlanVersion>, DbError> {
+    queries::on_offer(directory).await
+}
+
+/// One version, whether offered or not.
+>>>>>>> theirs
 pub async fn version(directory: &ScopedTx, id: PlanVersionId) -> Result<Option<PlanVersion>, DbError> {
     queries::by_id(directory, id).await
 }
 
+<<<<<<< ours
 /// Makes a plan. It is on offer once a version of it is published.
+||||||| base
+/// Every version of every plan, drafts too for whoever may see them: in the order of the price list, newest first.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn all(directory: &ScopedTx) -> Result<Vec<PlanVersion>, DbError> {
+    queries::all(directory).await
+}
+
+/// Makes a plan. It is on offer once a version of it is published.
+=======
+/// Every version of every plan, including drafts for callers who may see them: in the order of the price list, newest
+/// first.
+pub async fn all(directory: &ScopedTx) -> Result<Vec<PlanVersion>, DbError> {
+    queries::all(directory).await
+}
+
+/// Creates a plan. It is offered once a version of it is published.
+>>>>>>> theirs
 ///
 /// # Errors
 /// `Invalid`, `KeyTaken`.
 pub async fn create(directory: &ScopedTx, key: &str, name: &str, now: Timestamp) -> Result<Plan, PlanError> {
     if !is_key(key) {
-        return Err(invalid("key", "A key has 1 to 40 letters a to z, digits and underscores."));
+        return Err(invalid("key", "A key must have 1 to 40 letters a to z, digits or underscores."));
     }
     let plan = Plan {
         id: PlanId::generate(now),
@@ -38,7 +80,7 @@ pub async fn create(directory: &ScopedTx, key: &str, name: &str, now: Timestamp)
     if queries::insert(directory, &plan).await? { Ok(plan) } else { Err(PlanError::KeyTaken) }
 }
 
-/// Changes a plan's name and place, or takes it off the price list: whoever has it keeps it.
+/// Changes a plan's name and position, or takes it off the price list. Subscribed tenants keep it.
 ///
 /// # Errors
 /// `NotFound`, `Invalid`.
@@ -47,14 +89,14 @@ pub async fn update(directory: &ScopedTx, key: &str, patch: PlanPatch) -> Result
     let name = patch.name.as_deref().map(checked_name).transpose()?.unwrap_or(plan.name);
     let position = patch.position.unwrap_or(plan.position);
     if !(0..=10_000).contains(&position) {
-        return Err(invalid("position", "A position is from 0 to 10000."));
+        return Err(invalid("position", "A position must be between 0 and 10000."));
     }
     let plan = Plan { name, position, active: patch.active.unwrap_or(plan.active), ..plan };
     queries::update(directory, &plan).await?;
     Ok(plan)
 }
 
-/// Writes the draft of a plan's next version, in place of the one that there may be. Every price gets an id of its own.
+/// Writes the draft of a plan's next version, replacing an existing draft. Every price gets a new id.
 ///
 /// # Errors
 /// `NotFound`, `Invalid`.
@@ -63,14 +105,14 @@ pub async fn draft(directory: &ScopedTx, key: &str, terms: Terms, now: Timestamp
         terms.prices.into_iter().map(|it| crate::features::billing::terms::Price { id: uuid_v7(now), ..it }).collect();
     let terms = Terms { prices, ..terms };
     terms.check().map_err(|(field, message)| PlanError::Invalid(field, message))?;
-    // Locked, so that two at once do not both take the next number.
+    // Locked, so that two concurrent drafts do not get the same number.
     let plan = queries::lock(directory, key).await?.ok_or(PlanError::NotFound)?;
     let id = PlanVersionId::generate(now);
     let version = queries::upsert_draft(directory, id, &plan, &terms, now).await?;
     Ok(version)
 }
 
-/// Publishes a plan's draft: it is on offer from now on, and never changes again.
+/// Publishes a plan's draft. It is offered from now on and never changes again.
 ///
 /// # Errors
 /// `NotFound`, `NoDraft`.
@@ -82,7 +124,7 @@ pub async fn publish(directory: &ScopedTx, key: &str, now: Timestamp) -> Result<
 fn checked_name(name: &str) -> Result<String, PlanError> {
     let name = name.trim();
     if name.is_empty() || name.chars().count() > 100 {
-        return Err(invalid("name", "A name has 1 to 100 characters."));
+        return Err(invalid("name", "A name must have 1 to 100 characters."));
     }
     Ok(name.to_owned())
 }

@@ -1,4 +1,4 @@
-//! Plans and their versions. All of it is in the directory.
+//! Plans and their versions, all in the directory.
 
 mod catalogue;
 mod model;

@@ -1,4 +1,4 @@
-//! A plan and its versions.
+//! Plans and their versions.
 
 use jiff::Timestamp;
 
@@ -8,33 +8,33 @@ use crate::{
     features::billing::terms::Terms,
 };
 
-/// Something that tenants can subscribe to.
+/// A plan that tenants can subscribe to.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// In the directory.
+    /// The id in the directory.
     pub id: PlanId,
-    /// Its name for programs.
+    /// The key for programs.
     pub key: String,
-    /// Its name for people.
+    /// The display name.
     pub name: String,
-    /// Order on the price list, lowest first.
+    /// The position on the price list, lowest first.
     pub position: i32,
-    /// Whether new tenants can take it.
+    /// Whether new tenants can subscribe to it.
     pub active: bool,
 }
 
 /// One version of a plan, with the plan.
 #[derive(Clone, Debug)]
 pub struct PlanVersion {
-    /// In the directory.
+    /// The id in the directory.
     pub id: PlanVersionId,
-    /// Of which plan.
+    /// The plan.
     pub plan: Plan,
-    /// From 1.
+    /// The version number, from 1.
     pub version: i32,
-    /// When it was published; a draft was not. From then on it never changes.
+    /// When it was published; `None` for a draft. A published version never changes.
     pub published_at: Option<Timestamp>,
-    /// What it says.
+    /// The terms.
     pub terms: Terms,
 }
 
@@ -43,11 +43,11 @@ pub struct PlanVersion {
 pub enum PlanError {
     /// There is no such plan.
     NotFound,
-    /// It has no draft to be published.
+    /// The plan has no draft to publish.
     NoDraft,
     /// Another plan has the key.
     KeyTaken,
-    /// A value is out of its bounds: which field, and what it has to be.
+    /// A value is out of range: the field and the message.
     Invalid(&'static str, String),
     /// A statement failed.
     Db(DbError),
@@ -59,13 +59,13 @@ impl From<DbError> for PlanError {
     }
 }
 
-/// What can be changed of a plan itself. What is `None` stays.
+/// A change of a plan itself. A `None` field stays.
 #[derive(Clone, Debug, Default)]
 pub struct PlanPatch {
-    /// Its name for people.
+    /// The display name.
     pub name: Option<String>,
-    /// Order on the price list.
+    /// The position on the price list.
     pub position: Option<i32>,
-    /// Whether new tenants can take it.
+    /// Whether new tenants can subscribe to it.
     pub active: Option<bool>,
 }

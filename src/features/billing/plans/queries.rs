@@ -1,4 +1,4 @@
-//! Every statement on plans. All of it runs in the directory.
+//! Every statement on plans. All of them run in the directory.
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -27,16 +27,13 @@ fn read(row: &Row) -> Result<PlanVersion, DbError> {
     Ok(PlanVersion { id: row.get(5), plan: read_plan(row), version: row.get(6), published_at: row.get(7), terms })
 }
 
-/// Terms as a table holds them.
+/// The terms as stored in the database.
 fn written(terms: &Terms) -> Value {
     // Unwrap safety: terms are texts, numbers and lists.
     serde_json::to_value(terms).expect("terms can be written")
 }
 
-/// The versions on offer, in the order of the price list.
-///
-/// # Errors
-/// When the statement fails.
+/// The highest published version of each active plan.
 pub async fn on_offer(directory: &ScopedTx) -> Result<Vec<PlanVersion>, DbError> {
     let rows = directory
         .query(
@@ -104,7 +101,7 @@ pub(super) async fn by_key(directory: &ScopedTx, key: &str) -> Result<Option<Pla
     Ok(row.as_ref().map(read_plan))
 }
 
-/// One plan, whose versions nobody else makes until the transaction ends.
+/// One plan, locked against concurrent changes of its versions until the transaction ends.
 pub(super) async fn lock(directory: &ScopedTx, key: &str) -> Result<Option<Plan>, DbError> {
     let row = directory
         .query_opt(
@@ -116,7 +113,7 @@ pub(super) async fn lock(directory: &ScopedTx, key: &str) -> Result<Option<Plan>
     Ok(row.as_ref().map(read_plan))
 }
 
-/// Behind all that there are.
+/// The position after all existing plans.
 pub(super) async fn next_position(directory: &ScopedTx) -> Result<i32, DbError> {
     let row = directory
         .query_one(
@@ -128,7 +125,7 @@ pub(super) async fn next_position(directory: &ScopedTx) -> Result<i32, DbError> 
     Ok(row.get(0))
 }
 
-/// `false` when the key is taken.
+/// Adds a plan; `false` when the key is taken.
 pub(super) async fn insert(directory: &ScopedTx, plan: &Plan) -> Result<bool, DbError> {
     let row = directory
         .query_opt(
@@ -141,7 +138,7 @@ pub(super) async fn insert(directory: &ScopedTx, plan: &Plan) -> Result<bool, Db
     Ok(row.is_some())
 }
 
-/// Name, position and whether it is on the list.
+/// Stores name, position and whether the plan is on the list.
 pub(super) async fn update(directory: &ScopedTx, plan: &Plan) -> Result<(), DbError> {
     directory
         .execute(
@@ -152,7 +149,7 @@ pub(super) async fn update(directory: &ScopedTx, plan: &Plan) -> Result<(), DbEr
         .await
 }
 
-/// The draft, made or written anew.
+/// Creates or replaces the draft.
 pub(super) async fn upsert_draft(
     directory: &ScopedTx,
     id: PlanVersionId,
@@ -174,7 +171,7 @@ pub(super) async fn upsert_draft(
     Ok(PlanVersion { id, plan: plan.clone(), version, published_at: None, terms: terms.clone() })
 }
 
-/// `None` when there is no draft.
+/// Publishes the draft; `None` when there is none.
 pub(super) async fn publish(directory: &ScopedTx, plan: &Plan, now: Timestamp) -> Result<Option<PlanVersion>, DbError> {
     let row = directory
         .query_opt(

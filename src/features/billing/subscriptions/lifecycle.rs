@@ -1,4 +1,4 @@
-//! How a subscription begins, changes, pauses and ends.
+//! The lifecycle of a subscription: start, change, pause and end.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -16,33 +16,119 @@ use crate::{
     },
 };
 
-/// The database keeps microseconds.
+/// Truncates to microseconds, the precision of the database.
 pub fn in_micros(at: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
 }
 
+<<<<<<< ours
 /// What the tenant has agreed to in this version.
+||||||| base
+/// Lets nobody else change what the tenant is billed for until the transaction ends: the first lock of whatever does.
 ///
 /// # Errors
-/// When it has taken no such version.
+/// When the statement fails.
+pub async fn lock(tx: &ScopedTx) -> Result<(), DbError> {
+    queries::lock(tx).await
+}
+
+/// The present one, or the one that ended last; `None` where the tenant was never billed.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn current(tx: &ScopedTx) -> Result<Option<Subscription>, DbError> {
+    queries::current(tx).await
+}
+
+/// What the tenant has agreed to in this version.
+=======
+/// Locks the tenant's billing until the transaction ends. Every change to billing takes this lock first.
+pub async fn lock(tx: &ScopedTx) -> Result<(), DbError> {
+    queries::lock(tx).await
+}
+
+/// The current subscription, or the one that ended last; `None` when the tenant was never billed.
+pub async fn current(tx: &ScopedTx) -> Result<Option<Subscription>, DbError> {
+    queries::current(tx).await
+}
+
+/// The terms that the tenant has agreed to in this version.
+>>>>>>> theirs
+///
+/// # Errors
+/// When the tenant has not agreed to this version.
 pub async fn agreed(tx: &ScopedTx, version: PlanVersionId) -> Result<Agreed, DbError> {
     let found = queries::agreed(tx, version).await?;
     found.ok_or_else(|| DbError::Corrupt(format!("no terms of {version}")))
 }
 
+<<<<<<< ours
 /// The period that goes on, or the last one of a subscription that is over.
+||||||| base
+/// Keeps a copy of what is about to be agreed; one that is there stays.
 ///
 /// # Errors
-/// When there is none: every subscription begins with one.
+/// When the statement fails.
+pub async fn keep_terms(tx: &ScopedTx, agreed: &Agreed, now: Timestamp) -> Result<(), DbError> {
+    queries::keep_terms(tx, agreed, now).await
+}
+
+/// The period that goes on, or the last one of a subscription that is over.
+=======
+/// Stores a copy of terms that are about to be agreed; an existing copy stays.
+pub async fn keep_terms(tx: &ScopedTx, agreed: &Agreed, now: Timestamp) -> Result<(), DbError> {
+    queries::keep_terms(tx, agreed, now).await
+}
+
+/// The current period, or the last one of a subscription that has ended.
+>>>>>>> theirs
+///
+/// # Errors
+/// When there is none: every subscription starts with one.
 pub async fn last_period(tx: &ScopedTx, id: SubscriptionId) -> Result<BillingPeriod, DbError> {
     let found = queries::last_period(tx, id).await?;
     found.ok_or_else(|| DbError::Corrupt(format!("{id} has no period")))
+}
+
+<<<<<<< ours
+/// The period that would follow the last one, with its terms; `None` where nothing does.
+///
+/// # Errors
+/// When a statement fails.
+||||||| base
+/// Periods of which something is still to be billed, in the order of time.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn unbilled(tx: &ScopedTx) -> Result<Vec<BillingPeriod>, DbError> {
+    queries::unbilled(tx).await
+}
+
+/// One period.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn period(tx: &ScopedTx, id: Uuid) -> Result<Option<BillingPeriod>, DbError> {
+    queries::period(tx, id).await
 }
 
 /// The period that would follow the last one, with its terms; `None` where nothing does.
 ///
 /// # Errors
 /// When a statement fails.
+=======
+/// Periods that are not fully billed, in chronological order.
+pub async fn unbilled(tx: &ScopedTx) -> Result<Vec<BillingPeriod>, DbError> {
+    queries::unbilled(tx).await
+}
+
+/// One period.
+pub async fn period(tx: &ScopedTx, id: Uuid) -> Result<Option<BillingPeriod>, DbError> {
+    queries::period(tx, id).await
+}
+
+/// The period that would follow the last one, with its terms; `None` when nothing follows.
+>>>>>>> theirs
 pub async fn following(
     tx: &ScopedTx,
     subscription: &Subscription,
@@ -56,10 +142,32 @@ pub async fn following(
     Ok(Some((next.period_from(at), agreed(tx, next.version).await?)))
 }
 
+<<<<<<< ours
 /// Notes what was billed of a period.
 ///
 /// # Errors
 /// When the statement fails.
+||||||| base
+/// The fee of a period is owed no more, or was never paid: none of it is credited.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn forget_fee(tx: &ScopedTx, period: Uuid) -> Result<(), DbError> {
+    queries::forget_fee(tx, period).await
+}
+
+/// Notes what was billed of a period.
+///
+/// # Errors
+/// When the statement fails.
+=======
+/// Marks the fee of a period as no longer owed or never paid, so that none of it is credited.
+pub async fn forget_fee(tx: &ScopedTx, period: Uuid) -> Result<(), DbError> {
+    queries::forget_fee(tx, period).await
+}
+
+/// Records what was billed for a period.
+>>>>>>> theirs
 pub async fn note_billed(
     tx: &ScopedTx,
     period: &BillingPeriod,
@@ -69,10 +177,7 @@ pub async fn note_billed(
     queries::note_billed(tx, period.id, flat_until, usage_at).await
 }
 
-/// A new subscription, from an instant on.
-///
-/// # Errors
-/// When a statement fails.
+/// Starts a new subscription at this instant.
 pub async fn begin(
     tx: &ScopedTx,
     tenant: &Tenant,
@@ -92,10 +197,7 @@ pub async fn begin(
     Ok(NeedsReview(subscription))
 }
 
-/// A subscription as it would begin at an instant.
-///
-/// # Errors
-/// When a statement fails.
+/// The subscription that would start at this instant.
 pub async fn new(
     tx: &ScopedTx,
     tenant: &Tenant,
@@ -108,7 +210,7 @@ pub async fn new(
     Ok(Subscription {
         id: SubscriptionId::generate(now),
         version: version.version_id,
-        // What is not sold by the month is sold by the year.
+        // A plan that is not sold monthly is sold yearly.
         interval: if version.terms.is_offered(interval) { interval } else { Interval::Year },
         status: if trial_ends_at.is_some() { Status::Trialing } else { Status::Active },
         anchor: trial_ends_at.unwrap_or(at),
@@ -121,7 +223,7 @@ pub async fn new(
     })
 }
 
-/// When a trial of these terms would end that begins now: a tenant has one trial, ever.
+/// When a trial of these terms that starts now would end; `None` when there is none. A tenant gets one trial ever.
 async fn trial_of(tx: &ScopedTx, version: &Agreed, at: Timestamp) -> Result<Option<Timestamp>, DbError> {
     if version.terms.trial_days == 0 || queries::had_trial(tx).await? {
         return Ok(None);
@@ -129,15 +231,15 @@ async fn trial_of(tx: &ScopedTx, version: &Agreed, at: Timestamp) -> Result<Opti
     Ok(Some(at + SignedDuration::from_hours(24 * i64::from(version.terms.trial_days))))
 }
 
-/// Limits and features of what was agreed are in force.
+/// Puts the limits and features of the agreed terms in force.
 async fn apply(tx: &ScopedTx, version: &Agreed, now: Timestamp) -> Result<(), DbError> {
     tenants::set_plan(tx, &version.offer(), now).await?;
-    // The directory's copy says what the API may cost.
+    // The directory's copy holds the API cost limit.
     outbox::enqueue(tx, &Effect::SyncTenant, now).await.map(drop)
 }
 
 impl Subscription {
-    /// The period that begins at this instant, as things stand.
+    /// The period that starts at this instant, in the current state.
     pub fn period_from(&self, at: Timestamp) -> BillingPeriod {
         let cycle = cycle_at(self.anchor, &self.zone, self.interval, at);
         let trial_end = self.trial_ends_at.filter(|end| *end > at);
@@ -161,7 +263,7 @@ impl Subscription {
         }
     }
 
-    /// What it is once a period has ended, and whether its version or interval has changed with it.
+    /// The subscription after the end of a period, and whether its version or interval changed.
     fn at_boundary(mut self, at: Timestamp, ends_cycle: bool) -> (Self, bool) {
         let next = if ends_cycle { self.next.take() } else { None };
         if let Some((version, interval)) = next {
@@ -176,22 +278,19 @@ impl Subscription {
         (self, next.is_some())
     }
 
-    /// What it is once a cycle has ended.
+    /// The subscription after the end of a cycle.
     pub fn after_cycle(self, at: Timestamp) -> Self {
         self.at_boundary(at, true).0
     }
 
-    /// Whether it goes on.
+    /// Whether it has not ended.
     pub fn is_alive(&self) -> bool {
         self.status != Status::Cancelled
     }
 }
 
-/// Brings a subscription to the present: every period that has begun is there, what was to change at the end of a cycle has
-/// changed, and what was to end has ended. Done again it changes nothing.
-///
-/// # Errors
-/// When a statement fails.
+/// Brings a subscription up to date: creates every period that has started, and applies changes and cancellations that
+/// were scheduled for the end of a cycle. Repeating it changes nothing.
 pub async fn advance(tx: &ScopedTx, mut subscription: Subscription, now: Timestamp) -> Result<Advanced, DbError> {
     if !subscription.is_alive() {
         return Ok(Advanced::GoesOn(subscription));
@@ -217,7 +316,8 @@ pub async fn advance(tx: &ScopedTx, mut subscription: Subscription, now: Timesta
     Ok(Advanced::GoesOn(subscription))
 }
 
-/// It is over: what follows is what stands as `next`, which for a cancelled one is what its tenant falls back to.
+/// Ends the subscription and puts the terms of `next` in force, which for a cancelled subscription are those of the
+/// fallback plan.
 async fn end(tx: &ScopedTx, subscription: Subscription, at: Timestamp, now: Timestamp) -> Result<NeedsReview, DbError> {
     if let Some((version, _)) = subscription.next {
         apply(tx, &agreed(tx, version).await?, now).await?;
@@ -227,8 +327,7 @@ async fn end(tx: &ScopedTx, subscription: Subscription, at: Timestamp, now: Time
     Ok(NeedsReview(over))
 }
 
-/// Ends the period that goes on, and begins another as the subscription now says. Returns where the cut is: two changes
-/// never fall on one instant.
+/// Ends the current period early, and returns the instant of the cut. Two changes never share an instant.
 async fn cut(tx: &ScopedTx, subscription: &Subscription, at: Timestamp) -> Result<Timestamp, DbError> {
     let last = last_period(tx, subscription.id).await?;
     let earliest = last.starts_at + SignedDuration::from_micros(1);
@@ -237,11 +336,9 @@ async fn cut(tx: &ScopedTx, subscription: &Subscription, at: Timestamp) -> Resul
     Ok(at)
 }
 
-/// What a subscription would be after a change at this instant. A trial goes on, whatever the plan; a pause ends. Another
-/// interval begins a cycle of its own, and so does whoever pays for the first time: a whole one.
-///
-/// # Errors
-/// When a statement fails.
+/// The subscription after a change at this instant. A trial continues under any plan; a pause ends. A change of
+/// interval starts a new cycle, and so does the change from a free to a paid plan: the first paid subscription starts a
+/// full billing period.
 pub async fn changed(
     tx: &ScopedTx,
     mut subscription: Subscription,
@@ -264,10 +361,7 @@ pub async fn changed(
     Ok(subscription)
 }
 
-/// Another version, another interval, or both: from now on.
-///
-/// # Errors
-/// When a statement fails.
+/// Changes version, interval or both, immediately.
 pub async fn change_now(
     tx: &ScopedTx,
     subscription: Subscription,
@@ -285,10 +379,7 @@ pub async fn change_now(
     Ok(NeedsReview(subscription))
 }
 
-/// Another version, another interval, or both: from the end of the cycle on.
-///
-/// # Errors
-/// When a statement fails.
+/// Schedules a change of version, interval or both for the end of the cycle.
 pub async fn change_at_end(
     tx: &ScopedTx,
     subscription: Subscription,
@@ -304,10 +395,7 @@ pub async fn change_at_end(
     Ok(changed)
 }
 
-/// Ends it at the end of the cycle; the tenant falls back to `fallback` then.
-///
-/// # Errors
-/// When a statement fails.
+/// Schedules the cancellation for the end of the cycle; the tenant then falls back to `fallback`.
 pub async fn cancel_at_end(
     tx: &ScopedTx,
     subscription: Subscription,
@@ -324,10 +412,7 @@ pub async fn cancel_at_end(
     Ok(changed)
 }
 
-/// Ends it now; the tenant falls back to `fallback`.
-///
-/// # Errors
-/// When a statement fails.
+/// Cancels immediately; the tenant falls back to `fallback`.
 pub async fn cancel_now(
     tx: &ScopedTx,
     subscription: Subscription,
@@ -340,10 +425,7 @@ pub async fn cancel_now(
     end(tx, subscription, at, now).await
 }
 
-/// Nothing is charged from now on, and nothing can be changed in the tenant.
-///
-/// # Errors
-/// When a statement fails.
+/// Pauses the subscription: nothing is charged, and the tenant is read-only.
 pub async fn pause(tx: &ScopedTx, mut subscription: Subscription, now: Timestamp) -> Result<NeedsReview, DbError> {
     let at = cut(tx, &subscription, now).await?;
     subscription.status = Status::Paused;
@@ -352,10 +434,7 @@ pub async fn pause(tx: &ScopedTx, mut subscription: Subscription, now: Timestamp
     Ok(NeedsReview(subscription))
 }
 
-/// Charges again, from now on.
-///
-/// # Errors
-/// When a statement fails.
+/// Resumes charging from now on.
 pub async fn resume(tx: &ScopedTx, mut subscription: Subscription, now: Timestamp) -> Result<NeedsReview, DbError> {
     let at = cut(tx, &subscription, now).await?;
     let is_trial = subscription.trial_ends_at.is_some_and(|it| it > at);
@@ -369,10 +448,7 @@ pub async fn resume(tx: &ScopedTx, mut subscription: Subscription, now: Timestam
     Ok(NeedsReview(subscription))
 }
 
-/// Whether something is owed that should have been paid.
-///
-/// # Errors
-/// When a statement fails.
+/// Records since when payment is overdue; `None` when it is not.
 pub async fn set_past_due(tx: &ScopedTx, since: Option<Timestamp>, now: Timestamp) -> Result<(), DbError> {
     let Some(subscription) = queries::current(tx).await?.filter(Subscription::is_alive) else { return Ok(()) };
     let status = match (subscription.status, since) {
@@ -384,7 +460,8 @@ pub async fn set_past_due(tx: &ScopedTx, since: Option<Timestamp>, now: Timestam
     queries::update(tx, &changed, now).await
 }
 
-/// Whether one cannot be changed into the other at one instant, because both cost something: no invoice has two currencies.
+/// Whether an immediate change between these terms is impossible because both cost something in different currencies:
+/// an invoice has one currency.
 pub fn is_other_currency(present: &Agreed, wanted: &Agreed) -> bool {
     present.terms.costs() && wanted.terms.costs() && present.terms.currency != wanted.terms.currency
 }

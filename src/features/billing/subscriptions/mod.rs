@@ -1,8 +1,8 @@
-//! What a tenant has of a plan, and how its time is cut into periods.
+//! A tenant's subscription, and how its time is divided into periods.
 //!
-//! A period ends wherever what is charged changes: at the end of a cycle, a change of plan, the end of a trial, a pause. The
-//! table's constraints have the last word that periods tile. Whoever changes anything here has taken [`lock`] and then
-//! [`advance`]d, so that he acts on the present and no period is left out, however long nobody looked.
+//! A period ends wherever the charges change: at the end of a cycle, a change of plan, the end of a trial, a pause.
+//! Database constraints enforce that periods tile. Every caller that changes something here first takes the [`lock`]
+//! and then calls [`advance`], so that it acts on the current state and no period is missing after any downtime.
 
 mod lifecycle;
 mod model;

@@ -1,4 +1,4 @@
-//! A subscription, its periods, and what was agreed.
+//! Subscriptions, their periods, and agreed terms.
 
 use jiff::{Timestamp, tz::TimeZone};
 use uuid::Uuid;
@@ -12,25 +12,25 @@ use crate::{
     },
 };
 
-/// Where a subscription stands.
+/// The status of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// For nothing, until its trial ends.
+    /// Free until its trial ends.
     Trialing,
-    /// All is paid that should be.
+    /// No payment is overdue.
     Active,
-    /// Something is owed that should have been paid.
+    /// A payment is overdue.
     PastDue,
-    /// Nothing is charged, and nothing can be changed in the tenant.
+    /// Nothing is charged, and the tenant is read-only.
     Paused,
-    /// Over.
+    /// Ended.
     Cancelled,
 }
 
 impl Status {
     const ALL: [Self; 5] = [Self::Trialing, Self::Active, Self::PastDue, Self::Paused, Self::Cancelled];
 
-    /// As the database and the API spell it.
+    /// The value in the database and the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Trialing => "TRIALING",
@@ -47,11 +47,11 @@ impl std::str::FromStr for Status {
 
     fn from_str(text: &str) -> Result<Self, DbError> {
         let found = Self::ALL.into_iter().find(|it| it.as_str() == text);
-        found.ok_or_else(|| DbError::Corrupt(format!("{text:?} is no status of a subscription")))
+        found.ok_or_else(|| DbError::Corrupt(format!("{text:?} is not a subscription status")))
     }
 }
 
-/// What is charged in a period.
+/// What is charged for a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Everything.
@@ -63,7 +63,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// As the database spells it.
+    /// The value in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Billed => "BILLED",
@@ -78,29 +78,29 @@ impl std::str::FromStr for Mode {
 
     fn from_str(text: &str) -> Result<Self, DbError> {
         let found = [Self::Billed, Self::Trial, Self::Paused].into_iter().find(|it| it.as_str() == text);
-        found.ok_or_else(|| DbError::Corrupt(format!("{text:?} is no mode of a period")))
+        found.ok_or_else(|| DbError::Corrupt(format!("{text:?} is not a period mode")))
     }
 }
 
-/// A version of a plan that the tenant has taken, as its own store has it.
+/// A plan version that the tenant agreed to, as copied into its own store.
 #[derive(Clone, Debug)]
 pub struct Agreed {
-    /// Which version.
+    /// The id of the version.
     pub version_id: PlanVersionId,
-    /// Of which plan.
+    /// The plan.
     pub plan: PlanId,
-    /// Its name for programs.
+    /// The plan's key.
     pub plan_key: String,
-    /// Its name for people.
+    /// The plan's display name.
     pub plan_name: String,
-    /// From 1.
+    /// The version number, from 1.
     pub version: i32,
-    /// What it says.
+    /// The terms.
     pub terms: Terms,
 }
 
 impl Agreed {
-    /// From the directory's version.
+    /// Copies a version from the directory.
     pub fn of(version: &PlanVersion) -> Self {
         Self {
             version_id: version.id,
@@ -119,79 +119,79 @@ impl Agreed {
     }
 }
 
-/// What a tenant has of a plan.
+/// A tenant's subscription to a plan.
 #[derive(Clone, Debug)]
 pub struct Subscription {
-    /// In the tenant.
+    /// The id, unique within the tenant.
     pub id: SubscriptionId,
-    /// Which version.
+    /// The plan version.
     pub version: PlanVersionId,
-    /// By the month or by the year.
+    /// Monthly or yearly.
     pub interval: Interval,
-    /// Where it stands.
+    /// The status.
     pub status: Status,
-    /// Where cycles are counted from.
+    /// The instant that cycles are counted from.
     pub anchor: Timestamp,
-    /// In which zone.
+    /// The time zone of the cycles.
     pub zone: TimeZone,
-    /// When its trial ends, or has ended.
+    /// When the trial ends or ended; `None` without a trial.
     pub trial_ends_at: Option<Timestamp>,
-    /// What it changes to at the end of its cycle.
+    /// The scheduled version and interval for the end of the cycle, if any.
     pub next: Option<(PlanVersionId, Interval)>,
-    /// When it ends.
+    /// When the subscription will end, if it is cancelled.
     pub cancel_at: Option<Timestamp>,
-    /// Since when something is owed that should have been paid.
+    /// Since when a payment is overdue.
     pub past_due_since: Option<Timestamp>,
-    /// When it ended.
+    /// When the subscription ended.
     pub ended_at: Option<Timestamp>,
 }
 
 /// A part of a subscription's time, `[starts_at, ends_at)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BillingPeriod {
-    /// In the tenant.
+    /// The id, unique within the tenant.
     pub id: Uuid,
-    /// Of which subscription.
+    /// The subscription.
     pub subscription: SubscriptionId,
-    /// By which version it is charged.
+    /// The version that it is charged by.
     pub version: PlanVersionId,
-    /// By which of its prices.
+    /// The interval whose prices apply.
     pub interval: Interval,
     /// What is charged.
     pub mode: Mode,
-    /// The first instant of it.
+    /// The start.
     pub starts_at: Timestamp,
-    /// The first instant after it.
+    /// The end (exclusive).
     pub ends_at: Timestamp,
-    /// The first instant of the whole cycle that it is a part of.
+    /// The start of the cycle that contains it.
     pub cycle_start: Timestamp,
-    /// The first instant after that.
+    /// The end of that cycle (exclusive).
     pub cycle_end: Timestamp,
-    /// Up to where its flat fee was billed.
+    /// The instant up to which its flat fee was billed.
     pub flat_billed_until: Option<Timestamp>,
     /// When its usage was billed.
     pub usage_billed_at: Option<Timestamp>,
 }
 
-/// A subscription that has just changed. Whether its tenant is past due, and whether the tenant's people may write, has to
-/// be looked at again: `billing/standing.rs` alone takes the subscription out, and does.
+/// A subscription that has just changed. The tenant's standing must be reviewed again: only `billing/standing.rs` can
+/// take the subscription out, and it does the review.
 #[derive(Debug)]
-#[must_use = "whether the tenant is past due and may write has to be reviewed: see billing/standing.rs"]
+#[must_use = "the tenant's standing must be reviewed: see billing/standing.rs"]
 pub struct NeedsReview(pub(super) Subscription);
 
 impl NeedsReview {
-    /// The subscription, for who reviews its tenant's standing.
+    /// The subscription, for the code that reviews the tenant's standing.
     pub(in crate::features::billing) fn into_subscription(self) -> Subscription {
         self.0
     }
 }
 
-/// A subscription that was brought to the present.
+/// A subscription that is up to date.
 #[derive(Debug)]
-#[must_use = "one that is over has to be reviewed: see billing/standing.rs"]
+#[must_use = "an ended subscription must be reviewed: see billing/standing.rs"]
 pub enum Advanced {
-    /// It goes on.
+    /// It continues.
     GoesOn(Subscription),
-    /// It has ended just now.
+    /// It has just ended.
     Over(NeedsReview),
 }

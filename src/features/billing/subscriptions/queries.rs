@@ -12,10 +12,7 @@ use crate::{
     features::billing::terms::Terms,
 };
 
-/// Lets nobody else change what the tenant is billed for until the transaction ends: the first lock of whatever does.
-///
-/// # Errors
-/// When the statement fails.
+/// Serialises changes to the tenant's billing.
 pub async fn lock(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- subscriptions.lock
@@ -44,10 +41,7 @@ fn read(row: &Row) -> Result<Subscription, DbError> {
     })
 }
 
-/// The present one, or the one that ended last; `None` where the tenant was never billed.
-///
-/// # Errors
-/// When the statement fails.
+/// The live subscription, or else the one that ended last.
 pub async fn current(tx: &ScopedTx) -> Result<Option<Subscription>, DbError> {
     let row = tx
         .query_opt(
@@ -84,7 +78,7 @@ pub(super) async fn insert(tx: &ScopedTx, it: &Subscription, now: Timestamp) -> 
     .await
 }
 
-/// All of it that can change.
+/// Stores all fields that can change.
 pub(super) async fn update(tx: &ScopedTx, it: &Subscription, now: Timestamp) -> Result<(), DbError> {
     let (next, next_interval) = it.next.map(|(version, interval)| (version, interval.as_str())).unzip();
     tx.execute(
@@ -111,10 +105,7 @@ pub(super) async fn update(tx: &ScopedTx, it: &Subscription, now: Timestamp) -> 
     .await
 }
 
-/// Keeps a copy of what is about to be agreed; one that is there stays.
-///
-/// # Errors
-/// When the statement fails.
+/// Stores a copy of agreed terms; an existing copy stays.
 pub async fn keep_terms(tx: &ScopedTx, it: &Agreed, now: Timestamp) -> Result<(), DbError> {
     // Unwrap safety: terms are texts, numbers and lists.
     let terms = serde_json::to_value(&it.terms).expect("terms can be written");
@@ -127,7 +118,7 @@ pub async fn keep_terms(tx: &ScopedTx, it: &Agreed, now: Timestamp) -> Result<()
     .await
 }
 
-/// What was agreed.
+/// The agreed terms of a version.
 pub(super) async fn agreed(tx: &ScopedTx, version: PlanVersionId) -> Result<Option<Agreed>, DbError> {
     let row = tx
         .query_opt(
@@ -175,7 +166,7 @@ fn read_period(row: &Row) -> Result<BillingPeriod, DbError> {
     })
 }
 
-/// The last one.
+/// The last period.
 pub(super) async fn last_period(tx: &ScopedTx, id: SubscriptionId) -> Result<Option<BillingPeriod>, DbError> {
     let row = tx
         .query_opt(
@@ -229,7 +220,7 @@ pub async fn unbilled(tx: &ScopedTx) -> Result<Vec<BillingPeriod>, DbError> {
     rows.iter().map(read_period).collect()
 }
 
-/// Adds one; `follows` is where the one before ends.
+/// Adds a period; `follows` is the end of the previous one.
 pub(super) async fn insert_period(
     tx: &ScopedTx,
     it: &BillingPeriod,
@@ -257,7 +248,7 @@ pub(super) async fn insert_period(
     .await
 }
 
-/// It ends earlier.
+/// Shortens a period.
 pub(super) async fn end_period(tx: &ScopedTx, id: Uuid, at: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- subscriptions.end_period
@@ -267,7 +258,7 @@ pub(super) async fn end_period(tx: &ScopedTx, id: Uuid, at: Timestamp) -> Result
     .await
 }
 
-/// What is `None` stays as it is.
+/// Records what was billed; a `None` field stays.
 pub(super) async fn note_billed(
     tx: &ScopedTx,
     id: Uuid,
@@ -284,10 +275,7 @@ pub(super) async fn note_billed(
     .await
 }
 
-/// The fee of a period is owed no more, or was never paid: none of it is credited.
-///
-/// # Errors
-/// When the statement fails.
+/// Marks the fee as billed for no time, so that nothing of it is left to credit.
 pub async fn forget_fee(tx: &ScopedTx, id: Uuid) -> Result<(), DbError> {
     tx.execute(
         "-- subscriptions.forget_fee

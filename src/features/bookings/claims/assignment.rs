@@ -1,4 +1,4 @@
-//! Which resources a booking takes.
+//! Chooses and claims the resources of a booking.
 
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -18,10 +18,10 @@ use crate::{
     },
 };
 
-/// Takes what a new booking needs.
+/// Claims what a new booking needs.
 ///
 /// # Errors
-/// `SlotTaken` when it is not there.
+/// `SlotTaken` when it is not available.
 pub(crate) async fn take(
     tx: &ScopedTx,
     booking: &Booking,
@@ -37,10 +37,11 @@ pub(crate) async fn take(
     taken.map_err(|error| told(error, links, &serves))
 }
 
-/// Moves what a booking holds to another time: the same resources where they are free then, others where they are not.
+/// Moves a booking's claims to another time. It keeps the resources that are free then and replaces the others.
 ///
 /// # Errors
-/// `SlotTaken` when what it needs is not there. What it held is then let go in this transaction only, which is undone.
+/// `SlotTaken` when what it needs is not available. The old claims are already released in this transaction, which the
+/// caller rolls back.
 pub(crate) async fn move_to(
     tx: &ScopedTx,
     booking: &Booking,
@@ -56,7 +57,7 @@ pub(crate) async fn move_to(
         return classes::join(tx, booking, &class, None).await;
     }
     take_among(tx, booking, ground, slot, now, |free, link| {
-        // Its own resource is preferred to any other of its kind that is free.
+        // The booking's own resource takes precedence over any other free one of its kind.
         let is_own = |it: &&Link| it.kind == link.kind && before.contains(&it.resource) && serves(it.resource);
         serves(link.resource) && (before.contains(&link.resource) || !free.iter().any(is_own))
     })
@@ -64,7 +65,7 @@ pub(crate) async fn move_to(
     .map_err(|error| told(error, links, &serves))
 }
 
-/// Where nobody of a kind is there at all, it is closed, and not taken.
+/// When no resource of a kind is on duty, the error says that it is closed and not that it is taken.
 fn told(error: BookingError, links: &[Link], serves: &impl Fn(ResourceId) -> bool) -> BookingError {
     let is_there = |kind: ResourceKind| links.iter().any(|it| it.kind == kind && it.active && serves(it.resource));
     match error {
@@ -76,18 +77,37 @@ fn told(error: BookingError, links: &[Link], serves: &impl Fn(ResourceId) -> boo
 fn usable_links(ground: &BookingContext) -> Result<&[Link], BookingError> {
     let links = &ground.links;
     if !links.is_empty() && links.iter().all(|it| !it.active) {
-        return Err(BookingError::SlotTaken); // Nobody and nothing can serve it for now.
+        return Err(BookingError::SlotTaken); // No resource can serve it at present.
     }
     Ok(links)
 }
 
+<<<<<<< ours
 /// Whether another resource of its kind is wanted instead.
+||||||| base
+/// The resources that each of these bookings holds, or held to its end.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn resources_of(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Vec<ResourceId>>, DbError> {
+    queries::resources_of(tx, ids).await
+}
+
+/// Whether another resource of its kind is wanted instead.
+=======
+/// The resources that each of these bookings uses, or used until it ended.
+pub async fn resources_of(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Vec<ResourceId>>, DbError> {
+    queries::resources_of(tx, ids).await
+}
+
+/// Whether another resource of the same kind is wanted instead.
+>>>>>>> theirs
 fn must_give_way(links: &[Link], link: &Link, wanted: Option<ResourceId>) -> bool {
     let is_wanted = |it: &Link| it.kind == link.kind && wanted == Some(it.resource);
     links.iter().any(is_wanted) && wanted != Some(link.resource)
 }
 
-/// Chooses among what is free and may be taken, and claims it.
+/// Chooses among the free and allowed resources, and claims them.
 async fn take_among(
     tx: &ScopedTx,
     booking: &Booking,
@@ -101,7 +121,7 @@ async fn take_among(
         if links.is_empty() { vec![service.id.0] } else { links.iter().map(|it| it.resource.0).collect() };
     let day = day_around(booking);
     let (from, to) = (day.0.min(slot.blocked_from), day.1.max(slot.blocked_to));
-    // With the locks held before it is looked.
+    // The locks are acquired before the claims are read.
     let (locked, held) =
         futures_util::join!(queries::lock_claimable(tx, &claimable), queries::held(tx, &claimable, (from, to), now));
     locked?;
@@ -131,8 +151,8 @@ async fn take_among(
     if queries::insert_claims(tx, booking, slot, &claims, now).await? { Ok(()) } else { Err(BookingError::SlotTaken) }
 }
 
-/// The rule for "any": the highest priority; among equals whoever is booked for the least time on the day of the booking,
-/// in its zone; among those the lowest id, so that it is always the same.
+/// The rule for "any": the highest priority; then the least booked time on the day of the booking, in its zone; then
+/// the lowest id, so that the choice is deterministic.
 fn least_loaded<'a>(
     links: impl Iterator<Item = &'a Link>,
     load: impl Fn(&Link) -> SignedDuration,
@@ -140,18 +160,18 @@ fn least_loaded<'a>(
     links.min_by_key(|it| (-i32::from(it.priority), load(it), it.resource)).map(|it| it.resource)
 }
 
-/// For how long something is held within a time.
+/// How long something is claimed within an interval.
 fn load_of(held: &[HeldClaim], claimed: Uuid, (from, to): (Timestamp, Timestamp)) -> SignedDuration {
     let within =
         held.iter().filter(|it| it.claimed == claimed).map(|it| it.to.min(to).duration_since(it.from.max(from)));
     within.filter(|it| it.is_positive()).sum()
 }
 
-/// The day on which a booking starts, in its zone: half-open.
+/// The day on which a booking starts, in its zone, as a half-open interval.
 fn day_around(booking: &Booking) -> (Timestamp, Timestamp) {
     let start = booking.starts_at.to_zoned(booking.time_zone.clone()).start_of_day();
     let next = start.as_ref().ok().and_then(|it| it.tomorrow().ok()).and_then(|it| it.start_of_day().ok());
-    // Only at the ends of the calendar is there no such day.
+    // Such a day is missing only at the ends of the calendar.
     let start = start.map_or(booking.starts_at, |it| it.timestamp());
     (start, next.map_or(booking.ends_at, |it| it.timestamp()))
 }

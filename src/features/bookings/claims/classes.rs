@@ -1,5 +1,5 @@
-//! Classes: bookings of a service of several seats that takes resources. Those of the same start share one occurrence, which
-//! holds the resources once for all of them and counts the seats.
+//! Classes: bookings of a service that has several seats and uses resources. Bookings with the same start share one
+//! occurrence, which claims the resources once for all of them and counts the seats.
 
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -16,10 +16,7 @@ use crate::{
 };
 
 impl BookingContext {
-    /// The class that stands at a time; `None` also where the service has no classes.
-    ///
-    /// # Errors
-    /// When a statement fails.
+    /// The class at a time; `None` also when the service has no classes.
     pub(crate) async fn class_at(
         &self,
         tx: &ScopedTx,
@@ -30,10 +27,7 @@ impl BookingContext {
     }
 }
 
-/// The class of a service at a time, if one stands.
-///
-/// # Errors
-/// When a statement fails.
+/// The class of a service at a time, if there is one.
 pub(crate) async fn at(
     tx: &ScopedTx,
     ground: &BookingContext,
@@ -45,10 +39,10 @@ pub(crate) async fn at(
     Ok(found.into_iter().next())
 }
 
-/// Takes a seat of a class that stands.
+/// Takes a seat in an existing class.
 ///
 /// # Errors
-/// `SlotTaken` when none is free, or another resource is wanted than it has.
+/// `SlotTaken` when no seat is free, or the class does not use the wanted resource.
 pub(crate) async fn join(
     tx: &ScopedTx,
     booking: &Booking,
@@ -61,10 +55,10 @@ pub(crate) async fn join(
     if queries::take_seat(tx, booking.id, class.id).await? { Ok(()) } else { Err(BookingError::SlotTaken) }
 }
 
-/// Opens a class with its first booking, which has chosen what it takes.
+/// Creates a class with its first booking, which has chosen the resources.
 ///
 /// # Errors
-/// `SlotTaken` when any of that is taken.
+/// `SlotTaken` when one of them is taken.
 pub(crate) async fn open(
     tx: &ScopedTx,
     booking: &Booking,

@@ -1,8 +1,8 @@
-//! What a booking holds: a resource of each kind that its service needs, or a seat of the service itself.
+//! What a booking claims: a resource of each kind that its service needs, or a seat of the service itself.
 //!
-//! Locks are taken on everything that could be held, in the order of the ids, before anything is looked at: so whoever
-//! comes second sees what the first has taken, and nobody waits in a ring. What was held for too long is let go before
-//! ([`release_around`]), under the lock of the calendar. The exclusion constraint has the last word.
+//! Locks on everything that could be claimed are taken in the order of the ids, before anything is read. A second
+//! caller therefore sees the first one's claims, and callers never deadlock. Expired holds are released before
+//! ([`release_around`]), under the calendar's lock. The exclusion constraint decides in the end.
 
 mod assignment;
 pub(super) mod classes;

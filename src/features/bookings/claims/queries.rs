@@ -1,4 +1,4 @@
-//! Every statement on what bookings hold: claims, seats, classes. Most are functions of the store, which look as background
+//! Every statement on claims, seats and classes. Most are database functions that run with the rights of background
 //! work: see `claimed_times`, `classes` and `holds` in `sql/tenant`.
 
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// Lets one transaction at a time claim any of these, in the order of their ids, until it ends.
+/// Locks these ids for claims, in the order of the ids, until the transaction ends.
 pub(crate) async fn lock_claimable(tx: &ScopedTx, ids: &[Uuid]) -> Result<(), DbError> {
     tx.execute(
         "-- bookings.lock_claimable
@@ -26,7 +26,7 @@ pub(crate) async fn lock_claimable(tx: &ScopedTx, ids: &[Uuid]) -> Result<(), Db
     .await
 }
 
-/// What is held of these in a time, by whomever.
+/// The claims on these ids during an interval, by any booking.
 pub(crate) async fn held(
     tx: &ScopedTx,
     ids: &[Uuid],
@@ -43,7 +43,7 @@ pub(crate) async fn held(
     Ok(rows.iter().map(read_held).collect())
 }
 
-/// What is held of a service and of all that can serve it, in a time.
+/// The claims on a service and on everything that can serve it, during an interval.
 pub(crate) async fn held_around_service(
     tx: &ScopedTx,
     service: ServiceId,
@@ -66,7 +66,7 @@ fn read_held(row: &Row) -> HeldClaim {
     HeldClaim { claimed: row.get(0), lane: row.get(1), from: row.get(2), to: row.get(3) }
 }
 
-/// Lets go what was held for too long, of these or (`None`) of all, and returns how many bookings that were.
+/// Releases expired holds on these ids or (`None`) all, and returns how many bookings expired.
 pub(crate) async fn expire_holds(tx: &ScopedTx, ids: Option<&[Uuid]>, now: Timestamp) -> Result<usize, DbError> {
     let rows = tx
         .query(
@@ -78,7 +78,7 @@ pub(crate) async fn expire_holds(tx: &ScopedTx, ids: Option<&[Uuid]>, now: Times
     Ok(rows.len())
 }
 
-/// The classes of a service that begin within a time, earliest first.
+/// The classes of a service that start within an interval, earliest first.
 pub(crate) async fn classes_of(
     tx: &ScopedTx,
     service: ServiceId,
@@ -102,7 +102,7 @@ pub(crate) async fn classes_of(
     Ok(rows.iter().map(read).collect())
 }
 
-/// Takes a seat of a class, or returns `false` when none is free.
+/// Takes a seat in a class; `false` when none is free.
 pub(crate) async fn take_seat(tx: &ScopedTx, booking: BookingId, class: Uuid) -> Result<bool, DbError> {
     let row = tx
         .query_one(
@@ -114,7 +114,7 @@ pub(crate) async fn take_seat(tx: &ScopedTx, booking: BookingId, class: Uuid) ->
     Ok(row.get(0))
 }
 
-/// Opens a class with its first booking and claims these resources for it, or returns `false` when one of them is taken.
+/// Creates a class with its first booking and claims these resources for it; `false` when one of them is taken.
 pub(crate) async fn open_class(
     tx: &ScopedTx,
     booking: BookingId,
@@ -133,10 +133,10 @@ pub(crate) async fn open_class(
     Ok(row.get(0))
 }
 
-/// Claims all of this, or returns `false` when something else holds a part of it.
+/// Inserts all of these claims; `false` when another claim overlaps one of them.
 ///
-/// The overlap must not raise: an error would abort the transaction that every other resolver uses. And `on conflict`
-/// inserts speculatively, so that it waits for nobody while holding a row of its own.
+/// An overlap must not raise an error, which would abort the transaction that every other resolver uses. And `on
+/// conflict` inserts speculatively, so it never waits while it holds a row of its own.
 pub(crate) async fn insert_claims(
     tx: &ScopedTx,
     booking: &Booking,
@@ -176,7 +176,7 @@ pub(crate) async fn insert_claims(
     Ok(rows.len() == claims.len())
 }
 
-/// Lets go what a booking holds: resources, seats, its place in a class.
+/// Releases what a booking claims: resources, seats, its place in a class.
 pub(crate) async fn let_go(tx: &ScopedTx, booking: BookingId) -> Result<(), DbError> {
     let tenant = tx.tenant();
     let params: [Param<'_>; 2] = [&tenant, &booking];
@@ -195,10 +195,7 @@ pub(crate) async fn let_go(tx: &ScopedTx, booking: BookingId) -> Result<(), DbEr
     claims.and(seat)
 }
 
-/// The resources that each of these bookings holds, or held to its end.
-///
-/// # Errors
-/// When the statement fails.
+/// The resources of each booking: those it claims, or claimed last.
 pub async fn resources_of(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Vec<ResourceId>>, DbError> {
     let rows = tx
         .query(

@@ -1,5 +1,5 @@
-//! Moves of tenants between stores, and making the stores of new ones: as platform administrators ask for them, and as the
-//! directory keeps them. They are carried out by [`fleet`](crate::fleet).
+//! Requests to move tenants between stores and to create stores, as platform administrators make them and the directory
+//! stores them. [`fleet`](crate::fleet) carries them out.
 
 mod moves;
 mod places;

@@ -1,4 +1,4 @@
-//! Asking for moves.
+//! Requests for moves.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -21,17 +21,18 @@ use crate::{
     },
 };
 
-/// How long what a move left behind is kept, as the last way back.
+/// How long the source of a move is kept as a fallback.
 pub const GRACE: SignedDuration = SignedDuration::from_hours(24);
 
-/// How often a move is tried before it is given up.
+/// The number of attempts before a move is given up.
 pub const MAX_ATTEMPTS: i32 = 5;
 
 impl Operator<'_> {
-    /// Has a tenant moved to a store of this kind, by background work.
+    /// Queues the move of a tenant to a store of this kind.
     ///
     /// # Errors
-    /// `NotFound`, `InvalidTransition` for a tenant that is not served, `Invalid` for where it cannot be, `IsMoving`.
+    /// `NotFound`, `InvalidTransition` for a tenant that is not served, `Invalid` for a placement that is not allowed,
+    /// `IsMoving`.
     pub async fn move_tenant(
         &self,
         id: TenantId,
@@ -45,7 +46,7 @@ impl Operator<'_> {
         let details =
             json!({ "from": made.from.isolation().as_str(), "to": made.to.isolation().as_str(), "url": made.to.url() });
         operators::note(&directory, self.viewer, "tenants.move", Some(id), &details, self.origin, now).await?;
-        // The tenant's own log tells of it too, and before the move can begin: then nobody writes to it until the end.
+        // The tenant's own log records it too, before the move can start: nobody writes to it after that.
         let store = self.gate.tenant(self.viewer.scope(Some(id)), Access::Write);
         let changes = Changes::default()
             .field("isolation", made.from.isolation().as_str(), made.to.isolation().as_str())
@@ -58,10 +59,10 @@ impl Operator<'_> {
         Ok(made)
     }
 
-    /// Has a move end, and leave the tenant where it was.
+    /// Aborts a move; the tenant stays where it was.
     ///
     /// # Errors
-    /// `NoSuchMove`, `MoveIsOver` where there is no way back any more.
+    /// `NoSuchMove`, `MoveIsOver` when it can no longer be aborted.
     pub async fn abort_move(&self, id: MoveId) -> Result<Move, PlatformError> {
         let directory = self.gate.directory(self.viewer.scope(None), Access::Write);
         let before = queries::find(&directory, id).await?.ok_or(PlatformError::NoSuchMove)?;
@@ -77,9 +78,6 @@ impl Operator<'_> {
     }
 
     /// A page of the moves, newest first.
-    ///
-    /// # Errors
-    /// When the statement fails.
     pub async fn moves(
         &self,
         tenant: Option<TenantId>,
@@ -92,10 +90,10 @@ impl Operator<'_> {
     }
 }
 
-/// Directory: notes that the scope's tenant is to be moved; by whom, unless from the command line.
+/// Directory: queues a move of the scope's tenant, requested by this administrator or (`None`) the command line.
 ///
 /// # Errors
-/// `NotFound`, `InvalidTransition`, `IsMoving`, `Invalid` where it is there already.
+/// `NotFound`, `InvalidTransition`, `IsMoving`, `Invalid` when the tenant is already there.
 pub async fn want(
     directory: &ScopedTx,
     id: TenantId,
@@ -111,7 +109,7 @@ pub async fn want(
     let (here, there) = (from.isolation(), to.isolation());
     let same_server = from.location().map(|it| it.server.clone()) == to.location().map(|it| it.server.clone());
     if here == there && (here != Isolation::Database || same_server) {
-        return Err(PlatformError::Invalid("isolation", "The tenant is there already."));
+        return Err(PlatformError::Invalid("isolation", "The tenant is already there."));
     }
     let made = queries::insert(directory, MoveId::generate(now), id, &from, to, by, now).await?;
     made.ok_or(PlatformError::IsMoving)

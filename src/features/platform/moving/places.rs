@@ -1,4 +1,4 @@
-//! Where tenants can be placed.
+//! The servers on which tenants can be placed.
 
 use crate::{
     base::{ids::TenantId, random},
@@ -6,17 +6,18 @@ use crate::{
     features::platform::PlatformError,
 };
 
-/// Where tenants may be placed.
+/// The servers on which tenants can be placed.
 #[derive(Clone, Debug, Default)]
 pub struct Places {
     servers: Vec<Server>,
 }
 
 impl Places {
-    /// Besides the deployment's own server these may hold databases of tenants, as `host:port` with commas.
+    /// Parses the servers that may hold tenants' databases besides the deployment's own, as `host:port` separated by
+    /// commas.
     ///
     /// # Errors
-    /// With the part that is no server, without a login that may stand in it.
+    /// The part that is not a server, without a login that it may contain.
     pub fn try_new(servers: &str) -> Result<Self, String> {
         let parts = servers.split(',').map(str::trim).filter(|it| !it.is_empty());
         let servers = parts.map(|part| {
@@ -26,10 +27,10 @@ impl Places {
         Ok(Self { servers: servers.collect::<Result<_, _>>()? })
     }
 
-    /// A place of this kind for the tenant, of a name that nobody has yet.
+    /// A placement of this kind for the tenant, with a new unique name.
     ///
     /// # Errors
-    /// `Invalid` for a server that may hold no tenants.
+    /// `Invalid` for a server that may not hold tenants.
     pub fn new_place(
         &self,
         isolation: Isolation,
@@ -42,7 +43,7 @@ impl Places {
             (Isolation::Shared, None) => return Ok(Placement::Shared),
             (Isolation::Schema, None) => Location { server: None, database: None, schema: name },
             (Isolation::Shared | Isolation::Schema, Some(_)) => {
-                return invalid("Only databases of their own can be on another server.");
+                return invalid("Only a dedicated database can be on another server.");
             }
             (Isolation::Database, url) => {
                 let server = match url {

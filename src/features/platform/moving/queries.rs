@@ -1,4 +1,4 @@
-//! Every statement on moves of tenants and on their stores. All of it runs in the directory.
+//! Every statement on moves of tenants and on their stores. All of them run in the directory.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -39,7 +39,7 @@ fn read(row: &Row) -> Result<Move, DbError> {
     })
 }
 
-/// Where the scope's tenant is.
+/// The placement of the scope's tenant.
 pub async fn placement(directory: &ScopedTx) -> Result<Option<Placement>, DbError> {
     let row = directory
         .query_opt(
@@ -51,7 +51,7 @@ pub async fn placement(directory: &ScopedTx) -> Result<Option<Placement>, DbErro
     row.map(|row| Placement::read(row.get(0), row.get(1))).transpose()
 }
 
-/// Adds a move; `None` where the tenant is being moved already.
+/// Adds a move; `None` when the tenant is already being moved.
 pub(super) async fn insert(
     directory: &ScopedTx,
     id: MoveId,
@@ -102,7 +102,7 @@ pub async fn find(directory: &ScopedTx, id: MoveId) -> Result<Option<Move>, DbEr
     row.as_ref().map(read).transpose()
 }
 
-/// One row more than the page, in the order of the scan: newest first.
+/// Lists one row more than the page, in the order of the scan: newest first.
 pub(super) async fn list(
     directory: &ScopedTx,
     tenant: Option<TenantId>,
@@ -132,7 +132,7 @@ pub(super) async fn list(
     rows.iter().map(read).collect()
 }
 
-/// Notes that a move is to end; `None` where there is no way back any more.
+/// Requests the abortion of a move; `None` when it can no longer be aborted.
 pub(super) async fn want_abort(directory: &ScopedTx, id: MoveId) -> Result<Option<Move>, DbError> {
     let row = directory
         .query_opt(
@@ -149,7 +149,7 @@ pub(super) async fn want_abort(directory: &ScopedTx, id: MoveId) -> Result<Optio
     row.as_ref().map(read).transpose()
 }
 
-/// Moves that are not over, oldest first.
+/// Moves that have not ended, oldest first.
 pub async fn open(directory: &ScopedTx) -> Result<Vec<Move>, DbError> {
     let rows = directory
         .query(
@@ -165,7 +165,7 @@ pub async fn open(directory: &ScopedTx) -> Result<Vec<Move>, DbError> {
     rows.iter().map(read).collect()
 }
 
-/// The next step of a move that is not over. To `FLIPPING` only where nobody asked for its end; `false` where somebody did.
+/// Advances a move that has not ended. `FLIPPING` is refused with `false` when its abortion was requested.
 pub async fn step(directory: &ScopedTx, id: MoveId, state: MoveState, now: Timestamp) -> Result<bool, DbError> {
     let row = directory
         .query_opt(
@@ -186,7 +186,7 @@ pub async fn step(directory: &ScopedTx, id: MoveId, state: MoveState, now: Times
     Ok(row.is_some())
 }
 
-/// How far the copy is; returns whether somebody asked for its end.
+/// Records the progress of the copy; returns whether its abortion was requested.
 pub async fn note_progress(
     directory: &ScopedTx,
     id: MoveId,
@@ -204,7 +204,7 @@ pub async fn note_progress(
     Ok(row.is_none_or(|row| row.get(0)))
 }
 
-/// Why an attempt failed.
+/// Records the error of an attempt.
 pub async fn note_error(directory: &ScopedTx, id: MoveId, error: &str) -> Result<(), DbError> {
     directory
         .execute(
@@ -215,7 +215,7 @@ pub async fn note_error(directory: &ScopedTx, id: MoveId, error: &str) -> Result
         .await
 }
 
-/// Since when the scope's tenant's writers wait; `None` lets them go on.
+/// Records since when writes to the scope's tenant wait; `None` lets them continue.
 pub async fn set_moving(directory: &ScopedTx, since: Option<Timestamp>) -> Result<(), DbError> {
     directory
         .execute(
@@ -226,7 +226,7 @@ pub async fn set_moving(directory: &ScopedTx, since: Option<Timestamp>) -> Resul
         .await
 }
 
-/// The scope's tenant is there from now on.
+/// Records the new placement of the scope's tenant.
 pub async fn place(directory: &ScopedTx, to: &Placement, now: Timestamp) -> Result<(), DbError> {
     let ready_at = to.location().map(|_| now);
     directory
@@ -239,7 +239,7 @@ pub async fn place(directory: &ScopedTx, to: &Placement, now: Timestamp) -> Resu
         .await
 }
 
-/// What is to be removed from then on.
+/// Schedules a removal for this instant.
 pub async fn leave(
     directory: &ScopedTx,
     id: Uuid,
@@ -256,7 +256,7 @@ pub async fn leave(
         .await
 }
 
-/// What is to be removed by now.
+/// What is due for removal.
 pub async fn leftovers(directory: &ScopedTx, now: Timestamp) -> Result<Vec<Leftover>, DbError> {
     let rows = directory
         .query(
@@ -272,7 +272,7 @@ pub async fn leftovers(directory: &ScopedTx, now: Timestamp) -> Result<Vec<Lefto
     rows.iter().map(read).collect()
 }
 
-/// It is gone.
+/// Removes the record of a completed removal.
 pub async fn forget_leftover(directory: &ScopedTx, id: Uuid) -> Result<(), DbError> {
     directory
         .execute(
@@ -283,7 +283,7 @@ pub async fn forget_leftover(directory: &ScopedTx, id: Uuid) -> Result<(), DbErr
         .await
 }
 
-/// It could not be removed now.
+/// Records a failed removal.
 pub async fn note_leftover_error(directory: &ScopedTx, id: Uuid, error: &str) -> Result<(), DbError> {
     directory
         .execute(
@@ -294,7 +294,7 @@ pub async fn note_leftover_error(directory: &ScopedTx, id: Uuid, error: &str) ->
         .await
 }
 
-/// Whether a tenant is at this place, or on its way there.
+/// Whether a tenant is at this placement or moving to it.
 pub async fn is_used(directory: &ScopedTx, tenant: TenantId, placement: &Placement) -> Result<bool, DbError> {
     let row = directory
         .query_one(
@@ -307,7 +307,7 @@ pub async fn is_used(directory: &ScopedTx, tenant: TenantId, placement: &Placeme
     Ok(row.get(0))
 }
 
-/// New tenants whose own store is still to be made.
+/// New tenants whose dedicated store does not exist yet.
 pub async fn without_store(directory: &ScopedTx) -> Result<Vec<(TenantId, Placement)>, DbError> {
     let rows = directory
         .query(
@@ -320,7 +320,8 @@ pub async fn without_store(directory: &ScopedTx) -> Result<Vec<(TenantId, Placem
     rows.iter().map(|row| Ok((row.get(0), Placement::read(row.get(1), row.get(2))?))).collect()
 }
 
-/// The scope's tenant has its store; `false` where it wants none at this place any more.
+/// Records that the store of the scope's tenant is ready; `false` when the tenant no longer needs one at this
+/// placement.
 pub async fn store_is_ready(directory: &ScopedTx, placement: &Placement, now: Timestamp) -> Result<bool, DbError> {
     let row = directory
         .query_opt(
@@ -332,7 +333,7 @@ pub async fn store_is_ready(directory: &ScopedTx, placement: &Placement, now: Ti
     Ok(row.is_some())
 }
 
-/// Every tenant with a store of its own, by slug.
+/// Every tenant with a dedicated store, by slug.
 pub async fn own_stores(directory: &ScopedTx) -> Result<Vec<(TenantId, String, Placement)>, DbError> {
     let rows = directory
         .query(

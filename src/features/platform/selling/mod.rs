@@ -1,5 +1,5 @@
-//! What platform administrators sell: plans and their versions, roll-outs of features, tenants' subscriptions and invoices, and
-//! what payment providers told in vain.
+//! What platform administrators sell and manage: plans and their versions, feature rollouts, tenants' subscriptions and
+//! invoices, and failed payment events.
 
 mod sales;
 

@@ -1,4 +1,4 @@
-//! Plans, invoices and features, as operators handle them.
+//! Operations on plans, invoices and features.
 
 use serde_json::{Value, json};
 
@@ -21,10 +21,7 @@ use crate::{
 };
 
 impl Operator<'_> {
-    /// Every version of every plan, drafts too.
-    ///
-    /// # Errors
-    /// When the statement fails.
+    /// Every version of every plan, including drafts.
     pub async fn plan_versions(&self) -> Result<Vec<PlanVersion>, DbError> {
         let directory = self.directory();
         let found = plans::all(&directory).await?;
@@ -32,10 +29,10 @@ impl Operator<'_> {
         Ok(found)
     }
 
-    /// Makes a plan, which is on offer once a version of it is published.
+    /// Creates a plan. It is offered once a version of it is published.
     ///
     /// # Errors
-    /// What [`plans::create`] says.
+    /// The errors of [`plans::create`].
     pub async fn create_plan(&self, key: &str, name: &str) -> Result<Plan, PlatformError> {
         let directory = self.gate.directory(self.viewer.scope(None), Access::Write);
         let plan = plans::create(&directory, key, name, self.clock.now()).await?;
@@ -44,10 +41,10 @@ impl Operator<'_> {
         Ok(plan)
     }
 
-    /// Changes a plan's name and place, or takes it off the price list.
+    /// Changes a plan's name and position, or takes it off the price list.
     ///
     /// # Errors
-    /// What [`plans::update`] says.
+    /// The errors of [`plans::update`].
     pub async fn update_plan(&self, key: &str, patch: PlanPatch) -> Result<Plan, PlatformError> {
         let directory = self.gate.directory(self.viewer.scope(None), Access::Write);
         let plan = plans::update(&directory, key, patch).await?;
@@ -60,7 +57,7 @@ impl Operator<'_> {
     /// Writes the draft of a plan's next version.
     ///
     /// # Errors
-    /// What [`plans::draft`] says.
+    /// The errors of [`plans::draft`].
     pub async fn draft_plan(&self, key: &str, terms: Terms) -> Result<PlanVersion, PlatformError> {
         let directory = self.gate.directory(self.viewer.scope(None), Access::Write);
         let version = plans::draft(&directory, key, terms, self.clock.now()).await?;
@@ -70,10 +67,10 @@ impl Operator<'_> {
         Ok(version)
     }
 
-    /// Publishes a plan's draft. Whoever has an older version keeps it until moved.
+    /// Publishes a plan's draft. Tenants with an older version keep it until they are moved.
     ///
     /// # Errors
-    /// What [`plans::publish`] says.
+    /// The errors of [`plans::publish`].
     pub async fn publish_plan(&self, key: &str) -> Result<PlanVersion, PlatformError> {
         let directory = self.gate.directory(self.viewer.scope(None), Access::Write);
         let version = plans::publish(&directory, key, self.clock.now()).await?;
@@ -83,10 +80,7 @@ impl Operator<'_> {
         Ok(version)
     }
 
-    /// How far each feature is rolled out.
-    ///
-    /// # Errors
-    /// When the statement fails.
+    /// The rollout of each feature.
     pub async fn rollouts(&self) -> Result<Vec<Rollout>, DbError> {
         let directory = self.directory();
         let found = entitlements::rollouts(&directory).await?;
@@ -94,17 +88,20 @@ impl Operator<'_> {
         Ok(found)
     }
 
-    /// Rolls a feature out to so many of a hundred tenants. Their stores hear of it right away; those that cannot be reached,
-    /// within a minute of when they can.
+    /// Rolls a feature out to a percentage of tenants. Their stores are updated immediately; unreachable ones within a
+    /// minute of becoming reachable.
     ///
     /// # Errors
     /// `Invalid`.
     pub async fn roll_out(&self, key: &str, percentage: i32) -> Result<Vec<Rollout>, PlatformError> {
         if !is_key(key) {
-            return Err(PlatformError::Invalid("key", "A key has 1 to 40 letters a to z, digits and underscores."));
+            return Err(PlatformError::Invalid(
+                "key",
+                "A key must have 1 to 40 letters a to z, digits or underscores.",
+            ));
         }
         if !(0..=100).contains(&percentage) {
-            return Err(PlatformError::Invalid("percentage", "It is from 0 to 100."));
+            return Err(PlatformError::Invalid("percentage", "Must be between 0 and 100."));
         }
         let directory = self.gate.directory(self.viewer.scope(None), Access::Write);
         entitlements::set_rollout(&directory, key, percentage).await?;
@@ -115,7 +112,7 @@ impl Operator<'_> {
         Ok(self.rollouts().await?)
     }
 
-    /// Puts a tenant on another plan, from now on, and keeps to its interval where the plan is sold by it.
+    /// Puts a tenant on another plan from now on, with its present interval if the plan is sold for it.
     ///
     /// # Errors
     /// `NotFound`, `PlanNotFound`.
@@ -134,10 +131,10 @@ impl Operator<'_> {
         self.finish(store, "tenants.change_plan", changes, now).await
     }
 
-    /// Pauses a tenant's subscription, or has it go on.
+    /// Pauses or resumes a tenant's subscription.
     ///
     /// # Errors
-    /// `NotFound`, and what [`billing::set_paused`] says.
+    /// `NotFound`, and the errors of [`billing::set_paused`].
     pub async fn set_paused(&self, id: TenantId, paused: bool) -> Result<Listed, PlatformError> {
         let now = self.clock.now();
         self.tenant(id).await?.ok_or(PlatformError::NotFound)?;
@@ -155,17 +152,17 @@ impl Operator<'_> {
         }
     }
 
-    /// The tax on a tenant's invoices, from the next one on.
+    /// Changes the tax on a tenant's invoices, from the next one on.
     ///
     /// # Errors
     /// `NotFound`, `Invalid`.
     pub async fn set_tax(&self, id: TenantId, tax: Tax) -> Result<Listed, PlatformError> {
         let now = self.clock.now();
         if !(0..=1_000_000).contains(&tax.rate_ppm) {
-            return Err(PlatformError::Invalid("rate", "It is from 0 to 100 percent."));
+            return Err(PlatformError::Invalid("rate", "Must be between 0 and 100 percent."));
         }
         if tax.name.is_empty() || tax.name.chars().count() > 40 {
-            return Err(PlatformError::Invalid("name", "A name has 1 to 40 characters."));
+            return Err(PlatformError::Invalid("name", "A name must have 1 to 40 characters."));
         }
         let (store, _) = self.enter(id, now).await?;
         let before = invoices::tax(&store).await?;
@@ -178,10 +175,10 @@ impl Operator<'_> {
         self.finish(store, "billing.set_tax", changes, now).await
     }
 
-    /// Takes an invoice back, or gives it up.
+    /// Voids an invoice or writes it off.
     ///
     /// # Errors
-    /// `NotFound`, and what [`invoices::settle`] says.
+    /// `NotFound`, and the errors of [`invoices::settle`].
     pub async fn settle_invoice(
         &self,
         id: TenantId,
@@ -202,10 +199,10 @@ impl Operator<'_> {
         Ok(settled)
     }
 
-    /// Notes that an invoice was paid outside, such as by a transfer.
+    /// Records a payment made outside of Tenantry, such as a transfer.
     ///
     /// # Errors
-    /// `NotFound`, and what [`billing::payments::record_outside`] says.
+    /// `NotFound`, and the errors of [`billing::payments::record_outside`].
     pub async fn record_payment(
         &self,
         id: TenantId,
@@ -225,10 +222,10 @@ impl Operator<'_> {
         Ok(paid)
     }
 
-    /// Takes an amount off an invoice.
+    /// Credits an amount of an invoice.
     ///
     /// # Errors
-    /// `NotFound`, and what [`invoices::credit`] says.
+    /// `NotFound`, and the errors of [`invoices::credit`].
     pub async fn credit_invoice(
         &self,
         id: TenantId,
@@ -249,7 +246,7 @@ impl Operator<'_> {
         Ok(note)
     }
 
-    /// An invoice of a tenant, for whoever is about to take something off it.
+    /// An invoice of a tenant, for a caller that is about to credit it.
     ///
     /// # Errors
     /// `NotFound`.
@@ -261,10 +258,7 @@ impl Operator<'_> {
         found.ok_or(PlatformError::Invoice(invoices::InvoiceError::NotFound))
     }
 
-    /// What payment providers told in vain, oldest first.
-    ///
-    /// # Errors
-    /// When the statement fails.
+    /// Payment events that were given up, oldest first.
     pub async fn dead_payment_events(&self) -> Result<Vec<DeadEvent>, DbError> {
         let directory = self.directory();
         let found = inbox::dead(&directory).await?;
@@ -272,7 +266,7 @@ impl Operator<'_> {
         Ok(found)
     }
 
-    /// Has one of those tried again.
+    /// Queues a given-up payment event again.
     ///
     /// # Errors
     /// `NoSuchEvent`.
@@ -285,7 +279,7 @@ impl Operator<'_> {
         Ok(directory.commit().await?)
     }
 
-    /// Directory: notes what he did, in the transaction that does it.
+    /// Directory: records the administrator's action, in the transaction that performs it.
     async fn note_in(
         &self,
         directory: &crate::db::ScopedTx,
@@ -305,10 +299,11 @@ impl Operator<'_> {
     }
 }
 
-/// Tells every store of a tenant what is rolled out to it that has not seen the last change, and returns how many that were.
+/// Sends the current rollouts to every tenant's store that has not seen the last change, and returns how many there
+/// were.
 ///
 /// # Errors
-/// When a statement fails; then the rest is told by the next call.
+/// When a statement fails. The next call updates the rest.
 pub async fn spread_rollouts(gate: &Gate) -> Result<usize, DbError> {
     let directory = gate.directory(Scope::platform(None), Access::Read);
     let rollouts = entitlements::rollouts(&directory).await?;
@@ -317,9 +312,9 @@ pub async fn spread_rollouts(gate: &Gate) -> Result<usize, DbError> {
     directory.end_read();
     drop(directory);
     for id in &behind {
-        // One that cannot be reached holds none of the others up.
+        // A store that cannot be reached does not block the others.
         if let Err(error) = take_rollouts(gate, *id, &rollouts, epoch).await {
-            tracing::warn!(%error, tenant.id = %id, "a tenant cannot be told of roll-outs");
+            tracing::warn!(%error, tenant.id = %id, "a tenant's rollouts could not be updated");
         }
     }
     Ok(behind.len())
