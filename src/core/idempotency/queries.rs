@@ -8,7 +8,7 @@ use crate::{
     db::{DbError, ScopedTx},
 };
 
-/// Takes a key; waits for whoever has it. `false` when it was used.
+/// Claims a key, waiting for its holder. `false` when it was used before.
 pub async fn insert(tx: &ScopedTx, user: UserId, named: &Named, expires_at: Timestamp) -> Result<bool, DbError> {
     let (key, fingerprint) = named.parts();
     let row = tx
@@ -23,7 +23,7 @@ pub async fn insert(tx: &ScopedTx, user: UserId, named: &Named, expires_at: Time
     Ok(row.is_some())
 }
 
-/// What a key was used for: the request's fingerprint, and its answer.
+/// What a key was used for: the request's fingerprint, and its answer. `None` for an unused key.
 pub async fn find(tx: &ScopedTx, user: UserId, key: &str) -> Result<Option<(Vec<u8>, Option<String>)>, DbError> {
     let row = tx
         .query_opt(
@@ -35,7 +35,7 @@ pub async fn find(tx: &ScopedTx, user: UserId, key: &str) -> Result<Option<(Vec<
     Ok(row.map(|row| (row.get(0), row.get(1))))
 }
 
-/// Keeps the answer.
+/// Stores the answer.
 pub async fn set_answer(tx: &ScopedTx, user: UserId, key: &str, answer: &str) -> Result<(), DbError> {
     tx.execute(
         "-- idempotency.set_answer
@@ -55,7 +55,7 @@ pub async fn delete(tx: &ScopedTx, user: UserId, key: &str) -> Result<(), DbErro
     .await
 }
 
-/// Frees every key of the user whose time is over.
+/// Frees the user's expired keys.
 pub async fn delete_expired(tx: &ScopedTx, user: UserId, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- idempotency.delete_expired

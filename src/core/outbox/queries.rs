@@ -10,7 +10,7 @@ use crate::{
     db::{DbError, Row, ScopedTx},
 };
 
-/// Adds an effect, unless its id is there.
+/// Adds an effect, unless its id exists.
 pub async fn insert(
     tx: &ScopedTx,
     id: Uuid,
@@ -45,7 +45,7 @@ macro_rules! take_sql {
     };
 }
 
-/// Takes what is due in a lane, with a lease. A statement for each, so that each has its index.
+/// Takes due effects of a lane with a lease. Each lane has its own statement, so that each uses its index.
 pub async fn take(tx: &ScopedTx, lane: Lane, limit: i64, now: Timestamp) -> Result<Vec<Taken>, DbError> {
     let sql = match lane {
         Lane::Usual => take_sql!("<> 'webhooks.send'"),
@@ -65,7 +65,7 @@ fn read_taken(row: &Row) -> Taken {
     Taken { id: row.get(0), effect, created_at: row.get(3), attempt: row.get(4), due_at: row.get(5) }
 }
 
-/// Takes out what is done.
+/// Removes an effect that is done.
 pub async fn delete(tx: &ScopedTx, id: Uuid) -> Result<(), DbError> {
     tx.execute(
         "-- outbox.delete
@@ -75,7 +75,7 @@ pub async fn delete(tx: &ScopedTx, id: Uuid) -> Result<(), DbError> {
     .await
 }
 
-/// Why it failed, and when it is tried again or that it was given up.
+/// Records why an effect failed, and when it is tried again or that it was given up.
 pub async fn note_failure(
     tx: &ScopedTx,
     id: Uuid,
@@ -91,7 +91,7 @@ pub async fn note_failure(
     .await
 }
 
-/// Those of these tenants that have something due, in one round trip.
+/// Which of these tenants have due effects, in one round trip.
 pub async fn with_due_effects(tx: &ScopedTx, tenants: &[TenantId], now: Timestamp) -> Result<Vec<TenantId>, DbError> {
     let rows = tx
         .query(
@@ -103,7 +103,7 @@ pub async fn with_due_effects(tx: &ScopedTx, tenants: &[TenantId], now: Timestam
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// What was given up, oldest first.
+/// The effects that were given up, oldest first.
 pub async fn dead_letters(tx: &ScopedTx) -> Result<Vec<DeadLetter>, DbError> {
     let rows = tx
         .query(
@@ -124,7 +124,7 @@ pub async fn dead_letters(tx: &ScopedTx) -> Result<Vec<DeadLetter>, DbError> {
     Ok(rows.iter().map(read).collect())
 }
 
-/// Has everything that was given up tried again.
+/// Schedules everything that was given up for another attempt.
 pub async fn revive(tx: &ScopedTx, now: Timestamp) -> Result<usize, DbError> {
     let rows = tx
         .query(
