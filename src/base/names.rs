@@ -13,8 +13,7 @@ use unicode_security::confusable_detection::skeleton;
 pub const MAX_NAME: usize = 200;
 
 /// The rule that a text refused by [`checked`] breaks, for people.
-pub const RULE: &str =
-    "Enter a name of 1 to 200 characters without links, email addresses or invisible characters.";
+pub const RULE: &str = "Enter a name of 1 to 200 characters without links, email addresses or invisible characters.";
 
 /// Normalizes a name: NFC, without surrounding space. `None` when it is empty, longer than [`MAX_NAME`], or breaks the
 /// rules of this module.
