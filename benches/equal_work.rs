@@ -3,7 +3,7 @@
 //!
 //! Figures are ratios of one run on one machine. No test asserts a time: the tests count statements and hashes instead.
 
-#![allow(clippy::unwrap_used, reason = "a benchmark that meets the unexpected shall stop there")]
+#![allow(clippy::unwrap_used, reason = "a benchmark must stop at an unexpected result")]
 
 #[path = "../tests/it/support/mod.rs"]
 mod support;

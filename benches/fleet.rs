@@ -1,7 +1,7 @@
 //! How long `tenantry migrate` takes for many stores: 1,000 schemas and 200 databases that lack one migration, and
 //! again when none lacks any. `just bench-fleet`; about twenty minutes, most of which create the schemas.
 
-#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark that meets the unexpected shall stop there")]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark must stop at an unexpected result")]
 
 use std::time::{Duration, Instant};
 

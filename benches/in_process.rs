@@ -2,7 +2,7 @@
 
 // The schema's futures nest as deeply as its roots are merged.
 #![recursion_limit = "256"]
-#![allow(clippy::unwrap_used, reason = "a benchmark that meets the unexpected shall stop there")]
+#![allow(clippy::unwrap_used, reason = "a benchmark must stop at an unexpected result")]
 
 use std::hint::black_box;
 

@@ -7,8 +7,8 @@
 //! reported. `BENCH_PROGRAM` selects another program than the one built with this benchmark. `train <program>` only
 //! runs the load on a program, for `.ci/tuned`. Needs Debian's packages wrk and postgresql, whose pgbench is used.
 
-#![allow(clippy::unwrap_used, reason = "a benchmark that meets the unexpected shall stop there")]
-#![allow(clippy::disallowed_methods, reason = "its settings are none of the server's")]
+#![allow(clippy::unwrap_used, reason = "a benchmark must stop at an unexpected result")]
+#![allow(clippy::disallowed_methods, reason = "its settings are not the server's")]
 
 mod against;
 mod dataset;

@@ -59,7 +59,6 @@ impl Fleet {
     /// # Errors
     /// `Refused` for a tenant that is being moved, or that has invoices and no file to keep them in; errors of a
     /// server. Repeating the call continues the erasure.
-    /// again, it goes on.
     pub async fn erase(&self, tenant: TenantId, archive: Option<&Path>) -> Result<Erased, FleetError> {
         let placement = self.gate.placement(tenant).await?;
         let (config, schema) = self.at(&self.logins.platform, &placement);

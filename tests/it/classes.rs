@@ -157,7 +157,7 @@ async fn the_seats_of_a_class_change_with_its_service() {
     assert_eq!(code(&fourth), "");
     let lengths =
         app.truth("select distinct extract(epoch from ends_at - starts_at)::int / 60 from shared.bookings").await;
-    assert_eq!(lengths, ["45"], "whoever joins comes for as long as the others");
+    assert_eq!(lengths, ["45"], "a joining booking takes the class's length");
     assert_eq!(code(&acme.staff.book(&yoga, at).await), "SLOT_TAKEN");
     // A resource of it cannot be removed either.
     assert_eq!(code(&acme.admin.link(&yoga, &[(&resources[0], 0), (&resources[2], 0)]).await), "");

@@ -114,7 +114,7 @@ async fn budgets_are_spent_by_cost() {
     let (wait, answer) = refused.expect("a refusal");
     assert!(wait.is_some_and(|it| it >= 1), "{answer}");
     assert_eq!(answer.get("data"), None, "nothing was executed");
-    assert_eq!(code(&acme.other.run(query).await), "", "another user's budget is his own");
+    assert_eq!(code(&acme.other.run(query).await), "", "another user has a separate budget");
     assert_eq!(code(&globex.user.run(query).await), "");
     // Without a token: the address's budget.
     let mut codes = Vec::new();
@@ -585,7 +585,7 @@ async fn only_known_proxies_tell_of_addresses() {
         let another = send("203.0.113.2", "{ plans { key } }").await;
         assert_eq!(!another.contains("RATE_LIMITED"), believed, "{another}");
         let invented = send("198.51.100.7, 203.0.113.1", "{ plans { key } }").await;
-        assert!(invented.contains("RATE_LIMITED"), "what a client writes himself stands further left: {invented}");
+        assert!(invented.contains("RATE_LIMITED"), "an address that the client wrote is further left: {invented}");
         if believed {
             let login = format!(
                 "mutation {{ login(input: {{ email: \"{}\", password: \"{}\" }}) {{ session {{ accessToken }} }} }}",

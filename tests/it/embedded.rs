@@ -266,7 +266,7 @@ fn missing_and_unsuitable_binaries_are_named() {
         Cluster::start(&options).err().expect("an error").to_string()
     };
     let nothing = error(Some(&bin_dir));
-    assert!(nothing.contains("does not hold `postgres`"), "{nothing}");
+    assert!(nothing.contains("does not contain `postgres`"), "{nothing}");
     assert!(nothing.contains("apt-get install postgresql"), "{nothing}");
 
     for program in ["postgres", "initdb"] {
@@ -280,7 +280,7 @@ fn missing_and_unsuitable_binaries_are_named() {
     // The server's user, who is not root, must be able to run them.
     fs::set_permissions(&bin_dir, fs::Permissions::from_mode(if geteuid().is_root() { 0o700 } else { 0o600 })).unwrap();
     let forbidden = error(Some(&bin_dir));
-    let reason = if geteuid().is_root() { "cannot run it: Permission denied" } else { "does not hold `postgres`" };
+    let reason = if geteuid().is_root() { "cannot run it: Permission denied" } else { "does not contain `postgres`" };
     assert!(forbidden.contains(reason), "{forbidden}");
     fs::set_permissions(&bin_dir, fs::Permissions::from_mode(0o700)).unwrap();
 

@@ -99,7 +99,7 @@ async fn stores_are_brought_up_to_date_one_by_one() {
     let mut heard = Vec::new();
     let stores = app.fleet.stores().await.unwrap();
     let done = app.fleet.upgrade(stores, |it| heard.push(it.store.name.clone())).await;
-    assert_eq!((heard.len(), done.len()), (5, 5), "each is told of");
+    assert_eq!((heard.len(), done.len()), (5, 5), "each is reported");
     for it in &done {
         let applied = it.applied.as_ref().map(Vec::len);
         match it.store.name.as_str() {
@@ -336,7 +336,7 @@ async fn what_was_interrupted_goes_on_and_what_is_damaged_is_refused() {
     let mut tampered = whole.clone();
     tampered[place] = b'L';
     for (bytes, why) in
-        [(tampered, "damaged"), (whole[..whole.len() / 2].to_vec(), ""), (b"nonsense".to_vec(), "no archive")]
+        [(tampered, "damaged"), (whole[..whole.len() / 2].to_vec(), ""), (b"nonsense".to_vec(), "not a tenant archive")]
     {
         let bad = folder.path().join("bad.tar");
         fs::write(&bad, bytes).unwrap();

@@ -148,8 +148,8 @@ async fn a_customers_own_sql_gets_no_further() {
     assert!(!asked(take, &theirs).await);
     let raise =
         "select move_booking($1, $2, 1, 'PENDING', $3::timestamptz, $3 + interval '1 hour', 'UTC', 'CONFIRMED', $3)";
-    assert!(!asked(raise, &waiting).await, "nobody confirms his own");
-    assert_eq!(role().await, "USER", "whoever called it is as he was");
+    assert!(!asked(raise, &waiting).await, "customers cannot confirm their own");
+    assert_eq!(role().await, "USER", "the caller's role is restored");
     assert!(asked(confirm, &own).await, "it was the rule, not the function");
     let seen = client
         .query(

@@ -336,7 +336,7 @@ async fn an_existing_user_keeps_his_account() {
     assert_eq!(user["id"], json!(acme.user.id.to_string()), "{answer}");
     assert_eq!((&user["role"], &user["name"]), (&json!("STAFF"), &json!("user of acme")));
     assert!(answer["data"]["acceptInvitation"]["session"]["accessToken"].is_string());
-    assert_eq!(code(&login(&app, "user@acme.test", PASSWORD).await), "", "the password is his own");
+    assert_eq!(code(&login(&app, "user@acme.test", PASSWORD).await), "", "the password is unchanged");
     assert_eq!(code(&login(&app, "user@acme.test", "nine quiet lamps").await), "WRONG_CREDENTIALS");
     app.by_hand("update shared.users set status = 'DEACTIVATED' where email = 'other@acme.test'").await;
     let token = invited(&app, &acme.admin, "other@acme.test", "USER").await;

@@ -177,7 +177,7 @@ async fn what_is_not_paid_is_tried_again_and_then_binds() {
         assert_eq!(latest_invoice(&acme).await["payments"].as_array().unwrap().len(), attempts, "on day {day}");
     }
     app.mails().await;
-    assert_eq!(code(&acme.user.book(&acme.service, acme.in_days(3)).await), "", "the time of grace");
+    assert_eq!(code(&acme.user.book(&acme.service, acme.in_days(3)).await), "", "the grace period");
     go_to(&app, due + hours(24 * 14 + 1));
     assert_eq!(subjects(app.mails().await), ["ACME can only be read now"]);
     for person in [&acme.user, &acme.admin] {

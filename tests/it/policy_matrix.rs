@@ -224,7 +224,7 @@ const HEADING: &str = "\
 # What row-level security lets each role do, without any filter in the statement. Written by tests/it/policy_matrix.rs.
 # all: every row of its own tenant. some: a part of them, such as a person's own. - : none.
 # No cell reaches a row of another tenant; tables of the directory belong to none. The update tried on bookings cancels,
-# that on claims lets go.
+# the one on claims releases.
 ";
 
 impl Table {

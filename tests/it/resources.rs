@@ -171,7 +171,7 @@ async fn any_is_the_highest_priority_then_the_least_loaded() {
     let wants = |who: &str, hours: i64| json!({ "serviceId": acme.service, "startsAt": at(hours).to_string(), "resourceId": who });
     assert_eq!(held(&acme.user.book_with(wants(&anna, 5)).await), ["Chair", "Anna"]);
     assert_eq!(code(&acme.user.book_with(wants(&anna, 5)).await), "SLOT_TAKEN");
-    assert_eq!(held(&acme.user.book(&acme.service, at(5)).await)[1], "Ben", "whoever else is free");
+    assert_eq!(held(&acme.user.book(&acme.service, at(5)).await)[1], "Ben", "any other who is free");
     let other_room = acme.admin.create_resource("ROOM", "Not linked").await;
     assert_eq!(code(&acme.user.book_with(wants(&other_room, 7)).await), "NOT_FOUND");
     // A list by resource, and the same resource in another service.

@@ -548,14 +548,14 @@ async fn the_viewer_is_told_of_himself() {
     client.subscribe("me", "subscription { viewerChanged { name role status } }").await;
     let name = |came: &Came| came.value()["payload"]["data"]["viewerChanged"]["name"].as_str().unwrap().to_owned();
     assert_eq!(name(&client.next().await), "user of acme");
-    for (person, to) in [(&acme.other, "Not him"), (&acme.user, "Himself")] {
+    for (person, to) in [(&acme.other, "Somebody Else"), (&acme.user, "The Viewer")] {
         let rename = format!(
             "mutation {{ updateUser(input: {{ id: \"{}\", name: \"{to}\" }}) {{ userErrors {{ code }} }} }}",
             person.id
         );
         assert_eq!(code(&person.run(&rename).await), "");
     }
-    assert_eq!(name(&client.next().await), "Himself");
+    assert_eq!(name(&client.next().await), "The Viewer");
     let by_admin = format!(
         "mutation {{ updateUser(input: {{ id: \"{}\", name: \"By the admin\" }}) {{ userErrors {{ code }} }} }}",
         acme.user.id

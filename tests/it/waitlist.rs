@@ -78,7 +78,7 @@ async fn a_freed_time_is_offered_down_the_line() {
         app.clock.advance(SignedDuration::from_secs(1));
     }
     let again = first.wait_for(&acme.service, at).await;
-    assert_eq!(place(&again), place(&first.wait_for(&acme.service, at).await), "he keeps his place");
+    assert_eq!(place(&again), place(&first.wait_for(&acme.service, at).await), "the place is kept");
     assert_eq!(app.truth("select count(*) from shared.waitlist_entries").await, ["3"]);
     // Another one that overlaps: customers waiting for that are not in this line.
     let overlapping = at + SignedDuration::from_mins(30);
@@ -351,7 +351,7 @@ async fn nobody_is_offered_somebody_else() {
     assert_eq!(code(&acme.staff.cancel(&booked[1]).await), "");
     app.mails().await;
     let offered = app.truth("select customer_id from shared.waitlist_entries where booking_id is not null").await;
-    assert_eq!(offered, [acme.other.id.0.to_string()], "Bob, to whoever takes anybody");
+    assert_eq!(offered, [acme.other.id.0.to_string()], "Bob, to the customer who takes anyone");
 }
 
 /// A customer with the maximum number of entries still sees their places.
