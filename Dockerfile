@@ -1,7 +1,7 @@
-# The server with the full GraphiQL, for a PostgreSQL that runs elsewhere: `docker compose up --build`.
-# For amd64 and arm64: every stage takes the platform that is built for (`docker buildx build --platform linux/arm64 .`).
+# The server with the full GraphiQL, for a PostgreSQL that runs elsewhere: `docker compose up --build`. For amd64 and
+# arm64: every stage uses the target platform (`docker buildx build --platform linux/arm64 .`).
 
-# What the last stage stands on. `.ci/image` names a base of Debian's packages, where no registry of images is reached.
+# The base of the last stage. `.ci/image` uses a base of Debian's packages when no image registry is reachable.
 ARG BASE=debian:bookworm-slim
 
 # 1. GraphiQL as one HTML file.
@@ -12,24 +12,24 @@ RUN npm ci --no-audit --no-fund
 COPY web /web
 RUN npm run build
 
-# 2. The server. build.rs finds the page and puts it in.
+# 2. The server. build.rs finds the page and embeds it.
 FROM rust:1.95-bookworm AS server
 WORKDIR /build
 COPY Cargo.toml Cargo.lock build.rs ./
-# Cargo wants every target that its manifest names to be there.
+# Cargo requires every target in its manifest to exist.
 COPY benches benches
 COPY src src
 COPY sql sql
 COPY --from=web /web/pages web/pages
-# The caches are no part of the image, so the program is copied out of them.
+# The caches are not part of the image, so the program is copied out of them.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
     cargo build --release --locked --bin tenantry \
  && cp target/release/tenantry /usr/local/bin/tenantry
 
-# 3. What runs: the program, as a user who may do nothing else. There is no PostgreSQL in here: DATABASE_URL is needed.
+# 3. The final image: the program, run by an unprivileged user. It contains no PostgreSQL: DATABASE_URL is required.
 FROM ${BASE}
-# The certificate authorities, without which no webhook, payment or mail over TLS leaves the server.
+# The certificate authorities, without which no webhook, payment or mail over TLS can be sent.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates \
  && rm -rf /var/lib/apt/lists/* \
@@ -40,16 +40,16 @@ COPY --from=server /usr/local/bin/tenantry /usr/local/bin/tenantry
 LABEL org.opencontainers.image.title="Tenantry" \
       org.opencontainers.image.description="A multi-tenant booking platform: GraphQL over PostgreSQL row-level security" \
       org.opencontainers.image.licenses="MIT"
-# By number, so that Kubernetes can tell that it is not root (runAsNonRoot).
+# By number, so that Kubernetes can verify that it is not root (runAsNonRoot).
 USER 10001:10001
 WORKDIR /var/lib/tenantry
-# Development's signing key is kept in the data folder. HOST: a container's loopback is reached by nobody else.
+# Development's signing key is kept in the data folder. HOST: a container's loopback is not reachable from outside.
 ENV HOST=0.0.0.0 \
     PORT=8080 \
     TENANTRY_DATA_DIR=/var/lib/tenantry/data
 VOLUME /var/lib/tenantry/data
 EXPOSE 8080
-# Open requests and a mail that is being sent are finished first.
+# Open requests, and a mail that is being sent, are finished first.
 STOPSIGNAL SIGTERM
 # bash opens the connection itself, so neither curl nor wget is needed.
 HEALTHCHECK --interval=10s --timeout=6s --start-period=20s --retries=3 \

@@ -1,14 +1,14 @@
-# The tasks of the project: https://just.systems. None of them is needed to run or test it.
+# The tasks of the project: https://just.systems. None of them is required to run or test it.
 
-# What there is to do.
+# List the tasks.
 default:
     @just --list
 
-# Everything that CI checks: format, lints, documentation, GraphiQL, schema drift, tests.
+# Run everything that CI checks: format, lints, documentation, GraphiQL, schema drift, tests.
 check:
     .ci/run
 
-# All tests, or those whose name holds the filter.
+# Run all tests, or those whose name contains the filter.
 test *filter:
     cargo test {{ filter }}
 
@@ -16,12 +16,12 @@ test *filter:
 run *args:
     cargo run -- {{ args }}
 
-# Write schema.graphql anew, from the code.
+# Regenerate schema.graphql from the code.
 schema:
     cargo run --quiet -- schema > schema.graphql.new
     mv schema.graphql.new schema.graphql
 
-# Write tests/it/policy_matrix.txt anew, from the policies. Read the difference: each line is a permission.
+# Regenerate tests/it/policy_matrix.txt from the policies. Read the difference: each line is a permission.
 policy-matrix:
     UPDATE_POLICY_MATRIX=1 cargo test policy_matrix
     git --no-pager diff -- tests/it/policy_matrix.txt
@@ -30,48 +30,48 @@ policy-matrix:
 graphiql:
     cd web/graphiql && npm ci && npm run build
 
-# target/tuned/tenantry: the release program, compiled and laid out by what it does under load. Half an hour; .ci/tuned says what it needs.
+# Build target/tuned/tenantry: the release program, optimised by its behaviour under load. Half an hour; .ci/tuned lists what it needs.
 tuned:
     .ci/tuned
 
-# Requests a second, latency, CPU, memory of the tuned program beside pgbench; `scale`: as data grows.
+# Measure requests a second, latency, CPU and memory of the tuned program, compared with pgbench; `scale`: as data grows.
 bench *what: tuned
     BENCH_PROGRAM=target/tuned/tenantry cargo bench --bench throughput -- {{ what }}
 
-# The same of what `cargo build --release` makes (Debian: wrk, postgresql); `against <program>`: beside another build.
+# The same for the program of `cargo build --release` (Debian: wrk, postgresql); `against <program>`: compared with another build.
 bench-plain *what:
     cargo bench --bench throughput -- {{ what }}
 
-# What a request costs in the process alone: tokens, documents, validation, answers, ids. Half a minute after the build.
+# Measure what a request costs in the process alone: tokens, documents, validation, answers, ids. Half a minute after the build.
 bench-in-process:
     cargo bench --bench in_process
 
-# Whether the time of an answer tells who exists: medians of 200 each, as a table. About two minutes after the build.
+# Measure whether response times reveal which accounts exist: medians of 200 each, as a table. About two minutes after the build.
 bench-equal-work:
     cargo bench --bench equal_work
 
-# Whether a month of availability costs more with a million bookings than with a thousand, as a table. Some minutes.
+# Compare a month of availability with a million bookings and with a thousand, as a table. Some minutes.
 bench-availability:
     cargo bench --bench availability
 
-# How long `tenantry migrate` takes with 1,000 schemas and 200 databases (`schemas 100 databases 20` for fewer). Twenty minutes.
+# Measure how long `tenantry migrate` takes with 1,000 schemas and 200 databases (`schemas 100 databases 20` for fewer). Twenty minutes.
 bench-fleet *what:
     cargo bench --bench fleet -- {{ what }}
 
-# Schemathesis with some 2,000 cases against the server: no 5xx, no unknown code, no internal text. A minute (Python 3).
+# Run Schemathesis with about 2,000 cases against the server: no 5xx, no unknown code, no internal text. A minute (Python 3).
 fuzz cases='36':
     cargo build
     web/fuzz/fuzz.sh {{ cases }}
 
-# Every parser of bytes from outside against the release build as a child process: it must neither end nor answer 5xx.
+# Fuzz every parser of outside input against the release build as a child process: it must neither exit nor answer 5xx.
 fuzz-parsers cases='2000':
     FUZZ_CASES={{ cases }} cargo test --release --test fuzz -- --test-threads 1
 
-# Licences, advisories, bans and sources of the dependencies (cargo install --locked cargo-deny).
+# Check licences, advisories, bans and sources of the dependencies (cargo install --locked cargo-deny).
 deny:
     cargo deny check
 
-# The documentation of the code, in a browser.
+# Open the code's documentation in a browser.
 docs:
     cargo doc --no-deps --open
 

@@ -1,10 +1,10 @@
-//! Does a month of availability cost more as bookings grow? The same query on a store with 1,000 and on one with 1,000,000
-//! bookings of the five resources that it asks about, interleaved in one run: `just bench-availability`, or
-//! `cargo bench --bench availability`. Some minutes, most of them for writing the bookings.
+//! Does a month of availability cost more as bookings grow? Runs the same query on a store with 1,000 and on one with
+//! 1,000,000 bookings of the five resources that it asks about, interleaved in one run: `just bench-availability`, or
+//! `cargo bench --bench availability`. Takes some minutes, most of them for writing the bookings.
 //!
 //! Figures are ratios of one run on one machine. No test asserts a time: `tests/it/plans.rs` counts the rows that are read.
 
-#![allow(clippy::unwrap_used, reason = "a benchmark that meets the unexpected shall stop there")]
+#![allow(clippy::unwrap_used, reason = "a benchmark must stop at an unexpected result")]
 
 #[path = "../tests/it/support/mod.rs"]
 mod support;
@@ -27,7 +27,7 @@ async fn store(bookings: usize) -> (TestTenant, usize) {
     let links: Vec<(&str, i32)> = resources.iter().map(|it| (it.as_str(), 0)).collect();
     assert_eq!(code(&acme.admin.link(&acme.service, &links).await), "");
     acme.add_history(&resources, bookings - 200).await;
-    // The month itself is as full in each.
+    // The month itself is equally full in each.
     for number in 0..200 {
         let at = acme.in_days(2 + number / 8) + jiff::SignedDuration::from_hours(number % 8);
         assert_eq!(code(&acme.user.book(&acme.service, at).await), "");
@@ -78,7 +78,7 @@ async fn main() {
             let at = (round + turn) % stores.len();
             let (took, slots) = month(&stores[at].0).await;
             found[at] = slots;
-            // The first few are for caches and plans.
+            // The first few warm caches and plans.
             if round >= 20 {
                 months[at].push(took);
                 whys[at].push(why(&stores[at].0).await);

@@ -1,9 +1,9 @@
-//! Does the time of an answer tell whether an e-mail is known? Medians of 200 each, interleaved, in one run:
-//! `just bench-equal-work`, or `cargo bench --bench equal_work`.
+//! Does the response time reveal whether an email is known? Medians of 200 each, interleaved, in one run: `just
+//! bench-equal-work`, or `cargo bench --bench equal_work`.
 //!
 //! Figures are ratios of one run on one machine. No test asserts a time: the tests count statements and hashes instead.
 
-#![allow(clippy::unwrap_used, reason = "a benchmark that meets the unexpected shall stop there")]
+#![allow(clippy::unwrap_used, reason = "a benchmark must stop at an unexpected result")]
 
 #[path = "../tests/it/support/mod.rs"]
 mod support;
@@ -57,7 +57,7 @@ async fn main() {
     assert_eq!(code(&acme.admin.run(open).await), "");
     let anonymous = app.anonymous();
 
-    println!("| operation | known e-mail, median ms | unknown, median ms | unknown / known |");
+    println!("| operation | known email, median ms | unknown, median ms | unknown / known |");
     println!("|---|---|---|---|");
     for field in ["login", "requestPasswordReset", "registerUser", "acceptInvitation"] {
         let (mut known, mut unknown) = (Vec::new(), Vec::new());
@@ -71,7 +71,7 @@ async fn main() {
                         json!({ "tenant": "acme", "email": email, "name": "X", "password": "nine quiet lamps" })
                     }
                     _ => {
-                        // A customer again, so that he can be invited again.
+                        // A customer again, so that they can be invited again.
                         app.by_hand("update shared.users set role = 'USER' where email = 'user@acme.test'").await;
                         let token = token_for(&app, &acme.admin, &email).await;
                         json!({ "token": token, "name": "X", "password": "nine quiet lamps" })
@@ -80,7 +80,7 @@ async fn main() {
                 let took = timed(&anonymous, field, input).await;
                 if is_known { &mut known } else { &mut unknown }.push(took);
             }
-            // What background work there is must not run into the next measurement.
+            // Pending background work must not run during the next measurement.
             app.by_hand("delete from directory.account_requests; delete from shared.outbox; update shared.usage_counters set used = 0 where meter = 'invitation_mails'").await;
         }
         let (known, unknown) = (median(known).as_secs_f64() * 1e3, median(unknown).as_secs_f64() * 1e3);

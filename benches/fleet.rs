@@ -1,7 +1,7 @@
-//! How long `tenantry migrate` takes for many stores: 1,000 schemas and 200 databases that lack one migration, and again when
-//! none lacks any. `just bench-fleet`; some twenty minutes, most of which make the schemas.
+//! How long `tenantry migrate` takes for many stores: 1,000 schemas and 200 databases that lack one migration, and
+//! again when none lacks any. `just bench-fleet`; about twenty minutes, most of which create the schemas.
 
-#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark that meets the unexpected shall stop there")]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark must stop at an unexpected result")]
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ const SCHEMAS: usize = 1_000;
 const DATABASES: usize = 200;
 const AT_ONCE: usize = 4;
 
-/// The number that stands behind this word on the command line.
+/// The number that follows this word on the command line.
 fn number(word: &str, usual: usize) -> usize {
     std::env::args().skip_while(|it| it != word).nth(1).map_or(usual, |it| it.parse().unwrap())
 }
@@ -63,7 +63,7 @@ async fn run() {
     let owner: Config = url(roles::OWNER).parse().unwrap();
     let before = migrations::newest_of_stores() - 1;
 
-    // Databases are clones of one that lacks a migration, as the template of the version before was.
+    // Databases are clones of one that lacks a migration, like the template of an earlier version.
     let old = "tenantry_old";
     superuser.batch_execute(&format!("create database {old} owner {}", roles::OWNER)).await.unwrap();
     let old_inside = connect(&cluster.connection_url("postgres", old)).await;

@@ -1,8 +1,8 @@
 //! What a request costs in the process alone, without a database: `cargo bench --bench in_process`.
 
-// The schema's futures are as deep as its roots are merged.
+// The schema's futures nest as deeply as its roots are merged.
 #![recursion_limit = "256"]
-#![allow(clippy::unwrap_used, reason = "a benchmark that meets the unexpected shall stop there")]
+#![allow(clippy::unwrap_used, reason = "a benchmark must stop at an unexpected result")]
 
 use std::hint::black_box;
 
@@ -38,7 +38,7 @@ fn keys() -> (Tokens, Viewer) {
     (tokens, Viewer { tenant, user, role: Role::Staff, session, impersonated: false })
 }
 
-/// A token that is seen for the first time: its signature is checked.
+/// A token that is seen for the first time: its signature is verified.
 #[divan::bench]
 fn token_new(bencher: Bencher<'_, '_>) {
     let (tokens, viewer) = keys();
@@ -55,7 +55,7 @@ fn token_known(bencher: Bencher<'_, '_>) {
     bencher.bench(|| tokens.verify(black_box(&token)).unwrap());
 }
 
-/// A document that is seen for the first time: counted, parsed, looked at.
+/// A document that is seen for the first time: measured, parsed, checked.
 #[divan::bench]
 fn document_new(bencher: Bencher<'_, '_>) {
     bencher.with_inputs(|| DocumentCache::new(Limits::default())).bench_refs(|reader| reader.read(DOCUMENT).unwrap());
@@ -68,7 +68,7 @@ fn document_known(bencher: Bencher<'_, '_>) {
     bencher.bench(|| reader.read(black_box(DOCUMENT)).unwrap());
 }
 
-/// Validation of a document that was parsed, and nothing that validation would lead to.
+/// Validation of a parsed document only, without executing it.
 #[divan::bench]
 fn validation(bencher: Bencher<'_, '_>) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -78,7 +78,7 @@ fn validation(bencher: Bencher<'_, '_>) {
     bencher.bench(|| runtime.block_on(schema.validate(&read.document, None, &variables, None)).unwrap());
 }
 
-/// The same, of a document that was found good before.
+/// The same, for a document that was found valid before.
 #[divan::bench]
 fn validation_known(bencher: Bencher<'_, '_>) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -92,7 +92,7 @@ fn validation_known(bencher: Bencher<'_, '_>) {
     bencher.bench(validate);
 }
 
-/// Writing twenty bookings.
+/// Serializing twenty bookings.
 #[divan::bench]
 fn response(bencher: Bencher<'_, '_>) {
     let booking = |number: i32| {

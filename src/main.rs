@@ -4,16 +4,16 @@ use clap::Parser;
 use mimalloc::MiMalloc;
 use tenantry::cli::Cli;
 
-/// A request makes and drops hundreds of small values: docs/performance.md has what this one saves of them.
+/// A request allocates and frees hundreds of small values: docs/performance.md shows what this allocator saves.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    // Before any thread is started, because it changes the environment.
+    // Before any thread starts, because it changes the environment.
     if let Err(error) = dotenvy::dotenv()
         && !error.not_found()
     {
-        eprintln!("tenantry: .env cannot be read: {error}");
+        eprintln!("tenantry: cannot read .env: {error}");
         return std::process::ExitCode::FAILURE;
     }
     match Cli::parse().run() {

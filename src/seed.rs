@@ -1,6 +1,6 @@
-//! Demo data: two tenants with people, services and bookings, made by the same rules as everything else.
+//! Demo data: two tenants with people, services and bookings, created by the same rules as everything else.
 //!
-//! Done again it adds only what is missing, so an interrupted run is completed by the next.
+//! A repeated run adds only what is missing, so it completes an interrupted one.
 
 use jiff::{SignedDuration, Timestamp, ToSpan, civil::time, tz::TimeZone};
 
@@ -34,7 +34,7 @@ const DEMO_PLAN: &str = "team";
 
 /// A tenant of the demo data.
 pub struct DemoTenant {
-    /// Its name in addresses, and in its users' e-mails: `admin@acme.test`.
+    /// Its name in addresses, and in its users' emails: `admin@acme.test`.
     pub slug: &'static str,
     name: &'static str,
     time_zone: &'static str,
@@ -119,17 +119,17 @@ pub const DEMO_TENANTS: [DemoTenant; 2] = [
     },
 ];
 
-/// The people of each demo tenant: the local part of the e-mail, the name and the role.
+/// The people of each demo tenant: the local part of the email, the name and the role.
 pub const DEMO_PEOPLE: [(&str, &str, Role); 3] =
     [("admin", "Alex Admin", Role::Admin), ("staff", "Sam Staff", Role::Staff), ("user", "Uma User", Role::User)];
 
-/// Why the demo data could not be made.
+/// Why the demo data could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum SeedError {
     /// A statement failed.
     #[error(transparent)]
     Db(#[from] DbError),
-    /// A rule refused what the demo data asks for: a fault of ours.
+    /// A rule refused the demo data: a fault in the program.
     #[error("a rule refused the demo data: {0}")]
     Rule(String),
 }
@@ -152,10 +152,10 @@ impl From<BookingError> for SeedError {
     }
 }
 
-/// Adds the demo data, or what is missing of it.
+/// Adds the demo data, or the missing parts of it.
 ///
 /// # Errors
-/// When a statement fails; what was made until then stays and is completed by the next run.
+/// When a statement fails. What was created until then stays, and the next run completes it.
 pub async fn run(gate: &Gate, sign_in: &SignIn) -> Result<(), SeedError> {
     for demo in &DEMO_TENANTS {
         let tenant = make_tenant(gate, demo).await?;
@@ -167,12 +167,12 @@ pub async fn run(gate: &Gate, sign_in: &SignIn) -> Result<(), SeedError> {
         fill(gate, sign_in, tenant, demo).await?;
         leave_card(gate, tenant).await?;
     }
-    // Last, so that it tells that all the rest is there.
+    // Last, because its presence means that everything else is there.
     sign_in.add_trusted_operator(DEMO_OPERATOR, "Robin Root", DEMO_PASSWORD.into()).await?;
     Ok(())
 }
 
-/// Whether the database holds demo users, whose password everybody knows.
+/// Whether the database contains demo users, whose password is public.
 ///
 /// # Errors
 /// When the statement fails.
@@ -223,8 +223,8 @@ async fn make_tenant(gate: &Gate, demo: &DemoTenant) -> Result<TenantId, SeedErr
     Ok(new.id)
 }
 
-/// A card of play money that always works: without one the demo would owe its first invoice and could not be written to
-/// after some weeks.
+/// A test card that always works: without it the demo tenant would owe its first invoice and become read-only after
+/// some weeks.
 async fn leave_card(gate: &Gate, tenant: TenantId) -> Result<(), SeedError> {
     let (provider, now) = (InProcess::new(String::new()), Timestamp::now());
     let (name, customer) = (provider.name(), InProcess::customer(tenant));
@@ -275,7 +275,7 @@ impl DemoService {
     }
 }
 
-/// Three bookings of the past week, made and settled by a clock that stands there, and six of the coming one.
+/// Three bookings of the past week, created and settled by a clock set to that time, and six of the coming week.
 async fn add_bookings(
     caller: &Caller<'_>,
     demo: &DemoTenant,

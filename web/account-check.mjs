@@ -1,4 +1,4 @@
-// Resets a password as a person would: asks by the API, opens the link of the mail, types, submits, signs in.
+// Resets a password as a person would: requests it by the API, opens the link in the mail, types, submits, signs in.
 //   node account-check.mjs <base-url> <mail-folder> <out-dir>
 import { mkdir, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -22,7 +22,7 @@ const page = await browser.newPage({ viewport: { width: 900, height: 640 } });
 page.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
 page.on('pageerror', (error) => problems.push(String(error)));
 await page.goto(link);
-if (page.url().includes('tnl_')) problems.push('the token stays in the address bar');
+if (page.url().includes('tnl_')) problems.push('the token is still in the address bar');
 await page.screenshot({ path: join(out, 'account-form.png') });
 await page.fill('#password', 'password');
 await page.click('button');

@@ -79,7 +79,7 @@ try {
   await shot('1-before');
 
   const bar = page.locator('[data-bar]');
-  await bar.getByLabel('E-mail').fill(options.email);
+  await bar.getByLabel('Email').fill(options.email);
   await bar.getByLabel('Password').fill(options.password);
   if (options.tenant) await bar.getByLabel('Tenant').fill(options.tenant);
   await bar.getByRole('button', { name: 'Sign in', exact: true }).click();
@@ -100,14 +100,14 @@ try {
   await page.waitForLoadState('networkidle');
   await shot('3-after');
 
-  // A subscription: the first event is the caller himself.
+  // A subscription: the first event is about the caller.
   const watched = 'subscription Watch {\n  viewerChanged {\n    email\n    status\n  }\n}\n';
   await page.evaluate(([selector, text]) => {
     const editor = document.querySelector(selector);
     if (editor.CodeMirror) editor.CodeMirror.setValue(text);
     else { editor.value = text; editor.dispatchEvent(new Event('input', { bubbles: true })); }
   }, [ready, watched]);
-  await page.waitForTimeout(1_000); // GraphiQL looks at what was typed a moment later.
+  await page.waitForTimeout(1_000); // GraphiQL parses the typed text a moment later.
   await page.locator(run).click();
   await page.locator(response).filter({ hasText: 'ACTIVE' }).waitFor().catch(async () => {
     const text = await page.locator(response).innerText().catch(() => '(no response pane)');

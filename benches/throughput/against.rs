@@ -1,4 +1,5 @@
-//! This build beside another one of the same migrations, turn by turn on one data set: what a change has brought.
+//! Compares this build with another one that has the same migrations, alternating on one data set: the effect of a
+//! change.
 
 use crate::{
     BOOKINGS, CONNECTIONS, MANY_CONNECTIONS, Plan, Run, TENANTS, dataset,
@@ -10,13 +11,13 @@ use crate::{
     started,
 };
 
-/// What is asked; signing in is left out, since its hash takes nearly all of its time.
+/// The queries; signing in is left out, because hashing takes nearly all of its time.
 const QUERIES: [Query; 5] = [Query::Service, Query::Bookings, Query::CreateBooking, Query::Availability, Query::Mix];
 
 /// A figure of a run, by name.
 type Part = (&'static str, fn(&Run) -> f64);
 
-/// What one program needed.
+/// The resources that one program used.
 #[derive(Default)]
 struct Runs {
     of: [Vec<Run>; QUERIES.len()],
@@ -25,7 +26,7 @@ struct Runs {
     ready: Vec<f64>,
 }
 
-/// Measures both, and prints a table: each figure of the other program, then of this one, then how they compare.
+/// Measures both, and prints a table: each figure of the other program, of this one, and their ratio.
 pub(crate) async fn run(plan: Plan, other: &str) {
     let folder = folder();
     let (deployment, senders) = prepared(&folder, TENANTS, BOOKINGS).await;

@@ -20,31 +20,31 @@ use uuid::Uuid;
 
 use crate::deployment::Deployment;
 
-/// How many tenants send requests, turn by turn.
+/// How many tenants send requests, in turn.
 pub(crate) const SENDERS: usize = 100;
-/// Services of each tenant. The last one is booked by `createBooking` alone.
+/// Services of each tenant. Only `createBooking` books the last one.
 pub(crate) const SERVICES: usize = 6;
 /// Customers of each tenant.
 const CUSTOMERS: usize = 20;
-/// The password of those who sign in.
+/// The password of the users who sign in.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
-/// How long a token must be good for all of a run.
+/// How long a token must stay valid to cover a whole run.
 const RUN: SignedDuration = SignedDuration::from_hours(6);
 
-/// A tenant that sends requests, by its administrator.
+/// A tenant that sends requests, through its administrator.
 #[derive(Clone, Debug)]
 pub(crate) struct Sender {
-    /// Who.
+    /// The administrator's user id.
     pub viewer: Viewer,
-    /// His e-mail.
+    /// The administrator's email.
     pub email: String,
-    /// His access token.
+    /// The administrator's access token.
     pub token: String,
     /// The services, oldest first.
     pub services: Vec<ServiceId>,
 }
 
-/// Writes the data set into a deployment that has demo data and nothing else, and returns who sends.
+/// Writes the data set into a deployment that has only demo data, and returns the senders.
 pub(crate) async fn write(deployment: &Deployment, tenants: usize, bookings: usize) -> Vec<Sender> {
     let database = deployment.superuser().await;
     let gate = Gate::try_new(&deployment.database_url(roles::APP), PoolSettings::default()).unwrap();
@@ -101,8 +101,9 @@ async fn found(gate: &Gate, number: usize) -> TenantId {
     new.id
 }
 
-/// Services, customers and bookings of all tenants `bench-…`, in one script: the rules would take hours for it. Bookings
-/// are half an hour each, one after the other until yesterday, turn by turn of the services and customers; each holds a seat of its service.
+/// Services, customers and bookings of all tenants `bench-…`, in one script: the API would take hours for it. Bookings
+/// are half an hour each, back to back until yesterday, rotating through the services and customers; each takes a seat
+/// of its service.
 fn bulk(tenants: usize, bookings: usize) -> String {
     let each = bookings / tenants;
     let served = SERVICES - 1;
@@ -151,7 +152,7 @@ fn bulk(tenants: usize, bookings: usize) -> String {
     )
 }
 
-/// Leaves nothing for background work to do: what one measurement left behind is not to be counted in the next.
+/// Removes pending background work, so that one measurement's leftovers do not count in the next.
 pub(crate) async fn settle(deployment: &Deployment) {
     deployment.superuser().await.batch_execute("delete from shared.outbox; checkpoint").await.unwrap();
 }

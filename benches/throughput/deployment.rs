@@ -1,4 +1,4 @@
-//! The program with its private PostgreSQL, and what both use of the machine.
+//! The program with its private PostgreSQL, and the machine resources that both use.
 
 use std::{
     fs,
@@ -17,15 +17,15 @@ use tenantry::db::roles;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_postgres::{Client, NoTls};
 
-/// Connections of the server's pool of the tenant store: its default.
+/// Connections of the server's pool for the tenant store: its default.
 pub(crate) const POOL: usize = 8;
-/// Budgets are for customers; here the machine alone shall be the limit.
+/// Budgets are for customers; in the benchmark only the machine must be the limit.
 const SETTINGS: [(&str, &str); 6] = [
     ("PORT", "0"),
     ("RATE_USER", "4000000000"),
     ("RATE_ADDRESS", "4000000000"),
     ("RATE_TENANT", "4000000000"),
-    // Addresses of clients are told by the load generator, because sign-ins are counted by address.
+    // The load generator sends client addresses, because sign-ins are counted by address.
     ("TRUSTED_PROXIES", "127.0.0.1/32"),
     ("JWT_ISSUER", "tenantry"),
 ];
@@ -33,7 +33,7 @@ const SETTINGS: [(&str, &str); 6] = [
 /// The program that was built with this benchmark.
 const BUILT: &str = env!("CARGO_BIN_EXE_tenantry");
 
-/// The program that is measured: the one that `BENCH_PROGRAM` names, or else the one that was built with this benchmark.
+/// The program to measure: `BENCH_PROGRAM`, or else the one that was built with this benchmark.
 pub(crate) fn program() -> String {
     std::env::var("BENCH_PROGRAM").unwrap_or_else(|_| BUILT.to_owned())
 }
@@ -42,24 +42,24 @@ pub(crate) fn program() -> String {
 pub(crate) struct Deployment {
     server: Child,
     folder: PathBuf,
-    /// Where it serves, as `127.0.0.1:port`.
+    /// Its address, as `127.0.0.1:port`.
     pub address: String,
-    /// From its start until it said that it serves.
+    /// The time from its start until it was ready.
     pub ready: Duration,
     postmaster: i32,
 }
 
-/// What was used up to a moment.
+/// Resources used up to a moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Usage {
     /// CPU time of the server.
     pub server: Duration,
-    /// CPU time of PostgreSQL, its background processes too.
+    /// CPU time of PostgreSQL, including its background processes.
     pub database: Duration,
 }
 
 impl Deployment {
-    /// Starts the program in this folder, with demo data where the folder is new.
+    /// Starts the program in this folder, with demo data if the folder is new.
     pub(crate) fn start(program: &str, folder: &Path) -> Self {
         // It runs in another folder.
         let program = fs::canonicalize(program).unwrap_or_else(|error| panic!("{program}: {error}"));
@@ -86,8 +86,9 @@ impl Deployment {
         Self { server, folder: folder.to_owned(), address, ready, postmaster }
     }
 
-    /// The same, and has the program read from the disk, as on a machine that was just started: how much of it is in memory
-    /// afterwards depends on how it came into the system's cache, and what was just written is there as a whole.
+    /// The same, with the program read from the disk, as on a machine that has just started: how much of it is in
+    /// memory afterwards depends on how it came into the system's cache, and a file that was just written is completely
+    /// cached.
     pub(crate) fn start_from_disk(program: &str, folder: &Path) -> Self {
         let file = fs::File::open(program).unwrap();
         file.sync_all().unwrap();
@@ -95,13 +96,13 @@ impl Deployment {
         Self::start(program, folder)
     }
 
-    /// Stops it, and waits for its end.
+    /// Stops it, and waits until it has ended.
     pub(crate) fn stop(mut self) {
         kill(Pid::from_raw(pid(&self.server)), Signal::SIGTERM).unwrap();
         self.server.wait().unwrap();
     }
 
-    /// The URL to connect to its database as this role, `postgres` among them.
+    /// The URL to connect to its database as this role, which may be `postgres`.
     pub(crate) fn database_url(&self, role: &str) -> String {
         let mut command = Command::new(BUILT);
         let printed =
@@ -110,7 +111,7 @@ impl Deployment {
         url.replace(&format!("user={}", roles::OWNER), &format!("user={role}"))
     }
 
-    /// A connection as a superuser: the data set is written past the rules.
+    /// A connection as a superuser: the data set is written without the rules.
     pub(crate) async fn superuser(&self) -> Client {
         let (client, connection) = tokio_postgres::connect(&self.database_url("postgres"), NoTls).await.unwrap();
         tokio::spawn(connection);
@@ -127,15 +128,15 @@ impl Deployment {
         self.folder.join("jwt-signing-key.pem")
     }
 
-    /// What was used so far.
+    /// The resources used so far.
     pub(crate) fn usage(&self) -> Usage {
-        // Backends that ended are counted with their parent.
+        // Backends that have ended are counted with their parent.
         let living = children(self.postmaster).into_iter().map(|it| cpu_time(it, false));
         let database = cpu_time(self.postmaster, true) + living.sum::<Duration>();
         Usage { server: cpu_time(pid(&self.server), false), database }
     }
 
-    /// Memory of the server now, and the most since [`forget_peak`](Self::forget_peak), in MB.
+    /// Current memory of the server, and the maximum since [`forget_peak`](Self::forget_peak), in MB.
     pub(crate) fn memory(&self) -> (f64, f64) {
         let status = fs::read_to_string(format!("/proc/{}/status", self.server.id())).unwrap();
         let megabytes = |name: &str| {
@@ -145,12 +146,12 @@ impl Deployment {
         (megabytes("VmRSS"), megabytes("VmHWM"))
     }
 
-    /// Counts the most memory from now on.
+    /// Resets the memory maximum.
     pub(crate) fn forget_peak(&self) {
         fs::write(format!("/proc/{}/clear_refs", self.server.id()), "5").unwrap();
     }
 
-    /// What the server has counted: requests that were answered as asked, and all others.
+    /// The server's own counters: requests that were answered as expected, and all others.
     pub(crate) async fn answered(&self) -> (u64, u64) {
         let text = reqwest::get(format!("http://{}/metrics", self.address)).await.unwrap().text().await.unwrap();
         let (mut good, mut bad) = (0, 0);
@@ -162,15 +163,16 @@ impl Deployment {
     }
 }
 
-/// While this lives, Linux shares CPUs by thread, as it does in a cgroup of its own: in a container, or under systemd. Elsewhere,
-/// as in a shell on a bare machine, it shares them by session ("autogroup", sched(7)): each backend of PostgreSQL is one, and may
-/// wait for most of a second while others run. Needs root; else it says so and does nothing.
+/// While this is alive, Linux shares CPUs by thread, as it does in a cgroup of its own: in a container, or under
+/// systemd. Elsewhere, as in a shell on a bare machine, it shares them by session ("autogroup", sched(7)): each backend
+/// of PostgreSQL is one, and may wait for most of a second while others run. Needs root; otherwise it prints a notice
+/// and does nothing.
 pub(crate) struct SharedByThread(bool);
 
 const AUTOGROUP: &str = "/proc/sys/kernel/sched_autogroup_enabled";
 
 impl SharedByThread {
-    /// From now on, and until the program is told to stop.
+    /// Starts now and lasts until the program is asked to stop.
     pub(crate) fn start() -> Self {
         let is_on = fs::read_to_string(AUTOGROUP).is_ok_and(|it| it.trim() == "1");
         let is_changed = is_on && fs::write(AUTOGROUP, "0").is_ok();
@@ -204,20 +206,20 @@ fn pid(child: &Child) -> i32 {
     i32::try_from(child.id()).unwrap()
 }
 
-/// Processes that this one has started and that live.
+/// The running child processes of this process.
 fn children(parent: i32) -> Vec<i32> {
     let tasks = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
     let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
     lists.flat_map(|list| list.split_whitespace().map(|it| it.parse().unwrap()).collect::<Vec<i32>>()).collect()
 }
 
-/// CPU time of a process, and if wanted of its children that have ended; nothing for one that is gone.
+/// CPU time of a process, and optionally of its ended children; nothing for one that is gone.
 fn cpu_time(pid: i32, with_ended_children: bool) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name, in brackets, may hold spaces. Fields 14 to 17 of proc(5): utime, stime, cutime, cstime.
+    // The name, in brackets, may contain spaces. Fields 14 to 17 of proc(5): utime, stime, cutime, cstime.
     let Some((_, fields)) = stat.rsplit_once(") ") else { return Duration::ZERO };
     let wanted = if with_ended_children { 4 } else { 2 };
     let ticks: u64 = fields.split(' ').skip(11).take(wanted).map(|it| it.parse::<u64>().unwrap()).sum();
-    // Linux counts a hundred a second for whoever reads it here.
+    // Linux counts a hundred ticks a second in this file.
     Duration::from_millis(ticks * 10)
 }

@@ -1,4 +1,4 @@
-//! The load: what is asked, and wrk (Debian's package of that name), which asks it.
+//! The load: the queries, and wrk (Debian's package of that name), which sends them.
 
 use std::{fmt::Write as _, fs, path::Path, process::Command};
 
@@ -10,7 +10,7 @@ use crate::{
     deployment::Deployment,
 };
 
-/// What is asked.
+/// The queries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Query {
     /// A service by its id.
@@ -19,20 +19,20 @@ pub(crate) enum Query {
     Bookings,
     /// A new booking.
     CreateBooking,
-    /// What is free in a month.
+    /// Available times of a month.
     Availability,
     /// Signing in.
     Login,
-    /// Of the others but signing in: 45, 40, 10 and 5 of a hundred.
+    /// A mix of the others except signing in: 45, 40, 10 and 5 percent.
     Mix,
 }
 
 impl Query {
-    /// All of them.
+    /// All queries.
     pub(crate) const ALL: [Self; 6] =
         [Self::Service, Self::Bookings, Self::CreateBooking, Self::Availability, Self::Login, Self::Mix];
 
-    /// As it is told.
+    /// The name for display.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Service => "q1 service by id",
@@ -44,8 +44,8 @@ impl Query {
         }
     }
 
-    /// The request of one sender: a POST of `/graphql`. In `createBooking` the start is the text `STARTS_AT`, which is as long
-    /// as a time.
+    /// The request of one sender: a POST of `/graphql`. In `createBooking` the start is the text `STARTS_AT`, which has
+    /// the length of a time.
     pub(crate) fn body(self, sender: &Sender) -> String {
         let body = match self {
             Self::Service => json!({
@@ -75,7 +75,7 @@ impl Query {
         body.to_string()
     }
 
-    /// A whole HTTP request of one turn. Nobody signs in often enough from one address to be refused for it.
+    /// A complete HTTP request for one turn. Sign-ins come from enough addresses that none is refused.
     fn request(self, sender: &Sender, number: usize, turn: usize) -> String {
         let body = self.body(sender);
         let from = match self {
@@ -89,28 +89,28 @@ impl Query {
     }
 }
 
-/// Stands for the start of a booking.
+/// A placeholder for the start of a booking.
 pub(crate) const STARTS_AT: &str = "STARTS_AT";
 /// Bytes of a time such as `2026-11-21T10:15:00Z`.
 const TIME_LENGTH: usize = 20;
-/// Starts of bookings are so many seconds apart: as long as one takes.
+/// Starts of bookings are this many seconds apart: the length of one booking.
 pub(crate) const APART: i64 = 15 * 60;
 
-/// What wrk has measured.
+/// The measurements of wrk.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measured {
     /// Requests that were answered.
     pub requests: u64,
-    /// In a second.
+    /// Requests per second.
     pub rate: f64,
-    /// Milliseconds that half of them took at most.
+    /// The median latency in milliseconds.
     pub p50: f64,
-    /// And ninety-nine of a hundred.
+    /// The 99th percentile in milliseconds.
     pub p99: f64,
 }
 
-/// Sends so many seconds over so many connections that are kept, turn by turn of the senders. No booking of a run starts when
-/// one of another `turn` does.
+/// Sends requests for some seconds over kept-alive connections, rotating through the senders. No booking of a run
+/// starts when one of another `turn` does.
 pub(crate) fn run(
     deployment: &Deployment,
     query: Query,
@@ -140,7 +140,7 @@ pub(crate) fn run(
     Measured { requests: requests as u64, rate: requests / microseconds * 1e6, p50: p50 / 1e3, p99: p99 / 1e3 }
 }
 
-/// What wrk runs: the requests ready to be sent, but for the start of a booking.
+/// The script for wrk: complete requests, except for the start of a booking.
 fn lua(query: Query, senders: &[Sender], turn: usize) -> String {
     let mut script = String::from("local requests, at = {}, 0\n");
     let parts = match query {
@@ -158,7 +158,7 @@ fn lua(query: Query, senders: &[Sender], turn: usize) -> String {
             .max_by_key(|&it| parts[it].1 * (i64::try_from(number).unwrap() + 1) - sent[it] * all)
             .unwrap();
         sent[next] += 1;
-        // Senders take turns in each part, so that no two bookings of one round are of one sender.
+        // Senders alternate within each part, so that no two bookings of one round are from one sender.
         let number = usize::try_from(sent[next] - 1).unwrap() % senders.len();
         writeln!(script, "requests[#requests + 1] = [==[{}]==]", parts[next].0.request(&senders[number], number, turn))
             .unwrap();
@@ -192,7 +192,7 @@ pub(crate) fn first_start(turn: usize) -> i64 {
     tomorrow + i64::try_from(turn).unwrap() * 1_000 * APART
 }
 
-/// A time as GraphQL has it.
+/// A time in GraphQL's format.
 pub(crate) fn time(second: i64) -> String {
     Timestamp::from_second(second).unwrap().to_string()
 }

@@ -1,14 +1,14 @@
-//! What the server answers in a second, beside what its database could: `just bench`. `just bench scale` tells how that changes
-//! as the data grows, and `just bench against <program>` how it compares with another build of the server, such as the one
-//! before a change. Some ten minutes each, most of them measuring.
+//! How many requests a second the server answers, compared with what its database could: `just bench`. `just bench
+//! scale` measures how that changes as the data grows, and `just bench against <program>` compares it with another
+//! build of the server, such as the one before a change. About ten minutes each, most of them measuring.
 //!
-//! Load generator, server and database share the machine, so figures compare within one run alone. `BENCH_SECONDS` says how long
-//! each measurement takes (5) and `BENCH_ROUNDS` how often it is made (3); medians are told. `BENCH_PROGRAM` names another program
-//! than the one that was built with this. `train <program>` only has one do what it is asked most, for `.ci/tuned`. Needs
-//! Debian's packages wrk and postgresql, whose pgbench is used.
+//! Load generator, server and database share the machine, so figures are comparable within one run only.
+//! `BENCH_SECONDS` sets how long each measurement takes (5) and `BENCH_ROUNDS` how often it is made (3); medians are
+//! reported. `BENCH_PROGRAM` selects another program than the one built with this benchmark. `train <program>` only
+//! runs the load on a program, for `.ci/tuned`. Needs Debian's packages wrk and postgresql, whose pgbench is used.
 
-#![allow(clippy::unwrap_used, reason = "a benchmark that meets the unexpected shall stop there")]
-#![allow(clippy::disallowed_methods, reason = "its settings are none of the server's")]
+#![allow(clippy::unwrap_used, reason = "a benchmark must stop at an unexpected result")]
+#![allow(clippy::disallowed_methods, reason = "its settings are not the server's")]
 
 mod against;
 mod dataset;
@@ -33,15 +33,15 @@ use tempfile::TempDir;
 const TENANTS: usize = 500;
 /// Bookings of all of them.
 const BOOKINGS: usize = 500_000;
-/// Connections of the load generator, which are kept.
+/// Connections of the load generator, which are kept alive.
 const CONNECTIONS: usize = 32;
-/// Senders whose statements pgbench sends where it writes, each by a script of its own: one tenant's bookings wait for each other.
-/// Where it reads it sends those of one: with a script for each of a hundred it would mostly plan.
+/// How many senders' statements pgbench sends for writes, each from its own script: one tenant's bookings wait for each
+/// other. For reads it sends those of one sender: with a hundred scripts it would mostly plan.
 const WRITING_SCRIPTS: usize = 10;
-/// Connections under which memory is looked at.
+/// Connections during the memory measurement.
 const MANY_CONNECTIONS: usize = 256;
 
-/// How long and how often is measured.
+/// How long and how often to measure.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     seconds: u64,
@@ -70,7 +70,7 @@ async fn main() {
     }
 }
 
-/// A folder that PostgreSQL, which is another user, can pass through.
+/// A folder that PostgreSQL, which runs as another user, can pass through.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir_in("/tmp").unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -108,7 +108,7 @@ async fn compare(plan: Plan) {
         let scripts = Box::pin(scripts(&deployment, query, &senders[..of])).await;
         let (mut runs, mut rates) = (Vec::new(), Vec::new());
         for round in 0..=plan.rounds {
-            // The first round is for caches and plans.
+            // The first round warms caches and plans.
             let seconds = if round == 0 { 2 } else { plan.seconds };
             turn += 1;
             let run = measured(&deployment, query, &senders, CONNECTIONS, seconds, turn).await;
@@ -143,13 +143,13 @@ async fn compare(plan: Plan) {
     Report { setting, lines, footprint }.publish();
 }
 
-/// How a server has started that nobody has asked anything.
+/// Start-up figures of a server without requests.
 async fn started(deployment: &Deployment) -> Start {
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     Start { ready_ms: deployment.ready.as_secs_f64() * 1_000.0, idle_mb: deployment.memory().0 }
 }
 
-/// The statements of a query for pgbench: as the server would send them one by one, and as it sends them.
+/// The statements of a query for pgbench: one by one, and pipelined as the server sends them.
 async fn scripts(deployment: &Deployment, query: Query, senders: &[Sender]) -> Option<(Script, Script)> {
     match query {
         Query::Login | Query::Mix => None, // Hashing is no work of the database; a mix is of the others.
@@ -175,7 +175,7 @@ async fn scripts(deployment: &Deployment, query: Query, senders: &[Sender]) -> O
     }
 }
 
-/// The list of bookings, its services, and its customers: what loaders make of it.
+/// The list of bookings, its services, and its customers: the equivalent of the loaders' work.
 async fn three_statements(deployment: &Deployment, senders: &[Sender]) -> Vec<Vec<Statement>> {
     let found = dataset::booked(deployment, senders).await;
     let body = |sender: &Sender| {
@@ -195,19 +195,19 @@ async fn three_statements(deployment: &Deployment, senders: &[Sender]) -> Vec<Ve
     sent
 }
 
-/// What one run of the load generator came to.
+/// The result of one run of the load generator.
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
     load: load::Measured,
-    /// CPU of the server for a request, in microseconds.
+    /// CPU of the server per request, in microseconds.
     server: f64,
-    /// CPU of PostgreSQL for a request, in microseconds.
+    /// CPU of PostgreSQL per request, in microseconds.
     database: f64,
-    /// Most memory of the server, in MB.
+    /// Maximum memory of the server, in MB.
     peak: f64,
 }
 
-/// Sends for so long, and finds what it took. Stops where a request was not answered as asked.
+/// Sends load for some time, and measures the resources used. Stops when a request was not answered as expected.
 async fn measured(
     deployment: &Deployment,
     query: Query,
@@ -222,7 +222,7 @@ async fn measured(
     let load = load::run(deployment, query, senders, connections, seconds, turn);
     let after = deployment.usage();
     let peak = deployment.memory().1;
-    // What was still under way when the time was over.
+    // Requests that were still running when the time was over.
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     let (good_now, bad_now) = deployment.answered().await;
     assert!(bad_now == bad && good_now >= good + load.requests, "{} was refused", query.name());

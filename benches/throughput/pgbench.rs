@@ -19,25 +19,26 @@ use crate::{dataset::Sender, deployment::Deployment, load::APART};
 /// A statement as it reached the database.
 #[derive(Clone, Debug)]
 pub(crate) struct Statement {
-    /// With `$1` and so on.
+    /// The text, with `$1` and so on.
     pub text: String,
-    /// Of its parameters; `None` is null.
+    /// The values of its parameters; `None` is null.
     pub values: Vec<Option<String>>,
 }
 
-/// More than a connection does in a run, in starts of bookings: so those of all runs stay within some thousand years.
+/// More bookings than a connection makes in a run, in starts of bookings: so all runs' bookings stay within a few
+/// thousand years.
 const MOST_EACH: usize = 20_000;
 
 /// How pgbench sends the statements of a transaction.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Sending {
-    /// Each once the one before is answered.
+    /// Each one after the answer to the one before.
     Awaited,
-    /// All at once.
+    /// All at once (pipelined).
     Pipelined,
 }
 
-/// Has PostgreSQL log every statement, sends a document as each sender, and returns the transactions that they came to.
+/// Makes PostgreSQL log every statement, sends a document as each sender, and returns the resulting transactions.
 pub(crate) async fn capture(
     deployment: &Deployment,
     senders: &[Sender],
@@ -53,7 +54,7 @@ pub(crate) async fn capture(
         let text = answer.text().await.unwrap();
         assert!(!text.contains("\"code\""), "{text}");
     }
-    // A read's commit is not awaited by whoever asked.
+    // The client does not wait for a read's commit.
     tokio::time::sleep(Duration::from_millis(300)).await;
     log_statements(&superuser, "-1").await;
     let log = fs::read(deployment.database_log()).unwrap();
@@ -73,7 +74,7 @@ async fn log_statements(superuser: &Client, milliseconds: &str) {
     tokio::time::sleep(Duration::from_millis(200)).await;
 }
 
-/// The transactions of a log, in the order of their ends.
+/// The transactions of a log, in the order in which they ended.
 fn transactions(log: &str) -> Vec<Vec<Statement>> {
     let entry = Regex::new(r"^\S+ \S+ \S+ \[(\d+)\] (LOG|DETAIL):  (.*)$").unwrap();
     let executed = Regex::new(r"(?s)^duration: \S+ ms  (?:statement|execute [^:]+): (.*)$").unwrap();
@@ -118,15 +119,15 @@ fn values(text: &str) -> Vec<Option<String>> {
     value.captures_iter(text).map(|it| it.get(1).map(|it| it.as_str().replace("''", "'"))).collect()
 }
 
-/// A transaction for pgbench, of each sender one, as a file of its own: so each has its own parameters, as in the load.
+/// A transaction for pgbench, one file for each sender: so each has its own parameters, as in the load.
 pub(crate) struct Script {
     files: Vec<String>,
     variables: BTreeMap<String, String>,
 }
 
 impl Script {
-    /// From the transactions of all senders. Where they `write`, ids that a transaction made are others in each run of it, and
-    /// times of bookings too.
+    /// Built from the transactions of all senders. When they `write`, ids that a transaction creates differ in each
+    /// run, and so do times of bookings.
     pub(crate) async fn new(
         deployment: &Deployment,
         senders: &[Sender],
@@ -142,7 +143,7 @@ impl Script {
         for (number, (sender, transaction)) in senders.iter().zip(transactions).enumerate() {
             let mut text = String::new();
             if starts_at.is_some() {
-                // Of each run, connection and transaction another time: nobody takes another's.
+                // Each run, connection and transaction uses another time: none takes another's.
                 text.push_str("\\set fresh random(1, 281474976710655)\n\\set done :done + 1\n");
                 writeln!(text, "\\set later (:run * 32 + :client_id) * {MOST_EACH} + :done").unwrap();
             }
@@ -165,10 +166,10 @@ impl Script {
         script
     }
 
-    /// What stands in place of a parameter.
+    /// The replacement for a parameter.
     fn parameter(&mut self, sender: usize, value: Option<&str>, kind: &str, made: &Made) -> String {
         let Some(value) = value else {
-            // Not the word null, from which the planner would conclude what it cannot from a parameter.
+            // Not the word null, from which the planner would conclude more than from a parameter.
             return format!("nullif(:none::text, 'none')::{kind}");
         };
         let next = self.variables.len();
@@ -178,7 +179,7 @@ impl Script {
         made.renew(&name, value, kind)
     }
 
-    /// Transactions a second over so many connections.
+    /// Transactions a second over this many connections.
     pub(crate) fn run(&self, deployment: &Deployment, sending: Sending, connections: usize, seconds: u64) -> f64 {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let mut command = Command::new(bindir().join("pgbench"));
@@ -196,10 +197,10 @@ impl Script {
             fs::write(&path, text).unwrap();
             command.arg("--file").arg(path);
         }
-        // Of all scripts: none books what another has.
+        // Shared by all scripts: none books a time that another has.
         static RUNS: AtomicUsize = AtomicUsize::new(1);
         let run = RUNS.fetch_add(1, Ordering::Relaxed);
-        // The seed too is of each run: else it would make the same ids again.
+        // The seed depends on the run too: otherwise it would generate the same ids again.
         command.args(["--define", "done=0", "--define", &format!("run={run}"), "--random-seed", &run.to_string()]);
         for (name, value) in &self.variables {
             command.arg("--define").arg(format!("{name}={value}"));
@@ -217,7 +218,7 @@ impl Script {
     }
 }
 
-/// What a writing transaction has made, and what must be another in each run of it.
+/// The values that a writing transaction creates, which must differ in each run.
 struct Made {
     ids: Vec<String>,
     /// From then until the end of the booking.
@@ -239,7 +240,7 @@ impl Made {
     }
 
     fn renew(&self, name: &str, value: &str, kind: &str) -> String {
-        // The first twelve digits are of each run, the others of the id.
+        // The first twelve digits depend on the run, the others on the id.
         let renewed =
             |id: &str| format!("lpad(to_hex(:fresh::bigint), 12, '0') || '{}'", id.replace('-', "").split_at(12).1);
         if self.ids.iter().any(|it| it == value) {
@@ -265,7 +266,7 @@ impl Made {
     }
 }
 
-/// Where PostgreSQL's programs are: beside the newest server of Debian's.
+/// Where PostgreSQL's programs are: beside Debian's newest server.
 fn bindir() -> std::path::PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|it| it.path().join("bin"));
     let with_pgbench = versions.filter(|it| it.join("pgbench").exists()).max();

@@ -1,4 +1,4 @@
-//! What was measured: as a table, as JSON, and as a chart for the README.
+//! Reports the measurements: as a table, as JSON, and as a chart for the README.
 
 use std::{fmt, fs, path::Path};
 
@@ -10,11 +10,11 @@ use crate::Run;
 /// Transactions a second of pgbench.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rates {
-    /// Each statement once the one before is answered, over as many connections as the load generator has.
+    /// Each statement after the answer to the one before, over as many connections as the load generator has.
     pub awaited: f64,
-    /// The same over as many as the server has to its database.
+    /// The same over as many connections as the server has to its database.
     pub awaited_by_pool: f64,
-    /// All statements at once, over as many as the server has.
+    /// All statements at once, over as many connections as the server has.
     pub pipelined: f64,
 }
 
@@ -63,7 +63,7 @@ impl Line {
     }
 }
 
-/// The one in the middle.
+/// The median.
 pub(crate) fn median(all: &[f64]) -> Option<f64> {
     let mut sorted = all.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -99,29 +99,29 @@ impl fmt::Display for Line {
 /// A start on an existing cluster.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Start {
-    /// Until it served.
+    /// The time until it was ready.
     pub ready_ms: f64,
     /// Memory before the first request.
     pub idle_mb: f64,
 }
 
-/// What the server takes of the machine besides.
+/// Other resources of the machine that the server uses.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Footprint {
-    /// Of a program that was in the system's cache.
+    /// A program that was in the system's cache.
     pub warm: Start,
-    /// Of one that had to be read from the disk.
+    /// A program that had to be read from the disk.
     pub cold: Start,
-    /// So many connections …
+    /// The number of connections.
     pub many_connections: usize,
-    /// … and the most memory under them.
+    /// The maximum memory with them, in MB.
     pub many_mb: f64,
 }
 
-/// All of a run.
+/// All results of a run.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
-    /// On what.
+    /// The machine and settings.
     pub setting: String,
     /// Query by query.
     pub lines: Vec<Line>,
@@ -146,7 +146,7 @@ impl Report {
         self.draw().unwrap();
     }
 
-    /// Requests a second of each query as bars, and marks for pgbench.
+    /// Requests a second of each query as bars, with marks for pgbench.
     fn draw(&self) -> Result<(), Box<dyn std::error::Error>> {
         let shown: Vec<&Line> = self.lines.iter().filter(|it| it.pgbench_awaited.is_some()).collect();
         let path = docs("performance.svg");

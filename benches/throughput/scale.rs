@@ -1,4 +1,4 @@
-//! How cost grows with bookings, tenants and connections: each at 1, 10 and 100 times, the others as they are.
+//! How cost grows with bookings, tenants and connections: each at 1, 10 and 100 times, the others unchanged.
 
 use plotters::prelude::*;
 use serde::Serialize;
@@ -13,7 +13,7 @@ use crate::{
     report::{docs, median, write_json},
 };
 
-/// What is asked at each scale.
+/// The queries at each scale.
 const QUERIES: [Query; 4] = [Query::Service, Query::Bookings, Query::CreateBooking, Query::Availability];
 const TIMES: [usize; 3] = [1, 10, 100];
 
@@ -25,13 +25,13 @@ struct Point {
     query: &'static str,
     requests_per_second: f64,
     p99_ms: f64,
-    /// CPU of server and PostgreSQL.
+    /// CPU of server and PostgreSQL per request.
     cpu_us: f64,
-    /// Of what it was at the smallest scale.
+    /// The ratio to the smallest scale.
     of_smallest: f64,
 }
 
-/// A deployment, who sends to it, and over how many connections.
+/// A deployment, its senders, and the number of connections.
 struct Scale<'a> {
     size: usize,
     deployment: &'a Deployment,
@@ -87,7 +87,7 @@ pub(crate) async fn run(plan: Plan) {
     draw(&points).unwrap();
 }
 
-/// Each query at each scale, turn by turn.
+/// Each query at each scale, in turn.
 async fn compare(plan: Plan, grown: &'static str, scales: &[Scale<'_>]) -> Vec<Point> {
     let mut points = Vec::new();
     // Bookings of other turns than in another comparison on the same deployment.
@@ -122,7 +122,7 @@ async fn compare(plan: Plan, grown: &'static str, scales: &[Scale<'_>]) -> Vec<P
     points
 }
 
-/// Three pictures beside each other: of each query a line, from 1 time to 100 times.
+/// Three charts side by side: one line per query, from 1 time to 100 times.
 fn draw(points: &[Point]) -> Result<(), Box<dyn std::error::Error>> {
     let path = docs("scale.svg");
     let root = SVGBackend::new(&path, (960, 340)).into_drawing_area();

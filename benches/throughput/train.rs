@@ -1,4 +1,4 @@
-//! What a program does most, for who lays it out by that: `.ci/tuned`.
+//! Runs what a program does most, for `.ci/tuned`, which optimises its layout by that.
 
 use std::time::Duration;
 
@@ -12,8 +12,7 @@ use crate::{
 
 const BOOKINGS: usize = 10_000;
 
-/// Has the program, which counts what it runs, start twice, answer each query for some seconds, and stop: then it writes what it
-/// has counted.
+/// Makes the instrumented program start twice, answer each query for some seconds, and stop: then it writes its counts.
 pub(crate) async fn run(program: &str, seconds: u64) {
     let folder = folder();
     let (deployment, senders) = Box::pin(prepared_by(program, &folder, SENDERS, BOOKINGS)).await;
@@ -22,7 +21,7 @@ pub(crate) async fn run(program: &str, seconds: u64) {
         eprintln!("{}: {} requests", query.name(), run.load.requests);
         dataset::settle(&deployment).await;
     }
-    // What runs in background has its turn too.
+    // Background work gets its turn too.
     tokio::time::sleep(Duration::from_secs(2)).await;
     deployment.stop();
 }

@@ -1,6 +1,6 @@
--- What only a superuser can do, once for each cluster: the three login roles and what they may do at all.
--- Run by the private cluster of a first run, by the tests, and by the PostgreSQL image of docker-compose, and followed by
--- 20-database.sql. It may run again: every statement describes a state.
+-- The steps that only a superuser can do, once for each cluster: the three login roles and their attributes. Run by the
+-- private cluster of a first run, by the tests, and by the PostgreSQL image of docker-compose, and followed by
+-- 20-database.sql. Safe to repeat: every statement describes a state.
 
 do $$
 declare
@@ -14,10 +14,10 @@ begin
 end
 $$;
 
--- The owner migrates, and makes the databases of tenants that have one of their own. It is no superuser, and forced row-level
--- security binds it too.
+-- The owner migrates, and creates the databases of tenants that have one of their own. It is not a superuser, and
+-- forced row-level security applies to it too.
 alter role tenantry_owner nosuperuser nobypassrls nocreaterole createdb noreplication;
--- The app serves requests: it owns nothing, may bypass nothing, and may not wait for ever.
+-- The app serves requests: it owns nothing, can bypass nothing, and has a time limit for everything.
 alter role tenantry_app nosuperuser nobypassrls nocreaterole nocreatedb noreplication;
 alter role tenantry_app set statement_timeout = '10s';
 alter role tenantry_app set lock_timeout = '5s';

@@ -1,5 +1,5 @@
 #!/bin/sh
-# For the PostgreSQL image of docker-compose only: the private cluster of a first run knows its clients by their
+# For the PostgreSQL image of docker-compose only: the private cluster of a first run authenticates its clients by their
 # operating system user and has no passwords.
 set -eu
 psql --no-psqlrc --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" \

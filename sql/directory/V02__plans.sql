@@ -1,5 +1,5 @@
--- The plans on offer. Public reference data: every caller may read it. What a plan says (prices, limits, features) is
--- in plan_versions.
+-- The plans on offer. Public reference data: every caller may read it. Prices, limits and features are in
+-- plan_versions.
 create table plans (
   id       uuid primary key,
   key      text not null unique check (key ~ '^[a-z][a-z0-9_]{0,39}$'),
@@ -7,13 +7,13 @@ create table plans (
   position integer not null,
   active   boolean not null default true
 );
-comment on table plans is 'The plans that a tenant can subscribe to. What they say is in plan_versions.';
+comment on table plans is 'The plans that a tenant can subscribe to. Their terms are in plan_versions.';
 comment on column plans.position is 'Order on a price list, lowest first.';
-comment on column plans.active is 'Whether new tenants can take it; whoever has it keeps it.';
+comment on column plans.active is 'Whether new tenants can take it; tenants that have it keep it.';
 
 alter table plans enable row level security;
 alter table plans force row level security;
--- Every caller reads the price list, signed in or not; platform administrators also see plans that are off it.
+-- Every caller reads the price list, signed in or not; platform administrators also see inactive plans.
 create policy plans_select on plans for select to tenantry_app
   using ((active and current_app_role() is not null) or current_app_role() = 'PLATFORM_ADMIN');
 -- Platform administrators manage plans.

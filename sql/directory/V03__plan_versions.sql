@@ -1,5 +1,5 @@
--- What a plan says: prices, limits and features of one version. A draft can be changed, a published version never
--- again; a tenant keeps the version that it took until it is moved to another.
+-- The terms of a plan: prices, limits and features of one version. A draft can be changed, a published version never
+-- again. A tenant keeps its version until it is moved to another.
 create table plan_versions (
   id           uuid primary key,
   plan_id      uuid not null references plans (id) on delete restrict,
@@ -12,13 +12,13 @@ create table plan_versions (
   unique (plan_id, version)
 );
 comment on table plan_versions is 'Versions of plans. The highest published one is on offer.';
-comment on column plan_versions.terms is 'Currency, trial, prices, limits and features; src/billing/terms.rs says how. Amounts are decimal text in units of the currency. limits: {"bookings": a calendar month, "users", "services" and "resources": at once, "api_cost": a minute}; an absent meter has no limit.';
+comment on column plan_versions.terms is 'Currency, trial, prices, limits and features; src/features/billing/terms.rs defines the format. Amounts are decimal text in units of the currency. limits: {"bookings": a calendar month, "users", "services" and "resources": at once, "api_cost": a minute}; an absent meter has no limit.';
 
 create unique index plan_versions_one_draft on plan_versions (plan_id) where state = 'DRAFT';
 
 alter table plan_versions enable row level security;
 alter table plan_versions force row level security;
--- Published versions are public; drafts are the platform administrators'.
+-- Published versions are public; drafts are visible to platform administrators only.
 create policy plan_versions_select on plan_versions for select to tenantry_app
   using ((state = 'PUBLISHED' and current_app_role() is not null) or current_app_role() = 'PLATFORM_ADMIN');
 -- Platform administrators write drafts.

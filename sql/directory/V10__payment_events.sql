@@ -1,5 +1,5 @@
--- Events of payment providers, as received and once each. An event is kept until it has had its effect, and listed for
--- the platform where it never had one.
+-- Events of payment providers, as received and once each. An event is kept until it has taken effect, and is listed for
+-- the platform if it never does.
 create table payment_events (
   provider     text not null check (length(provider) between 1 and 20),
   event_id     text not null check (length(event_id) between 1 and 255),
@@ -14,9 +14,9 @@ create table payment_events (
   primary key (provider, event_id)
 );
 comment on table payment_events is 'Events of payment providers, an inbox.';
-comment on column payment_events.body is 'As it was signed; null once it is done with.';
-comment on column payment_events.state is 'IGNORED: nothing that concerns anybody here. DEAD: tried often enough, and listed for the platform.';
-comment on column payment_events.available_at is 'Not before this instant: somebody is at it, or the last attempt failed.';
+comment on column payment_events.body is 'The signed text; null once the event is done.';
+comment on column payment_events.state is 'IGNORED: concerns no tenant of this deployment. DEAD: given up after the last attempt, and listed for the platform.';
+comment on column payment_events.available_at is 'Not processed before this instant: a worker is processing it, or the last attempt failed.';
 
 create index payment_events_waiting on payment_events (available_at) where state = 'WAITING';
 create index payment_events_dead on payment_events (received_at) where state = 'DEAD';
@@ -29,10 +29,10 @@ create policy payment_events_select on payment_events for select to tenantry_app
 -- The inbox stores an event before it answers the provider.
 create policy payment_events_insert on payment_events for insert to tenantry_app
   with check (current_app_role() = 'PLATFORM_ADMIN');
--- The inbox notes attempts and what became of the event.
+-- The inbox records attempts and the outcome.
 create policy payment_events_update on payment_events for update to tenantry_app
   using (current_app_role() = 'PLATFORM_ADMIN') with check (current_app_role() = 'PLATFORM_ADMIN');
--- Events that are done are removed after some weeks.
+-- Finished events are removed after some weeks.
 create policy payment_events_delete on payment_events for delete to tenantry_app
   using (current_app_role() = 'PLATFORM_ADMIN' and state in ('DONE', 'IGNORED'));
 grant select (provider, event_id, kind, body, state, tenant_id, received_at, available_at, attempts, last_error),

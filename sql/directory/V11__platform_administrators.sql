@@ -12,10 +12,10 @@ comment on column platform_administrators.password_hash is 'Argon2id in PHC stri
 
 alter table platform_administrators enable row level security;
 alter table platform_administrators force row level security;
--- Only the sign-in path may see a hash.
+-- Only the sign-in path may read a hash.
 create policy platform_administrators_select on platform_administrators for select to tenantry_app
   using (current_app_role() = 'AUTHENTICATOR');
--- Made from the command line, in a platform scope.
+-- Created from the command line, in a platform scope.
 create policy platform_administrators_insert on platform_administrators for insert to tenantry_app
   with check (current_app_role() = 'PLATFORM_ADMIN');
 -- No update and no delete is granted.

@@ -1,4 +1,4 @@
--- Sign-ins of platform administrators. `enter` looks at this row in each of their transactions.
+-- Sign-ins of platform administrators. `enter` checks this row in each of their transactions.
 create table platform_sessions (
   id               uuid primary key,
   administrator_id uuid not null references platform_administrators (id) on delete cascade,
@@ -8,7 +8,7 @@ create table platform_sessions (
   user_agent       text check (length(user_agent) <= 300),
   address          text check (length(address) <= 64)
 );
-comment on table platform_sessions is 'Sign-ins of platform administrators: alive while not ended and not expired.';
+comment on table platform_sessions is 'Sign-ins of platform administrators: active until ended or expired.';
 
 create index platform_sessions_administrator on platform_sessions (administrator_id);
 
@@ -18,7 +18,7 @@ alter table platform_sessions force row level security;
 create policy platform_sessions_select on platform_sessions for select to tenantry_app
   using (current_app_role() = 'AUTHENTICATOR'
     or (current_app_role() = 'PLATFORM_ADMIN' and administrator_id = current_user_id()));
--- The sign-in path makes them.
+-- The sign-in path creates them.
 create policy platform_sessions_insert on platform_sessions for insert to tenantry_app
   with check (current_app_role() = 'AUTHENTICATOR');
 -- Each administrator ends their own.

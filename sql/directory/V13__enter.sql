@@ -1,7 +1,6 @@
--- Sets the scope of a transaction. It has the shape of the tenant store's `enter`, so that one kind of transaction
--- serves both.
--- A platform administrator's session is checked in every transaction. Where no session is named, the command line or
--- background work acts. Whom the directory shows is otherwise the policies' work.
+-- Sets the scope of a transaction. It has the signature of the tenant store's `enter`, so that one kind of transaction
+-- serves both. A platform administrator's session is checked in every transaction. Without a session the command line
+-- or background work acts. All other access is decided by the policies.
 create function enter(p_tenant uuid, p_user uuid, p_role text, p_session uuid, p_write boolean) returns void
   language plpgsql
   as $$

@@ -1,7 +1,7 @@
 -- Moves of tenants between stores: requested by platform administrators, carried out step by step by background work
--- with the operator's logins. Each step is written here before the next one begins.
--- The process that works on a move holds the session's advisory lock 'move ' || id, so another process finds an
--- unfinished move at once and continues it.
+-- with the operator's logins. Each step is recorded here before the next one begins. The process that carries out a
+-- move holds the session's advisory lock 'move ' || id, so another process finds an unfinished move at once and
+-- continues it.
 create table tenant_moves (
   id             uuid primary key,
   tenant_id      uuid not null references tenants (id) on delete cascade,
@@ -23,7 +23,7 @@ create table tenant_moves (
   ended_at       timestamptz check ((ended_at is not null) = (state in ('DONE', 'ABORTED', 'FAILED')))
 );
 comment on table tenant_moves is 'Moves of tenants between stores.';
-comment on column tenant_moves.state is 'WAITING, PREPARING (the target is made), COPYING (writers wait), FLIPPING (can not be aborted any more), and its end.';
+comment on column tenant_moves.state is 'WAITING, PREPARING (the target is created), COPYING (writers wait), FLIPPING (can no longer be aborted), or an end state.';
 comment on column tenant_moves.requested_by is 'The platform administrator; null for the command line.';
 comment on column tenant_moves.fenced_at is 'Since when writers waited, in the last attempt; until flipped_at.';
 
@@ -32,13 +32,13 @@ create index tenant_moves_created_at on tenant_moves (created_at, id);
 
 alter table tenant_moves enable row level security;
 alter table tenant_moves force row level security;
--- Platform administrators follow the moves.
+-- Platform administrators see all moves.
 create policy tenant_moves_select on tenant_moves for select to tenantry_app
   using (current_app_role() = 'PLATFORM_ADMIN');
 -- Platform administrators request a move.
 create policy tenant_moves_insert on tenant_moves for insert to tenantry_app
   with check (current_app_role() = 'PLATFORM_ADMIN');
--- Background work notes each step, in a platform scope; an administrator asks to abort.
+-- Background work records each step, in a platform scope; an administrator requests an abort.
 create policy tenant_moves_update on tenant_moves for update to tenantry_app
   using (current_app_role() = 'PLATFORM_ADMIN') with check (current_app_role() = 'PLATFORM_ADMIN');
 -- No delete is granted: finished moves stay listed as long as their tenant exists.

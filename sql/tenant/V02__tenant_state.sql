@@ -1,7 +1,6 @@
--- One row per tenant: what the tenant is, as its own store knows it. `enter` reads it first. Every other table hangs on
--- it, so erasing a tenant is one statement: its row goes, and everything else of the tenant with it.
--- What the tenant's administrator may change is in tenant_settings, because a policy cannot tell one column of a row
--- from another.
+-- One row per tenant: its state, as its own store knows it. `enter` reads it first. Every other table references it, so
+-- erasing a tenant is one statement: deleting its row deletes everything else of the tenant. Values that the tenant's
+-- administrator may change are in tenant_settings, because a policy cannot distinguish the columns of a row.
 create table tenant_state (
   tenant_id        uuid primary key,
   slug             text not null check (slug ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'),
@@ -23,28 +22,28 @@ create table tenant_state (
   fence            text check (fence in ('MOVING', 'MOVED')),
   constraint tenant_state_erase_after_check check ((erase_after is not null) = (state = 'DELETED'))
 );
-comment on table tenant_state is 'The tenant itself. A store that has no row for a tenant does not hold it.';
-comment on column tenant_state.state is 'CREATING: without its first administrator yet, and nobody may enter. DELETED: can be restored until erase_after.';
+comment on table tenant_state is 'The tenant itself. A store without a row for a tenant does not contain that tenant.';
+comment on column tenant_state.state is 'CREATING: it has no administrator yet, and nobody may enter. DELETED: can be restored until erase_after.';
 comment on column tenant_state.time_zone is 'IANA name: the zone of the tenant''s calendar.';
 comment on column tenant_state.currency is 'ISO 4217 code: the currency of its prices.';
-comment on column tenant_state.plan_id is 'Of the directory''s plans. No foreign key: the directory may be another database.';
+comment on column tenant_state.plan_id is 'A plan of the directory. No foreign key: the directory may be another database.';
 comment on column tenant_state.limits is 'The plan''s limits, copied when the plan was taken, so that a quota is checked where it is counted.';
-comment on column tenant_state.features is 'What the plan switches on, copied when it was taken: a key, {"key", "number"} or {"key", "meter"}.';
-comment on column tenant_state.plan_version_id is 'Which version of the plan it took: its limits and features are copied beside.';
+comment on column tenant_state.features is 'The features of the plan, copied when it was taken: a key, {"key", "number"} or {"key", "meter"}.';
+comment on column tenant_state.plan_version_id is 'The version of the plan that it took; limits and features are copied from it.';
 comment on column tenant_state.rollouts is 'Keys of the features that are rolled out to this tenant, copied from the directory.';
-comment on column tenant_state.restriction is 'Why its people may read and not write; null where they may.';
-comment on column tenant_state.fence is 'MOVING: it is being copied, and only read. MOVED: it is in another store, and what is here is out of force. Null: it is here. Set by moves alone, as tenantry_platform.';
+comment on column tenant_state.restriction is 'Why its users may read but not write; null when they may write.';
+comment on column tenant_state.fence is 'MOVING: it is being copied and read-only. MOVED: it is in another store, and this copy is obsolete. Null: it is here. Set only by moves, as tenantry_platform.';
 
 alter table tenant_state enable row level security;
 alter table tenant_state force row level security;
--- Every scope of the tenant may know which tenant it is in.
+-- Every scope of the tenant may read its state.
 create policy tenant_state_select on tenant_state for select to tenantry_app
   using (tenant_id = current_tenant_id()
     and current_app_role() in ('ADMIN', 'STAFF', 'USER', 'AUTHENTICATOR', 'WORKER', 'PLATFORM_ADMIN'));
--- Only a platform scope makes a tenant.
+-- Only a platform scope creates a tenant.
 create policy tenant_state_insert on tenant_state for insert to tenantry_app
   with check (tenant_id = current_tenant_id() and current_app_role() = 'PLATFORM_ADMIN');
--- A platform scope changes a tenant, signing up finishes it, and billing, as background work, changes its plan.
+-- A platform scope changes a tenant, signing up completes it, and billing, as background work, changes its plan.
 create policy tenant_state_update on tenant_state for update to tenantry_app
   using (tenant_id = current_tenant_id()
     and (current_app_role() = 'PLATFORM_ADMIN' or (current_app_role() = 'AUTHENTICATOR' and state = 'CREATING')
@@ -52,7 +51,7 @@ create policy tenant_state_update on tenant_state for update to tenantry_app
   with check (tenant_id = current_tenant_id()
     and (current_app_role() = 'PLATFORM_ADMIN' or (current_app_role() = 'AUTHENTICATOR' and state = 'ACTIVE')
       or (current_app_role() = 'WORKER' and state in ('ACTIVE', 'SUSPENDED'))));
--- Only a deleted tenant, once its time to be restored has passed.
+-- Only a deleted tenant, once its restore period has passed.
 create policy tenant_state_delete on tenant_state for delete to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() = 'PLATFORM_ADMIN'
     and state = 'DELETED' and erase_after < now());

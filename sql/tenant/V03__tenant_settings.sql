@@ -1,5 +1,5 @@
--- What a tenant's administrator may change of the tenant. A tenant without a row has the defaults, and the name, zone
--- and currency that it was made with.
+-- The settings that a tenant's administrator may change. A tenant without a row has the defaults, and the name, zone
+-- and currency that it was created with.
 create table tenant_settings (
   tenant_id             uuid primary key references tenant_state (tenant_id) on delete cascade,
   name                  text check (length(name) between 1 and 200),
@@ -16,13 +16,13 @@ create table tenant_settings (
   updated_at            timestamptz not null,
   reminder_minutes      integer not null default 1440 check (reminder_minutes between 0 and 43200)
 );
-comment on table tenant_settings is 'Settings of a tenant: name, calendar, looks, who may register, booking rules.';
-comment on column tenant_settings.name is 'Null: as in tenant_state. So are time_zone and currency.';
+comment on table tenant_settings is 'Settings of a tenant: name, calendar, branding, registration, booking rules.';
+comment on column tenant_settings.name is 'Null: the value in tenant_state. The same holds for time_zone and currency.';
 comment on column tenant_settings.locale is 'ISO 639-1 code: the language of its mail.';
-comment on column tenant_settings.min_notice_minutes is 'How long before its start a customer can book at the latest.';
+comment on column tenant_settings.min_notice_minutes is 'The latest time before its start at which a customer can book.';
 comment on column tenant_settings.max_ahead_days is 'How many days ahead a customer can book at most.';
-comment on column tenant_settings.cancel_notice_minutes is 'How long before its start a customer can cancel at the latest.';
-comment on column tenant_settings.reminder_minutes is 'How long before its start a customer is reminded of a booking; 0: not at all.';
+comment on column tenant_settings.cancel_notice_minutes is 'The latest time before its start at which a customer can cancel.';
+comment on column tenant_settings.reminder_minutes is 'How long before its start a customer is reminded of a booking; 0: never.';
 
 alter table tenant_settings enable row level security;
 alter table tenant_settings force row level security;
@@ -30,10 +30,10 @@ alter table tenant_settings force row level security;
 create policy tenant_settings_select on tenant_settings for select to tenantry_app
   using (tenant_id = current_tenant_id()
     and current_app_role() in ('ADMIN', 'STAFF', 'USER', 'AUTHENTICATOR', 'WORKER', 'PLATFORM_ADMIN'));
--- The tenant's administrator, and the platform's.
+-- The tenant's administrator and platform administrators.
 create policy tenant_settings_insert on tenant_settings for insert to tenantry_app
   with check (tenant_id = current_tenant_id() and current_app_role() in ('ADMIN', 'PLATFORM_ADMIN'));
--- The tenant's administrator, and the platform's.
+-- The tenant's administrator and platform administrators.
 create policy tenant_settings_update on tenant_settings for update to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() in ('ADMIN', 'PLATFORM_ADMIN'))
   with check (tenant_id = current_tenant_id() and current_app_role() in ('ADMIN', 'PLATFORM_ADMIN'));

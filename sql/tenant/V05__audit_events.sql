@@ -22,10 +22,10 @@ create table audit_events (
 );
 comment on table audit_events is 'The audit log of a tenant.';
 comment on column audit_events.action is 'Feature and verb, such as bookings.cancel.';
-comment on column audit_events.changes is '{"field": {"from": …, "to": …}} of what changed. Holds no secrets.';
-comment on column audit_events.seq is 'Its place in the tenant''s chain, from 1 without a gap.';
-comment on column audit_events.hash is 'SHA-256 of the hash before and this event; see audit_event_hash.';
-comment on column audit_events.impersonator is 'E-mail of the platform administrator who acted as this person.';
+comment on column audit_events.changes is '{"field": {"from": …, "to": …}} of what changed. Contains no secrets.';
+comment on column audit_events.seq is 'Its position in the tenant''s chain, from 1 without gaps.';
+comment on column audit_events.hash is 'SHA-256 of the previous hash and this event; see audit_event_hash.';
+comment on column audit_events.impersonator is 'Email of the platform administrator who acted as this person.';
 
 create index audit_events_at on audit_events (tenant_id, at, seq);
 
@@ -34,7 +34,7 @@ alter table audit_events force row level security;
 -- The administrator reads the log; background work exports it.
 create policy audit_events_select on audit_events for select to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() in ('ADMIN', 'WORKER'));
--- Every caller is logged in their own name and role; the sign-in path names the user whom it signed in.
+-- Every caller is logged in their own name and role; the sign-in path names the user it signed in.
 create policy audit_events_insert on audit_events for insert to tenantry_app
   with check (tenant_id = current_tenant_id() and actor_role = current_app_role()
     and (current_app_role() in ('AUTHENTICATOR', 'WORKER', 'PLATFORM_ADMIN')

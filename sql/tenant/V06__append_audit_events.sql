@@ -1,4 +1,4 @@
--- The text of a jsonb value is canonical: the same value has its keys sorted, and numbers and spaces in one form.
+-- The text of a jsonb value is canonical: equal values have sorted keys, and numbers and spaces in one form.
 create function audit_event_hash(
   p_previous bytea, p_seq bigint, p_id uuid, p_at timestamptz, p_actor_id uuid, p_actor_role text, p_impersonator text,
   p_action text, p_object_type text, p_object_id uuid, p_changes jsonb, p_request_id uuid, p_address text
@@ -12,8 +12,8 @@ create function audit_event_hash(
   $$;
 comment on function audit_event_hash is 'The hash of one event of the chain. The first event''s previous hash is 32 zero bytes.';
 
--- Appends events in their order. A transaction calls it once with everything that it logged, as its last statement
--- before the commit: writers of one tenant wait for each other's commit and for nothing else.
+-- Appends events in order. A transaction calls it once with everything it logged, as its last statement before the
+-- commit: writers of one tenant wait for each other's commit and for nothing else.
 create function append_audit_events(p_tenant uuid, p_events jsonb) returns void
   language plpgsql
   as $$
@@ -41,6 +41,6 @@ begin
   update audit_heads set seq = v_seq, hash = v_hash where tenant_id = p_tenant;
 end
 $$;
-comment on function append_audit_events is 'Adds events, a JSON array in their order, to the end of the tenant''s chain.';
+comment on function append_audit_events is 'Appends events, an ordered JSON array, to the tenant''s chain.';
 revoke execute on function append_audit_events(uuid, jsonb) from public;
 grant execute on function append_audit_events(uuid, jsonb) to tenantry_app, tenantry_platform;

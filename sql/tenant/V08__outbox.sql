@@ -13,10 +13,10 @@ create table outbox (
   dead_at      timestamptz,
   primary key (tenant_id, id)
 );
-comment on table outbox is 'Effects that wait to be carried out.';
-comment on column outbox.payload is 'Ids and parameters of the effect. Holds no secrets.';
-comment on column outbox.available_at is 'Not before this instant: the next attempt after a failure.';
-comment on column outbox.dead_at is 'When it was given up: the command line lists it and can have it tried again.';
+comment on table outbox is 'Effects waiting to be carried out.';
+comment on column outbox.payload is 'Ids and parameters of the effect. Contains no secrets.';
+comment on column outbox.available_at is 'When it is due: later after a failed attempt.';
+comment on column outbox.dead_at is 'When it was given up: the command line lists it and can schedule it again.';
 
 create index outbox_available_at on outbox (tenant_id, available_at, id);
 -- Each lane has its own index: mail is found at once, however many webhooks wait.
@@ -32,11 +32,11 @@ create policy outbox_select on outbox for select to tenantry_app
 create policy outbox_insert on outbox for insert to tenantry_app
   with check (tenant_id = current_tenant_id()
     and current_app_role() in ('ADMIN', 'STAFF', 'USER', 'AUTHENTICATOR', 'WORKER', 'PLATFORM_ADMIN'));
--- Background work notes a failure, and when it tries again.
+-- Background work records a failure, and when to retry.
 create policy outbox_update on outbox for update to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() = 'WORKER')
   with check (tenant_id = current_tenant_id() and current_app_role() = 'WORKER');
--- Background work removes what is done.
+-- Background work removes finished effects.
 create policy outbox_delete on outbox for delete to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() = 'WORKER');
 grant select (tenant_id, id, kind, payload, created_at, available_at, attempts, last_error, dead_at),

@@ -1,4 +1,4 @@
--- Which of these tenants have a due effect: one round trip for any number of tenants. It looks at each tenant in that
+-- Which of these tenants have a due effect: one round trip for any number of tenants. It checks each tenant in that
 -- tenant's scope, as WORKER, so it sees no more than one transaction per tenant would.
 create function tenants_with_due_effects(p_tenants uuid[], p_now timestamptz) returns setof uuid
   language plpgsql
@@ -12,9 +12,9 @@ begin
       return next v_tenant;
     end if;
   end loop;
-  execute 'set local app.tenant_id = '''''; -- Nothing more is seen in this transaction.
+  execute 'set local app.tenant_id = '''''; -- The rest of the transaction sees nothing.
 end
 $$;
-comment on function tenants_with_due_effects is 'Those of the tenants whose outbox holds something due.';
+comment on function tenants_with_due_effects is 'The tenants among these whose outbox contains a due effect.';
 revoke execute on function tenants_with_due_effects(uuid[], timestamptz) from public;
 grant execute on function tenants_with_due_effects(uuid[], timestamptz) to tenantry_app, tenantry_platform;

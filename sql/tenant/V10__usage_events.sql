@@ -1,5 +1,4 @@
--- What was used, one row per event: written once, in the transaction that causes it, together with its day's sum and
--- its quota.
+-- Usage, one row per event: written once, in the transaction that causes it, together with its day's sum and its quota.
 create table usage_events (
   tenant_id   uuid not null references tenant_state (tenant_id) on delete cascade,
   id          uuid not null,
@@ -15,18 +14,18 @@ create table usage_events (
   check (counted_at >= occurred_at)
 );
 comment on table usage_events is 'Events of usage. Invoices are rated from them and can be rated again.';
-comment on column usage_events.id is 'UUIDv5 of source and event_id: the same event has the same id, so it is there once.';
-comment on column usage_events.quantity is 'Units; of the meter users how many there are from then on.';
-comment on column usage_events.counted_at is 'For which instant it is billed: when it occurred, or, where that was billed already, the first instant that was not.';
+comment on column usage_events.id is 'UUIDv5 of source and event_id: the same event has the same id, so it exists once.';
+comment on column usage_events.quantity is 'Units; for the meter users, the number of users from then on.';
+comment on column usage_events.counted_at is 'The instant for which it is billed: when it occurred, or, if that was already billed, the first instant that was not.';
 
 create index usage_events_meter on usage_events (tenant_id, meter, counted_at) include (quantity);
 
 alter table usage_events enable row level security;
 alter table usage_events force row level security;
--- The API shows usage to administrators alone.
+-- The API shows usage only to administrators.
 create policy usage_events_select on usage_events for select to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() in ('ADMIN', 'WORKER', 'PLATFORM_ADMIN'));
--- A booking or a new user is an event, so every scope that makes one writes it.
+-- A booking or a new user is an event, so every scope that creates one writes it.
 create policy usage_events_insert on usage_events for insert to tenantry_app
   with check (tenant_id = current_tenant_id()
     and current_app_role() in ('ADMIN', 'STAFF', 'USER', 'AUTHENTICATOR', 'WORKER'));

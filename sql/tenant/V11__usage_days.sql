@@ -8,16 +8,16 @@ create table usage_days (
   primary key (tenant_id, meter, day)
 );
 comment on table usage_days is 'Usage by meter and day.';
-comment on column usage_days.day is 'On which it occurred, in the tenant''s zone of then.';
-comment on column usage_days.quantity is 'The sum; of the meter users the most.';
+comment on column usage_days.day is 'The day on which it occurred, in the tenant''s zone at that time.';
+comment on column usage_days.quantity is 'The sum; for the meter users, the maximum.';
 
 alter table usage_days enable row level security;
 alter table usage_days force row level security;
--- An upsert reads the row that it adds to; the API shows usage to administrators alone.
+-- An upsert reads the row that it adds to; the API shows usage only to administrators.
 create policy usage_days_select on usage_days for select to tenantry_app
   using (tenant_id = current_tenant_id()
     and current_app_role() in ('ADMIN', 'STAFF', 'USER', 'AUTHENTICATOR', 'WORKER', 'PLATFORM_ADMIN'));
--- The first event of a day makes its row.
+-- The first event of a day creates its row.
 create policy usage_days_insert on usage_days for insert to tenantry_app
   with check (tenant_id = current_tenant_id()
     and current_app_role() in ('ADMIN', 'STAFF', 'USER', 'AUTHENTICATOR', 'WORKER'));

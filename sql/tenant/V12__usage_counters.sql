@@ -9,18 +9,18 @@ create table usage_counters (
   primary key (tenant_id, meter, period_start)
 );
 comment on table usage_counters is 'Usage by meter and period.';
-comment on column usage_counters.meter is 'bookings: those made in a calendar month of the tenant''s zone. invitation_mails: those of a calendar month in UTC; no plan speaks of them. What can be counted at any time, as users, has no row here.';
+comment on column usage_counters.meter is 'bookings: those made in a calendar month of the tenant''s zone. invitation_mails: those of a calendar month in UTC; no plan limits them. Objects that can be counted at any time, such as users, have no row here.';
 
 alter table usage_counters enable row level security;
 alter table usage_counters force row level security;
--- An upsert reads the row that it adds to; the API shows usage to administrators alone.
+-- An upsert reads the row that it adds to; the API shows usage only to administrators.
 create policy usage_counters_select on usage_counters for select to tenantry_app
   using (tenant_id = current_tenant_id()
     and current_app_role() in ('ADMIN', 'STAFF', 'USER', 'WORKER'));
--- The first use in a period makes its row.
+-- The first use in a period creates its row.
 create policy usage_counters_insert on usage_counters for insert to tenantry_app
   with check (tenant_id = current_tenant_id() and current_app_role() in ('ADMIN', 'STAFF', 'USER'));
--- Each further use adds to it, and a use that was undone is taken off.
+-- Each further use is added, and a use that was undone is subtracted.
 create policy usage_counters_update on usage_counters for update to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() in ('ADMIN', 'STAFF', 'USER'))
   with check (tenant_id = current_tenant_id() and current_app_role() in ('ADMIN', 'STAFF', 'USER'));

@@ -1,18 +1,17 @@
--- The instant up to which usage was billed. An event that is recorded later for the time before it is counted at this
--- instant.
+-- The instant up to which usage was billed. A later event for an earlier time is counted at this instant.
 create table usage_closings (
   tenant_id    uuid primary key references tenant_state (tenant_id) on delete cascade,
   closed_until timestamptz not null
 );
-comment on table usage_closings is 'Up to where a tenant''s usage was billed.';
+comment on table usage_closings is 'The instant up to which a tenant''s usage was billed.';
 
 alter table usage_closings enable row level security;
 alter table usage_closings force row level security;
--- Recording an event looks whether its time was billed.
+-- Recording an event checks whether its time was billed.
 create policy usage_closings_select on usage_closings for select to tenantry_app
   using (tenant_id = current_tenant_id()
     and current_app_role() in ('ADMIN', 'STAFF', 'USER', 'AUTHENTICATOR', 'WORKER', 'PLATFORM_ADMIN'));
--- Only billing closes.
+-- Only billing closes a period.
 create policy usage_closings_insert on usage_closings for insert to tenantry_app
   with check (tenant_id = current_tenant_id() and current_app_role() in ('WORKER', 'PLATFORM_ADMIN'));
 -- Only billing moves the instant.

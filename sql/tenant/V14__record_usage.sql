@@ -1,11 +1,10 @@
--- Records events of usage, each with its quota and its day, in the one statement that calls this: what was counted is
--- there, and what is there was counted. The caller sorts the events by meter and id, so that no two transactions wait
--- for each other in a ring.
--- The events are a JSON array of {"id", "source", "event_id", "meter", "quantity", "occurred_at", "day", "level",
--- "most", "period_start", "period_end"}. A level states how many there are from then on. An event without a period has
--- no quota. A role that may not read events (customers, staff) only records events that cannot exist yet.
--- Returns one result per event: ACCEPTED, DUPLICATE (the same event exists), DIFFERS (the id exists with other content)
--- or QUOTA (its period has no room for it).
+-- Records usage events, each with its quota and its day, within the statement that calls this: an event exists exactly
+-- when it was counted. The caller sorts the events by meter and id, so that transactions cannot deadlock. The events
+-- are a JSON array of {"id", "source", "event_id", "meter", "quantity", "occurred_at", "day", "level", "most",
+-- "period_start", "period_end"}. A level states how many there are from then on. An event without a period has no
+-- quota. A role that may not read events (customers, staff) only records events that cannot exist yet. Returns one
+-- result per event: ACCEPTED, DUPLICATE (the same event exists), DIFFERS (the id exists with other content) or QUOTA
+-- (its period has no room for it).
 create function record_usage(p_tenant uuid, p_events jsonb, p_now timestamptz) returns text[]
   language plpgsql
   as $$
@@ -15,7 +14,7 @@ declare
   v_event   record;
   v_same    boolean;
 begin
-  -- Billing takes it alone: what is recorded is either in what it closes, or counted after that.
+  -- Billing takes this lock exclusively: an event is either in the period that it closes, or counted after it.
   perform pg_advisory_xact_lock_shared(hashtextextended('usage of ' || p_tenant, 0));
   select c.closed_until into v_closed from usage_closings c where c.tenant_id = p_tenant;
   for v_event in
@@ -44,7 +43,7 @@ begin
         greatest(v_event.occurred_at, v_closed), p_now)
       on conflict do nothing;
     if not found then
-      -- Somebody else has just recorded it: what it took of the quota is given back.
+      -- Another transaction has just recorded it: its share of the quota is returned.
       update usage_counters c set used = c.used - v_event.quantity
        where c.tenant_id = p_tenant and c.meter = v_event.meter and c.period_start = v_event.period_start;
       select (u.meter, u.quantity, u.occurred_at) is not distinct from (v_event.meter, v_event.quantity, v_event.occurred_at)
@@ -61,6 +60,6 @@ begin
   return v_results;
 end
 $$;
-comment on function record_usage is 'Records events of usage with their quotas and days, and returns what became of each.';
+comment on function record_usage is 'Records usage events with their quotas and days, and returns a result for each.';
 revoke execute on function record_usage(uuid, jsonb, timestamptz) from public;
 grant execute on function record_usage(uuid, jsonb, timestamptz) to tenantry_app, tenantry_platform;

@@ -14,14 +14,14 @@ create table users (
 );
 comment on table users is 'The people of a tenant.';
 comment on column users.email is 'Normalised: Unicode NFKC, lower case, trimmed.';
-comment on column users.status is 'DEACTIVATED: cannot sign in, and every session is refused; bookings stay. ERASED: the same for ever, and the name and e-mail are a pseudonym.';
-comment on column users.email_verified_at is 'When the person showed that the mailbox is his; null before.';
+comment on column users.status is 'DEACTIVATED: cannot sign in, and every session is refused; bookings stay. ERASED: the same permanently, and name and email are pseudonyms.';
+comment on column users.email_verified_at is 'When the user proved that they own the mailbox; null before.';
 
 create index users_name on users (tenant_id, name, id);
 
 alter table users enable row level security;
 alter table users force row level security;
--- Staff know the customers; customers see only themselves; sign-in and background work know whom they serve.
+-- Staff see the customers; customers see only themselves; sign-in and background work see all users.
 create policy users_select on users for select to tenantry_app
   using (tenant_id = current_tenant_id()
     and (current_app_role() in ('ADMIN', 'STAFF', 'AUTHENTICATOR', 'WORKER')
@@ -29,7 +29,7 @@ create policy users_select on users for select to tenantry_app
 -- People join through the sign-in path.
 create policy users_insert on users for insert to tenantry_app
   with check (tenant_id = current_tenant_id() and current_app_role() = 'AUTHENTICATOR');
--- Administrators and sign-in change any user; others change their own row, and stay active and in their role.
+-- Administrators and sign-in change any user; others change their own row, and cannot change their status or role.
 create policy users_update on users for update to tenantry_app
   using (tenant_id = current_tenant_id()
     and (current_app_role() in ('ADMIN', 'AUTHENTICATOR')
@@ -38,8 +38,8 @@ create policy users_update on users for update to tenantry_app
     and (current_app_role() in ('ADMIN', 'AUTHENTICATOR')
       or (current_app_role() in ('STAFF', 'USER') and id = current_user_id()
         and role = current_app_role() and status = 'ACTIVE')));
--- The sign-in path updates users to note a verified e-mail, and to reactivate a user whom an administrator invited
--- again. No delete is granted: bookings keep pointing at their customer.
+-- The sign-in path updates users to record a verified email, and to reactivate a user whom an administrator invited
+-- again. No delete is granted: bookings keep referencing their customer.
 grant select (tenant_id, id, email, name, role, status, created_at, updated_at, email_verified_at),
   insert (tenant_id, id, email, name, role, created_at, updated_at, email_verified_at),
   update (email, name, role, status, updated_at, email_verified_at) on users to tenantry_app;

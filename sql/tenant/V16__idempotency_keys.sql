@@ -1,5 +1,5 @@
--- Answers to mutations that carried a key, so that sending one again does nothing twice. Written in the transaction of
--- the mutation itself: there is no answer without its effect, and no effect without its answer.
+-- Answers to mutations that carried a key, so that repeating one does nothing twice. Written in the transaction of the
+-- mutation itself: there is no answer without its effect, and no effect without its answer.
 create table idempotency_keys (
   tenant_id   uuid not null,
   user_id     uuid not null,
@@ -13,7 +13,7 @@ create table idempotency_keys (
 );
 comment on table idempotency_keys is 'Answers to requests with an Idempotency-Key, for a day.';
 comment on column idempotency_keys.fingerprint is 'SHA-256 of the request: the same key with another request is refused.';
-comment on column idempotency_keys.answer is 'The body of the answer, in JSON. Null only inside the transaction that makes it.';
+comment on column idempotency_keys.answer is 'The body of the answer, in JSON. Null only inside the transaction that creates it.';
 
 create index idempotency_keys_expires_at on idempotency_keys (tenant_id, user_id, expires_at);
 

@@ -1,4 +1,4 @@
--- Features that a platform administrator switched on or off for one tenant, whatever its plan says.
+-- Features that a platform administrator switched on or off for one tenant, overriding its plan.
 create table feature_overrides (
   tenant_id  uuid not null references tenant_state (tenant_id) on delete cascade,
   key        text not null check (key ~ '^[a-z][a-z0-9_]{0,39}$'),
@@ -8,17 +8,17 @@ create table feature_overrides (
   number     bigint check (number >= 0),
   primary key (tenant_id, key)
 );
-comment on table feature_overrides is 'Feature flags of one tenant that outweigh its plan.';
-comment on column feature_overrides.expires_at is 'From then on the plan counts again; null for never.';
-comment on column feature_overrides.number is 'So much of it, whatever the plan says.';
+comment on table feature_overrides is 'Feature flags of one tenant that override its plan.';
+comment on column feature_overrides.expires_at is 'When the plan applies again; null for never.';
+comment on column feature_overrides.number is 'The amount that replaces the plan''s.';
 
 alter table feature_overrides enable row level security;
 alter table feature_overrides force row level security;
--- Every scope of the tenant asks what it may use.
+-- Every scope of the tenant checks what it may use.
 create policy feature_overrides_select on feature_overrides for select to tenantry_app
   using (tenant_id = current_tenant_id()
     and current_app_role() in ('ADMIN', 'STAFF', 'USER', 'AUTHENTICATOR', 'WORKER', 'PLATFORM_ADMIN'));
--- Only platform administrators make overrides.
+-- Only platform administrators create overrides.
 create policy feature_overrides_insert on feature_overrides for insert to tenantry_app
   with check (tenant_id = current_tenant_id() and current_app_role() = 'PLATFORM_ADMIN');
 -- Only platform administrators change them.

@@ -1,4 +1,4 @@
--- Password hashes. A table of its own, so that no query on users can carry a hash along.
+-- Password hashes. A separate table, so that no query on users can include a hash.
 create table credentials (
   tenant_id     uuid not null,
   user_id       uuid not null,
@@ -7,7 +7,7 @@ create table credentials (
   primary key (tenant_id, user_id),
   foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade
 );
-comment on table credentials is 'Password hashes, seen by the sign-in path alone.';
+comment on table credentials is 'Password hashes, visible only to the sign-in path.';
 comment on column credentials.password_hash is 'Argon2id in PHC string format.';
 
 alter table credentials enable row level security;
@@ -22,7 +22,7 @@ create policy credentials_insert on credentials for insert to tenantry_app
 create policy credentials_update on credentials for update to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() = 'AUTHENTICATOR')
   with check (tenant_id = current_tenant_id() and current_app_role() = 'AUTHENTICATOR');
--- Erasing a person removes it, in the sign-in path, which alone sees it.
+-- Erasing a person removes it, in the sign-in path, the only scope that sees it.
 create policy credentials_delete on credentials for delete to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() = 'AUTHENTICATOR');
 grant select (tenant_id, user_id, password_hash, updated_at),

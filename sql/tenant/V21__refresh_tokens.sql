@@ -11,24 +11,24 @@ create table refresh_tokens (
   unique (tenant_id, token_hash),
   foreign key (tenant_id, session_id) references sessions (tenant_id, id) on delete cascade
 );
-comment on table refresh_tokens is 'Refresh tokens: each is good for one use. A second use, past a short grace, ends the session.';
+comment on table refresh_tokens is 'Refresh tokens: each can be used once. A second use, after a short grace period, ends the session.';
 comment on column refresh_tokens.token_hash is 'SHA-256 of the token. The token itself is never stored.';
 
 create index refresh_tokens_session on refresh_tokens (tenant_id, session_id);
 
 alter table refresh_tokens enable row level security;
 alter table refresh_tokens force row level security;
--- Only the sign-in path knows of them.
+-- Only the sign-in path sees them.
 create policy refresh_tokens_select on refresh_tokens for select to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() = 'AUTHENTICATOR');
--- Signing in and each refresh make one.
+-- Signing in and each refresh create one.
 create policy refresh_tokens_insert on refresh_tokens for insert to tenantry_app
   with check (tenant_id = current_tenant_id() and current_app_role() = 'AUTHENTICATOR');
--- A refresh notes that the token was used.
+-- A refresh records that the token was used.
 create policy refresh_tokens_update on refresh_tokens for update to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() = 'AUTHENTICATOR')
   with check (tenant_id = current_tenant_id() and current_app_role() = 'AUTHENTICATOR');
--- Only the use can be noted, and no delete is granted: a used token must be recognised when it is replayed.
+-- Only the use can be recorded, and no delete is granted: a used token must be recognised when it is replayed.
 grant select (tenant_id, id, session_id, token_hash, issued_at, expires_at, used_at),
   insert (tenant_id, id, session_id, token_hash, issued_at, expires_at),
   update (used_at) on refresh_tokens to tenantry_app;

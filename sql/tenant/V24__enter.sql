@@ -1,15 +1,13 @@
--- Every transaction starts here: it sets the scope, and refuses a caller whose access has ended. Each refusal has an
--- SQLSTATE of ours; src/db/error.rs gives them their meaning.
--- The checks run under the policies of the scope just set, so they see what that scope may see: its tenant, its own
--- session, its own user. They look up tenant, session and user one by one, each by its key: three short plans cost less
--- than the join of them (docs/performance.md).
--- The scope is set without parsing a statement, except on Citus: `set_config` does not reach its workers, `set local`
--- does.
--- A transaction that writes holds the lock 'move of' the tenant shared until it ends, and reads the fence after it has
--- the lock. A move takes the lock alone, so no write is still under way when the move has set the fence. A writer that
--- cannot have the lock at once, because a move wants it, waits without a connection and tries again. All this needs
--- `read committed`: a transaction with one snapshot could see the fence as it was before.
--- A restriction is noted for the code that writes for a person, in the same round trip.
+-- Every transaction starts here: it sets the scope, and refuses a caller whose access has ended. Each refusal has its
+-- own SQLSTATE; src/db/error.rs defines their meaning. The checks run under the policies of the scope just set, so they
+-- see only what that scope may see: its tenant, its own session, its own user. They look up tenant, session and user
+-- one by one, each by its key: three short plans cost less than one join (docs/performance.md). The scope is set
+-- without parsing a statement, except on Citus: `set_config` does not reach its workers, `set local` does. A writing
+-- transaction holds the lock 'move of' the tenant in shared mode until it ends, and reads the fence after it has the
+-- lock. A move takes the lock exclusively, so no write is still running when the move has set the fence. A writer that
+-- cannot get the lock at once, because a move is waiting for it, waits without a connection and retries. All this needs
+-- `read committed`: a transaction with one snapshot could see the fence as it was before. A restriction is stored for
+-- the code that writes for a person, in the same round trip.
 create function enter(p_tenant uuid, p_user uuid, p_role text, p_session uuid, p_write boolean) returns void
   language plpgsql
   as $$
@@ -33,7 +31,7 @@ begin
 
   if p_write then
     if current_setting('transaction_isolation') <> 'read committed' then
-      raise exception 'whoever writes enters at read committed' using errcode = 'invalid_transaction_state';
+      raise exception 'a writing transaction must use read committed' using errcode = 'invalid_transaction_state';
     end if;
     if not pg_try_advisory_xact_lock_shared(hashtextextended('move of ' || p_tenant, 0)) then
       raise exception 'the tenant is being moved' using errcode = 'TN002';
@@ -47,13 +45,13 @@ begin
     raise exception 'the tenant is being moved' using errcode = 'TN002';
   end if;
   if p_role = 'PLATFORM_ADMIN' then
-    return; -- It makes the tenant, so there may be none yet; the policies let it touch little else.
+    return; -- It creates the tenant, so there may be none yet; the policies allow it little else.
   end if;
   if v_state is null or v_state = 'DELETED' then
     raise exception 'the tenant is not in this store' using errcode = 'TN001';
   end if;
   if p_role in ('AUTHENTICATOR', 'WORKER') then
-    return; -- Sign-in tells of a suspension only to who knows the password, so it comes in and looks itself.
+    return; -- Sign-in reveals a suspension only to a caller who knows the password, so it enters and checks itself.
   end if;
   if v_state = 'CREATING' then
     raise exception 'the tenant is not in this store' using errcode = 'TN001';

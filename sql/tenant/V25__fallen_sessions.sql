@@ -1,7 +1,7 @@
--- Whether people with an open socket may still be there: every process asks twice a second, in one round trip for all
--- of them, whatever their tenants. It looks at each in the sign-in path's scope of their tenant.
--- The four arrays belong together. The result lists those who may not stay, by their place in the arrays, with the
--- reason that `enter` would give and the role that they have now.
+-- Whether people with an open socket still have access: every process asks twice a second, in one round trip for all of
+-- them, whatever their tenants. It checks each in the sign-in path's scope of their tenant. The four arrays belong
+-- together. The result lists those who have lost access, by their position in the arrays, with the reason that `enter`
+-- would give and their current role.
 create function fallen_sessions(p_tenants uuid[], p_users uuid[], p_sessions uuid[], p_roles text[])
   returns table (place integer, reason text, present_role text)
   language plpgsql
@@ -32,9 +32,9 @@ begin
       return next;
     end if;
   end loop;
-  execute 'set local app.tenant_id = '''''; -- Nothing more is seen in this transaction.
+  execute 'set local app.tenant_id = '''''; -- The rest of the transaction sees nothing.
 end
 $$;
-comment on function fallen_sessions is 'Those of the sessions whose people may not stay, and why.';
+comment on function fallen_sessions is 'The sessions among these that have lost access, and why.';
 revoke execute on function fallen_sessions(uuid[], uuid[], uuid[], text[]) from public;
 grant execute on function fallen_sessions(uuid[], uuid[], uuid[], text[]) to tenantry_app, tenantry_platform;

@@ -1,4 +1,4 @@
--- What a tenant offers for booking. A rule that is null takes the tenant's.
+-- The services that a tenant offers for booking. A rule that is null takes the tenant's.
 create table services (
   tenant_id                 uuid not null references tenant_state (tenant_id) on delete cascade,
   id                        uuid not null,
@@ -22,31 +22,31 @@ create table services (
   primary key (tenant_id, id),
   unique (tenant_id, name)
 );
-comment on table services is 'What can be booked.';
+comment on table services is 'Services that can be booked.';
 comment on column services.price_minor is 'Price of one booking, in minor units of the currency.';
-comment on column services.capacity is 'How many bookings may stand at the same time.';
+comment on column services.capacity is 'How many bookings may exist at the same time.';
 comment on column services.requires_confirmation is 'Whether a booking waits as PENDING until staff confirm it.';
-comment on column services.buffer_before_minutes is 'How long before its start a booking holds its resources.';
-comment on column services.buffer_after_minutes is 'How long after its end a booking holds its resources.';
-comment on column services.min_notice_minutes is 'How long before its start a customer can book at the latest.';
+comment on column services.buffer_before_minutes is 'How long before its start a booking occupies its resources.';
+comment on column services.buffer_after_minutes is 'How long after its end a booking occupies its resources.';
+comment on column services.min_notice_minutes is 'The latest time before its start at which a customer can book.';
 comment on column services.max_ahead_days is 'How many days ahead a customer can book at most.';
-comment on column services.cancel_notice_minutes is 'How long before its start a customer can cancel at the latest.';
-comment on column services.reschedule_notice_minutes is 'How long before its start a customer can move it at the latest; null: as for cancelling.';
-comment on column services.slot_step_minutes is 'Customers book at so many minutes after opening, or a multiple; null: at any time, and what is offered is a duration apart.';
+comment on column services.cancel_notice_minutes is 'The latest time before its start at which a customer can cancel.';
+comment on column services.reschedule_notice_minutes is 'The latest time before its start at which a customer can move it; null: as for cancelling.';
+comment on column services.slot_step_minutes is 'Customers book at multiples of this many minutes after opening; null: at any time, and offered times are one duration apart.';
 
 alter table services enable row level security;
 alter table services force row level security;
--- Everybody of the tenant, inactive services too: a past booking names its service. Lists for customers omit them.
+-- Everyone in the tenant, including inactive services: a past booking names its service. Lists for customers omit them.
 create policy services_select on services for select to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() in ('ADMIN', 'STAFF', 'USER', 'WORKER'));
--- The administrator keeps the list.
+-- The administrator manages the list.
 create policy services_insert on services for insert to tenantry_app
   with check (tenant_id = current_tenant_id() and current_app_role() = 'ADMIN');
--- The administrator keeps the list.
+-- The administrator manages the list.
 create policy services_update on services for update to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() = 'ADMIN')
   with check (tenant_id = current_tenant_id() and current_app_role() = 'ADMIN');
--- The administrator keeps the list; a service with bookings stays, by its foreign keys.
+-- The administrator manages the list; a service with bookings stays, by its foreign keys.
 create policy services_delete on services for delete to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() = 'ADMIN');
 grant select (tenant_id, id, name, description, duration_minutes, price_minor, currency, capacity,

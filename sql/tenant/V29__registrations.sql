@@ -1,5 +1,5 @@
--- Customers who registered and have not confirmed their e-mail yet. Every request writes a row, whether the e-mail is
--- known or not. It becomes a user once the reader of the mailbox shows both the mailed token and the password.
+-- Customers who registered and have not confirmed their email yet. Every request writes a row, whether the email is
+-- known or not. It becomes a user once the owner of the mailbox presents both the mailed token and the password.
 create table registrations (
   tenant_id     uuid not null references tenant_state (tenant_id) on delete cascade,
   id            uuid not null,
@@ -10,7 +10,7 @@ create table registrations (
   expires_at    timestamptz not null,
   primary key (tenant_id, id)
 );
-comment on table registrations is 'Registrations that wait for their e-mail to be confirmed.';
+comment on table registrations is 'Registrations waiting for their email to be confirmed.';
 
 create index registrations_expires_at on registrations (tenant_id, expires_at);
 
@@ -22,7 +22,7 @@ create policy registrations_select on registrations for select to tenantry_app
 -- The sign-in path stores a request.
 create policy registrations_insert on registrations for insert to tenantry_app
   with check (tenant_id = current_tenant_id() and current_app_role() = 'AUTHENTICATOR');
--- The sign-in path removes what was confirmed or has expired.
+-- The sign-in path removes confirmed and expired registrations.
 create policy registrations_delete on registrations for delete to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() = 'AUTHENTICATOR');
 -- No update is granted.

@@ -14,14 +14,14 @@ create table opening_schedules (
   foreign key (tenant_id, resource_id) references resources (tenant_id, id) on delete cascade,
   check (service_id is null or resource_id is null)
 );
-comment on table opening_schedules is 'Weekly opening hours: of the tenant, a service or a resource. The latest that is in force counts.';
-comment on column opening_schedules.valid_from is 'The first day on which it counts, in its time zone.';
-comment on column opening_schedules.time_zone is 'IANA zone of the wall clock by which it opens.';
+comment on table opening_schedules is 'Weekly opening hours: of the tenant, a service or a resource. The latest one in force applies.';
+comment on column opening_schedules.valid_from is 'The first day on which it applies, in its time zone.';
+comment on column opening_schedules.time_zone is 'IANA zone of the opening hours.';
 comment on column opening_schedules.hours is 'Spans [weekday, from, to]: ISO weekday 1 to 7, minutes of the day 0 to 1440. Empty: never. Null: always.';
 
 alter table opening_schedules enable row level security;
 alter table opening_schedules force row level security;
--- Everybody of the tenant: free times depend on them.
+-- Everyone in the tenant: free times depend on them.
 create policy opening_schedules_select on opening_schedules for select to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() in ('ADMIN', 'STAFF', 'USER', 'WORKER'));
 -- The administrator sets the hours.

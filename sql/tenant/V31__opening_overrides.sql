@@ -1,5 +1,5 @@
--- Days on which the hours differ from the week's: closures, holidays, long evenings. An import replaces the days that
--- came from a calendar file, and leaves those set by hand.
+-- Days whose hours differ from the week's: closures, holidays, long evenings. An import replaces the days that came
+-- from a calendar file, and keeps those set by hand.
 create table opening_overrides (
   tenant_id   uuid not null references tenant_state (tenant_id) on delete cascade,
   id          uuid not null,
@@ -17,13 +17,13 @@ create table opening_overrides (
   check (service_id is null or resource_id is null)
 );
 comment on table opening_overrides is 'Hours of single days, of the tenant, a service or a resource.';
-comment on column opening_overrides.hours is 'Spans [from, to] in minutes of the day, by the clock of the schedule in force. Empty: closed.';
+comment on column opening_overrides.hours is 'Spans [from, to] in minutes of the day, in the zone of the schedule in force. Empty: closed.';
 comment on column opening_overrides.name is 'Such as the name of a holiday.';
-comment on column opening_overrides.imported is 'Whether it came from a calendar file, and not by hand.';
+comment on column opening_overrides.imported is 'Whether it came from a calendar file instead of being set by hand.';
 
 alter table opening_overrides enable row level security;
 alter table opening_overrides force row level security;
--- Everybody of the tenant: free times depend on them.
+-- Everyone in the tenant: free times depend on them.
 create policy opening_overrides_select on opening_overrides for select to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() in ('ADMIN', 'STAFF', 'USER', 'WORKER'));
 -- The administrator sets the days.

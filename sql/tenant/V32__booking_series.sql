@@ -1,5 +1,5 @@
--- Bookings that were made together by a rule: every week, every second month. Bookings refer to it, hence its place
--- before them.
+-- Bookings that were made together by a rule: every week, every second month. Bookings reference it, so its migration
+-- comes before theirs.
 create table booking_series (
   tenant_id   uuid not null references tenant_state (tenant_id) on delete cascade,
   id          uuid not null,
@@ -12,9 +12,9 @@ create table booking_series (
   foreign key (tenant_id, service_id) references services (tenant_id, id) on delete restrict,
   foreign key (tenant_id, customer_id) references users (tenant_id, id) on delete restrict
 );
-comment on table booking_series is 'Bookings that were made together. Each of them stands by itself.';
-comment on column booking_series.rule is 'As it was asked for: frequency, interval, weekdays, first day, time of day, count or last day.';
-comment on column booking_series.time_zone is 'IANA zone by whose clock the rule was expanded.';
+comment on table booking_series is 'Bookings that were made together. Each of them is independent.';
+comment on column booking_series.rule is 'As requested: frequency, interval, weekdays, first day, time of day, count or last day.';
+comment on column booking_series.time_zone is 'IANA zone in which the rule was expanded.';
 
 create index booking_series_customer on booking_series (tenant_id, customer_id);
 

@@ -1,5 +1,5 @@
--- One class at one time: a service of several seats that takes resources. All bookings of the same start share it, and
--- it holds the resources once for all of them, so the customer who opened it may leave.
+-- One class at one time: a service with several seats that needs resources. All bookings with the same start share it,
+-- and it occupies the resources once for all of them, so the customer who opened it may leave.
 create table occurrences (
   tenant_id   uuid not null references tenant_state (tenant_id) on delete cascade,
   id          uuid not null,
@@ -13,19 +13,19 @@ create table occurrences (
   primary key (tenant_id, id),
   foreign key (tenant_id, service_id) references services (tenant_id, id) on delete restrict,
   check (starts_at < ends_at),
-  -- The last word on seats.
+  -- The final guard on seats.
   constraint occurrences_seats_check check (seats_taken <= capacity),
   check (active or seats_taken = 0)
 );
-comment on table occurrences is 'Classes at their times, with the seats that are taken.';
-comment on column occurrences.seats_taken is 'How many bookings hold a seat: bookings.holds_seat.';
-comment on column occurrences.active is 'Not once the last seat was given back: then its time is free again.';
+comment on table occurrences is 'Classes at their times, with the number of taken seats.';
+comment on column occurrences.seats_taken is 'How many bookings have a seat: bookings.holds_seat.';
+comment on column occurrences.active is 'False once the last seat was given back: then its time is free again.';
 
 create unique index occurrences_time on occurrences (tenant_id, service_id, starts_at) where active;
 
 alter table occurrences enable row level security;
 alter table occurrences force row level security;
--- Staff see the classes; customers learn times and free seats from classes_of alone.
+-- Staff see the classes; customers learn times and free seats only from classes_of.
 create policy occurrences_select on occurrences for select to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() in ('ADMIN', 'STAFF', 'WORKER'));
 -- open_class writes as background work; no person writes here directly.

@@ -1,4 +1,4 @@
--- A booking reserves a service for a customer, for one half-open interval. What it holds in that time is in
+-- A booking reserves a service for a customer, for one half-open interval. The resources or seats it occupies are in
 -- booking_claims: its own claims, or those of its class (occurrences).
 create table bookings (
   tenant_id     uuid not null references tenant_state (tenant_id) on delete cascade,
@@ -29,32 +29,32 @@ create table bookings (
   check (starts_at < ends_at),
   constraint bookings_held_until_check check ((status = 'HELD') = (held_until is not null)),
   constraint bookings_holds_seat_check check (not holds_seat or occurrence_id is not null),
-  -- A booking names its event of usage, and no other booking names it: none is unmetered, none metered twice. Holds,
-  -- and what became of holds that were not confirmed, are not metered.
+  -- A booking names its usage event, and no other booking names it: none is unmetered, none metered twice. Holds, and
+  -- holds that expired or were cancelled, are not metered.
   constraint bookings_metered check (metered_as is not null or status in ('HELD', 'EXPIRED', 'CANCELLED')),
   constraint bookings_metered_once unique (tenant_id, metered_as),
   constraint bookings_metered_as_fkey
     foreign key (tenant_id, metered_as) references usage_events (tenant_id, id) on delete restrict
 );
-comment on table bookings is 'Bookings. starts_at and ends_at are also kept for queries: && is not leakproof, so under row-level security no range index would serve them.';
+comment on table bookings is 'Bookings. starts_at and ends_at are also kept for queries: && is not leakproof, so under row-level security no range index could be used.';
 comment on column bookings.time_zone is 'IANA zone in which the booking was made.';
 comment on column bookings.price_minor is 'Price agreed at the time of booking, in minor units of the currency.';
 comment on column bookings.version is 'Counts the changes, for compare-and-swap.';
-comment on column bookings.held_until is 'When a HELD booking lets its time go; null for every other. No constraint can know the clock: whoever wants the time next releases it.';
-comment on column bookings.occurrence_id is 'The class that it is, or last was, a seat of.';
-comment on column bookings.holds_seat is 'Whether it counts among the seats of its class.';
-comment on column bookings.series_id is 'The series that it was made with; null for one made alone.';
-comment on column bookings.metered_as is 'Its event of usage.';
+comment on column bookings.held_until is 'When a HELD booking expires; null for all others. A constraint cannot know the time, so the next booking that needs the slot releases it.';
+comment on column bookings.occurrence_id is 'The class in which it has, or last had, a seat.';
+comment on column bookings.holds_seat is 'Whether it takes a seat of its class.';
+comment on column bookings.series_id is 'The series it belongs to; null for a single booking.';
+comment on column bookings.metered_as is 'Its usage event.';
 
 create index bookings_starts_at on bookings (tenant_id, starts_at, id);
 create index bookings_created_at on bookings (tenant_id, created_at, id);
 create index bookings_customer on bookings (tenant_id, customer_id, starts_at, id);
 create index bookings_service on bookings (tenant_id, service_id, starts_at, id);
--- Subscriptions look from time to time for changes of which no notification reached them.
+-- Subscriptions poll for changes whose notification did not reach them.
 create index bookings_updated_at on bookings (tenant_id, updated_at);
 create index bookings_occurrence on bookings (tenant_id, occurrence_id) where occurrence_id is not null;
 create index bookings_series on bookings (tenant_id, series_id, starts_at) where series_id is not null;
--- Booking releases expired holds first: that looks at holds, and not at all bookings.
+-- Booking releases expired holds first: this index lets it read holds instead of all bookings.
 create index bookings_held on bookings (tenant_id, held_until) where status = 'HELD';
 
 alter table bookings enable row level security;

@@ -1,6 +1,6 @@
--- What each booking holds: the last word on double bookings. A booking claims one resource of each kind that its
--- service needs, or, where it needs none, a lane of the service itself: one for each seat. The claims of a class belong
--- to its occurrence, not to any of its bookings.
+-- What each booking occupies: the final guard against double bookings. A booking claims one resource of each kind that
+-- its service needs, or, if it needs none, a lane of the service itself: one for each seat. The claims of a class
+-- belong to its occurrence, not to any of its bookings.
 create table booking_claims (
   tenant_id     uuid not null references tenant_state (tenant_id) on delete cascade,
   id            uuid not null,
@@ -25,18 +25,18 @@ create table booking_claims (
   constraint booking_claims_lane_check1 check (resource_id is null or lane = 0),
   constraint booking_claims_holder_check
     check ((booking_id is null) <> (occurrence_id is null) and (booking_id is null) = (customer_id is null)),
-  -- The checks above make the range bounded, not empty and half-open. The predicate names no clock, so it means the
-  -- same at every instant.
+  -- The checks above make the range bounded, not empty and half-open. The predicate does not depend on the time, so it
+  -- means the same at every instant.
   constraint booking_claims_no_overlap exclude using gist
     (tenant_id with =, claimed_id with =, lane with =, tstzrange(blocked_from, blocked_to, '[)') with &&)
     where (active)
 );
-comment on table booking_claims is 'Time of resources, or seats of services, that bookings hold.';
-comment on column booking_claims.customer_id is 'The booking''s customer, repeated here because a policy looks at its own row only.';
-comment on column booking_claims.lane is 'Which of the service''s seats; 0 for a resource, which is there once.';
-comment on column booking_claims.blocked_from is 'The booking''s start less the time that its service needs before.';
-comment on column booking_claims.active is 'Whether it holds anything: not once the booking was called off or moved.';
-comment on column booking_claims.occurrence_id is 'The class that holds it, where no single booking does.';
+comment on table booking_claims is 'Time of resources, or seats of services, that bookings occupy.';
+comment on column booking_claims.customer_id is 'The booking''s customer, repeated here because a policy only sees its own row.';
+comment on column booking_claims.lane is 'Which of the service''s seats; 0 for a resource, which exists once.';
+comment on column booking_claims.blocked_from is 'The booking''s start minus the service''s buffer before.';
+comment on column booking_claims.active is 'Whether it is in force: false once the booking was cancelled or moved.';
+comment on column booking_claims.occurrence_id is 'The class that it belongs to, if it belongs to no single booking.';
 
 create index booking_claims_booking on booking_claims (tenant_id, booking_id);
 create index booking_claims_time on booking_claims (tenant_id, claimed_id, blocked_from) where active;
@@ -44,7 +44,7 @@ create index booking_claims_occurrence on booking_claims (tenant_id, occurrence_
 
 alter table booking_claims enable row level security;
 alter table booking_claims force row level security;
--- Customers see their own claims and those of classes, which tell no more than free times do.
+-- Customers see their own claims and those of classes, which reveal no more than free times do.
 create policy booking_claims_select on booking_claims for select to tenantry_app
   using (tenant_id = current_tenant_id()
     and (current_app_role() in ('ADMIN', 'STAFF', 'WORKER')
@@ -63,7 +63,7 @@ create policy booking_claims_update on booking_claims for update to tenantry_app
   with check (tenant_id = current_tenant_id()
     and (current_app_role() in ('ADMIN', 'STAFF', 'WORKER')
       or (current_app_role() = 'USER' and customer_id = current_user_id() and not active)));
--- Only the release can be noted, and no delete is granted.
+-- Only the release can be recorded, and no delete is granted.
 grant select (tenant_id, id, booking_id, customer_id, resource_id, service_id, claimed_id, lane, blocked_from,
     blocked_to, active, occurrence_id),
   insert (tenant_id, id, booking_id, customer_id, resource_id, service_id, lane, blocked_from, blocked_to,

@@ -1,8 +1,8 @@
--- What is held of these resources or services in a time: never by whom. A customer sees only their own bookings, and
--- must still learn what is free, so the function looks as WORKER and returns to the role that it was called in.
--- An expired hold holds nothing, whether it was released yet or not; a class holds while one of its seats does.
--- A booking lasts a day at most, and each buffer too. So a claim that reaches into a time began less than three days
--- before it, and the index bounds the search at both ends, however long the history is.
+-- The claimed times of these resources or services, without the customer. A customer sees only their own bookings but
+-- must learn which times are free, so the function reads as WORKER and returns to the role that it was called in. An
+-- expired hold occupies nothing, whether it was released yet or not; a class occupies its resources while one of its
+-- seats is taken. A booking lasts a day at most, and so does each buffer. So a claim that reaches into a time began
+-- less than three days before it, and the index bounds the search at both ends, however long the history is.
 create function claimed_times(p_tenant uuid, p_claimed uuid[], p_from timestamptz, p_to timestamptz, p_now timestamptz)
   returns table (claimed_id uuid, lane smallint, blocked_from timestamptz, blocked_to timestamptz)
   language plpgsql
@@ -24,6 +24,6 @@ begin
   execute format('set local app.role = %L', v_role);
 end
 $$;
-comment on function claimed_times is 'What is held of resources and services, and not by whom.';
+comment on function claimed_times is 'Claimed times of resources and services, without the customer.';
 revoke execute on function claimed_times(uuid, uuid[], timestamptz, timestamptz, timestamptz) from public;
 grant execute on function claimed_times(uuid, uuid[], timestamptz, timestamptz, timestamptz) to tenantry_app, tenantry_platform;

@@ -1,8 +1,7 @@
--- Classes: services of several seats that take resources. Each function looks at a booking in the caller's role,
--- changes occurrences and claims as WORKER, and returns to the role that it was called in.
+-- Classes: services with several seats that need resources. Each function reads a booking in the caller's role, changes
+-- occurrences and claims as WORKER, and returns to the role that it was called in.
 
--- The classes of a service in a time, with what they hold and the seats that are free in them: never whose the others
--- are.
+-- The classes of a service in a time, with the resources they occupy and their free seats, without the customers.
 create function classes_of(p_tenant uuid, p_service uuid, p_from timestamptz, p_to timestamptz, p_now timestamptz)
   returns table (id uuid, starts_at timestamptz, ends_at timestamptz, seats_free integer, resource_ids uuid[])
   language plpgsql
@@ -30,7 +29,7 @@ comment on function classes_of is 'Classes of a service, and their free seats.';
 revoke execute on function classes_of(uuid, uuid, timestamptz, timestamptz, timestamptz) from public;
 grant execute on function classes_of(uuid, uuid, timestamptz, timestamptz, timestamptz) to tenantry_app, tenantry_platform;
 
--- Takes a seat of a class for a booking that the caller may see and that has the time of the class; false where no seat
+-- Takes a seat of a class for a booking that the caller may see and that has the time of the class; false when no seat
 -- is free.
 create function take_seat(p_tenant uuid, p_booking uuid, p_occurrence uuid) returns boolean
   language plpgsql
@@ -66,8 +65,8 @@ comment on function take_seat is 'Takes a seat of a class for a booking.';
 revoke execute on function take_seat(uuid, uuid, uuid) from public;
 grant execute on function take_seat(uuid, uuid, uuid) to tenantry_app, tenantry_platform;
 
--- Opens a class for the first booking of its time, and claims what it holds. False where any of that is taken: the
--- caller then undoes what was done.
+-- Opens a class for the first booking of its time, and claims its resources. False when any of them is taken: the
+-- caller then undoes its changes.
 create function open_class(p_tenant uuid, p_booking uuid, p_id uuid, p_claims uuid[], p_resources uuid[],
     p_blocked_from timestamptz, p_blocked_to timestamptz, p_now timestamptz) returns boolean
   language plpgsql
@@ -111,7 +110,7 @@ comment on function open_class is 'Opens a class for the first booking of its ti
 revoke execute on function open_class(uuid, uuid, uuid, uuid[], uuid[], timestamptz, timestamptz, timestamptz) from public;
 grant execute on function open_class(uuid, uuid, uuid, uuid[], uuid[], timestamptz, timestamptz, timestamptz) to tenantry_app, tenantry_platform;
 
--- Gives back the seat of a booking that the caller may see. With the last seat the class ends, and what it held is
+-- Gives back the seat of a booking that the caller may see. With the last seat the class ends and its resources become
 -- free.
 create function leave_seat(p_tenant uuid, p_booking uuid) returns void
   language plpgsql
@@ -140,6 +139,6 @@ begin
   execute format('set local app.role = %L', v_role);
 end
 $$;
-comment on function leave_seat is 'Gives a booking''s seat back.';
+comment on function leave_seat is 'Gives back a booking''s seat.';
 revoke execute on function leave_seat(uuid, uuid) from public;
 grant execute on function leave_seat(uuid, uuid) to tenantry_app, tenantry_platform;

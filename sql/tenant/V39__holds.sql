@@ -1,8 +1,8 @@
--- A time can be held for a few minutes before it is booked. No constraint can know the clock, so an expired hold stays
--- until background work, or the next booking that wants the time, releases it in the name of background work.
+-- A time can be held for a few minutes before it is booked. A constraint cannot know the time, so an expired hold stays
+-- until background work, or the next booking that needs the slot, releases it in the name of background work.
 
 -- Releases expired holds of these resources and services, or all (null), and returns which bookings they were, and
--- when. It looks for the service as well as the claims: a class may hold a resource that its service no longer uses.
+-- when. It checks the service as well as the claims: a class may occupy a resource that its service no longer uses.
 create function expire_holds(p_tenant uuid, p_claimed uuid[], p_now timestamptz)
   returns table (booking_id uuid, starts_at timestamptz, ends_at timestamptz)
   language plpgsql
@@ -39,7 +39,7 @@ begin
   execute format('set local app.role = %L', v_role);
 end
 $$;
-comment on function expire_holds is 'Lets go what was held for too long.';
+comment on function expire_holds is 'Releases expired holds.';
 revoke execute on function expire_holds(uuid, uuid[], timestamptz) from public;
 grant execute on function expire_holds(uuid, uuid[], timestamptz) to tenantry_app, tenantry_platform;
 
@@ -72,6 +72,6 @@ begin
   return v_done;
 end
 $$;
-comment on function confirm_hold is 'Takes up a hold that is still good; false where it is not, or is not of whoever asks.';
+comment on function confirm_hold is 'Confirms a hold; false when it has expired or changed, or the caller may not confirm it.';
 revoke execute on function confirm_hold(uuid, uuid, integer, text, uuid, timestamptz) from public;
 grant execute on function confirm_hold(uuid, uuid, integer, text, uuid, timestamptz) to tenantry_app, tenantry_platform;

@@ -1,7 +1,6 @@
 -- Moves a booking. A customer may move their own, but the policy lets them change its status only to CANCELLED, since
--- it cannot compare the row before with the row after. So this function compares: it looks at the booking in the
--- caller's role, and changes it as WORKER.
--- The booking keeps the length that was agreed, or takes that of the class that it joins.
+-- it cannot compare the row before with the row after. So this function compares: it reads the booking in the caller's
+-- role, and changes it as WORKER. The booking keeps its agreed length, or takes that of the class that it joins.
 create function move_booking(p_tenant uuid, p_id uuid, p_version integer, p_before text, p_starts_at timestamptz,
     p_ends_at timestamptz, p_time_zone text, p_after text, p_now timestamptz) returns boolean
   language plpgsql
@@ -36,6 +35,6 @@ begin
   return v_done;
 end
 $$;
-comment on function move_booking is 'Moves a booking that is still as it was read; false where it is not, or may not be moved by whoever asks.';
+comment on function move_booking is 'Moves a booking that has not changed since it was read; false when it has, or when the caller may not move it.';
 revoke execute on function move_booking(uuid, uuid, integer, text, timestamptz, timestamptz, text, text, timestamptz) from public;
 grant execute on function move_booking(uuid, uuid, integer, text, timestamptz, timestamptz, text, text, timestamptz) to tenantry_app, tenantry_platform;

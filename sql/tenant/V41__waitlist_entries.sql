@@ -15,10 +15,10 @@ create table waitlist_entries (
   foreign key (tenant_id, resource_id) references resources (tenant_id, id) on delete cascade,
   foreign key (tenant_id, booking_id) references bookings (tenant_id, id) on delete restrict
 );
-comment on table waitlist_entries is 'Who waits for which time, in the order of created_at.';
-comment on column waitlist_entries.resource_id is 'Only with this resource; null for whichever is free.';
-comment on column waitlist_entries.left_at is 'When he took himself off the list.';
-comment on column waitlist_entries.booking_id is 'The hold by which the time was offered. What became of the offer is what became of it.';
+comment on table waitlist_entries is 'Customers waiting for a time, ordered by created_at.';
+comment on column waitlist_entries.resource_id is 'Only with this resource; null for any.';
+comment on column waitlist_entries.left_at is 'When the customer left the list.';
+comment on column waitlist_entries.booking_id is 'The hold that offers the time. Its status is the status of the offer.';
 
 -- Once for the same time and resource: a customer may wait for Anna and for Bob.
 create unique index waitlist_entries_waiting
@@ -39,7 +39,7 @@ create policy waitlist_entries_insert on waitlist_entries for insert to tenantry
   with check (tenant_id = current_tenant_id() and booking_id is null
     and (current_app_role() in ('ADMIN', 'STAFF')
       or (current_app_role() = 'USER' and customer_id = current_user_id())));
--- People leave the list; background work notes what it has offered.
+-- Customers leave the list; background work records what it has offered.
 create policy waitlist_entries_update on waitlist_entries for update to tenantry_app
   using (tenant_id = current_tenant_id()
     and (current_app_role() in ('ADMIN', 'STAFF', 'WORKER')

@@ -1,4 +1,4 @@
--- The secret address under which a user's calendar program reads their bookings.
+-- The secret address from which a user's calendar program reads their bookings.
 create table calendar_feeds (
   tenant_id  uuid not null,
   user_id    uuid not null,
@@ -8,8 +8,8 @@ create table calendar_feeds (
   unique (tenant_id, token_hash),
   foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade
 );
-comment on table calendar_feeds is 'Addresses of calendar feeds, one for each user at most.';
-comment on column calendar_feeds.token_hash is 'SHA-256 of the address''s token, which is kept nowhere.';
+comment on table calendar_feeds is 'Addresses of calendar feeds, at most one per user.';
+comment on column calendar_feeds.token_hash is 'SHA-256 of the address''s token, which is not stored.';
 
 alter table calendar_feeds enable row level security;
 alter table calendar_feeds force row level security;
@@ -18,7 +18,7 @@ create policy calendar_feeds_select on calendar_feeds for select to tenantry_app
   using (tenant_id = current_tenant_id()
     and (current_app_role() = 'AUTHENTICATOR'
       or (current_app_role() in ('ADMIN', 'STAFF', 'USER') and user_id = current_user_id())));
--- Each user makes their own.
+-- Each user creates their own.
 create policy calendar_feeds_insert on calendar_feeds for insert to tenantry_app
   with check (tenant_id = current_tenant_id()
     and current_app_role() in ('ADMIN', 'STAFF', 'USER') and user_id = current_user_id());

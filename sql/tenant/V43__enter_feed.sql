@@ -1,6 +1,6 @@
 -- Continues a transaction of the sign-in path as the user whose feed has this token, with that user's rights and no
--- more.
--- Null, and no change, where there is no such feed, its user may not sign in, or the tenant is not served.
+-- more. Returns null, without a change, when there is no such feed, its user may not sign in, or the tenant is not
+-- served.
 create function enter_feed(p_tenant uuid, p_token_hash bytea) returns uuid
   language plpgsql
   as $$
@@ -19,6 +19,6 @@ begin
   return v_user;
 end
 $$;
-comment on function enter_feed is 'Goes on as the user whose calendar feed has this token.';
+comment on function enter_feed is 'Continues as the user whose calendar feed has this token.';
 revoke execute on function enter_feed(uuid, bytea) from public;
 grant execute on function enter_feed(uuid, bytea) to tenantry_app, tenantry_platform;

@@ -1,10 +1,10 @@
--- Ends for good every way in that a person was given: sessions with their refresh tokens, the calendar feed, and links for
--- a new password. A deactivated person who is reactivated signs in anew, and so does everybody of a tenant that was
--- suspended.
+-- Permanently ends all access that a person was given: sessions with their refresh tokens, the calendar feed, and links
+-- for a new password. A deactivated person who is reactivated must sign in again, and so must everyone in a tenant that
+-- was suspended.
 
--- Ends the access of one user, or of every user of the tenant (null), and returns how many sessions that ended. For an
--- administrator, the platform and the sign-in path; it looks and writes as the sign-in path, since an administrator sees
--- no other person's sessions.
+-- Ends the access of one user, or of every user of the tenant (null), and returns how many sessions that ended. For
+-- administrators, the platform and the sign-in path. It reads and writes as the sign-in path, since an administrator
+-- sees no other person's sessions.
 create function end_access(p_tenant uuid, p_user uuid, p_reason text, p_now timestamptz) returns integer
   language plpgsql
   as $$
@@ -13,7 +13,7 @@ declare
   v_count integer;
 begin
   if v_role is null or v_role not in ('ADMIN', 'PLATFORM_ADMIN', 'AUTHENTICATOR') then
-    raise exception 'this role ends nobody''s access' using errcode = 'insufficient_privilege';
+    raise exception 'this role may not end access' using errcode = 'insufficient_privilege';
   end if;
   execute 'set local app.role = ''AUTHENTICATOR''';
   update sessions s set ended_at = p_now, end_reason = p_reason

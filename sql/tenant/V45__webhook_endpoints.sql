@@ -1,4 +1,4 @@
--- Where a tenant's own systems receive events.
+-- The endpoints at which a tenant's own systems receive events.
 create table webhook_endpoints (
   tenant_id       uuid not null references tenant_state (tenant_id) on delete cascade,
   id              uuid not null,
@@ -16,20 +16,20 @@ create table webhook_endpoints (
   check (disabled_reason is null or not enabled)
 );
 comment on table webhook_endpoints is 'Endpoints of a tenant''s own systems.';
-comment on column webhook_endpoints.events is 'Which events it is told of; empty: of all.';
-comment on column webhook_endpoints.disabled_reason is 'Why it was disabled where no administrator did it.';
-comment on column webhook_endpoints.failures is 'How many attempts have failed since one did not.';
-comment on column webhook_endpoints.paused_until is 'Nothing is sent before: it has just failed.';
+comment on column webhook_endpoints.events is 'The events it receives; empty: all.';
+comment on column webhook_endpoints.disabled_reason is 'Why it was disabled automatically; null when it was not.';
+comment on column webhook_endpoints.failures is 'How many attempts have failed since the last success.';
+comment on column webhook_endpoints.paused_until is 'Nothing is sent before this instant, because it has just failed.';
 
 alter table webhook_endpoints enable row level security;
 alter table webhook_endpoints force row level security;
--- The administrator keeps them; background work reads them.
+-- The administrator manages them; background work reads them.
 create policy webhook_endpoints_select on webhook_endpoints for select to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() in ('ADMIN', 'WORKER'));
 -- The administrator adds an endpoint.
 create policy webhook_endpoints_insert on webhook_endpoints for insert to tenantry_app
   with check (tenant_id = current_tenant_id() and current_app_role() = 'ADMIN');
--- The administrator changes it; background work notes failures and pauses.
+-- The administrator changes it; background work records failures and pauses.
 create policy webhook_endpoints_update on webhook_endpoints for update to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() in ('ADMIN', 'WORKER'))
   with check (tenant_id = current_tenant_id() and current_app_role() in ('ADMIN', 'WORKER'));

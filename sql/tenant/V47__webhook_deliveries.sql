@@ -1,4 +1,4 @@
--- Messages to endpoints, and what became of them. Kept for thirty days.
+-- Messages to endpoints, and their outcome. Kept for thirty days.
 create table webhook_deliveries (
   tenant_id       uuid not null,
   id              uuid not null,
@@ -14,7 +14,7 @@ create table webhook_deliveries (
   foreign key (tenant_id, endpoint_id) references webhook_endpoints (tenant_id, id) on delete cascade
 );
 comment on table webhook_deliveries is 'Messages to endpoints of a tenant''s own systems.';
-comment on column webhook_deliveries.body is 'As it is signed and sent. Ids and times: no personal data.';
+comment on column webhook_deliveries.body is 'The text as signed and sent. Ids and times: no personal data.';
 comment on column webhook_deliveries.last_outcome is 'The status of the last answer, or why there was none.';
 
 create index webhook_deliveries_endpoint on webhook_deliveries (tenant_id, endpoint_id, created_at, id);
@@ -22,13 +22,13 @@ create index webhook_deliveries_created_at on webhook_deliveries (tenant_id, cre
 
 alter table webhook_deliveries enable row level security;
 alter table webhook_deliveries force row level security;
--- The administrator looks; background work sends.
+-- The administrator reads; background work sends.
 create policy webhook_deliveries_select on webhook_deliveries for select to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() in ('ADMIN', 'WORKER'));
--- Background work writes them.
+-- Background work creates them.
 create policy webhook_deliveries_insert on webhook_deliveries for insert to tenantry_app
   with check (tenant_id = current_tenant_id() and current_app_role() = 'WORKER');
--- Background work notes the outcome; the administrator may only set one to be sent again.
+-- Background work records the outcome; the administrator may only schedule a message to be sent again.
 create policy webhook_deliveries_update on webhook_deliveries for update to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() in ('ADMIN', 'WORKER'))
   with check (tenant_id = current_tenant_id()

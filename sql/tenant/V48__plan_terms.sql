@@ -1,5 +1,5 @@
--- What each version of a plan says that the tenant has ever taken, copied from the directory. So what was agreed is
--- here even when the directory is not, and lines of invoices refer to it.
+-- The terms of each plan version that the tenant has ever taken, copied from the directory. So the agreed terms are
+-- available even when the directory is not, and lines of invoices reference them.
 create table plan_terms (
   tenant_id  uuid not null references tenant_state (tenant_id) on delete cascade,
   version_id uuid not null,

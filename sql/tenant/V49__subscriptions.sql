@@ -21,12 +21,12 @@ create table subscriptions (
   check ((next_version_id is null) = (next_interval is null)),
   check ((ended_at is not null) = (status = 'CANCELLED'))
 );
-comment on table subscriptions is 'Subscriptions of the tenant to plans. A tenant without a row has not been billed yet: its first row begins when it was made.';
-comment on column subscriptions.anchor is 'Where cycles are counted from, in time_zone: always from here, never from the cycle before.';
-comment on column subscriptions.time_zone is 'The tenant''s zone when it subscribed. It stays, so that no cycle that was billed moves.';
-comment on column subscriptions.next_version_id is 'What it changes to at the end of its cycle.';
+comment on table subscriptions is 'Subscriptions of the tenant to plans. A tenant without a row has not been billed yet: its first subscription begins when the tenant was created.';
+comment on column subscriptions.anchor is 'The instant from which cycles are counted, in time_zone: always from here, never from the previous cycle.';
+comment on column subscriptions.time_zone is 'The tenant''s zone when it subscribed. It stays the same, so that no billed cycle moves.';
+comment on column subscriptions.next_version_id is 'The version it changes to at the end of its cycle.';
 comment on column subscriptions.cancel_at is 'When it ends: always the end of a cycle.';
-comment on column subscriptions.past_due_since is 'Since when something is owed that should have been paid.';
+comment on column subscriptions.past_due_since is 'Since when a payment has been overdue.';
 
 create unique index subscriptions_one_alive on subscriptions (tenant_id) where status <> 'CANCELLED';
 
@@ -35,10 +35,10 @@ alter table subscriptions force row level security;
 -- The tenant's administrators see them; billing runs as background work or in a platform scope.
 create policy subscriptions_select on subscriptions for select to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() in ('ADMIN', 'WORKER', 'PLATFORM_ADMIN'));
--- Billing alone starts one.
+-- Only billing creates one.
 create policy subscriptions_insert on subscriptions for insert to tenantry_app
   with check (tenant_id = current_tenant_id() and current_app_role() in ('WORKER', 'PLATFORM_ADMIN'));
--- Billing alone changes it.
+-- Only billing changes it.
 create policy subscriptions_update on subscriptions for update to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() in ('WORKER', 'PLATFORM_ADMIN'))
   with check (tenant_id = current_tenant_id() and current_app_role() in ('WORKER', 'PLATFORM_ADMIN'));

@@ -1,5 +1,6 @@
 -- The time of a subscription, cut where the charge changes: at the end of a cycle, a change of plan, the end of a
--- trial, a pause. Periods are half-open and tile: no two overlap, and each but the first begins where another ends.
+-- trial, a pause. Periods are half-open and contiguous: no two overlap, and each but the first begins where another
+-- ends.
 create table subscription_periods (
   tenant_id         uuid not null references tenant_state (tenant_id) on delete cascade,
   id                uuid not null,
@@ -26,10 +27,10 @@ create table subscription_periods (
   foreign key (tenant_id, subscription_id) references subscriptions (tenant_id, id) on delete restrict,
   foreign key (tenant_id, version_id) references plan_terms (tenant_id, version_id) on delete restrict
 );
-comment on table subscription_periods is 'Periods of subscriptions, tiled without gap or overlap.';
-comment on column subscription_periods.cycle_start is 'The whole month or year that it is a part of: a flat fee is for that, and falls to a part of it by its length.';
-comment on column subscription_periods.follows is 'Where the period before ends, which is where this begins; null for the first alone.';
-comment on column subscription_periods.flat_billed_until is 'Up to where the flat fee was billed; beyond ends_at it is to be credited.';
+comment on table subscription_periods is 'Periods of subscriptions, without gaps or overlaps.';
+comment on column subscription_periods.cycle_start is 'The whole month or year that it is a part of: a flat fee covers that, and is prorated by a period''s length.';
+comment on column subscription_periods.follows is 'The end of the previous period, where this one begins; null only for the first.';
+comment on column subscription_periods.flat_billed_until is 'The instant up to which the flat fee was billed; the part beyond ends_at is credited.';
 comment on column subscription_periods.usage_billed_at is 'When its usage was billed.';
 
 create unique index subscription_periods_one_first on subscription_periods (tenant_id, subscription_id) where follows is null;
@@ -43,7 +44,7 @@ create policy subscription_periods_select on subscription_periods for select to 
 -- Billing adds the next period.
 create policy subscription_periods_insert on subscription_periods for insert to tenantry_app
   with check (tenant_id = current_tenant_id() and current_app_role() in ('WORKER', 'PLATFORM_ADMIN'));
--- A change cuts the last one short; billing notes what was billed.
+-- A change shortens the last one; billing records what was billed.
 create policy subscription_periods_update on subscription_periods for update to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() in ('WORKER', 'PLATFORM_ADMIN'))
   with check (tenant_id = current_tenant_id() and current_app_role() in ('WORKER', 'PLATFORM_ADMIN'));

@@ -1,4 +1,4 @@
--- How a tenant pays: what the platform sets, and what the payment provider reported.
+-- How a tenant pays: values that the platform sets, and those that the payment provider reported.
 create table billing_accounts (
   tenant_id               uuid primary key references tenant_state (tenant_id) on delete cascade,
   tax_rate_ppm            integer not null default 0 check (tax_rate_ppm between 0 and 1000000),
@@ -14,20 +14,20 @@ create table billing_accounts (
 );
 comment on table billing_accounts is 'How a tenant pays.';
 comment on column billing_accounts.tax_rate_ppm is 'Tax on every line, in millionths: 210000 is 21 %.';
-comment on column billing_accounts.next_invoice_number is 'Counted up in the transaction that issues an invoice, so that numbers have no gap.';
-comment on column billing_accounts.customer_ref is 'The payment provider''s name for the tenant.';
-comment on column billing_accounts.method_ref is 'The payment provider''s name for what is charged.';
-comment on column billing_accounts.method_known_at is 'When the provider said so: what it said before that is older, and counts no more.';
+comment on column billing_accounts.next_invoice_number is 'Counted up in the transaction that issues an invoice, so that numbers have no gaps.';
+comment on column billing_accounts.customer_ref is 'The payment provider''s reference for the tenant.';
+comment on column billing_accounts.method_ref is 'The payment provider''s reference for the payment method.';
+comment on column billing_accounts.method_known_at is 'When the provider reported it: earlier reports are ignored.';
 
 alter table billing_accounts enable row level security;
 alter table billing_accounts force row level security;
 -- The tenant's administrators see them; billing runs as background work or in a platform scope.
 create policy billing_accounts_select on billing_accounts for select to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() in ('ADMIN', 'WORKER', 'PLATFORM_ADMIN'));
--- Billing makes the row.
+-- Billing creates the row.
 create policy billing_accounts_insert on billing_accounts for insert to tenantry_app
   with check (tenant_id = current_tenant_id() and current_app_role() in ('WORKER', 'PLATFORM_ADMIN'));
--- Billing alone changes it.
+-- Only billing changes it.
 create policy billing_accounts_update on billing_accounts for update to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() in ('WORKER', 'PLATFORM_ADMIN'))
   with check (tenant_id = current_tenant_id() and current_app_role() in ('WORKER', 'PLATFORM_ADMIN'));

@@ -1,4 +1,4 @@
--- The address on a tenant's invoices. The administrator may change it, hence apart from billing_accounts.
+-- The address on a tenant's invoices. Separate from billing_accounts, because the administrator may change it.
 create table billing_profiles (
   tenant_id  uuid primary key references tenant_state (tenant_id) on delete cascade,
   legal_name text check (length(legal_name) between 1 and 200),
@@ -8,17 +8,17 @@ create table billing_profiles (
   updated_at timestamptz not null
 );
 comment on table billing_profiles is 'Name and address on invoices.';
-comment on column billing_profiles.email is 'Where invoices go; null: to every administrator.';
+comment on column billing_profiles.email is 'The recipient of invoices; null: every administrator.';
 
 alter table billing_profiles enable row level security;
 alter table billing_profiles force row level security;
 -- The tenant's administrators see them; billing runs as background work or in a platform scope.
 create policy billing_profiles_select on billing_profiles for select to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() in ('ADMIN', 'WORKER', 'PLATFORM_ADMIN'));
--- The tenant's administrator alone.
+-- Only the tenant's administrator.
 create policy billing_profiles_insert on billing_profiles for insert to tenantry_app
   with check (tenant_id = current_tenant_id() and current_app_role() = 'ADMIN');
--- The tenant's administrator alone.
+-- Only the tenant's administrator.
 create policy billing_profiles_update on billing_profiles for update to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() = 'ADMIN')
   with check (tenant_id = current_tenant_id() and current_app_role() = 'ADMIN');

@@ -1,5 +1,5 @@
--- What a tenant owes: one invoice for each instant at which something falls due. Amounts are set when it is made and
--- never change; its number is given when it is issued.
+-- What a tenant owes: one invoice for each instant at which a charge is due. Amounts are set when it is created and
+-- never change; its number is assigned when it is issued.
 create table invoices (
   tenant_id       uuid not null references tenant_state (tenant_id) on delete cascade,
   id              uuid not null,
@@ -31,23 +31,23 @@ create table invoices (
   check ((due_at is null) = (state = 'DRAFT'))
 );
 comment on table invoices is 'Invoices of the platform to the tenant.';
-comment on column invoices.falls_due is 'The instant for which it is: flat fees from then on, usage until then.';
-comment on column invoices.number is 'From 1 without a gap, in the order of issue.';
-comment on column invoices.net_minor is 'The sum of its lines without tax, and without what was carried from or to another invoice.';
+comment on column invoices.falls_due is 'The instant that it is for: flat fees from then on, usage until then.';
+comment on column invoices.number is 'From 1 without gaps, in the order of issue.';
+comment on column invoices.net_minor is 'The sum of its lines without tax, and without amounts carried from or to another invoice.';
 comment on column invoices.total_minor is 'The sum of all its lines with tax.';
-comment on column invoices.credited_minor is 'What credit notes took off before it was paid.';
-comment on column invoices.recipient is 'Name, address and tax id as they were.';
-comment on column invoices.due_at is 'When it is to be paid at the latest.';
-comment on column invoices.attempts is 'How often a payment of it was tried.';
-comment on column invoices.overdue_since is 'When it first could not be collected: retries and the time of grace are counted from then.';
+comment on column invoices.credited_minor is 'The amount that credit notes deducted before it was paid.';
+comment on column invoices.recipient is 'Name, address and tax id at that time.';
+comment on column invoices.due_at is 'The payment deadline.';
+comment on column invoices.attempts is 'How many payments were attempted.';
+comment on column invoices.overdue_since is 'When it first could not be collected: retries and the grace period are counted from then.';
 
 alter table invoices enable row level security;
 alter table invoices force row level security;
--- The tenant's administrators see what was issued; billing runs as background work or in a platform scope.
+-- The tenant's administrators see issued invoices; billing runs as background work or in a platform scope.
 create policy invoices_select on invoices for select to tenantry_app
   using (tenant_id = current_tenant_id()
     and (current_app_role() in ('WORKER', 'PLATFORM_ADMIN') or (current_app_role() = 'ADMIN' and state <> 'DRAFT')));
--- Billing makes drafts.
+-- Billing creates drafts.
 create policy invoices_insert on invoices for insert to tenantry_app
   with check (tenant_id = current_tenant_id() and current_app_role() in ('WORKER', 'PLATFORM_ADMIN') and state = 'DRAFT');
 -- A paid or void invoice stays so, and no issued one becomes a draft again.

@@ -1,5 +1,5 @@
--- The lines of an invoice. Each says by which price of which version it was rated, and over which time, so it can be
--- rated again. Nothing is billed twice: a period has one line per kind and price.
+-- The lines of an invoice. Each names the price and version it was rated by, and the time it covers, so it can be rated
+-- again. Nothing is billed twice: a period has one line per kind and price.
 create table invoice_lines (
   tenant_id  uuid not null references tenant_state (tenant_id) on delete cascade,
   id         uuid not null,
@@ -29,7 +29,7 @@ create table invoice_lines (
   check (kind <> 'BALANCE' or tax_minor = 0)
 );
 comment on table invoice_lines is 'Lines of invoices.';
-comment on column invoice_lines.kind is 'FLAT: a fee in advance. CREDIT: of such a fee what was not used after all. USAGE: what was used. BALANCE: carried to the next invoice (above 0) or from the one before (below).';
+comment on column invoice_lines.kind is 'FLAT: a fee in advance. CREDIT: the unused part of such a fee. USAGE: metered usage. BALANCE: carried to the next invoice (above 0) or from the one before (below).';
 comment on column invoice_lines.net_minor is 'Rounded once, here.';
 comment on column invoice_lines.tax_minor is 'Rounded once, here.';
 

@@ -1,4 +1,4 @@
--- What the platform takes off an issued invoice, which itself never changes.
+-- Deductions from an issued invoice, which itself never changes.
 create table credit_notes (
   tenant_id     uuid not null references tenant_state (tenant_id) on delete cascade,
   id            uuid not null,
@@ -15,10 +15,10 @@ create table credit_notes (
   foreign key (tenant_id, invoice_id) references invoices (tenant_id, id) on delete restrict
 );
 comment on table credit_notes is 'Credit notes on invoices.';
-comment on column credit_notes.number is 'From 1 without a gap.';
-comment on column credit_notes.amount_minor is 'With tax.';
-comment on column credit_notes.tax_minor is 'The tax in it.';
-comment on column credit_notes.balance_minor is 'What of it was paid already, and is taken off the next invoice; the rest is owed no more.';
+comment on column credit_notes.number is 'From 1 without gaps.';
+comment on column credit_notes.amount_minor is 'The amount including tax.';
+comment on column credit_notes.tax_minor is 'The tax included in the amount.';
+comment on column credit_notes.balance_minor is 'The part that was already paid, and is deducted from the next invoice; the rest is no longer owed.';
 
 create index credit_notes_invoice on credit_notes (tenant_id, invoice_id);
 
@@ -27,7 +27,7 @@ alter table credit_notes force row level security;
 -- The tenant's administrators see them; billing runs as background work or in a platform scope.
 create policy credit_notes_select on credit_notes for select to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() in ('ADMIN', 'WORKER', 'PLATFORM_ADMIN'));
--- Only platform administrators credit.
+-- Only platform administrators issue credit notes.
 create policy credit_notes_insert on credit_notes for insert to tenantry_app
   with check (tenant_id = current_tenant_id() and current_app_role() = 'PLATFORM_ADMIN');
 -- No update and no delete is granted.

@@ -1,5 +1,5 @@
--- Visits to the page of a payment provider. The row exists before the provider hears of it, and its id is the key by
--- which the provider recognises a repetition.
+-- Visits to the page of a payment provider. The row exists before the provider is contacted, and its id is the key by
+-- which the provider recognises a repeated request.
 create table checkout_sessions (
   tenant_id        uuid not null references tenant_state (tenant_id) on delete cascade,
   id               uuid not null,
@@ -24,8 +24,8 @@ create table checkout_sessions (
   check ((completed_at is not null) = (state = 'COMPLETED'))
 );
 comment on table checkout_sessions is 'Visits to the page of a payment provider, to take a plan.';
-comment on column checkout_sessions.priced_at is 'The instant for which the amount was reckoned, and from which on the plan is taken once it is paid.';
-comment on column checkout_sessions.amount_minor is 'What is to be paid there; 0 where only a means of payment is to be left.';
+comment on column checkout_sessions.priced_at is 'The instant for which the amount was calculated, and from which the plan applies once it is paid.';
+comment on column checkout_sessions.amount_minor is 'The amount to pay there; 0 when only a payment method is saved.';
 
 create unique index checkout_sessions_one_open on checkout_sessions (tenant_id, plan_id) where state in ('CREATING', 'OPEN');
 
@@ -34,10 +34,10 @@ alter table checkout_sessions force row level security;
 -- The tenant's administrators see them; billing runs as background work or in a platform scope.
 create policy checkout_sessions_select on checkout_sessions for select to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() in ('ADMIN', 'WORKER', 'PLATFORM_ADMIN'));
--- Billing alone makes them.
+-- Only billing creates them.
 create policy checkout_sessions_insert on checkout_sessions for insert to tenantry_app
   with check (tenant_id = current_tenant_id() and current_app_role() in ('WORKER', 'PLATFORM_ADMIN'));
--- Billing notes what the provider reported.
+-- Billing records what the provider reported.
 create policy checkout_sessions_update on checkout_sessions for update to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() in ('WORKER', 'PLATFORM_ADMIN'))
   with check (tenant_id = current_tenant_id() and current_app_role() in ('WORKER', 'PLATFORM_ADMIN'));

@@ -1,5 +1,5 @@
--- Attempts to have an invoice paid. The row exists before the provider hears of it, and its id is the key by which the
--- provider recognises a repetition: an attempt is charged once, however often it is sent.
+-- Attempts to collect an invoice. The row exists before the provider is contacted, and its id is the key by which the
+-- provider recognises a repeated request: an attempt is charged once, however often it is sent.
 create table payments (
   tenant_id    uuid not null references tenant_state (tenant_id) on delete cascade,
   id           uuid not null,
@@ -21,8 +21,8 @@ create table payments (
   foreign key (tenant_id, checkout_id) references checkout_sessions (tenant_id, id) on delete restrict,
   check ((invoice_id is null) <> (checkout_id is null))
 );
-comment on table payments is 'Attempts to have an invoice paid, and what was paid at a checkout. What was paid beyond what was owed is credit.';
-comment on column payments.provider_at is 'When the provider said so: what it said before that is older, and counts no more.';
+comment on table payments is 'Attempts to collect an invoice, and payments at a checkout. An overpayment is credit.';
+comment on column payments.provider_at is 'When the provider reported it: earlier reports are ignored.';
 
 create unique index payments_one_pending on payments (tenant_id, invoice_id) where state = 'PENDING';
 
@@ -31,10 +31,10 @@ alter table payments force row level security;
 -- The tenant's administrators see them; billing runs as background work or in a platform scope.
 create policy payments_select on payments for select to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() in ('ADMIN', 'WORKER', 'PLATFORM_ADMIN'));
--- Billing alone makes them.
+-- Only billing creates them.
 create policy payments_insert on payments for insert to tenantry_app
   with check (tenant_id = current_tenant_id() and current_app_role() in ('WORKER', 'PLATFORM_ADMIN'));
--- Billing notes the outcome; a payment that succeeded stays so.
+-- Billing records the outcome; a successful payment stays successful.
 create policy payments_update on payments for update to tenantry_app
   using (tenant_id = current_tenant_id() and current_app_role() in ('WORKER', 'PLATFORM_ADMIN') and state <> 'SUCCEEDED')
   with check (tenant_id = current_tenant_id() and current_app_role() in ('WORKER', 'PLATFORM_ADMIN'));

@@ -1,5 +1,5 @@
--- Which events of payment providers have had their effect. Written in the transaction of the effect, so that an event
--- that is received again, or by several processes at once, has its effect once.
+-- Which events of payment providers have taken effect. Written in the transaction of the effect, so that an event that
+-- is received again, or by several processes at once, takes effect once.
 create table handled_payment_events (
   tenant_id  uuid not null references tenant_state (tenant_id) on delete cascade,
   provider   text not null check (length(provider) between 1 and 20),
@@ -7,7 +7,7 @@ create table handled_payment_events (
   handled_at timestamptz not null,
   primary key (tenant_id, provider, event_id)
 );
-comment on table handled_payment_events is 'Events of payment providers that have had their effect.';
+comment on table handled_payment_events is 'Events of payment providers that have taken effect.';
 
 alter table handled_payment_events enable row level security;
 alter table handled_payment_events force row level security;

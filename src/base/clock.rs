@@ -1,4 +1,4 @@
-//! What time it is. Rules ask the [`Clock`] of their request, never the system, so that tests can set it.
+//! The current time. Rules ask the [`Clock`] of their request, never the system, so that tests can set it.
 
 use std::sync::{
     Arc,
@@ -7,10 +7,10 @@ use std::sync::{
 
 use jiff::Timestamp;
 
-/// A source of the present instant.
+/// A source of the current instant.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
-    /// Milliseconds since 1970 while the clock is set by hand.
+    /// Milliseconds since 1970, when the clock is set manually; `None` for the system clock.
     set: Option<Arc<AtomicI64>>,
 }
 
@@ -20,12 +20,12 @@ impl Clock {
         Self { set: None }
     }
 
-    /// A clock that stands still until it is moved.
+    /// A clock that stands still until it is advanced.
     pub fn standing_at(instant: Timestamp) -> Self {
         Self { set: Some(Arc::new(AtomicI64::new(instant.as_millisecond()))) }
     }
 
-    /// The present instant, to the millisecond (what the database keeps is to the microsecond, so nothing is lost).
+    /// The current instant, in milliseconds. (The database stores microseconds, so nothing is lost.)
     pub fn now(&self) -> Timestamp {
         let millis = match &self.set {
             Some(set) => set.load(Ordering::Relaxed),
@@ -34,7 +34,7 @@ impl Clock {
         Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
-    /// Moves a clock that was set by hand; the system's clock stays as it is.
+    /// Advances a clock that was set manually; has no effect on the system clock.
     pub fn advance(&self, by: jiff::SignedDuration) {
         if let Some(set) = &self.set {
             set.fetch_add(by.as_millis() as i64, Ordering::Relaxed);

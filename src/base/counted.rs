@@ -1,8 +1,8 @@
-//! How many are at something right now.
+//! A counter of how many callers are in a section at the moment.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Counts one, until it is dropped.
+/// Counts one caller until it is dropped.
 pub(crate) struct Counted<'a>(&'a AtomicUsize);
 
 impl<'a> Counted<'a> {
@@ -12,7 +12,7 @@ impl<'a> Counted<'a> {
         Self(count)
     }
 
-    /// Counts one more, unless there are so many.
+    /// Counts one more, or returns `None` when there are `most` already.
     pub(crate) fn up_to(most: usize, count: &'a AtomicUsize) -> Option<Self> {
         let one_more = |counted| (counted < most).then_some(counted + 1);
         count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).ok().map(|_| Self(count))

@@ -1,8 +1,9 @@
-//! Work that takes a core for longer than a millisecond: off the async threads, a bounded number at a time, the rest in a
-//! bounded queue. (Passwords have a queue of their own, `auth::passwords`, so that sign-in waits for nothing else.)
+//! Runs work that takes a core for longer than a millisecond: off the async threads, a bounded number at a time, the
+//! rest in a bounded queue. (Passwords have a queue of their own, `auth::passwords`, so that sign-in waits for nothing
+//! else.)
 //!
-//! Each tenant has one turn at a time. So a tenant whose work is slow waits for itself, and takes one core from the others at
-//! most.
+//! Each tenant runs one piece of work at a time. So a tenant with slow work delays itself and occupies at most one
+//! core.
 
 use std::{
     collections::HashMap,
@@ -17,15 +18,15 @@ use super::ids::TenantId;
 
 /// How long a piece of work may wait for its turn.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How many pieces may wait or run.
+/// How many pieces may wait or run at once.
 const MAX_QUEUE: usize = 64;
 
-/// There is no answer because too much waits already.
+/// The work was not done, because too much is queued already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("too much waits for a core already")]
+#[error("too much work is queued already")]
 pub struct Busy;
 
-/// A bounded number of threads for work that blocks.
+/// A bounded number of threads for blocking work.
 #[derive(Clone)]
 pub struct CpuPool {
     running: Arc<Semaphore>,
@@ -45,7 +46,7 @@ impl Default for CpuPool {
     }
 }
 
-/// The pool of this process: it has one set of cores.
+/// The pool of this process, which has one set of cores.
 static POOL: LazyLock<CpuPool> = LazyLock::new(CpuPool::default);
 
 /// [`CpuPool::run`] in the pool of this process.
@@ -57,8 +58,8 @@ pub async fn run<T: Send + 'static>(tenant: TenantId, work: impl FnOnce() -> T +
 }
 
 impl CpuPool {
-    /// Carries out a piece of work of this tenant on a thread of its own, when it is its turn. A caller that is dropped leaves
-    /// the work to its end, which gives the turn back.
+    /// Runs a piece of this tenant's work on a thread of its own when its turn comes. If the caller is dropped, the
+    /// work still runs to its end, which releases the turn.
     ///
     /// # Errors
     /// [`Busy`] when the queue is full, when the turn does not come within 3 seconds, or when the work panicked.
@@ -68,7 +69,7 @@ impl CpuPool {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Busy> {
         let place = self.queue.clone().try_acquire_owned().map_err(|_| Busy)?;
-        // Declared first, so dropped last: by then this turn is given back.
+        // Declared first, so dropped last: by then this turn is released.
         let forget = Forget { pool: self.clone(), tenant };
         let turn = self.turns.lock().entry(tenant).or_default().clone();
         let begin = async { (turn.lock_owned().await, self.running.clone().acquire_owned().await) };
@@ -83,7 +84,7 @@ impl CpuPool {
     }
 }
 
-/// Forgets a tenant's turn once nobody waits for it.
+/// Removes a tenant's turn once nothing waits for it.
 struct Forget {
     pool: CpuPool,
     tenant: TenantId,
@@ -92,7 +93,7 @@ struct Forget {
 impl Drop for Forget {
     fn drop(&mut self) {
         let mut turns = self.pool.turns.lock();
-        // One that is held or waited for has more owners than the map; whoever is last finds it alone.
+        // A turn that is held or awaited has more owners than the map; the last owner finds it with a count of one.
         if turns.get(&self.tenant).is_some_and(|it| Arc::strong_count(it) == 1) {
             turns.remove(&self.tenant);
         }

@@ -1,16 +1,16 @@
-//! Points at which a test can have the process killed, to see what a restart makes of what was left, or a resolver panic.
+//! Points at which a test can kill the process, to see what a restart does with the remains, or make a resolver panic.
 //! Debug builds only.
 
 use std::sync::OnceLock;
 
 static POINT: OnceLock<String> = OnceLock::new();
 
-/// Has the process killed at the point of this name, or (as `panic:name`) whoever comes there panic.
+/// Kills the process at the point of this name, or (as `panic:name`) panics there.
 pub fn set(point: &str) {
     let _ = POINT.set(point.to_owned());
 }
 
-/// Dies here, without any clean-up, when a test wants it.
+/// Kills the process here, without any clean-up, when a test has set this point.
 pub fn point(name: &str) {
     if !cfg!(debug_assertions) {
         return;

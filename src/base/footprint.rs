@@ -1,14 +1,14 @@
-//! Memory that only the start needed.
+//! Returns memory that only the start needed.
 
-/// Gives back to the system the pages of the program that this process has in memory: those that it runs by are there again at
-/// their next use, from the system's cache of files, and what only the start ran by stays away.
+/// Returns to the system the program's own pages that this process has in memory. Pages in use are loaded again from
+/// the system's file cache at their next use; pages that only the start ran stay out.
 ///
-/// They are half of an idle server: the relocations, the command line, the migrations, the making of the schema. What the
-/// program has written, and its heap, stay as they are. On systems other than Linux nothing is done.
+/// They are half of an idle server's memory: relocations, the command line, migrations, building the schema. Written
+/// data and the heap are unaffected. On systems other than Linux this does nothing.
 pub fn give_back_start() {
     #[cfg(target_os = "linux")]
     if let Err(error) = linux::drop_clean_pages() {
-        tracing::debug!(%error, "the pages of the start stay in memory");
+        tracing::debug!(%error, "the pages of the start could not be returned");
     }
 }
 
@@ -20,7 +20,7 @@ mod linux {
     use procfs::process::{MMPermissions, MMapPath, MemoryMap, Process};
 
     /// # Errors
-    /// Where `/proc` is not there, or the kernel refuses.
+    /// When `/proc` is not mounted, or the kernel refuses.
     pub(super) fn drop_clean_pages() -> io::Result<()> {
         let process = Process::myself().map_err(io::Error::other)?;
         let program = process.exe().map_err(io::Error::other)?;
@@ -30,9 +30,10 @@ mod linux {
             let Some(start) = NonNull::new(start as *mut c_void).filter(|_| is_as_in_file(&map, &program)) else {
                 continue;
             };
-            // SAFETY: the kernel reads a page of a file's mapping from the file again when it is used next, so nobody
-            // notices, as long as it is what the file says; and this mapping can't be written to and has no page of its own,
-            // in memory or swapped out. It is the program's, which nothing unmaps, so nothing else stands there by now.
+            // SAFETY: the kernel reloads a page of a file mapping from the file at its next use, so this is not
+            // observable as long as the page equals the file. This mapping is not writable and has no page of its own,
+            // in memory or swapped out. It belongs to the program and nothing unmaps it, so no other mapping has
+            // replaced it.
             #[expect(unsafe_code, reason = "the only way to say which pages are not needed")]
             unsafe {
                 madvise(start, length, MmapAdvise::MADV_DONTNEED)?;
@@ -41,8 +42,8 @@ mod linux {
         Ok(())
     }
 
-    /// Whether a mapping is of this file, and no page of it differs from the file. What the linker has relocated does, although
-    /// it can't be written to any more.
+    /// Whether a mapping belongs to this file and none of its pages differs from the file. Pages that the linker has
+    /// relocated do differ, although they are no longer writable.
     fn is_as_in_file(map: &MemoryMap, file: &Path) -> bool {
         matches!(&map.pathname, MMapPath::Path(path) if path == file)
             && !map.perms.intersects(MMPermissions::WRITE | MMPermissions::SHARED)
@@ -60,7 +61,7 @@ mod linux {
             (process.smaps().unwrap().into_iter().collect(), process.exe().unwrap())
         }
 
-        /// How much of the program is in memory, in bytes, but for what differs from its file.
+        /// How much of the program is in memory, in bytes, without the parts that differ from its file.
         fn resident() -> u64 {
             let (maps, program) = maps();
             maps.iter().filter(|it| is_as_in_file(it, &program)).map(|it| it.extension.map["Rss"]).sum()
@@ -80,7 +81,7 @@ mod linux {
 
         fn code() {}
 
-        /// Texts in a table are addresses, which the linker writes.
+        /// Strings in a table are addresses, which the linker writes.
         static RELOCATED: [&str; 2] = ["is", "relocated"];
     }
 }

@@ -1,6 +1,7 @@
-//! Typed ids: a UUIDv7 inside, a [TypeID](https://github.com/jetify-com/typeid) such as `bkg_01h455vb4pex5vsknk084sn02q` outside.
+//! Typed ids: a UUIDv7 internally, a [TypeID](https://github.com/jetify-com/typeid) such as
+//! `bkg_01h455vb4pex5vsknk084sn02q` externally.
 //!
-//! The prefix tells the type, so an id in the wrong place is refused before any look-up.
+//! The prefix names the type, so an id of the wrong type is refused before any look-up.
 
 use std::{fmt, str::FromStr};
 
@@ -10,10 +11,10 @@ use uuid::Uuid;
 
 use super::random;
 
-/// The text is not an id of the wanted type.
+/// The text is not an id of the expected type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidId {
-    /// The prefix that the id should have had.
+    /// The prefix that the id should have.
     pub expected_prefix: &'static str,
 }
 
@@ -24,10 +25,10 @@ macro_rules! id_type {
         pub struct $name(pub Uuid);
 
         impl $name {
-            /// What stands before the underscore.
+            /// The part before the underscore.
             pub const PREFIX: &'static str = $prefix;
 
-            /// A new id, in the order of `now` (milliseconds) and random within one.
+            /// A new id, ordered by `now` (milliseconds) and random within one millisecond.
             pub fn generate(now: Timestamp) -> Self {
                 Self(uuid_v7(now))
             }
@@ -96,15 +97,16 @@ id_type!(/// A visit to the page of a payment provider.
 
 /// A UUIDv7 whose time is `now`, for rows that no client ever names.
 ///
-/// All bits below the millisecond are random (RFC 9562, section 5.7): a counter that tenants share would tell each of them how
-/// much the others do. So ids of one millisecond have no order, and what has to be in order says so in a column.
+/// All bits below the millisecond are random (RFC 9562, section 5.7): a counter shared by tenants would reveal to each
+/// of them how much the others do. So ids of one millisecond are unordered, and rows that need an order have a column
+/// for it.
 pub fn uuid_v7(now: Timestamp) -> Uuid {
     let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
     uuid::Builder::from_unix_timestamp_millis(millis, &random::bytes()).into_uuid()
 }
 
 fn encode(prefix: &str, uuid: Uuid) -> TypeSafeId<DynamicType> {
-    // Unwrap safety: every prefix is a literal of this file, of lower-case letters.
+    // Unwrap safety: every prefix is a literal in this file, in lower-case letters.
     let prefix = DynamicType::new(prefix).expect("a valid prefix");
     TypeSafeId::from_type_and_uuid(prefix, uuid)
 }
@@ -143,7 +145,7 @@ mod tests {
         assert!(early < late);
     }
 
-    /// What an id shows of any other is when it was made: nobody can count by it what others do meanwhile.
+    /// An id reveals only when it was made: nobody can count what others do meanwhile.
     #[test]
     fn ids_of_one_millisecond_share_nothing_but_the_time() {
         let now = Timestamp::from_second(1_000_000).unwrap();

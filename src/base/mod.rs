@@ -1,4 +1,4 @@
-//! The small vocabulary that every room shares. It knows nothing of the rest of the house.
+//! The basic types that every layer uses. It depends on no other module of the program.
 
 pub mod clock;
 pub mod counted;

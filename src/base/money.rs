@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use rust_decimal::Decimal;
 
-/// A currency of ISO 4217.
+/// An ISO 4217 currency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Currency(iso_currency::Currency);
 
@@ -17,7 +17,7 @@ impl Currency {
         u32::from(self.0.exponent().unwrap_or(0))
     }
 
-    /// The three letters.
+    /// The three-letter code.
     pub fn code(self) -> &'static str {
         self.0.code()
     }
@@ -27,7 +27,7 @@ impl FromStr for Currency {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        // Only upper case: `eur` is a mistake, and codes are compared as text in the database.
+        // Upper case only: `eur` is a mistake, and the database compares codes as text.
         iso_currency::Currency::from_code(text).filter(|it| it.code() == text).map(Self).ok_or(())
     }
 }
@@ -43,16 +43,16 @@ impl fmt::Display for Currency {
 pub struct Money {
     /// In minor units, such as cents.
     pub minor: i64,
-    /// What it is an amount of.
+    /// The currency of the amount.
     pub currency: Currency,
 }
 
-/// Why a decimal number is no amount of a currency.
+/// Why a decimal number is not an amount of a currency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidAmount {
     /// More decimals than the currency has.
     TooPrecise,
-    /// More than the largest amount, of 92 million million units with two decimals.
+    /// More than the largest amount: about 92 quadrillion units with two decimals.
     TooLarge,
 }
 
@@ -62,7 +62,7 @@ impl Money {
         Decimal::new(self.minor, self.currency.decimals())
     }
 
-    /// Reads a decimal amount; trailing zeros do not count as precision.
+    /// Parses a decimal amount; trailing zeros do not count as precision.
     pub fn from_amount(amount: Decimal, currency: Currency) -> Result<Self, InvalidAmount> {
         let mut exact = amount.normalize();
         if exact.scale() > currency.decimals() {

@@ -1,8 +1,9 @@
 //! Names that people write and others read, also in mail to strangers: of tenants, people, services and resources.
 //!
-//! A name is one line in Unicode NFC without control, invisible or direction characters, and holds nothing that a mail program
-//! turns into a link or an address. Links are found by [`linkify`] in the name as it is, in its compatibility form (NFKC) and
-//! in its skeleton (UTS 39, section 4), where a character that looks like a dot or a slash is one.
+//! A name is one line in Unicode NFC without control, invisible or direction characters, and contains nothing that a
+//! mail program turns into a link or an address. [`linkify`] searches for links in the name itself, in its
+//! compatibility form (NFKC) and in its skeleton (UTS 39, section 4), where a character that looks like a dot or a
+//! slash counts as one.
 
 use linkify::LinkFinder;
 use unicode_normalization::UnicodeNormalization;
@@ -11,15 +12,14 @@ use unicode_security::confusable_detection::skeleton;
 /// Longest name, in characters.
 pub const MAX_NAME: usize = 200;
 
-/// What is wrong with a text that [`checked`] refuses, for people.
-pub const RULE: &str =
-    "A name has 1 to 200 characters, and holds no link, no e-mail address and nothing that cannot be seen.";
+/// The rule that a text refused by [`checked`] breaks, for people.
+pub const RULE: &str = "Enter a name of 1 to 200 characters without links, email addresses or invisible characters.";
 
-/// A name as it is kept: NFC, without space around. `None` when it is empty, longer than [`MAX_NAME`], or not a name as this
-/// module says.
+/// Normalizes a name: NFC, without surrounding space. `None` when it is empty, longer than [`MAX_NAME`], or breaks the
+/// rules of this module.
 pub fn checked(name: &str) -> Option<String> {
     if name.len() > MAX_NAME * 16 {
-        return None; // No work for what cannot fit anyway.
+        return None; // Too long in any form, so it is not processed.
     }
     let name: String = name.trim().nfc().collect();
     let length = name.chars().count();
@@ -27,9 +27,9 @@ pub fn checked(name: &str) -> Option<String> {
     fits.then_some(name)
 }
 
-/// Whether it holds a character that nobody sees: control characters, and those that Unicode ignores by default (zero width
-/// spaces, fillers, changes of direction, tags). The joiners that scripts such as Persian and the emoji need may stand between
-/// two other characters.
+/// Whether it contains an invisible character: control characters, and those that Unicode ignores by default (zero
+/// width spaces, fillers, changes of direction, tags). The joiners that scripts such as Persian and emoji need are
+/// allowed between two other characters.
 fn has_hidden(name: &str) -> bool {
     let characters: Vec<char> = name.chars().collect();
     let is_visible = |at: Option<&char>| at.is_some_and(|it| !it.is_whitespace() && !is_hidden(*it));
@@ -37,14 +37,14 @@ fn has_hidden(name: &str) -> bool {
         '\u{200c}' | '\u{200d}' => {
             !is_visible(at.checked_sub(1).and_then(|at| characters.get(at))) || !is_visible(characters.get(at + 1))
         }
-        // Which of two forms an emoji has.
+        // Selects one of an emoji's two forms.
         '\u{fe0e}' | '\u{fe0f}' => !is_visible(at.checked_sub(1).and_then(|at| characters.get(at))),
         it => is_hidden(it),
     })
 }
 
-/// Default_Ignorable_Code_Point of Unicode (DerivedCoreProperties), controls, line and paragraph separators, private use, and
-/// the blank of Braille.
+/// Default_Ignorable_Code_Point of Unicode (DerivedCoreProperties), controls, line and paragraph separators, private
+/// use, and the Braille blank.
 fn is_hidden(it: char) -> bool {
     it.is_control()
         || matches!(it,
@@ -54,7 +54,7 @@ fn is_hidden(it: char) -> bool {
             | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}' | '\u{f0000}'..='\u{10ffff}')
 }
 
-/// Whether it holds what a mail program would turn into a link or an address.
+/// Whether it contains something that a mail program would turn into a link or an address.
 fn looks_like_link(name: &str) -> bool {
     let mut finder = LinkFinder::new();
     finder.url_must_have_scheme(false);
@@ -133,7 +133,7 @@ mod tests {
             '\u{e000}',
         ] {
             for name in [format!("Ac{it}me"), it.to_string(), format!("{it}Acme x")] {
-                // White space at the ends is taken off, whatever line it would break.
+                // White space at the ends is trimmed, even if it would break a line.
                 let is_trimmed = it.is_whitespace() && !name.starts_with("Ac");
                 assert!(is_trimmed || checked(&name).is_none(), "{name:?}");
             }

@@ -1,4 +1,4 @@
-//! Networks that addresses belong to.
+//! The network that an address belongs to.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,8 @@ pub fn site(address: &str) -> Option<String> {
     }
 }
 
-/// What one holder of addresses can be expected to hold: an IPv4 address, or the /64 of an IPv6 one.
+/// The network that one holder of an address can be expected to control: an IPv4 address, or the /64 of an IPv6
+/// address.
 pub fn network(address: &str) -> String {
     match address.parse() {
         Ok(IpAddr::V6(v6)) => match v6.to_ipv4_mapped() {

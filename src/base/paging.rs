@@ -1,27 +1,27 @@
-//! A page of a list by keyset: what features are asked for and give back. The GraphQL floor reads and writes cursors.
+//! Keyset pagination: what features receive and return. The GraphQL layer reads and writes cursors.
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
-/// Where a row stands in a list by time.
+/// A row's position in a list ordered by time.
 pub type TimeKey = (Timestamp, Uuid);
 
-/// Before every time that is kept, and after every one: what stands for a bound that is not there.
+/// Earlier and later than every stored time: they replace an absent bound.
 ///
-/// One plan for all bounds finds its place in the index so. With `coalesce` in SQL it would not: to the planner that is a
-/// function which could tell of a row what the policy keeps secret, so it waits for the policy and becomes a filter over all
-/// rows before the page (`contain_leaked_vars` in PostgreSQL's `clauses.c` knows which are harmless). Nor would it with
-/// `$1 is null or …`, which is no place in an index.
+/// So one plan serves all bounds and uses the index. `coalesce` in SQL would prevent that: the planner regards it as a
+/// function that could leak a row which the policy hides, so it evaluates the policy first and applies the bound as a
+/// filter over all rows before the page (`contain_leaked_vars` in PostgreSQL's `clauses.c` knows which functions are
+/// harmless). `$1 is null or …` would prevent it too, because it is not an index condition.
 pub const EARLIEST: Timestamp = Timestamp::constant(-62_135_596_800, 0); // 0001-01-01
 /// See [`EARLIEST`].
 pub const LATEST: Timestamp = Timestamp::constant(253_370_764_800, 0); // 9999-01-01
 
-/// Between which keys a page lies in a list by time, both left out.
+/// The keys between which a page lies in a list ordered by time, both exclusive.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeBounds {
-    /// Only rows that are later.
+    /// Only rows later than this.
     pub lower: TimeKey,
-    /// Only rows that are earlier.
+    /// Only rows earlier than this.
     pub upper: TimeKey,
 }
 
@@ -31,12 +31,12 @@ impl TimeBounds {
     }
 }
 
-/// Which rows are wanted.
+/// Which rows are requested.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Page<K> {
-    /// At most so many.
+    /// The most rows to return.
     pub limit: usize,
-    /// The last ones instead of the first.
+    /// Whether to return the last rows instead of the first.
     pub from_the_back: bool,
     /// Only rows past this key.
     pub after: Option<K>,
@@ -45,12 +45,12 @@ pub struct Page<K> {
 }
 
 impl<K> Page<K> {
-    /// What to ask the database for: one row more than wanted tells whether there are others.
+    /// How many rows to request from the database: one more than wanted, which shows whether there are others.
     pub fn fetch(&self) -> i64 {
         self.limit as i64 + 1
     }
 
-    /// Puts what the database found, in the order in which it was scanned, into the list's order.
+    /// Puts the rows that the database found, in scan order, into the list's order.
     pub fn slice<T>(&self, mut rows: Vec<(K, T)>) -> Slice<K, T> {
         let more = rows.len() > self.limit;
         rows.truncate(self.limit);
@@ -64,12 +64,12 @@ impl<K> Page<K> {
 }
 
 impl Page<TimeKey> {
-    /// Of a list that is oldest first.
+    /// The bounds in a list that is oldest first.
     pub fn bounds(&self) -> TimeBounds {
         TimeBounds::of(self.after, self.before)
     }
 
-    /// Of a list that is newest first: what comes after is smaller.
+    /// The bounds in a list that is newest first, where later rows have smaller keys.
     pub fn bounds_newest_first(&self) -> TimeBounds {
         TimeBounds::of(self.before, self.after)
     }
@@ -78,10 +78,10 @@ impl Page<TimeKey> {
 /// Rows of a list in order, each with its key.
 #[derive(Clone, Debug)]
 pub struct Slice<K, T> {
-    /// At most as many as were wanted.
+    /// At most as many as were requested.
     pub rows: Vec<(K, T)>,
-    /// Whether rows stand before these (when paging forward: whether a cursor was given).
+    /// Whether there are rows before these (when paging forward: whether a cursor was given).
     pub has_previous: bool,
-    /// Whether rows stand after these (when paging backward: whether a cursor was given).
+    /// Whether there are rows after these (when paging backward: whether a cursor was given).
     pub has_next: bool,
 }

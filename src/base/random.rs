@@ -1,11 +1,11 @@
-//! Randomness of the operating system, for what nobody may guess.
+//! Randomness from the operating system, for unguessable values.
 
 use aws_lc_rs::rand;
 
-/// So many random bytes.
+/// `N` random bytes.
 ///
 /// # Panics
-/// When the operating system has no randomness, without which nothing here is safe.
+/// When the operating system provides no randomness, without which nothing here is safe.
 pub fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     // Unwrap safety: a system without randomness must not serve.

@@ -12,10 +12,10 @@ use crate::{
     db::{DbError, Scope, ScopeRole, ScopedTx},
 };
 
-/// What a person of a tenant may do.
+/// What a person may do in a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// A customer: own profile and own bookings.
+    /// A customer: their own profile and bookings.
     User,
     /// The whole calendar, and customers' names.
     Staff,
@@ -47,47 +47,47 @@ impl FromStr for Role {
             "ADMIN" => Ok(Self::Admin),
             "STAFF" => Ok(Self::Staff),
             "USER" => Ok(Self::User),
-            other => Err(DbError::Corrupt(format!("{other:?} is no role"))),
+            other => Err(DbError::Corrupt(format!("{other:?} is not a role"))),
         }
     }
 }
 
-/// A signed-in person, as a verified token names him. Whether it is still so is `enter`'s to say.
+/// A signed-in person, as a verified token names them. `enter` checks whether this still holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Viewer {
-    /// His tenant.
+    /// The person's tenant.
     pub tenant: TenantId,
-    /// Himself.
+    /// The user.
     pub user: UserId,
-    /// His role when the token was issued.
+    /// The person's role when the token was issued.
     pub role: Role,
     /// The sign-in that the token belongs to.
     pub session: SessionId,
-    /// Whether it is a platform administrator who acts as him: then nothing that proves who somebody is can be changed.
+    /// Whether a platform administrator is acting as this person. Then nothing that proves an identity can be changed.
     pub impersonated: bool,
 }
 
 impl Viewer {
-    /// The scope of his transactions.
+    /// The scope of the person's transactions.
     pub fn scope(&self) -> Scope {
         Scope::person(self.tenant, self.user, self.role.scope_role(), self.session)
     }
 }
 
-/// A signed-in platform administrator, as a verified token names him. Whether it is still so is the directory's `enter`
-/// to say.
+/// A signed-in platform administrator, as a verified token names them. The directory's `enter` checks whether this
+/// still holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlatformViewer {
-    /// Himself.
+    /// The administrator.
     pub administrator: AdministratorId,
     /// The sign-in that the token belongs to.
     pub session: SessionId,
-    /// For the logs of tenants.
+    /// The administrator's email, for the logs of tenants.
     pub email: Arc<str>,
 }
 
 impl PlatformViewer {
-    /// The scope of his transactions, within a tenant or in the directory alone.
+    /// The scope of the administrator's transactions, within a tenant or in the directory only.
     pub fn scope(&self, tenant: Option<TenantId>) -> Scope {
         Scope::platform_administrator(tenant, self.administrator, self.session)
     }
@@ -98,9 +98,9 @@ impl PlatformViewer {
 pub enum Actor {
     /// No token.
     Anonymous,
-    /// A token that is not, or not any more, ours. Only what anonymous callers may do works; the rest is refused.
+    /// A token that is not valid, or no longer. Only what anonymous callers may do works; the rest is refused.
     Unverified,
-    /// A verified token of somebody of a tenant.
+    /// A verified token of a person in a tenant.
     Person(Viewer),
     /// A verified token of an operator of the deployment.
     Platform(PlatformViewer),
@@ -109,24 +109,24 @@ pub enum Actor {
 /// Where a request came from, for the audit log.
 #[derive(Clone, Debug, Default)]
 pub struct Origin {
-    /// The id that the response carries too.
+    /// The request's id, which the response also contains.
     pub request_id: Uuid,
     /// Network address of the client.
     pub address: Option<String>,
-    /// What the client calls itself, cut to 300 characters.
+    /// The client's user agent, truncated to 300 characters.
     pub user_agent: Option<String>,
-    /// E-mail of the platform administrator who acts as the person, if one does.
+    /// Email of the platform administrator who acts as the person, if one does.
     pub impersonator: Option<String>,
 }
 
-/// What every rule of a signed-in person is given: whose transaction, who, when and from where.
+/// What every rule gets from a signed-in person's request: the transaction, the person, the time and the origin.
 #[derive(Clone, Copy)]
 pub struct Caller<'a> {
     /// The request's transaction.
     pub tx: &'a ScopedTx,
-    /// Who asks.
+    /// The person.
     pub viewer: Viewer,
-    /// What time it is.
+    /// The clock of the request.
     pub clock: &'a Clock,
     /// Where the request came from.
     pub origin: &'a Origin,

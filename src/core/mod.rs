@@ -1,4 +1,4 @@
-//! What every feature builds on: the audit log, effects after the commit, idempotent requests and telemetry.
+//! What every feature builds on: identity, the audit log, effects after the commit, idempotent requests and telemetry.
 
 pub mod audit;
 pub mod idempotency;

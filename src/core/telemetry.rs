@@ -1,4 +1,5 @@
-//! Log lines: readable in development, JSON in production. `RUST_LOG` says how many. And metrics, as Prometheus reads them.
+//! Log lines: readable in development, JSON in production; `RUST_LOG` sets the level. Also traces, and metrics for
+//! Prometheus.
 
 use std::{
     io::IsTerminal,
@@ -21,7 +22,7 @@ use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::Subscribe
 
 use crate::db::{PoolStatus, Stats};
 
-/// Sends traces until it is dropped, and then what is left of them.
+/// Sends traces until it is dropped, and then sends the remaining ones.
 #[derive(Default)]
 pub struct Tracing(Option<SdkTracerProvider>);
 
@@ -30,7 +31,7 @@ impl Drop for Tracing {
         if let Some(provider) = &self.0
             && let Err(error) = provider.shutdown()
         {
-            eprintln!("tenantry: the last traces could not be sent: {error}");
+            eprintln!("tenantry: cannot send the last traces: {error}");
         }
     }
 }
@@ -40,14 +41,14 @@ impl Drop for Tracing {
 pub enum LogFormat {
     /// For people, in development.
     Text,
-    /// One object a line, for what collects logs in production.
+    /// One JSON object per line, for log collectors in production.
     Json,
 }
 
-/// Starts logging for this process, and tracing where a collector is given. Called once, by the command line.
+/// Starts logging for this process, and tracing when a collector is given. Called once, by the command line.
 ///
 /// # Errors
-/// When traces cannot be sent anywhere.
+/// When the exporter for traces cannot be created.
 pub fn start(format: LogFormat, collector: Option<&str>) -> Result<Tracing, String> {
     let usual = match format {
         LogFormat::Text => "warn,tenantry=info,tenantry::access=warn",
@@ -62,7 +63,7 @@ pub fn start(format: LogFormat, collector: Option<&str>) -> Result<Tracing, Stri
     };
     let provider = collector.map(provider).transpose()?;
     let spans = provider.as_ref().map(|provider| {
-        // With every statement, which log lines leave out.
+        // Includes every statement, which log lines leave out.
         let filter = EnvFilter::new("off,tenantry=debug");
         tracing_opentelemetry::layer().with_tracer(provider.tracer("tenantry")).with_filter(filter)
     });
@@ -78,17 +79,17 @@ fn provider(collector: &str) -> Result<SdkTracerProvider, String> {
         .with_protocol(Protocol::HttpBinary)
         .with_endpoint(format!("{}/v1/traces", collector.trim_end_matches('/')))
         .build()
-        .map_err(|error| format!("traces cannot be sent to {collector}: {error}"))?;
+        .map_err(|error| format!("cannot send traces to {collector}: {error}"))?;
     let resource = Resource::builder().with_service_name("tenantry").build();
     Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
 }
 
-/// Makes a request a part of the trace that its headers name (W3C Trace Context), if they do, and notes the trace's id.
+/// Adds a request to the trace that its headers name (W3C Trace Context), if any, and records the trace's id.
 pub fn join_trace(span: &tracing::Span, headers: &HeaderMap) {
     let named = TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(headers));
     let mut trace = named.span().span_context().trace_id();
     if named.span().span_context().is_valid() {
-        let _ = span.set_parent(named); // Without a collector there is nothing to set it on.
+        let _ = span.set_parent(named); // Without a collector the span has no trace.
     } else {
         trace = span.context().span().span_context().trace_id();
     }
@@ -109,13 +110,13 @@ impl Extractor for Headers<'_> {
     }
 }
 
-/// Upper ends of the latency histogram's buckets, in seconds.
+/// Upper bounds of the latency histogram's buckets, in seconds.
 const BUCKETS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 30.0];
 
-/// Upper ends of the buckets of batch sizes.
+/// Upper bounds of the batch size histogram's buckets.
 const BATCHES: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1_000.0];
 
-/// Of this process, from the first look on. `None` where another recorder was there first.
+/// The metrics of this process, created on first use. `None` when another recorder was installed first.
 static METRICS: LazyLock<Option<PrometheusHandle>> = LazyLock::new(|| {
     let builder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS)
@@ -123,13 +124,13 @@ static METRICS: LazyLock<Option<PrometheusHandle>> = LazyLock::new(|| {
     builder.ok()?.install_recorder().ok()
 });
 
-/// Begins to count. Called once, before anything is served.
+/// Starts counting. Called once, before anything is served.
 pub fn start_metrics() {
     LazyLock::force(&METRICS);
 }
 
-/// A request was answered. `code` is the first error's, or `OK`, and `field` the one field of the root, as the schema has
-/// it: both of closed lists, so that the number of series has an end.
+/// Counts an answered request. `code` is the first error's, or `OK`; `field` is the single root field, as the schema
+/// names it. Both come from closed lists, so the number of series is bounded.
 pub fn count_request(operation: &'static str, field: Option<&str>, code: &str, took: Duration) {
     let field = field.unwrap_or("none").to_owned();
     counter!("tenantry_requests_total", "operation" => operation, "field" => field, "code" => code.to_owned())
@@ -137,52 +138,52 @@ pub fn count_request(operation: &'static str, field: Option<&str>, code: &str, t
     histogram!("tenantry_request_seconds", "operation" => operation).record(took.as_secs_f64());
 }
 
-/// An event of a subscription was sent.
+/// Counts a subscription event that was sent.
 pub fn count_event(code: &str) {
     counter!("tenantry_subscription_events_total", "code" => code.to_owned()).increment(1);
 }
 
-/// How many sockets are open.
+/// Records how many sockets are open.
 pub fn note_sockets(open: usize) {
     gauge!("tenantry_sockets").set(open as f64);
 }
 
-/// More or fewer operations go on over sockets.
+/// Adjusts the number of running operations over sockets.
 pub fn note_operations(more: f64) {
     gauge!("tenantry_socket_operations").increment(more);
 }
 
-/// A socket was closed, with this code.
+/// Counts a closed socket by its code.
 pub fn count_socket_closed(code: u16) {
     counter!("tenantry_sockets_closed_total", "code" => code.to_string()).increment(1);
 }
 
-/// A loader asked for so many keys in one statement.
+/// Records how many keys a loader requested in one statement.
 pub fn note_batch(loader: &'static str, keys: usize) {
     histogram!("tenantry_loader_batch_keys", "loader" => loader).record(keys as f64);
 }
 
-/// An effect was taken so long after it was due.
+/// Records how long after its due time an effect was taken.
 pub fn note_lag(seconds: f64) {
     histogram!("tenantry_outbox_lag_seconds").record(seconds.max(0.0));
 }
 
-/// A document was more than was left of a budget. `whose` is `user`, `customers`, `tenant` or `address`.
+/// Counts a document that exceeded a budget. `whose` is `user`, `customers`, `tenant` or `address`.
 pub fn count_rate_limited(whose: &'static str) {
     counter!("tenantry_rate_limited_total", "budget" => whose).increment(1);
 }
 
-/// An effect of an outbox was carried out, failed, or was given up.
+/// Counts an outbox effect that was carried out, failed, or was given up.
 pub fn count_effect(outcome: &'static str) {
     counter!("tenantry_outbox_effects_total", "outcome" => outcome).increment(1);
 }
 
-/// How many tenants the last sweep found with something due.
+/// Records how many tenants the last sweep found with something due.
 pub fn note_due_tenants(tenants: usize) {
     gauge!("tenantry_outbox_due_tenants").set(tenants as f64);
 }
 
-/// Everything, in the text format of Prometheus.
+/// All metrics in the text format of Prometheus.
 pub fn render_metrics(stats: &Stats, pools: [(&'static str, PoolStatus); 3]) -> String {
     let Some(handle) = METRICS.as_ref() else { return String::new() };
     counter!("tenantry_transactions_total").absolute(stats.transactions.load(Ordering::Relaxed));

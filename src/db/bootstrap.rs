@@ -1,12 +1,12 @@
-//! The database and the roles of a private server.
+//! Creates the database and the roles of a private server.
 
 use tokio_postgres::NoTls;
 
 use super::roles;
 
-/// Makes the database and the roles. Each start does it again: a kill can have come between any two steps.
+/// Creates the database and the roles. Every start repeats it, because a kill can come between any two steps.
 ///
-/// The first URL leads the superuser to the server, the second to the database of this name.
+/// `server` connects the superuser to the server, `own` to the database called `name`.
 ///
 /// # Errors
 /// When a statement fails.

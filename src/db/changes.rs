@@ -1,8 +1,8 @@
-//! What changed, told to whoever watches: within this process at once, to others by `notify`.
+//! Announces changes to watchers: within this process directly, to other processes through `notify`.
 //!
-//! A hint only, sent after the commit: a `notify` inside the transaction would have all commits of the database wait for
-//! each other. A hint can be lost with its process or its connection, so whoever watches looks by himself as well, and
-//! reads what he is told of in a transaction of his own.
+//! A hint only, sent after the commit: a `notify` inside the transaction would make all commits of the database wait
+//! for each other. A hint can be lost with its process or its connection, so watchers also poll, and read what a hint
+//! names in a transaction of their own.
 
 use std::{collections::HashMap, str::FromStr, time::Duration};
 
@@ -16,17 +16,17 @@ use uuid::Uuid;
 use super::DbError;
 use crate::base::ids::TenantId;
 
-/// How many hints wait for one who is slow; past that he looks for himself.
+/// How many hints are kept for a slow watcher. Past that the watcher polls.
 const KEPT: usize = 256;
-/// How many tenants are remembered before those that nobody watches are forgotten.
+/// How many tenants are remembered before those without watchers are forgotten.
 const MANY: usize = 1_024;
 /// How many hints wait for the connection to the database.
 const OUTGOING: usize = 4_096;
-/// How many hints leave in one statement.
+/// How many hints are sent in one statement.
 const AT_ONCE: usize = 200;
 /// How long the database may take to answer on the connection that carries hints.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
-/// How long a lost connection waits before it is made again.
+/// How long the carrier waits before it reconnects.
 const PAUSE: Duration = Duration::from_secs(1);
 
 const LISTEN: &str = "-- db.listen
@@ -34,44 +34,44 @@ const LISTEN: &str = "-- db.listen
 const NOTIFY: &str = "-- db.notify
     select pg_notify('tenantry_changes', hint) from unnest($1::text[]) hint";
 
-/// What changed in a tenant. Ids alone.
+/// What changed in a tenant. Carries only ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
-    /// A booking was made, or is not as it was.
+    /// A booking was created or changed.
     Booking {
-        /// Which.
+        /// The booking.
         id: Uuid,
-        /// Of which service.
+        /// Its service.
         service: Uuid,
-        /// For whom.
+        /// Its customer.
         customer: Uuid,
     },
-    /// A user is not as he was.
+    /// A user was changed.
     User {
-        /// Who.
+        /// The user.
         id: Uuid,
     },
-    /// Something that nobody could tell: look.
+    /// Something unspecified: watchers must poll.
     Unknown,
 }
 
-/// A hint on its way to other processes.
+/// A hint sent to other processes.
 #[derive(Serialize, Deserialize)]
 struct Hint {
-    /// The process that it comes from, which knows already.
+    /// The process that sends it, which already knows of the change.
     from: Uuid,
     tenant: Uuid,
     change: Change,
 }
 
-/// Who watches which tenant, and what is to be told to other processes.
+/// The watchers of each tenant, and the hints to send to other processes.
 #[derive(Debug)]
 pub struct Changes {
     process: Uuid,
     watched: Mutex<HashMap<TenantId, broadcast::Sender<Change>>>,
     outgoing: mpsc::Sender<String>,
-    /// Taken by whoever carries hints between processes.
+    /// Taken by the task that carries hints between processes.
     carried: Mutex<Option<mpsc::Receiver<String>>>,
 }
 
@@ -83,7 +83,7 @@ impl Default for Changes {
 }
 
 impl Changes {
-    /// Everything that is told of this tenant from now on.
+    /// Every change announced for this tenant from now on.
     pub fn watch(&self, tenant: TenantId) -> broadcast::Receiver<Change> {
         let mut watched = self.watched.lock();
         if watched.len() >= MANY {
@@ -92,13 +92,13 @@ impl Changes {
         watched.entry(tenant).or_insert_with(|| broadcast::channel(KEPT).0).subscribe()
     }
 
-    /// Tells this process and, through the database, every other.
+    /// Announces the changes to this process and, through the database, to every other one.
     pub(super) fn tell(&self, tenant: TenantId, changes: Vec<Change>) {
         for change in changes {
             self.tell_here(tenant, change);
             let hint = Hint { from: self.process, tenant: tenant.0, change };
             if let Ok(hint) = serde_json::to_string(&hint) {
-                let _ = self.outgoing.try_send(hint); // Where there is no room, others will look.
+                let _ = self.outgoing.try_send(hint); // When the queue is full, the others find it by polling.
             }
         }
     }
@@ -106,16 +106,16 @@ impl Changes {
     fn tell_here(&self, tenant: TenantId, change: Change) {
         let mut watched = self.watched.lock();
         if watched.get(&tenant).is_some_and(|it| it.send(change).is_err()) {
-            watched.remove(&tenant); // Nobody watches any more.
+            watched.remove(&tenant); // No watcher is left.
         }
     }
 
-    /// Hints may have been lost: everybody is to look.
+    /// Hints may have been lost: every watcher must poll.
     fn tell_all_to_look(&self) {
         self.watched.lock().retain(|_, it| it.send(Change::Unknown).is_ok());
     }
 
-    /// Carries hints between this process and others, on a connection of its own, until it is told to stop.
+    /// Carries hints between this process and others on a connection of its own, until `stop` is set.
     pub async fn carry(&self, database_url: &str, mut stop: watch::Receiver<Option<String>>) {
         let Some(mut outgoing) = self.carried.lock().take() else { return };
         loop {
@@ -123,7 +123,7 @@ impl Changes {
                 _ = stop.wait_for(Option::is_some) => return,
                 lost = self.carry_until_lost(database_url, &mut outgoing) => {
                     if let Err(error) = lost {
-                        tracing::warn!(%error, "cannot hear of changes that other processes make; trying again");
+                        tracing::warn!(%error, "cannot receive changes from other processes; retrying");
                     }
                 }
             }
@@ -139,8 +139,8 @@ impl Changes {
         config.application_name("tenantry changes").connect_timeout(ANSWER_LIMIT);
         let (client, mut connection) = config.connect(NoTls).await?;
         let lost = || DbError::Unavailable("the connection was lost".into());
-        // Whatever is heard is passed on at once, so that the connection never waits for anybody: an answer to what this
-        // side says comes by the same way.
+        // Incoming messages are passed on at once, so that the connection never blocks: answers to outgoing statements
+        // arrive the same way.
         let hearing = async {
             let mut messages = stream::poll_fn(move |cx| connection.poll_message(cx));
             while let Some(Ok(message)) = messages.next().await {
@@ -174,7 +174,7 @@ impl Changes {
         match serde_json::from_str::<Hint>(hint) {
             Ok(hint) if hint.from == self.process => {}
             Ok(hint) => self.tell_here(TenantId(hint.tenant), hint.change),
-            // Of another version: something changed, whatever it was.
+            // From another version: the kind of change is unknown.
             Err(_) => self.tell_all_to_look(),
         }
     }

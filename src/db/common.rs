@@ -1,49 +1,49 @@
-//! What all transactions of this process have in common.
+//! State that all transactions of this process share.
 
 use std::{sync::atomic::AtomicU64, time::Duration};
 
 use super::{changes::Changes, unprepared::Types, wakeups::Wakeups};
 
-/// What the transactions of this process did, since it started.
+/// Counters of this process's transactions since it started.
 #[derive(Debug, Default)]
 pub struct Stats {
     /// Transactions begun.
     pub transactions: AtomicU64,
     /// Statements run, without `begin`, `enter`, savepoints and `commit`.
     pub statements: AtomicU64,
-    /// Transactions begun on a connection that another transaction has handed on (`db/connection_handoff.rs`).
+    /// Transactions begun on a connection that another transaction handed on (`db/connection_handoff.rs`).
     pub handed_on: AtomicU64,
-    /// Those of them that begin behind one that may not have been answered yet.
+    /// How many of those began behind one that may not have been answered yet.
     pub chained: AtomicU64,
-    /// Transactions that were dropped without an end.
+    /// Transactions dropped without a commit or rollback.
     pub abandoned: AtomicU64,
 }
 
-/// How a pool stands.
+/// The state of a pool.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolStatus {
-    /// Connections.
+    /// Open connections.
     pub open: usize,
-    /// Those that nobody holds.
+    /// Connections that are not in use.
     pub idle: usize,
-    /// Those who wait for one.
+    /// Callers waiting for a connection.
     pub waiting: usize,
 }
 
-/// What all transactions of this process have in common.
+/// State that all transactions of this process share.
 pub(super) struct Common {
     pub stats: Stats,
     pub wakeups: Wakeups,
     pub changes: Changes,
     /// How long a statement waits for its answer.
     pub patience: Duration,
-    /// Set where connections lead through a pooler in transaction mode, which gives each transaction another session.
+    /// Set when connections go through a pooler in transaction mode, which gives each transaction another session.
     pub pooler: Option<Pooler>,
 }
 
-/// What is to be said in each transaction, because no session remembers it.
+/// Settings that each transaction must send, because no session keeps them.
 pub(super) struct Pooler {
     pub types: Types,
-    /// The longest time of a statement.
+    /// The longest a statement may run.
     pub statement: Duration,
 }

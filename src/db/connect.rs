@@ -9,12 +9,12 @@ use super::{DbError, session::Session};
 
 pub(super) fn pool(mut config: Config, session: Option<Session>, size: usize, wait: Duration) -> Result<Pool, DbError> {
     config.application_name("tenantry").connect_timeout(wait);
-    // `Fast` runs no SQL at check-out: `ScopedTx` never lets a connection back that is not clean.
+    // `Fast` runs no SQL at check-out: `ScopedTx` never returns a connection that is not clean.
     let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
     build(manager, session, size, wait)
 }
 
-/// A pool of connections whose sessions are told this, if they are ours alone.
+/// A pool whose sessions are configured with `session`; `None` when a pooler shares them with others.
 pub(super) fn build(manager: Manager, session: Option<Session>, size: usize, wait: Duration) -> Result<Pool, DbError> {
     Pool::builder(manager)
         .max_size(size)

@@ -1,13 +1,15 @@
-//! A pool whose connections go from hand to hand: who has only read leaves its `commit` to whoever waits for a connection,
-//! whose `begin` it goes out with. So PostgreSQL is woken once for a transaction where it would be twice.
+//! A pool that pipelines the COMMIT of a read-only transaction with the BEGIN of the next waiting caller. PostgreSQL is
+//! then woken once for a transaction instead of twice.
 //!
-//! Who knows that he reads once, and briefly, hands his connection on as soon as his statement is sent: the next one's
-//! statements stand behind it when PostgreSQL is done with it, and it need not be woken for them. He sends nothing more on
-//! that connection, whatever becomes of him. [`LONGEST_CHAIN`] of them stand behind one another at most.
+//! A transaction that is known to be a single, brief read hands its connection on as soon as its statement is sent. The
+//! next caller's statements are already queued when PostgreSQL finishes the current one, so PostgreSQL need not be
+//! woken for them. The transaction that handed the connection on sends nothing more on it, whatever happens to it. At
+//! most [`LONGEST_CHAIN`] transactions are queued behind one another.
 //!
-//! Where nobody waits, the commit goes out at once. Whoever waits is in line for the pool too, so nobody is passed over: all who
-//! use the pool come through here. Nothing is handed on while the pool has lost connections, or else nobody would make new ones;
-//! and nothing through a pooler in transaction mode, whose server connections are free for others between two transactions.
+//! When no caller is waiting, the commit is sent at once. A waiting caller also stands in the pool's own queue, so
+//! nobody is passed over: all users of the pool go through this module. Nothing is handed on while the pool has fewer
+//! connections than it may have, because then no new ones would be made. Nothing is handed on through a pooler in
+//! transaction mode, because its server connections may serve others between two transactions.
 
 use std::{
     collections::VecDeque,
@@ -25,12 +27,12 @@ use tokio::sync::oneshot;
 
 use super::flush::write_now;
 
-/// How many transactions stand behind one another on a connection, the first one included.
+/// How many transactions may be queued on a connection, including the first.
 const LONGEST_CHAIN: usize = 4;
 
-/// A pool's connection, for those who share it. It goes back when the last of them lets go of it.
+/// A pool's connection, shared by its users. It returns to the pool when the last of them drops it.
 pub(super) struct Connection {
-    /// `None` while it is dropped.
+    /// `None` only while it is being dropped.
     object: Option<Object>,
     is_spoilt: AtomicBool,
 }
@@ -40,7 +42,7 @@ impl Connection {
         Arc::new(Self { object: Some(object), is_spoilt: AtomicBool::new(false) })
     }
 
-    /// Has it closed, instead of going back.
+    /// Closes the connection on drop instead of returning it to the pool.
     pub(super) fn spoil(&self) {
         self.is_spoilt.store(true, Ordering::Relaxed);
     }
@@ -50,7 +52,7 @@ impl Deref for Connection {
     type Target = Object;
 
     fn deref(&self) -> &Object {
-        // Unwrap safety: taken by `drop` alone.
+        // Unwrap safety: only `drop` takes it.
         self.object.as_ref().expect("a connection")
     }
 }
@@ -65,33 +67,33 @@ impl Drop for Connection {
     }
 }
 
-/// A pool, and those who wait for one of its connections.
+/// A pool, and the callers that wait for one of its connections.
 pub(super) struct ConnectionHandoff {
     pool: Pool,
-    /// Whether the pool's connections are ours from their begin to their end.
+    /// Whether this process owns the sessions of its connections, which it does not through a pooler.
     is_direct: bool,
-    /// In the order in which they came; they wait for the pool too, and some have gone since.
+    /// In order of arrival. Each of them also waits for the pool, and some may have left since.
     waiting: Mutex<VecDeque<oneshot::Sender<PendingCommit>>>,
 }
 
-/// A connection whose last transaction has only read, and is still to be committed.
+/// A connection whose last transaction has only read and is not yet committed.
 pub(super) struct PendingCommit {
-    /// `None` once somebody else sends the commit.
+    /// `None` once another owner sends the commit.
     client: Option<Arc<Connection>>,
-    /// How many transactions on it may not have been answered yet.
+    /// How many transactions on it may still be unanswered.
     unanswered: usize,
 }
 
 impl PendingCommit {
-    /// Leaves the commit to the caller. Returns how many transactions before his may not have been answered yet.
+    /// Leaves the commit to the caller. Returns how many earlier transactions may still be unanswered.
     pub(super) fn take(mut self) -> usize {
         self.client = None;
         self.unanswered
     }
 
-    /// The connection, for who does not send anything yet.
+    /// The connection, for a caller that does not send anything yet.
     pub(super) fn client(&self) -> Arc<Connection> {
-        // Unwrap safety: `take` alone takes it, and `self` too.
+        // Unwrap safety: only `take` empties it, and it consumes `self`.
         self.client.clone().expect("a connection")
     }
 }
@@ -100,7 +102,7 @@ impl Drop for PendingCommit {
     fn drop(&mut self) {
         let Some(client) = self.client.take() else { return };
         match tokio::runtime::Handle::try_current() {
-            // Kept from the pool until all is answered.
+            // Kept from the pool until everything is answered.
             Ok(runtime) if self.unanswered > 0 => {
                 runtime.spawn(async move { client.batch_execute("commit").await });
             }
@@ -109,16 +111,16 @@ impl Drop for PendingCommit {
     }
 }
 
-/// What one gets who asks for a connection.
+/// What a caller that asks for a connection gets.
 pub(super) enum Handed {
     /// From the pool, between two transactions.
     Idle(Arc<Connection>),
-    /// From another's hand.
+    /// Handed on by another transaction.
     PendingCommit(PendingCommit),
 }
 
 impl Handed {
-    /// The connection, and the transaction on it that is still to be committed.
+    /// The connection, and the transaction on it that is not yet committed.
     pub(super) fn into_parts(self) -> (Arc<Connection>, Option<PendingCommit>) {
         match self {
             Self::Idle(client) => (client, None),
@@ -136,8 +138,8 @@ impl ConnectionHandoff {
         Self { pool, is_direct, waiting: Mutex::default() }
     }
 
-    /// Whether all connections are made that the pool may have. (Who makes one must not be handed another meanwhile: his own
-    /// would be thrown away.)
+    /// Whether the pool has made all the connections it may have. A caller that is making one must not be handed
+    /// another meanwhile: its own would be thrown away.
     fn is_whole(&self) -> bool {
         let status = self.pool.status();
         status.size >= status.max_size
@@ -147,10 +149,10 @@ impl ConnectionHandoff {
         &self.pool
     }
 
-    /// A connection, as soon as there is one.
+    /// Returns a connection as soon as one is available.
     ///
     /// # Errors
-    /// When the pool's time to wait is over, it is closed, or no connection can be made.
+    /// When the pool's wait timeout expires, the pool is closed, or no connection can be made.
     pub(super) async fn get(&self) -> Result<Handed, PoolError> {
         let at_once = Timeouts { wait: Some(Duration::ZERO), ..self.pool.timeouts() };
         match self.pool.timeout_get(&at_once).await {
@@ -177,28 +179,29 @@ impl ConnectionHandoff {
         waiting.push_back(next);
     }
 
-    /// Hands on a connection whose transaction has only read, and which nothing failed in.
+    /// Hands on a connection whose transaction has only read and in which nothing failed.
     pub(super) fn hand_on(&self, client: Arc<Connection>) {
-        drop(self.offer(PendingCommit { client: Some(client), unanswered: 0 })); // Which commits, where nobody took it.
+        drop(self.offer(PendingCommit { client: Some(client), unanswered: 0 })); // Dropping it commits, when no caller took it.
     }
 
-    /// Hands on a connection whose transaction has only read, and has sent all that it will, as the last of so many that may
-    /// not have been answered yet. Returns whether it did: somebody has to wait for it, and not too many to stand before him.
+    /// Hands on a connection whose transaction has only read and has sent everything it will. `unanswered` counts the
+    /// transactions on it that may not have been answered yet. Returns whether it did: only when a caller waits and the
+    /// queue is not too long.
     pub(super) fn hand_on_unanswered(&self, client: &Arc<Connection>, unanswered: usize) -> bool {
         if unanswered >= LONGEST_CHAIN {
             return false;
         }
         let kept = self.offer(PendingCommit { client: Some(client.clone()), unanswered });
-        kept.map(PendingCommit::take).is_none() // Whoever keeps it commits it himself.
+        kept.map(PendingCommit::take).is_none() // When it is kept, its owner commits.
     }
 
-    /// Gives a connection to who waits for it first; gives it back where nobody does.
+    /// Gives the connection to the first waiting caller. Returns it when no caller waits.
     fn offer(&self, mut handed: PendingCommit) -> Option<PendingCommit> {
         let may_be_handed = self.is_direct && !handed.client().is_closed() && self.is_whole();
         while may_be_handed && let Some(next) = self.next() {
             match next.send(handed) {
                 Ok(()) => return None,
-                Err(back) => handed = back, // Who has gone.
+                Err(back) => handed = back, // That caller has left.
             }
         }
         Some(handed)

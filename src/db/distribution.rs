@@ -1,9 +1,9 @@
-//! On a cluster of [Citus](https://docs.citusdata.com): tables of tenants are distributed by `tenant_id`, those of the directory
-//! stand whole on every node. Elsewhere there is nothing to do.
+//! Distribution on a [Citus](https://docs.citusdata.com) cluster: tenant tables are distributed by `tenant_id`,
+//! directory tables are reference tables on every node. Without Citus there is nothing to do.
 //!
-//! Citus distributes no table that a local one refers to by a foreign key, and every tenant table hangs on another. So keys are
-//! taken off, the tables distributed side by side, and the keys put on again, which Citus lets stand because all carry the
-//! tenant.
+//! Citus does not distribute a table that a local table references by a foreign key, and every tenant table is linked
+//! to another. So the foreign keys are dropped, the tables are distributed and colocated, and the keys are added again.
+//! Citus accepts them because all of them include the tenant.
 
 use tokio_postgres::{Client, Error};
 
@@ -14,13 +14,14 @@ const LOCAL: &str = "select c.oid::regclass::text from pg_class c
      where c.relnamespace = current_schema()::regnamespace and c.relkind in ('r', 'p') and c.relname <> 'refinery_schema_history'
        and not exists (select from pg_dist_partition p where p.logicalrelid = c.oid)
      order by c.relname <> 'tenant_state', c.relname";
-/// Foreign keys between them, with what they say.
+/// The foreign keys between them, with their definitions.
 const KEYS: &str = "select k.conrelid::regclass::text, quote_ident(k.conname), pg_get_constraintdef(k.oid)
       from pg_constraint k join pg_class c on c.oid = k.conrelid
      where c.relnamespace = current_schema()::regnamespace and k.contype = 'f'
      order by 1, 2";
 
-/// Distributes what is still local in the schema that the connection sees. Tables of later migrations are distributed then.
+/// Distributes the tables that are still local in the connection's schema. Tables of later migrations are distributed
+/// on the next run.
 pub(super) async fn distribute(client: &mut Client, schema: &str) -> Result<(), Error> {
     let has_citus = "select to_regclass('pg_catalog.pg_dist_partition') is not null";
     if !client.query_one(has_citus, &[]).await?.get::<_, bool>(0) {
@@ -32,7 +33,7 @@ pub(super) async fn distribute(client: &mut Client, schema: &str) -> Result<(), 
     }
     let keys: Vec<(String, String, String)> =
         client.query(KEYS, &[]).await?.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
-    // Names come from the catalogue, quoted by PostgreSQL; one change a statement, as Citus wants it.
+    // Names come from the catalogue, quoted by PostgreSQL. Each statement makes one change, as Citus requires.
     let tx = client.transaction().await?;
     for (table, key, _) in &keys {
         tx.batch_execute(&format!("alter table {table} drop constraint {key}")).await?;

@@ -1,7 +1,7 @@
-//! What can go wrong with a statement, for operators and for the few rules that branch on it.
+//! Errors of statements, for operators and for the few rules that branch on them.
 //!
 //! The first of three error types: [`DbError`] for operators, a feature's own (`BookingError`) for code that branches,
-//! `ApiError` for clients. Each floor converts once, upwards.
+//! `ApiError` for clients. Each layer converts once, upwards.
 
 use tokio_postgres::error::SqlState;
 
@@ -16,7 +16,7 @@ pub enum DbError {
     /// The session was ended, has expired, or its user is gone.
     #[error("the session has ended")]
     SessionEnded,
-    /// The user's role is not the token's any more.
+    /// The user's role is no longer the one in the token.
     #[error("the role has changed")]
     RoleChanged,
     /// The tenant is suspended.
@@ -25,10 +25,10 @@ pub enum DbError {
     /// The store does not hold the tenant.
     #[error("the tenant is not in this store")]
     TenantNotHere,
-    /// The tenant's own store is not where the directory says: a fault of the operation, or a moment of a move.
+    /// The tenant's own store is not where the directory says: an operational fault, or a moment during a move.
     #[error("the tenant's store is missing")]
     StoreMissing,
-    /// The tenant is being moved; writes are refused for a moment.
+    /// The tenant is being moved; writes are refused for a short time.
     #[error("the tenant is being moved")]
     TenantMoving,
     /// A policy or a missing grant refused the statement.
@@ -43,33 +43,33 @@ pub enum DbError {
     /// A value that PostgreSQL cannot hold, such as a NUL in a text or a year before its calendar.
     #[error("a value that the database cannot hold")]
     InvalidValue,
-    /// The statement ran past its time and was cancelled.
+    /// The statement exceeded its time limit and was cancelled.
     #[error("the statement timed out")]
     Timeout,
-    /// Another transaction stood in the way (a deadlock, or a lock that was not had in time); trying again may succeed.
+    /// Another transaction was in the way (a deadlock, or a lock that was not acquired in time). A retry may succeed.
     #[error("contention: {0}")]
     Contention(String),
     /// The transaction had failed before, so it was rolled back instead of committed.
     #[error("the transaction had failed and was rolled back")]
     NotCommitted,
-    /// The connection was lost, or time ran out, while the commit was under way: it may have been done or not.
-    #[error("it is not known whether the transaction was committed: {0}")]
+    /// The connection was lost, or time ran out, during the commit: it may or may not have happened.
+    #[error("it is unknown whether the transaction was committed: {0}")]
     CommitUnknown(String),
-    /// Anything else: a fault of ours. Without PostgreSQL's `detail`, which holds people's data.
+    /// Any other error: a fault in Tenantry. Leaves out PostgreSQL's `detail`, which contains personal data.
     #[error("{0}")]
     Other(String),
-    /// A row that a table's own checks should have made impossible.
+    /// A row that the table's own checks should have made impossible.
     #[error("a row cannot be read: {0}")]
     Corrupt(String),
 }
 
 impl DbError {
-    /// Whether the tenant is in another store, or about to be.
+    /// Whether the error says that the tenant is in another store, or about to be.
     pub(super) fn is_of_another_place(&self) -> bool {
         matches!(self, Self::TenantNotHere | Self::TenantMoving | Self::StoreMissing)
     }
 
-    /// Whether it is the violation of this constraint. By prefix: Citus appends the shard's number.
+    /// Whether it is the violation of this constraint. Compares the prefix, because Citus appends the shard's number.
     pub fn violates(&self, name: &str) -> bool {
         matches!(self, Self::Violation { constraint } if constraint.starts_with(name))
     }
@@ -78,8 +78,8 @@ impl DbError {
 impl From<tokio_postgres::Error> for DbError {
     fn from(error: tokio_postgres::Error) -> Self {
         let Some(db) = error.as_db_error() else {
-            // Without an answer of the server it is the connection that failed (or a parameter of ours that has the
-            // wrong type, which is a fault in the code and not for the client to try again).
+            // Without an answer from the server, the connection failed, or a parameter has the wrong type. The latter
+            // is a fault in the code, which a client must not retry.
             let broken =
                 error.is_closed() || std::error::Error::source(&error).is_some_and(|it| it.is::<std::io::Error>());
             return if broken { Self::Unavailable(error.to_string()) } else { Self::Other(error.to_string()) };
@@ -120,7 +120,7 @@ impl From<tokio_postgres::Error> for DbError {
         {
             Self::Contention(db.message().to_owned())
         } else if code.code().starts_with("57P") || code.code().starts_with("53") || code.code().starts_with("08") {
-            // The server shuts down, starts up, has no room, or lost the connection.
+            // The server is shutting down, starting up, out of resources, or lost the connection.
             Self::Unavailable(db.message().to_owned())
         } else {
             Self::Other(format!("{} {}: {}", db.severity(), code.code(), db.message()))

@@ -27,25 +27,25 @@ use super::{
 };
 use crate::base::ids::TenantId;
 
-/// How long after a statement's time its answer may come: past that the server is silent, not slow.
+/// How long after a statement's time limit its answer may still come. Past that the server counts as silent, not slow.
 const SILENCE: Duration = Duration::from_secs(3);
 
-/// Connections with one task each: asking whether people may stay, looking up where tenants are, carrying hints, and looking
-/// whether the database is ready.
+/// Connections that serve one task each: checking whether people may stay connected, looking up where tenants are,
+/// carrying hints, and checking whether the database is ready.
 const ALONE: usize = 4;
 
-/// How large the pools are and how long they wait.
+/// The sizes and wait timeouts of the pools.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolSettings {
-    /// Most connections to the tenant store; the directory gets a quarter as many, at least one.
+    /// The most connections to the tenant store; the directory gets a quarter as many, at least one.
     pub max_connections: usize,
-    /// Most connections to the tenant store for one tenant.
+    /// The most connections to the tenant store for one tenant.
     pub each_tenant: usize,
     /// How long a request waits for a connection before it is answered `UNAVAILABLE`.
     pub wait: Duration,
     /// How long a statement may run before the server cancels it.
     pub statement: Duration,
-    /// Connections to stores of tenants' own.
+    /// Connections to stores that tenants have of their own.
     pub stores: StoreSettings,
 }
 
@@ -56,15 +56,15 @@ impl Default for PoolSettings {
 }
 
 impl PoolSettings {
-    /// Of this size: three quarters of it are the most for one tenant, five seconds the longest wait, ten those of a
-    /// statement.
+    /// Settings for this pool size: one tenant may use three quarters of it, the longest wait is five seconds, and a
+    /// statement may run for ten seconds.
     pub fn of_size(max_connections: usize) -> Self {
         let each_tenant = (max_connections * 3 / 4).max(1);
         let (wait, statement) = (Duration::from_secs(5), Duration::from_secs(10));
         Self { max_connections, each_tenant, wait, statement, stores: StoreSettings::default() }
     }
 
-    /// Most connections that a process holds at once, all its pools together.
+    /// The most connections that a process holds at once, across all its pools.
     pub fn most_connections(&self) -> usize {
         self.max_connections + self.of_directory() + ALONE + self.stores.budget
     }
@@ -78,13 +78,13 @@ const LOCATE: &str = "-- db.locate
     select id, isolation, url, moving_since is not null, isolation = 'SHARED' or store_ready_at is not null
       from tenants where id = any ($1)";
 
-/// Opens scoped transactions and does nothing else: what is handed up instead of a pool.
+/// Opens scoped transactions and does nothing else. Higher layers get this instead of a pool.
 #[derive(Clone)]
 pub struct Gate {
     directory: Pool,
     /// The tenants in shared tables.
     shared: Arc<ConnectionHandoff>,
-    /// One connection to the shared tables that no flood takes: for asking whether people may stay.
+    /// One connection to the shared tables that no load can exhaust, for checking whether people may stay connected.
     asking: Pool,
     placements: Arc<PlacementCache>,
     common: Arc<Common>,
@@ -94,16 +94,16 @@ impl Gate {
     /// Prepares the pools. No connection is made before the first transaction.
     ///
     /// # Errors
-    /// When the URL is not one of PostgreSQL's.
+    /// When the URL is not a PostgreSQL URL.
     pub fn try_new(database_url: &str, settings: PoolSettings) -> Result<Self, DbError> {
         Self::try_prepare(database_url, None, settings)
     }
 
-    /// The same through a pooler in transaction mode: nothing is left to a session, and no statement has a name. The second
-    /// URL leads past the pooler.
+    /// As [`Gate::try_new`], through a pooler in transaction mode: no state is left in a session and no statement is
+    /// named. `direct_url` bypasses the pooler.
     ///
     /// # Errors
-    /// When one of the URLs is not one of PostgreSQL's.
+    /// When one of the URLs is not a PostgreSQL URL.
     pub fn try_pooled(database_url: &str, direct_url: &str, settings: PoolSettings) -> Result<Self, DbError> {
         Self::try_prepare(database_url, Some(direct_url), settings)
     }
@@ -145,28 +145,28 @@ impl Gate {
     /// A transaction in the tenant's store, wherever that is. Costs nothing until its first statement.
     ///
     /// # Panics
-    /// In a scope of the directory, which has no tenant.
+    /// With a directory scope, which has no tenant.
     pub fn tenant(&self, scope: Scope, access: Access) -> ScopedTx {
         ScopedTx::new(Route::Tenant(self.placements.clone()), self.common.clone(), scope, access)
     }
 
-    /// A transaction of the platform in the shared store, which belongs to no tenant and sees nothing itself: for functions
+    /// A platform transaction in the shared store. It belongs to no tenant and sees no rows itself: it is for functions
     /// that look at each of many tenants in that tenant's own scope.
     pub fn shared(&self) -> ScopedTx {
         let route = Route::Shared(self.shared.clone());
         ScopedTx::new(route, self.common.clone(), Scope::platform(None), Access::Read)
     }
 
-    /// The same on a connection of its own: whoever has lost his right to be there is found however busy the others are.
+    /// As [`Gate::shared`], on a reserved connection: revoked access is noticed however busy the other pools are.
     pub fn asking(&self) -> ScopedTx {
         let route = Route::Pool(self.asking.clone(), schemas::SHARED_SCHEMA);
         ScopedTx::new(route, self.common.clone(), Scope::platform(None), Access::Read)
     }
 
-    /// The same for this tenant, wherever it is.
+    /// As [`Gate::asking`] for this tenant, wherever it is.
     ///
     /// # Errors
-    /// When it is not known where the tenant is.
+    /// When the tenant's placement is unknown.
     pub async fn asking_about(&self, tenant: TenantId) -> Result<ScopedTx, DbError> {
         Ok(match self.placement(tenant).await? {
             Placement::Shared => self.asking(),
@@ -183,15 +183,15 @@ impl Gate {
     /// Where the tenant's store is, as far as this process knows.
     ///
     /// # Errors
-    /// `TenantNotHere` where there is no such tenant.
+    /// `TenantNotHere` when there is no such tenant.
     pub async fn placement(&self, tenant: TenantId) -> Result<Placement, DbError> {
         self.placements.of(tenant).await
     }
 
-    /// Those of the tenants that are in the shared store, and those that have a store of their own, with where it is.
+    /// Splits the tenants into those in the shared store and those with a store of their own, with its placement.
     ///
     /// # Errors
-    /// When the directory cannot be asked.
+    /// When the directory cannot be queried.
     pub async fn split_by_store(
         &self,
         tenants: &[TenantId],
@@ -199,39 +199,39 @@ impl Gate {
         self.placements.split(tenants).await
     }
 
-    /// Asks the directory whether the tenant's store is there, at this place.
+    /// Asks the directory whether the tenant's store exists at this placement.
     ///
     /// # Errors
-    /// When the directory cannot be asked.
+    /// When the directory cannot be queried.
     pub async fn is_placed(&self, tenant: TenantId, at: &Placement) -> Result<bool, DbError> {
         Ok(self.placements.look(tenant, Instant::now()).await?.placement.as_ref() == Some(at))
     }
 
-    /// Asks the directory whether the tenant is elsewhere by now, or about to be.
+    /// Asks the directory whether the tenant has moved elsewhere, or is about to.
     ///
     /// # Errors
-    /// When the directory cannot be asked.
+    /// When the directory cannot be queried.
     pub async fn has_left(&self, tenant: TenantId, place: &Placement) -> Result<bool, DbError> {
         let known = self.placements.look(tenant, Instant::now()).await?;
         Ok(known.is_moving || known.placement.is_some_and(|it| it != *place))
     }
 
-    /// What the transactions did so far.
+    /// Counters of the transactions so far.
     pub fn stats(&self) -> &Stats {
         &self.common.stats
     }
 
-    /// Who has background work to do, as the commits of this process tell.
+    /// The tenants with background work to do, as this process's commits report them.
     pub fn wakeups(&self) -> &Wakeups {
         &self.common.wakeups
     }
 
-    /// What changes, as the commits of all processes tell.
+    /// The changes that the commits of all processes report.
     pub fn changes(&self) -> &Changes {
         &self.common.changes
     }
 
-    /// How the pools stand: directory, shared store, and the stores of tenants' own together.
+    /// The state of the pools: the directory, the shared store, and all own stores together.
     pub fn pools(&self) -> [(&'static str, PoolStatus); 3] {
         let status = |pool: &Pool| {
             let status = pool.status();
@@ -245,19 +245,19 @@ impl Gate {
     /// Whether the database answers.
     ///
     /// # Errors
-    /// With the cause when it does not, after at most the pool's waiting time.
+    /// With the cause when it does not, after at most the pool's wait timeout.
     pub async fn ping(&self) -> Result<(), DbError> {
         self.directory.get().await?.batch_execute("").await?;
         let (client, _uncommitted) = self.shared.get().await?.into_parts();
         Ok(client.batch_execute("").await?)
     }
 
-    /// Closes connections to stores of tenants' own that nobody uses.
+    /// Closes unused connections to own stores.
     pub fn close_idle_stores(&self) {
         self.placements.stores().close_idle();
     }
 
-    /// Closes the pools: connections end as they come back, and nothing new begins.
+    /// Closes the pools: connections close as they are returned, and no new transaction begins.
     pub fn close(&self) {
         self.directory.close();
         self.shared.pool().close();
@@ -266,7 +266,7 @@ impl Gate {
     }
 }
 
-/// Whether this is a URL of a PostgreSQL database.
+/// Whether this is the URL of a PostgreSQL database.
 pub fn is_database_url(text: &str) -> bool {
     Config::from_str(text).is_ok()
 }
@@ -276,7 +276,7 @@ pub fn url_password(url: &str) -> Option<Vec<u8>> {
     Config::from_str(url).ok()?.get_password().map(<[u8]>::to_vec)
 }
 
-/// Asks the directory on one of these connections where tenants are.
+/// Asks the directory, on one of these connections, where tenants are.
 fn locate(pool: Pool, common: Arc<Common>) -> Locate {
     Box::new(move |tenants| {
         let route = Route::Pool(pool.clone(), DIRECTORY_SCHEMA);

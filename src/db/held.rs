@@ -13,37 +13,37 @@ use super::{
     tenant_fair_share::Place,
 };
 
-/// How many may wait for each connection of a pool; whoever comes then is told at once to come again.
+/// How many callers may wait for each connection of a pool; further callers are refused at once.
 const WAITING_EACH: usize = 128;
 
-/// A connection that is in use. Dropped in this order: it goes back before its places are free.
+/// A connection that is in use. Fields drop in this order: the connection goes back before its places are freed.
 pub(super) struct HeldConnection {
     pub client: Arc<Connection>,
-    /// The same connection, where a transaction before is still to be committed.
+    /// The same connection, when the transaction before is not yet committed.
     pub uncommitted: Option<PendingCommit>,
     pub(super) schema: Seen,
-    /// Where somebody may wait for it.
+    /// The pool whose callers may wait for this connection.
     pub(super) wanted_by: Option<Arc<ConnectionHandoff>>,
-    /// In the store, where that is one of a tenant's own.
+    /// The lease in the store, when it is a tenant's own store.
     pub(super) _lease: Option<Lease>,
-    /// In the tenant's share of the shared store.
+    /// The place in the tenant's share of the shared store.
     pub(super) _place: Option<Place>,
 }
 
-/// Whose tables a connection sees.
+/// Which tables a connection sees.
 pub(super) enum Seen {
     Schema(&'static str),
     Own(Arc<Location>),
 }
 
 impl HeldConnection {
-    /// One of this pool, which sees this schema.
+    /// A connection of this pool, which sees this schema.
     pub(super) async fn of(pool: &Pool, schema: &'static str) -> Result<Self, DbError> {
         bounded(pool)?;
         Ok(Self::new(Connection::new(pool.get().await?), Seen::Schema(schema)))
     }
 
-    /// One of the shared store's, for who holds this place in his tenant's share, if he needs one.
+    /// A connection to the shared store. `place` is the caller's place in its tenant's share, if it needs one.
     pub(super) async fn shared(pool: &Arc<ConnectionHandoff>, place: Option<Place>) -> Result<Self, DbError> {
         bounded(pool.pool())?;
         let (client, uncommitted) = pool.get().await?.into_parts();
@@ -72,23 +72,23 @@ impl HeldConnection {
         }
     }
 
-    /// Hands the connection on before it has answered, as the last of so many transactions on it that may not have been
-    /// answered: see [`ConnectionHandoff::hand_on_unanswered`].
+    /// Hands the connection on before it has answered. `unanswered` counts the transactions on it that may not have
+    /// been answered: see [`ConnectionHandoff::hand_on_unanswered`].
     pub(super) fn hand_on_unanswered(&self, unanswered: usize) -> bool {
         self.wanted_by.as_ref().is_some_and(|pool| pool.hand_on_unanswered(&self.client, unanswered))
     }
 
-    /// Takes the connection out of its pool for good.
+    /// Removes the connection from its pool and closes it.
     pub(super) fn close(self) {
         self.client.spoil();
     }
 }
 
-/// Refuses whoever comes to a pool that too many wait for.
+/// Refuses the caller when too many already wait for the pool.
 fn bounded(pool: &Pool) -> Result<(), DbError> {
     let status = pool.status();
     if status.waiting > status.max_size * WAITING_EACH {
-        return Err(DbError::Unavailable("too many wait for a connection".into()));
+        return Err(DbError::Unavailable("too many requests are waiting for a connection".into()));
     }
     Ok(())
 }

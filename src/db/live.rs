@@ -1,4 +1,4 @@
-//! What exists once a transaction has begun: its connection, its opening and its end.
+//! The state of a transaction that has begun: its connection, its opening and its end.
 
 use std::{
     borrow::Cow,
@@ -30,7 +30,7 @@ pub type Param<'a> = &'a (dyn ToSql + Sync);
 pub(super) const ENTER: &str = "-- db.enter
     select enter($1, $2, $3, $4, $5)::text || current_setting('app.restriction', true)";
 
-/// How long a dropped transaction's statement may go on before it is cancelled.
+/// How long a dropped transaction's statement may continue before it is cancelled.
 const DRAIN_GRACE: Duration = Duration::from_millis(100);
 
 /// How long the cancel itself may take.
@@ -45,12 +45,12 @@ pub enum Access {
     Write,
 }
 
-/// Why a tenant's people may read and not write.
+/// Why a tenant's users may read but not write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restriction {
-    /// What it owes is overdue, and its time of grace is over.
+    /// The tenant's payment is overdue and its grace period is over.
     Overdue,
-    /// Its subscription is paused.
+    /// The tenant's subscription is paused.
     Paused,
 }
 
@@ -71,35 +71,36 @@ impl std::str::FromStr for Restriction {
         [Self::Overdue, Self::Paused]
             .into_iter()
             .find(|it| it.as_str() == text)
-            .ok_or_else(|| DbError::Corrupt(format!("{text:?} is no restriction")))
+            .ok_or_else(|| DbError::Corrupt(format!("{text:?} is not a restriction")))
     }
 }
 
-/// What exists once the transaction has begun. Whoever drops it last ends it, and so nothing is sent after its end.
+/// The state of a transaction that has begun. The last owner to drop it ends it, so nothing is sent after its end.
 pub(super) struct Live {
-    /// Answers of `begin` and `enter`, taken with the first statement's. When something failed they know the cause.
+    /// The answers of `begin` and `enter`, awaited with the first statement's. When something failed, they know the
+    /// cause.
     pub(super) opening: Option<Opening>,
-    /// `None` while it is dropped.
+    /// `None` only while it is being dropped.
     pub(super) held: Option<HeldConnection>,
     pub(super) in_flight: AtomicUsize,
-    /// How many transactions before it may not have been answered when it began.
+    /// How many earlier transactions on the connection may have been unanswered when this one began.
     pub(super) behind: usize,
     pub(super) end: Mutex<End>,
-    /// Set where this is the first try: its tenant may be elsewhere.
+    /// Set on the first try, when the tenant may be elsewhere.
     pub(super) tried: Option<Tried>,
     pub(super) common: Arc<Common>,
 }
 
-/// What became of a transaction that has begun.
+/// How a transaction that has begun ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// Nothing yet: whoever drops it rolls it back.
+    /// Not ended: dropping it rolls it back.
     Open,
-    /// It has only read, nothing failed, and all was answered: its commit can wait for whoever gets the connection next.
+    /// It has only read, nothing failed, and everything was answered: its commit can go out with the next transaction.
     HasRead,
-    /// It reads, has sent all that it will, and the connection is another's.
+    /// It reads, has sent everything it will, and the connection has been handed on.
     HandedOn,
-    /// Its end was sent.
+    /// Its commit or rollback was sent.
     Sent,
 }
 
@@ -107,7 +108,7 @@ type Opening = Shared<BoxFuture<'static, Result<Option<Restriction>, DbError>>>;
 
 impl Live {
     pub(super) fn held(&self) -> &HeldConnection {
-        // Unwrap safety: taken by `drop` alone.
+        // Unwrap safety: only `drop` takes it.
         self.held.as_ref().expect("a connection")
     }
 
@@ -124,7 +125,7 @@ impl Live {
         handed
     }
 
-    /// How many transactions have to be answered, this one included.
+    /// How many transactions have to be answered, including this one.
     pub(super) fn turns(&self) -> u32 {
         u32::try_from(self.behind).unwrap_or(u32::MAX).saturating_add(1)
     }
@@ -134,16 +135,16 @@ impl Live {
     }
 
     pub(super) async fn opened(&self) -> Result<Option<Restriction>, DbError> {
-        // Unwrap safety: taken by `drop` alone.
+        // Unwrap safety: only `drop` takes it.
         self.opening.clone().expect("an opening").await
     }
 }
 
-/// A statement that can be sent.
+/// A statement that is ready to send.
 pub(super) enum Statement {
-    /// Prepared in the session, under a name.
+    /// Prepared in the session under a name.
     Prepared(tokio_postgres::Statement),
-    /// To be sent whole, with the types of its parameters.
+    /// Sent in full, with the types of its parameters.
     Unnamed(&'static str, Arc<[Type]>),
 }
 
@@ -195,7 +196,7 @@ pub(super) async fn begin(
     noted.filter(|it| !it.is_empty()).map(|it| it.parse()).transpose()
 }
 
-/// A store without `enter` is none.
+/// Maps the error of `enter`: a schema without `enter` is not a store.
 pub(super) fn entering(error: tokio_postgres::Error) -> DbError {
     match error.code() {
         Some(code) if [SqlState::UNDEFINED_FUNCTION, SqlState::INVALID_SCHEMA_NAME].contains(code) => {
@@ -207,7 +208,7 @@ pub(super) fn entering(error: tokio_postgres::Error) -> DbError {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        // What nobody takes holds back everything behind it, so it is either waited for or dropped.
+        // An answer that nobody polls blocks everything behind it, so the opening is either awaited or dropped.
         let opening = self.opening.take().filter(|_| self.behind > 0);
         let Some(held) = self.held.take() else { return };
         match *self.end.get_mut() {
@@ -223,7 +224,7 @@ impl Drop for Live {
         self.common.stats.abandoned.fetch_add(1, Ordering::Relaxed);
         let patience = self.common.patience * self.turns();
         runtime.spawn(async move {
-            // What others have sent before it is answered first: a cancel must not hit that.
+            // Earlier statements of other transactions are answered first: a cancel must not hit them.
             if let Some(opening) = opening
                 && tokio::time::timeout(patience, opening).await.is_err()
             {
@@ -233,11 +234,11 @@ impl Drop for Live {
             // A second rollback is answered after the first, and so after every statement before it.
             let drained = tokio::time::timeout(DRAIN_GRACE, held.client.batch_execute("rollback")).await;
             if matches!(drained, Ok(Ok(()))) {
-                return; // Back to the pool, clean.
+                return; // The connection returns to the pool clean.
             }
             let cancel = held.client.cancel_token();
             if tokio::time::timeout(CANCEL_LIMIT, cancel.cancel_query(NoTls)).await.is_err() {
-                warn!("a cancel request was not answered; the connection is closed all the same");
+                warn!("a cancel request was not answered; closing the connection anyway");
             }
             held.close();
         });

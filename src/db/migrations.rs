@@ -1,4 +1,4 @@
-//! Brings the directory and the tenant store up to date, as their owner.
+//! Migrates the directory and the tenant store to the newest version, as their owner.
 
 use std::str::FromStr;
 
@@ -11,11 +11,11 @@ use super::{
     schemas::{DIRECTORY_SCHEMA, SHARED_SCHEMA},
 };
 
-/// The oldest migration of the tenant store with which this program can serve a store of a tenant's own. To be raised by
-/// whatever makes the program need a newer one.
+/// The oldest tenant-store migration with which this program can serve a tenant's own store. Raise it with every change
+/// that makes the program need a newer one.
 pub const OLDEST_STORE: i32 = 58;
 
-/// First key of the advisory locks under which migrations run, "tena" read as a number; the second is the schema's.
+/// First key of the advisory locks that migrations hold, "tena" read as a number; the second is the schema's hash.
 const MIGRATION_LOCK: i32 = i32::from_be_bytes(*b"tena");
 
 mod directory {
@@ -26,38 +26,38 @@ mod tenant {
     refinery::embed_migrations!("sql/tenant");
 }
 
-/// Why the database could not be brought up to date.
+/// Why the database could not be migrated.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrationError {
-    /// No connection, or a statement of our own failed.
+    /// The connection failed, or a preparing statement failed.
     #[error("cannot prepare the database for migrations: {0}")]
     Database(#[from] tokio_postgres::Error),
-    /// The schema's history has other migrations than this program's folder, up to the newest of the folder.
+    /// The schema's history contains migrations other than this program's, at or below the program's newest.
     #[error(
-        "the schema {schema} was made by an earlier development version of Tenantry and cannot be migrated: to start anew, \
-         delete the data folder (.tenantry, or what TENANTRY_DATA_DIR says) or the database; to keep tenants, export them with \
-         the program that made it (`tenantry tenant export`)"
+        "the schema {schema} was created by an earlier development version of Tenantry and cannot be migrated. To start over, \
+         delete the data folder (.tenantry, or TENANTRY_DATA_DIR) or the database. To keep tenants, first export them with \
+         the program version that created it (`tenantry tenant export`)"
     )]
     EarlierDevelopment {
-        /// Which schema.
+        /// The schema.
         schema: String,
     },
     /// A migration failed, or a newer program has applied one that this program does not know.
     #[error("migration of {schema} failed: {source}")]
     Migration {
-        /// Of which schema.
+        /// The schema.
         schema: String,
         /// The cause.
         source: Box<refinery::Error>,
     },
 }
 
-/// Applies what is missing in the directory and in the shared store, and returns the names of what was applied.
+/// Applies the missing migrations to the directory and the shared store, and returns the names of those applied.
 ///
-/// Two processes at once are safe: the second waits for the first and then finds nothing to do.
+/// Two concurrent processes are safe: the second waits for the first and then finds nothing to do.
 ///
 /// # Errors
-/// The first migration that fails is rolled back whole; those before it stay.
+/// The first migration that fails is rolled back as a whole; those before it stay applied.
 pub async fn migrate(owner_url: &str) -> Result<Vec<String>, MigrationError> {
     let config = Config::from_str(owner_url)?;
     let mut applied = apply(&config, DIRECTORY_SCHEMA, directory::migrations::runner()).await?;
@@ -65,8 +65,8 @@ pub async fn migrate(owner_url: &str) -> Result<Vec<String>, MigrationError> {
     Ok(applied)
 }
 
-/// The same for the tenant store in this schema of the database that this leads to, as its owner. A new one is made whole or
-/// not at all.
+/// As [`migrate`], for the tenant store in this schema of the database that `owner` connects to as its owner. A new
+/// store is created completely or not at all.
 ///
 /// # Errors
 /// As [`migrate`].
@@ -74,7 +74,7 @@ pub async fn migrate_store(owner: &Config, schema: &str) -> Result<Vec<String>, 
     apply(owner, schema, tenant::migrations::runner()).await
 }
 
-/// The same, no further than this migration: as an older program would have left it.
+/// As [`migrate_store`], up to this migration only: the state that an older program would have left.
 ///
 /// # Errors
 /// As [`migrate`].
@@ -82,19 +82,20 @@ pub async fn migrate_store_to(owner: &Config, schema: &str, version: i32) -> Res
     apply(owner, schema, tenant::migrations::runner().set_target(refinery::Target::Version(version))).await
 }
 
-/// refinery has no lock of its own, so an advisory lock is held on a connection that does nothing else: one for each schema, so
-/// that stores are brought up to date side by side.
+/// refinery has no lock of its own, so an advisory lock is held on a connection that does nothing else. There is one
+/// lock for each schema, so stores are migrated in parallel.
 async fn apply(owner: &Config, schema: &str, runner: refinery::Runner) -> Result<Vec<String>, MigrationError> {
     let (lock, lock_task) = connect(owner).await?;
     lock.execute("select pg_advisory_lock($1, hashtext($2))", &[&MIGRATION_LOCK, &schema]).await?;
     let (mut client, task) = connect(owner).await?;
     let is_new = prepare_schema(&client, schema).await?;
     let newest = newest_in(&runner);
-    // All in one transaction where nothing is there yet; one after the other where each may take its time.
+    // A new schema is migrated in one transaction. An existing one is migrated step by step, because each step may take
+    // long.
     let report =
         runner.set_grouped(is_new).run_async(&mut client).await.map_err(|source| refused(source, schema, newest))?;
     distribution::distribute(&mut client, schema).await?;
-    // So that a server can tell whether it fits.
+    // Lets a server check whether the store fits its version.
     client
         .batch_execute("grant select (version) on refinery_schema_history to tenantry_app, tenantry_platform")
         .await?;
@@ -117,8 +118,8 @@ fn newest_in(runner: &refinery::Runner) -> i32 {
     runner.get_migrations().iter().map(refinery::Migration::version).max().unwrap_or(0)
 }
 
-/// refinery compares the history with the folder before it applies anything, in the order of versions, and stops at the first
-/// that differs. So a missing version beyond the newest means that all others agree: a newer program's schema.
+/// refinery compares the history with the folder before it applies anything, in version order, and stops at the first
+/// difference. So a missing version beyond the newest means that all others agree: the schema is a newer program's.
 fn refused(source: refinery::Error, schema: &str, newest: i32) -> MigrationError {
     let is_earlier = match source.kind() {
         Kind::DivergentVersion(..) => true,
@@ -137,9 +138,10 @@ pub fn newest_of_stores() -> i32 {
     newest()[1].1
 }
 
-/// Makes the schema if need be, and has the connection see it alone. Returns whether nothing was migrated there yet.
+/// Creates the schema if necessary and makes it the connection's only search path. Returns whether nothing was migrated
+/// there yet.
 async fn prepare_schema(client: &Client, schema: &str) -> Result<bool, tokio_postgres::Error> {
-    // Names of schemas are constants, or names that a `Location` has checked.
+    // Schema names are constants, or names that a `Location` has checked.
     client
         .batch_execute(&format!(
             "create schema if not exists {schema};

@@ -1,7 +1,7 @@
-//! The floor on the database: pools, scopes, transactions, migrations.
+//! The database layer: pools, scopes, transactions, migrations.
 //!
-//! Features see [`ScopedTx`] and nothing below it. Whoever starts work (a request, a job, the command line) opens one
-//! through the [`Gate`]; the pools themselves never leave this module.
+//! Features see [`ScopedTx`] and nothing below it. The code that starts work (a request, a job, the command line) opens
+//! one through the [`Gate`]. The pools never leave this module.
 
 mod bootstrap;
 mod changes;

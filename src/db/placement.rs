@@ -1,4 +1,4 @@
-//! Where a tenant's store is: among the shared tables, or at a [`Location`] of its own.
+//! Where a tenant's store is: in the shared tables, or at a [`Location`] of its own.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -7,10 +7,10 @@ use url::Url;
 
 use super::DbError;
 
-/// How a tenant's data is kept apart from the others'.
+/// How a tenant's data is isolated from other tenants'.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isolation {
-    /// In tables that tenants share, by row-level security.
+    /// In shared tables, isolated by row-level security.
     Shared,
     /// In a schema of its own.
     Schema,
@@ -36,24 +36,24 @@ impl FromStr for Isolation {
         [Self::Shared, Self::Schema, Self::Database]
             .into_iter()
             .find(|it| it.as_str() == text)
-            .ok_or_else(|| DbError::Corrupt(format!("{text:?} is no isolation")))
+            .ok_or_else(|| DbError::Corrupt(format!("{text:?} is not an isolation")))
     }
 }
 
 /// Where a tenant's store is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Placement {
-    /// Among the shared tables.
+    /// In the shared tables.
     Shared,
     /// In a schema of its own, or a database of its own.
     Own(Isolation, Arc<Location>),
 }
 
 impl Placement {
-    /// As it stands in the directory.
+    /// Parses the directory's columns.
     ///
     /// # Errors
-    /// `Corrupt` for what can be no placement.
+    /// `Corrupt` when they do not describe a placement.
     pub fn read(isolation: &str, url: Option<&str>) -> Result<Self, DbError> {
         match (isolation.parse()?, url) {
             (Isolation::Shared, None) => Ok(Self::Shared),
@@ -68,7 +68,7 @@ impl Placement {
         }
     }
 
-    /// How the tenant is kept apart there.
+    /// How the tenant's data is isolated there.
     pub fn isolation(&self) -> Isolation {
         match self {
             Self::Shared => Isolation::Shared,
@@ -76,7 +76,7 @@ impl Placement {
         }
     }
 
-    /// Where, if it is a store of its own.
+    /// The location, when it is a store of its own; `None` for the shared tables.
     pub fn location(&self) -> Option<&Arc<Location>> {
         match self {
             Self::Shared => None,
@@ -84,36 +84,36 @@ impl Placement {
         }
     }
 
-    /// As the directory keeps it.
+    /// The value that the directory stores; `None` for the shared tables.
     pub fn url(&self) -> Option<String> {
         self.location().map(ToString::to_string)
     }
 }
 
-/// Where a store of a tenant's own is: server, database and schema. What is left out is as for the shared tables. Holds no
-/// login: those are the deployment's, the same on every server.
+/// Where a tenant's own store is: server, database and schema. Omitted parts are those of the shared tables. Contains
+/// no login: logins belong to the deployment and are the same on every server.
 ///
-/// Spelt `postgresql://host:port/database?schema=name`.
+/// Written as `postgresql://host:port/database?schema=name`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Location {
-    /// Another server than the deployment's, as host and port.
+    /// A server other than the deployment's, as host and port.
     pub server: Option<Server>,
-    /// Another database than the deployment's.
+    /// A database other than the deployment's.
     pub database: Option<String>,
     /// The schema of its tables.
     pub schema: String,
 }
 
-/// Host and port.
+/// Host and port of a server.
 pub type Server = (String, u16);
 
-/// What is no location.
+/// The text is not a valid location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected postgresql://host:port/database?schema=name")]
 pub struct InvalidLocation;
 
 impl Location {
-    /// How to connect to it, with these logins.
+    /// The connection settings for it, with the logins of `base`.
     pub fn config(&self, base: &Config) -> Config {
         let mut config = base.clone();
         if let Some((host, port)) = &self.server {
@@ -139,7 +139,7 @@ impl Location {
     }
 }
 
-/// Names that need no quotes, and no second thought.
+/// Whether it is a name that SQL accepts without quotes.
 fn is_name(text: &str) -> bool {
     let mut bytes = text.bytes();
     bytes.next().is_some_and(|it| it.is_ascii_lowercase())
@@ -186,11 +186,35 @@ impl fmt::Display for Location {
     }
 }
 
-/// Addresses of IPv6 stand in brackets where a port follows.
+/// Puts an IPv6 address in brackets, so that a port can follow.
 fn bracketed(host: &str) -> String {
     if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
 
+<<<<<<< ours
+||||||| base
+/// Host and port of what a URL of ours leads to first, for people.
+pub fn server_of(config: &Config) -> String {
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    match config.get_hosts().first() {
+        Some(Host::Tcp(host)) => format!("{}:{port}", bracketed(host)),
+        Some(Host::Unix(path)) => path.display().to_string(),
+        None => format!("localhost:{port}"),
+    }
+}
+
+=======
+/// The host and port that a URL connects to first, for display.
+pub fn server_of(config: &Config) -> String {
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    match config.get_hosts().first() {
+        Some(Host::Tcp(host)) => format!("{}:{port}", bracketed(host)),
+        Some(Host::Unix(path)) => path.display().to_string(),
+        None => format!("localhost:{port}"),
+    }
+}
+
+>>>>>>> theirs
 #[cfg(test)]
 mod tests {
     use tokio_postgres::config::Host;

@@ -1,7 +1,7 @@
-//! Where each tenant is, as this process knows it, and how to get a connection there.
+//! A cache of where each tenant is, and the way to get a connection there.
 //!
-//! What is known is never thrown away for its age: the store itself says when a tenant is not there any more (`enter`), and
-//! then the directory is asked again. So nobody acts on what is out of date for longer than one refused statement.
+//! Entries never expire: the store itself reports (through `enter`) when a tenant is no longer there, and then the
+//! directory is asked again. So outdated knowledge costs at most one refused statement.
 
 use std::{
     collections::HashMap,
@@ -26,16 +26,16 @@ use crate::base::ids::TenantId;
 /// How many tenants' placements are remembered.
 const REMEMBERED: usize = 100_000;
 
-/// For how long a tenant that does not exist is not asked for again.
+/// How long a nonexistent tenant is remembered as nonexistent.
 const UNKNOWN_FOR: Duration = Duration::from_secs(1);
 
-/// What the directory said of a tenant.
+/// What the directory reported about a tenant.
 #[derive(Clone, Debug)]
 pub(super) struct Known {
-    /// `None` where its own store is still to be made. A tenant that does not exist is looked for among the shared tables,
-    /// where nothing of it is found: so nobody is told whether it exists by what is done about it.
+    /// `None` when the tenant's own store is not created yet. A nonexistent tenant is looked up in the shared tables,
+    /// where nothing is found: so the work done reveals nothing about whether a tenant exists.
     pub placement: Option<Placement>,
-    /// Whether its writers wait, because it is about to be elsewhere.
+    /// Whether its writers wait, because it is about to move.
     pub is_moving: bool,
     /// Whether the directory knows the tenant.
     exists: bool,
@@ -48,17 +48,19 @@ impl Known {
     }
 }
 
-/// Those who are in the shared store, and the others with where they are.
+/// The tenants in the shared store, and the others with their placements.
 pub(super) type Split = (Vec<TenantId>, Vec<(TenantId, Placement)>);
 
 /// Asks the directory where these tenants are.
 pub(super) type Locate = Box<dyn Fn(Vec<TenantId>) -> BoxFuture<'static, Result<Vec<Row>, DbError>> + Send + Sync>;
 
-/// The pools that tenants' transactions get their connections from.
+/// The pools that provide connections for tenants' transactions.
 pub(super) struct Routes {
-    /// Of the directory, for these look-ups alone: who holds one of its other connections may wait for a look-up.
+    /// Connections to the directory for these look-ups only: a holder of one of its other connections may be waiting
+    /// for a look-up.
     pub locating: Pool,
-    /// The look-up itself, in a transaction of its own: what it is made of stands above this.
+    /// The look-up itself, in a transaction of its own. It is injected, because its parts are in a higher layer than
+    /// this file.
     pub locate: Locate,
     pub shared: Arc<ConnectionHandoff>,
     pub shares: Arc<TenantFairShare>,
@@ -71,7 +73,7 @@ pub(super) struct Routes {
 pub(super) struct PlacementCache {
     routes: Routes,
     known: Cache<TenantId, Known>,
-    /// Whoever holds it asks the directory; those who wait for it find that it was asked.
+    /// Held while the directory is asked. Callers that waited for it find that it was asked.
     asking: tokio::sync::Mutex<()>,
 }
 
@@ -89,10 +91,10 @@ impl PlacementCache {
         &self.routes.stores
     }
 
-    /// Where the tenant is, as far as is known.
+    /// Where the tenant is, as far as this process knows.
     pub(super) async fn of(&self, tenant: TenantId) -> Result<Placement, DbError> {
         if tenant.0.is_nil() {
-            return Ok(Placement::Shared); // Stands for whoever does not exist, with no more and no less work.
+            return Ok(Placement::Shared); // Stands for a nonexistent tenant, with the same amount of work.
         }
         let known = match self.known.get(&tenant) {
             Some(known) if known.exists || known.at.elapsed() < UNKNOWN_FOR => known,
@@ -101,7 +103,8 @@ impl PlacementCache {
         known.placement.ok_or(DbError::TenantNotHere)
     }
 
-    /// Those of the tenants that are in the shared store, and those that have a store of their own, as far as is known.
+    /// Splits the tenants into those in the shared store and those with a store of their own, as far as this process
+    /// knows.
     pub(super) async fn split(&self, tenants: &[TenantId]) -> Result<Split, DbError> {
         let is_unknown = |it: &TenantId| self.known.peek(it).is_none_or(|known| !known.exists);
         let unknown: Vec<TenantId> = tenants.iter().copied().filter(is_unknown).collect();
@@ -113,14 +116,14 @@ impl PlacementCache {
         for tenant in tenants {
             match self.known.peek(tenant).and_then(|it| it.placement) {
                 Some(place @ Placement::Own(..)) => own.push((*tenant, place)),
-                // One that the directory does not know is asked for here, where nothing of it is found.
+                // A tenant that the directory does not know is looked up here, where nothing is found.
                 _ => shared.push(*tenant),
             }
         }
         Ok((shared, own))
     }
 
-    /// What the directory says, or said after this instant.
+    /// What the directory says now, or said after `since`.
     pub(super) async fn look(&self, tenant: TenantId, since: Instant) -> Result<Known, DbError> {
         if tenant.0.is_nil() {
             return Ok(Known::nothing(Instant::now()));
@@ -133,7 +136,7 @@ impl PlacementCache {
         Ok(found.remove(&tenant).unwrap_or_else(|| Known::nothing(Instant::now())))
     }
 
-    /// Boxed, because it is a transaction that a transaction waits for.
+    /// Boxed, because it is a transaction that another transaction waits for.
     fn ask<'a>(&'a self, tenants: &'a [TenantId]) -> BoxFuture<'a, Result<HashMap<TenantId, Known>, DbError>> {
         async move {
             let at = Instant::now();
@@ -141,7 +144,7 @@ impl PlacementCache {
             let mut found = HashMap::new();
             for row in rows {
                 let placement = Placement::read(row.get(1), row.get(2))?;
-                // Without its store it does not count as known: that changes without anybody being refused.
+                // A tenant without its store does not count as known: this changes without any statement being refused.
                 let is_ready: bool = row.get(4);
                 let placement = is_ready.then_some(placement);
                 let known = Known { placement, is_moving: row.get(3), exists: is_ready, at };
@@ -166,8 +169,8 @@ impl PlacementCache {
             }
             Placement::Shared => {
                 let place = match scope.tenant() {
-                    // People alone: what the system does for one tenant must not wait behind that tenant's flood, and
-                    // whether it has to wait must tell nobody whose an e-mail is.
+                    // Only for people: system work for a tenant must not wait behind that tenant's load, and a wait
+                    // must not reveal whose an email address is.
                     Some(tenant) if scope.role().is_person() => Some(self.routes.shares.place(tenant).await?),
                     _ => None,
                 };
@@ -176,7 +179,7 @@ impl PlacementCache {
         }
     }
 
-    /// Closes what belongs to it alone.
+    /// Closes the pools that belong to it alone.
     pub(super) fn close(&self) {
         self.routes.locating.close();
         self.routes.stores.close();

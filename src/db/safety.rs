@@ -1,4 +1,4 @@
-//! What must be true of the database before a single request is served.
+//! What must be true of the database before the first request is served.
 
 use std::str::FromStr;
 
@@ -12,21 +12,21 @@ const SAFE_MINORS: [i32; 1] = [15_0020];
 /// Why the server refuses to start on this database.
 #[derive(Debug, thiserror::Error)]
 pub enum UnsafeDatabase {
-    /// It could not even be asked.
+    /// The database could not be queried.
     #[error("cannot reach the database: {0}")]
     Unreachable(#[from] tokio_postgres::Error),
-    /// Row-level security would not hold.
+    /// Row-level security would not be enforced.
     #[error("refusing to serve, because row-level security would not protect the tenants:\n  - {}", .0.join("\n  - "))]
     Unprotected(Vec<String>),
-    /// The server lets in fewer than this process may need.
+    /// The server allows fewer connections than this process may need.
     #[error(
-        "DATABASE_POOL_SIZE and DATABASE_STORE_CONNECTIONS allow this process {needed} connections, but the server lets in \
-         {allowed} (max_connections, less what it reserves): lower them, or raise that"
+        "DATABASE_POOL_SIZE and DATABASE_STORE_CONNECTIONS allow this process {needed} connections, but the server allows \
+         {allowed} (max_connections minus reserved ones): lower those settings or raise max_connections"
     )]
     TooFewConnections {
         /// How many this process may hold.
         needed: usize,
-        /// How many the server lets in.
+        /// How many the server allows.
         allowed: usize,
     },
     /// Migrations are missing.
@@ -34,7 +34,7 @@ pub enum UnsafeDatabase {
     OutOfDate(String),
 }
 
-/// Every way in which the login role could see past the policies, one line each.
+/// Every way in which the login role could bypass the policies, one line each.
 const FINDINGS: &str = "-- db.findings
 with tables as (
   select c.oid, c.oid::regclass::text as name, c.relowner, c.relrowsecurity and c.relforcerowsecurity as forced
@@ -54,15 +54,16 @@ select 'the role ' || me.rolname || ' is a member of ' || r.rolname || ', which 
 union all
 select 'the table ' || t.name || ' has no forced row-level security' from tables t where not forced";
 
-/// Refuses a database on which row-level security would not hold, or that lacks migrations; warns of an old minor.
+/// Refuses a database on which row-level security would not be enforced, or that lacks migrations. Warns of an outdated
+/// minor version.
 ///
 /// # Errors
-/// [`UnsafeDatabase`], with every finding at once.
+/// [`UnsafeDatabase`], with all findings at once.
 pub async fn refuse_unsafe(database_url: &str) -> Result<(), UnsafeDatabase> {
     let version = find_unsafe(database_url).await?;
     if let Some(safe) = safer_minor(version) {
         tracing::warn!(
-            "PostgreSQL {}.{} has known row-level security bugs that {}.{} fixes; please update it",
+            "PostgreSQL {}.{} has known row-level security bugs that {}.{} fixes; update the server",
             version / 10_000,
             version % 10_000,
             safe / 10_000,
@@ -72,10 +73,10 @@ pub async fn refuse_unsafe(database_url: &str) -> Result<(), UnsafeDatabase> {
     Ok(())
 }
 
-/// Refuses a server that lets in fewer connections than one process may need.
+/// Refuses a server that allows fewer connections than one process may need.
 ///
 /// # Errors
-/// [`UnsafeDatabase::TooFewConnections`], or when it cannot be asked.
+/// [`UnsafeDatabase::TooFewConnections`], or when the server cannot be queried.
 pub async fn refuse_too_few_connections(database_url: &str, needed: usize) -> Result<(), UnsafeDatabase> {
     let (client, connection) = Config::from_str(database_url)?.connect(NoTls).await?;
     let connection = tokio::spawn(connection);
@@ -88,7 +89,7 @@ pub async fn refuse_too_few_connections(database_url: &str, needed: usize) -> Re
     if needed > allowed { Err(UnsafeDatabase::TooFewConnections { needed, allowed }) } else { Ok(()) }
 }
 
-/// The same without a word on old minors: returns the server's version number.
+/// As [`refuse_unsafe`], without the warning about minor versions. Returns the server's version number.
 ///
 /// # Errors
 /// As [`refuse_unsafe`].
@@ -110,7 +111,7 @@ pub async fn find_unsafe(database_url: &str) -> Result<i32, UnsafeDatabase> {
     if !findings.is_empty() {
         return Err(UnsafeDatabase::Unprotected(findings));
     }
-    let applied = applied.map_err(|_| UnsafeDatabase::OutOfDate("it was never migrated".into()))?;
+    let applied = applied.map_err(|_| UnsafeDatabase::OutOfDate("it has never been migrated".into()))?;
     for (column, (schema, newest)) in migrations::newest().into_iter().enumerate() {
         let version: Option<i32> = applied.get(column);
         if version != Some(newest) {
@@ -121,23 +122,23 @@ pub async fn find_unsafe(database_url: &str) -> Result<i32, UnsafeDatabase> {
     Ok(version)
 }
 
-/// Every way in which whoever is connected could see past the policies of these schemas.
+/// Every way in which the connected role could bypass the policies of these schemas.
 pub(super) async fn findings(client: &Client, schemas: &[&str]) -> Result<Vec<String>, tokio_postgres::Error> {
     let rows = client.query(FINDINGS, &[&schemas]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// The newest migration that the tenant store in this schema has; `None` where there is no store.
+/// The newest migration of the tenant store in this schema; `None` when there is no store.
 pub(super) async fn store_version(client: &Client, schema: &str) -> Result<Option<i32>, tokio_postgres::Error> {
     let history = "select to_regclass($1 || '.refinery_schema_history') is not null";
     if !client.query_one(history, &[&schema]).await?.get::<_, bool>(0) {
         return Ok(None);
     }
-    // Every connection to a store has its schema alone in its search path.
+    // A connection to a store has only its schema in the search path.
     Ok(client.query_one("select max(version) from refinery_schema_history", &[]).await?.get(0))
 }
 
-/// The minor to update to, when this one has known row-level security bugs.
+/// The minor version to update to; `None` when this one has no known row-level security bug.
 fn safer_minor(version: i32) -> Option<i32> {
     SAFE_MINORS.into_iter().find(|safe| version / 10_000 == safe / 10_000 && version < *safe)
 }

@@ -1,10 +1,10 @@
-//! What the schemas are called.
+//! The names of the schemas.
 
-/// Where the directory's tables are.
+/// Contains the directory's tables.
 pub const DIRECTORY_SCHEMA: &str = "directory";
 
-/// Where the tables of tenants in shared tables are.
+/// Contains the tables of tenants in shared tables.
 pub const SHARED_SCHEMA: &str = "shared";
 
-/// Where the tables of a tenant with a database of its own are.
+/// Contains the tables of a tenant with a database of its own.
 pub const OWN_SCHEMA: &str = "tenant";

@@ -5,22 +5,22 @@ use crate::base::ids::{AdministratorId, SessionId, TenantId, UserId};
 /// What a scope may do; the policies in `sql/` say what that is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ScopeRole {
-    /// Everything of the tenant but credentials.
+    /// Everything of the tenant except credentials.
     Admin,
     /// The whole calendar, and customers' names.
     Staff,
-    /// A customer: own profile, own bookings, what is on offer.
+    /// A customer: their own profile and bookings, and what is on offer.
     User,
-    /// The sign-in path, the only one that reads credentials.
+    /// Sign-in, the only path that reads credentials.
     Authenticator,
     /// Background work for a tenant.
     Worker,
-    /// The directory, and making a tenant.
+    /// The directory, and creating tenants.
     PlatformAdmin,
 }
 
 impl ScopeRole {
-    /// Whether it is that of somebody of a tenant.
+    /// Whether it is the role of a person in a tenant.
     pub fn is_person(self) -> bool {
         matches!(self, Self::Admin | Self::Staff | Self::User)
     }
@@ -49,12 +49,12 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// A person of the tenant, as a verified token names him. `enter` checks that it is still so.
+    /// A person of the tenant, as a verified token names them. `enter` checks that this still holds.
     pub fn person(tenant: TenantId, user: UserId, role: ScopeRole, session: SessionId) -> Self {
         Self { tenant: Some(tenant), user: Some(user), role, session: Some(session) }
     }
 
-    /// Whose tenant it is in; `None` only in the directory.
+    /// The tenant it is in; `None` only in the directory.
     pub fn tenant(&self) -> Option<TenantId> {
         self.tenant
     }
@@ -64,17 +64,17 @@ impl Scope {
         self.role
     }
 
-    /// Anybody, signed in or not, reading what is public in the directory.
+    /// Any caller, signed in or not, reading what is public in the directory.
     pub fn directory_public() -> Self {
         Self { tenant: None, user: None, role: ScopeRole::User, session: None }
     }
 
-    /// The sign-in path within one tenant.
+    /// Sign-in within one tenant.
     pub fn authenticator(tenant: TenantId) -> Self {
         Self { tenant: Some(tenant), user: None, role: ScopeRole::Authenticator, session: None }
     }
 
-    /// The sign-in path before it knows the tenant: the directory only.
+    /// Sign-in before the tenant is known: the directory only.
     pub fn directory_authenticator() -> Self {
         Self { tenant: None, user: None, role: ScopeRole::Authenticator, session: None }
     }
@@ -84,7 +84,8 @@ impl Scope {
         Self { tenant: Some(tenant), user: None, role: ScopeRole::Worker, session: None }
     }
 
-    /// A platform administrator, as a verified token names him. In the directory `enter` checks that his session lives.
+    /// A platform administrator, as a verified token names them. In the directory `enter` checks that their session is
+    /// live.
     pub fn platform_administrator(
         tenant: Option<TenantId>,
         administrator: AdministratorId,
@@ -94,7 +95,7 @@ impl Scope {
         Self { tenant, user, role: ScopeRole::PlatformAdmin, session }
     }
 
-    /// Making and keeping tenants, from the command line and in background work.
+    /// Creating and maintaining tenants, from the command line and in background work.
     pub fn platform(tenant: Option<TenantId>) -> Self {
         Self { tenant, user: None, role: ScopeRole::PlatformAdmin, session: None }
     }

@@ -1,15 +1,15 @@
-//! What a session is told when it begins.
+//! The settings of a new session.
 
 use std::time::Duration;
 
 use tokio_postgres::{Client, Error};
 
-/// Names in SQL are unqualified: a session says whose tables they are, with temporary ones last.
+/// Names in SQL are unqualified: the session's search path chooses the schema, with temporary tables last.
 fn search_path(schema: &str) -> String {
     format!("{schema}, pg_temp")
 }
 
-/// The session sees this schema alone from now on.
+/// Makes this schema the session's only one from now on.
 ///
 /// # Errors
 /// When the connection is lost.
@@ -17,7 +17,7 @@ pub async fn see_only(client: &Client, schema: &str) -> Result<(), Error> {
     client.query("select set_config('search_path', $1, false)", &[&search_path(schema)]).await.map(drop)
 }
 
-/// What every session of a pool is told.
+/// The settings for every session of a pool.
 #[derive(Clone)]
 pub(super) struct Session {
     search_path: String,
@@ -25,7 +25,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// It sees this schema alone, and its statements are cancelled after this time.
+    /// A session that sees only this schema and whose statements are cancelled after this time.
     pub(super) fn new(schema: &str, statement: Duration) -> Self {
         Self { search_path: search_path(schema), statement_timeout: statement.as_millis().to_string() }
     }
@@ -35,7 +35,7 @@ impl Session {
         client.query(set, &[&self.search_path, &self.statement_timeout]).await.map(drop)
     }
 
-    /// The same for one transaction alone, as SQL. Names of schemas need no quotes.
+    /// The same settings for one transaction only, as SQL. Schema names need no quotes.
     pub(super) fn for_one_transaction(schema: &str, statement: Duration) -> String {
         let (search_path, statement) = (search_path(schema), statement.as_millis());
         format!("set local search_path = {search_path}; set local statement_timeout = {statement}")

@@ -1,4 +1,4 @@
-//! Our own types in rows and as bind parameters: an id is its UUID, a currency its code.
+//! Tenantry's own types in rows and as bind parameters: an id is its UUID, a currency its code.
 
 use postgres_types::{IsNull, ToSql, Type, to_sql_checked};
 
@@ -75,7 +75,7 @@ impl ToSql for Currency {
 impl<'a> postgres_types::FromSql<'a> for Currency {
     fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
         let code = <&str as postgres_types::FromSql>::from_sql(ty, raw)?;
-        code.parse().map_err(|()| format!("{code:?} is no currency").into())
+        code.parse().map_err(|()| format!("{code:?} is not a currency").into())
     }
 
     fn accepts(ty: &Type) -> bool {

@@ -1,8 +1,10 @@
-//! Connections to stores of tenants' own: a small pool for each that is in use, opened on demand, all of them within one budget.
+//! Connections to tenants' own stores: a small pool for each store in use, opened on demand, all of them within one
+//! budget.
 //!
-//! Every connection holds a place in the budget from before it is made until it is closed, whoever uses it or nobody. Who
-//! needs a place where none is left closes the idle connection that was used longest ago; where none is idle he waits, and
-//! the next connection that comes back is closed for him instead of being kept. One that is in use is never closed.
+//! Every connection holds a place in the budget from before it is made until it is closed, whether in use or idle. A
+//! caller that needs a place when none is left closes the least recently used idle connection. When none is idle, the
+//! caller waits, and the next connection that is returned is closed for them instead of being kept. A connection in use
+//! is never closed.
 
 use std::{
     collections::HashMap,
@@ -31,33 +33,33 @@ use super::{
 };
 use crate::base::counted::Counted;
 
-/// How long a server may take to let somebody in.
+/// How long a server may take to accept a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
-/// How many connect to another server at the same time.
+/// How many connections to another server may be opened at the same time.
 const CONNECTING_EACH: usize = 4;
-/// How long a connection has to end once nobody wants it.
+/// How long a connection may take to end once it is no longer wanted.
 const ENDING: Duration = Duration::from_secs(1);
-/// How long a server's process takes to be gone once it was told to end: until then the server counts it.
+/// How long a server process takes to exit after it was asked to: until then the server counts it.
 const GOING: Duration = Duration::from_millis(20);
-/// How long a server may acknowledge nothing that is sent to it.
+/// How long a server may fail to acknowledge what is sent to it.
 const SILENT_FOR: Duration = Duration::from_secs(15);
-/// How long a store that could not be reached counts as one that cannot.
+/// How long an unreachable store counts as unreachable before it is tried again.
 const DOWN_FOR: Duration = Duration::from_secs(1);
-/// How many may wait for each connection of a store.
+/// How many callers may wait for each connection of a store.
 const WAITING_EACH: usize = 64;
 
-/// How many connections the stores of tenants' own get.
+/// How many connections tenants' own stores get.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreSettings {
-    /// All together, at any time.
+    /// For all stores together, at any time.
     pub budget: usize,
-    /// Each of them.
+    /// For each store.
     pub each: usize,
-    /// How long a connection is kept that nobody uses.
+    /// How long an unused connection is kept.
     pub idle: Duration,
-    /// The oldest migration of a store with which this program can serve it.
+    /// The oldest store migration with which this program can serve the store.
     pub oldest: i32,
-    /// Whether a store is refused in which the login role could see past the policies. Always on, but in tests of the
+    /// Whether to refuse a store in which the login role could bypass the policies. Always on, except in tests of the
     /// filters alone.
     pub checks_role: bool,
 }
@@ -74,20 +76,21 @@ impl Default for StoreSettings {
     }
 }
 
-/// All stores of tenants' own that this process is connected to, or was a moment ago.
+/// All own stores that this process is or was recently connected to.
 pub(super) struct Stores {
     base: Config,
-    /// Past the pooler, where there is one.
+    /// Bypasses the pooler, when there is one.
     direct: Option<Config>,
     settings: StoreSettings,
     wait: Duration,
     statement: Duration,
     budget: Arc<Semaphore>,
-    /// How many wait for a place in the budget.
+    /// How many callers wait for a place in the budget.
     wanting: AtomicUsize,
-    /// How many connections were closed for them whose places are not free yet. (One too few where others end meanwhile.)
+    /// How many connections were closed for them whose places are not free yet. (One too few when others end
+    /// meanwhile.)
     leaving: Mutex<usize>,
-    /// What of the budget each other server can hold up, should it not answer.
+    /// The part of the budget that each other server can block if it does not answer.
     servers: Mutex<HashMap<Server, Arc<Room>>>,
     open: Mutex<HashMap<Arc<Location>, Arc<Store>>>,
     is_kept_tidy: AtomicBool,
@@ -95,25 +98,25 @@ pub(super) struct Stores {
 
 /// A part of the budget.
 struct Room {
-    /// For connecting at the same time.
+    /// For opening connections at the same time.
     connecting: Semaphore,
-    /// For connections that are in use at the same time: three quarters.
+    /// For connections in use at the same time: three quarters of the budget.
     in_use: Arc<Semaphore>,
 }
 
 struct Store {
     pool: Pool,
-    /// On another server.
+    /// Set for a store on another server.
     room: Option<Arc<Room>>,
-    /// How many are about to get a connection to it.
+    /// How many callers are about to get a connection to it.
     asking: AtomicUsize,
     used: Mutex<Instant>,
-    /// Once it was found fit to be served.
+    /// Set once the store was found fit to be served.
     fit: OnceCell<()>,
     down: Arc<Mutex<Option<Down>>>,
 }
 
-/// Since when a store cannot be reached, and why.
+/// Since when a store has been unreachable, and why.
 struct Down {
     since: Instant,
     why: String,
@@ -128,7 +131,7 @@ pub(super) struct Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        // What has just come back is idle now, and somebody may be waiting for its place.
+        // The returned connection is idle now, and a caller may be waiting for its place.
         self.stores.make_room();
     }
 }
@@ -159,8 +162,8 @@ impl Stores {
     /// A connection to this store.
     ///
     /// # Errors
-    /// `StoreMissing` where there is none (any more); `Unavailable` where it cannot be reached or must not be served, at once
-    /// if that is known.
+    /// `StoreMissing` when there is none (any more); `Unavailable` when it cannot be reached or must not be served, at
+    /// once if that is already known.
     pub(super) async fn connect(self: &Arc<Self>, location: &Arc<Location>) -> Result<(Object, Lease), DbError> {
         let store = self.store(location)?;
         if let Some(down) = &*store.down.lock()
@@ -168,13 +171,13 @@ impl Stores {
         {
             return Err(DbError::Unavailable(down.why.clone()));
         }
-        let too_many = || DbError::Unavailable("too many wait for a connection to the tenant's store".into());
+        let too_many = || DbError::Unavailable("too many requests are waiting for the tenant's store".into());
         let _asking = Counted::up_to(self.settings.each * WAITING_EACH, &store.asking).ok_or_else(too_many)?;
         let _in_use = match &store.room {
             None => None,
             Some(room) => {
                 let place = tokio::time::timeout(self.wait, room.in_use.clone().acquire_owned()).await;
-                let all_wait = || DbError::Unavailable("all that use the tenant's server wait for it".into());
+                let all_wait = || DbError::Unavailable("all connections to the tenant's server are in use".into());
                 Some(place.ok().and_then(Result::ok).ok_or_else(all_wait)?)
             }
         };
@@ -184,15 +187,15 @@ impl Stores {
             Ok(Ok(client)) => client,
             Ok(Err(PoolError::Backend(error))) if is_missing(&error) => return Err(DbError::StoreMissing),
             Ok(Err(error)) => {
-                // That there is no room now says nothing of the store.
+                // A lack of room says nothing about the store.
                 if !matches!(error, PoolError::Timeout(_)) {
                     note_down(&store.down, error.to_string());
                 }
                 return Err(error.into());
             }
-            Err(_) => return Err(DbError::Unavailable("the tenant's store does not let us in".into())),
+            Err(_) => return Err(DbError::Unavailable("the tenant's store does not accept connections".into())),
         };
-        // Boxed, as it is done once and everybody waits here: a transaction is not to be as large as it.
+        // Boxed, because it runs once and every transaction passes here: it must not enlarge each of them.
         let look = || {
             Box::pin(async {
                 let looked = tokio::time::timeout(CONNECT_LIMIT, self.look(&client, location)).await;
@@ -214,7 +217,7 @@ impl Stores {
 
     async fn look(&self, client: &Client, location: &Location) -> Result<(), DbError> {
         let Some(direct) = &self.direct else { return self.look_by(client, &location.schema).await };
-        // What it asks has names and leaves a search path, neither of which may come by the pooler.
+        // The check uses named statements and sets a search path, neither of which may go through the pooler.
         let mut config = location.config(direct);
         config.application_name("tenantry").connect_timeout(CONNECT_LIMIT);
         let (client, connection) = config.connect(NoTls).await?;
@@ -231,7 +234,7 @@ impl Stores {
         if version < self.settings.oldest {
             let oldest = self.settings.oldest;
             return Err(DbError::Unavailable(format!(
-                "the store is at migration {version}, expected {oldest} at least"
+                "the store is at migration {version}, expected at least {oldest}"
             )));
         }
         if !self.settings.checks_role {
@@ -270,7 +273,7 @@ impl Stores {
         self.servers.lock().entry(server.clone()).or_insert_with(|| new().into()).clone()
     }
 
-    /// A place in the budget, which somebody else's idle connection may have to make room for.
+    /// A place in the budget. Another caller's idle connection may be closed to free one.
     async fn place(self: Arc<Self>) -> Option<OwnedSemaphorePermit> {
         if let Ok(place) = self.budget.clone().try_acquire_owned() {
             return Some(place);
@@ -280,19 +283,19 @@ impl Stores {
         self.budget.clone().acquire_owned().await.ok()
     }
 
-    /// Closes idle connections while more wait for a place than places are about to be free.
+    /// Closes idle connections while more callers wait for a place than places are about to be free.
     fn make_room(&self) {
         if self.wanting.load(Ordering::SeqCst) == 0 {
             return;
         }
-        // Held while it is looked for one: what comes back meanwhile is looked at after it.
+        // Held during the search: a connection returned meanwhile is considered after it.
         let mut leaving = self.leaving.lock();
         while *leaving < self.wanting.load(Ordering::SeqCst) && self.close_longest_idle() {
             *leaving += 1;
         }
     }
 
-    /// A connection has ended, and its place is free.
+    /// A connection has ended and its place is free.
     fn one_has_left(&self) {
         let mut leaving = self.leaving.lock();
         *leaving = leaving.saturating_sub(1);
@@ -300,9 +303,9 @@ impl Stores {
         self.make_room();
     }
 
-    /// Closes one connection that nobody uses, if there is one: of the store that was used longest ago.
+    /// Closes one idle connection of the least recently used store. Returns whether there was one.
     fn close_longest_idle(&self) -> bool {
-        // (What a pool calls available leaves out what somebody waits for elsewhere in it, so each is looked into.)
+        // (The pool's `available` excludes connections that its own waiters will get, so each pool is inspected.)
         let mut stores: Vec<_> = {
             let open = self.open.lock();
             open.values().filter(|it| it.pool.status().size > 0).map(|it| (*it.used.lock(), it.clone())).collect()
@@ -310,7 +313,7 @@ impl Stores {
         stores.sort_by_key(|(used, _)| *used);
         for (_, store) in stores {
             let mut is_closed = false;
-            // One that the server has ended makes no room: its place is free already.
+            // One that the server has ended frees no place: its place is free already.
             store.pool.retain(|client, _| !client.is_closed() && std::mem::replace(&mut is_closed, true));
             if is_closed {
                 return true;
@@ -319,7 +322,7 @@ impl Stores {
         false
     }
 
-    /// Closes what nobody has used for long, and forgets stores without connections.
+    /// Closes connections that have been idle for long, and forgets stores without connections.
     fn tidy(&self) {
         let idle = self.settings.idle;
         self.open.lock().retain(|_, store| {
@@ -329,7 +332,7 @@ impl Stores {
         });
     }
 
-    /// Connections: open, idle, and how many wait for a place.
+    /// Connections: open, idle, and the number of callers waiting for one.
     pub(super) fn status(&self) -> (usize, usize, usize) {
         let open = self.open.lock();
         let sum = |count: fn(&Store) -> usize| open.values().map(|it| count(it)).sum();
@@ -340,14 +343,14 @@ impl Stores {
         )
     }
 
-    /// Closes whatever nobody uses.
+    /// Closes all idle connections.
     pub(super) fn close_idle(&self) {
         for store in self.open.lock().values() {
             store.pool.retain(|_, _| false);
         }
     }
 
-    /// Closes all of them: connections end as they come back.
+    /// Closes all pools: connections close as they are returned.
     pub(super) fn close(&self) {
         self.budget.close();
         for store in self.open.lock().drain() {
@@ -360,9 +363,9 @@ fn note_down(down: &Mutex<Option<Down>>, why: String) {
     *down.lock() = Some(Down { since: Instant::now(), why });
 }
 
-/// Whether there is no such database, rather than a server that does not let us in.
+/// Whether the database does not exist, rather than that the server refuses the connection.
 fn is_missing(error: &tokio_postgres::Error) -> bool {
-    // Or one that is about to be dropped, and lets nobody in any more.
+    // Or the database is about to be dropped and accepts no connections any more.
     let missing = [SqlState::INVALID_CATALOG_NAME, SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE];
     error.code().is_some_and(|it| missing.contains(it))
 }
@@ -375,7 +378,7 @@ async fn keep_tidy(stores: Weak<Stores>, idle: Duration) {
     }
 }
 
-/// Makes connections that hold a place in the budget until they are closed.
+/// Opens connections that hold a place in the budget until they are closed.
 struct Budgeted {
     stores: Weak<Stores>,
     down: Arc<Mutex<Option<Down>>>,
@@ -398,12 +401,13 @@ impl Connect for Budgeted {
             let Ok(connected) = tokio::time::timeout(CONNECT_LIMIT, config.connect(NoTls)).await else {
                 note_down(&self.down, "the server of the tenant's store does not answer".into());
                 drop(place);
-                // There is no error of tokio-postgres to return: the pool's own limit ends this.
+                // There is no tokio-postgres error to return here: the pool's own timeout ends this.
                 return std::future::pending().await;
             };
             let (client, connection) = connected?;
-            // The pool aborts the task that it is given when it drops a client. The connection is to end by itself then, which
-            // the server is told of; but one whose server is silent does not, and gives its place back all the same.
+            // The pool aborts the task that it is given when it drops a client. The connection must then close by
+            // itself, so that the server is notified. If the server is silent and it cannot close, it gives its place
+            // back anyway.
             let (is_wanted, dropped) = tokio::sync::oneshot::channel::<()>();
             let watch = tokio::spawn(async move {
                 let _is_wanted = is_wanted;

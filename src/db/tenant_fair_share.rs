@@ -1,5 +1,5 @@
-//! How many connections one tenant may hold, so that a flood of one leaves some for the others. (A read that has handed its
-//! connection on and is not waited for any more, because its request ran out of time, holds none.)
+//! Limits how many connections one tenant may hold, so that one tenant's load leaves some for the others. (A read that
+//! has handed its connection on and whose request has timed out holds none.)
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::DbError;
 use crate::base::{counted::Counted, ids::TenantId};
 
-/// How many may wait for each connection of a tenant's share; whoever comes then is told at once to come again.
+/// How many callers may wait for each connection of a tenant's share; further callers are refused at once.
 const WAITING_EACH: usize = 64;
 /// How many tenants are remembered before those that hold nothing are forgotten.
 const MANY: usize = 4_096;
@@ -32,16 +32,16 @@ struct Share {
     waiting: AtomicUsize,
 }
 
-/// A place in a tenant's share, for as long as a connection is held.
+/// A place in a tenant's share, held as long as a connection is.
 #[derive(Debug)]
 pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
-    /// So that the share is remembered while somebody holds a part of it.
+    /// Keeps the share in memory while any of its places is held.
     _share: Arc<Share>,
 }
 
 impl TenantFairShare {
-    /// So many connections for each tenant, and so long a wait for one.
+    /// `each` connections per tenant, and at most `wait` for one.
     pub(super) fn new(each: usize, wait: Duration) -> Self {
         Self { each, wait, tenants: Mutex::default() }
     }

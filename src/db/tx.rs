@@ -2,14 +2,15 @@
 //!
 //! - `begin`, `enter` and the first statement leave in one flush: tokio-postgres writes a request when its future is
 //!   first polled and answers in order, so the three are awaited together.
-//! - Statements that are awaited together leave together, in the order in which they were asked for: what follows a lock in
-//!   one flush runs with it held.
+//! - Statements that are awaited together are sent together, in the order in which they were asked for: what follows a
+//!   lock in one flush runs with the lock held.
 //! - A statement that fails, or whose future is dropped before its answer, marks the transaction. A marked transaction
-//!   is rolled back and says so: PostgreSQL itself answers `commit` of an aborted one with success.
-//! - A read that is known to be of one statement hands its connection on with it ([`ScopedTx::expect_one_statement`]), and
-//!   has nothing to do with it any more: whatever else it reads is read in another transaction.
-//! - Dropped without an end, it queues a `rollback` and keeps its connection out of the pool until that is answered;
-//!   a connection whose statement had to be cancelled is closed, since a late cancel could hit a stranger's statement.
+//!   is rolled back and reports it: PostgreSQL itself answers `commit` of an aborted transaction with success.
+//! - A read that is known to have one statement hands its connection on with that statement
+//!   ([`ScopedTx::expect_one_statement`]) and no longer uses it: any further read happens in another transaction.
+//! - Dropped without an end, a transaction queues a `rollback` and keeps its connection out of the pool until that is
+//!   answered. A connection whose statement had to be cancelled is closed, since a late cancel could hit another
+//!   transaction's statement.
 
 use std::{
     borrow::Cow,
@@ -43,35 +44,35 @@ use crate::base::ids::TenantId;
 
 /// Where a transaction gets its connection.
 pub(super) enum Route {
-    /// Here, and what is called by name there is in this schema.
+    /// From this pool, whose unqualified names are in this schema.
     Pool(Pool, &'static str),
-    /// Here, among the tenants in shared tables.
+    /// From this pool, among the tenants in shared tables.
     Shared(Arc<ConnectionHandoff>),
-    /// Wherever its scope's tenant is.
+    /// From the store of the scope's tenant, wherever that is.
     Tenant(Arc<PlacementCache>),
 }
 
-/// One transaction under one [`Scope`]; see the module's description.
+/// One transaction in one [`Scope`]; see the module's description.
 pub struct ScopedTx {
     route: Route,
     common: Arc<Common>,
     scope: Scope,
     access: Access,
-    /// Once it has begun, or could not.
+    /// Set once it has begun or failed to begin.
     live: Mutex<Option<Result<Arc<Live>, DbError>>>,
-    /// Whoever holds it is about to begin.
+    /// Held by the caller that is about to begin.
     beginning: tokio::sync::Mutex<()>,
-    /// Whoever holds it is about to send a statement.
+    /// Held by the caller that is about to send a statement.
     turn: tokio::sync::Mutex<()>,
     /// A statement failed or was abandoned since the last savepoint.
     marked: AtomicBool,
-    /// Why, if a statement of ours knows.
+    /// The cause, when one of this transaction's statements knows it.
     cause: Mutex<Option<DbError>>,
-    /// Whether `open` shall set a savepoint right after `enter`.
+    /// Whether `open` must set a savepoint right after `enter`.
     savepoint_wanted: AtomicBool,
     /// Audit events, appended to the tenant's chain right before the commit.
     events: Mutex<Pending<serde_json::Value>>,
-    /// What is told to whoever watches, right after the commit.
+    /// Changes announced to watchers right after the commit.
     changed: Mutex<Pending<Change>>,
     /// How long a statement waits for its answer before the server counts as silent.
     patience: Mutex<Duration>,
@@ -79,12 +80,12 @@ pub struct ScopedTx {
     leaves_work: AtomicBool,
     /// Whether the connection is handed on with the next statement.
     expects_one_statement: AtomicBool,
-    /// How many statements were asked for.
+    /// How many statements were requested.
     statements: AtomicUsize,
     ended: AtomicBool,
 }
 
-/// What waits for a transaction's commit, in its order.
+/// What waits for a transaction's commit, in order.
 struct Pending<T> {
     all: Vec<T>,
     /// How many there were at the savepoint.
@@ -117,9 +118,9 @@ pub struct Part {
 
 /// Why a statement has no rows.
 enum Failed {
-    /// `enter` refused the transaction, so no statement of it did anything.
+    /// `enter` refused the transaction, so none of its statements had any effect.
     AtTheDoor(DbError),
-    /// It was not sent, because the connection is another's by now.
+    /// It was not sent, because the connection has been handed on.
     HandedOn,
     Itself(DbError),
 }
@@ -147,26 +148,26 @@ impl ScopedTx {
         }
     }
 
-    /// The tenant that every statement names as `tenant_id = $1`: the scope's, never an input's.
+    /// The tenant that every statement names as `tenant_id = $1`: it comes from the scope, never from input.
     ///
     /// # Panics
-    /// In a scope of the directory, which has no tenant. No query of a tenant store is reached from one.
+    /// In a directory scope, which has no tenant. No query of a tenant store is reachable from one.
     pub fn tenant(&self) -> TenantId {
-        // Unwrap safety: only `Scope::directory_*` have none, and those are made for directory pools.
+        // Unwrap safety: only `Scope::directory_*` have none, and those are used with directory pools.
         self.scope.tenant.expect("a scope with a tenant")
     }
 
-    /// The scope that it was entered with.
+    /// The scope that the transaction was entered with.
     pub fn scope(&self) -> &Scope {
         &self.scope
     }
 
     /// Runs a statement and returns its rows.
     ///
-    /// The text is `'static`: no SQL is ever built from input. It opens with its name, `-- feature.verb`.
+    /// The text is `'static`: no SQL is ever built from input. It starts with its name, `-- feature.verb`.
     pub async fn query(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, DbError> {
         let span = debug_span!("db.query", statement = statement_name(sql));
-        // Boxed: whoever awaits several at once would be as large as all of them.
+        // Boxed: a caller that awaits several at once would be as large as all of them.
         Box::pin(self.run(sql, params)).instrument(span).await
     }
 
@@ -195,13 +196,13 @@ impl ScopedTx {
                 Ok(rows) => return Ok(rows),
                 Err(Failed::Itself(error)) => return Err(error),
                 Err(Failed::HandedOn) => {
-                    drop(live); // Its place, for which the next one may have to wait.
+                    drop(live); // Frees its place, which the next one may have to wait for.
                     live = self.live().await?;
                     continue;
                 }
                 Err(Failed::AtTheDoor(refused)) => refused,
             };
-            // Boxed: it is rare, and every statement would be as large as it.
+            // Boxed: it is rare, and would enlarge every statement.
             match Box::pin(self.elsewhere(live, &refused)).await {
                 Some(again) => live = again?,
                 None => {
@@ -214,9 +215,9 @@ impl ScopedTx {
 
     async fn attempt(&self, live: &Live, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, Failed> {
         let statement = InFlight::start(self, live);
-        // Pinned here, and waited for by reference: whoever takes a future by value makes room for it once more.
+        // Pinned here and awaited by reference: a future taken by value is allocated once more.
         let answer = pin!(async {
-            // Statements leave in the order in which they were asked for, also where one has to be prepared first.
+            // Statements are sent in the order in which they were asked for, even when one has to be prepared first.
             let turn = self.turn.lock().await;
             if live.is_handed_on() {
                 return Ok(None);
@@ -225,7 +226,7 @@ impl ScopedTx {
             let mut answer = pin!(statement.run(live.client(), params));
             let answered = futures_util::poll!(answer.as_mut());
             if answered.is_pending() && self.expects_one_statement.swap(false, Ordering::Relaxed) && live.hand_on() {
-                // Whatever else is asked for begins anew.
+                // Any further statement begins a new transaction.
                 self.live.lock().take();
             }
             drop(turn);
@@ -234,19 +235,19 @@ impl ScopedTx {
                 Poll::Pending => answer.await.map(Some),
             }
         });
-        // Together with `begin` and `enter`, whose answers come first: the connection holds back everything behind an
-        // answer that nobody takes.
-        // Whoever stands before it may take as long.
+        // Awaited together with `begin` and `enter`, whose answers come first: the connection blocks behind an answer
+        // that nobody polls. Each transaction ahead of this one may take just as long.
         let patience = *self.patience.lock() * live.turns();
         let answers = pin!(futures_util::future::join(live.opened(), answer));
         let Ok((opening, answer)) = tokio::time::timeout(patience, answers).await else {
-            // The server cancels what is slow, so this one does not answer at all. `statement` is dropped: abandoned.
+            // The server cancels slow statements, so this one does not answer at all. `statement` is dropped:
+            // abandoned.
             return Err(Failed::Itself(DbError::Unavailable("the database does not answer".into())));
         };
         statement.answered();
         let error = match answer {
             Ok(None) => return Err(Failed::HandedOn),
-            // What was answered outside of the transaction, because that could not begin, is no answer.
+            // A statement that ran outside a transaction, because that could not begin, does not count.
             Ok(Some(rows)) => return opening.map(|_| rows).map_err(Failed::AtTheDoor),
             Err(error) => error,
         };
@@ -261,8 +262,8 @@ impl ScopedTx {
         Err(Failed::Itself(error))
     }
 
-    /// What a concurrent statement failed of, where this one could only say that the transaction is aborted. Its answer
-    /// came before this one's, but its future may be polled after it.
+    /// The cause that a concurrent statement reported, when this one only says that the transaction is aborted. That
+    /// answer came before this one's, but its future may be polled after it.
     async fn cause(&self, aborted: tokio_postgres::Error) -> DbError {
         for _ in 0..CAUSE_TURNS {
             if let Some(cause) = &*self.cause.lock() {
@@ -270,49 +271,49 @@ impl ScopedTx {
             }
             tokio::task::yield_now().await;
         }
-        aborted.into() // Whoever knew was dropped.
+        aborted.into() // The future that knew the cause was dropped.
     }
 
-    /// Adds an audit event, which is appended to the tenant's chain when this commits. `append_audit_events` in
-    /// `sql/tenant` says what its fields are.
+    /// Adds an audit event, which is appended to the tenant's chain on commit. `append_audit_events` in `sql/tenant`
+    /// describes its fields.
     pub fn log(&self, event: serde_json::Value) {
         self.events.lock().all.push(event);
     }
 
-    /// Has whoever watches the tenant told of this once it has committed.
+    /// Announces this change to the tenant's watchers after the commit.
     pub fn announce(&self, change: Change) {
         self.changed.lock().all.push(change);
     }
 
-    /// Lets its statements run for this long, where the server was told so too.
+    /// Allows its statements to run this long; the server's own limit must be raised too.
     pub fn allow_time(&self, time: Duration) {
         *self.patience.lock() = time;
     }
 
-    /// Has a read give its connection to whoever waits for one as soon as its first statement is sent, because there will be no
-    /// other one, and this one is brief: others stand behind it, and it is not cancelled at the server when nobody waits for its
-    /// answer. From then on nothing counts as begun. Should there be another statement after all, it is read in a transaction of
-    /// its own.
+    /// Makes a read hand its connection to a waiting caller as soon as its first statement is sent. Use it when there
+    /// is only one, brief statement: others are queued behind it, and it is not cancelled on the server when nobody
+    /// waits for its answer. Afterwards the transaction counts as not begun. If there is another statement after all,
+    /// it runs in a transaction of its own.
     pub fn expect_one_statement(&self) {
         self.expects_one_statement.store(self.access == Access::Read, Ordering::Relaxed);
     }
 
-    /// How many statements it was asked for.
+    /// How many statements were requested.
     pub fn statements(&self) -> usize {
         self.statements.load(Ordering::Relaxed)
     }
 
-    /// Has background work begin once this has committed.
+    /// Starts background work once this has committed.
     pub fn wake_on_commit(&self) {
         self.leaves_work.store(true, Ordering::Relaxed);
     }
 
-    /// Why the scope's person may not write, as `enter` has said; `None` where he may, or nothing was begun.
+    /// Why the scope's person may not write, as `enter` reported; `None` when they may, or nothing has begun.
     pub async fn restriction(&self) -> Option<Restriction> {
         self.begun()?.opened().await.ok().flatten()
     }
 
-    /// Whether it holds a connection, or tried to get one.
+    /// Whether it holds a connection, or has tried to get one.
     pub fn has_begun(&self) -> bool {
         self.live.lock().is_some()
     }
@@ -329,7 +330,7 @@ impl ScopedTx {
             return live.clone();
         }
         if self.ended.load(Ordering::Relaxed) {
-            return Err(DbError::NotCommitted); // While it was waited for.
+            return Err(DbError::NotCommitted); // It ended during the wait.
         }
         // A failure is kept: thirty resolvers must not each wait for a pool that has no connection.
         self.keep(self.open().await)
@@ -376,7 +377,7 @@ impl ScopedTx {
         };
         match &self.common.pooler {
             None => begin.into(),
-            // The session is another one each time, and must be left as it was.
+            // Each transaction gets another session, which must be left unchanged.
             Some(pooler) => {
                 format!("{begin}; {}", Session::for_one_transaction(held.schema(), pooler.statement)).into()
             }
@@ -384,11 +385,12 @@ impl ScopedTx {
     }
 
     async fn begin(&self, mut held: HeldConnection, tried: Option<Tried>) -> Result<Live, DbError> {
-        // A session may never have been asked anything, so this may be its first answer.
+        // This may be the session's first answer.
         let enter = tokio::time::timeout(self.common.patience, Statement::of(&self.common, &held, ENTER)).await;
         let enter =
             enter.map_err(|_| DbError::Unavailable("the database does not answer".into()))?.map_err(entering)?;
-        // From here to the return nothing is awaited, so no cancellation can leave a begun transaction without its guard.
+        // Nothing is awaited from here to the return, so a cancellation cannot leave a begun transaction without its
+        // guard.
         let before = held.uncommitted.take().map(PendingCommit::take);
         let (after_another, behind) = (before.is_some(), before.unwrap_or(0));
         let words = self.opening_words(&held, after_another);
@@ -412,30 +414,30 @@ impl ScopedTx {
         })
     }
 
-    /// Begins once more where the tenant is by now, if it is refused here because it is not: nothing was done yet. `None`
-    /// where it is refused for another reason, or once more.
+    /// Begins again where the tenant is now, if it was refused here because the tenant has moved: nothing was done yet.
+    /// `None` when it was refused for another reason, or a second time.
     async fn elsewhere(&self, live: Arc<Live>, refused: &DbError) -> Option<Result<Arc<Live>, DbError>> {
         if !refused.is_of_another_place() {
             return None;
         }
         let tried = live.tried.clone()?;
-        // It ends, and its connection goes back, once concurrent statements have let go of it too.
+        // It ends and returns its connection once concurrent statements have dropped it too.
         drop(live);
         let _beginning = self.beginning.lock().await;
         match &mut *self.live.lock() {
             Some(Ok(first)) if first.tried.is_some() => {}
-            Some(other) => return Some(other.clone()), // A concurrent statement has been here.
+            Some(other) => return Some(other.clone()), // A concurrent statement has already done this.
             None => {}
         }
         *self.live.lock() = None;
-        // Should this be dropped while it waits, the transaction is not one that can go on.
+        // If this is dropped during the wait, the transaction cannot continue.
         self.marked.store(true, Ordering::Relaxed);
         let again = self.open_elsewhere(tried, refused.clone()).await;
         self.marked.store(again.is_err(), Ordering::Relaxed);
         Some(self.keep(again))
     }
 
-    /// Waits until the directory says where the tenant is, if it is on its way, and begins there.
+    /// Waits until the directory says where the tenant is, if it is moving, and begins there.
     async fn open_elsewhere(&self, tried: Tried, mut refused: DbError) -> Result<Live, DbError> {
         let Tried { placements, placement: mut last } = tried;
         let mut at = Instant::now();
@@ -448,7 +450,7 @@ impl ScopedTx {
             if is_same && !known.is_moving && !matches!(refused, DbError::TenantMoving) {
                 return Err(refused);
             }
-            // Where writers wait there is no use in asking, and readers were refused here already.
+            // While writers must wait there is no point in asking, and readers were already refused here.
             if !known.is_moving || !is_same {
                 let live = self.begin_at(&placements, &placement, None).await;
                 refused = match live {
@@ -463,7 +465,7 @@ impl ScopedTx {
                 last = placement;
             }
             if Instant::now() >= deadline {
-                // On its way, and so neither gone nor signed out of.
+                // It is moving, so it is neither gone nor signed out of.
                 return Err(if known.is_moving { DbError::TenantMoving } else { refused });
             }
             tokio::time::sleep(pause).await;
@@ -476,7 +478,7 @@ impl ScopedTx {
         self.live.lock().as_ref().and_then(|it| it.as_ref().ok()).cloned()
     }
 
-    /// What has begun, and was let in.
+    /// Waits until the transaction has begun and was admitted.
     async fn admitted(&self) -> Result<(), DbError> {
         let live = self.live().await?;
         if let Err(refused) = live.opened().await
@@ -513,7 +515,7 @@ impl ScopedTx {
             return Ok(true);
         }
         if live.opened().await.is_err() {
-            return Ok(false); // Refused at the door: there is no savepoint, and nothing to undo.
+            return Ok(false); // `enter` refused: there is no savepoint and nothing to undo.
         }
         live.client().batch_execute("rollback to savepoint field; release savepoint field").await?;
         self.marked.store(false, Ordering::Relaxed);
@@ -521,7 +523,7 @@ impl ScopedTx {
         Ok(false)
     }
 
-    /// Begins a part of a field that can be undone by itself. Parts do not stand in one another.
+    /// Begins a part of a field that can be undone on its own. Parts are not nested.
     pub async fn start_part(&self) -> Result<Part, DbError> {
         if let Some(live) = self.begun() {
             live.client().batch_execute("savepoint part").await?;
@@ -529,8 +531,7 @@ impl ScopedTx {
         Ok(Part { events: self.events.lock().all.len(), changed: self.changed.lock().all.len() })
     }
 
-    /// Keeps a part, or undoes it: what it wrote, and what it would have told. A statement that failed in it is no reason
-    /// to go on: that undoes the field.
+    /// Keeps a part, or undoes its writes and announcements. A failed statement in a part undoes the whole field.
     pub async fn end_part(&self, part: Part, keep: bool) -> Result<(), DbError> {
         let Some(live) = self.begun() else { return Ok(()) };
         if keep {
@@ -543,24 +544,24 @@ impl ScopedTx {
 
     /// Commits, and returns once the server has acknowledged it.
     ///
-    /// Fails with the cause, or [`DbError::NotCommitted`], when a statement failed: then everything was rolled back. Fails
-    /// with [`DbError::CommitUnknown`] when the server's answer did not come.
+    /// Fails with the cause, or [`DbError::NotCommitted`], when a statement failed: then everything was rolled back.
+    /// Fails with [`DbError::CommitUnknown`] when the server's answer did not arrive.
     pub async fn commit(&self) -> Result<(), DbError> {
         let events = std::mem::take(&mut self.events.lock().all);
         if !events.is_empty() && !self.marked.load(Ordering::Relaxed) {
-            Box::pin(self.admitted()).await?; // It may be that nothing but an event is to be written.
+            Box::pin(self.admitted()).await?; // There may be nothing to write but an event.
         }
         let Some(live) = self.begun() else { return Ok(()) };
         if self.marked.load(Ordering::Relaxed) {
             self.rollback();
-            // Refused at the door, no statement ever succeeded: whoever ran one knows, and there is nothing to lose.
+            // `enter` refused, so no statement succeeded: the caller that ran one knows, and there is nothing to lose.
             if live.opened().await.is_err() {
                 return Ok(());
             }
             return Err(self.cause.lock().take().unwrap_or(DbError::NotCommitted));
         }
         let unknown = |error: tokio_postgres::Error| match DbError::from(error) {
-            // No answer, or one of a server that goes down: it may have been written before.
+            // No answer, or the answer of a server that is shutting down: it may have committed before.
             DbError::Unavailable(cause) => DbError::CommitUnknown(cause),
             refused => refused,
         };
@@ -570,20 +571,20 @@ impl ScopedTx {
             let append = Statement::of(&self.common, live.held(), APPEND_AUDIT_EVENTS).await?;
             let events = serde_json::Value::Array(events);
             let params: [Param<'_>; 2] = [&self.scope.tenant.map(|it| it.0), &events];
-            // In one flush, so that the chain's end is locked for the time of the commit alone. When the first fails the
-            // second rolls back.
+            // Sent in one flush, so that the chain's head is locked only during the commit. When the first statement
+            // fails, the second rolls back.
             let (opening, appended, committed) = futures_util::join!(
                 live.opened(),
                 append.run(live.client(), &params),
                 live.client().batch_execute("commit")
             );
             if appended.is_err() {
-                opening?; // Refused at the door, which is why.
+                opening?; // The cause, when `enter` refused.
             }
             (appended.map(drop), committed)
         };
         committed.map_err(unknown)?;
-        // Only now: a commit whose answer was not awaited is not to be handed back as a clean connection.
+        // Only now: a connection whose commit was not awaited must not return to the pool as clean.
         self.ended.store(true, Ordering::Relaxed);
         *live.end.lock() = End::Sent;
         appended.map_err(unknown)?;
@@ -597,22 +598,22 @@ impl ScopedTx {
         Ok(())
     }
 
-    /// Ends a transaction that only read, without waiting for the answer: there is nothing that it could still tell.
+    /// Ends a transaction that only read, without waiting for the answer: it could not add anything.
     pub fn end_read(&self) {
         if self.access == Access::Write || self.marked.load(Ordering::Relaxed) {
             return self.end_unawaited("commit");
         }
         let Some(live) = self.to_end() else {
-            // What was handed on has ended already.
+            // A transaction that was handed on has already ended.
             self.ended.fetch_or(self.statements() > 0, Ordering::Relaxed);
             return;
         };
         *live.end.lock() = End::HasRead;
-        // Not kept for as long as this may be: whoever drops it last hands the connection on.
+        // Not kept any longer: the last owner to drop it hands the connection on.
         self.live.lock().take();
     }
 
-    /// Rolls back, without waiting for the answer: whoever gets the connection next queues behind it.
+    /// Rolls back without waiting for the answer: the connection's next user queues behind it.
     pub fn rollback(&self) {
         self.end_unawaited("rollback");
     }
@@ -624,7 +625,8 @@ impl ScopedTx {
         }
     }
 
-    /// What has begun, for who ends it now. Not where an abandoned statement still runs: the guard in `drop` deals with that.
+    /// The transaction that has begun, for a caller that ends it now; `None` while an abandoned statement still runs,
+    /// which the guard in `drop` handles.
     fn to_end(&self) -> Option<Arc<Live>> {
         let live = self.begun()?;
         let is_idle = live.in_flight.load(Ordering::Relaxed) == 0;
@@ -636,7 +638,7 @@ fn statement_name(sql: &'static str) -> &'static str {
     sql.lines().next().and_then(|line| line.strip_prefix("-- ")).unwrap_or("unnamed")
 }
 
-/// Counts a statement while it has no answer. Dropped before, it leaves the count up and marks the transaction.
+/// Counts a statement while it has no answer. Dropped before that, it leaves the count up and marks the transaction.
 struct InFlight<'a> {
     tx: &'a ScopedTx,
     live: &'a Live,
@@ -663,15 +665,16 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// Events wait until here, so that writers of one tenant's chain wait for each other's commit and for nothing else.
+/// Events are appended only here, so that writers to one tenant's chain wait for each other's commit and for nothing
+/// else.
 const APPEND_AUDIT_EVENTS: &str = "-- db.append_audit_events
     select append_audit_events($1, $2)";
 
-/// How long a transaction waits before it looks again where a tenant is that is being moved; doubled each time.
+/// How long a transaction waits before it asks again where a moving tenant is; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
-/// How long ago the directory may have been asked where a tenant is whose store cannot be reached.
+/// How recent the directory's answer must be when a tenant's store cannot be reached.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// The longest of these pauses.
+/// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
-/// How many turns of the scheduler a statement waits for a concurrent one to tell why both failed.
+/// How many scheduler turns a statement waits for a concurrent one to report why both failed.
 const CAUSE_TURNS: usize = 32;

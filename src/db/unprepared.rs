@@ -1,8 +1,8 @@
-//! Statements without a name, for a pooler in transaction mode: with PgBouncer older than 1.21 a named one may be answered by
-//! what another process has prepared under that name.
+//! Unnamed statements, for a pooler in transaction mode: with PgBouncer older than 1.21 a named statement may run what
+//! another process has prepared under that name.
 //!
-//! Without a name a statement is sent together with the types of its parameters. PostgreSQL knows them, so each statement is
-//! prepared once on a connection that leads past the pooler, and its types are remembered.
+//! An unnamed statement is sent together with the types of its parameters. PostgreSQL knows them, so each statement is
+//! prepared once on a connection that bypasses the pooler, and its types are cached.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -14,11 +14,11 @@ use super::{schemas, see_only};
 /// A statement, and the schema whose names it uses.
 type Sent = (&'static str, &'static str);
 
-/// The types of the parameters of every statement that was sent.
+/// The parameter types of every statement that was sent.
 pub(super) struct Types {
     direct: Config,
     known: Mutex<HashMap<Sent, Arc<[Type]>>>,
-    /// Past the pooler; made when it is needed.
+    /// Bypasses the pooler; opened when it is needed.
     client: tokio::sync::Mutex<Option<Client>>,
 }
 
@@ -27,7 +27,7 @@ impl Types {
         Self { direct, known: Mutex::default(), client: tokio::sync::Mutex::default() }
     }
 
-    /// Those of this statement, in the directory or in a tenant's store: all stores are alike.
+    /// The types of this statement, in the directory or in a tenant's store: all stores are alike.
     pub(super) async fn of(&self, schema: &str, sql: &'static str) -> Result<Arc<[Type]>, tokio_postgres::Error> {
         let schema = match schema {
             schemas::DIRECTORY_SCHEMA => schemas::DIRECTORY_SCHEMA,
@@ -44,12 +44,12 @@ impl Types {
             let (connected, connection) = config.connect(NoTls).await?;
             tokio::spawn(async move {
                 if let Err(error) = connection.await {
-                    tracing::debug!(%error, "the connection that asks for types was lost");
+                    tracing::debug!(%error, "the connection for parameter types was lost");
                 }
             });
             *client = Some(connected);
         }
-        // Unwrap safety: it was made above.
+        // Unwrap safety: it was set above.
         let client = client.as_ref().expect("a connection");
         see_only(client, schema).await?;
         let types: Arc<[Type]> = client.prepare(sql).await?.params().into();

@@ -1,6 +1,7 @@
-//! Who has background work to do: told by each commit of this process that left some, so that it begins at once.
+//! Which tenants have background work to do. Every commit of this process that leaves some reports it, so that the work
+//! starts at once.
 //!
-//! A hint only. What another process left, or one that is gone, is found by looking from time to time.
+//! A hint only. Work left by another process, or by one that is gone, is found by polling.
 
 use std::collections::HashSet;
 
@@ -9,7 +10,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::base::ids::TenantId;
 
-/// A set of tenants, and a bell for them and one for the directory.
+/// A set of tenants, with one notification for them and one for the directory.
 #[derive(Debug, Default)]
 pub struct Wakeups {
     tenants: Mutex<HashSet<TenantId>>,
@@ -19,7 +20,7 @@ pub struct Wakeups {
 }
 
 impl Wakeups {
-    /// Rings for this tenant's store, or for the directory.
+    /// Signals work for this tenant's store, or for the directory.
     pub fn ring(&self, tenant: Option<TenantId>) {
         match tenant {
             Some(tenant) => {
@@ -30,17 +31,17 @@ impl Wakeups {
         }
     }
 
-    /// Rings for whoever makes and moves stores.
+    /// Signals the task that creates and moves stores.
     pub fn ring_for_stores(&self) {
         self.of_stores.send_replace(());
     }
 
-    /// Changes when somebody rings for stores.
+    /// Changes when work for stores is signalled.
     pub fn stores(&self) -> watch::Receiver<()> {
         self.of_stores.subscribe()
     }
 
-    /// Waits until somebody rang for tenants, and returns which.
+    /// Waits until work is signalled for tenants, and returns which.
     pub async fn tenants(&self) -> Vec<TenantId> {
         loop {
             let rung: Vec<_> = self.tenants.lock().drain().collect();
@@ -51,7 +52,7 @@ impl Wakeups {
         }
     }
 
-    /// Waits until somebody rang for the directory.
+    /// Waits until work is signalled for the directory.
     pub async fn directory(&self) {
         self.of_directory.notified().await;
     }

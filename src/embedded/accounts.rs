@@ -1,4 +1,4 @@
-//! Who we are, and who the server runs as.
+//! The operating system users of this process and of the server.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -8,18 +8,18 @@ use nix::unistd::{Uid, User};
 
 use super::EmbeddedError;
 
-/// Unprivileged users that may run the server when we are root, best first.
+/// Unprivileged users that may run the server when this process is root, best first.
 const STAND_INS: [&str; 2] = ["postgres", "nobody"];
 
-/// Our operating system user and the server's: the same one unless we are root.
+/// The user of this process and the server's user: the same one unless this process is root.
 pub(super) struct Accounts {
     pub(super) ours: User,
     pub(super) server: User,
 }
 
 impl Accounts {
-    /// As root: the owner of the cluster, so that a restart never changes hands, else a stand-in.
-    /// As anyone else: oneself.
+    /// As root: the owner of the cluster, so that a restart never changes the owner, or else a stand-in. As any other
+    /// user: that user.
     pub(super) fn find(cluster_dir: &Path) -> Result<Accounts, EmbeddedError> {
         let ours = named(Uid::effective())?;
         let owner = fs::metadata(cluster_dir).ok().map(|metadata| Uid::from_raw(metadata.uid()));
@@ -41,12 +41,12 @@ impl Accounts {
         Ok(Accounts { ours, server })
     }
 
-    /// Whether the server runs as somebody else, because we are root.
+    /// Whether the server runs as another user, because this process is root.
     pub(super) fn differ(&self) -> bool {
         self.ours.uid != self.server.uid
     }
 
-    /// The users that may connect: each name once.
+    /// The users that may connect, each name once.
     pub(super) fn names(&self) -> Vec<&str> {
         let mut names = vec![self.ours.name.as_str()];
         if self.differ() {
@@ -56,7 +56,7 @@ impl Accounts {
     }
 }
 
-/// The user's name if it has one, else its number; for messages.
+/// The user's name if there is one, else its number; for messages.
 pub(super) fn name_or_id(uid: Uid) -> String {
     named(uid).map_or_else(|_| uid.to_string(), |user| user.name)
 }

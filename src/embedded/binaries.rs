@@ -7,8 +7,8 @@ use super::{EmbeddedError, process::Launcher};
 
 const OLDEST_MAJOR: u32 = 15;
 
-/// Folders whose entries are one PostgreSQL version each: where, the part of the name before the
-/// version, and where in the entry the binaries are.
+/// Folders whose entries are one PostgreSQL version each: the folder, the part of the entry's name before the version,
+/// and where in the entry the binaries are.
 const VERSIONED: [(&str, &str, &str); 6] = [
     ("/usr/lib/postgresql", "", "bin"),
     ("/usr", "pgsql-", "bin"),
@@ -33,8 +33,8 @@ impl Binaries {
         self.dir.join("initdb")
     }
 
-    /// Looks in `told` only, if given, else in the usual places. An existing cluster needs the
-    /// major version that made it; a new one needs 15 or newer.
+    /// Looks only in `told` if given, else in the usual places. An existing cluster needs the major version that
+    /// created it; a new one needs 15 or newer.
     pub(super) fn find(
         told: Option<&Path>,
         cluster_dir: &Path,
@@ -43,7 +43,7 @@ impl Binaries {
         let needed =
             fs::read_to_string(cluster_dir.join("PG_VERSION")).ok().and_then(|version| version.trim().parse().ok());
         let candidates = match told {
-            // Not canonicalised: a link in the folder of some other program may be meant.
+            // Not canonicalised: a link in another program's folder may be intended.
             Some(dir) => vec![std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned())],
             None => usual_places(launcher),
         };
@@ -52,7 +52,7 @@ impl Binaries {
         for dir in candidates {
             if !(dir.join("postgres").is_file() && dir.join("initdb").is_file()) {
                 if told.is_some() {
-                    rejected += &format!("\n{} does not hold `postgres` and `initdb`.", dir.display());
+                    rejected += &format!("\n{} does not contain `postgres` and `initdb`.", dir.display());
                 }
                 continue;
             }
@@ -71,7 +71,7 @@ impl Binaries {
     }
 }
 
-/// What the user's tools point to, then versioned folders, newest first; each folder once.
+/// The folder that `pg_config` names and those in PATH, then versioned folders, newest first; each folder once.
 fn usual_places(launcher: &Launcher) -> Vec<PathBuf> {
     let mut places = Vec::new();
     if let Ok(output) = launcher.command(Path::new("pg_config")).arg("--bindir").output() {
@@ -87,7 +87,7 @@ fn usual_places(launcher: &Launcher) -> Vec<PathBuf> {
     places.push("/usr/local/pgsql/bin".into());
 
     let mut seen = Vec::new();
-    // A relative entry of PATH would run whatever lies in the current folder.
+    // A relative entry of PATH would run whatever is in the current folder.
     places.retain(|dir| {
         let Ok(real) = dir.canonicalize() else {
             return false;
@@ -113,7 +113,7 @@ fn versions_in(root: &Path, prefix: &str, suffix: &str) -> Vec<(u32, PathBuf)> {
         .collect()
 }
 
-/// Asks `postgres` as the server's user, which shows as well that this user may run it.
+/// Runs `postgres --version` as the server's user, which also shows that this user may run it.
 fn major_version(dir: &Path, launcher: &Launcher) -> Result<u32, String> {
     let output = launcher
         .command(&dir.join("postgres"))

@@ -1,4 +1,4 @@
-//! A PostgreSQL of this program's own: made, started, stopped.
+//! A PostgreSQL server that belongs to this program: creates, starts and stops it.
 
 use std::{
     ffi::OsString,
@@ -20,15 +20,15 @@ use super::{
     settings::{LOCALE, Options, PORT, SUPERUSER},
 };
 
-/// Crash recovery replays the log since the last checkpoint, which can take a while.
+/// Crash recovery replays the log since the last checkpoint, which can take long.
 const READY_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A normal start takes well under a second; after this the user deserves a word.
+/// A normal start takes well under a second; after this time the user gets a progress line.
 const SLOW_START: Duration = Duration::from_secs(2);
 
-/// A running private PostgreSQL. Dropping it stops the server and waits for that.
+/// A running private PostgreSQL. Dropping it stops the server and waits until it has ended.
 pub struct Cluster {
-    // Fields drop in this order: the server ends before another process may have the folder.
+    // Fields drop in this order: the server ends before another process may lock the folder.
     keeper: Keeper,
     _instance_lock: File,
     socket_dir: PathBuf,
@@ -38,8 +38,8 @@ pub struct Cluster {
 impl Cluster {
     /// Starts the server, after creating its cluster if there is none, and waits until it answers.
     ///
-    /// Returns [`EmbeddedError::InUse`] at once when another process has this folder. When that
-    /// process was killed and only its server is still ending, waits up to 60 s.
+    /// Returns [`EmbeddedError::InUse`] at once when another process uses this folder. When that process was killed and
+    /// only its server is still ending, waits up to 60 s.
     pub fn start(options: &Options) -> Result<Cluster, EmbeddedError> {
         let data_dir = folder::create_data_dir(options.data_dir)?;
         let cluster_dir = data_dir.join("postgres");
@@ -65,8 +65,8 @@ impl Cluster {
 
         let socket_dir = folder::socket_dir(&data_dir);
         folder::create_private(&socket_dir, &accounts)?;
-        // We hold both locks, so these are leftovers of a killed server. The pid in them may be
-        // another process by now, which would make postgres refuse to start.
+        // Both locks are held, so these are leftovers of a killed server. The pid in them may belong to another process
+        // by now, which would make postgres refuse to start.
         let socket_name = folder::socket_name();
         folder::remove_if_present(&cluster_dir.join("postmaster.pid"))?;
         folder::remove_if_present(&socket_dir.join(&socket_name))?;
@@ -77,7 +77,7 @@ impl Cluster {
         let log_start = log.metadata().map_or(0, |metadata| metadata.len());
         let command = server_command(&launcher, &binaries, &socket_dir, log, options.settings)
             .map_err(EmbeddedError::io("open", &log_path))?;
-        // Its copy of the server's lock must go: the lock tells about the server, not about us.
+        // The launcher's copy of the server's lock must be closed: the lock represents the server, not this process.
         drop(launcher);
         let keeper = Keeper::spawn(command).map_err(EmbeddedError::io("run", &binaries.postgres()))?;
 
@@ -90,26 +90,26 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// The URL to connect as `role` to `database`, for psql and tokio-postgres alike.
+    /// The URL to connect as `role` to `database`, for both psql and tokio-postgres.
     pub fn connection_url(&self, role: &str, database: &str) -> String {
         socket_url(&self.socket_dir, role, database)
     }
 
     /// Whether this start created the cluster.
     ///
-    /// Not a reason to skip creating roles and databases when it is false: the first start may
-    /// have been killed right after this one step. Look for what is there instead.
+    /// `false` is no reason to skip creating roles and databases: the first start may have been killed right after this
+    /// step. Check what exists instead.
     pub fn is_new(&self) -> bool {
         self.is_new
     }
 
-    /// Stops the server (a fast shutdown: transactions are rolled back) and waits for its end.
+    /// Stops the server (a fast shutdown: transactions are rolled back) and waits until it has ended.
     pub fn stop(self) {
         drop(self);
     }
 
-    /// A way to learn that the server died under us: `recv` blocks until then and returns its
-    /// status. After a stop of our own it returns an error instead.
+    /// A receiver for an unexpected end of the server: `recv` blocks until then and returns the exit status. After a
+    /// regular stop it returns an error instead.
     ///
     /// `None` when it was taken before.
     pub fn ended(&self) -> Option<Receiver<ExitStatus>> {
@@ -139,22 +139,22 @@ impl Cluster {
     }
 }
 
-/// The URL for a cluster that may be running in `data_dir`, as [`Cluster::connection_url`] gives it.
+/// The URL of a cluster that may be running in `data_dir`, as [`Cluster::connection_url`] returns it.
 ///
 /// Only computes a path; nothing is opened or created.
 pub fn connection_url(data_dir: &Path, role: &str, database: &str) -> String {
     socket_url(&folder::socket_dir(&folder::canonical(data_dir)), role, database)
 }
 
-/// Whether some process runs a cluster in this folder, or is about to.
+/// Whether a process runs a cluster in this folder, or is about to.
 ///
-/// `false` also when the folder belongs to another user, whose lock we may not look at.
+/// Also `false` when the folder belongs to another user, whose lock this process may not inspect.
 pub fn in_use(data_dir: &Path) -> bool {
     folder::is_instance_locked(data_dir)
 }
 
-/// Creates the cluster under a temporary name and renames it when it is whole, so that an
-/// interrupted first start leaves nothing that looks like a cluster.
+/// Creates the cluster under a temporary name and renames it when it is complete, so that an interrupted first start
+/// leaves nothing that looks like a cluster.
 pub(super) fn initdb(
     options: &Options,
     launcher: &Launcher,
@@ -185,15 +185,15 @@ pub(super) fn initdb(
 
     let cluster_dir = data_dir.join("postgres");
     fs::rename(&unfinished, &cluster_dir).map_err(EmbeddedError::io("create", &cluster_dir))?;
-    // initdb synced the files; the new name is an entry of this folder, which is ours to sync.
+    // initdb synced the files; the new name is an entry of this folder, which this program must sync.
     File::open(data_dir).and_then(|folder| folder.sync_all()).map_err(EmbeddedError::io("sync", data_dir))
 }
 
-/// Says who may connect. Written at each start, because a later version may know more roles, and
-/// the application may be started by another user.
+/// Writes the rules for who may connect. Written at each start, because a later version may have more roles, and
+/// another user may start the application.
 fn write_access_rules(cluster_dir: &Path, accounts: &Accounts, roles: &[&str]) -> Result<(), EmbeddedError> {
     const HEADER: &str = "# Written by Tenantry at each start.\n";
-    // The kernel vouches for the user at the other end of the socket. There are no passwords.
+    // The kernel authenticates the user at the other end of the socket. There are no passwords.
     let hba = format!("{HEADER}local all all peer map=tenantry\n");
 
     // Each pair is spelled out: PostgreSQL 15 does not know the role `all` here.
@@ -220,7 +220,7 @@ fn server_command(
     command.stdout(log.try_clone()?).stderr(log);
     command.arg("-D").arg(launcher.as_seen_by_server("postgres"));
 
-    // This setting is a list: quotes keep the path in one piece.
+    // This setting is a list: quotes keep the path a single item.
     let socket_dir = if socket_dir.starts_with(launcher.data_dir) {
         launcher.as_seen_by_server("socket")
     } else {
@@ -233,15 +233,14 @@ fn server_command(
 
     let port = PORT.to_string();
     let ours = [("listen_addresses", ""), ("port", &port), ("max_connections", "100"), ("cluster_name", "tenantry")];
-    // The last of two equal names wins, so the caller's come last.
+    // The last of two equal names wins, so the caller's settings come last.
     for (name, value) in ours.iter().chain(settings) {
         command.arg("-c").arg(format!("{name}={value}"));
     }
     Ok(command)
 }
 
-/// The eighth line of `postmaster.pid` says "ready" once connections are accepted; the first says
-/// whose file it is.
+/// The eighth line of `postmaster.pid` reads "ready" once connections are accepted; the first line is the server's pid.
 fn is_ready(pid_file: &Path, pid: u32) -> bool {
     let Ok(text) = fs::read_to_string(pid_file) else {
         return false;

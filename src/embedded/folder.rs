@@ -1,4 +1,4 @@
-//! The data folder: its locks, its modes, and where the socket is.
+//! The data folder: its locks, its permissions, and the location of the socket.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
@@ -18,9 +18,9 @@ use super::{
 
 const INSTANCE_LOCK: &str = "instance.lock";
 const SERVER_LOCK: &str = "postgres.lock";
-/// How long the server of a killed predecessor may take to end: it writes a checkpoint.
+/// How long the server of a killed earlier run may take to end: it writes a checkpoint.
 const PREDECESSOR_TIMEOUT: Duration = Duration::from_secs(60);
-/// What `sockaddr_un` holds, less the zero byte at the end.
+/// The capacity of `sockaddr_un` without the terminating zero byte.
 const LONGEST_SOCKET_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
 /// Creates the folder if absent and returns its absolute path.
@@ -37,15 +37,15 @@ pub(super) fn create_data_dir(path: &Path) -> Result<PathBuf, EmbeddedError> {
     path.canonicalize().map_err(EmbeddedError::io("open", path))
 }
 
-/// The absolute path without links, also of a folder that is not there yet.
+/// The absolute path without links, also of a folder that does not exist yet.
 pub(super) fn canonical(path: &Path) -> PathBuf {
     path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Lets the server's user pass through the folder to the cluster inside, when that is not us.
+/// Lets the server's user pass through the folder to the cluster inside, when that is another user.
 ///
-/// Only passing, not listing: the application keeps keys of its own here, with mode 0600, and
-/// nobody needs to see their names.
+/// It may pass, but not list: the application keeps keys of its own here, with mode 0600, and nobody needs to see their
+/// names.
 pub(super) fn let_through(data_dir: &Path, accounts: &Accounts) -> Result<(), EmbeddedError> {
     if !accounts.differ() {
         return Ok(());
@@ -59,9 +59,9 @@ pub(super) fn let_through(data_dir: &Path, accounts: &Accounts) -> Result<(), Em
         .map_err(EmbeddedError::io("change the mode of", data_dir))
 }
 
-/// Takes the lock that says "an application runs here". Never waits for another one.
+/// Takes the lock that marks a running application. Never waits for another holder.
 pub(super) fn lock_instance(data_dir: &Path) -> Result<File, EmbeddedError> {
-    // Somebody may be looking (`is_instance_locked`) or be between fork and exec; both last
+    // Another process may be checking the lock (`is_instance_locked`) or be between fork and exec. Both last
     // microseconds and must not look like an application.
     const ATTEMPTS: u32 = 5;
 
@@ -70,7 +70,7 @@ pub(super) fn lock_instance(data_dir: &Path) -> Result<File, EmbeddedError> {
     for _ in 0..ATTEMPTS {
         match file.try_lock() {
             Ok(()) => {
-                // For the message of the one who comes second; nothing else relies on it.
+                // Only for the error message of a second process; nothing else relies on it.
                 return file
                     .set_len(0)
                     .and_then(|()| writeln!(file, "{}", std::process::id()))
@@ -90,8 +90,8 @@ pub(super) fn is_instance_locked(data_dir: &Path) -> bool {
         .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
-/// Takes the lock that the server and its backends inherit. When it is taken, our predecessor was
-/// killed and its server is still ending, which this waits for.
+/// Takes the lock that the server and its backends inherit. When it is held, the earlier run was killed and its server
+/// is still ending; this waits for it.
 pub(super) fn lock_server(data_dir: &Path, progress: &dyn Fn(&str)) -> Result<File, EmbeddedError> {
     let path = data_dir.join(SERVER_LOCK);
     let file = open_private_file(&path)?;
@@ -108,15 +108,15 @@ pub(super) fn lock_server(data_dir: &Path, progress: &dyn Fn(&str)) -> Result<Fi
         }
         if !told {
             told = true;
-            progress("waiting for the PostgreSQL of an earlier run, which was killed, to end");
+            progress("waiting for the PostgreSQL of an earlier, killed run to end");
         }
         thread::sleep(Duration::from_millis(20));
     }
 }
 
-/// Opens a file of ours for appending, creating it with mode 0600.
+/// Opens a file of this program for appending, creating it with mode 0600.
 ///
-/// A link in its place is refused: we may be root in the folder of somebody else.
+/// A link in its place is refused: this process may be root in another user's folder.
 pub(super) fn open_private_file(path: &Path) -> Result<File, EmbeddedError> {
     let opened = OpenOptions::new()
         .read(true)
@@ -131,10 +131,10 @@ pub(super) fn open_private_file(path: &Path) -> Result<File, EmbeddedError> {
     })
 }
 
-/// Makes sure that `path` is a folder with mode 0700 that belongs to the server's user.
+/// Ensures that `path` is a folder with mode 0700 that belongs to the server's user.
 ///
-/// One that was there before must belong to that user or to us; it may be in `/tmp`, where anyone
-/// can take a name. All is done on the open folder, which cannot be swapped for another.
+/// An existing folder must belong to that user or to this process's user; it may be in `/tmp`, where anyone can create
+/// a name. Everything is done on the open folder, which cannot be swapped for another.
 pub(super) fn create_private(path: &Path, accounts: &Accounts) -> Result<(), EmbeddedError> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => {
@@ -157,11 +157,11 @@ pub(super) fn create_private(path: &Path, accounts: &Accounts) -> Result<(), Emb
         .map_err(EmbeddedError::io("change the owner or mode of", path))
 }
 
-/// Writes a file of the server's anew: whole or not at all, also after a power cut.
+/// Replaces a file of the server: completely or not at all, even if power fails.
 pub(super) fn replace_file(path: &Path, text: &str, accounts: &Accounts) -> Result<(), EmbeddedError> {
     let unfinished = path.with_extension("new");
     remove_if_present(&unfinished)?;
-    // `create_new` follows no link that the server's user might have put there for root.
+    // `create_new` follows no link that the server's user might have created for root.
     let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished);
     written
         .and_then(|mut file| {
@@ -182,14 +182,13 @@ pub(super) fn remove_if_present(path: &Path) -> Result<(), EmbeddedError> {
 
 /// Where the socket of the cluster in this folder is; `data_dir` must be [`canonical`].
 ///
-/// If the path would be too long for a socket, or cannot be written in a connection URL or a
-/// server setting: a folder in `/tmp` named after a hash of it. Not in `TMPDIR`, which may be long
-/// itself and is another one in another shell; everyone who knows the data folder has to find the
-/// socket.
+/// If the path is too long for a socket, or cannot be written in a connection URL or a server setting, this is a folder
+/// in `/tmp` named after a hash of it. Not in `TMPDIR`, which may be long itself and may differ between shells:
+/// everyone who knows the data folder must find the socket.
 pub(super) fn socket_dir(data_dir: &Path) -> PathBuf {
     let inside = data_dir.join("socket");
     let fits = inside.join(socket_name()).as_os_str().len() <= LONGEST_SOCKET_PATH;
-    // A comma separates hosts in a URL, percent-encoded or not.
+    // A comma separates hosts in a URL, even when it is percent-encoded.
     if fits && inside.to_str().is_some_and(|path| !path.contains([',', '"'])) {
         return inside;
     }
@@ -201,7 +200,7 @@ pub(super) fn socket_name() -> String {
     format!(".s.PGSQL.{PORT}")
 }
 
-/// The last `count` lines of a text file, looking at what comes after `offset` bytes only.
+/// The last `count` lines of a text file, counting only what follows `offset` bytes.
 pub(super) fn last_lines(path: &Path, offset: u64, count: usize) -> String {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|mut file| {
@@ -224,7 +223,7 @@ fn give_to_server(file: &File, accounts: &Accounts) -> std::io::Result<()> {
     fchown(file, Some(server.uid.as_raw()), Some(server.gid.as_raw()))
 }
 
-/// The owner of the file, or of its folder if the file is not there or out of our sight.
+/// The owner of the file, or of its folder if the file does not exist or is not visible.
 fn owner_of(path: &Path) -> Option<Uid> {
     let metadata = fs::symlink_metadata(path).or_else(|_| path.parent().unwrap_or(path).metadata());
     metadata.ok().map(|metadata| Uid::from_raw(metadata.uid()))
@@ -238,7 +237,7 @@ fn first_number(path: &Path) -> Option<u32> {
     fs::read_to_string(path).ok()?.lines().next()?.trim().parse().ok()
 }
 
-/// FNV-1a: short, and the same in every version, which std's hasher does not promise.
+/// FNV-1a: short, and stable across versions, which std's hasher does not guarantee.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -1,12 +1,12 @@
-//! A tenant as one file: written from a snapshot of its store, and read into any deployment.
+//! A tenant as one file: exported from a snapshot of its store, and imported into any deployment.
 //!
-//! The file is a tar archive. `manifest.json` comes first ([`Manifest`]): format, tenant, migration of the store, and for each
-//! table its columns, rows, the sum of its rows as PostgreSQL computes it, and the SHA-256 of its part. Then come
-//! `tables/<name>.tsv` in the order of the foreign keys, each as `copy … to stdout` writes it: a line a row, columns between
-//! tabs, `\N` for null, backslash escapes.
+//! The file is a tar archive. `manifest.json` comes first ([`Manifest`]): format, tenant, migration of the store, and
+//! for each table its columns, row count, the checksum of its rows as PostgreSQL computes it, and the SHA-256 of its
+//! part. Then come `tables/<name>.tsv` in foreign-key order, each as `copy … to stdout` writes it: one line per row,
+//! columns separated by tabs, `\N` for null, backslash escapes.
 //!
-//! While it is written the parts stand in a folder beside it, `<file>.partial`. An export that was interrupted is begun again
-//! by the same call, and takes over each part whose rows are still the same in the new snapshot.
+//! During the export the parts are in a folder beside the file, `<file>.partial`. Repeating the call continues an
+//! interrupted export, and reuses each part whose rows are still the same in the new snapshot.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -41,12 +41,12 @@ use crate::{
 /// The version of the format that this program writes, and the only one that it reads.
 const FORMAT: u32 = 1;
 const MANIFEST: &str = "manifest.json";
-/// How long the store of an import that was interrupted stays, before it is removed.
+/// How long the store of an interrupted import stays before it is removed.
 const LEFT_FOR: SignedDuration = SignedDuration::from_hours(24);
 /// How many bytes of a part are sent at a time.
 const CHUNK: usize = 1 << 16;
-/// What a tenant under a new id does not take along: ways in for whoever had them, and what is to happen outside, which the
-/// original does.
+/// Tables that a tenant under a new id does not copy: existing access, and pending outside effects, which the original
+/// carries out.
 const NOT_COPIED: [&str; 12] = [
     "sessions",
     "refresh_tokens",
@@ -62,18 +62,18 @@ const NOT_COPIED: [&str; 12] = [
     "handled_payment_events",
 ];
 
-/// What an archive says of itself.
+/// The manifest of an archive.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Which version of the format it is.
+    /// The version of the format.
     pub format: u32,
     /// When its snapshot was taken.
     pub exported_at: Timestamp,
-    /// The newest migration of the store that it comes from.
+    /// The newest migration of the exported store.
     pub store_version: i32,
-    /// What the directory said.
+    /// The tenant's entry in the directory.
     pub tenant: DirectoryEntry,
-    /// In the order in which they are to be read.
+    /// The tables, in the order in which they must be read.
     pub tables: Vec<Part>,
 }
 
@@ -84,21 +84,21 @@ pub struct DirectoryEntry {
     pub id: Uuid,
     /// Its name in addresses.
     pub slug: String,
-    /// Its name for people.
+    /// Its display name.
     pub name: String,
-    /// Whether it is served.
+    /// Its state in the directory, which says whether it is served.
     pub state: String,
-    /// Why it is suspended.
+    /// Why it is suspended; `None` when it is not.
     pub suspended_reason: Option<String>,
-    /// What it has subscribed to.
+    /// The plan that it has subscribed to.
     pub plan: Option<Uuid>,
-    /// Which version.
+    /// The version of that plan.
     pub plan_version: Option<Uuid>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// Who signs in: e-mail, user, and whether the mailbox was shown to be his.
+    /// Who can sign in: email, user, and whether the mailbox is verified.
     pub logins: Vec<(String, Uuid, bool)>,
-    /// Which customers of payment providers it is.
+    /// The tenant's customers at payment providers: provider and reference.
     pub payment_customers: Vec<(String, String)>,
 }
 
@@ -107,24 +107,24 @@ pub struct DirectoryEntry {
 pub struct Part {
     /// Its name.
     pub name: String,
-    /// What its lines hold, in this order.
+    /// The columns of its lines, in this order.
     pub columns: Vec<String>,
-    /// How many lines.
+    /// How many lines it has.
     pub rows: i64,
-    /// The sum of its rows.
+    /// The checksum of its rows.
     pub checksum: String,
-    /// Of the lines as they stand, in hexadecimal.
+    /// The SHA-256 of its lines as written, in hexadecimal.
     pub sha256: String,
 }
 
-/// How a tenant is brought in.
+/// How a tenant is imported.
 #[derive(Clone, Debug)]
 pub struct Import {
-    /// Where to.
+    /// The target placement.
     pub placement: Placement,
-    /// Another slug than the archive's.
+    /// A slug to use instead of the archive's.
     pub slug: Option<String>,
-    /// Under this id, with new ids for everything in it; `None` keeps all ids.
+    /// The new id of the tenant, with new ids for everything in it; `None` keeps all ids.
     pub anew: Option<TenantId>,
 }
 
@@ -139,11 +139,11 @@ impl Part {
 }
 
 impl Fleet {
-    /// Writes a tenant into a file, while it is served. `told` hears of each table.
+    /// Exports a tenant into a file while it is served. `told` is called for each table.
     ///
     /// # Errors
-    /// `Refused` where there is no such tenant; what a server or the file system says. What was written stays, for the next
-    /// call.
+    /// `Refused` when there is no such tenant; errors of a server or the file system. The finished parts stay for the
+    /// next call.
     pub async fn export(
         &self,
         tenant: TenantId,
@@ -206,12 +206,12 @@ impl Fleet {
         })
     }
 
-    /// Brings a tenant in from a file. All others stay as they are. Interrupted, it leaves nothing that anybody sees, and can be
-    /// done again.
+    /// Imports a tenant from a file. All others stay unchanged. An interrupted import leaves nothing visible and can be
+    /// repeated.
     ///
     /// # Errors
-    /// `Refused` where the file is none of ours or damaged, comes from another version of the program, names a plan that is not
-    /// here, or where the tenant or its slug is here already.
+    /// `Refused` when the file is not an archive or is damaged, comes from another version of the program, names a plan
+    /// that this deployment does not have, or when the tenant or its slug already exists here.
     pub async fn import(&self, file: &Path, how: &Import) -> Result<DirectoryEntry, FleetError> {
         let manifest = read_manifest(file)?;
         let entry = DirectoryEntry {
@@ -224,7 +224,7 @@ impl Fleet {
         let alone = "select pg_advisory_lock(hashtextextended('import of ' || $1::uuid, 0))";
         directory.execute(alone, &[&entry.id]).await?;
         refuse_unfit(&directory, &manifest, &entry).await?;
-        // Should this be interrupted, the store goes after a while.
+        // If this is interrupted, the store is removed after a while.
         let leftover = uuid_v7(Timestamp::now());
         if how.placement.location().is_some() {
             leave(&*directory, leftover, TenantId(entry.id), &how.placement, self.now() + LEFT_FOR).await?;
@@ -242,9 +242,9 @@ impl Fleet {
         let known = copying::tables(&copy).await?;
         let expected: Vec<Table> = known.iter().map(|it| Table { columns: it.movable(), ..it.clone() }).collect();
         if manifest.tables.iter().map(Part::table).ne(expected) {
-            return Err(FleetError::Refused("the tables of the archive are not those of this program".into()));
+            return Err(FleetError::Refused("the archive's tables differ from this program's".into()));
         }
-        // The directory does not know the tenant, so whatever is here of it was left by an import that was interrupted.
+        // The directory does not know the tenant, so any rows of it here were left by an interrupted import.
         copy.execute(&format!("delete from {STATE} where tenant_id = $1"), &[&entry.id]).await?;
         let mut archive = tar::Archive::new(File::open(file)?);
         let mut parts = manifest.tables.iter();
@@ -252,7 +252,7 @@ impl Fleet {
             let (mut lines, part) = (part?, parts.next());
             let part = part.filter(|it| lines.path().is_ok_and(|path| path.as_os_str() == it.file().as_str()));
             let part =
-                part.ok_or_else(|| FleetError::Refused("the archive holds what its manifest does not".into()))?;
+                part.ok_or_else(|| FleetError::Refused("the archive has a file that its manifest lacks".into()))?;
             import_table(&copy, part, &mut lines, remap.as_ref()).await?;
             fault::point("import.table");
         }
@@ -293,7 +293,7 @@ async fn export_table(
     let part =
         |sha256| Part { name: table.name.clone(), columns: table.movable(), rows, checksum: checksum.clone(), sha256 };
     let (path, noted) = (partial.join(part(String::new()).file()), partial.join(format!("tables/{}.json", table.name)));
-    // Of an export that was interrupted: the same rows, as they were written.
+    // A part of an interrupted export: the same rows, as they were written.
     if let Ok(text) = fs::read(&noted)
         && let Ok(before) = serde_json::from_slice::<Part>(&text)
         && before == part(before.sha256.clone())
@@ -348,12 +348,12 @@ fn sha256_of(file: &mut impl Read) -> Result<String, FleetError> {
     }
 }
 
-/// What an archive says of itself.
+/// Reads the manifest of an archive.
 ///
 /// # Errors
-/// `Refused` for what is no archive of this format.
+/// `Refused` when the file is not an archive of this format.
 pub fn read_manifest(file: &Path) -> Result<Manifest, FleetError> {
-    let refused = || FleetError::Refused("this is no archive of a tenant".into());
+    let refused = || FleetError::Refused("this file is not a tenant archive".into());
     let mut archive = tar::Archive::new(File::open(file)?);
     let first = archive.entries()?.next().ok_or_else(refused)?.map_err(|_| refused())?;
     if first.path()?.as_os_str() != MANIFEST {
@@ -362,7 +362,7 @@ pub fn read_manifest(file: &Path) -> Result<Manifest, FleetError> {
     let manifest: Manifest = serde_json::from_reader(first).map_err(|_| refused())?;
     match manifest.format {
         FORMAT => Ok(manifest),
-        other => Err(FleetError::Refused(format!("the archive has format {other}, this program reads {FORMAT}"))),
+        other => Err(FleetError::Refused(format!("the archive has format {other}, but this program reads {FORMAT}"))),
     }
 }
 
@@ -370,24 +370,24 @@ async fn refuse_unfit(directory: &Link, manifest: &Manifest, entry: &DirectoryEn
     let newest = migrations::newest_of_stores();
     if manifest.store_version != newest {
         return Err(FleetError::Refused(format!(
-            "the archive comes from migration {}, this program is at {newest}: import it with the program that wrote it, and \
-             migrate",
+            "the archive comes from migration {}, but this program is at {newest}: import it with the program that wrote it, \
+             then migrate",
             manifest.store_version
         )));
     }
     if directory.query_opt("select from tenants where id = $1", &[&entry.id]).await?.is_some() {
         return Err(FleetError::Refused(
-            "the tenant is here already: erase it first, or import it with new ids".into(),
+            "the tenant already exists here: erase it first, or import it with new ids".into(),
         ));
     }
     if directory.query_opt("select from tenants where slug = $1", &[&entry.slug]).await?.is_some() {
-        return Err(FleetError::Refused(format!("the slug {} is taken: name another", entry.slug)));
+        return Err(FleetError::Refused(format!("the slug {} is already in use: choose another", entry.slug)));
     }
     let plan = "select from plan_versions where id = $1";
     if let Some(version) = entry.plan_version
         && directory.query_opt(plan, &[&version]).await?.is_none()
     {
-        return Err(FleetError::Refused("the tenant's plan is not one of this deployment".into()));
+        return Err(FleetError::Refused("this deployment does not have the tenant's plan".into()));
     }
     Ok(())
 }
@@ -423,14 +423,15 @@ async fn import_table(
     Ok(())
 }
 
-/// What differs from the archive: where the tenant is, and what it is called; under new ids also what the original does.
+/// Updates what differs from the archive: placement and slug. Under new ids it also removes what stays with the
+/// original.
 async fn finish_store(copy: &impl GenericClient, entry: &DirectoryEntry, how: &Import) -> Result<(), FleetError> {
     let set = format!("update {STATE} set fence = null, isolation = $2, slug = $3 where tenant_id = $1");
     copy.execute(&set, &[&entry.id, &how.placement.isolation().as_str(), &entry.slug]).await?;
     if how.anew.is_none() {
         return Ok(());
     }
-    // Whoever pays for the original does not pay for the copy.
+    // The payment method of the original does not pay for the copy.
     let unlink =
         "update billing_accounts set provider = null, customer_ref = null, method_ref = null, method_known_at = null
         where tenant_id = $1";
@@ -439,7 +440,7 @@ async fn finish_store(copy: &impl GenericClient, entry: &DirectoryEntry, how: &I
     Ok(())
 }
 
-/// Ids stand in the audit log, so its chain is computed anew.
+/// The audit log contains ids, so its chain is computed again.
 const REHASH: &str = "do $$
 declare
   v_event audit_events;
@@ -455,7 +456,7 @@ begin
 end
 $$";
 
-/// From here on the tenant is served.
+/// Adds the tenant to the directory; from then on it is served.
 async fn register(
     directory: &mut Link,
     entry: &DirectoryEntry,
@@ -495,14 +496,15 @@ async fn register(
     Ok(tx.commit().await?)
 }
 
-/// New ids for all that a tenant holds. Ids of what it does not hold, such as its plan's, stay.
+/// New ids for everything that a tenant owns. Ids of what it does not own, such as its plan's, stay.
 struct Remap {
     ids: HashMap<Uuid, Uuid>,
     pattern: Regex,
 }
 
 impl Remap {
-    /// Every value of a column `id` gets another one, with the same time in it, so that what sorts by it sorts as before.
+    /// Every value of a column `id` gets a new one that contains the same time, so that sorting by it gives the same
+    /// order.
     fn of(file: &Path, manifest: &Manifest, tenant: Uuid) -> Result<Self, FleetError> {
         let columns: BTreeMap<String, Option<usize>> =
             manifest.tables.iter().map(|part| (part.file(), part.columns.iter().position(|it| it == "id"))).collect();
@@ -528,7 +530,7 @@ impl Remap {
         self.ids.get(&id).copied().unwrap_or(id)
     }
 
-    /// Ids stand in columns, in texts and in JSON.
+    /// Replaces ids in columns, texts and JSON.
     fn line(&self, line: &[u8]) -> Vec<u8> {
         let renew = |found: &Captures<'_>| {
             let id = std::str::from_utf8(&found[0]).ok().and_then(|it| it.parse::<Uuid>().ok());
@@ -538,7 +540,7 @@ impl Remap {
     }
 }
 
-/// Another id of the same kind: with the time of a version 7, and whatever version it is.
+/// A new id of the same kind: a version 7 id keeps its time, and every id its version.
 fn renewed(id: Uuid) -> Uuid {
     let (mut bytes, random): ([u8; 16], [u8; 16]) = (*id.as_bytes(), crate::base::random::bytes());
     let first = if id.get_version_num() == 7 { 6 } else { 0 };

@@ -1,6 +1,7 @@
-//! Rows of one tenant, from one store to another or to a file: table by table, in the order of the foreign keys, as text.
+//! Copies one tenant's rows from one store to another or to a file: table by table, in foreign-key order, as text.
 //!
-//! Tables and columns are read off PostgreSQL's catalogue, so what a later migration adds is copied without a word here.
+//! Tables and columns are read from PostgreSQL's catalogue, so what a later migration adds is copied without a change
+//! here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,22 +11,22 @@ use uuid::Uuid;
 use super::FleetError;
 use crate::base::ids::TenantId;
 
-/// The table of the tenant itself, which all others hang on.
+/// The tenant's own table, which all others reference.
 pub(super) const STATE: &str = "tenant_state";
-/// Its columns that say where a row is, and so differ between two stores.
+/// Its columns that describe the store, and so differ between two stores.
 const OF_THE_STORE: [&str; 2] = ["isolation", "fence"];
-/// How many rows are removed by one statement.
+/// How many rows one statement removes.
 const REMOVED_AT_ONCE: i64 = 5_000;
 
 /// A table of the tenant store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Table {
     pub name: String,
-    /// Those that hold something of their own, by name.
+    /// The columns that are not generated, by name.
     pub columns: Vec<String>,
 }
 
-/// How many rows a tenant has in a table, and a sum over all of them.
+/// How many rows a tenant has in a table, and a checksum of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sum {
     pub rows: i64,
@@ -48,7 +49,7 @@ const TABLES: &str = "select c.relname::text,
        and exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped)
      order by c.relname";
 
-/// All tables of tenants in the schema that the connection sees, each after those that its keys lead to.
+/// All tenant tables in the connection's schema, each after those that its foreign keys reference.
 pub(super) async fn tables(client: &impl GenericClient) -> Result<Vec<Table>, FleetError> {
     let mut waiting: BTreeMap<String, (Vec<String>, BTreeSet<String>)> = client
         .query(TABLES, &[])
@@ -64,7 +65,7 @@ pub(super) async fn tables(client: &impl GenericClient) -> Result<Vec<Table>, Fl
             .map(|(name, _)| name.clone())
             .collect();
         if ready.is_empty() {
-            return Err(FleetError::Refused("foreign keys of tenant tables lead in a ring".into()));
+            return Err(FleetError::Refused("the foreign keys of tenant tables form a cycle".into()));
         }
         for name in ready {
             if let Some((columns, _)) = waiting.remove(&name) {
@@ -80,25 +81,25 @@ fn list(columns: &[String]) -> String {
 }
 
 impl Table {
-    /// Without what says where a row is.
+    /// The columns to copy: all except those that describe the store.
     pub(super) fn movable(&self) -> Vec<String> {
         let says_where = |column: &String| self.name == STATE && OF_THE_STORE.contains(&column.as_str());
         self.columns.iter().filter(|it| !says_where(it)).cloned().collect()
     }
 
-    /// `copy … to stdout` of a tenant's rows.
+    /// The `copy … to stdout` statement for a tenant's rows.
     pub(super) fn copy_out(&self, tenant: TenantId) -> String {
         let columns = list(&self.movable());
         let (name, id) = (&self.name, tenant.0);
         format!("copy (select {columns} from \"{name}\" where tenant_id = '{id}') to stdout")
     }
 
-    /// The statement that takes them in.
+    /// The `copy … from stdin` statement for the same rows.
     pub(super) fn copy_in(&self) -> String {
         format!("copy \"{}\" ({}) from stdin", self.name, list(&self.movable()))
     }
 
-    /// How many rows the tenant has, and their sum.
+    /// How many rows the tenant has, and their checksum.
     pub(super) async fn sum(&self, client: &impl GenericClient, tenant: TenantId) -> Result<Sum, FleetError> {
         let sql = format!(
             "select count(*), coalesce(sum(('x' || substr(md5(row({})::text), 1, 15))::bit(60)::bigint), 0)::text
@@ -121,12 +122,12 @@ pub(super) async fn count(client: &impl GenericClient, tables: &[Table], tenant:
     Ok(total)
 }
 
-/// Removes the rows of a tenant that was moved away, children first and some at a time; its mark in `tenant_state` stays.
+/// Removes the rows of a tenant that has moved away, children first and in batches. Its row in `tenant_state` stays.
 pub(super) async fn remove_rows(client: &Client, tenant: TenantId) -> Result<(), FleetError> {
     let fence = format!("select fence from {STATE} where tenant_id = $1");
     let Some(row) = client.query_opt(&fence, &[&tenant.0]).await? else { return Ok(()) };
     if row.get::<_, Option<&str>>(0) != Some("MOVED") {
-        return Err(FleetError::Refused("rows of a tenant that is here are not removed".into()));
+        return Err(FleetError::Refused("this tenant has not moved away: its rows are not removed".into()));
     }
     let tables = tables(client).await?;
     for table in tables.iter().rev().filter(|it| it.name != STATE) {
@@ -143,7 +144,8 @@ pub(super) async fn remove_rows(client: &Client, tenant: TenantId) -> Result<(),
     Ok(())
 }
 
-/// Everything of a tenant in a store that is not, or not yet, the tenant's: with its row everything else goes.
+/// Removes everything of a tenant from a store that is not, or not yet, the tenant's: the other rows are deleted with
+/// its own row.
 pub(super) async fn clear(client: &impl GenericClient, tenant: Uuid) -> Result<(), FleetError> {
     let sql = format!("select fence from {STATE} where tenant_id = $1");
     let found = client.query_opt(&sql, &[&tenant]).await?;
@@ -153,6 +155,6 @@ pub(super) async fn clear(client: &impl GenericClient, tenant: Uuid) -> Result<(
             client.execute(&format!("delete from {STATE} where tenant_id = $1"), &[&tenant]).await?;
             Ok(())
         }
-        Some(_) => Err(FleetError::Refused("a tenant that is here is not overwritten".into())),
+        Some(_) => Err(FleetError::Refused("the tenant's live data is not overwritten".into())),
     }
 }

@@ -1,4 +1,4 @@
-//! Erasing a tenant at once, with a proof of what is left.
+//! Erases a tenant immediately, with proof of what remains.
 
 use std::path::Path;
 
@@ -16,30 +16,31 @@ use crate::{
     db::{Placement, schemas},
 };
 
-/// How many rows of a tenant a table held, and holds.
+/// How many rows of a tenant a table had, and has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remains {
-    /// Which table.
+    /// The table.
     pub table: String,
-    /// Before.
+    /// Rows before the erasure.
     pub before: i64,
-    /// Now.
+    /// Rows after it.
     pub after: i64,
 }
 
-/// What became of an erasure.
+/// The result of an erasure.
 #[derive(Clone, Debug)]
 pub struct Erased {
-    /// What was kept of it in a file: how many invoices that were issued.
+    /// How many issued invoices were kept in a file.
     pub invoices_kept: i64,
-    /// Every table that held something of it.
+    /// Every table that contained rows of the tenant.
     pub remains: Vec<Remains>,
-    /// Whether its own store is gone; `None` where it had none. One that somebody is still connected to goes a moment later.
+    /// Whether the tenant's own store is gone; `None` when it had none. A store that is still in use is removed a
+    /// moment later.
     pub store_is_gone: Option<bool>,
 }
 
-/// Tables of the directory that name a tenant, and whether the row stays: logs of what the platform did and of what was paid
-/// hold no personal data, and say that there was a tenant of this id.
+/// Tables of the directory that name a tenant, and the column that does. Rows in the logs of platform actions and of
+/// payments stay: they contain no personal data and show that a tenant of this id existed.
 const DIRECTORY: [(&str, &str); 7] = [
     ("tenants", "id"),
     ("logins", "tenant_id"),
@@ -51,12 +52,12 @@ const DIRECTORY: [(&str, &str); 7] = [
 ];
 
 impl Fleet {
-    /// Erases a tenant for good, without the time in which it could be restored. Invoices that were issued have to be kept by
-    /// law: `archive` is where the whole tenant is exported to before.
+    /// Erases a tenant permanently, without the period in which it could be restored. Issued invoices must be kept by
+    /// law: the whole tenant is first exported to `archive`.
     ///
     /// # Errors
-    /// `Refused` for a tenant that is being moved, or that has invoices and no file to keep them in; what a server says. Done
-    /// again, it goes on.
+    /// `Refused` for a tenant that is being moved, or that has invoices and no file to keep them in; errors of a
+    /// server. Repeating the call continues the erasure.
     pub async fn erase(&self, tenant: TenantId, archive: Option<&Path>) -> Result<Erased, FleetError> {
         let placement = self.gate.placement(tenant).await?;
         let (config, schema) = self.at(&self.logins.platform, &placement);
@@ -75,7 +76,7 @@ impl Fleet {
             Some(file) => drop(self.export(tenant, file, |_| ()).await?),
             None if invoices > 0 => {
                 return Err(FleetError::Refused(format!(
-                    "the tenant has {invoices} invoices, which the law asks to be kept: name a file for them"
+                    "the tenant has {invoices} invoices, which must be kept by law: name a file for them"
                 )));
             }
             None => {}
@@ -85,7 +86,7 @@ impl Fleet {
         let mut before = count_each(&*store, &tables, tenant).await?;
         before.extend(count_directory(&directory, tenant).await?);
 
-        // Nobody comes in any more, and nobody is still there.
+        // From here on nobody enters the tenant, and nobody is still in it.
         let tx = store.transaction().await?;
         let lock = "select pg_advisory_xact_lock(hashtextextended('move of ' || $1::uuid, 0))";
         tx.execute(lock, &[&tenant.0]).await?;
@@ -117,7 +118,7 @@ impl Fleet {
         let tx = directory.transaction().await?;
         tx.execute("delete from logins where tenant_id = $1", &[&tenant.0]).await?;
         tx.execute("delete from tenants where id = $1", &[&tenant.0]).await?;
-        // What moves left of it, here and elsewhere, goes too, and the mark in the shared store.
+        // Leftovers of earlier moves, here and elsewhere, are removed too, and the tenant's row in the shared store.
         tx.execute("update store_leftovers set remove_after = $2 where tenant_id = $1", &[&tenant.0, &now]).await?;
         if at.location().is_some() {
             leave(&tx, uuid_v7(now), tenant, at, now).await?;

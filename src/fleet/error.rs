@@ -1,11 +1,11 @@
-//! Why something with stores could not be done.
+//! Errors of operations on stores.
 
 use crate::db::{DbError, MigrationError};
 
-/// Why something could not be done to a store.
+/// Why an operation on a store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum FleetError {
-    /// The server of a store did not let us in, or lost us.
+    /// The server of a store refused the connection, or it was lost.
     #[error("{0}")]
     Connection(#[from] tokio_postgres::Error),
     /// A migration failed.
@@ -14,32 +14,32 @@ pub enum FleetError {
     /// The directory could not be read or written.
     #[error("the directory: {0}")]
     Directory(#[from] DbError),
-    /// What was copied is not what was there.
+    /// The copy differs from its source.
     #[error("{table}: {found} after copying, expected {expected}")]
     Differs {
-        /// Which table.
+        /// The table.
         table: String,
         /// Count and checksum at the source.
         expected: String,
         /// Count and checksum at the target.
         found: String,
     },
-    /// Whoever asked for it asked for its end.
-    #[error("it was asked to end")]
+    /// The abort that was requested.
+    #[error("the move was aborted on request")]
     Aborted,
-    /// The process stops.
-    #[error("the process stops")]
+    /// The process is stopping.
+    #[error("the process is stopping")]
     Stopping,
     /// A file could not be read or written.
     #[error("{0}")]
     File(#[from] std::io::Error),
-    /// Anything else, in a sentence.
+    /// Any other error, as a sentence.
     #[error("{0}")]
     Refused(String),
 }
 
 impl FleetError {
-    /// What whoever asked for it is told: nothing of PostgreSQL's own words, which go to the log.
+    /// The message for the requester. It contains none of PostgreSQL's own text, which goes to the log.
     pub fn told(&self) -> String {
         match self {
             Self::Connection(_) => "A server could not be reached, or refused.".into(),

@@ -1,4 +1,4 @@
-//! A connection of the operator's, to one store.
+//! An operator's connection to one store.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -11,14 +11,14 @@ use tokio_postgres::{Client, Config, NoTls};
 use super::FleetError;
 use crate::db;
 
-/// How a value is written as text, the same on every server: rows are copied and compared as text.
+/// Session settings that make values read the same on every server: rows are copied and compared as text.
 const SPELLING: &str = "set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set intervalstyle = 'iso_8601';
     set extra_float_digits = 1; set bytea_output = 'hex'; set statement_timeout = 0; set idle_in_transaction_session_timeout = 0";
 
 /// How long a server may take to answer at all.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
-/// What a server that answers takes less time for.
+/// Runs work that a responding server completes within `limit`.
 pub(super) async fn within<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, FleetError>>,
@@ -27,23 +27,23 @@ pub(super) async fn within<T>(
     tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(silent()))
 }
 
-/// A connection that sees one schema alone, and ends when it is dropped.
+/// A connection that sees only one schema and ends when it is dropped.
 pub(super) struct Link {
     client: Client,
     task: JoinHandle<()>,
 }
 
 impl Link {
-    /// Connects; `None` for the schema leaves the search path as it is.
+    /// Connects; with `None` for the schema the search path stays unchanged.
     pub(super) async fn connect(config: &Config, schema: Option<&str>) -> Result<Self, FleetError> {
-        // Of each host in turn, and of what is said first.
+        // One limit for each host in turn, and one for the first statements.
         let hosts = u32::try_from(config.get_hosts().len()).unwrap_or(u32::MAX);
         within(CONNECT_LIMIT.saturating_mul(hosts.saturating_add(1)), Self::begin(config, schema)).await
     }
 
     async fn begin(config: &Config, schema: Option<&str>) -> Result<Self, FleetError> {
         let mut config = config.clone();
-        // A server that is gone is noticed within a minute, however long a statement may take.
+        // A server that is gone is noticed within a minute, however long a statement may run.
         config
             .application_name("tenantry fleet")
             .connect_timeout(CONNECT_LIMIT)
@@ -64,7 +64,7 @@ impl Link {
         Ok(Self { client, task })
     }
 
-    /// Ends the session, and waits until it has ended.
+    /// Closes the session, and waits until it has ended.
     pub(super) async fn close(self) {
         let Self { client, task } = self;
         drop(client);

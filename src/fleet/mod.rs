@@ -1,8 +1,8 @@
-//! All stores of the deployment, as its operator keeps them: made, brought up to date, moved, exported, removed.
+//! Management of all stores of the deployment: creating, migrating, moving, exporting and removing them.
 //!
-//! It works with the operator's logins, which no request ever has: as `tenantry_owner` it makes, migrates and drops stores, as
-//! `tenantry_platform` it copies rows past the policies. What it decides by, and what it has done, stands in the directory,
-//! which it reads and writes as the platform through the [`Gate`](crate::db::Gate) like everybody else.
+//! It uses the operator's logins, which no request ever has. As `tenantry_owner` it creates, migrates and drops stores;
+//! as `tenantry_platform` it copies rows, bypassing the policies. Its instructions and results are in the directory,
+//! which it reads and writes as the platform through the [`Gate`], like every other part.
 
 pub mod archive;
 mod copying;

@@ -1,13 +1,13 @@
-//! Moving a tenant to another store while it is served.
+//! Moves a tenant to another store while it is served.
 //!
-//! 1. `PREPARING`: the target is made, and cleared of what an earlier attempt left.
-//! 2. `COPYING`: the fence goes up. Writers that are under way are waited for, new ones wait; readers go on. One snapshot of
-//!    the source is copied and compared, table by table.
-//! 3. `FLIPPING`, from where there is no way back: the source refuses everybody (`MOVED`), the target lets everybody in, the
-//!    directory says so. Whoever is refused meanwhile asks the directory until it does.
+//! 1. `PREPARING`: the target is created, and cleared of what an earlier attempt left.
+//! 2. `COPYING`: the fence is set. Running writers are awaited, new ones wait, readers continue. One snapshot of the
+//! source is copied and compared, table by table.
+//! 3. `FLIPPING`, the point of no return: the source refuses everyone (`MOVED`), the target admits everyone, and the
+//! directory is updated. Refused transactions ask the directory again until it is.
 //!
-//! Each step can be done again, so whoever finds a move whose worker was killed begins its attempt anew, or finishes its flip.
-//! What fails before the flip leaves the source as it was.
+//! Each step can be repeated. A worker that finds a move whose worker was killed restarts the attempt, or completes the
+//! flip. A failure before the flip leaves the source unchanged.
 
 use std::{pin::pin, time::Duration};
 
@@ -33,42 +33,42 @@ use crate::{
     },
 };
 
-/// How long the fence waits for writers that are under way, while new ones wait behind it; then it lets those pass first.
+/// How long the fence waits for running writers while new ones queue behind it; then it lets those pass first.
 const FENCE_WAIT: &str = "set local lock_timeout = '2s'";
-/// How often the fence is tried before the attempt fails.
+/// How often the fence is attempted before the move's attempt fails.
 const FENCE_TRIES: usize = 10;
-/// How long writers may wait for a copy at the most.
+/// The longest that writers may wait for a copy.
 const FENCED_LIMIT: Duration = Duration::from_secs(1_800);
-/// How often it is told how far a copy is.
+/// How often the progress of a copy is reported.
 const TELL_EVERY: Duration = Duration::from_millis(500);
 
 impl Fleet {
-    /// Goes on with every move that nobody is at, one after the other.
+    /// Continues every move that no other worker is processing, in order.
     pub(super) async fn go_on_with_moves(&self) -> Result<(), FleetError> {
         let directory = self.directory(None, Access::Read);
         let mut open = jobs::open(&directory).await?;
         directory.end_read();
         drop(directory);
-        // Whose tenant is changing places waits for nobody: it can not be entered anywhere meanwhile.
+        // Flipping moves come first and do not wait: their tenants cannot be entered anywhere until they are done.
         open.sort_by_key(|it| it.state != MoveState::Flipping);
         for it in open {
             let place = self.moving.clone().try_acquire_owned();
             if it.state != MoveState::Flipping && place.is_err() {
-                continue; // The others are at it, and whoever looks next finds room.
+                continue; // All places are in use; a later look finds room.
             }
             if let Err(error) = self.go_on_alone(it.id).await {
-                tracing::warn!(%error, tenant.id = %it.tenant, "a move cannot be gone on with now");
+                tracing::warn!(%error, tenant.id = %it.tenant, "cannot continue a move; retrying later");
             }
         }
         Ok(())
     }
 
-    /// Goes on with a move unless somebody is at it.
+    /// Continues a move unless another worker is processing it.
     async fn go_on_alone(&self, id: MoveId) -> Result<(), FleetError> {
         let alone = Link::connect(&self.logins.platform, None).await?;
         let lock = "select pg_try_advisory_lock(hashtextextended('move ' || $1, 0))";
         if alone.query_one(lock, &[&id.to_string()]).await?.get::<_, bool>(0) {
-            // It may have ended, or gone on, before the lock was had.
+            // It may have ended, or advanced, before the lock was acquired.
             let directory = self.directory(None, Access::Read);
             let found = jobs::find(&directory, id).await?;
             directory.end_read();
@@ -81,14 +81,14 @@ impl Fleet {
         Ok(())
     }
 
-    /// One attempt of a move, to its end. The lock of the move is held by the session `alone`.
+    /// Runs one attempt of a move to its end. The session `alone` holds the move's lock.
     async fn go_on(&self, it: &Move, alone: &Link) -> Result<(), FleetError> {
         if it.state == MoveState::Flipping {
             return self.flip(it).await;
         }
         let Err(error) = self.attempt(it, alone).await else { return Ok(()) };
-        // Without the lock somebody else may be at it by now, behind a fence of his own. And once the tenant is changing
-        // places there is no way back, whatever failed: it is gone on with from there.
+        // Without the lock another worker may already be processing it, behind a fence of its own. Once the tenant is
+        // flipping there is no way back, whatever failed: the move continues from there.
         holds(alone).await?;
         if self.is_past_return(it).await? {
             return Err(error);
@@ -123,11 +123,11 @@ impl Fleet {
             return Err(FleetError::Aborted);
         }
         if !self.step(it, MoveState::Preparing).await? {
-            return Err(FleetError::Refused("somebody else is at this move".into()));
+            return Err(FleetError::Refused("another worker is processing this move".into()));
         }
         fault::point("move.preparing");
         self.make_store(&it.to).await?;
-        // What an earlier move left in the shared store is not removed while the tenant comes back to it.
+        // The leftovers of an earlier move in the shared store must not be removed while the tenant moves back to it.
         let _rows = match it.to {
             Placement::Shared => Some(self.alone_with(it.tenant, &it.to).await?),
             Placement::Own(..) => None,
@@ -158,7 +158,7 @@ impl Fleet {
         Link::connect(&config, Some(schema)).await
     }
 
-    /// From here on nobody writes at the source, and nobody still is.
+    /// Sets the fence: from here on nobody writes at the source, and no writer is still running.
     async fn put_fence_up(&self, it: &Move) -> Result<(), FleetError> {
         let directory = self.directory(Some(it.tenant), Access::Write);
         jobs::step(&directory, it.id, MoveState::Copying, self.now()).await?;
@@ -182,14 +182,14 @@ impl Fleet {
         let set =
             format!("update {STATE} set fence = 'MOVING' where tenant_id = $1 and fence is distinct from 'MOVED'");
         if source.execute(&set, &[&it.tenant.0]).await? != 1 {
-            return Err(FleetError::Refused("the tenant is not where it is to be moved from".into()));
+            return Err(FleetError::Refused("the tenant is not at the source of the move".into()));
         }
         source.batch_execute("commit").await?;
         source.close().await;
         Ok(())
     }
 
-    /// Takes the fence down again.
+    /// Removes the fence.
     async fn let_writers_go_on(&self, it: &Move) -> Result<(), FleetError> {
         let source = self.link(&it.from).await?;
         let set = format!("update {STATE} set fence = null where tenant_id = $1 and fence = 'MOVING'");
@@ -200,7 +200,7 @@ impl Fleet {
         Ok(directory.commit().await?)
     }
 
-    /// Copies one snapshot of the source, and compares. Until the flip nobody may enter what was copied.
+    /// Copies one snapshot of the source and compares it. Until the flip nobody may enter the copy.
     async fn copy(&self, it: &Move) -> Result<(), FleetError> {
         let (mut source, mut target) = (self.link(&it.from).await?, self.link(&it.to).await?);
         let snapshot =
@@ -213,7 +213,8 @@ impl Fleet {
         let total = copying::count(&snapshot, &tables, it.tenant).await?;
         self.tell(it, total, 0).await?;
         copying::clear(&copy, it.tenant.0).await?;
-        // Its own row first, closed to everybody: whatever is committed here before the flip is no tenant's store.
+        // The tenant's own row is copied first, closed to everyone: what is committed here before the flip is not yet a
+        // tenant's store.
         let (mut copied, mut told) = (0, Instant::now());
         for table in &tables {
             let rows = pin!(snapshot.copy_out(table.copy_out(it.tenant).as_str()).await?);
@@ -251,7 +252,7 @@ impl Fleet {
         self.tell(it, total, copied).await
     }
 
-    /// How far it is; fails where its end was asked for.
+    /// Reports the progress; fails when an abort was requested.
     async fn tell(&self, it: &Move, total: i64, copied: i64) -> Result<(), FleetError> {
         let directory = self.directory(Some(it.tenant), Access::Write);
         let is_over = jobs::note_progress(&directory, it.id, total, copied).await?;
@@ -259,7 +260,7 @@ impl Fleet {
         if is_over { Err(FleetError::Aborted) } else { Ok(()) }
     }
 
-    /// The source refuses, the target lets in, the directory says so: each of it as often as it takes.
+    /// Flips the move: the source refuses, the target admits, the directory is updated. Each part can be repeated.
     async fn flip(&self, it: &Move) -> Result<(), FleetError> {
         let set = |fence: &str| format!("update {STATE} set fence = {fence} where tenant_id = $1");
         let (source, target) = (self.link(&it.from).await?, self.link(&it.to).await?);
@@ -283,7 +284,7 @@ impl Fleet {
     }
 }
 
-/// Whether the session is alive, and so has held its lock since it took it.
+/// Checks that the session is alive, and so has held its lock since it acquired it.
 async fn holds(alone: &Link) -> Result<(), FleetError> {
     Ok(alone.batch_execute("select").await?)
 }

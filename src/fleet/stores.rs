@@ -1,4 +1,4 @@
-//! Making and removing stores of tenants' own.
+//! Creates and removes tenants' own stores.
 
 use jiff::Timestamp;
 use tokio_postgres::{Config, GenericClient, error::SqlState};
@@ -14,27 +14,27 @@ use crate::{
     features::platform::{Leftover, moving as jobs},
 };
 
-/// How long to wait for whoever makes, removes or fills the same store.
+/// How long to wait for another worker that creates, removes or fills the same store.
 const LOCK_WAIT: &str = "set lock_timeout = '10min'";
 
 impl Fleet {
-    /// Makes the store of a tenant that is being made, and says so in the directory.
+    /// Creates the store of a tenant that is being created, and records it in the directory.
     pub(super) async fn make_store_of(&self, tenant: TenantId, placement: &Placement) -> Result<(), FleetError> {
         fault::point("fleet.wanted");
         self.make_store(placement).await?;
         fault::point("fleet.made");
         let directory = self.directory(Some(tenant), Access::Write);
         if !jobs::store_is_ready(&directory, placement, self.now()).await? {
-            // The tenant was abandoned meanwhile, and its store may have been looked for before it was there.
+            // The tenant was abandoned meanwhile, and its store may have been looked for before it existed.
             jobs::leave(&directory, uuid_v7(self.now()), tenant, placement, self.now()).await?;
         }
         Ok(directory.commit().await?)
     }
 
-    /// Makes a store at this placement, or brings one that is there up to date.
+    /// Creates a store at this placement, or migrates an existing one.
     ///
     /// # Errors
-    /// When its server refuses, or a migration fails. Made again, it is made whole.
+    /// When its server refuses, or a migration fails. Repeating the call completes it.
     pub async fn make_store(&self, placement: &Placement) -> Result<(), FleetError> {
         let Some(location) = placement.location() else { return Ok(()) };
         let _alone = self.alone_at(placement).await?;
@@ -46,12 +46,12 @@ impl Fleet {
         Ok(())
     }
 
-    /// Nobody else makes or removes the store while this is held.
+    /// While this is held, no other worker creates or removes the store.
     async fn alone_at(&self, placement: &Placement) -> Result<Link, FleetError> {
         self.alone(&format!("store at {}", placement.url().unwrap_or_default())).await
     }
 
-    /// The same, in the shared store for the rows of this tenant alone.
+    /// The same. In the shared store it covers only the rows of this tenant.
     pub(super) async fn alone_with(&self, tenant: TenantId, placement: &Placement) -> Result<Link, FleetError> {
         match placement {
             Placement::Shared => self.alone(&format!("rows of {}", tenant.0)).await,
@@ -66,10 +66,10 @@ impl Fleet {
         Ok(link)
     }
 
-    /// Clones the template, which some 90 ms suffice for. (`create database … template` copies tables and their grants; not
-    /// the grants on the database.)
+    /// Clones the template, which takes about 90 ms. (`create database … template` copies tables and their grants, but
+    /// not the grants on the database.)
     async fn make_database(&self, location: &Location) -> Result<(), FleetError> {
-        // A name that `Location` has checked.
+        // `Location` has checked the name.
         let Some(name) = &location.database else { return Err(unnamed()) };
         let mut templates = self.templates.lock().await;
         if !templates.contains(&location.server) {
@@ -90,7 +90,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Makes the template on the server of this location, or brings it up to date.
+    /// Creates the template on the server of this location, or migrates it.
     async fn make_template(&self, location: &Location) -> Result<(), FleetError> {
         let template = self.template_at(location.server.clone());
         let placement = Placement::Own(Isolation::Database, template.clone().into());
@@ -115,7 +115,7 @@ impl Fleet {
         Location { server, database: Some(self.template.clone()), schema: schemas::OWN_SCHEMA.into() }
     }
 
-    /// A database of the same server that is always there, for making others.
+    /// A database of the same server that always exists, for creating others.
     pub(super) fn beside(&self, location: &Location) -> Config {
         match location.server {
             None => self.logins.owner.clone(),
@@ -126,7 +126,7 @@ impl Fleet {
         }
     }
 
-    /// Removes what is out of use and whose time is over.
+    /// Removes stores and rows that are out of use and whose retention has ended.
     pub(super) async fn remove_leftovers(&self) -> Result<(), FleetError> {
         let directory = self.directory(None, Access::Read);
         let leftovers = jobs::leftovers(&directory, self.now()).await?;
@@ -138,7 +138,7 @@ impl Fleet {
             match removed {
                 Ok(()) => jobs::forget_leftover(&directory, leftover.id).await?,
                 Err(error) => {
-                    tracing::warn!(%error, tenant.id = %leftover.tenant, "a store that is out of use cannot be removed now");
+                    tracing::warn!(%error, tenant.id = %leftover.tenant, "cannot remove an unused store; retrying later");
                     jobs::note_leftover_error(&directory, leftover.id, &error.to_string()).await?;
                 }
             }
@@ -155,7 +155,7 @@ impl Fleet {
         directory.end_read();
         drop(directory);
         if is_used {
-            return Ok(()); // The tenant came back.
+            return Ok(()); // The tenant has moved back.
         }
         match &leftover.placement {
             Placement::Shared => {
@@ -173,7 +173,7 @@ impl Fleet {
                 if owner.query("select from pg_database where datname = $1", &[name]).await?.is_empty() {
                     return Ok(());
                 }
-                // Nobody comes in any more; whoever is still there is waited for, until the next attempt.
+                // No new connections are accepted. Open ones are waited for, until the next attempt.
                 owner.batch_execute(&format!("alter database {name} with allow_connections false")).await?;
                 Ok(owner.batch_execute(&format!("drop database {name}")).await?)
             }
@@ -185,7 +185,7 @@ impl Fleet {
     }
 }
 
-/// By the operator's login: what is at this placement is to be removed from then on.
+/// With the operator's login: schedules the removal of what is at this placement.
 pub(super) async fn leave(
     directory: &impl GenericClient,
     id: Uuid,
@@ -203,7 +203,7 @@ fn unnamed() -> FleetError {
     FleetError::Refused("a tenant's own database has no name".into())
 }
 
-/// What `sql/bootstrap/20-database.sql` says of a database, as far as its owner can.
+/// The statements of `sql/bootstrap/20-database.sql` that the database's owner can run.
 fn grants_on(database: &str) -> String {
     format!(
         "revoke all on database {database} from public;

@@ -1,4 +1,4 @@
-//! Bringing every store up to date, and telling which are not.
+//! Migrates every store, and reports which are outdated.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -14,47 +14,47 @@ use crate::{
     features::platform::moving as jobs,
 };
 
-/// How many stores are brought up to date at the same time.
+/// How many stores are migrated at the same time.
 const AT_ONCE: usize = 4;
-/// How long a store may take to say how it stands.
+/// How long a store may take to report its version.
 const ASK_LIMIT: Duration = Duration::from_secs(20);
 
 /// A store of the deployment.
 #[derive(Clone, Debug)]
 pub struct Store {
-    /// Whose it is: a tenant's slug, or what it is for.
+    /// The owner: a tenant's slug, or the store's purpose.
     pub name: String,
     /// Where it is.
     pub placement: Placement,
 }
 
-/// How a store stands.
+/// The version of a store.
 #[derive(Clone, Debug)]
 pub struct StoreState {
-    /// Which.
+    /// The store.
     pub store: Store,
-    /// Its newest migration, 0 before the first; or why it could not be asked.
+    /// Its newest migration, 0 before the first; or why it could not be queried.
     pub version: Result<i32, String>,
 }
 
 impl StoreState {
-    /// How many migrations it lacks; `None` where it could not be asked.
+    /// How many migrations it lacks; `None` when it could not be queried.
     pub fn behind(&self) -> Option<i32> {
         self.version.as_ref().ok().map(|it| migrations::newest_of_stores() - it)
     }
 }
 
-/// What became of a store.
+/// The result of migrating a store.
 #[derive(Clone, Debug)]
 pub struct Upgraded {
-    /// Which.
+    /// The store.
     pub store: Store,
-    /// The names of what was applied; or why it stays as it is, and is served as long as this program can.
+    /// The names of the applied migrations; or why it stays unchanged, and is served as long as this program can.
     pub applied: Result<Vec<String>, String>,
 }
 
 impl Fleet {
-    /// The template of tenants' databases on each server where it was made, and every tenant's own store, by slug.
+    /// The template of tenants' databases on each server that has one, and every tenant's own store, by slug.
     ///
     /// # Errors
     /// When the directory cannot be read.
@@ -71,7 +71,7 @@ impl Fleet {
         Ok(all)
     }
 
-    /// The template on a server, if it was made there. One that cannot be asked is told of when its version is.
+    /// The template on a server, if it exists. One that cannot be queried is reported when its version is read.
     async fn template_on(&self, server: Option<Server>) -> Option<Store> {
         let name = server.as_ref().map_or("(template)".into(), |(host, port)| format!("(template at {host}:{port})"));
         let template = self.template_at(server);
@@ -85,10 +85,10 @@ impl Fleet {
         is_made.then(|| Store { name, placement: Placement::Own(Isolation::Database, template.into()) })
     }
 
-    /// How the shared store and all others stand.
+    /// The versions of the shared store and all others.
     ///
     /// # Errors
-    /// When the directory cannot be read. A store that cannot be reached says so itself.
+    /// When the directory cannot be read. A store that cannot be reached contains its own error.
     pub async fn standing(&self) -> Result<Vec<StoreState>, FleetError> {
         let shared = Store { name: "(shared)".into(), placement: Placement::Shared };
         let mut all = vec![shared];
@@ -130,8 +130,8 @@ impl Fleet {
         Ok(version)
     }
 
-    /// Brings these stores up to date, some at a time; `told` hears of each as it is done. One that fails holds none of the
-    /// others up, and is begun where it failed the next time.
+    /// Migrates these stores, several at a time; `told` is called as each finishes. A store that fails does not delay
+    /// the others, and continues where it failed the next time.
     pub async fn upgrade(&self, stores: Vec<Store>, mut told: impl FnMut(&Upgraded)) -> Vec<Upgraded> {
         let mut done = Vec::new();
         let mut upgrades = JoinSet::new();
@@ -160,7 +160,7 @@ impl Fleet {
     }
 
     async fn upgrade_one(&self, placement: &Placement) -> Result<Vec<String>, FleetError> {
-        // Most have nothing to do, and then one look is all.
+        // Most have nothing to do, and then one query is enough.
         if self.version(placement).await? == migrations::newest_of_stores() {
             return Ok(Vec::new());
         }

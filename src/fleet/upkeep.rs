@@ -1,4 +1,4 @@
-//! Every store: made, brought up to date, moved, erased.
+//! The worker that creates, migrates, moves and removes stores.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -16,42 +16,42 @@ use crate::{
     features::platform::moving as jobs,
 };
 
-/// How often it is looked for what nobody rang for.
+/// How often to look for work that was not signalled.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// Keeps stores.
+/// Manages the stores of the deployment.
 #[derive(Clone)]
 pub struct Fleet {
     pub(super) gate: Gate,
     pub(super) logins: Logins,
     clock: Clock,
-    /// The database that those of tenants are cloned from, on each server.
+    /// The database that tenants' databases are cloned from, on each server.
     pub(super) template: String,
-    /// Servers whose template is known to be up to date.
+    /// Servers whose template is known to be current.
     pub(super) templates: Arc<tokio::sync::Mutex<HashSet<Option<Server>>>>,
-    /// Room for moves at the same time.
+    /// Limits the moves that run at the same time.
     pub(super) moving: Arc<Semaphore>,
-    /// Says when the process stops.
+    /// Reports when the process is stopping.
     stop: Option<watch::Receiver<Option<String>>>,
 }
 
-/// How many moves one process is at.
+/// How many moves one process runs at a time.
 const MOVES_AT_ONCE: usize = 4;
 
 pub(super) fn tell(what: &'static str, done: Result<(), FleetError>) {
     if let Err(error) = done {
-        tracing::warn!(%error, "{what} cannot be gone on with now");
+        tracing::warn!(%error, "{what} failed; retrying later");
     }
 }
 
 impl Fleet {
-    /// With these logins.
+    /// Creates it with these logins.
     pub fn new(gate: Gate, logins: Logins, clock: Clock) -> Self {
         let template = format!("{}_template", logins.owner.get_dbname().unwrap_or("tenantry"));
         Self::with_template(gate, logins, clock, template)
     }
 
-    /// The same, with a template of this name, which several deployments may share.
+    /// As [`Fleet::new`], with a template of this name, which several deployments may share.
     pub fn with_template(gate: Gate, logins: Logins, clock: Clock, template: String) -> Self {
         Self {
             gate,
@@ -64,14 +64,13 @@ impl Fleet {
         }
     }
 
-    /// Works until it is told to stop. A move that is under way then lets its tenant's writers go on, and is begun anew by
-    /// whoever comes next.
+    /// Works until `stop` is set. A running move then releases its tenant's writers, and the next worker restarts it.
     pub fn start(mut self, mut stop: watch::Receiver<Option<String>>) -> JoinHandle<()> {
         self.stop = Some(stop.clone());
         tokio::spawn(async move {
             let mut rung = self.gate.wakeups().stores();
             let mut tasks = JoinSet::new();
-            // Each kind of work by itself: whoever waits for a store does not wait for somebody else's move.
+            // Each kind of work runs separately: creating a store does not wait for another tenant's move.
             let (mut making, mut removing) = (None, None);
             while stop.borrow().is_none() {
                 let is_over = |task: &Option<AbortHandle>| task.as_ref().is_none_or(AbortHandle::is_finished);
@@ -84,7 +83,7 @@ impl Fleet {
                     removing =
                         Some(tasks.spawn(async move { tell("removing stores", fleet.remove_leftovers().await) }));
                 }
-                // Those that are under way are held by whoever is at them.
+                // A running move is locked by its worker.
                 let fleet = self.clone();
                 tasks.spawn(async move { tell("moving tenants", fleet.go_on_with_moves().await) });
                 while tasks.try_join_next().is_some() {}
@@ -98,10 +97,10 @@ impl Fleet {
         })
     }
 
-    /// Does what there is to do: makes stores of new tenants, goes on with moves, removes what is out of use. One that fails
-    /// holds none of the others up.
+    /// Does all pending work: creates stores of new tenants, continues moves, removes what is out of use. A failure
+    /// does not delay the others.
     pub async fn work(&self) {
-        // Boxed: whoever awaits several at once would be as large as all of them.
+        // Boxed: a caller that awaits several at once would be as large as all of them.
         let (making, moving) = (Box::pin(self.make_wanted_stores()), Box::pin(self.go_on_with_moves()));
         let (made, moved, removed) = tokio::join!(making, moving, Box::pin(self.remove_leftovers()));
         tell("making stores", made);
@@ -122,7 +121,7 @@ impl Fleet {
         self.gate.directory(Scope::platform(tenant), access)
     }
 
-    /// How to connect to the database of this placement with a login, and the schema of its tables there.
+    /// The settings to connect to this placement's database with a login, and the schema of its tables there.
     pub(super) fn at<'a>(&self, login: &Config, placement: &'a Placement) -> (Config, &'a str) {
         match placement {
             Placement::Shared => (login.clone(), schemas::SHARED_SCHEMA),
@@ -137,7 +136,7 @@ impl Fleet {
         drop(directory);
         for (tenant, placement) in wanted {
             if let Err(error) = self.make_store_of(tenant, &placement).await {
-                tracing::error!(%error, tenant.id = %tenant, "the store of a new tenant cannot be made");
+                tracing::error!(%error, tenant.id = %tenant, "cannot create the store of a new tenant");
             }
         }
         Ok(())

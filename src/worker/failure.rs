@@ -7,9 +7,9 @@ use crate::{
 
 /// Why an effect was not carried out.
 pub(super) enum Failure {
-    /// It never will be.
+    /// A retry will not help.
     Hopeless(String),
-    /// It may be later.
+    /// A retry may succeed.
     Later(String),
 }
 

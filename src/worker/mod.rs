@@ -1,7 +1,9 @@
-//! Background work: what the outboxes of tenants and the directory's requests ask for, and what is to be tidied up.
+//! Background work: carries out the effects in tenants' outboxes and the directory's requests, and removes what has
+//! expired.
 //!
-//! Any number of processes work side by side: whoever takes an effect has a lease on it, and one that was not carried out
-//! is taken again. A tenant gets few effects carried out at a time, and then waits until every other had its turn.
+//! Any number of processes can run it side by side. A worker leases the effects it takes, and an effect that was not
+//! carried out is taken again. Each tenant gets a few effects carried out at a time, and then waits for all others'
+//! turns.
 
 mod failure;
 mod queue;

@@ -1,16 +1,16 @@
-//! Tenants in line.
+//! The queue of tenants with work.
 
 use std::collections::{HashSet, VecDeque};
 
 use crate::base::ids::TenantId;
 
-/// Tenants that wait for a turn, in their order, each once; and those that have one.
+/// The tenants that wait for a turn, in order and each once, and those that have one.
 #[derive(Default)]
 pub(super) struct Line {
     waiting: VecDeque<TenantId>,
     known: HashSet<TenantId>,
     served: HashSet<TenantId>,
-    /// Rang while they had their turn, so something may have come after it.
+    /// Signalled during their turn, so new work may have arrived after it was read.
     again: HashSet<TenantId>,
 }
 
@@ -30,7 +30,7 @@ impl Line {
         Some(tenant)
     }
 
-    /// Its turn is over.
+    /// Ends the tenant's turn.
     pub(super) fn leave(&mut self, tenant: TenantId, more: bool) {
         self.served.remove(&tenant);
         if self.again.remove(&tenant) || more {

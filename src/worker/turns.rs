@@ -39,29 +39,30 @@ use crate::{
     },
 };
 
-/// How often everything is looked through for work that nobody rang for: of another process, or due by now.
+/// How often all tenants are checked for work that was not signalled: from another process, or due by now.
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
 
-/// How often what was left half-done is settled, and what has expired erased.
+/// How often unfinished requests are settled and deleted tenants erased.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 
-/// How often what has expired is removed.
+/// How often expired data is removed.
 const PURGE_EVERY: Duration = Duration::from_secs(3_600);
 
-/// How many effects of a tenant are carried out before it is another's turn: few enough that all are done, each in its
-/// longest time, before the first one's lease ends.
+/// How many effects of a tenant are carried out in one turn: few enough that all are done, each in its longest time,
+/// before the first one's lease expires.
 const TURN: i64 = 3;
 
-/// How many tenants are worked for at the same time, in each lane.
+/// How many tenants are served at the same time, in each lane.
 const AT_ONCE: usize = 4;
 
-/// A sweep looks at every tenant of the shared store, and at one of so many parts of those with a store of their own.
+/// A sweep checks every tenant of the shared store, and one of this many parts of the tenants with a store of their
+/// own.
 const OWN_PARTS: u128 = 4;
 
-/// How many tenants one statement asks about.
+/// How many tenants one statement checks.
 const SWEEP_PART: usize = 500;
 
-/// Carries background work out.
+/// Carries out background work.
 #[derive(Clone)]
 pub struct Worker {
     gate: Gate,
@@ -71,11 +72,11 @@ pub struct Worker {
     billing: Engine,
     rates: Arc<Rates>,
     clock: Clock,
-    /// Held while stores of tenants' own are looked at.
+    /// Held while own stores are checked.
     looking: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// What a worker needs.
+/// The parts of a worker.
 pub struct WorkerParts {
     /// Opens transactions.
     pub gate: Gate,
@@ -83,27 +84,27 @@ pub struct WorkerParts {
     pub sign_in: Arc<SignIn>,
     /// Sends mail.
     pub mailer: Arc<Mailer>,
-    /// Sends to endpoints of tenants.
+    /// Sends webhooks to tenants' endpoints.
     pub webhooks: WebhookClient,
-    /// Bills.
+    /// Runs billing.
     pub billing: Engine,
-    /// Knows what requests cost.
+    /// Counts what requests cost.
     pub rates: Arc<Rates>,
-    /// What time it is.
+    /// The clock.
     pub clock: Clock,
 }
 
 impl Worker {
-    /// From its parts.
+    /// Creates a worker from its parts.
     pub fn new(parts: WorkerParts) -> Self {
         let WorkerParts { gate, sign_in, mailer, webhooks, billing, rates, clock } = parts;
         Self { gate, sign_in, mailer, webhooks, billing, rates, clock, looking: Arc::default() }
     }
 
-    /// Works until it is told to stop. What it is at then is finished: at most one effect of each tenant that has its turn.
+    /// Works until `stop` is set. Running effects are finished: at most one of each tenant that has a turn.
     pub fn start(self, stop: watch::Receiver<Option<String>>) -> JoinHandle<()> {
         tokio::spawn(async move {
-            // Each by itself, so that none waits for another.
+            // Each runs separately, so that none waits for another.
             tokio::join!(self.serve_tenants(stop.clone()), self.serve_requests(stop.clone()), self.keep_tidy(stop));
         })
     }
@@ -139,8 +140,8 @@ impl Worker {
         }
     }
 
-    /// Every tenant that has something due gets a turn, some at a time; who has more comes again behind all others. In two
-    /// lanes that do not wait for each other.
+    /// Gives every tenant with due work a turn, several at a time. A tenant with more work queues again behind all
+    /// others. The two lanes do not wait for each other.
     async fn serve_tenants(&self, mut stop: watch::Receiver<Option<String>>) {
         let (mut lines, mut running) = ([Line::default(), Line::default()], [0; 2]);
         let (mut next_sweep, mut part) = (Instant::now(), 0);
@@ -161,7 +162,7 @@ impl Worker {
                     running[lane as usize] += 1;
                     let (worker, stop) = (self.clone(), stop.clone());
                     turns.spawn(async move {
-                        // A panic ends this turn, and not the tenant's place in the line.
+                        // A panic ends this turn, but the tenant keeps its place in the queue.
                         let turn = AssertUnwindSafe(worker.turn(tenant, lane, &stop)).catch_unwind().await;
                         (lane, tenant, turn.unwrap_or(false))
                     });
@@ -183,7 +184,7 @@ impl Worker {
         while turns.join_next().await.is_some() {}
     }
 
-    /// Carries out everything that is due now, and returns how often something was tried. For tests and the command line.
+    /// Carries out everything that is due now, and returns how many turns were run. For tests and the command line.
     pub async fn run_until_idle(&self) -> usize {
         let mut turns = 0;
         loop {
@@ -207,67 +208,68 @@ impl Worker {
         }
     }
 
-    /// Settles what was left half-done, and erases what has expired.
+    /// Settles unfinished work, and erases deleted tenants whose retention has ended.
     pub async fn tidy(&self) {
         match self.sign_in.finish_or_abandon().await {
             Ok(0) => {}
-            Ok(count) => tracing::info!(count, "tenants whose making did not end were settled"),
-            Err(error) => tracing::warn!(?error, "tenants that were begun cannot be settled"),
+            Ok(count) => tracing::info!(count, "settled tenants whose creation was interrupted"),
+            Err(error) => tracing::warn!(?error, "cannot settle tenants whose creation was interrupted"),
         }
         match platform::copy_wanted(&self.gate, self.clock.now()).await {
             Ok(0) => {}
-            Ok(count) => tracing::info!(count, "changes of tenants were copied to the directory"),
-            Err(error) => tracing::warn!(%error, "changes of tenants cannot be copied to the directory"),
+            Ok(count) => tracing::info!(count, "copied changes of tenants to the directory"),
+            Err(error) => tracing::warn!(%error, "cannot copy changes of tenants to the directory"),
         }
         match platform::selling::spread_rollouts(&self.gate).await {
             Ok(0) => {}
-            Ok(count) => tracing::info!(count, "tenants were told of roll-outs of features"),
-            Err(error) => tracing::warn!(%error, "tenants cannot be told of roll-outs of features"),
+            Ok(count) => tracing::info!(count, "applied feature roll-outs to tenants"),
+            Err(error) => tracing::warn!(%error, "cannot apply feature roll-outs to tenants"),
         }
         match platform::erase_expired(&self.gate, self.clock.now()).await {
             Ok(0) => {}
-            Ok(count) => tracing::info!(count, "deleted tenants were erased"),
-            Err(error) => tracing::warn!(%error, "deleted tenants cannot be erased"),
+            Ok(count) => tracing::info!(count, "erased deleted tenants"),
+            Err(error) => tracing::warn!(%error, "cannot erase deleted tenants"),
         }
     }
 
-    /// Removes answers that were kept long enough, of every tenant.
+    /// Removes expired data of every tenant.
     pub async fn purge(&self) {
         if let Err(error) = billing::payments::inbox::purge(&self.gate, self.clock.now()).await {
-            tracing::warn!(%error, "old payment events cannot be forgotten");
+            tracing::warn!(%error, "cannot remove old payment events");
         }
         let tenants = platform::served_tenants(&self.gate).await.unwrap_or_default();
         for tenant in tenants {
-            // Each run has the next one come when a period ends; this is for what was never run, or was lost.
+            // Each run schedules the next one for the end of a period; this covers runs that never happened or were
+            // lost.
             if let Err(error) = self.billing.run(tenant, self.clock.now()).await {
-                tracing::warn!(%error, tenant.id = %tenant, "a tenant cannot be billed");
+                tracing::warn!(%error, tenant.id = %tenant, "cannot bill a tenant");
             }
             if let Err(error) = self.sign_in.purge(tenant, self.clock.now()).await {
-                tracing::warn!(?error, tenant.id = %tenant, "what has expired cannot be removed");
+                tracing::warn!(?error, tenant.id = %tenant, "cannot remove expired data");
             }
             let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
             let expired = async {
                 tenants::lock_calendar(&tx).await?;
                 bookings::expire_holds(&tx, self.clock.now()).await?;
                 tx.commit().await?;
-                // Not under the calendar's lock: it may take a while.
+                // Not under the calendar's lock: it may take long.
                 let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
                 webhooks::purge(&tx, self.clock.now()).await?;
                 tx.commit().await
             };
             if let Err(error) = expired.await {
-                tracing::warn!(%error, tenant.id = %tenant, "what is over cannot be let go or removed");
+                tracing::warn!(%error, tenant.id = %tenant, "cannot release expired holds or remove old data");
             }
-            // Time is freed by more than bookings that end: by longer hours, or one more seat.
+            // Times also become available without a booking ending: through longer hours, or one more seat.
             let now = self.clock.now();
             if let Err(error) = self.offer(tenant, Pass::new(None), now).await {
-                tracing::warn!(%error, tenant.id = %tenant, "what is free cannot be offered to those who wait");
+                tracing::warn!(%error, tenant.id = %tenant, "cannot offer available times to the waitlist");
             }
         }
     }
 
-    /// Everybody who has something due. `found` hears of those with a store of their own as they are looked at, for one store
-    /// that does not answer keeps nobody waiting; with a part, of that part of them.
+    /// All tenants with something due. Tenants with a store of their own are sent to `found` as they are checked, so
+    /// that a store that does not answer delays nobody. With a part, only that part of them is checked.
     async fn sweep(&self, part: Option<u128>, found: &mpsc::UnboundedSender<TenantId>) -> VecDeque<TenantId> {
         let mut due = VecDeque::new();
         let split = async { self.gate.split_by_store(&platform::served_tenants(&self.gate).await?).await };
@@ -281,10 +283,11 @@ impl Worker {
         for tenants in shared.chunks(SWEEP_PART) {
             due.extend(self.look_for_work(self.gate.shared(), tenants).await);
         }
-        // Each of the others is a connection, which is to rest in between: what its own commits leave rings.
+        // Checking each of the others takes a connection, which should rest in between: work left by this process's
+        // commits is signalled.
         let own = own.into_iter().map(|(tenant, _)| tenant);
         let own: Vec<_> = own.filter(|it| part.is_none_or(|part| it.0.as_u128() % OWN_PARTS == part)).collect();
-        let Ok(looking) = self.looking.clone().try_lock_owned() else { return due }; // The last sweep still looks.
+        let Ok(looking) = self.looking.clone().try_lock_owned() else { return due }; // The last sweep is still running.
         let (worker, found) = (self.clone(), found.clone());
         let looks = async move {
             let _looking = looking;
@@ -297,7 +300,7 @@ impl Worker {
                 looks.spawn(async move {
                     let store = worker.gate.tenant(Scope::platform(Some(tenant)), Access::Read);
                     for tenant in worker.look_for_work(store, &[tenant]).await {
-                        let _ = found.send(tenant); // Nobody hears it any more where the worker stops.
+                        let _ = found.send(tenant); // There is no receiver when the worker stops.
                     }
                 });
             }
@@ -311,17 +314,17 @@ impl Worker {
         let found = outbox::with_due_effects(&tx, tenants, self.clock.now()).await;
         tx.end_read();
         found.unwrap_or_else(|error| {
-            tracing::warn!(%error, "cannot look for background work of some tenants");
+            tracing::warn!(%error, "cannot check some tenants for background work");
             Vec::new()
         })
     }
 
-    /// What payment providers told and could not be carried out at once.
+    /// Processes events of payment providers that could not be processed at once.
     async fn look_into_payments(&self) -> bool {
         match self.billing.work_off_events(self.clock.now()).await {
             Ok(count) => count > 0,
             Err(error) => {
-                tracing::warn!(%error, "what payment providers told cannot be looked into");
+                tracing::warn!(%error, "cannot process events of payment providers");
                 false
             }
         }
@@ -334,14 +337,14 @@ impl Worker {
                 Ok(true) => any = true,
                 Ok(false) => return any,
                 Err(error) => {
-                    tracing::warn!(?error, "requests of people who are not signed in cannot be looked into");
+                    tracing::warn!(?error, "cannot process requests of people who are not signed in");
                     return false;
                 }
             }
         }
     }
 
-    /// Carries some effects of a tenant out; returns whether there may be more.
+    /// Carries out some effects of a tenant; returns whether there may be more.
     async fn turn(&self, tenant: TenantId, lane: Lane, stop: &watch::Receiver<Option<String>>) -> bool {
         let now = self.clock.now();
         let taken = async {
@@ -354,7 +357,7 @@ impl Worker {
             Ok(taken) => taken,
             Err(DbError::TenantNotHere | DbError::TenantMoving) => return false,
             Err(error) => {
-                tracing::warn!(%error, tenant.id = %tenant, "background work of a tenant cannot be taken");
+                tracing::warn!(%error, tenant.id = %tenant, "cannot take background work of a tenant");
                 return false;
             }
         };
@@ -363,12 +366,12 @@ impl Worker {
         for it in taken {
             telemetry::note_lag(now.duration_since(it.due_at).as_secs_f64());
             if stop.borrow().is_some() {
-                return false; // Its lease ends, and somebody else takes it.
+                return false; // Its lease expires, and another worker takes it.
             }
             let outcome = self.carry_out(tenant, &it, now).await;
             if let Err(error) = self.note(tenant, &it, outcome).await {
-                // Its lease ends, and it is done again: at least once.
-                tracing::warn!(%error, tenant.id = %tenant, "the outcome of background work cannot be noted");
+                // Its lease expires, and it is carried out again: at least once.
+                tracing::warn!(%error, tenant.id = %tenant, "cannot record the outcome of background work");
                 return false;
             }
         }
@@ -394,7 +397,7 @@ impl Worker {
                 if dead {
                     tracing::error!(%id, tenant.id = %tenant, attempt, "background work was given up: see `tenantry outbox list`");
                 } else {
-                    tracing::warn!(%id, tenant.id = %tenant, attempt, "background work failed and is tried again");
+                    tracing::warn!(%id, tenant.id = %tenant, attempt, "background work failed and will be retried");
                 }
             }
         }
@@ -405,11 +408,11 @@ impl Worker {
 
     async fn carry_out(&self, tenant: TenantId, taken: &ClaimedEffect, now: Timestamp) -> Result<(), Failure> {
         let Some(effect) = &taken.effect else {
-            return Err(Failure::Later("this version does not know what is to be done".into()));
+            return Err(Failure::Later("this version does not know this kind of effect".into()));
         };
         match effect {
             Effect::SyncTenant => {
-                // Somebody of the platform may be in the middle of a change: what he wants copied stays wanted.
+                // A platform administrator may be in the middle of a change: the copy they want stays requested.
                 Ok(platform::sync(&self.gate, tenant, Timestamp::UNIX_EPOCH).await?)
             }
             Effect::ForgetLogin { user } => Ok(self.sign_in.forget(tenant, UserId(*user)).await?),
@@ -500,7 +503,7 @@ impl Worker {
         Ok(tx.commit().await?)
     }
 
-    /// What it takes of the network stands between two transactions, and in none.
+    /// The network request happens between two transactions, and in neither.
     async fn send_webhook(
         &self,
         tenant: TenantId,
@@ -526,7 +529,7 @@ impl Worker {
         if settled { Ok(()) } else { Err(Failure::Later(format!("{answer:?}"))) }
     }
 
-    /// In transactions of a few offers each: whoever books meanwhile waits for one of them at most.
+    /// In transactions of a few offers each: a concurrent booking waits for at most one of them.
     async fn offer(&self, tenant: TenantId, mut pass: Pass, now: Timestamp) -> Result<(), DbError> {
         loop {
             let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
@@ -537,14 +540,14 @@ impl Worker {
             }
         }
         if pass.offers() > 0 {
-            tracing::debug!(tenant.id = %tenant, offers = pass.offers(), "freed time was offered");
+            tracing::debug!(tenant.id = %tenant, offers = pass.offers(), "offered freed time");
         }
         Ok(())
     }
 
     async fn send(&self, taken: &ClaimedEffect, letter: Option<Letter>) -> Result<(), Failure> {
         let Some(letter) = letter else {
-            return Ok(()); // Not worth sending any more.
+            return Ok(()); // The mail is no longer relevant.
         };
         fault::point("outbox.written");
         self.mailer.send(taken.id, taken.created_at, &letter).await?;

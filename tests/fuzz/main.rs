@@ -1,6 +1,6 @@
-//! Every parser of bytes from outside, fed what nobody should send: the program runs as a child, so a stack that overflows or an
-//! abort is seen as what it is. On the release profile, since the debug build's parsers refuse at other limits:
-//! `just fuzz-parsers`, or `cargo test --release --test fuzz`. `FUZZ_CASES` says how many inputs a parser gets (60 unless said).
+//! Feeds invalid input to every parser of outside bytes. The program runs as a child process, so a stack overflow or an
+//! abort is detected. On the release profile, since the debug build's parsers refuse at other limits: `just
+//! fuzz-parsers`, or `cargo test --release --test fuzz`. `FUZZ_CASES` sets how many inputs a parser gets (default 60).
 //!
 //! `docs/decisions/0035` lists the parsers and their bounds.
 
@@ -30,7 +30,7 @@ use server::{Server, folder, program, quiet};
 
 const WEBHOOK_SECRET: &str = "whsec_fuzz";
 
-/// The program, and an administrator's token at it.
+/// The program, and an administrator's access token.
 struct Target {
     server: Server,
     admin: String,
@@ -54,7 +54,7 @@ fn start() -> Target {
     ];
     let server = Server::start_with(program(), &data_dir(), &environment);
     let url = quiet(&mut program(), &data_dir()).args(["database-url", "--owner"]).output().unwrap();
-    // Nothing is to be refused for being too much: the plans say no more what a minute may cost.
+    // No request may be refused for its cost: the plans get no cost limit per minute.
     let sql = "alter table directory.plan_versions no force row level security;
         update directory.plan_versions set terms = terms #- '{limits,api_cost}';
         alter table directory.plan_versions force row level security";
@@ -69,8 +69,8 @@ fn start() -> Target {
     Target { server, admin }
 }
 
-/// Sends inputs, and looks after each whether the program still serves. One that ended is started again, so that the input is
-/// shrunk to the least that ends it.
+/// Sends inputs, and checks after each whether the program still serves. If it has ended it is started again, so that
+/// the input is shrunk to the smallest one that ends it.
 fn attack<T: std::fmt::Debug>(inputs: impl Strategy<Value = T>, send: impl Fn(&Target, &T) -> Result<(), String>) {
     let cases = std::env::var_os("FUZZ_CASES").and_then(|it| it.to_str()?.parse().ok()).unwrap_or(60);
     let config = Config { cases, max_shrink_iters: 100, failure_persistence: None, ..Config::default() };
@@ -91,7 +91,8 @@ fn attack<T: std::fmt::Debug>(inputs: impl Strategy<Value = T>, send: impl Fn(&T
     }
 }
 
-/// An answer of HTTP that is no fault of ours. (`UNAVAILABLE` is none: it says that too much is asked at once.)
+/// An HTTP answer that is not a server fault. (`UNAVAILABLE` is not one: it means that there are too many requests at
+/// once.)
 fn answered(answer: std::io::Result<String>) -> Result<(), String> {
     let answer = answer.map_err(|error| format!("no answer: {error}"))?;
     let status = answer.split(' ').nth(1).unwrap_or_default();
@@ -108,14 +109,14 @@ fn post(target: &Target, path: &str, headers: &str, body: &[u8]) -> std::io::Res
         body.len()
     );
     stream.write_all(head.as_bytes())?;
-    // What is too long is answered before it was read whole.
+    // An input that is too long is answered before it was read completely.
     let _ = stream.write_all(body);
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// Words of a language, each as often as it takes to reach the bottom of a stack.
+/// Words of a language, each repeated until it could exhaust a stack.
 fn words(of: &'static [&'static str], most: usize) -> impl Strategy<Value = String> {
     let times = prop_oneof![6 => 1..4_usize, 2 => 4..100_usize, 2 => 100..6_000_usize];
     let word = (proptest::sample::select(of), times).prop_map(|(word, times)| word.repeat(times));
@@ -338,7 +339,7 @@ fn calendars() {
 
 #[test]
 fn paths_and_headers() {
-    // What HTTP lets a header hold, since what it does not is hyper's to refuse.
+    // The bytes that HTTP allows in a header; hyper refuses all others.
     let text = "[ -~]{0,300}";
     attack((text, text, text, text), |target, (path, authorization, cookie, forwarded)| {
         let path: String = path.bytes().map(|it| format!("%{it:02X}")).collect();
@@ -356,7 +357,7 @@ fn paths_and_headers() {
     });
 }
 
-/// Tokens with our form and nobody's content: a JWT of nested JSON, a feed, an invoice.
+/// Tokens of the right form with arbitrary content: a JWT of nested JSON, a feed, an invoice.
 #[test]
 fn tokens() {
     attack((words(JSON, 20_000), words(JSON, 20_000)), |target, (header, claims)| {
@@ -373,7 +374,7 @@ fn tokens() {
     });
 }
 
-/// A tenant's archive that was damaged: whatever became of it, the command ends by itself with a message.
+/// A damaged tenant archive: whatever happens, the command ends by itself with a message.
 #[test]
 fn archives() {
     let archive = FOLDER.path().join("acme.tar");

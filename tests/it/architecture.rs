@@ -1,7 +1,7 @@
-//! Who may import whom: the map of `src/lib.rs`, checked on the sources.
+//! Which module may import which: the map of `src/lib.rs`, checked against the sources.
 //!
-//! Every path of `src/` that begins with `crate::`, `super::` or `self::`, and every one that begins with a module which was
-//! imported, is followed through the `pub use` of the doors (`mod.rs`) to the file that it means. It may lead down only.
+//! Every path of `src/` that begins with `crate::`, `super::` or `self::`, or with an imported module, is followed
+//! through the `pub use` of the doors (`mod.rs`) to the file that it means. It may only lead down.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -100,7 +100,7 @@ type Module = Vec<String>;
 
 /// A source file.
 struct Source {
-    /// Below `src`, such as `features/bookings/queries.rs`.
+    /// Path below `src`, such as `features/bookings/queries.rs`.
     path: String,
     module: Module,
     /// Without comments and unit tests.
@@ -122,7 +122,7 @@ impl Source {
         matches!(self.role(), "mod.rs" | "lib.rs")
     }
 
-    /// Whether it has rules of a feature: neither statements nor a door.
+    /// Whether it contains a feature's rules: neither statements nor a door.
     fn is_rule(&self) -> bool {
         self.path.starts_with("features/") && self.role() != "queries.rs"
     }
@@ -188,9 +188,9 @@ fn expand(prefix: &str, text: &str, paths: &mut Vec<(String, Option<String>)>) -
 /// All sources, and what their doors re-export.
 struct House {
     sources: Vec<Source>,
-    /// Which source a module is.
+    /// The source file of each module.
     modules: BTreeMap<Module, usize>,
-    /// Door and name, and what that name means there.
+    /// Door and name, and the path that the name stands for.
     doors: BTreeMap<(Module, String), Module>,
 }
 
@@ -230,7 +230,7 @@ impl House {
         Self { sources, modules, doors }
     }
 
-    /// The file that a path means; `None` for a door itself, and for what is no file's.
+    /// The file that a path means; `None` for a door itself, and for a path that is not in a file.
     fn file_of(&self, path: &[String]) -> Option<&Source> {
         let length = (0..=path.len()).rev().find(|it| self.modules.contains_key(&path[..*it]))?;
         let source = &self.sources[self.modules[&path[..length]]];
@@ -247,7 +247,7 @@ impl House {
         self.modules.contains_key(path) || self.file_of(path).is_some_and(|it| path.last() == it.module.last())
     }
 
-    /// The files that this one imports, each with one path of those that lead there.
+    /// The files that this one imports, each with one path that leads there.
     fn imports<'a>(&'a self, source: &Source) -> BTreeMap<&'a str, String> {
         let mut paths = source.paths();
         let named = paths.iter().filter(|(path, _)| self.is_module(path));
@@ -304,7 +304,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// Where a file stands: its floor from the top, its room, and its place in the room from the top.
+/// The position of a file: its floor from the top, its room, and its place in the room from the top.
 fn place(path: &str) -> Option<(usize, &'static str, usize)> {
     let mut rooms = rooms();
     rooms.find_map(|(floor, room, files)| match files.iter().position(|it| it == path) {
@@ -338,7 +338,7 @@ fn every_file_has_its_place() {
     assert_eq!(listed.filter(|it| !there.contains(it.as_str())).collect::<Vec<_>>(), NONE);
 }
 
-/// Between rooms and inside them. Where all arrows lead down there is no circle.
+/// Between rooms and inside them. When all imports lead down there is no cycle.
 #[test]
 fn every_import_leads_down() {
     let house = House::new();
@@ -378,7 +378,7 @@ fn a_feature_is_entered_by_its_door() {
     assert_eq!(broken, NONE);
 }
 
-/// What would be a rule stands in a file named for it.
+/// Anything that would be a rule is in a file named for it.
 #[test]
 fn doors_declare_and_re_export() {
     let broken = breaking(|source| {
@@ -446,10 +446,10 @@ fn whoever_holds_the_gate_starts_work() {
         "api/context.rs",
         // The sign-in path hashes between transactions, never inside one.
         "features/auth/sign_in.rs",
-        // What is charged is looked up and written beside the request's transaction.
+        // Charges are looked up and recorded outside the request's transaction.
         "features/usage/",
         "features/platform/",
-        // What talks to a payment provider stands between two transactions.
+        // Calls to a payment provider happen between two transactions.
         "features/billing/engine.rs",
         "features/billing/payments/",
     ];
@@ -460,7 +460,8 @@ fn whoever_holds_the_gate_starts_work() {
     assert_eq!(broken, NONE);
 }
 
-/// Whom no policy binds, no request reaches: the operator's logins are the command line's and its background work's.
+/// Roles that bypass the policies are unreachable for requests: only the command line and its background work use the
+/// operator's logins.
 #[test]
 fn no_request_reaches_the_operators_logins() {
     let broken = breaking(|source| {
@@ -470,7 +471,7 @@ fn no_request_reaches_the_operators_logins() {
     assert_eq!(broken, NONE);
 }
 
-/// A changed subscription is reviewed: only `standing.rs` takes it out of what says that it has to be.
+/// A changed subscription is reviewed: only `standing.rs` consumes the value that requires it.
 #[test]
 fn a_changed_subscription_is_reviewed() {
     let broken = breaking(|source| {
@@ -490,13 +491,13 @@ fn statements_stand_in_queries_and_name_themselves() {
         for line in source.code.lines().map(str::trim_start) {
             let verbs = ["select ", "insert into ", "update ", "delete from "];
             let opens = verbs.iter().any(|verb| line.trim_start_matches('"').starts_with(verb));
-            // The fleet reads tables and columns off the catalogue, never from a request.
+            // The fleet reads table and column names from the catalogue, never from a request.
             let is_below = source.is_in(&["db/", "fleet/"]);
             if opens && !is_queries && !is_below {
                 found.push(format!("a statement: {line}"));
             }
         }
-        // One way to run a statement, each with its name in front.
+        // There is one way to run a statement, and each starts with its name.
         if is_queries {
             let runs = [".query(", ".query_opt(", ".query_one(", ".execute("];
             let run: usize = runs.iter().map(|it| source.code.matches(it).count()).sum();
@@ -513,7 +514,7 @@ fn statements_stand_in_queries_and_name_themselves() {
     assert_eq!(broken, NONE);
 }
 
-/// Wall 1: every statement on tenant data says the tenant, as a bind parameter.
+/// Wall 1: every statement on tenant data names the tenant, as a bind parameter.
 #[test]
 fn every_statement_names_its_tenant() {
     let broken = breaking(|source| {
@@ -583,7 +584,7 @@ const OF_EACH: [&str; 1] = ["outbox.with_due_effects"];
 #[test]
 fn unsafe_code_stands_in_two_places() {
     let broken = breaking(|source| {
-        // What a child does before it is PostgreSQL, and which pages of memory the system may take.
+        // The code that runs in a child before it becomes PostgreSQL, and the release of memory pages.
         let may_be = source.is_in(&["embedded/", "base/footprint.rs"]);
         let is_there = source.code.contains("unsafe ") && !may_be;
         if is_there { vec!["unsafe".into()] } else { vec![] }

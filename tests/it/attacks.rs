@@ -1,4 +1,5 @@
-//! What attackers of the release build found, each as the right behaviour. Parsers are attacked by `tests/fuzz` too, in release.
+//! Findings from attacks on the release build, each asserted as the right behaviour. `tests/fuzz` attacks the parsers
+//! too.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -19,7 +20,7 @@ use tenantry::{features::auth::PasswordCost, http};
 
 use crate::support::{Options, TestApp, TestTenant, code};
 
-/// Documents that are nothing but brackets within each other, each kind where the grammar has it.
+/// Documents that consist of nested brackets, of each kind where the grammar allows it.
 fn nested(levels: usize) -> Vec<String> {
     let around =
         |open: &str, close: &str, inner: &str| format!("{}{inner}{}", open.repeat(levels), close.repeat(levels));
@@ -54,7 +55,7 @@ async fn brackets_within_each_other_are_refused_before_they_are_parsed() {
         let post = Request::post("/graphql").header("content-type", "application/json");
         let get = form_urlencoded::Serializer::new(String::new()).append_pair("query", document).finish();
         let body = Body::from(json!({ "query": document }).to_string());
-        // What is longer than an address may be cannot be sent by GET.
+        // Documents longer than a URL may be cannot be sent by GET.
         let get = Request::get(format!("/graphql?{get}")).body(Body::empty()).ok();
         [post.body(body).ok(), get].into_iter().flatten()
     };
@@ -70,7 +71,7 @@ async fn brackets_within_each_other_are_refused_before_they_are_parsed() {
             }
         }
     }
-    // What people write is none of this: input objects in lists in arguments, twelve selections deep.
+    // Ordinary documents are not affected: input objects in lists in arguments, twelve selections deep.
     let answer = app.anonymous().run("{ plans { key } }").await;
     assert!(answer["data"]["plans"].is_array(), "{answer}");
 }
@@ -94,7 +95,7 @@ async fn json_within_json_is_refused_before_it_is_read() {
     }
 }
 
-/// The ids of a tenant's own rows are as far apart as chance has it, whatever another tenant does in between.
+/// The ids of a tenant's own rows are random distances apart, whatever another tenant does in between.
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_do_not_count_what_other_tenants_do() {
     let app = TestApp::start().await;
@@ -126,7 +127,7 @@ async fn open_registration(tenant: &TestTenant) {
     assert_eq!(code(&tenant.admin.run(open).await), "");
 }
 
-/// A password on which zxcvbn spends the more time the more of it there is.
+/// A password for which zxcvbn takes longer the longer it is.
 fn hostile_password() -> String {
     "('4@8({[<36!1|0$5+7%2'*14)".chars().cycle().take(250).collect()
 }
@@ -158,7 +159,7 @@ impl Attack<'_> {
             (_, "Boolean") => json!(true),
             (_, "DateTime") => json!("2027-01-01T00:00:00Z"),
             (_, "Date") => json!("2027-01-01"),
-            // So far that it comes past the checks that cost nothing.
+            // Far enough that it passes the checks that cost nothing.
             (_, "String") => match name {
                 "email" | "adminEmail" => json!("mallory@example.test"),
                 "tenant" => json!("acme"),
@@ -173,16 +174,16 @@ impl Attack<'_> {
     }
 }
 
-/// The processor time that this thread has had.
+/// The CPU time that this thread has used.
 fn processor_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap().into()
 }
 
-/// On a runtime of one thread nothing else runs while a field keeps it. What is measured is the processor's time of that thread
-/// between two turns of a task that only looks, so a busy machine changes nothing; what takes as long as a hash is far above it.
+/// On a single-threaded runtime nothing else runs while a field blocks it. The test measures the thread's CPU time
+/// between two turns of a polling task, so a busy machine changes nothing, and the time of a hash is far above it.
 #[tokio::test]
 async fn no_public_field_keeps_an_async_thread() {
-    // A hash of the real cost takes 60 ms in this build too: were it made here, it would be seen.
+    // A hash at the real cost takes 60 ms in this build too, so it would be noticed.
     let app = TestApp::start_with(Options { cost: PasswordCost::default(), ..Options::default() }).await;
     let acme = app.tenant("acme").await;
     open_registration(&acme).await;
@@ -256,8 +257,8 @@ fn spelled(of: &Value) -> String {
     }
 }
 
-/// What a refused attempt costs is paid by whoever tries, before any work: the address's budget is gone before the first look
-/// at a password's strength that it would have paid for.
+/// The caller pays for a refused attempt before any work: the address's budget is exhausted before the check of a
+/// password's strength that it would have paid for.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_throttled_attempt_costs_no_work() {
     let app = TestApp::start().await;
@@ -285,7 +286,7 @@ async fn a_throttled_attempt_costs_no_work() {
     }
 }
 
-/// Whoever has not shown that their own mailbox is theirs has nothing mailed to others, whichever way they try.
+/// A user whose own mailbox is not verified cannot make the server mail others, by any mutation.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unproven_administrator_mails_nobody() {
     let app = TestApp::start().await;
@@ -303,14 +304,14 @@ async fn an_unproven_administrator_mails_nobody() {
         "mutation { inviteUser(input: { email: \"victim@example.test\", role: USER }) { userErrors { code } } }";
     assert_ne!(code(&mallory.run(invite).await), "");
     assert!(app.mails().await.is_empty());
-    // Once it is shown, both are done.
+    // Once it is verified, both are sent.
     app.by_hand("update shared.users set email_verified_at = now() where email = 'mallory@evil.test'").await;
     assert_eq!(code(&app.anonymous().run(register).await), "");
     assert_eq!(code(&mallory.run(invite).await), "");
     assert_eq!(app.mails().await.len(), 2);
 }
 
-/// One mailbox has one budget, whoever has it mailed and however; its owner's own requests have a reserve beside.
+/// One mailbox has one budget, whoever requests the mail and however; its owner's own requests have a reserve.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mailbox_has_a_budget() {
     let app = TestApp::start().await;
@@ -330,7 +331,7 @@ async fn a_mailbox_has_a_budget() {
         sent += app.mails().await.iter().filter(|it| it.to == "user@acme.test").count();
     }
     assert_eq!(sent, 10, "as many as the budget has");
-    // Another mailbox has its own, and the owner is not kept from a new password by what others have had sent.
+    // Another mailbox has its own budget, and the owner still gets a new password after others have used the budget.
     globex.admin.run_with(invite, json!({ "e": "someone@else.test" })).await;
     app.anonymous()
         .run("mutation { requestPasswordReset(input: { email: \"user@acme.test\" }) { userErrors { code } } }")
@@ -340,7 +341,7 @@ async fn a_mailbox_has_a_budget() {
     assert_eq!(to, HashSet::from(["someone@else.test", "user@acme.test"]));
 }
 
-/// What a name would become in mail to strangers, wherever one can be written.
+/// Names that would turn into links in mail to strangers are refused in every field.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_name_is_a_link_or_hides_anything() {
     let app = TestApp::start().await;

@@ -1,4 +1,4 @@
-//! The audit log: whole, chained, and told of nobody who should not be in it.
+//! The audit log: complete, chained, and visible only to those who may read it.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ async fn actions(app: &TestApp, tenant: &TestTenant) -> Vec<String> {
     app.truth(&format!("select action from shared.audit_events where tenant_id = '{}' order by seq", tenant.id.0)).await
 }
 
-/// Sixteen writers at once, in one tenant: every event has its place, and the chain holds.
+/// Sixteen writers at once in one tenant: every event has its position, and the chain is valid.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_chain_holds_however_many_write() {
     let app = TestApp::start().await;
@@ -47,7 +47,7 @@ async fn the_chain_holds_however_many_write() {
     assert_eq!(code(&acme.staff.run(VERIFY).await), "FORBIDDEN");
 }
 
-/// One byte changed in any column of any event, one taken out, one put in: the event is named.
+/// One byte changed in any column of any event, one event removed, one inserted: the event is named.
 #[tokio::test(flavor = "multi_thread")]
 async fn any_change_of_any_event_is_named() {
     let app = TestApp::start().await;
@@ -118,7 +118,7 @@ async fn any_change_of_any_event_is_named() {
     }
 }
 
-/// What a field did is logged only if it stands.
+/// A field's event is logged only if its change is kept.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_field_that_was_undone_is_not_in_the_log() {
     let app = TestApp::start().await;
@@ -132,7 +132,7 @@ async fn a_field_that_was_undone_is_not_in_the_log() {
     assert_eq!(actions(&app, &acme).await[before..], ["users.update"]);
 }
 
-/// Failed sign-ins and refusals by role are there; what is nobody's is not.
+/// Failed sign-ins and refusals by role are logged; those of unknown emails are not.
 #[tokio::test(flavor = "multi_thread")]
 async fn failures_and_refusals_are_logged() {
     let app = TestApp::start().await;
@@ -183,7 +183,7 @@ async fn no_mutation_is_without_an_event() {
         .iter()
         .map(|it| it["name"].as_str().unwrap())
         .collect();
-    // By its name in the sources: the rule of each field records, in the transaction that changes.
+    // By its name in the sources: each field's rule records the event in the transaction of the change.
     let text = rules_below(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/features")));
     let event_of = |name: &str| match name {
         "login" => "sessions.login",
@@ -292,7 +292,7 @@ async fn administrators_export_the_whole_log() {
     let rename =
         "mutation($id: ID!) { updateUser(input: { id: $id, name: \"=1+1, \\\"Ursula\\\"\" }) { userErrors { code } } }";
     acme.user.run_with(rename, json!({ "id": acme.user.id.to_string() })).await;
-    // More than a part holds.
+    // More than one step of a verification contains.
     app.by_hand(&format!(
         "insert into shared.audit_events (tenant_id, id, at, actor_role, action, object_type, seq, hash)
          select '{}', gen_random_uuid(), now(), 'WORKER', 'test.event', 'test', 1000 + n, decode(repeat('00', 32), 'hex') from generate_series(1, 1200) n",
@@ -327,7 +327,7 @@ async fn administrators_export_the_whole_log() {
     assert_eq!(export(&acme.admin, "/audit-events.csv").await.0, 403);
 }
 
-/// What others write meanwhile is no sign of tampering.
+/// Events that others append meanwhile are no sign of tampering.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_that_grows_is_intact() {
     let app = TestApp::start().await;

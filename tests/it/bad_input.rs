@@ -1,4 +1,4 @@
-//! Input that means nothing: a clear error that names the field, nothing written, and never `INTERNAL`.
+//! Invalid input: a clear error that names the field, nothing written, and never `INTERNAL`.
 
 use serde_json::{Value, json};
 
@@ -42,7 +42,7 @@ async fn a_nul_is_refused_wherever_text_goes() {
     assert_eq!(app.truth("select count(*) from shared.services").await, ["1"]);
 }
 
-/// The net under that rule: what reaches PostgreSQL all the same is still no fault of ours.
+/// A safety net for that rule: input that reaches PostgreSQL anyway is still not a server fault.
 #[tokio::test(flavor = "multi_thread")]
 async fn text_that_the_database_cannot_hold_is_bad_input() {
     let app = TestApp::start().await;
@@ -160,7 +160,7 @@ async fn values_that_do_not_fit_their_type_name_their_argument() {
     assert_eq!(app.truth("select count(*) from shared.bookings").await, ["1"]);
 }
 
-/// async-graphql validates no argument in which a nullable variable is left out, as clients do all the time.
+/// async-graphql does not validate arguments in which a nullable variable is left out, as clients often do.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_omitted_variable_hides_no_other_mistake() {
     let app = TestApp::start().await;
@@ -186,7 +186,7 @@ async fn an_omitted_variable_hides_no_other_mistake() {
         assert_eq!(refusal(&answer), ("BAD_USER_INPUT", field), "{variables}: {answer}");
         assert!(!answer.to_string().contains("my-secret"), "{answer}");
     }
-    // Left out, a variable is as if its field were not there: defaults stand, and nothing is removed.
+    // A variable that is left out is like an absent field: defaults apply, and nothing is removed.
     let made = acme.admin.run_with(create, json!({ "n": "N", "m": 5, "a": "1" })).await;
     assert_eq!(made["data"]["createService"]["service"], json!({ "description": null, "capacity": 1 }), "{made}");
     let id = acme.admin.create_service(json!({ "name": "Kept", "description": "kept" })).await;
@@ -197,7 +197,7 @@ async fn an_omitted_variable_hides_no_other_mistake() {
     assert_eq!(removed["data"]["updateService"]["service"]["description"], json!(null), "{removed}");
 }
 
-/// A cursor is only encoded, so anybody can make one.
+/// A cursor is only encoded, so anyone can construct one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forged_cursor_is_bad_input() {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};

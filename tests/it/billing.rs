@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Options, Person, TestApp, TestTenant, code};
 
-/// Runs a mutation of one input and returns its payload, or the whole answer where it failed.
+/// Runs a mutation with one input and returns its payload, or the whole answer when it failed.
 pub(crate) async fn change(person: &Person, field: &str, selection: &str, input: Value) -> Value {
     let kind = format!("{}{}Input", field[..1].to_uppercase(), &field[1..]);
     let query = format!(
@@ -18,7 +18,7 @@ pub(crate) async fn change(person: &Person, field: &str, selection: &str, input:
     person.run_with(&query, json!({ "input": input })).await
 }
 
-/// A plan that costs and meters something, published.
+/// A published plan with prices and meters.
 pub(crate) async fn sell(root: &Person, key: &str, terms: Value) -> Value {
     if code(&change(root, "createPlan", "plan", json!({ "key": key, "name": key.to_uppercase() })).await)
         == "NAME_TAKEN"
@@ -99,7 +99,7 @@ fn event(id: &str, meter: &str, quantity: i64, at: Timestamp) -> Value {
     json!({ "source": "till", "eventId": id, "meter": meter, "quantity": quantity, "at": at.to_string() })
 }
 
-/// The clock is of milliseconds, and periods are of microseconds: never before the instant.
+/// The clock has milliseconds, and periods have microseconds: never before the instant.
 pub(crate) fn go_to(app: &TestApp, at: Timestamp) {
     let micros = at.as_microsecond() - app.clock.now().as_microsecond();
     app.clock.advance(SignedDuration::from_millis(micros.div_euclid(1000) + i64::from(micros.rem_euclid(1000) != 0)));
@@ -109,7 +109,7 @@ fn hours(count: i64) -> SignedDuration {
     SignedDuration::from_hours(count)
 }
 
-/// Nobody but an administrator sees or does anything, whatever the field; and nobody anything of another tenant.
+/// Only administrators see or do anything, whatever the field, and nothing of another tenant.
 #[tokio::test(flavor = "multi_thread")]
 async fn billing_is_for_administrators_alone() {
     let app = TestApp::start().await;
@@ -137,7 +137,7 @@ async fn billing_is_for_administrators_alone() {
         assert_eq!(code(&person.run("mutation { keepSubscription { userErrors { code } } }").await), "FORBIDDEN");
     }
     assert_eq!(code(&app.anonymous().run(whole).await), "UNAUTHENTICATED");
-    // Another tenant's invoice is none, by the API and by SQL under the policies alone.
+    // Another tenant's invoice does not exist, by the API and by SQL under the policies alone.
     let id = invoices(&acme.admin).await[0]["id"].clone();
     let one = "query($id: ID!) { billing { invoice(id: $id) { number } } }";
     assert_eq!(globex.admin.run_with(one, json!({ "id": id })).await["data"]["billing"]["invoice"], json!(null));
@@ -154,7 +154,7 @@ async fn billing_is_for_administrators_alone() {
     }
 }
 
-/// A version never changes once it is published, and whoever has taken it keeps it until moved.
+/// A version never changes once it is published, and a tenant keeps its version until it is moved.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_published_version_is_for_ever() {
     let app = TestApp::start().await;
@@ -180,7 +180,7 @@ async fn a_published_version_is_for_ever() {
         code(&change(&root, "publishPlanVersion", "plan { version }", json!({ "plan": "gold" })).await),
         "NOT_FOUND"
     );
-    // Acme has what it took, and pays that next month too.
+    // Acme keeps the version that it took, and pays for it the next month too.
     app.clock.advance(hours(24 * 40));
     run(&acme).await;
     let seen = acme
@@ -194,7 +194,7 @@ async fn a_published_version_is_for_ever() {
     put_on(&root, &acme, "gold").await;
     let moved = acme.admin.run("{ billing { plan { version } } }").await;
     assert_eq!(moved["data"]["billing"]["plan"]["version"], 2);
-    // Not even the platform changes a published version, with every grant that there is.
+    // Not even the platform can change a published version, with every grant.
     let client = app.database.connect("tenantry_app").await;
     client.batch_execute("begin; set local search_path = directory").await.unwrap();
     client.query("select enter(null, null, 'PLATFORM_ADMIN', null, true)", &[]).await.unwrap();
@@ -205,7 +205,7 @@ async fn a_published_version_is_for_ever() {
     ] {
         assert_eq!(client.execute(sql, &[]).await.unwrap(), 0, "{sql}");
     }
-    // Off the list it stays with whoever has it.
+    // An inactive plan stays with the tenants that have it.
     assert_eq!(code(&change(&root, "updatePlan", "plan", json!({ "plan": "gold", "active": false })).await), "");
     assert_eq!(listed().await, None);
     assert_eq!(acme.admin.run("{ billing { plan { key } } }").await["data"]["billing"]["plan"]["key"], "gold");
@@ -287,7 +287,7 @@ async fn features_come_from_plan_rollout_and_override() {
     assert_eq!(seen().await.0["locations"], "true NUMBER 9 OVERRIDE");
     app.clock.advance(hours(2));
     assert_eq!(seen().await.0["locations"], "true NUMBER 3 PLAN");
-    // Rolled out to all, and taken back; a tenant that is made later hears of it too.
+    // Rolled out to all, and taken back; a tenant that is created later gets it too.
     let roll = async |percentage: i32| {
         let input = json!({ "key": "new_calendar", "percentage": percentage });
         code(&change(&root, "rollOutFeature", "rollouts { key percentage }", input).await).to_owned()
@@ -305,7 +305,7 @@ async fn features_come_from_plan_rollout_and_override() {
     assert_eq!(listed["data"]["platform"]["rollouts"], json!([{ "key": "new_calendar", "percentage": 0 }]));
 }
 
-/// Each event counts once, whoever sends it how often; what is refused says why, and leaves nothing.
+/// Each event counts once, however often it is sent; a refusal says why, and leaves nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn usage_is_recorded_once() {
     let app = TestApp::start().await;
@@ -366,7 +366,7 @@ async fn usage_is_recorded_once() {
     assert_eq!(series, json!([{ "day": day(now - hours(24)), "quantity": 40 }, { "day": day(now), "quantity": 60 }]));
     let wrong = acme.admin.run_with(query, json!({ "from": day(now), "to": day(now - hours(24)) })).await;
     assert_eq!(code(&wrong), "BAD_USER_INPUT");
-    // Another tenant's event of the same name is its own.
+    // Another tenant's event of the same name is separate.
     let globex = app.tenant("globex").await;
     put_on(&root, &globex, "gold").await;
     assert_eq!(record(&globex.admin, json!([event("a", "sms", 5, now)])).await, ["ACCEPTED"]);
@@ -377,7 +377,7 @@ async fn usage_is_recorded_once() {
     );
 }
 
-/// At once from two processes: one is accepted, the others hear that it was.
+/// At once from two processes: one is accepted, the others are reported as duplicates.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_event_at_once_counts_once() {
     let app = TestApp::start().await;
@@ -391,7 +391,7 @@ async fn the_same_event_at_once_counts_once() {
     for sender in 0..16 {
         let admin = Person { app: if sender % 2 == 0 { app.clone() } else { second.clone() }, ..acme.admin.clone() };
         tasks.spawn(async move {
-            // In other orders, so that whoever waited for the other's row would wait in a ring.
+            // In different orders, so that waiting for each other's rows would deadlock.
             let mut events: Vec<Value> =
                 (0..20).map(|at| event(&at.to_string(), if at % 2 == 0 { "sms" } else { "calls" }, 3, now)).collect();
             events.rotate_left(sender);
@@ -407,7 +407,7 @@ async fn the_same_event_at_once_counts_once() {
     );
 }
 
-/// Thirty-two clients exhaust a quota of a thousand: exactly so many succeed, and what is counted is what is there.
+/// Thirty-two clients exhaust a quota of a thousand: exactly that many succeed, and the count equals the rows.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_quota_is_exact_under_a_crowd() {
     let app = TestApp::start_with(Options { connections: 12, ..Options::default() }).await;
@@ -448,7 +448,7 @@ async fn a_quota_is_exact_under_a_crowd() {
     assert_eq!(app.truth("select quantity, events from shared.usage_days where meter = 'sms'").await, ["1000 | 1000"]);
 }
 
-/// The same of bookings, which meter themselves: thirty-two clients, and room for a hundred in the plan.
+/// The same for bookings, which meter themselves: thirty-two clients, and room for a hundred in the plan.
 #[tokio::test(flavor = "multi_thread")]
 async fn bookings_meter_themselves_and_stop_at_the_quota() {
     let app = TestApp::start_with(Options { connections: 12, ..Options::default() }).await;
@@ -482,7 +482,7 @@ async fn bookings_meter_themselves_and_stop_at_the_quota() {
     assert_eq!(app.truth("select count(*) from shared.usage_events where meter = 'bookings'").await, ["100"]);
 }
 
-/// A booking cannot be there unmetered, nor be metered twice: the database says so, to whoever writes.
+/// A booking can be neither unmetered nor metered twice: the database enforces it for every writer.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_booking_is_unmetered_or_metered_twice() {
     let app = TestApp::start().await;
@@ -500,7 +500,7 @@ async fn no_booking_is_unmetered_or_metered_twice() {
         "bookings_metered_once"
     );
     assert_eq!(refused("delete from usage_events where meter = 'bookings'").await, "bookings_metered_as_fkey");
-    // A hold is metered when it is taken up, and one that is not leaves nothing.
+    // A hold is metered when it is confirmed, and one that is not leaves nothing.
     let hold = "mutation($s: ID!, $at: DateTime!) { holdSlot(input: { serviceId: $s, startsAt: $at }) { booking { id } userErrors { code } } }";
     let held = acme.user.run_with(hold, json!({ "s": acme.service, "at": acme.in_days(8).to_string() })).await;
     let id = held["data"]["holdSlot"]["booking"]["id"].clone();
@@ -544,7 +544,7 @@ async fn users_and_requests_meter_themselves() {
     assert_eq!(app.truth(spent).await, ["t", "t"]);
 }
 
-/// Flat fees are due in advance, usage afterwards; what was billed is closed, and what comes late is on the next invoice.
+/// Flat fees are due in advance, usage afterwards; billed usage is closed, and late events are on the next invoice.
 #[tokio::test(flavor = "multi_thread")]
 async fn invoices_say_what_was_agreed_and_used() {
     let app = TestApp::start().await;
@@ -594,7 +594,7 @@ async fn invoices_say_what_was_agreed_and_used() {
     assert_eq!(lines, expected);
     assert_eq!(all[1]["net"]["amount"], upcoming["net"]["amount"], "as it was announced");
     assert_eq!((all[1]["net"]["amount"].as_str(), all[1]["tax"]["amount"].as_str()), (Some("36.29"), Some("7.62")));
-    // What comes late is on the next one, and the one that was issued is as it was.
+    // Late events are on the next one, and the issued one is unchanged.
     assert_eq!(
         record(&acme.admin, json!([event("late", "sms", 500, begun + SignedDuration::from_mins(2))])).await,
         ["ACCEPTED"]
@@ -606,7 +606,7 @@ async fn invoices_say_what_was_agreed_and_used() {
     audit(&all);
     let texts = all[2]["lines"].as_array().unwrap().iter().find(|it| it["name"] == "Texts").unwrap().clone();
     assert_eq!((texts["quantity"].clone(), texts["net"]["amount"].clone()), (json!(500), json!("7.20")));
-    // Nothing of what was issued can be changed, by whoever has every grant.
+    // An issued invoice cannot be changed, even with every grant.
     let client = acme.store("tenantry_app").await;
     client.batch_execute("begin").await.unwrap();
     client.query("select enter($1, null, 'WORKER', null, true)", &[&acme.id]).await.unwrap();
@@ -626,8 +626,8 @@ async fn invoices_say_what_was_agreed_and_used() {
     }
 }
 
-/// A change at once credits what was not used and charges the rest; at the end of the period it waits; both say before what
-/// they cost.
+/// An immediate change credits the unused part and charges the rest; at the end of the period it waits; both state
+/// their cost beforehand.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_of_plan_is_prorated_or_waits() {
     let app = TestApp::start().await;
@@ -716,7 +716,7 @@ async fn a_change_of_plan_is_prorated_or_waits() {
     assert_eq!(amount(&last["total"]).round_dp(0), Decimal::from(870), "less what was carried: {last:#}");
 }
 
-/// Leaves a card at the provider in this process, as if somebody had been on its page.
+/// Saves a card at the in-process provider, as if somebody had visited its page.
 pub(crate) async fn leave_card(app: &TestApp, tenant: &TestTenant, card: &str) {
     use tenantry::features::billing::payments::in_process::{Card, InProcess};
     let directory = format!(
@@ -733,7 +733,7 @@ pub(crate) async fn leave_card(app: &TestApp, tenant: &TestTenant, card: &str) {
     app.billing.receive(&event, app.clock.now()).await.unwrap();
 }
 
-/// A trial costs nothing and comes once; then cycles are counted from its end.
+/// A trial is free and available once; then cycles are counted from its end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trial_is_for_nothing_and_once() {
     let app = TestApp::start().await;
@@ -767,7 +767,7 @@ async fn a_trial_is_for_nothing_and_once() {
     audit(&invoices(&acme.admin).await);
 }
 
-/// Cancelled at the end of the period, or at once; the tenant has the free plan then, and can subscribe again.
+/// Cancelled at the end of the period, or at once; the tenant then has the free plan, and can subscribe again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_subscription_falls_back_to_the_free_plan() {
     let app = TestApp::start().await;
@@ -804,7 +804,7 @@ async fn a_cancelled_subscription_falls_back_to_the_free_plan() {
     assert_eq!(seen["data"]["billing"], billing);
     let before = invoices(&acme.admin).await;
     assert_eq!(code(&cancel(json!({})).await), "INVALID_TRANSITION");
-    // Again, from now on; and at once over, with the rest as credit.
+    // Again, from now on; and ended at once, with the rest as credit.
     assert_eq!(take().await, "");
     assert_eq!(invoices(&acme.admin).await.len(), before.len() + 1);
     app.clock.advance(SignedDuration::from_secs(1));
@@ -815,7 +815,7 @@ async fn a_cancelled_subscription_falls_back_to_the_free_plan() {
     audit(&invoices(&acme.admin).await);
 }
 
-/// Paused, nothing is charged and nothing can be changed; reading and leaving go on.
+/// While paused, nothing is charged and nothing can be changed; reading and leaving still work.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_tenant_reads_and_does_not_write() {
     let app = TestApp::start().await;
@@ -847,7 +847,7 @@ async fn a_paused_tenant_reads_and_does_not_write() {
     );
     let seen = acme.admin.run("{ billing { isRestricted subscription { status } } }").await;
     assert_eq!(seen["data"]["billing"], json!({ "isRestricted": true, "subscription": { "status": "PAUSED" } }));
-    // What is one's own to do goes on: telling who pays, and leaving.
+    // A user's own actions still work: changing the billing profile, and leaving.
     assert_eq!(
         code(
             &change(&acme.admin, "updateBillingProfile", "profile { email }", json!({ "email": "bills@acme.test" }))
@@ -867,7 +867,7 @@ async fn a_paused_tenant_reads_and_does_not_write() {
     audit(&all);
 }
 
-/// A standstill of months, and then many runs at once from two processes: each period has its invoice, once, in order.
+/// After a gap of months, many runs at once from two processes: each period has its invoice, once, in order.
 #[tokio::test(flavor = "multi_thread")]
 async fn issuing_is_safe_after_a_standstill_twice_and_at_once() {
     let app = TestApp::start().await;
@@ -881,7 +881,7 @@ async fn issuing_is_safe_after_a_standstill_twice_and_at_once() {
         tasks.spawn(async move { billing.run(id, now).await });
     }
     for done in tasks.join_all().await {
-        // Two that both found no subscription: one made it, and the other is told to come again.
+        // Two runs that both found no subscription: one created it, and the other must retry.
         assert!(done.is_ok() || format!("{done:?}").contains("Contention"), "{done:?}");
     }
     run(&acme).await;
@@ -895,7 +895,7 @@ async fn issuing_is_safe_after_a_standstill_twice_and_at_once() {
     assert_eq!(invoices(&acme.admin).await, all);
 }
 
-/// What the platform takes back, gives up, credits, or hears was paid outside.
+/// Refunds, write-offs, credits and external payments by the platform.
 #[tokio::test(flavor = "multi_thread")]
 async fn invoices_are_settled_by_the_platform() {
     let app = TestApp::start().await;
@@ -911,7 +911,7 @@ async fn invoices_are_settled_by_the_platform() {
         input
     };
     let eur = |amount: &str| json!({ "amount": { "amount": amount, "currency": "EUR" } });
-    // Of the other tenant it is none.
+    // The other tenant has no such invoice.
     let crossed = json!({ "tenantId": globex.id.to_string(), "invoiceId": all[0]["id"] });
     assert_eq!(code(&change(&root, "voidInvoice", "invoice { status }", crossed).await), "NOT_FOUND");
     assert_eq!(code(&change(&root, "voidInvoice", "invoice { status }", named(0)).await), "");
@@ -928,7 +928,7 @@ async fn invoices_are_settled_by_the_platform() {
         assert_eq!(answer["data"]["recordInvoicePayment"]["invoice"]["status"], "PAID", "{answer}");
     }
     assert_eq!(acme.truth("select count(*), sum(amount_minor) from shared.payments").await, ["1 | 9900"]);
-    // Credited: off the debt of an open one, and of a paid one off the next.
+    // Credited: deducted from the debt of an open one, and for a paid one from the next.
     let credit = async |at: usize, amount: &str| {
         let mut input = with(at, eur(amount));
         input["reason"] = json!("It was down for a day");
@@ -960,7 +960,7 @@ async fn invoices_are_settled_by_the_platform() {
     audit(&invoices(&acme.admin).await);
 }
 
-/// The file of an invoice, by an address that is its own proof for a while.
+/// The file of an invoice, by an address that is valid for a while and needs no other proof.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_invoice_is_a_file_for_whoever_has_its_address() {
     let app = TestApp::start().await;
@@ -988,7 +988,7 @@ async fn an_invoice_is_a_file_for_whoever_has_its_address() {
     {
         assert!(text.contains(part), "{part} is not in {text}");
     }
-    // Not for long, not for whoever guesses, and not of another deployment.
+    // Not for long, not for a guessed address, and not from another deployment.
     for bad in [
         path.replace(".pdf", ""),
         path.replace("/invoices/", "/invoices/x"),
@@ -999,14 +999,14 @@ async fn an_invoice_is_a_file_for_whoever_has_its_address() {
     }
     let old = format!("invoice {} {} 1000", acme.id, tenantry::base::ids::InvoiceId(uuid::Uuid::now_v7()));
     assert_eq!(get(&format!("/invoices/{}.pdf", app.tokens.seal(&old))).await.0.status(), 404);
-    // Signed for one invoice of one tenant: of the other tenant there is none of that id.
+    // Signed for one invoice of one tenant: the other tenant has none with that id.
     let globex = app.tenant("globex").await;
     let id = app.truth("select id from shared.invoices").await[0].parse().unwrap();
     let crossed = format!("invoice {} {} 99999999999", globex.id, tenantry::base::ids::InvoiceId(id));
     assert_eq!(get(&format!("/invoices/{}.pdf", app.tokens.seal(&crossed))).await.0.status(), 404);
 }
 
-/// Those who were here before billing came are billed from then on, and not for their past.
+/// Tenants that existed before billing are billed from then on, and not for their past.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_billed_for_the_time_before() {
     let app = TestApp::start().await;
@@ -1045,7 +1045,7 @@ async fn resources_have_a_limit_too() {
     assert_eq!(codes.iter().filter(|it| *it == "QUOTA_EXCEEDED").count(), 4);
 }
 
-/// Whatever is done to what a tenant pays, its own log tells of it, and by whom.
+/// Every change of what a tenant pays is in its own log, with the person who made it.
 #[tokio::test(flavor = "multi_thread")]
 async fn billing_leaves_events() {
     let app = TestApp::start().await;
@@ -1119,7 +1119,7 @@ async fn billing_leaves_events() {
     ];
     assert_eq!(actions, expected);
     assert!(told[..7].iter().all(|it| it.ends_with(&acme.admin.id.0.to_string())), "{told:?}");
-    // And the platform's own log of what concerns no tenant.
+    // The platform's own log has what concerns no tenant.
     done(&root, "rollOutFeature", "rollouts { key }", json!({ "key": "x", "percentage": 1 })).await;
     done(&root, "updatePlan", "plan", json!({ "plan": "gold", "name": "Pure gold" })).await;
     let told = app

@@ -1,9 +1,9 @@
-//! Random changes of plan, pauses, cancellations, usage and years of time, against a calculation of its own: every cent that
-//! is charged is charged once, by the plan that was agreed for the time that it is charged for.
+//! Random changes of plan, pauses, cancellations, usage and years of time, compared with an independent calculation:
+//! every charged cent is charged once, by the plan agreed for the time that it covers.
 //!
-//! The calculation keeps a list of spans and knows nothing of invoices: a flat fee falls to each span by its part of its cycle,
-//! and usage to the span in which it counts. What the API, and a billing job that runs now and then, make of the same
-//! must come to the same amount.
+//! The calculation keeps a list of spans and knows nothing of invoices: a flat fee is divided over the spans by their
+//! part of its cycle, and usage belongs to the span in which it counts. The API, with a billing job that runs now and
+//! then, must come to the same amount.
 
 use jiff::{SignedDuration, Span, Timestamp, Zoned, tz::TimeZone};
 use proptest::{
@@ -19,7 +19,7 @@ use crate::{
 
 #[derive(Clone, Debug)]
 enum Op {
-    /// Time goes by, and nobody looks.
+    /// Time passes, and no job runs.
     Wait {
         hours: i64,
     },
@@ -57,12 +57,12 @@ fn op() -> impl Strategy<Value = Op> {
 
 const PLANS: [&str; 3] = ["free", "small", "large"];
 
-/// In hundredths of a cent, what so much usage costs.
+/// What an amount of usage costs, in hundredths of a cent.
 fn usage_price(plan: usize, quantity: i64) -> i64 {
     match plan {
         0 => 0,
         1 => quantity * 130,
-        // Graduated: 100 for nothing, up to 1,000 at 0.0155 and 1.00 once, then at 0.01.
+        // Graduated: 100 free, up to 1,000 at 0.0155 and 1.00 once, then at 0.01.
         _ => {
             let middle = (quantity.min(1_000) - 100).max(0);
             middle * 155 + if middle > 0 { 10_000 } else { 0 } + (quantity - 1_000).max(0) * 100
@@ -76,7 +76,7 @@ fn fee(plan: usize, yearly: bool) -> i64 {
 }
 
 fn rounded(numerator: i128, denominator: i128) -> i64 {
-    // Half goes up, away from nothing; nothing here is below.
+    // Halves round away from zero; nothing here is below.
     i64::try_from((2 * numerator + denominator) / (2 * denominator)).unwrap()
 }
 
@@ -101,7 +101,7 @@ struct Books {
     next: Option<(usize, bool)>,
     ends: Option<i64>,
     over: bool,
-    /// When it counts, how much, and whether it was told of late.
+    /// When it counts, how much, and whether it was reported late.
     usage: Vec<(i64, i64, bool)>,
     billed_to: i64,
 }
@@ -115,7 +115,7 @@ impl Books {
         let anchor = zoned(self.anchor, &self.zone);
         let step = if self.yearly { 12 } else { 1 };
         let edge = |nth: i64| anchor.checked_add(Span::new().months(nth * step)).unwrap().timestamp().as_microsecond();
-        // One by one, which nobody would do who had to be fast.
+        // One by one, which is too slow for production code.
         let mut nth = 0;
         while edge(nth + 1) <= at {
             nth += 1;
@@ -152,7 +152,7 @@ impl Books {
         last.to
     }
 
-    /// What is over by now is on an invoice from now on.
+    /// Spans that are over now are on an invoice from now on.
     fn bill(&mut self, now: i64) {
         self.roll(now);
         let over = self.stretches.iter().filter(|it| it.to <= now).map(|it| it.to).max();
@@ -167,7 +167,7 @@ impl Books {
                 sum += rounded(i128::from(fee(it.plan, it.yearly)) * part, whole);
             }
             if it.to <= now {
-                // A pause is for nothing, but for what was used before it.
+                // A pause is free, except for usage before it.
                 let counts = |(at, _, late): &&(i64, i64, bool)| (it.from..it.to).contains(at) && (it.charged || *late);
                 let used: i64 = self.usage.iter().filter(counts).map(|it| it.1).sum();
                 let price = if it.yearly { 0 } else { usage_price(it.plan, used) };
@@ -216,7 +216,7 @@ async fn play(ops: Vec<Op>) -> Result<(), String> {
     books.bill(now);
     run().await?;
     check(&app, &books, now).await?;
-    // Whatever is done again changes nothing.
+    // A repeated action changes nothing.
     let all = "select i.number, i.total_minor, i.falls_due, l.position, l.kind, l.net_minor from shared.invoices i join shared.invoice_lines l on l.invoice_id = i.id order by i.number, l.position";
     let before = app.truth(all).await;
     run().await?;
@@ -384,7 +384,7 @@ async fn check(app: &TestApp, books: &Books, now: i64) -> Result<(), String> {
 #[test]
 fn every_cent_is_charged_once() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    // By default as many as proptest says, which PROPTEST_CASES sets: too many for every run.
+    // By default as many as proptest's default, which PROPTEST_CASES sets: too many for every run.
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { Config::default().cases } else { 12 };
     let config = Config { cases, max_shrink_iters: 60, failure_persistence: None, ..Config::default() };
     let ops = proptest::collection::vec(op(), 1..45);

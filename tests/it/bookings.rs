@@ -1,4 +1,4 @@
-//! Bookings: made once for each slot, moved through their states, listed in pages.
+//! Bookings: created once for each slot, moved through their states, listed in pages.
 
 use futures_util::future::join_all;
 use jiff::SignedDuration;
@@ -43,7 +43,7 @@ async fn fifty_clients_for_one_slot() {
     let acme = &acme;
     let clients = (0..50).map(|client| {
         let person = if client % 2 == 0 { &acme.user } else { &acme.other };
-        // Not the same start: overlaps of every kind.
+        // Not the same start: every kind of overlap.
         let starts_at = acme.in_days(3) + SignedDuration::from_mins(client % 3);
         async move { code(&person.book(&acme.service, starts_at).await).to_owned() }
     });
@@ -55,12 +55,12 @@ async fn fifty_clients_for_one_slot() {
     assert_eq!(app.truth("select used from shared.usage_counters").await, ["1"]);
 }
 
-/// Active claims of one thing, in one lane, that share time.
+/// Active claims of the same resource or service, in one lane, whose times overlap.
 pub(crate) const OVERLAPS: &str = "select count(*) from shared.booking_claims a join shared.booking_claims b
     on a.tenant_id = b.tenant_id and a.claimed_id = b.claimed_id and a.lane = b.lane and a.id < b.id
    and a.active and b.active and a.blocked_from < b.blocked_to and b.blocked_from < a.blocked_to";
 
-/// The same through two processes, over several slots and services, with no deadlock on the way.
+/// The same through two processes, over several slots and services, without a deadlock.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_never_double_book() {
     let app = TestApp::start_with(Options { ..Options::default() }).await;
@@ -74,7 +74,7 @@ async fn two_processes_never_double_book() {
         let (a, b) = if client % 5 < 2 { (b, a) } else { (a, b) };
         let at = acme.in_days(3) + SignedDuration::from_mins(20 * (client as i64 % 7));
         async move {
-            // Both services in one document, in either order: what deadlocks when locks are taken out of order.
+            // Both services in one document, in either order: this deadlocks if locks are acquired out of order.
             let query = "mutation($a: ID!, $b: ID!, $at: DateTime!) {
                 a: createBooking(input: { serviceId: $a, startsAt: $at }) { booking { id } userErrors { code } }
                 b: createBooking(input: { serviceId: $b, startsAt: $at }) { booking { id } userErrors { code } } }";
@@ -94,8 +94,8 @@ async fn two_processes_never_double_book() {
     assert_eq!(app.truth(OVERLAPS).await, ["0"]);
 }
 
-/// docs/decisions/0016, contention: at the turn of a month processes may count in different months, so no counter makes
-/// them wait for each other. With plain inserts this ends in deadlocks; `on conflict do nothing` inserts speculatively.
+/// docs/decisions/0016, contention: at the turn of a month processes may count in different months, so no counter
+/// serializes them. Plain inserts would deadlock here; `on conflict do nothing` inserts speculatively.
 #[tokio::test(flavor = "multi_thread")]
 async fn contention_ends_in_a_clear_answer_not_in_a_deadlock() {
     let patient = || Options { connections: 20, ..Options::default() };
@@ -230,7 +230,7 @@ async fn staff_book_for_others_and_customers_do_not() {
     let input = |customer: &str, days| json!({ "serviceId": acme.service, "startsAt": acme.in_days(days).to_string(), "customerId": customer });
     let user = acme.user.id.to_string();
     assert_eq!(code(&acme.staff.book_with(input(&user, 3)).await), "");
-    assert_eq!(code(&acme.user.book_with(input(&user, 4)).await), ""); // himself, by name
+    assert_eq!(code(&acme.user.book_with(input(&user, 4)).await), ""); // for themselves, by id
     assert_eq!(code(&acme.other.book_with(input(&user, 5)).await), "FORBIDDEN");
     app.by_hand("update shared.users set status = 'DEACTIVATED' where email = 'user@acme.test'").await;
     assert_eq!(code(&acme.staff.book_with(input(&user, 6)).await), "NOT_FOUND");
@@ -284,7 +284,7 @@ async fn pages_tile_the_list_in_every_order_and_direction() {
     let acme = app.tenant("acme").await;
     let class = acme.admin.create_service(json!({ "name": "Class", "capacity": 50 })).await;
     for n in 0..11_i64 {
-        // Three at each start; the clock moves, so that the order of creation is another one.
+        // Three at each start; the clock moves, so that the order of creation differs.
         assert_eq!(code(&acme.user.book(&class, acme.in_days(10 - n / 3)).await), "");
         app.clock.advance(SignedDuration::from_secs(n % 2));
     }
@@ -403,14 +403,15 @@ async fn a_range_of_time_is_read_by_index_under_row_level_security() {
     assert!(plan.contains("bookings_starts_at") && condition.contains("starts_at <"), "{plan}");
 }
 
-/// Whoever waits for the calendar decides by what it is then, also on a connection that has prepared no statement yet.
+/// A caller that waits for the calendar decides by its state afterwards, even on a connection without prepared
+/// statements.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_decided_by_what_was_read_before_the_lock() {
     for is_warm in [true, false] {
         let app = TestApp::start_with(Options { connections: 1, ..Options::default() }).await;
         let acme = app.tenant("acme").await;
         let at = acme.in_days(3);
-        // This prepares what is read of a service, and not the lock.
+        // This prepares the statements that read a service, but not the lock.
         let free = "query($s: ID!, $from: DateTime!, $to: DateTime!) { availability(serviceId: $s, from: $from, to: $to) { startsAt } }";
         let to = at + jiff::SignedDuration::from_hours(1);
         let asked = json!({ "s": acme.service, "from": at.to_string(), "to": to.to_string() });
@@ -440,7 +441,7 @@ async fn nothing_is_decided_by_what_was_read_before_the_lock() {
     }
 }
 
-/// Whatever the code above forgets, the store holds nothing twice; and it tells nobody what another tenant holds.
+/// Whatever the code above forgets, the store never holds a slot twice, and reveals nothing of another tenant's.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_constraint_has_the_last_word() {
     let app = TestApp::start().await;
@@ -481,10 +482,10 @@ async fn the_constraint_has_the_last_word() {
     ] {
         assert_eq!(claim(from, to).await, expected, "{from} to {to}");
     }
-    // What was let go is free.
+    // A released slot is free.
     client.execute("update booking_claims set active = false where booking_id = $1", &[&raw(&first)]).await.unwrap();
     assert_eq!(claim(0, 45).await, "");
-    // The same resource's id in another tenant's claim is no collision, but no resource of his.
+    // The same resource id in another tenant's claim is no collision, but it is not that tenant's resource.
     let client = globex.store("tenantry_app").await;
     client.batch_execute("begin").await.unwrap();
     client

@@ -1,4 +1,4 @@
-//! Rules that every table keeps, read off PostgreSQL's catalogue of the migrated database: the first part is what
+//! Rules for every table, checked against PostgreSQL's catalogue of the migrated database: the first part is what
 //! row-level security needs, the second what a sharded database (Citus) needs. Every query returns its violations.
 
 use tenantry::db::Isolation;
@@ -80,7 +80,7 @@ async fn broken(client: &tokio_postgres::Client, rules: impl Iterator<Item = (&'
     found
 }
 
-/// The rules of tenant tables hold in every store by itself: in a schema, and in a database that was cloned.
+/// The rules of tenant tables hold in every store on its own: in a schema, and in a cloned database.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_store_keeps_every_rule() {
     for isolation in [Isolation::Schema, Isolation::Database] {
@@ -96,11 +96,11 @@ async fn every_store_keeps_every_rule() {
         let rules = || RULES.iter().map(|(rule, sql)| (*rule, here(&format!("{TENANT_TABLES} {sql}"))));
         let client = acme.store("postgres").await;
         assert_eq!(broken(&client, rules()).await, Vec::<String>::new(), "{isolation:?}");
-        // And it is this store that was looked at.
+        // This was the store that was checked.
         client.batch_execute("alter table bookings no force row level security").await.unwrap();
         let found = broken(&client, rules()).await;
         assert!(found.iter().any(|it| it.contains("enabled and forced")), "{found:?}");
-        // Whoever meets it there refuses to serve it.
+        // A server that finds this refuses to serve it.
         let fresh = TestApp::on(app.database.clone(), Options { isolation, ..Options::default() }).await;
         let ours = crate::support::Person { app: fresh, ..acme.user.clone() };
         assert_eq!(crate::support::code(&ours.run("{ viewer { id } }").await), "UNAVAILABLE");
@@ -113,7 +113,7 @@ async fn every_table_keeps_every_rule() {
     assert_eq!(violations(&app.database).await, Vec::<String>::new());
 }
 
-/// Each rule is broken by hand, and found.
+/// Each rule is broken on purpose, and the violation is found.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_rule_is_found() {
     let app = TestApp::start().await;

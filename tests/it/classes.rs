@@ -1,4 +1,4 @@
-//! Classes: those who book the same start share a teacher and a room, up to as many as there are seats.
+//! Classes: bookings with the same start share a teacher and a room, up to the number of seats.
 
 use futures_util::future::join_all;
 use jiff::SignedDuration;
@@ -9,7 +9,7 @@ use crate::{
     support::{Options, TestApp, TestTenant, code},
 };
 
-/// Occurrences whose counter is not the number of those who hold a seat, or whose claims do not stand as they do.
+/// Occurrences whose counter differs from the number of taken seats, or whose claims differ from their state.
 const MISCOUNTED: &str = "select count(*) from shared.occurrences o
      where o.seats_taken <> (select count(*) from shared.bookings b
                               where b.tenant_id = o.tenant_id and b.occurrence_id = o.id and b.holds_seat)
@@ -60,7 +60,7 @@ async fn a_class_has_one_teacher_and_as_many_seats() {
     let later = at + SignedDuration::from_mins(15);
     assert_eq!(code(&acme.staff.book(&yoga, later).await), "SLOT_TAKEN");
     assert_eq!(why(later).await, "TAKEN");
-    // Whoever wants a teacher gets a seat with that one or none.
+    // A customer who asks for a teacher gets a seat with that teacher or none.
     let other_teacher = if has.to_string().contains("Anna") { &resources[1] } else { &resources[0] };
     let wished = json!({ "serviceId": yoga, "startsAt": at.to_string(), "resourceId": other_teacher });
     assert_eq!(code(&acme.staff.book_with(wished).await), "SLOT_TAKEN");
@@ -70,12 +70,12 @@ async fn a_class_has_one_teacher_and_as_many_seats() {
         (code(&acme.admin.book(&yoga, at).await), free().await, why(at).await),
         ("SLOT_TAKEN", Value::Null, json!("SEATS"))
     );
-    // The one who opened it leaves, and the class goes on.
+    // The customer who opened it leaves, and the class continues.
     let cancel = |id: String| json!({ "id": id, "status": "CANCELLED" });
     assert_eq!(code(&acme.user.set_status(cancel(id(&first))).await), "");
     assert_eq!((free().await, why(at).await), (json!(1), Value::Null));
     assert_eq!(code(&acme.staff.book(&yoga, later).await), "SLOT_TAKEN", "the room is still the class's");
-    // He comes back by moving another booking there, and the last who leave free teacher and room.
+    // They come back by moving another booking there, and the last ones who leave free teacher and room.
     let moving = id(&acme.user.book(&yoga, acme.in_days(5)).await);
     let moved = acme.user.reschedule(&moving, at).await;
     assert_eq!((code(&moved), &moved["data"]["rescheduleBooking"]["booking"]["resources"]), ("", &has));
@@ -86,7 +86,7 @@ async fn a_class_has_one_teacher_and_as_many_seats() {
     }
     assert_eq!(app.truth("select count(*) from shared.booking_claims where active").await, ["0"]);
     assert_eq!(code(&acme.staff.book(&yoga, later).await), "");
-    // What was called off still tells what it held.
+    // A cancelled booking still shows its former resources.
     let seen = acme
         .user
         .run_with("query($id: ID!) { booking(id: $id) { resources { name } } }", json!({ "id": id(&first) }))
@@ -120,7 +120,7 @@ async fn seats_that_are_held_count_until_they_are_let_go() {
     }
     assert_eq!(code(&acme.other.book(&yoga, at).await), "SLOT_TAKEN");
     app.clock.advance(SignedDuration::from_mins(10));
-    // Nobody has released them: the class is as good as gone, and its room free.
+    // Nobody has released them: the class counts as ended, and its room is free.
     let later = at + SignedDuration::from_mins(15);
     let query = "query($s: ID!, $at: DateTime!) { whyUnavailable(serviceId: $s, startsAt: $at) }";
     for at in [at, later] {
@@ -133,7 +133,7 @@ async fn seats_that_are_held_count_until_they_are_let_go() {
     assert_eq!(app.truth(OVERLAPS).await, ["0"]);
 }
 
-/// Seats are as many as the service says, also when it says so anew.
+/// The number of seats follows the service, even when it changes.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_seats_of_a_class_change_with_its_service() {
     let app = TestApp::start().await;
@@ -157,9 +157,9 @@ async fn the_seats_of_a_class_change_with_its_service() {
     assert_eq!(code(&fourth), "");
     let lengths =
         app.truth("select distinct extract(epoch from ends_at - starts_at)::int / 60 from shared.bookings").await;
-    assert_eq!(lengths, ["45"], "whoever joins comes for as long as the others");
+    assert_eq!(lengths, ["45"], "a joining booking takes the class's length");
     assert_eq!(code(&acme.staff.book(&yoga, at).await), "SLOT_TAKEN");
-    // A resource of it goes nowhere either.
+    // A resource of it cannot be removed either.
     assert_eq!(code(&acme.admin.link(&yoga, &[(&resources[0], 0), (&resources[2], 0)]).await), "");
     assert_eq!(app.truth(MISCOUNTED).await, ["0"]);
 }
@@ -200,7 +200,7 @@ async fn a_customers_own_sql_moves_no_seats() {
     assert!(!taken.get::<_, bool>(0));
     assert!(client.query("select from occurrences", &[]).await.unwrap().is_empty());
     client.batch_execute("commit").await.unwrap();
-    // And nobody of another tenant finds anything, whichever tenant he names.
+    // Nobody of another tenant finds anything, whichever tenant they name.
     let client = globex.entered(&globex.user).await;
     for named in [&acme.id, &globex.id] {
         let seen = client
@@ -218,7 +218,7 @@ async fn a_customers_own_sql_moves_no_seats() {
     assert_eq!(acme.truth(MISCOUNTED).await, ["0"]);
 }
 
-/// A class that nobody came to stands in no other's way, even where it held what its service has given up since.
+/// A class without seats taken blocks nothing, even with a resource that its service no longer uses.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_class_whose_seats_are_over_is_gone_whatever_it_held() {
     let app = TestApp::start().await;
@@ -234,7 +234,7 @@ async fn a_class_whose_seats_are_over_is_gone_whatever_it_held() {
     assert_eq!(app.truth(MISCOUNTED).await, ["0"]);
 }
 
-/// Whoever moves into a class comes for as long as those who are there.
+/// A booking that moves into a class takes the class's length.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_booking_moves_into_a_class_of_another_length() {
     let app = TestApp::start().await;
@@ -249,7 +249,7 @@ async fn a_booking_moves_into_a_class_of_another_length() {
     let ends = (acme.in_days(4) + SignedDuration::from_mins(60)).to_string();
     assert_eq!(moved["data"]["rescheduleBooking"]["booking"]["endsAt"], ends, "{moved}");
     assert_eq!(app.truth(MISCOUNTED).await, ["0"]);
-    // By SQL of one's own, no length is had that no class has.
+    // By direct SQL, no length is possible that no class has.
     let raw = mine.parse::<tenantry::base::ids::BookingId>().unwrap().0;
     let client = acme.entered(&acme.user).await;
     let longer = client

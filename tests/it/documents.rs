@@ -1,4 +1,4 @@
-//! Documents by name: trusted ones of a manifest, persisted queries; and batches.
+//! Named documents: trusted documents of a manifest, persisted queries; and batches.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::{body::Body, http::Request};
@@ -10,7 +10,7 @@ use tenantry::{
 
 use crate::support::{Options, Person, TestApp, code};
 
-/// Sends a body as it is, with the person's token; the status too.
+/// Sends a body unchanged, with the person's token; returns the status too.
 async fn post(person: &Person, body: &Value) -> (u16, Value) {
     let mut request = Request::post("/graphql").header("content-type", "application/json");
     if let Some(token) = &person.token {
@@ -28,7 +28,7 @@ fn persisted(text: &str) -> Value {
     json!({ "persistedQuery": { "version": 1, "sha256Hash": hash(text) } })
 }
 
-/// With a manifest, whatever is not in it is not run, however it is sent.
+/// With a manifest, only documents in it run, however they are sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_trusted_documents_are_run() {
     let (viewer, rename) = (
@@ -37,7 +37,7 @@ async fn only_trusted_documents_are_run() {
     );
     let folder = tempfile::tempdir().unwrap();
     let manifest = folder.path().join("persisted-documents.json");
-    // As graphql-codegen writes it: by whatever hash it was told to use.
+    // As graphql-codegen writes it, with whichever hash it was configured to use.
     std::fs::write(&manifest, json!({ hash(viewer): viewer, "rename-1": rename }).to_string()).unwrap();
     let documents = Documents::try_trusted(&manifest).unwrap();
     let app = TestApp::start_with(Options { documents, ..Options::default() }).await;
@@ -60,7 +60,7 @@ async fn only_trusted_documents_are_run() {
         json!({ "documentId": hash(viewer) }),
         json!({ "documentId": format!("sha256:{}", hash(viewer)) }),
         json!({ "extensions": persisted(viewer) }),
-        // What is sent beside the id counts for nothing.
+        // A document sent beside the id is ignored.
         json!({ "documentId": hash(viewer), "query": "{ plans { key } }" }),
     ] {
         let answer = post(&user, &trusted).await.1;
@@ -69,7 +69,7 @@ async fn only_trusted_documents_are_run() {
     let variables = json!({ "id": user.id.to_string(), "name": "Renamed" });
     let answer = post(&user, &json!({ "documentId": "rename-1", "variables": variables })).await.1;
     assert_eq!(answer["data"]["updateUser"]["user"]["name"], "Renamed", "{answer}");
-    // By GET too: queries alone.
+    // By GET too: queries only.
     let get = async |id: &str| {
         let uri = format!("/graphql?documentId={id}&variables=%7B%22id%22%3A%22x%22%2C%22name%22%3A%22y%22%7D");
         let (response, body) = app.send(Request::get(uri).body(Body::empty()).unwrap()).await;
@@ -86,7 +86,7 @@ async fn only_trusted_documents_are_run() {
     assert!(matches!(Documents::try_trusted(&folder.path().join("none")), Err(ManifestError::File(..))));
 }
 
-/// What was sent with its hash is found by it, by people of the same tenant alone.
+/// A document that was sent with its hash is found by it, only by people of the same tenant.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_document_is_remembered_for_its_tenant() {
     let app = TestApp::start().await;
@@ -96,7 +96,7 @@ async fn a_document_is_remembered_for_its_tenant() {
     let unknown = post(&acme.user, &by_hash).await.1;
     assert_eq!(code(&unknown), "GRAPHQL_PERSISTED_QUERY_NOT_FOUND");
     assert_eq!(unknown["errors"][0]["message"], "PersistedQueryNotFound", "what clients wait for");
-    // A hash of something else is not believed.
+    // A hash of something else is refused.
     let forged = post(&acme.user, &json!({ "query": "{ plans { key } }", "extensions": persisted(text) })).await.1;
     assert_eq!(
         (code(&forged), &forged["errors"][0]["extensions"]["field"]),
@@ -126,7 +126,7 @@ async fn a_document_is_remembered_for_its_tenant() {
         code(&post(&acme.user, &json!({ "documentId": "x", "query": text })).await.1),
         "GRAPHQL_PERSISTED_QUERY_NOT_FOUND"
     );
-    // What does not parse is not remembered.
+    // A document that does not parse is not cached.
     let broken = "{ viewer {";
     assert_eq!(
         code(&post(&acme.user, &json!({ "query": broken, "extensions": persisted(broken) })).await.1),
@@ -138,7 +138,7 @@ async fn a_document_is_remembered_for_its_tenant() {
     );
 }
 
-/// Off by default; where they are on, each request stands for itself.
+/// Off by default; when enabled, each request of a batch is independent.
 #[tokio::test(flavor = "multi_thread")]
 async fn batches_are_off_or_small() {
     let off = TestApp::start().await;
@@ -173,7 +173,7 @@ async fn batches_are_off_or_small() {
     assert_eq!(acme.user.run("{ viewer { name } }").await["data"]["viewer"]["name"], "First", "nothing of it was run");
 }
 
-/// What is kept of a document changes no answer: the same as of a server that sees each request for the first time.
+/// Caching a document changes no answer: the same as of a server that sees each request for the first time.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_kept_of_a_document_changes_no_answer() {
     let app = TestApp::start().await;
@@ -223,14 +223,14 @@ async fn what_is_kept_of_a_document_changes_no_answer() {
     assert!(first.iter().filter(|it| it.1["errors"].is_null()).count() > 5);
     for round in 0..3 {
         for at in 0..asked.len() {
-            // In another order each time, so that each comes after each.
+            // In a different order each time, so that each follows each other one.
             let at = (at * (2 * round + 1) + round) % asked.len();
             assert_eq!(told(post(&acme.admin, &asked[at]).await), first[at], "{}", asked[at]);
         }
     }
 }
 
-/// An answer without what is another's in each request.
+/// An answer without the parts that differ in each request.
 fn told((status, mut answer): (u16, Value)) -> (u16, Value) {
     answer.as_object_mut().unwrap().remove("extensions");
     for error in answer.get_mut("errors").and_then(Value::as_array_mut).into_iter().flatten() {

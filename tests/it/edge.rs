@@ -1,4 +1,4 @@
-//! What stands between the internet and the schema: limits from both sides, budgets, each tenant's share.
+//! The layer between the internet and the schema: limits from both sides, budgets, each tenant's share.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tenantry::{
 
 use crate::support::{Options, Person, TestApp, code};
 
-/// Each limit lets its number pass and refuses one more.
+/// Each limit accepts its number and refuses one more.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_limit_holds_from_both_sides() {
     let aliases =
@@ -92,7 +92,7 @@ async fn respond(person: &Person, query: &str) -> (Option<u64>, Value) {
     (wait, serde_json::from_slice(&body).unwrap())
 }
 
-/// A user's budget is his own, and his tenant's is the plan's: whoever spends his leaves the others' alone.
+/// A user's budget is their own, and the tenant's is the plan's: using one up does not affect the others.
 #[tokio::test(flavor = "multi_thread")]
 async fn budgets_are_spent_by_cost() {
     let rates = RateSettings { user: 2_000, address: 300, tenant: 1_000_000 };
@@ -114,9 +114,9 @@ async fn budgets_are_spent_by_cost() {
     let (wait, answer) = refused.expect("a refusal");
     assert!(wait.is_some_and(|it| it >= 1), "{answer}");
     assert_eq!(answer.get("data"), None, "nothing was executed");
-    assert_eq!(code(&acme.other.run(query).await), "", "another user's budget is his own");
+    assert_eq!(code(&acme.other.run(query).await), "", "another user has a separate budget");
     assert_eq!(code(&globex.user.run(query).await), "");
-    // Nobody signed in: the address's.
+    // Without a token: the address's budget.
     let mut codes = Vec::new();
     for _ in 0..20 {
         codes.push(code(&app.anonymous().run("{ plans { key name features } }").await).to_owned());
@@ -134,7 +134,7 @@ async fn a_tenants_budget_is_its_plans() {
     .await;
     app.by_hand("alter table directory.plan_versions no force row level security; update directory.plan_versions v set terms = jsonb_set(terms, '{limits,api_cost}', '8000') from directory.plans p where p.id = v.plan_id and p.key = 'free'; alter table directory.plan_versions force row level security").await;
     let (acme, globex) = (app.tenant_on_plan("acme", "free").await, app.tenant("globex").await);
-    // Two customers together empty it, each with a quarter at most; the tenant's own people go on.
+    // Two customers together exhaust it, each with a quarter at most; the tenant's staff continue.
     let query = "{ bookings(first: 100) { nodes { id status notes } } }";
     let mut codes = std::collections::BTreeMap::<String, usize>::new();
     for at in 0..20 {
@@ -146,7 +146,7 @@ async fn a_tenants_budget_is_its_plans() {
     assert_eq!(code(&globex.user.run(query).await), "");
 }
 
-/// One tenant's requests wait for a lock and hold all that it may; the other's go through as ever.
+/// One tenant's requests wait for a lock and use its whole share; the other tenant's requests are not affected.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_one_tenant_leaves_connections_for_the_others() {
     let app =
@@ -182,7 +182,7 @@ async fn a_flood_of_one_tenant_leaves_connections_for_the_others() {
         assert!(answers.iter().all(|it| code(it).is_empty()), "{answers:?}");
     }
     assert_eq!(code(&acme.other.run("{ viewer { id } }").await), "UNAVAILABLE", "its own share is exhausted");
-    // Whose e-mail it is makes no difference, nor does the flood keep anybody from signing in, or mail from being sent.
+    // It does not matter whose email it is, and the load neither blocks sign-in nor mail.
     for email in ["staff@acme.test", "staff@globex.test"] {
         let login = format!(
             "mutation {{ login(input: {{ email: \"{email}\", password: \"{}\" }}) {{ session {{ refreshToken }} userErrors {{ code }} }} }}",
@@ -207,7 +207,7 @@ async fn a_flood_of_one_tenant_leaves_connections_for_the_others() {
     assert_eq!(code(&acme.other.run("{ viewer { id } }").await), "");
 }
 
-/// Looking a key up costs too, so replays are no way around the budget.
+/// Looking a key up costs too, so replays cannot bypass the budget.
 #[tokio::test(flavor = "multi_thread")]
 async fn replays_come_out_of_the_budget() {
     let rates = RateSettings { user: 5_000, address: 1_000_000, tenant: 1_000_000 };
@@ -225,7 +225,7 @@ async fn replays_come_out_of_the_budget() {
     assert_eq!(codes.last().map(String::as_str), Some("RATE_LIMITED"), "{codes:?}");
 }
 
-/// In production nobody reads the schema off the server, unless that is switched on.
+/// In production nobody can introspect the schema, unless that is enabled.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_schema_is_shown_only_where_that_is_on() {
     let app = TestApp::start_with(Options { introspects: false, ..Options::default() }).await;
@@ -236,7 +236,7 @@ async fn the_schema_is_shown_only_where_that_is_on() {
     assert_eq!(app.anonymous().run("{ __typename plans { key } }").await["data"]["__typename"], "Query");
 }
 
-/// Sends a mutation with a key, and returns status, whether the answer was given before, and the body as it is.
+/// Sends a mutation with a key, and returns status, whether the answer was a replay, and the raw body.
 async fn named(person: &Person, key: &str, query: &str) -> (u16, bool, String) {
     let request = Request::post("/graphql")
         .header("content-type", "application/json")
@@ -253,7 +253,7 @@ fn code_of(body: &str) -> String {
     code(&serde_json::from_str(body).unwrap()).to_owned()
 }
 
-/// Sent again, a mutation gives its first answer, byte for byte, and does nothing.
+/// A repeated mutation returns its first answer, byte for byte, and does nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_named_mutation_is_done_once() {
     let app = TestApp::start().await;
@@ -270,7 +270,7 @@ async fn a_named_mutation_is_done_once() {
     assert_eq!((again.1, &again.2), (true, &first.2));
     assert_eq!(services().await, "1");
     assert_eq!(code_of(&named(&acme.admin, "k1", &create("Another")).await.2), "IDEMPOTENCY_CONFLICT");
-    // A refusal that the caller can mend is an answer too, and stays it.
+    // A refusal that the caller can correct is an answer too, and is repeated.
     let taken = named(&acme.admin, "k2", &create("Once")).await;
     assert_eq!(code_of(&taken.2), "NAME_TAKEN");
     assert_eq!(named(&acme.admin, "k2", &create("Once")).await.2, taken.2);
@@ -278,20 +278,20 @@ async fn a_named_mutation_is_done_once() {
     assert_eq!(code_of(&named(&acme.staff, "k1", &create("Once")).await.2), "FORBIDDEN");
     assert!(!named(&globex.admin, "k1", &create("Once in another")).await.1);
     assert_eq!(services().await, "2");
-    // What was not carried out is not kept: a document that was refused, and a session that has ended.
+    // Requests that were not executed are not kept: a refused document, and an ended session.
     let refused = named(&acme.admin, "k3", "mutation { nonsense }").await;
     assert_eq!(code_of(&refused.2), "GRAPHQL_VALIDATION_FAILED");
     assert!(!named(&acme.admin, "k3", &create("Once more")).await.1);
     for bad in ["a b", &"x".repeat(256)] {
         assert_eq!(named(&acme.admin, bad, &create("Once never")).await.0, 400, "{bad}");
     }
-    // Sign-in mutations accept no key, and the error says so; nothing of it is stored.
+    // Sign-in accepts no key, and says so; nothing of it is kept.
     for _ in 0..2 {
         let change = "mutation { changePassword(input: { currentPassword: \"a\", newPassword: \"b\" }) { userErrors { code } } }";
         let (status, replayed, body) = named(&acme.admin, "k9", change).await;
         assert_eq!((status, replayed, body.contains("not accepted")), (400, false, true), "{body}");
     }
-    // Another role is another request: what an administrator was told is not told to whom he has become.
+    // Another role is another request: an administrator's answer is not repeated after a change of role.
     let own = named(&acme.other, "k7", &format!("mutation {{ updateUser(input: {{ id: \"{}\", name: \"O\" }}) {{ user {{ email }} userErrors {{ code }} }} }}", acme.other.id)).await;
     assert_eq!(code_of(&own.2), "");
     app.by_hand("update shared.users set role = 'STAFF' where email = 'other@acme.test'").await;
@@ -310,7 +310,7 @@ async fn a_named_mutation_is_done_once() {
     assert_eq!(app.truth("select count(*) from shared.idempotency_keys where answer is null").await, ["0"]);
 }
 
-/// Eight at once under one name: one is done, the others wait and get its answer.
+/// Eight at once with one key: one is executed, the others wait and get its answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn named_mutations_at_once_are_done_once() {
     let app = TestApp::start_with(Options { connections: 12, ..Options::default() }).await;
@@ -330,7 +330,7 @@ async fn named_mutations_at_once_are_done_once() {
     assert_eq!(app.truth("select count(*) from shared.bookings").await, ["5"]);
 }
 
-/// A fault of ours is not kept: the same request may succeed later.
+/// A server fault is not kept: the same request may succeed later.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fault_is_no_answer_to_keep() {
     let app = TestApp::start().await;
@@ -347,7 +347,7 @@ async fn a_fault_is_no_answer_to_keep() {
     assert!(named(&acme.user, "k", &rename).await.1);
 }
 
-/// The app behind a socket of its own.
+/// The app behind its own socket.
 async fn listening(
     app: &TestApp,
     patience: Patience,
@@ -369,20 +369,20 @@ async fn listening(
     )
 }
 
-/// Sends this, and returns whatever comes until the other side closes.
+/// Sends this, and returns everything received until the other side closes.
 async fn exchange(address: std::net::SocketAddr, text: &str) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     stream.write_all(text.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
-    // Closed with a reset is closed too.
+    // A reset counts as closed too.
     let _ = stream.read_to_end(&mut answer).await;
     String::from_utf8_lossy(&answer).into_owned()
 }
 
 const WHOLE: &str = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 
-/// Half a header, half a body, a connection that is kept and not used: each is ended, and others are served meanwhile.
+/// Half a header, half a body, an idle connection: each is closed, and others are served meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_clients_are_ended_and_others_served() {
     let app = TestApp::start_with(Options { body_patience: Duration::from_millis(300), ..Options::default() }).await;
@@ -406,7 +406,7 @@ async fn slow_clients_are_ended_and_others_served() {
     assert!(kept.starts_with("HTTP/1.1 200"), "{kept}");
 }
 
-/// Past the number of connections one is closed at once, and served again when there is room.
+/// A connection past the limit is closed at once, and served again when there is room.
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_have_a_number() {
     let app = TestApp::start().await;
@@ -425,7 +425,7 @@ async fn connections_have_a_number() {
     }
 }
 
-/// Told to stop, it lets what is under way finish, ends what only waits, and takes nothing new.
+/// When stopped, it finishes open requests, closes idle connections, and accepts nothing new.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_lets_requests_finish() {
     let app = TestApp::start().await;
@@ -460,7 +460,7 @@ async fn a_stop_lets_requests_finish() {
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }
 
-/// A resolver that panics takes nothing down with it, and tells the client nothing but the request's id.
+/// A panicking resolver affects nothing else, and reveals only the request's id.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_is_masked_and_the_process_lives() {
     use crate::support::{TestDatabase, server};
@@ -530,7 +530,7 @@ async fn metrics_tell_what_happened() {
     );
 }
 
-/// Pages of sites that are named may ask, by the CORS protocol; of no other.
+/// Pages of configured sites may call the API by the CORS protocol; others may not.
 #[tokio::test(flavor = "multi_thread")]
 async fn other_sites_ask_only_where_they_are_named() {
     let app = TestApp::start_with(Options { origins: "https://app.example.com", ..Options::default() }).await;
@@ -566,7 +566,7 @@ async fn other_sites_ask_only_where_they_are_named() {
     assert!(answer.headers()["access-control-expose-headers"].to_str().unwrap().contains("x-request-id"));
 }
 
-/// A client's word on his address counts for nothing; a known proxy's does, in budgets and in the audit log.
+/// The client's claim about its address is ignored; a known proxy's is used, in budgets and in the audit log.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_known_proxies_tell_of_addresses() {
     let rates = RateSettings { user: 1_000_000, address: 300, tenant: 1_000_000 };
@@ -592,7 +592,7 @@ async fn only_known_proxies_tell_of_addresses() {
         let another = send("203.0.113.2", "{ plans { key } }").await;
         assert_eq!(!another.contains("RATE_LIMITED"), believed, "{another}");
         let invented = send("198.51.100.7, 203.0.113.1", "{ plans { key } }").await;
-        assert!(invented.contains("RATE_LIMITED"), "what a client writes himself stands further left: {invented}");
+        assert!(invented.contains("RATE_LIMITED"), "an address that the client wrote is further left: {invented}");
         if believed {
             let login = format!(
                 "mutation {{ login(input: {{ email: \"{}\", password: \"{}\" }}) {{ session {{ accessToken }} }} }}",
@@ -608,7 +608,7 @@ async fn only_known_proxies_tell_of_addresses() {
     }
 }
 
-/// What little is asked must not make much of an answer.
+/// A small request must not produce a huge answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_has_a_size() {
     let limits = Limits { answer_bytes: 20_000, ..Limits::default() };
@@ -617,7 +617,7 @@ async fn an_answer_has_a_size() {
     let long = format!("{{ plans {{ {}: key }} }}", "a".repeat(129));
     assert_eq!(code(&app.anonymous().run(&long).await), "GRAPHQL_VALIDATION_FAILED");
     assert_eq!(code(&app.anonymous().run(&long.replacen('a', "", 2).replace("plns", "plans")).await), "");
-    // Types of fields of types know no end.
+    // Types of fields of types can be nested without end.
     let mut below = "name".to_owned();
     for _ in 0..3 {
         below = format!("fields {{ type {{ {below} }} }}");
@@ -631,7 +631,7 @@ async fn an_answer_has_a_size() {
     let (_, answer) = respond(&app.anonymous(), &many).await;
     assert_eq!(code(&answer), "BAD_USER_INPUT", "{answer}");
     assert!(answer.to_string().len() < 1_000);
-    // A mutation whose outcome could not be told is not made.
+    // A mutation whose result could not be sent is not executed.
     let name = "x".repeat(190);
     let fat = format!(
         "mutation {{ updateUser(input: {{ id: \"{}\", name: \"{name}\" }}) {{ user {{ {} }} }} }}",
@@ -640,12 +640,12 @@ async fn an_answer_has_a_size() {
     );
     assert_eq!(code(&acme.user.run(&fat).await), "BAD_USER_INPUT");
     assert_eq!(acme.user.run("{ viewer { name } }").await["data"]["viewer"]["name"], "user of acme");
-    // Reading the schema costs, and the usual way of it does not cost too much.
+    // Introspection has a cost, and the usual query does not cost too much.
     let (_, schema) = respond(&app.anonymous(), "{ __schema { queryType { name } } }").await;
     assert_eq!(schema["extensions"]["cost"]["requested"].as_u64(), Some(2 * 50 + 3), "{schema}");
 }
 
-/// However long what is wrong: an error is told, with its code and the request's id.
+/// However long the invalid input: the error is reported with its code and the request's id.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_always_says_why() {
     let app = TestApp::start().await;
@@ -664,7 +664,7 @@ async fn a_refusal_always_says_why() {
         assert!(!code(&answer).is_empty() && bytes.len() < 4_096, "{answer}");
         assert!(answer["errors"][0]["extensions"]["requestId"].is_string(), "{answer}");
     }
-    // Refused as a whole, it is of no place in the document.
+    // A request that is refused as a whole has no location in the document.
     let limited = TestApp::start_with(Options {
         rates: RateSettings { address: 100, ..RateSettings::default() },
         ..Options::default()
@@ -678,7 +678,7 @@ async fn a_refusal_always_says_why() {
     assert_eq!(refused["errors"][0].get("locations").filter(|it| **it != json!([])), None, "{refused}");
 }
 
-/// The export of the audit log comes out of the same budgets, before it writes anything.
+/// The export of the audit log is charged to the same budgets, before it writes anything.
 #[tokio::test(flavor = "multi_thread")]
 async fn exports_come_out_of_the_budget() {
     let rates = RateSettings { user: 3_000, address: 1_000_000, tenant: 1_000_000 };
@@ -715,14 +715,14 @@ async fn operators_mutations_take_no_key() {
     assert!(body.contains("Idempotency-Key"), "{body}");
 }
 
-/// A client that takes nothing of its answers is dropped, as is one whose body never ends.
+/// A client that does not read its answers is dropped, as is one whose body never ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_that_take_or_give_nothing_are_dropped() {
     use tokio::io::AsyncWriteExt;
     let app = TestApp::start_with(Options { deadline: Duration::from_secs(2), ..Options::default() }).await;
     let patience = Patience { write: Duration::from_millis(500), ..Patience::default() };
     let (address, stop, serving) = listening(&app, patience).await;
-    // Pages that nobody reads, more than what lies between can hold.
+    // Unread pages, more than the buffers in between can hold.
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let (reading, mut writing) = stream.into_split();
     let asked = tokio::spawn(async move {
@@ -732,7 +732,7 @@ async fn clients_that_take_or_give_nothing_are_dropped() {
             }
         }
     });
-    // A byte now and then, for ever.
+    // A byte now and then, forever.
     let mut dripping = tokio::net::TcpStream::connect(address).await.unwrap();
     dripping
         .write_all(

@@ -1,4 +1,4 @@
-//! The private PostgreSQL, on the real one of this machine. `first_run.rs` has what takes a second process.
+//! The private PostgreSQL, on this machine's real one. `first_run.rs` has the tests that need a second process.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -79,7 +79,7 @@ fn effective_uid(pid: i32) -> u32 {
     line.split_whitespace().nth(2).unwrap().parse().unwrap()
 }
 
-/// Nobody, not even a backend, has inherited the lock any more.
+/// No process, not even a backend, holds the lock any more.
 fn server_is_wholly_gone(data_dir: &Path) -> bool {
     File::open(data_dir.join("postgres.lock")).unwrap().try_lock().is_ok()
 }
@@ -101,7 +101,7 @@ fn listed_roles_connect_and_others_are_refused() {
     assert_eq!(query(&cluster, "show data_directory"), data_dir.join("postgres").to_str().unwrap());
     assert_ne!(effective_uid(postmaster(&data_dir)), 0);
     assert_eq!(connection_url(&data_dir, "a b", "x/y"), cluster.connection_url("a b", "x/y"));
-    // Others may pass through only where the server is another user than we are.
+    // Others may pass through only when the server runs as another user.
     let mode = if geteuid().is_root() { 0o711 } else { 0o700 };
     assert_eq!(data_dir.metadata().unwrap().permissions().mode() & 0o777, mode);
 
@@ -110,7 +110,7 @@ fn listed_roles_connect_and_others_are_refused() {
     let psql = Command::new("psql").args([&url, "-Atc", "select current_user"]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&psql.stdout).trim(), "app_user");
 
-    // A later version may know more roles.
+    // A later version may have more roles.
     cluster.stop();
     let roles = Options { roles: &["other"], ..options(&data_dir, FAST) };
     let cluster = Cluster::start(&roles).unwrap();
@@ -196,9 +196,9 @@ fn a_path_too_long_for_a_socket_uses_a_short_one() {
     cluster.stop();
 
     if !geteuid().is_root() {
-        return; // Only root can pretend to be somebody else.
+        return; // Only root can act as another user.
     }
-    // Somebody else takes the name.
+    // Another user takes the name.
     let name = url.split("%2Ftmp%2F").nth(1).unwrap().split('&').next().unwrap();
     let socket_dir = Path::new("/tmp").join(name);
     chown(&socket_dir, Some(12345), Some(12345)).unwrap();
@@ -231,7 +231,8 @@ fn a_folder_that_the_servers_user_cannot_reach_works() {
     let cluster = start(&data_dir);
     let pid = postmaster(&data_dir);
     assert_ne!(effective_uid(pid), 0);
-    // Root hands the open folder down to a server that could not reach it; our own server reaches what we do.
+    // Root passes the open folder to a server that could not reach it; a server of the same user reaches the same
+    // folders.
     let handed_down = query(&cluster, "show data_directory").starts_with("/proc/self/fd/");
     assert_eq!(handed_down, geteuid().is_root());
     query(&cluster, "create table t as select generate_series(1, 100000) n");
@@ -265,7 +266,7 @@ fn missing_and_unsuitable_binaries_are_named() {
         Cluster::start(&options).err().expect("an error").to_string()
     };
     let nothing = error(Some(&bin_dir));
-    assert!(nothing.contains("does not hold `postgres`"), "{nothing}");
+    assert!(nothing.contains("does not contain `postgres`"), "{nothing}");
     assert!(nothing.contains("apt-get install postgresql"), "{nothing}");
 
     for program in ["postgres", "initdb"] {
@@ -276,10 +277,10 @@ fn missing_and_unsuitable_binaries_are_named() {
     let old = error(Some(&bin_dir));
     assert!(old.contains("Found PostgreSQL 13 in "), "{old}");
 
-    // The server's user must be able to run them, who is not root.
+    // The server's user, who is not root, must be able to run them.
     fs::set_permissions(&bin_dir, fs::Permissions::from_mode(if geteuid().is_root() { 0o700 } else { 0o600 })).unwrap();
     let forbidden = error(Some(&bin_dir));
-    let reason = if geteuid().is_root() { "cannot run it: Permission denied" } else { "does not hold `postgres`" };
+    let reason = if geteuid().is_root() { "cannot run it: Permission denied" } else { "does not contain `postgres`" };
     assert!(forbidden.contains(reason), "{forbidden}");
     fs::set_permissions(&bin_dir, fs::Permissions::from_mode(0o700)).unwrap();
 

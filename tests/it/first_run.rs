@@ -50,7 +50,7 @@ fn a_new_user_starts_signs_in_books_and_stops() {
     assert!(page.contains("content-security-policy: default-src 'none'") && page.contains("data-page="), "{page}");
     assert!(server.get("/.well-known/jwks.json").contains("\"crv\":\"Ed25519\""));
 
-    // Secrets are the owner's alone.
+    // Only the owner can read secrets.
     let key = data_dir.join("jwt-signing-key.pem").metadata().unwrap().permissions().mode();
     assert_eq!(key & 0o777, 0o600);
 
@@ -66,7 +66,7 @@ fn a_new_user_starts_signs_in_books_and_stops() {
     assert_eq!(server.exit_code(), Some(0));
     assert!(!is_alive(postgres) && !data_dir.join("postgres/postmaster.pid").exists());
 
-    // The next start has what was there, and the same key: the token is still good.
+    // The next start has the same data and the same key: the token is still valid.
     let server = Server::start(&data_dir);
     assert!(server.has(&token, &booking));
 }
@@ -76,7 +76,7 @@ fn a_new_user_starts_signs_in_books_and_stops() {
 fn what_only_the_start_needed_is_given_back() {
     let folder = folder();
     drop(Server::start(folder.path()));
-    // With what the first start has done, the second one has nothing to give back but pages of the program.
+    // After the first start's work, the second one has only pages of the program to return.
     let server = Server::start(folder.path());
     let process = procfs::process::Process::new(server.child.id().cast_signed()).unwrap();
     let deadline = Instant::now() + START_LIMIT;
@@ -111,11 +111,11 @@ fn a_second_instance_on_the_same_folder_is_refused() {
     let message = text(&second.stderr);
     assert!(!second.status.success());
     assert!(message.contains("in use by process") && message.contains(&server.child.id().to_string()), "{message}");
-    // And the first goes on.
+    // The first continues.
     assert!(server.get("/readyz").contains("200 OK"));
 }
 
-/// SIGKILL of the program, of PostgreSQL, or of both: what was acknowledged is there at the next start.
+/// SIGKILL of the program, of PostgreSQL, or of both: acknowledged data exists at the next start.
 #[test]
 fn kills_lose_no_acknowledged_booking() {
     let folder = folder();
@@ -134,7 +134,7 @@ fn kills_lose_no_acknowledged_booking() {
         }
         let code = server.exit_code();
         if !kills_program {
-            assert_eq!(code, Some(1)); // Without its database it ends, and says so.
+            assert_eq!(code, Some(1)); // Without its database it exits with a message.
         }
         server = Server::start(data_dir);
         assert!(!is_alive(postgres));
@@ -144,7 +144,7 @@ fn kills_lose_no_acknowledged_booking() {
     }
 }
 
-/// Killed in the middle of the first start, wherever that is, the next completes it.
+/// Killed at any point of the first start: the next start completes it.
 #[test]
 fn an_interrupted_first_start_is_completed_by_the_next() {
     for millis in [50, 250, 500, 700, 900, 1100] {
@@ -176,7 +176,7 @@ fn an_interrupted_first_start_is_completed_by_the_next() {
 #[test]
 fn an_ordinary_user_runs_it_as_oneself() {
     if !geteuid().is_root() {
-        return; // Then every other test here is that test.
+        return; // Then every other test here covers it.
     }
     let nobody = User::from_name("nobody").unwrap().unwrap();
     let folder = folder();
@@ -304,7 +304,7 @@ fn migrate_and_seed_can_run_beside_the_server_and_again() {
     assert_eq!(counts, [3, 3, 9]);
 }
 
-/// The README's own words: the block that signs in and books, run by a shell as it stands.
+/// The README's own commands: the block that signs in and books, run by a shell unchanged.
 #[test]
 fn the_readme_signs_in_and_books_word_for_word() {
     let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
@@ -324,7 +324,7 @@ fn the_readme_signs_in_and_books_word_for_word() {
     assert!(said.contains("CONFIRMED") && !said.contains("\"errors\""), "{said}");
 }
 
-/// A rotated key signs at once; tokens of the one before are still good, and both are published.
+/// A rotated key signs at once; tokens of the previous one stay valid, and both are published.
 #[test]
 fn keys_are_rotated_without_signing_anybody_out() {
     let folder = folder();
@@ -342,7 +342,7 @@ fn keys_are_rotated_without_signing_anybody_out() {
     assert_ne!(kid(&new), kid(&token));
     assert_eq!(server.run(viewer, Some(&new))["data"]["viewer"]["email"], "user@acme.test");
     drop(server);
-    // Once more, and the first is none any more.
+    // After another rotation, the first is no longer valid.
     assert!(output(&data_dir, &["keys", "rotate"], &[]).status.success());
     let server = Server::start(&data_dir);
     assert!(server.run(viewer, Some(&token))["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED");
@@ -356,7 +356,7 @@ fn kid(token: &str) -> &str {
     token.split('.').next().unwrap()
 }
 
-/// The operator's commands, beside a running server: he is added, signs in, and sees what mail was given up.
+/// The operator's commands, beside a running server: adds an operator, who signs in and sees failed mail.
 #[test]
 fn an_operator_is_added_from_the_command_line() {
     let folder = folder();
@@ -400,13 +400,13 @@ fn an_operator_is_added_from_the_command_line() {
         let listed = output(&data_dir, &["outbox", command], &[]);
         assert!(text(&listed.stdout).contains(expected), "{}{}", text(&listed.stdout), text(&listed.stderr));
     }
-    // Mail of development lies in a folder, and its links lead to a page of the server.
+    // In development mail is written to a folder, and its links lead to a page of the server.
     assert!(server.banner.contains("Mail       into"), "{}", server.banner);
     let forgot = "mutation { requestPasswordReset(input: { email: \"user@acme.test\" }) { userErrors { code } } }";
     server.run(forgot, None);
     let begin = Instant::now();
     let mail = loop {
-        // Beside those of the demo bookings.
+        // In addition to those of the demo bookings.
         let files = fs::read_dir(data_dir.join("mail")).into_iter().flatten().flatten().map(|it| it.path());
         let mut mails = files
             .filter(|it| it.extension().is_some_and(|it| it == "eml"))

@@ -1,4 +1,4 @@
-//! All stores together: brought up to date, written to files and read from them, erased.
+//! All stores together: migrated, exported, imported, erased.
 
 use std::{fs, path::Path};
 
@@ -25,7 +25,7 @@ async fn upgrade(app: &TestApp) -> Vec<Upgraded> {
     app.fleet.upgrade(app.fleet.stores().await.unwrap(), |_| ()).await
 }
 
-/// A tenant whose store stands at this migration.
+/// A tenant whose store is at this migration.
 async fn at_version(app: &TestApp, slug: &str, isolation: Isolation, version: i32) -> TenantId {
     let id = TenantId(uuid::Uuid::now_v7());
     let place = app.places.new_place(isolation, None, id).unwrap();
@@ -48,7 +48,7 @@ async fn at_version(app: &TestApp, slug: &str, isolation: Isolation, version: i3
     id
 }
 
-/// Another server has a template of its own, which is brought up to date with the rest; and one that is silent says so itself.
+/// Another server has its own template, which is migrated with the rest; a server that does not respond is reported.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_server_has_a_template() {
     let app = app().await;
@@ -72,7 +72,7 @@ async fn every_server_has_a_template() {
     assert_eq!((done.len(), failed.len()), (3, 2), "{failed:?}");
 }
 
-/// Stores that are behind are brought up to date side by side; one that fails is told of, stays as it is, and holds nobody up.
+/// Outdated stores are migrated in parallel; one that fails is reported, stays unchanged, and delays nobody.
 #[tokio::test(flavor = "multi_thread")]
 async fn stores_are_brought_up_to_date_one_by_one() {
     let app = app().await;
@@ -82,7 +82,7 @@ async fn stores_are_brought_up_to_date_one_by_one() {
     at_version(&app, "b", Isolation::Database, older).await;
     at_version(&app, "c", Isolation::Schema, older).await;
     let good = at_version(&app, "d", Isolation::Schema, newest).await;
-    // This one was changed by hand: what the last migration makes is there already.
+    // This one was changed manually: the object of the last migration already exists.
     let url = app.truth("select url from directory.tenants where slug = 'c'").await.remove(0);
     let schema = url.split("schema=").nth(1).unwrap().to_owned();
     app.by_hand(&format!("create table {schema}.handled_payment_events ()")).await;
@@ -99,7 +99,7 @@ async fn stores_are_brought_up_to_date_one_by_one() {
     let mut heard = Vec::new();
     let stores = app.fleet.stores().await.unwrap();
     let done = app.fleet.upgrade(stores, |it| heard.push(it.store.name.clone())).await;
-    assert_eq!((heard.len(), done.len()), (5, 5), "each is told of");
+    assert_eq!((heard.len(), done.len()), (5, 5), "each is reported");
     for it in &done {
         let applied = it.applied.as_ref().map(Vec::len);
         match it.store.name.as_str() {
@@ -117,11 +117,11 @@ async fn stores_are_brought_up_to_date_one_by_one() {
     let left = behind().await;
     assert_eq!(left.len(), 1, "{left:?}");
     assert_eq!(left[0].0, "c");
-    // Once the cause is gone, it goes on where it failed.
+    // Once the cause is fixed, it continues where it failed.
     app.by_hand(&format!("drop table {schema}.handled_payment_events")).await;
     upgrade(&app).await;
     assert_eq!(behind().await, []);
-    // One that cannot be reached says so, as its server's template does, and the others are told of all the same.
+    // An unreachable one is reported, as is its server's template, and the others are reported anyway.
     app.by_hand(&format!(
         "update directory.tenants set url = 'postgresql://127.0.0.1:9/x?schema=tenant' where id = '{}'",
         good.0
@@ -131,7 +131,7 @@ async fn stores_are_brought_up_to_date_one_by_one() {
     assert_eq!(unreached, [("(template at 127.0.0.1:9)".to_owned(), None), ("d".to_owned(), None)]);
 }
 
-/// A store that this program can still serve is served as it is; one that is too old is not, and costs nobody else anything.
+/// A store that this program can still serve is served unchanged; one that is too old is not, without affecting others.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_is_served_at_its_version_unless_it_is_too_old() {
     let old = migrations::OLDEST_STORE - 1;
@@ -213,14 +213,14 @@ async fn login(app: &TestApp, email: &str, tenant: &str) -> Value {
     app.anonymous().run_with(query, json!({ "input": input })).await
 }
 
-/// What comes back from a file is what was written, and nobody else's row has changed by a byte.
+/// An import equals the export, and no other tenant's row changes by a byte.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_comes_back_from_a_file_as_it_was() {
     let app = app().await;
     let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
     acme.booking(3).await;
     globex.booking(3).await;
-    // What a careless format would trip over.
+    // Values that a careless format would break.
     let odd = "tab\tline\nback\\slash \u{1F600} \\N 'quote' \"double\"";
     let rename = "mutation($id: ID!, $name: String!) { updateService(input: { id: $id, name: $name, description: $name }) { userErrors { code } } }";
     acme.admin.run_with(rename, json!({ "id": acme.service, "name": "Odd" })).await;
@@ -255,7 +255,7 @@ async fn a_tenant_comes_back_from_a_file_as_it_was() {
     }
 }
 
-/// With new ids a tenant stands beside its original, and neither touches the other.
+/// With new ids a tenant exists beside its original, and neither affects the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_stands_beside_its_original() {
     let app = app().await;
@@ -283,7 +283,7 @@ async fn a_copy_stands_beside_its_original() {
         for kind in ["users ", "bookings ", "services ", "audit_events ", "credentials "] {
             assert_eq!(kinds(&there, kind), kinds(&before, kind), "{kind}");
         }
-        // Whoever was signed in to the original is not signed in to the copy, and nobody hears of anything twice.
+        // Sessions of the original do not work in the copy, and nobody is notified twice.
         assert_eq!((kinds(&there, "sessions "), kinds(&there, "outbox ")), (0, 0));
         let viewer = app.sign_in.trusted_session(id, "admin@acme.test").await.unwrap();
         let token = app.tokens.issue(&viewer, jiff::Timestamp::now()).unwrap().0;
@@ -295,8 +295,8 @@ async fn a_copy_stands_beside_its_original() {
     assert!(refused.contains("slug acme is taken"), "{refused}");
 }
 
-/// An export that was interrupted goes on with what it has, unless that has changed; a file that was tampered with is refused
-/// and leaves nothing.
+/// An interrupted export reuses its finished parts, unless they have changed; a tampered file is refused and leaves
+/// nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_interrupted_goes_on_and_what_is_damaged_is_refused() {
     let app = app().await;
@@ -336,7 +336,7 @@ async fn what_was_interrupted_goes_on_and_what_is_damaged_is_refused() {
     let mut tampered = whole.clone();
     tampered[place] = b'L';
     for (bytes, why) in
-        [(tampered, "damaged"), (whole[..whole.len() / 2].to_vec(), ""), (b"nonsense".to_vec(), "no archive")]
+        [(tampered, "damaged"), (whole[..whole.len() / 2].to_vec(), ""), (b"nonsense".to_vec(), "not a tenant archive")]
     {
         let bad = folder.path().join("bad.tar");
         fs::write(&bad, bytes).unwrap();
@@ -349,7 +349,7 @@ async fn what_was_interrupted_goes_on_and_what_is_damaged_is_refused() {
     assert_eq!(code(&login(&app, "user@acme.test", "acme").await), "");
 }
 
-/// Erased, a tenant has left nothing but what the platform noted; invoices are not let go without a file for them.
+/// An erased tenant leaves only the platform's records; invoices are not erased without a file for them.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_erasure_proves_what_is_left() {
     let app = app().await;

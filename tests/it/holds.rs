@@ -1,4 +1,4 @@
-//! Holds: a time for ten minutes, taken up or free again, whoever comes first.
+//! Holds: a slot reserved for ten minutes, then confirmed or free again for the next caller.
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ async fn a_hold_is_taken_up_by_its_customer_alone() {
     );
     assert_eq!(used().await, "1");
     assert_eq!(code(&acme.user.confirm(&held).await), "INVALID_TRANSITION", "once");
-    // What staff confirm waits for them, whoever takes it up; and by them it is confirmed at once.
+    // Holds of services that staff confirm become PENDING for customers, and CONFIRMED at once for staff.
     let careful = acme.admin.create_service(json!({ "name": "Careful", "requiresConfirmation": true })).await;
     let waiting = acme.user.hold(&careful, acme.in_days(3)).await;
     assert_eq!(acme.user.confirm(&waiting).await["data"]["confirmHold"]["booking"]["status"], "PENDING");
@@ -52,7 +52,7 @@ async fn a_hold_is_taken_up_by_its_customer_alone() {
     let id = &by_staff["data"]["holdSlot"]["booking"]["id"];
     let moved = acme.staff.set_status(json!({ "id": id, "status": "PENDING" })).await;
     assert_eq!(moved["data"]["updateBookingStatus"]["booking"]["status"], "CONFIRMED", "{moved}");
-    // Three at once; called off, one is free again.
+    // Three at once; when one is cancelled, one is free again.
     let mut holds = Vec::new();
     for days in 5..8 {
         holds.push(acme.user.hold(&acme.service, acme.in_days(days)).await);
@@ -61,7 +61,7 @@ async fn a_hold_is_taken_up_by_its_customer_alone() {
     let first = &holds[0]["data"]["holdSlot"]["booking"]["id"];
     assert_eq!(code(&acme.user.set_status(json!({ "id": first, "status": "CANCELLED" })).await), "");
     assert_eq!(code(&acme.user.hold(&acme.service, acme.in_days(5)).await), "");
-    // The plan's limit bites when it is taken up.
+    // The plan's limit applies when it is confirmed.
     let small = app.tenant_on_plan("small", "free").await;
     app.by_hand(&format!(
         "update shared.tenant_state set limits = limits || '{{\"bookings\": 0}}' where tenant_id = '{}'",
@@ -72,7 +72,7 @@ async fn a_hold_is_taken_up_by_its_customer_alone() {
     assert_eq!(code(&small.user.confirm(&held).await), "QUOTA_EXCEEDED");
 }
 
-/// Over its time it holds nothing, whether anybody has released it or not.
+/// An expired hold reserves nothing, whether it was released yet or not.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_takes_up_is_free_again() {
     let app = TestApp::start().await;
@@ -90,7 +90,7 @@ async fn what_nobody_takes_up_is_free_again() {
     assert_eq!(why().await, Value::Null, "nobody has released it yet");
     assert_eq!(app.truth("select count(*) from shared.bookings where status = 'HELD'").await, ["2"]);
     assert_eq!(code(&acme.user.confirm(&held).await), "INVALID_TRANSITION");
-    // Whoever comes next releases it and has the time.
+    // The next caller releases it and gets the slot.
     assert_eq!(code(&acme.other.book(&acme.service, held_at).await), "");
     let seen = acme
         .user
@@ -104,7 +104,7 @@ async fn what_nobody_takes_up_is_free_again() {
         seen["data"]["booking"]["history"][1],
         json!({ "fromStatus": "HELD", "toStatus": "EXPIRED", "actor": null })
     );
-    // And what nobody wants is let go by background work.
+    // Background work releases expired holds that nobody needs.
     app.worker().purge().await;
     assert_eq!(
         app.truth("select status from shared.bookings order by created_at, starts_at").await[1],
@@ -115,7 +115,7 @@ async fn what_nobody_takes_up_is_free_again() {
     assert_eq!(app.truth("select count(*) from shared.booking_claims where active").await, ["1"]);
 }
 
-/// Wall 2 alone: what the functions that look as background work let a customer do, by SQL of his own.
+/// Wall 2 alone: what a customer can do, by direct SQL, through the functions that act as background work.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_customers_own_sql_gets_no_further() {
     let app = TestApp::start().await;
@@ -134,7 +134,7 @@ async fn a_customers_own_sql_gets_no_further() {
     let asked = async |sql: &str, id: &uuid::Uuid| -> bool {
         client.query_one(sql, &[&acme.id, id, &now]).await.unwrap().get(0)
     };
-    // Its event of usage, which a booking cannot be without.
+    // Its usage event, without which a booking cannot exist.
     let metered = uuid::Uuid::now_v7();
     app.by_hand(&format!(
         "insert into shared.usage_events values ('{}', '{metered}', 'test', 'one', 'bookings', 1, now(), now(), now())",
@@ -148,8 +148,8 @@ async fn a_customers_own_sql_gets_no_further() {
     assert!(!asked(take, &theirs).await);
     let raise =
         "select move_booking($1, $2, 1, 'PENDING', $3::timestamptz, $3 + interval '1 hour', 'UTC', 'CONFIRMED', $3)";
-    assert!(!asked(raise, &waiting).await, "nobody confirms his own");
-    assert_eq!(role().await, "USER", "whoever called it is as he was");
+    assert!(!asked(raise, &waiting).await, "customers cannot confirm their own");
+    assert_eq!(role().await, "USER", "the caller's role is restored");
     assert!(asked(confirm, &own).await, "it was the rule, not the function");
     let seen = client
         .query(
@@ -179,7 +179,7 @@ async fn twelve_holds_at_once_are_three() {
     assert_eq!(all.iter().filter(|it| it.is_empty()).count(), 3, "{all:?}");
 }
 
-/// Nobody is held to what has begun, or is not offered any more.
+/// A slot that has begun, or is no longer offered, cannot be confirmed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hold_is_taken_up_before_its_time_or_not_at_all() {
     let app = TestApp::start().await;
@@ -195,7 +195,7 @@ async fn a_hold_is_taken_up_before_its_time_or_not_at_all() {
     assert_eq!(code(&acme.user.confirm(&held).await), "NOT_FOUND");
 }
 
-/// What is over stands in nobody's way, released or not.
+/// An expired hold blocks nobody, released or not.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_over_keeps_no_service_in_use() {
     let app = TestApp::start().await;

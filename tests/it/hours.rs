@@ -1,4 +1,4 @@
-//! Opening hours, and what is free: by the wall clock, for everybody alike, and without a word on whose booking it is.
+//! Opening hours and free times: by the wall clock, the same for everyone, and without revealing whose booking it is.
 
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 use serde_json::{Value, json};
@@ -59,7 +59,7 @@ fn at(day: Date, hour: i8, minute: i8) -> Timestamp {
     day.at(hour, minute, 0, 0).to_zoned(TimeZone::get("Europe/Amsterdam").unwrap()).unwrap().timestamp()
 }
 
-/// Another tenant's service or resource has no hours, and none can be given to it.
+/// Another tenant's service or resource has no visible hours, and cannot be given any.
 #[tokio::test(flavor = "multi_thread")]
 async fn hours_of_others_are_none() {
     for app in crate::isolation::with_and_without_policies().await {
@@ -83,7 +83,7 @@ async fn hours_of_others_are_none() {
         }
         let seen = acme.admin.run("{ openingHours { validFrom } }").await;
         assert_eq!(seen["data"]["openingHours"], json!([]));
-        // Their closure is not ours.
+        // Another tenant's closure has no effect here.
         assert_eq!(code(&acme.user.book(&acme.service, acme.in_days(3)).await), "");
         assert_eq!(
             code(&globex.user.book(&globex.service, globex.in_days(3)).await),
@@ -125,7 +125,7 @@ async fn customers_book_within_hours_alone() {
         .unwrap()
         .to_owned();
     assert_eq!(code(&acme.user.reschedule(&mine, at(day, 19, 0)).await), "OUTSIDE_HOURS", "nor by moving");
-    // A day of its own; what is booked stays.
+    // A day of its own; existing bookings stay.
     let closed = json!({ "day": day.to_string(), "hours": [], "name": "Holiday" });
     assert_eq!(code(&acme.admin.run_with(OVERRIDE, json!({ "input": closed })).await), "");
     assert_eq!(code(&acme.user.book(&acme.service, at(day, 14, 0)).await), "OUTSIDE_HOURS");
@@ -148,7 +148,7 @@ async fn customers_book_within_hours_alone() {
     assert_eq!(code(&acme.user.book(&acme.service, at(later, 9, 0)).await), "OUTSIDE_HOURS");
     assert_eq!(code(&acme.user.book(&acme.service, at(later, 22, 0)).await), "");
     assert_eq!(code(&acme.user.book(&acme.service, at(day, 15, 0)).await), "", "before, as it was");
-    // What makes no sense is told.
+    // Invalid hours are reported.
     for bad in [
         daily(&["MONDAY"], "10:00", "10:00"),
         daily(&["MONDAY"], "12:00", "09:00"),
@@ -167,7 +167,7 @@ async fn customers_book_within_hours_alone() {
     }
 }
 
-/// What is free is what can be booked, and what cannot be booked says why.
+/// Every free time can be booked, and an unavailable time is refused with the reason.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_free_can_be_booked_and_the_rest_says_why() {
     let app = TestApp::start().await;
@@ -183,7 +183,7 @@ async fn what_is_free_can_be_booked_and_the_rest_says_why() {
     let (anna, ben) =
         (acme.admin.create_resource("STAFF", "Anna").await, acme.admin.create_resource("STAFF", "Ben").await);
     acme.admin.link(&service, &[(&anna, 5), (&ben, 0)]).await;
-    // Ben works in the afternoon alone.
+    // Ben works only in the afternoon.
     acme.admin
         .set_hours(json!({ "resourceId": ben, "validFrom": "2026-01-01", "hours": daily(&WEEK, "13:00", "17:00") }))
         .await;
@@ -204,7 +204,7 @@ async fn what_is_free_can_be_booked_and_the_rest_says_why() {
         [at(day, 9, 20), at(day, 9, 40)],
         "half-open"
     );
-    // Taken, with the time that is kept after it.
+    // Taken, including the buffer after it.
     assert_eq!(code(&acme.other.book(&service, at(day, 10, 0)).await), "");
     let after = starts(&acme.user.free(&service, at(day, 9, 0), at(day, 12, 0), None).await);
     assert!(
@@ -225,9 +225,9 @@ async fn what_is_free_can_be_booked_and_the_rest_says_why() {
     ] {
         assert_eq!(acme.user.why(&service, starts_at).await, why, "{starts_at}");
     }
-    // As it is for customers, whoever asks; and never a word on whose it is.
+    // The same for every caller as for customers, without revealing the customer.
     assert_eq!(acme.staff.why(&service, at(day, 10, 0)).await, "TAKEN");
-    // Only the time kept after the booking before stands in the way.
+    // Only the buffer of the previous booking is in the way.
     let plain =
         acme.admin.create_service(json!({ "name": "Quick", "durationMinutes": 10, "slotStepMinutes": 5 })).await;
     acme.admin.link(&plain, &[(&anna, 0)]).await;
@@ -257,7 +257,7 @@ async fn what_is_free_can_be_booked_and_the_rest_says_why() {
     );
 }
 
-/// A month of a service with five resources is a few statements in one flush, however much is booked.
+/// A month of a service with five resources takes a few statements in one flush, however many bookings there are.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_month_takes_the_same_statements_whatever_is_booked() {
     let app = TestApp::start().await;
@@ -315,7 +315,7 @@ async fn a_year_is_open_by_the_wall_clock() {
             offered.extend(starts(&tenant.user.free(&service, from, to, None).await));
             from = to;
         }
-        // Independently: from instants to the wall clock, and not the other way round.
+        // Calculated independently: from instants to the wall clock, not the reverse.
         let is_open = |instant: Timestamp| {
             let local = instant.to_zoned(zone.clone());
             let last = (instant + SignedDuration::from_mins(29)).to_zoned(zone.clone());
@@ -338,7 +338,7 @@ async fn a_year_is_open_by_the_wall_clock() {
     }
 }
 
-/// The next file takes the place of the last one; what was set by hand stays, and so does what is booked.
+/// The next file replaces the previous one; days set by hand stay, and so do bookings.
 #[tokio::test(flavor = "multi_thread")]
 async fn holidays_come_from_a_calendar_file() {
     let app = TestApp::start().await;

@@ -98,7 +98,7 @@ async fn fields_come_in_the_order_of_the_document() {
     }
 }
 
-/// No object lacks a field that clients were promised: what fails makes its parent null, up to the next that may be.
+/// No object lacks a field that clients were promised: a failure makes its parent null, up to the next nullable one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_field_makes_its_parent_null() {
     let app = TestApp::start().await;
@@ -131,7 +131,7 @@ async fn a_failed_field_makes_its_parent_null() {
             "query($id: ID!) { node(id: $id) { id ... on User { email } ... on Booking { version @skip(if: true) status } } }",
             json!({ "node": { "id": booking, "status": "CONFIRMED" } }),
         ),
-        // a mutation tells what became of the others
+        // a mutation reports the results of the others
         (
             "mutation($id: ID!) { a: updateBookingStatus(input: { id: $id, status: COMPLETED }) { booking { id } } b: cancelBooking(input: { id: $id }) { booking { status } } }",
             json!({ "b": { "booking": { "status": "CANCELLED" } } }),
@@ -163,7 +163,7 @@ async fn what_is_no_request_or_no_document_is_refused_clearly() {
             request.headers_mut().insert("accept", accept.parse().unwrap());
             let (status, headers, answer) = send(&app, request).await;
             assert_eq!(code(&answer), expected, "{body}: {answer}");
-            // The older media type answers 200 to whatever reached GraphQL.
+            // The older media type answers 200 to everything that reached GraphQL.
             let reached = expected.starts_with("GRAPHQL_") || body.contains("$a");
             // Nothing was executed, so there is no data, not even null (section 7.1).
             assert!(answer.get("data").is_none(), "{answer}");
@@ -266,7 +266,7 @@ async fn an_unavailable_database_is_said_with_retry_after() {
     })
     .await;
     let acme = app.tenant("acme").await;
-    // No new connection is let in, and the old ones are gone.
+    // No new connection is accepted, and the old ones are closed.
     app.database
         .connect("postgres")
         .await

@@ -64,15 +64,15 @@ async fn one_tenants_slots_are_no_oracle_for_another() {
     for app in with_and_without_policies().await {
         let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
         acme.booking(3).await;
-        // The same time, the same e-mail local parts, the same names: nothing collides.
+        // The same time, the same email local parts, the same names: nothing collides.
         assert_eq!(code(&globex.user.book(&globex.service, globex.in_days(3)).await), "");
         globex.admin.create_service(json!({ "name": "Only once" })).await;
         acme.admin.create_service(json!({ "name": "Only once" })).await;
     }
 }
 
-/// A customer sees and touches only their own bookings within their tenant. What the policies hide from an update is
-/// `NOT_FOUND` (docs/decisions/0014).
+/// A customer sees and changes only their own bookings within their tenant. A row that the policies hide from an update
+/// is `NOT_FOUND` (docs/decisions/0014).
 #[tokio::test(flavor = "multi_thread")]
 async fn customers_are_kept_apart_too() {
     let app = TestApp::start().await;
@@ -98,7 +98,7 @@ async fn customers_are_kept_apart_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_id_argument_treats_a_foreign_id_as_a_random_one() {
     for app in with_and_without_policies().await {
-        // All of it in a minute is more than a plan allows.
+        // Doing all of it in a minute costs more than a plan allows.
         app.by_hand(
             "alter table directory.plan_versions no force row level security;
              update directory.plan_versions set terms = terms #- '{limits,api_cost}';
@@ -155,15 +155,15 @@ async fn every_id_argument_treats_a_foreign_id_as_a_random_one() {
         }
         let after = app.truth(EVERYTHING_OF_GLOBEX.replace("$1", &globex.id.0.to_string()).as_str()).await;
         assert_eq!(before, after);
-        // And an own id makes a difference everywhere, so it was the id that was refused.
+        // An own id makes a difference everywhere, so it was the id that was refused.
         let mut sorted: Vec<&Argument> = arguments.iter().filter(|it| !it.is_of_platform()).collect();
-        // What takes something away from the others comes after them, and what erases the user last of all.
+        // Mutations that remove things the others need come after them, and the one that erases the user last.
         let takes_away = |name: &str| {
             let some = ["deactivateUser", "reactivateUser", "deleteService", "deleteResource", "deleteWebhookEndpoint"];
             if name.contains("deleteUser") { 2 } else { i32::from(some.iter().any(|it| name.contains(it))) }
         };
         sorted.sort_by_key(|it| (takes_away(&it.name()), it.name()));
-        // (Of one's own bookings those of somebody else are none, whoever that is.)
+        // (No one else's booking counts as one's own.)
         for argument in sorted.into_iter().filter(|it| it.name() != "User.bookings(filter.customerId)") {
             let mut answers = std::collections::HashSet::new();
             for (prefix, own_id) in &own {
@@ -217,7 +217,7 @@ const EVERYTHING_OF_GLOBEX: &str = "
 type Ids = BTreeMap<&'static str, String>;
 
 async fn ids(tenant: &TestTenant) -> Ids {
-    // A second sign-in of the strongest, who is the one that asks.
+    // A second session of the strongest role, which sends the requests.
     let session = tenant.app.sign_in.trusted_session(tenant.id, &tenant.admin.email).await.unwrap().session.to_string();
     let somebody = tenant.admin.create_resource("STAFF", "Somebody").await;
     let service = tenant.admin.create_service(json!({ "name": "By somebody" })).await;
@@ -314,7 +314,7 @@ impl Argument {
         format!("{}.{}({})", self.parent, self.field["name"].as_str().unwrap(), self.path.join("."))
     }
 
-    /// Whether only platform administrators may ask: then every id gets the same refusal.
+    /// Whether only platform administrators may call it: then every id gets the same refusal.
     fn is_of_platform(&self) -> bool {
         let field = self.field["name"].as_str().unwrap();
         self.parent == "Platform"
@@ -326,7 +326,7 @@ impl Argument {
                 .contains(&field)
     }
 
-    /// Runs the field with this id in the place, and something sensible wherever else something is required.
+    /// Runs the field with this id in the place, and valid values for everything else that is required.
     async fn run(&self, person: &Person, id: &str, own: &Ids) -> Value {
         let mut definitions = Vec::new();
         let mut passed = Vec::new();
@@ -359,7 +359,7 @@ impl Argument {
 
     fn value(&self, input: &Value, wanted: Option<Vec<String>>, id: &str, own: &Ids) -> Option<Value> {
         let required = input["type"]["kind"] == "NON_NULL" && input["defaultValue"].is_null();
-        // What changes is filled as far as it goes, so that the statement which changes it is reached.
+        // Optional fields are filled where possible, so that the updating statement is reached.
         let changes = self.parent == "Mutation"
             && ["String", "Int", "Boolean"].contains(&named(&input["type"]).as_str())
             && input["name"] != "version";
@@ -428,7 +428,7 @@ impl Argument {
         Some(if is_list { json!([value]) } else { value })
     }
 
-    /// Every field without arguments, down to where it repeats.
+    /// Every field without arguments, down to the first repetition.
     fn selection(&self, type_name: &str, depth: usize) -> String {
         let Some(fields) = self.types.get(type_name).and_then(|it| it["fields"].as_array()) else {
             return String::new();
@@ -506,7 +506,7 @@ fn written(type_ref: &Value) -> String {
     }
 }
 
-/// Row-level security does not reach keys: another tenant's rows can be neither referenced nor collided with.
+/// Row-level security does not cover keys: another tenant's rows can be neither referenced nor collided with.
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_cannot_cross_tenants() {
     let app = TestApp::start().await;

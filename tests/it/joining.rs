@@ -1,4 +1,4 @@
-//! Signing up, registering, inviting, resetting passwords: who may, who is told what, and what a crash leaves.
+//! Signing up, registering, inviting, resetting passwords: who may, what is revealed, and what a crash leaves.
 
 use futures_util::future::join_all;
 use jiff::SignedDuration;
@@ -65,7 +65,7 @@ async fn a_business_signs_up_and_confirms_its_mailbox() {
     assert_eq!(tenant["data"]["tenant"]["status"], "ACTIVE");
     assert_eq!(tenant["data"]["billing"]["plan"]["key"], "free");
 
-    // Until the mailbox is his, the e-mail counts in this tenant alone; and nobody has mail sent in its name.
+    // Until the mailbox is verified, the email counts only in this tenant, and it cannot cause mail to others.
     assert_eq!(code(&login(&app, "bill@initech.test", "seven printers and a bat").await), "WRONG_CREDENTIALS");
     assert_eq!(code(&login_to(&app, "initech", "bill@initech.test", "seven printers and a bat").await), "");
     assert_eq!(code(&call(&admin, "inviteUser", json!({ "email": "a@b.co", "role": "USER" })).await), "INVALID");
@@ -129,13 +129,13 @@ async fn a_slug_is_somebodys_once() {
     assert_eq!(app.truth("select count(*) from directory.logins").await, ["1"]);
 }
 
-/// A tenant whose making stopped between two steps is finished when it has its administrator, and gone otherwise. And who
-/// comes back to a tenant that was abandoned meanwhile is refused.
+/// A tenant whose creation stopped between two steps is completed when it has its administrator, and removed otherwise.
+/// A caller who returns to a tenant that was abandoned meanwhile is refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_begun_is_finished_or_abandoned() {
     let app = TestApp::start().await;
     call(&app.anonymous(), "signUp", sign_up("whole")).await;
-    app.by_hand("update directory.tenants set state = 'CREATING'").await; // as if the last step had not come
+    app.by_hand("update directory.tenants set state = 'CREATING'").await; // as if the last step had not run
     assert_eq!(
         code(&login_to(&app, "whole", "bill@initech.test", "seven printers and a bat").await),
         "WRONG_CREDENTIALS"
@@ -145,7 +145,7 @@ async fn what_was_begun_is_finished_or_abandoned() {
     assert_eq!(app.sign_in.finish_or_abandon().await.unwrap(), 1);
     assert_eq!(code(&login_to(&app, "whole", "bill@initech.test", "seven printers and a bat").await), "");
 
-    // One that is in the directory alone, and one that is in the store without an administrator.
+    // One that is only in the directory, and one that is in the store without an administrator.
     app.by_hand(
         "insert into directory.tenants (id, slug, name, state, created_at)
          values ('01900000-0000-7000-8000-00000000000a', 'alone', 'Alone', 'CREATING', now() - interval '2 minutes'),
@@ -190,7 +190,7 @@ async fn a_customer_registers_where_that_is_open() {
     .await;
     assert_eq!(code(&unknown), "NOT_FOUND");
 
-    // The same answer, whether the e-mail is known or not.
+    // The same answer, whether the email is known or not.
     let new = call(&anonymous, "registerUser", registration("Nina@Example.test")).await;
     let known = call(&anonymous, "registerUser", registration("user@acme.test")).await;
     assert_eq!(new, json!({ "data": { "registerUser": { "session": null, "user": null, "userErrors": [] } } }));
@@ -204,7 +204,7 @@ async fn a_customer_registers_where_that_is_open() {
     let confirm = async |password: &str| {
         call(&anonymous, "confirmRegistration", json!({ "token": token, "password": password })).await
     };
-    // Whoever reads the mailbox but did not register confirms nothing.
+    // The owner of the mailbox confirms nothing without the registration's password.
     assert_eq!(code(&confirm("something else").await), "WRONG_CREDENTIALS");
     let confirmed = confirm("nine quiet lamps").await;
     let user = &confirmed["data"]["confirmRegistration"]["user"];
@@ -218,7 +218,7 @@ async fn a_customer_registers_where_that_is_open() {
     assert_eq!(app.truth("select email from shared.registrations").await, ["user@acme.test"]);
 }
 
-/// Of two registrations in one e-mail's name each has a link and a password of its own; the first that is confirmed counts.
+/// Of two registrations with one email each has its own link and password; the first that is confirmed counts.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_registers_somebody_else_with_his_own_password() {
     let app = TestApp::start().await;
@@ -230,7 +230,7 @@ async fn nobody_registers_somebody_else_with_his_own_password() {
     let first = app.mail_to("nina@example.test").await.token();
     call(&anonymous, "registerUser", registration("nina@example.test")).await;
     let second = app.mail_to("nina@example.test").await.token();
-    // She clicks the wrong link, and types her own password.
+    // She opens the wrong link, and enters her own password.
     let confirm = |token: &str| json!({ "token": token, "password": "nine quiet lamps" });
     assert_eq!(code(&call(&anonymous, "confirmRegistration", confirm(&first)).await), "WRONG_CREDENTIALS");
     assert_eq!(code(&call(&anonymous, "confirmRegistration", confirm(&second)).await), "");
@@ -260,7 +260,7 @@ async fn administrators_invite_and_take_back() {
     assert_eq!(first["data"]["inviteUser"]["invitation"]["email"], "new@example.test", "{first}");
     let first_token = app.mail_to("new@example.test").await.token();
 
-    // Invited anew: one is pending, and the older link is out of force. Sent again: the same.
+    // Invited again: one is pending, and the older link is invalid. Resent: the same.
     app.clock.advance(jiff::SignedDuration::from_secs(1));
     let second = call(&acme.admin, "inviteUser", invite).await;
     let id = second["data"]["inviteUser"]["invitation"]["id"].clone();
@@ -278,7 +278,7 @@ async fn administrators_invite_and_take_back() {
         json!({ "email": "new@example.test", "status": "PENDING", "invitedBy": { "email": "admin@acme.test" } })
     );
     assert_eq!(nodes[1]["status"], "REVOKED");
-    // A weak password uses nothing up.
+    // A weak password does not use up the link.
     let mut weak = accept(&third_token);
     weak["password"] = "password".into();
     assert_eq!(code(&call(&app.anonymous(), "acceptInvitation", weak).await), "WEAK_PASSWORD");
@@ -294,7 +294,7 @@ async fn invited(app: &TestApp, admin: &Person, email: &str, role: &str) -> Stri
     app.mail_to(email).await.token()
 }
 
-/// Two at once with one invitation: one joins. It is bound to the invited e-mail, and expires.
+/// Two at once with one invitation: one joins. It is bound to the invited email, and expires.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_invitation_is_good_once() {
     let app = TestApp::start().await;
@@ -324,8 +324,8 @@ async fn call_accept(app: &TestApp, token: &str, name: &str) -> Value {
         .await
 }
 
-/// Who is a user already keeps account, name and password, and gets the role where it allows more; who was let go is had
-/// back. The answer has the same shape.
+/// An existing user keeps account, name and password, and gets the role if it allows more; a deactivated user is
+/// reactivated. The answer has the same shape.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_existing_user_keeps_his_account() {
     let app = TestApp::start().await;
@@ -336,7 +336,7 @@ async fn an_existing_user_keeps_his_account() {
     assert_eq!(user["id"], json!(acme.user.id.to_string()), "{answer}");
     assert_eq!((&user["role"], &user["name"]), (&json!("STAFF"), &json!("user of acme")));
     assert!(answer["data"]["acceptInvitation"]["session"]["accessToken"].is_string());
-    assert_eq!(code(&login(&app, "user@acme.test", PASSWORD).await), "", "the password is his own");
+    assert_eq!(code(&login(&app, "user@acme.test", PASSWORD).await), "", "the password is unchanged");
     assert_eq!(code(&login(&app, "user@acme.test", "nine quiet lamps").await), "WRONG_CREDENTIALS");
     app.by_hand("update shared.users set status = 'DEACTIVATED' where email = 'other@acme.test'").await;
     let token = invited(&app, &acme.admin, "other@acme.test", "USER").await;
@@ -344,7 +344,7 @@ async fn an_existing_user_keeps_his_account() {
     assert_eq!(code(&login(&app, "other@acme.test", PASSWORD).await), "");
 }
 
-/// The plan's limit of users holds also when several join at once.
+/// The plan's limit of users also holds when several join at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_plan_limits_users_exactly() {
     let app = TestApp::start().await;
@@ -363,7 +363,7 @@ async fn the_plan_limits_users_exactly() {
     let id = app.truth("select id from shared.users where email = 'staff@acme.test'").await[0].parse().unwrap();
     let id = tenantry::base::ids::UserId(id).to_string();
     assert_eq!(code(&call(&acme.admin, "reactivateUser", json!({ "id": id })).await), "QUOTA_EXCEEDED");
-    // What was refused used nothing up: with room, the next one joins by the same link.
+    // A refusal does not use up the link: with room, the next one joins by the same link.
     app.by_hand("update shared.tenant_state set limits = '{}'").await;
     let refused = answers.iter().position(|it| code(it) == "QUOTA_EXCEEDED").unwrap();
     assert_eq!(code(&call_accept(&app, &tokens[refused], "New").await), "");
@@ -378,7 +378,7 @@ async fn a_forgotten_password_is_chosen_anew() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
     let ask = async |email: &str| call(&app.anonymous(), "requestPasswordReset", json!({ "email": email })).await;
-    // The same bytes, and nothing else, for everybody.
+    // The same bytes, and nothing else, for everyone.
     let known = ask(" User@Acme.test").await;
     for email in ["nobody@acme.test", "", "not an e-mail", &"x".repeat(400)] {
         assert_eq!(ask(email).await, known, "{email:?}");
@@ -388,7 +388,7 @@ async fn a_forgotten_password_is_chosen_anew() {
     let token = mails[0].token();
     assert!(mails[0].text.contains("https://app.test/account#reset-password="), "{}", mails[0].text);
     assert_eq!(app.truth("select count(*) from directory.account_requests").await, ["0"]);
-    // Only its hash is kept.
+    // Only its hash is stored.
     let dump =
         app.truth("select to_jsonb(l), to_jsonb(t) from shared.one_time_links l, shared.one_time_link_tokens t").await;
     assert!(!dump.join("").contains(&token[10..]), "{dump:?}");
@@ -412,7 +412,7 @@ async fn a_forgotten_password_is_chosen_anew() {
     assert_eq!(code(&acme.admin.run("{ viewer { id } }").await), "");
 }
 
-/// A newer link puts the older out of force, a change of password puts out all, and after half an hour it is none.
+/// A newer link invalidates the older one, a change of password invalidates all, and after half an hour it expires.
 #[tokio::test(flavor = "multi_thread")]
 async fn old_links_are_out_of_force() {
     let app = TestApp::start().await;
@@ -439,13 +439,13 @@ async fn old_links_are_out_of_force() {
     assert_eq!(life, ["1800"]);
     app.by_hand("update shared.users set status = 'DEACTIVATED' where email = 'user@acme.test'").await;
     assert_eq!(reset(&fourth).await, "TOKEN_INVALID");
-    // Another kind of token is none of this kind, nor is another tenant's.
+    // A token of another kind is invalid here, and so is another tenant's.
     for nonsense in ["", "tnl_", "tnr_AAAA", "tnl_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"] {
         assert_eq!(reset(nonsense).await, "TOKEN_INVALID", "{nonsense}");
     }
 }
 
-/// One mail for each tenant of the e-mail, or for the one that was named.
+/// One mail for each tenant of the email, or for the one that was named.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_email_of_two_tenants_gets_a_link_for_each() {
     let app = TestApp::start().await;
@@ -469,7 +469,7 @@ async fn an_email_of_two_tenants_gets_a_link_for_each() {
     assert_eq!(app.mail_to("both@example.test").await.from, "GLOBEX");
 }
 
-/// A mailbox is not flooded, and nobody is told whose it is.
+/// A mailbox is not flooded, and nobody learns whose it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_for_mail_are_throttled_alike() {
     let app = TestApp::start().await;
@@ -510,7 +510,7 @@ async fn known_and_unknown_emails_cost_the_same() {
     assert_eq!((costs[0].0.1, costs[0].1.1, costs[0].3), (0, 1, 2));
     assert!(costs.iter().all(|it| *it == costs[0]), "{costs:?}");
     app.mails().await;
-    // Accepting an invitation hashes once, whoever it is.
+    // Accepting an invitation hashes once, for every email.
     for email in ["user@acme.test", "new@example.test"] {
         let token = invited(&app, &acme.admin, email, "STAFF").await;
         let before = app.passwords.done();
@@ -519,7 +519,7 @@ async fn known_and_unknown_emails_cost_the_same() {
     }
 }
 
-/// Argon2 at another cost is replaced by today's when the password is shown.
+/// An Argon2 hash at another cost is replaced when the password is entered.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_hash_is_renewed_at_login() {
     let app = TestApp::start().await;
@@ -548,7 +548,7 @@ async fn an_old_hash_is_renewed_at_login() {
     assert_eq!(code(&login(&app, "user@acme.test", PASSWORD).await), "");
 }
 
-/// A person is erased: nothing of him is left anywhere in the database but his bookings, under a pseudonym.
+/// A person is erased: nothing of them is left in the database except their bookings, under a pseudonym.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_erased_person_leaves_only_a_pseudonym() {
     let app = TestApp::start().await;
@@ -584,7 +584,7 @@ async fn an_erased_person_leaves_only_a_pseudonym() {
     let erased = acme.admin.run_with(erase, json!({ "id": id })).await;
     assert_eq!(erased["data"]["deleteUser"]["user"]["status"], "ERASED", "{erased}");
     assert_eq!(code(&vera.run("{ viewer { id } }").await), "UNAUTHENTICATED", "at once");
-    app.mails().await; // what only the sign-in path can remove
+    app.mails().await; // removes what only the sign-in path can remove
     let tables = app
         .truth(
             "select format('%I.%I', schemaname, tablename) from pg_tables where schemaname in ('shared', 'directory')",
@@ -618,11 +618,11 @@ async fn an_erased_person_leaves_only_a_pseudonym() {
     ] {
         assert_eq!(code(&acme.admin.run_with(again, json!({ "id": id })).await), "NOT_FOUND", "{again}");
     }
-    // The e-mail is free again, for a new account.
+    // The email is available again, for a new account.
     let token = invited(&app, &acme.admin, "vera@example.test", "USER").await;
     let back = call_accept(&app, &token, "Vera").await;
     assert_ne!(back["data"]["acceptInvitation"]["user"]["id"], json!(id), "{back}");
-    // Never the last administrator, not even by himself.
+    // Never the last administrator, not even by themselves.
     let last = call(&acme.admin, "deleteUser", json!({ "id": acme.admin.id.to_string() })).await;
     assert_eq!(code(&last), "LAST_ADMIN");
 }
@@ -648,7 +648,7 @@ async fn an_administrator_keeps_the_tenants_settings() {
             "bookingRules": { "minNoticeMinutes": 120, "maxAheadDays": 30, "cancelNoticeMinutes": 60 } }),
         "{answer}"
     );
-    // What is left out stays; null takes away.
+    // An omitted field stays; null removes.
     let some = acme.admin.run_with(update, json!({ "input": { "branding": { "logoUrl": null } } })).await;
     let tenant = &some["data"]["updateTenant"]["tenant"];
     assert_eq!(
@@ -682,7 +682,7 @@ async fn an_administrator_keeps_the_tenants_settings() {
     );
     assert_eq!(app.truth("select name from directory.tenants").await, ["Acme & Sons"]);
 
-    // The rules bind customers, and nobody else.
+    // The rules apply to customers only.
     let soon = app.clock.now() + SignedDuration::from_mins(90);
     assert_eq!(code(&acme.user.book(&acme.service, soon).await), "TOO_SOON");
     assert_eq!(code(&acme.user.book(&acme.service, acme.in_days(31)).await), "TOO_FAR");
@@ -716,7 +716,7 @@ async fn features_come_with_the_plan() {
     );
 }
 
-/// Who signs up with somebody else's e-mail learns nothing of him, and changes nothing for him.
+/// Signing up with somebody else's email reveals nothing about them, and changes nothing for them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_strangers_sign_up_touches_nobody() {
     let app = TestApp::start().await;
@@ -732,7 +732,7 @@ async fn a_strangers_sign_up_touches_nobody() {
     }
     assert_eq!(outcomes[0], outcomes[1], "known and unknown alike");
     assert_eq!(code(&login(&app, "user@acme.test", PASSWORD).await), "", "the owner signs in as ever");
-    // Nor does the stranger's log tell of the owner.
+    // The stranger's log reveals nothing about the owner either.
     login(&app, "user@acme.test", "mistyped").await;
     call(&app.anonymous(), "requestPasswordReset", json!({ "email": "user@acme.test" })).await;
     let mails = app.mails().await;
@@ -741,7 +741,8 @@ async fn a_strangers_sign_up_touches_nobody() {
     assert_eq!(told, Vec::<String>::new());
 }
 
-/// Who was let go or demoted does not come back by an older invitation; who is invited again comes as what he is invited.
+/// A deactivated or demoted user does not return by an older invitation; a user who is invited again gets the invited
+/// role.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_invitation_raises_nobody_again() {
     let app = TestApp::start().await;
@@ -770,7 +771,7 @@ async fn an_old_invitation_raises_nobody_again() {
     );
 }
 
-/// Whom a full tenant refused keeps signing in elsewhere without naming the tenant.
+/// A person whom a full tenant refused can still sign in elsewhere without naming the tenant.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_joining_leaves_no_trace_in_the_directory() {
     let app = TestApp::start().await;
@@ -778,7 +779,7 @@ async fn a_refused_joining_leaves_no_trace_in_the_directory() {
     let token = invited(&app, &acme.admin, "user@globex.test", "USER").await;
     assert_eq!(code(&call_accept(&app, &token, "X").await), "QUOTA_EXCEEDED");
     assert_eq!(app.truth("select count(*) from directory.logins where email = 'user@globex.test'").await, ["1"]);
-    // Even where one was left by a crash.
+    // Even when a crash left one.
     app.by_hand(&format!(
         "insert into directory.logins values ('other@globex.test', '{}', gen_random_uuid())",
         acme.id.0
@@ -792,7 +793,7 @@ async fn a_refused_joining_leaves_no_trace_in_the_directory() {
     let _ = globex;
 }
 
-/// What nobody confirmed is removed in time; and a confirmation that the directory has not heard of is told again.
+/// An unconfirmed registration is removed in time; a confirmation that has not reached the directory is sent again.
 #[tokio::test(flavor = "multi_thread")]
 async fn effects_without_mail_are_carried_out() {
     let app = TestApp::start().await;
@@ -807,12 +808,12 @@ async fn effects_without_mail_are_carried_out() {
     call(&app.anonymous(), "signUp", sign_up("initech")).await;
     let token = app.mail_to("bill@initech.test").await.token();
     assert_eq!(code(&call(&app.anonymous(), "verifyEmail", json!({ "token": token })).await), "");
-    app.by_hand("update directory.logins set verified = false where email = 'bill@initech.test'").await; // as if it had died
+    app.by_hand("update directory.logins set verified = false where email = 'bill@initech.test'").await; // as if it had crashed
     app.mails().await;
     assert_eq!(code(&login(&app, "bill@initech.test", "seven printers and a bat").await), "");
 }
 
-/// However often a stranger asks in somebody's name, from however many addresses, the owner gets his own mail.
+/// However often a stranger uses somebody's email, from however many addresses, the owner gets their own mail.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_kept_from_his_new_password() {
     let app = TestApp::start().await;

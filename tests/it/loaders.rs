@@ -26,11 +26,12 @@ async fn nested_lists_cost_a_constant_number_of_statements() {
         assert_eq!(answer["data"]["bookings"]["nodes"].as_array().map(Vec::len), Some(first), "{answer}");
         costs.push(app.statements() - before);
     }
-    // The list with its services and customers, histories, pages of customers; their services are known by then, their actors too.
+    // The list with its services and customers, histories, pages of customers; their services and actors are loaded by
+    // then.
     assert_eq!(costs, [3, 3, 3, 3]);
 }
 
-/// What bookings point at comes with them, in one statement, and is what each may see by himself.
+/// A booking's references are loaded in one statement, and contain what each viewer may see.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_brings_its_services_and_customers_along() {
     let app = TestApp::start().await;
@@ -42,15 +43,15 @@ async fn a_list_brings_its_services_and_customers_along() {
     }
     let selections = [
         "id startsAt service { id name price { amount } } customer { id name email }",
-        // Names alone, in every way to ask for them.
+        // Only names, in every way to request them.
         "id service { __typename id name } customer { who: name } again: customer { ... on User { id } ... on Node { id } }",
         "id service { name } customer { __typename }",
-        // One of them whole makes all whole.
+        // One full object loads all of them in full.
         "id service { name } more: service { name active } customer { id }",
-        // Fragments on other types, which one on an interface may hold, ask nothing.
+        // Fragments on other types, which are allowed on an interface, load nothing.
         "id ... on Node { id ... on Service { name: description } ... on Booking { status } ... on WaitlistEntry { service { name } } }
          customer { id ... on Node { ... on Service { name } } }",
-        // Asked for twice, here and in a fragment, which makes one answer.
+        // Requested twice, here and in a fragment, with one answer.
         "__typename id id service { id } ... on Booking { at: startsAt service { name } }",
     ];
     let people = [&acme.admin, &acme.staff, &acme.user];
@@ -70,7 +71,7 @@ async fn a_list_brings_its_services_and_customers_along() {
                 let before = app.statements();
                 let listed = person.run_with(&with, variables.clone()).await;
                 assert_eq!(app.statements() - before, 1, "{listed}");
-                // Each alone, through loaders.
+                // Each on its own, through loaders.
                 let edges = listed["data"]["bookings"]["edges"].as_array().unwrap_or_else(|| panic!("{listed}"));
                 assert!(edges.len() >= 5, "{listed}");
                 for edge in [&edges[0], &edges[edges.len() - 1]] {
@@ -78,7 +79,7 @@ async fn a_list_brings_its_services_and_customers_along() {
                     let alone = person.run_with(&query, json!({ "id": edge["node"]["id"] })).await;
                     assert_eq!(alone["data"]["booking"], edge["node"], "{alone}");
                 }
-                // What follows a cursor is the rest, in the same order.
+                // The page after a cursor is the rest, in the same order.
                 let all = format!(
                     "query($filter: BookingFilter, $after: String) {{ bookings(first: 100, after: $after, orderBy: {order}, filter: $filter) {{ nodes {{ id }} }} }}"
                 );
@@ -93,7 +94,7 @@ async fn a_list_brings_its_services_and_customers_along() {
     }
 }
 
-/// To-one edges that lead to the same object ask for it once.
+/// To-one edges that lead to the same object load it once.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tenant_of_every_user_is_one_statement() {
     let app = TestApp::start().await;
@@ -137,7 +138,7 @@ async fn pages_of_several_customers_are_each_their_own() {
     assert_eq!(of("staff@acme.test")["early"]["nodes"], json!([]));
 }
 
-/// A field reads what the field before it has written, although loaders cache.
+/// A field reads what the previous field has written, although loaders cache.
 #[tokio::test(flavor = "multi_thread")]
 async fn caches_do_not_outlive_a_mutation_field() {
     let app = TestApp::start().await;

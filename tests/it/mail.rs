@@ -1,4 +1,4 @@
-//! Mail and the outbox against a real mail server, a process of its own; and what is left when ours is killed.
+//! Mail and the outbox with a real mail server in its own process, and the state after the server is killed.
 
 use std::{
     io::{BufRead, BufReader},
@@ -27,7 +27,7 @@ struct SmtpServer {
 }
 
 impl SmtpServer {
-    /// `None` where there is no aiosmtpd, which only an ordinary machine may lack.
+    /// `None` without aiosmtpd, which is allowed only outside CI.
     fn start() -> Option<Self> {
         let has_it = |python: &str| {
             Command::new(python)
@@ -51,7 +51,7 @@ impl SmtpServer {
         Some(Self { child, url: format!("smtp://127.0.0.1:{}", port.trim()), out, _folder: folder })
     }
 
-    /// Everything that was delivered so far: to whom, and what.
+    /// Everything that was delivered so far: recipient and text.
     fn received(&self) -> Vec<(String, Mail)> {
         let text = std::fs::read_to_string(&self.out).unwrap_or_default();
         let read = |line: &str| {
@@ -81,7 +81,7 @@ async fn invite(app: &TestApp, admin: &crate::support::Person, email: &str) {
     let _ = app;
 }
 
-/// Sent, refused for good, refused for now, and cut off before the answer.
+/// Sent, refused permanently, refused temporarily, and cut off before the answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn mail_is_sent_at_least_once_and_under_one_name() {
     let Some(smtp) = SmtpServer::start() else { return };
@@ -106,7 +106,8 @@ async fn mail_is_sent_at_least_once_and_under_one_name() {
     let left = "select payload->>'invitation' is not null, attempts, dead_at is not null, last_error ~ '550', last_error ~ '451' from shared.outbox order by attempts, id";
     assert_eq!(app.truth(left).await, ["t | 1 | f | t | f", "t | 1 | f | f | t", "t | 1 | f | f | f"]);
 
-    // Later is tried again after its delay, and not before; what was cut off comes under the same name.
+    // A temporary refusal is retried after its delay, and not before; a mail that was cut off is resent with the same
+    // id.
     worker.run_until_idle().await;
     assert_eq!(app.truth("select sum(attempts) from shared.outbox").await, ["3"]);
     app.clock.advance(SignedDuration::from_secs(15));
@@ -119,14 +120,14 @@ async fn mail_is_sent_at_least_once_and_under_one_name() {
         let query = "mutation($t: String!) { acceptInvitation(input: { token: $t, name: \"X\", password: \"nine quiet lamps\" }) { userErrors { code } } }";
         code(&app.anonymous().run_with(query, json!({ "t": token })).await).to_owned()
     };
-    // Whichever arrived is good, once.
+    // Whichever arrived is valid, once.
     assert_eq!(accept(twice[0].token()).await, "");
     assert_eq!(accept(twice[1].token()).await, "TOKEN_INVALID");
     assert_eq!(
         app.truth("select attempts, dead_at is not null from shared.outbox order by attempts").await,
         ["2 | f", "2 | f"]
     );
-    // In the end it is given up.
+    // It is given up in the end.
     for _ in 0..20 {
         app.clock.advance(SignedDuration::from_hours(8));
         worker.run_until_idle().await;
@@ -137,11 +138,11 @@ async fn mail_is_sent_at_least_once_and_under_one_name() {
     );
 }
 
-/// One tenant's thousand mails do not hold up another's one; and two workers never send the same.
+/// One tenant's thousand mails do not delay another's one, and two workers never send the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn tenants_take_turns_and_workers_share() {
     let app = TestApp::start().await;
-    // Of a plan that costs nothing, so that no mail tells of an invoice.
+    // On a free plan, so that no mail is about an invoice.
     let (acme, globex) = (app.tenant_on_plan("acme", "free").await, app.tenant_on_plan("globex", "free").await);
     app.by_hand(&format!(
         "insert into shared.outbox (tenant_id, id, kind, payload, created_at, available_at)
@@ -186,7 +187,7 @@ async fn tenants_take_turns_and_workers_share() {
     assert_eq!(app.truth("select count(*) from shared.outbox where kind !~ '^(billing|mail.invoice)'").await, ["0"]);
 }
 
-/// An effect that this version does not know, as after a step back, waits and holds nothing up.
+/// An effect that this version does not know, as after a downgrade, waits and delays nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_effect_waits() {
     let app = TestApp::start().await;
@@ -206,14 +207,14 @@ async fn an_unknown_effect_waits() {
     );
 }
 
-/// A server as a process, on a database of its own, with a mail server.
+/// A server as a process, on its own database, with a mail server.
 struct Deployment {
     database: std::sync::Arc<TestDatabase>,
     data_dir: TempDir,
     smtp: SmtpServer,
     url: String,
     owner_url: String,
-    /// In this process, to look and to prepare.
+    /// In this process, to inspect and to prepare.
     app: TestApp,
 }
 
@@ -257,7 +258,8 @@ impl Deployment {
     }
 }
 
-/// Killed at every step of signing up: after a restart there is either no tenant, and the slug is free, or a whole one.
+/// Killed at every step of signing up: after a restart there is either no tenant, and the slug is free, or a complete
+/// one.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_while_a_business_signs_up() {
     let Some(deployment) = Deployment::start().await else { return };
@@ -275,14 +277,14 @@ async fn killed_while_a_business_signs_up() {
                session {{ accessToken }} userErrors {{ code }} }} }}"
         );
         deployment.run_and_die(fault, &sign_up);
-        // A minute goes by.
+        // A minute passes.
         deployment
             .app
             .by_hand(
                 "update directory.tenants set created_at = created_at - interval '2 minutes' where state = 'CREATING'",
             )
             .await;
-        deployment.app.by_hand("update shared.outbox set available_at = now()").await; // and any lease ends
+        deployment.app.by_hand("update shared.outbox set available_at = now()").await; // and every lease expires
         let server = deployment.serve("");
         deployment.until(fault, "select count(*) from directory.tenants where state = 'CREATING'", "0").await;
         let login = format!(
@@ -300,7 +302,8 @@ async fn killed_while_a_business_signs_up() {
     assert_eq!(deployment.app.truth("select count(*) from shared.tenant_state where state = 'CREATING'").await, ["0"]);
 }
 
-/// Killed at every step of accepting an invitation: it was either not accepted, and can be, or the account is there.
+/// Killed at every step of accepting an invitation: either it was not accepted, and still can be, or the account
+/// exists.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_while_somebody_joins() {
     let Some(deployment) = Deployment::start().await else { return };
@@ -327,7 +330,7 @@ async fn killed_while_somebody_joins() {
     assert_eq!(verified["data"]["verifyAuditChain"]["intact"], true, "{verified}");
 }
 
-/// Killed at every step of sending: no mail is lost, and none has a second name.
+/// Killed at every step of sending: no mail is lost, and none has two ids.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_while_mail_is_sent() {
     let Some(deployment) = Deployment::start().await else { return };
@@ -335,12 +338,12 @@ async fn killed_while_mail_is_sent() {
     for (fault, deliveries) in [("outbox.taken", 1), ("outbox.written", 1), ("outbox.sent", 2), ("outbox.noted", 1)] {
         let email = format!("{}@example.test", fault.replace('.', "-"));
         invite(&deployment.app, &acme.admin, &email).await;
-        // The clock of this process stands in the future; the server's does not.
+        // This process's clock is in the future; the server's is not.
         deployment.app.by_hand("update shared.outbox set available_at = now()").await;
         let mut server = deployment.serve(fault);
         assert_eq!(server.exit_code(), None, "killed at {fault}");
         drop(server);
-        // Whoever took it is gone, and his lease ends.
+        // Its worker is gone, and the lease expires.
         deployment.app.by_hand("update shared.outbox set available_at = now()").await;
         let server = deployment.serve("");
         deployment
@@ -357,8 +360,8 @@ async fn killed_while_mail_is_sent() {
     }
 }
 
-/// A business is deleted, and the server killed before the directory heard of it: background work copies it, so the tenant
-/// is neither listed as active nor kept for ever.
+/// A business is deleted, and the server killed before the directory is updated: background work copies it, so the
+/// tenant is neither listed as active nor kept forever.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_while_a_tenant_is_deleted() {
     let Some(deployment) = Deployment::start().await else { return };
@@ -394,7 +397,7 @@ async fn killed_while_a_tenant_is_deleted() {
     }
 }
 
-/// While a mail is being sent the server is told to stop: it finishes, and the mail is not sent twice.
+/// The server is stopped while a mail is being sent: it finishes, and the mail is not sent twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_orderly_stop_sends_nothing_twice() {
     let Some(deployment) = Deployment::start().await else { return };

@@ -1,4 +1,4 @@
-//! The integration tests: one binary. Through the API, in-process, as the app's role, on databases of their own.
+//! The integration tests: one binary. Through the API, in-process, as the app's role, each on its own database.
 
 #![allow(clippy::unwrap_used, reason = "a test that meets the unexpected shall stop there")]
 

@@ -1,4 +1,5 @@
-//! Migrations: as the owner, once, whoever starts them; and the databases on which the server refuses to serve.
+//! Migrations: as the owner, once, whichever process starts them; and the databases on which the server refuses to
+//! serve.
 
 use std::{fs, path::Path};
 
@@ -129,7 +130,7 @@ async fn a_database_of_an_earlier_development_version_is_refused() {
         assert!(!line.contains('\n') && line.contains("earlier development version"), "{line}");
         assert!(line.contains("delete the data folder") && line.contains("`tenantry tenant export`"), "{line}");
     }
-    // One that is ahead is a newer program's, and nothing to delete.
+    // One that is ahead belongs to a newer program, and must not be deleted.
     let database = TestDatabase::create().await;
     let ahead =
         "insert into refinery_schema_history select version + 1, 'later', applied_on, '1' from refinery_schema_history
@@ -139,7 +140,7 @@ async fn a_database_of_an_earlier_development_version_is_refused() {
     assert!(matches!(refused, MigrationError::Migration { .. }), "{refused:?}");
 }
 
-/// After v0.1.0 an applied file never changes: `sql/frozen.txt` says which files that holds for. It asks the list, not git,
+/// After v0.1.0 an applied file never changes: `sql/frozen.txt` lists those files. The test uses the list, not git,
 /// because a clone may have no tags, and a source archive no git.
 #[test]
 fn a_released_migration_never_changes() {
@@ -162,7 +163,7 @@ fn a_released_migration_never_changes() {
     assert!(!is_released || !frozen.is_empty(), "0.1.0 is released: list its migrations in sql/frozen.txt");
 }
 
-/// docs/decisions/0022: under forced row-level security the owner itself sees no rows of tenants.
+/// docs/decisions/0022: with forced row-level security the owner itself sees no rows of tenants.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_owner_sees_no_rows() {
     let app = TestApp::start().await;
@@ -172,7 +173,7 @@ async fn the_owner_sees_no_rows() {
     assert_eq!(rows.get::<_, i64>(0), 0);
 }
 
-/// What all pools of one process may hold together has to fit into the server.
+/// The connections that all pools of one process may hold must fit into the server.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_with_too_few_connections_is_refused() {
     let database = TestDatabase::create().await;
@@ -180,15 +181,15 @@ async fn a_server_with_too_few_connections_is_refused() {
     let usual = tenantry::db::PoolSettings::default();
     assert_eq!(usual.most_connections(), 8 + 2 + 4 + 16);
     assert!(refuse_too_few_connections(&url, usual.most_connections()).await.is_ok());
-    // The tests' server lets in 300, and keeps 3 for superusers.
+    // The tests' server allows 300, and reserves 3 for superusers.
     assert!(refuse_too_few_connections(&url, 297).await.is_ok());
     let refused = refuse_too_few_connections(&url, 298).await.unwrap_err();
     assert!(matches!(refused, UnsafeDatabase::TooFewConnections { needed: 298, allowed: 297 }), "{refused}");
     assert!(refused.to_string().contains("DATABASE_STORE_CONNECTIONS"));
 }
 
-/// Where Citus is installed, migrating distributes tables: here its functions are stood in for by some that write down what they
-/// are called with, and refuse what Citus refuses. (The real one is not to be had on the machines that this runs on.)
+/// With Citus, migrating distributes tables: here stand-ins for its functions record their arguments and refuse what
+/// Citus refuses. (The real one is not available on the machines that run this.)
 #[tokio::test(flavor = "multi_thread")]
 async fn on_citus_tables_are_distributed_by_tenant() {
     let database = TestDatabase::create_empty().await;

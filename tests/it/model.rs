@@ -1,7 +1,7 @@
 //! Stateful property tests: random operations of several clients against a simple model in memory.
 //!
-//! One client after the other, every answer is as the model says. All at once, through two processes, and with backends
-//! killed meanwhile, what was acknowledged is there, and nothing else.
+//! With one client after the other, every answer is as the model predicts. With all at once, through two processes, and
+//! with backends killed meanwhile, all acknowledged data exists, and nothing else.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,10 +26,10 @@ use crate::{
     support::{Options, Person, TestApp, TestTenant, code},
 };
 
-/// Times of a day at which bookings are tried, a quarter of an hour apart: so that they overlap.
+/// Times of a day at which bookings are attempted, a quarter of an hour apart: so that they overlap.
 const TIMES: usize = 10;
 
-/// What a client does. Bookings and series are named by their place among those that it has made.
+/// An action of a client. Bookings and series are named by their position among those that it has created.
 #[derive(Clone, Debug)]
 enum Op {
     Book {
@@ -81,7 +81,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// What can be booked: its name, length, buffer after it, seats, and what it takes one of each of.
+/// The services: name, length, buffer after it, seats, and the kinds of resources it needs.
 struct Kind {
     name: &'static str,
     minutes: i64,
@@ -97,7 +97,7 @@ const SERVICES: [Kind; 4] = [
     Kind { name: "Both", minutes: 30, after: 0, seats: 1, takes: &[&["Anna", "Ben"], &["Hall"]] },
 ];
 
-/// A tenant in which all of that can be booked.
+/// A tenant with all of these services.
 struct World {
     acme: TestTenant,
     services: Vec<String>,
@@ -124,7 +124,7 @@ impl World {
             assert_eq!(code(&acme.admin.link(&service, &links).await), "");
             services.push(service);
         }
-        // At ten in the morning of a day in winter and in summer time alike, as series go by the clock.
+        // At ten in the morning of a day, in winter and in summer time alike, as series follow the wall clock.
         let day =
             (app.clock.now() + SignedDuration::from_hours(24 * 4)).to_zoned(TimeZone::get("Europe/Amsterdam").unwrap());
         let base = day.date().at(10, 0, 0, 0).in_tz("Europe/Amsterdam").unwrap().timestamp();
@@ -180,8 +180,8 @@ impl World {
         who.run_with(query, json!({ "input": input })).await
     }
 
-    /// What is wrong in the store, whatever was done: overlaps, seats past the capacity, counters and claims that are not
-    /// those of the bookings which stand.
+    /// Violations in the store, whatever was done: overlaps, seats above the capacity, counters and claims that do not
+    /// match the active bookings.
     async fn faults(&self) -> Vec<String> {
         let app = &self.acme.app;
         let mut faults = Vec::new();
@@ -223,7 +223,7 @@ impl World {
         faults
     }
 
-    /// Every booking of the tenant as it really is: id, status, start, note; with what is over its time as expired.
+    /// Every booking of the tenant as stored: id, status, start, note; expired ones count as expired.
     async fn truth(&self) -> BTreeMap<String, (String, String, String)> {
         let now = self.acme.app.clock.now();
         let sql = format!(
@@ -252,9 +252,9 @@ struct Known {
     from: Timestamp,
     status: &'static str,
     held_until: Option<Timestamp>,
-    /// Whom and what it holds, as the answer said.
+    /// Its customer and resources, as the answer said.
     resources: Vec<String>,
-    /// Which seat, of a service that takes no resources.
+    /// Its seat, for a service without resources.
     lane: usize,
 }
 
@@ -266,7 +266,7 @@ impl Known {
     }
 }
 
-/// All that is known of a world in which one acts after the other.
+/// The complete state when clients act one after the other.
 #[derive(Default)]
 struct Model {
     bookings: Vec<Known>,
@@ -275,7 +275,7 @@ struct Model {
     now: Timestamp,
 }
 
-/// What was asked for, as far as the model needs it.
+/// What was requested, as far as the model needs it.
 #[derive(Clone, Copy)]
 struct Wish {
     owner: usize,
@@ -288,7 +288,7 @@ impl Model {
         it.status == "CONFIRMED" || it.status == "HELD" && it.held_until.is_some_and(|until| until > self.now)
     }
 
-    /// Those that stand and block a booking of this, but for one that makes way for it.
+    /// Active bookings that block a booking of this service, except the one that it replaces.
     fn in_the_way<'a>(&'a self, wish: Wish, but: Option<&'a str>) -> impl Iterator<Item = &'a Known> {
         let kind = &SERVICES[wish.service];
         let until = wish.from + SignedDuration::from_mins(kind.minutes + kind.after);
@@ -296,7 +296,7 @@ impl Model {
         others.filter(move |it| it.from < until && it.until() > wish.from)
     }
 
-    /// The lowest lane that is free.
+    /// The lowest free lane.
     fn free_lane(&self, wish: Wish, but: Option<&str>) -> Option<usize> {
         let taken: BTreeSet<usize> =
             self.in_the_way(wish, but).filter(|it| it.service == wish.service).map(|it| it.lane).collect();
@@ -319,7 +319,7 @@ impl Model {
         }
     }
 
-    /// Notes a booking that an answer says was made.
+    /// Records a booking that an answer reports.
     fn add(&mut self, wish: Wish, booking: &Value, status: &'static str) -> Result<(), String> {
         let id = booking["id"].as_str().ok_or("no id")?.to_owned();
         let lane = self.free_lane(wish, None).unwrap_or(0);
@@ -337,7 +337,8 @@ impl Model {
         Ok(())
     }
 
-    /// What an answer says that a booking holds: one of each kind that it takes, and none that another holds but with it.
+    /// The resources that an answer reports for a booking: one of each needed kind, and none that another booking
+    /// occupies at the time.
     fn chosen(&self, wish: Wish, booking: &Value, but: Option<&str>) -> Result<Vec<String>, String> {
         let names: Vec<String> = booking["resources"]
             .as_array()
@@ -360,7 +361,7 @@ impl Model {
         if own.is_empty() { None } else { Some(own[which % own.len()]) }
     }
 
-    /// Does it in the world, and compares the answer with what the model says of it.
+    /// Executes it, and compares the answer with the model's prediction.
     async fn step(&mut self, world: &World, owner: usize, op: &Op) -> Result<(), String> {
         let who = [&world.acme.user, &world.acme.other, &world.acme.staff][owner];
         let same = |expected: &str, answer: &Value| {
@@ -408,7 +409,7 @@ impl Model {
             Op::Cancel { which } => {
                 let Some(at) = self.own(owner, which) else { return Ok(()) };
                 let answer = world.cancel(who, &self.bookings[at].id).await;
-                // A hold that is over may have been let go by now, or be called off as well.
+                // An expired hold may have been released by now, or cancelled as well.
                 let is_over = self.bookings[at].status == "HELD" && !self.stands(&self.bookings[at]);
                 if !is_over {
                     same(if self.stands(&self.bookings[at]) { "" } else { "INVALID_TRANSITION" }, &answer)?;
@@ -499,7 +500,7 @@ impl Model {
         Ok(())
     }
 
-    /// Every booking as it is to be: status and start.
+    /// The expected bookings: status and start.
     fn expected(&self) -> BTreeMap<String, (String, String)> {
         let status = |it: &Known| if it.status == "HELD" && !self.stands(it) { "EXPIRED" } else { it.status };
         self.bookings.iter().map(|it| (it.id.clone(), (status(it).to_owned(), it.from.to_string()))).collect()
@@ -507,13 +508,13 @@ impl Model {
 }
 
 fn cases(usual: u32) -> Config {
-    // By default as many as proptest says, which PROPTEST_CASES sets: too many for every run.
+    // By default as many as proptest's default, which PROPTEST_CASES sets: too many for every run.
     let said = Config::default().cases;
     let cases = if said == 256 { usual } else { said };
     Config { cases, failure_persistence: None, max_shrink_iters: 60, ..Config::default() }
 }
 
-/// Runs an async property for what a strategy makes, and panics with the smallest case that breaks it.
+/// Runs an async property for the values of a strategy, and panics with the smallest failing case.
 fn check<S: Strategy, F: Future<Output = Result<(), String>>>(
     config: Config,
     strategy: &S,
@@ -551,16 +552,16 @@ async fn one_after_the_other_every_answer_is_the_models() {
     });
 }
 
-/// What one client knows of what it did.
+/// What one client knows of its own actions.
 #[derive(Default)]
 struct Account {
-    /// Its bookings, with the statuses and starts that each may have.
+    /// Its bookings, with the possible statuses and starts of each.
     bookings: Vec<(String, BTreeSet<(String, Timestamp)>)>,
     series: Vec<(String, Vec<String>)>,
-    /// Notes of what may have been made, although nobody said so.
+    /// Notes of bookings that may exist although no answer confirmed them.
     maybe: BTreeSet<String>,
     maybe_holds: usize,
-    /// Answers that nobody should get.
+    /// Answers that must not occur.
     faults: Vec<String>,
 }
 
@@ -590,7 +591,7 @@ impl Account {
                 match settle(&answer) {
                     Some(true) => {
                         let id = answer["data"]["it"]["booking"]["id"].as_str().unwrap().to_owned();
-                        // A hold may be over by the time that anybody looks.
+                        // A hold may have expired by the time it is checked.
                         let statuses: &[&str] = if is_hold { &["HELD", "EXPIRED"] } else { &["CONFIRMED"] };
                         let may_be = statuses.iter().map(|it| ((*it).to_owned(), world.at(time)));
                         self.bookings.push((id, may_be.collect()));
@@ -669,7 +670,7 @@ impl Account {
     }
 }
 
-/// Several clients at once, through two processes on one database; with `kills` backends die meanwhile.
+/// Several clients at once, through two processes on one database; with `kills` backends are killed meanwhile.
 async fn at_once(first: &TestApp, second: &TestApp, plans: Vec<Vec<Op>>, kills: bool) -> Result<(), String> {
     let world = Arc::new(World::new(first).await);
     let people = [&world.acme.user, &world.acme.other, &world.acme.staff, &world.acme.admin];
@@ -723,7 +724,7 @@ async fn at_once(first: &TestApp, second: &TestApp, plans: Vec<Vec<Op>>, kills: 
         maybe.extend(account.maybe);
         maybe_holds += account.maybe_holds;
     }
-    // What is left was asked for by somebody who did not hear of it.
+    // Any remaining booking was requested by a client that got no answer.
     let unheard = truth.values().filter(|(_, _, note)| note.is_empty()).count();
     if unheard > maybe_holds {
         faults.push(format!("{unheard} holds that nobody made: {truth:?}"));

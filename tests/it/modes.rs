@@ -1,9 +1,9 @@
-//! The suites that no mode of isolation may change anything for, run once more in each: this program runs itself, with another
-//! value of the one parameter.
+//! Suites whose results must not depend on the isolation mode, run again in each mode: this program runs itself, with
+//! another value of the one parameter.
 
 use std::process::Command;
 
-/// What a tenant's place must not matter for.
+/// Suites for which a tenant's placement must not matter.
 const SUITES: [&str; 11] = [
     "isolation::",
     "bookings::",
@@ -20,7 +20,7 @@ const SUITES: [&str; 11] = [
 
 fn run(parameter: &str, value: &str, suites: &[&str]) {
     let mut run = Command::new(std::env::current_exe().unwrap());
-    // Those who are killed serve deployments of their own, whose tenants are in shared tables.
+    // The tests that kill servers use their own deployments, whose tenants are in shared tables.
     run.args(suites).args(["--skip", "killed_", "--test-threads", "2"]).env(parameter, value);
     let output = run.output().unwrap();
     let (told, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -39,7 +39,7 @@ fn with_a_database_for_each_tenant() {
     run("TENANTRY_TEST_ISOLATION", "DATABASE", &SUITES);
 }
 
-/// PgBouncer in transaction mode: what does not need a session must not notice.
+/// PgBouncer in transaction mode: tests that need no session must not be affected.
 #[tokio::test(flavor = "multi_thread")]
 async fn through_a_pooler() {
     let database = crate::support::TestDatabase::create().await;

@@ -1,5 +1,5 @@
-//! Tenants that change places while they are served: nothing of them is lost, nobody else notices, and whoever is killed half-way
-//! leaves what can be gone on with.
+//! Tenants that move while they are served: nothing is lost, no other tenant is affected, and a worker that is killed
+//! half-way leaves a state that can be continued.
 
 use std::{
     sync::{
@@ -53,10 +53,10 @@ async fn move_to(root: &Person, tenant: &TestTenant, isolation: Isolation) -> Va
 }
 
 use Isolation::{Database, Schema, Shared};
-/// Every direction between the three, beginning and ending in shared tables.
+/// Every direction between the three, starting and ending in shared tables.
 const ROUND: [Isolation; 6] = [Schema, Database, Shared, Database, Schema, Shared];
 
-/// Fails with what differs alone.
+/// Fails with only the differences.
 fn assert_same(found: &[String], expected: &[String], when: &str) {
     let missing: Vec<_> = expected.iter().filter(|it| !found.contains(it)).collect();
     let new: Vec<_> = found.iter().filter(|it| !expected.contains(it)).collect();
@@ -108,14 +108,14 @@ async fn a_tenant_moves_in_every_direction_with_all_that_it_is() {
         let found = acme.user.run_with(query, json!({ "id": booking })).await;
         assert_eq!(found["data"]["booking"]["customer"]["email"], "user@acme.test", "{found}");
         assert_eq!(globex.admin.run_with(query, json!({ "id": booking })).await["data"]["booking"], Value::Null);
-        // What was begun before goes on: sessions, answers that were kept, and the directory of logins.
+        // Existing state stays valid: sessions, stored answers, and the directory of logins.
         assert_eq!(named().await, first_answer, "the same answer, and no second booking");
         let query =
             "mutation($t: String!) { refreshSession(input: { refreshToken: $t }) { session { refreshToken } } }";
         let refreshed = app.anonymous().run_with(query, json!({ "t": refresh })).await;
         refresh = refreshed["data"]["refreshSession"]["session"]["refreshToken"].as_str().unwrap().to_owned();
         assert_eq!(code(&app.anonymous().run_with(login, json!({ "p": PASSWORD })).await), "");
-        // And it is written to.
+        // It can be written to.
         let days = 10 + i64::try_from(nth).unwrap();
         assert_eq!(code(&acme.other.book(&acme.service, acme.in_days(days)).await), "");
     }
@@ -126,7 +126,7 @@ async fn a_tenant_moves_in_every_direction_with_all_that_it_is() {
     assert_eq!(history.to_string().matches("tenants.move").count(), ROUND.len());
 }
 
-/// Who may, and what is refused.
+/// Who may move a tenant, and what is refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_moved_is_refused() {
     let app = app().await;
@@ -146,7 +146,7 @@ async fn what_cannot_be_moved_is_refused() {
     let nobody = tenantry::base::ids::TenantId(uuid::Uuid::now_v7()).to_string();
     assert_eq!(refused(json!({ "id": nobody, "isolation": "SCHEMA" })).await.0, "NOT_FOUND");
     assert_eq!(refused(json!({ "id": id, "isolation": "SHARED" })).await.0, "INVALID");
-    // Connections go nowhere that the operator of the deployment has not named.
+    // Connections only go to servers that the deployment's operator has configured.
     for (isolation, url) in [
         ("DATABASE", "postgresql://evil.example:5432"),
         ("DATABASE", "postgresql://user:secret@evil.example:5432"),
@@ -164,7 +164,7 @@ async fn what_cannot_be_moved_is_refused() {
     assert_eq!(code(&ask(&root, &suspended, Schema).await), "INVALID_TRANSITION");
 }
 
-/// Asked to end before the flip, a move leaves the tenant as it was; afterwards it cannot be asked.
+/// An abort before the flip leaves the tenant unchanged; afterwards it is refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_move_can_be_aborted_until_it_flips() {
     let app = app().await;
@@ -191,14 +191,14 @@ async fn a_move_can_be_aborted_until_it_flips() {
     assert_eq!(abort(&json!("mov_01h455vb4pex5vsknk084sn02q")).await, "NOT_FOUND");
 }
 
-/// What cannot be done is tried again, given up after some attempts, and never leaves the fence up.
+/// A failing move is retried, given up after some attempts, and never leaves the fence in place.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_fails_leaves_the_tenant_where_it_was() {
     let app = app().await;
     let acme = app.tenant("acme").await;
     let root = app.operator().await;
     ask(&root, &acme, Schema).await;
-    // The target's checks refuse what the source holds.
+    // The target's checks refuse the source's rows.
     app.by_hand("update shared.users set name = '' where false; alter table shared.users add column extra text").await;
     for attempt in 1..=5 {
         app.fleet.work().await;
@@ -223,7 +223,7 @@ async fn nobody_writes_past_the_fence() {
             .await;
     let acme = app.tenant("acme").await;
     let root = app.operator().await;
-    // Whoever is under way is waited for: the lock is his until his commit.
+    // Running writers are waited for: they hold the lock until their commit.
     let writer = app.gate.tenant(acme.admin.viewer.scope(), Access::Write);
     writer.execute("-- test.write\n update services set name = name where tenant_id = $1", &[&acme.id]).await.unwrap();
     let fence = acme.store("tenantry_platform").await;
@@ -236,7 +236,7 @@ async fn nobody_writes_past_the_fence() {
     writer.commit().await.unwrap();
     fence.batch_execute(&lock).await.unwrap();
     fence.batch_execute("update tenant_state set fence = 'MOVING'; commit").await.unwrap();
-    // Everybody who writes is refused, the platform too; whoever reads is not.
+    // Every writer is refused, including the platform; readers are not.
     let suspend = "mutation($id: ID!) { suspendTenant(input: { id: $id, reason: \"x\" }) { userErrors { code } } }";
     assert_eq!(code(&root.run_with(suspend, json!({ "id": acme.id.to_string() })).await), "UNAVAILABLE");
     assert_eq!(code(&acme.user.book(&acme.service, acme.in_days(5)).await), "UNAVAILABLE");
@@ -247,12 +247,12 @@ async fn nobody_writes_past_the_fence() {
     }
     let status = acme.user.run("{ tenant { status } }").await;
     assert_eq!(status["data"]["tenant"]["status"], "MOVING", "{status}");
-    // A snapshot from before could look at the fence as it was.
+    // A snapshot from before could see the fence as it was.
     let client = acme.store("tenantry_app").await;
     client.batch_execute("begin isolation level repeatable read").await.unwrap();
     let enter = client.query("select enter($1, null, 'WORKER', null, true)", &[&acme.id]).await.unwrap_err();
     assert_eq!(enter.code().unwrap().code(), "25000");
-    // Once it is elsewhere, nobody comes in here, whoever he is.
+    // Once it is elsewhere, nobody can enter here.
     app.by_hand("update shared.tenant_state set fence = 'MOVED'").await;
     for scope in [Scope::worker(acme.id), Scope::authenticator(acme.id), Scope::platform(Some(acme.id))] {
         let refused = app.gate.tenant(scope, Access::Read).query("-- test.read\n select 1", &[]).await;
@@ -260,7 +260,7 @@ async fn nobody_writes_past_the_fence() {
     }
 }
 
-/// Another process, which still believes that the tenant is where it was, is told by the store itself.
+/// Another process, which still believes that the tenant is here, learns it from the store itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_acts_on_where_a_tenant_was() {
     let app = app().await;
@@ -294,7 +294,7 @@ async fn nobody_acts_on_where_a_tenant_was() {
     }
 }
 
-/// The source is kept for a day, closed to everybody, and then goes. Its mark stays, for whoever comes late.
+/// The source is kept for a day, closed to everyone, and then removed. Its mark stays for late callers.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_left_behind_goes_after_a_grace() {
     let app = app().await;
@@ -311,10 +311,10 @@ async fn what_is_left_behind_goes_after_a_grace() {
     app.clock.advance(GRACE);
     app.fleet.work().await;
     assert_eq!(app.truth(shared).await, ["4 | 0 | MOVED -"], "those of the other are still there");
-    // Back again, and then elsewhere: what is in use is never removed, whatever was noted of it before.
+    // Back again, and then elsewhere: a store in use is never removed, whatever was recorded about it before.
     move_to(&root, &acme, Shared).await;
     app.clock.advance(GRACE);
-    // Connections to it rest for a while, then its store can go.
+    // Connections to it stay idle for a while, then its store can be removed.
     let begin = std::time::Instant::now();
     while app.truth(&databases).await != ["0"] {
         assert!(
@@ -331,7 +331,7 @@ async fn what_is_left_behind_goes_after_a_grace() {
     assert_eq!(code(&globex.user.run("{ viewer { id } }").await), "");
 }
 
-/// Who removes what is left of a tenant, and who brings it back to where that is, may be two processes at the same moment.
+/// Removing a tenant's leftovers, and moving it back to the same place, may happen in two processes at the same time.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_removed_under_a_tenant_that_comes_back() {
     let app = app().await;
@@ -351,7 +351,7 @@ async fn nothing_is_removed_under_a_tenant_that_comes_back() {
     let other = Fleet::new(app.gate.clone(), logins, app.clock.clone());
     move_to(&root, &acme, Schema).await;
     app.clock.advance(GRACE);
-    // Whoever removes has looked, begun, and is held up half-way.
+    // The remover has checked, begun, and is delayed half-way.
     let mut holding = app.database.connect("postgres").await;
     let held = holding.transaction().await.unwrap();
     held.execute("select from shared.usage_events where source = 'load' limit 1 for key share", &[]).await.unwrap();
@@ -368,7 +368,7 @@ async fn nothing_is_removed_under_a_tenant_that_comes_back() {
     assert_eq!(code(&asked), "", "{asked}");
     let fleet = app.fleet.clone();
     let moving = tokio::spawn(async move { fleet.work().await });
-    // Nobody copies to where somebody removes: both the mover and the other remover wait.
+    // Nobody copies to a place that is being removed: both the mover and the other remover wait.
     until("select greatest(count(*) - 1, 0) from pg_locks where locktype = 'advisory' and not granted and database = (select oid from pg_database where datname = current_database())").await;
     held.commit().await.unwrap();
     removing.await.unwrap();
@@ -379,8 +379,8 @@ async fn nothing_is_removed_under_a_tenant_that_comes_back() {
     assert_eq!(code(&acme.user.run("{ viewer { id } }").await), "");
 }
 
-/// Eight write and eight read on the tenant that is moved, as many on another: in every direction every acknowledged write is
-/// there afterwards, once, and nobody who reads sees an error.
+/// Eight clients write and eight read on the tenant that is moved, as many on another: in every direction every
+/// acknowledged write exists afterwards, once, and no reader sees an error.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_move_under_load_loses_nothing() {
     let app = TestApp::start_with(Options {
@@ -394,7 +394,7 @@ async fn a_move_under_load_loses_nothing() {
     unlimited(&app).await;
     let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
     let root = app.operator().await;
-    // Some 30,000 rows to copy.
+    // About 30,000 rows to copy.
     app.by_hand(&format!(
         "insert into shared.usage_events (tenant_id, id, source, event_id, meter, quantity, occurred_at, counted_at, recorded_at)
          select '{}', gen_random_uuid(), 'load', n::text, 'sms', 1, now(), now(), now() from generate_series(1, 30000) n",
@@ -447,7 +447,7 @@ async fn a_move_under_load_loses_nothing() {
         let begin = std::time::Instant::now();
         let done = move_to(&root, &acme, isolation).await;
         assert!(done["rowsTotal"].as_i64().unwrap() >= 30_000);
-        // The app's clock stands still, so the whole move is timed: its pause is a part of it.
+        // The app's clock stands still, so the whole move is timed: its pause is included.
         pauses.push(begin.elapsed().as_millis());
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -470,7 +470,7 @@ async fn a_move_under_load_loses_nothing() {
         let mut found: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
         acknowledged.sort();
         found.sort();
-        // A write whose answer was lost may be there too; none is there twice, and none that was acknowledged is missing.
+        // A write whose answer was lost may exist too; none exists twice, and no acknowledged one is missing.
         let mut once = found.clone();
         once.dedup();
         assert_eq!(once.len(), found.len(), "none twice");
@@ -479,7 +479,7 @@ async fn a_move_under_load_loses_nothing() {
     }
 }
 
-/// Whoever moves is cut off at many moments of it, as a kill would; whoever comes next ends it, and nothing is lost.
+/// A mover is cut off at many moments, as by a kill; the next one finishes, and nothing is lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_move_that_is_cut_off_anywhere_is_ended_by_the_next() {
     let app = app().await;
@@ -509,7 +509,7 @@ async fn a_move_that_is_cut_off_anywhere_is_ended_by_the_next() {
     assert_eq!(app.truth("select count(*) from directory.tenants where moving_since is not null").await, ["0"]);
 }
 
-/// The program itself, killed at every step of a move and of making a store: the next one ends it.
+/// The program itself, killed at every step of a move and of creating a store: the next one finishes it.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_every_step() {
     let app = app().await;
@@ -528,7 +528,7 @@ async fn killed_at_every_step() {
     let acme = app.tenant("acme").await;
     acme.booking(3).await;
     app.mails().await; // So that the programs find nothing to do but what this is about.
-    // What the programs' own background work leaves alone.
+    // Changes that the programs' own background work does not touch.
     let kept = async || {
         let tables = [
             "users ",
@@ -569,7 +569,7 @@ async fn killed_at_every_step() {
         assert_same(&kept().await, &before, fault);
         assert_eq!(code(&acme.user.run("{ viewer { id } }").await), "", "{fault}");
     }
-    // A tenant that is made: there is a whole one, or none and nothing left of its store.
+    // A tenant that is being created: there is a complete one, or none and nothing left of its store.
     for (nth, fault) in
         ["fleet.wanted", "fleet.cloned", "fleet.made", "create.registered", "create.begun", "create.completed"]
             .into_iter()
@@ -583,14 +583,14 @@ async fn killed_at_every_step() {
         );
         let _ = server.try_run(&query, token);
         assert_eq!(server.exit_code(), None, "killed at {fault}");
-        // As background work would, once its time is over.
+        // As background work would, once the retention has ended.
         app.by_hand("alter table directory.tenants no force row level security; update directory.tenants set created_at = now() - interval '1 day' where state = 'CREATING'; alter table directory.tenants force row level security").await;
         app.fleet.work().await;
         app.sign_in.finish_or_abandon().await.unwrap();
         app.fleet.work().await;
         let is_whole = app.truth(&format!("select count(*) from directory.tenants where slug = 'new-{nth}' and state = 'ACTIVE' and url is not null")).await == ["1"];
         assert_eq!(is_whole, fault == "create.completed", "{fault}");
-        app.gate.close_idle_stores(); // Nobody is connected to what was made of it.
+        app.gate.close_idle_stores(); // No connection to the created store remains.
         let begin = std::time::Instant::now();
         let left = "select count(*) from directory.store_leftovers where tenant_id in (select id from directory.tenants where state = 'DELETED')";
         while app.truth(left).await != ["0"] {
@@ -613,7 +613,7 @@ async fn killed_at_every_step() {
     }
 }
 
-/// Made in a store of its own, a tenant is there at once.
+/// A tenant created in its own store is available at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn tenants_are_made_in_stores_of_their_own() {
     let app = app().await;
@@ -627,7 +627,7 @@ async fn tenants_are_made_in_stores_of_their_own() {
         let made = root.run_with(query, json!({ "input": input })).await;
         let expected = json!({ "slug": slug, "isolation": isolation, "status": "ACTIVE" });
         assert_eq!(made["data"]["createTenant"]["tenant"], expected, "{made}");
-        // Its first administrator comes in by the mail, as in any other.
+        // Its first administrator joins by the mail, as in any other.
         let token = app.mail_to(&email).await.token();
         let accept = "mutation($input: AcceptInvitationInput!) { acceptInvitation(input: $input) {
             user { role tenant { slug isolation } } userErrors { code } } }";
@@ -648,14 +648,14 @@ async fn tenants_are_made_in_stores_of_their_own() {
     fleet.await.unwrap();
 }
 
-/// A store whose server is gone costs its tenant an answer, quickly, and nobody else anything.
+/// A store whose server is gone gives its tenant a quick error, and affects nobody else.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_gone_costs_its_tenant_alone() {
     let app = app().await;
     let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
     let root = app.operator().await;
     move_to(&root, &acme, Database).await;
-    // A port that nobody listens on, one where nobody answers, and a database that was dropped.
+    // A port without a listener, one that never answers, and a database that was dropped.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let closed = {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -693,8 +693,8 @@ async fn a_store_that_is_gone_costs_its_tenant_alone() {
     assert_eq!(code(&ours.run("{ viewer { id } }").await), "");
 }
 
-/// A server that falls silent in the middle of a statement is waited for as long as a statement may take, and its connection's
-/// place in the budget is free for others then, though that server never said that it ended.
+/// A server that falls silent in the middle of a statement is waited for as long as a statement may take; then its
+/// connection's place in the budget is free for others, although that server never closed it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_falls_silent_holds_no_place() {
     let options = || Options {
@@ -729,7 +729,7 @@ async fn a_server_that_falls_silent_holds_no_place() {
     }
 }
 
-/// However many use a server that falls silent, some of the budget is left to those who are elsewhere.
+/// However many callers use a silent server, part of the budget stays available to tenants elsewhere.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_server_does_not_take_the_whole_budget() {
     let app = app().await;
@@ -741,7 +741,7 @@ async fn a_silent_server_does_not_take_the_whole_budget() {
     let options = Options {
         isolation: Shared,
         stores: StoreSettings { budget: 4, each: 4, ..StoreSettings::default() },
-        // Whoever waited for its answer would wait for longer than for a place.
+        // Callers waiting for its answer would wait longer than for a place.
         statement: Duration::from_secs(60),
         ..Options::default()
     };
@@ -755,7 +755,7 @@ async fn a_silent_server_does_not_take_the_whole_budget() {
         };
         (0..8).map(ask).collect()
     };
-    // As many connections as it may have, which rest then.
+    // As many connections as it may have, which are idle then.
     for it in flood("-- test.sleep\n select pg_sleep(0.2) from tenant_state where tenant_id = $1") {
         assert!(it.await.unwrap());
     }
@@ -774,7 +774,7 @@ async fn a_silent_server_does_not_take_the_whole_budget() {
     }
 }
 
-/// A connection that its server has ended makes room for nobody: its place was free already, and whoever waits gets another's.
+/// A connection that its server has closed frees no place: its place was free already, and a waiter gets another's.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_dead_make_no_room() {
     let stores = StoreSettings { budget: 2, each: 1, ..StoreSettings::default() };
@@ -800,7 +800,7 @@ async fn the_dead_make_no_room() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
-    // Four that are dead, two places, and more who want one than there are.
+    // Four that are dead, two places, and more callers than places.
     for _ in 0..3 {
         for tenant in &tenants[2..] {
             ask(*tenant).await;
@@ -808,8 +808,8 @@ async fn the_dead_make_no_room() {
     }
 }
 
-/// Two hundred databases, 64 clients and 40 connections: nobody is refused, the budget holds, and nothing is left of it once
-/// nobody asks.
+/// Two hundred databases, 64 clients and 40 connections: nobody is refused, the budget holds, and nothing of it remains
+/// in use once there are no requests.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_databases_within_a_budget() {
     const DATABASES: usize = 200;
@@ -840,7 +840,7 @@ async fn two_hundred_databases_within_a_budget() {
             let (app, tenants) = (app.clone(), tenants.clone());
             tokio::spawn(async move {
                 for turn in 0..40_usize {
-                    // Some are asked often, most seldom.
+                    // Some are used often, most rarely.
                     let spread = (client * 7919 + turn * 104_729) % 10_007;
                     let tenant = tenants[(spread * spread / 10_007) * DATABASES / 10_007];
                     let tx = app.gate.tenant(Scope::worker(tenant), Access::Read);
@@ -858,7 +858,8 @@ async fn two_hundred_databases_within_a_budget() {
     stop.store(true, Ordering::Relaxed);
     let (most, most_at_server) = watching.await.unwrap();
     assert!(most > 10, "{most} connections");
-    // There a connection counts until its process has ended, which on a busy machine may be after the next one has begun.
+    // The server counts a connection until its process has ended, which on a busy machine may be after the next one has
+    // begun.
     assert!(most_at_server <= 44, "{most_at_server} at the server");
     let begin = std::time::Instant::now();
     while app.truth(count).await != ["0"] {
@@ -867,7 +868,7 @@ async fn two_hundred_databases_within_a_budget() {
     }
 }
 
-/// What is in use is not closed for somebody else, however much he wants it.
+/// A connection in use is not closed for another caller, however many wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_in_use_is_never_closed() {
     let stores = StoreSettings { budget: 1, each: 1, ..StoreSettings::default() };
@@ -883,13 +884,13 @@ async fn what_is_in_use_is_never_closed() {
     assert_eq!(held.query(sql, &[&one]).await.unwrap().len(), 1, "it goes on");
     held.end_read();
     drop(held);
-    // Its connection rests now, and makes room at once.
-    tokio::time::sleep(Duration::from_secs(1)).await; // The other store counts as one that cannot be reached for a second.
+    // Its connection is idle now, and makes room at once.
+    tokio::time::sleep(Duration::from_secs(1)).await; // The other store counts as unreachable for a second.
     assert_eq!(ask(two).query(sql, &[&two]).await.unwrap().len(), 1);
     assert_eq!(ask(one).query(sql, &[&one]).await.unwrap().len(), 1);
 }
 
-/// What a process knows of where a tenant is, is what the directory says; and a second fleet finds nothing left to do.
+/// A process's placement cache equals the directory, and a second fleet finds nothing left to do.
 #[tokio::test(flavor = "multi_thread")]
 async fn placements_are_what_the_directory_says() {
     let app = app().await;

@@ -1,4 +1,4 @@
-//! What customers hear of their bookings: mails with a calendar file, reminders, and a feed for their calendar program.
+//! What customers receive about their bookings: mails with a calendar file, reminders, and a calendar feed.
 
 use axum::{body::Body, http::Request};
 use jiff::{SignedDuration, tz::TimeZone};
@@ -36,20 +36,20 @@ async fn a_booking_is_told_of_by_mail_from_its_making_to_its_end() {
         (vec!["CONFIRMED"], vec!["1"], vec!["PUBLISH"])
     );
     assert!(app.mails().await.is_empty(), "once");
-    // Moved, in the language of the tenant.
+    // Moved, in the tenant's language.
     update(&acme, json!({ "locale": "DE" })).await;
     assert_eq!(code(&acme.user.reschedule(&booking, acme.in_days(4)).await), "");
     let mail = app.mail_to(&acme.user.email).await;
     assert_eq!(mail.subject, "Ihre Buchung wurde verschoben: Haircut bei ACME");
     assert_eq!(line(mail.calendar.as_ref().unwrap(), "SEQUENCE:"), ["2"]);
-    // Cancelled by staff, who say why; the file takes it out of the calendar.
+    // Cancelled by staff, with their reason; the file removes it from the calendar.
     let cancel = json!({ "id": booking, "status": "CANCELLED", "reason": "Anna ist krank" });
     assert_eq!(code(&acme.staff.set_status(cancel).await), "");
     let mail = app.mail_to(&acme.user.email).await;
     assert!(mail.text.contains("Anna ist krank") && !mail.text.contains("Mit:"), "{}", mail.text);
     let file = mail.calendar.unwrap();
     assert_eq!((line(&file, "STATUS:"), line(&file, "SEQUENCE:")), (vec!["CANCELLED"], vec!["3"]));
-    // What waits for staff is told to wait, and then that it is rejected.
+    // A booking that waits for staff is announced as waiting, and then as rejected.
     update(&acme, json!({ "locale": "NL" })).await;
     let careful = acme.admin.create_service(json!({ "name": "Careful", "requiresConfirmation": true })).await;
     let waiting = acme.user.book(&careful, acme.in_days(5)).await;
@@ -59,12 +59,12 @@ async fn a_booking_is_told_of_by_mail_from_its_making_to_its_end() {
     let id = &waiting["data"]["createBooking"]["booking"]["id"];
     assert_eq!(code(&acme.staff.set_status(json!({ "id": id, "status": "REJECTED" })).await), "");
     assert!(app.mail_to(&acme.user.email).await.subject.starts_with("Uw boeking kan niet"));
-    // What was overtaken is not told: the last word alone arrives.
+    // Superseded changes are not announced: only the latest one is mailed.
     let quick = acme.user.book(&acme.service, acme.in_days(6)).await;
     let id = quick["data"]["createBooking"]["booking"]["id"].clone();
     assert_eq!(code(&acme.user.set_status(json!({ "id": id, "status": "CANCELLED" })).await), "");
     assert!(app.mail_to(&acme.user.email).await.subject.starts_with("Uw boeking is geannuleerd"));
-    // A hold is nobody's business, and nobody writes to whoever is gone.
+    // A hold is not announced, and erased users get no mail.
     let hold = "mutation($s: ID!, $at: DateTime!) { holdSlot(input: { serviceId: $s, startsAt: $at }) { userErrors { code } } }";
     assert_eq!(
         code(&acme.user.run_with(hold, json!({ "s": acme.service, "at": acme.in_days(7).to_string() })).await),
@@ -86,13 +86,13 @@ async fn customers_are_reminded_of_what_still_stands() {
     };
     let (stays, moves, ends) = (acme.booking(3).await, acme.booking(4).await, acme.booking(5).await);
     app.mails().await;
-    // A day before, unless said.
+    // A day before, by default.
     app.clock.advance(SignedDuration::from_hours(2 * 24 - 1));
     assert!(reminders().await.is_empty(), "not yet");
     app.clock.advance(SignedDuration::from_hours(1));
     assert_eq!(reminders().await, [acme.user.email.as_str()]);
     assert!(reminders().await.is_empty(), "{stays} once");
-    // What was moved is told of before its new time alone, what was called off not at all.
+    // A moved booking's reminder comes before its new time only, a cancelled one has none.
     let in_days = |days: i64| app.clock.now() + SignedDuration::from_hours(24 * days);
     assert_eq!(code(&acme.user.reschedule(&moves, in_days(10)).await), "");
     assert_eq!(code(&acme.user.set_status(json!({ "id": ends, "status": "CANCELLED" })).await), "");
@@ -101,7 +101,7 @@ async fn customers_are_reminded_of_what_still_stands() {
     assert!(reminders().await.is_empty());
     app.clock.advance(SignedDuration::from_hours(4 * 24));
     assert_eq!(reminders().await, [acme.user.email.as_str()]);
-    // As the tenant says; and whoever books later than that needs none.
+    // As the tenant configures; a booking made later than that needs none.
     update(&acme, json!({ "bookingRules": { "reminderMinutes": 120 } })).await;
     assert_eq!(code(&acme.user.book(&acme.service, app.clock.now() + SignedDuration::from_hours(1)).await), "");
     assert_eq!(code(&acme.other.book(&acme.service, app.clock.now() + SignedDuration::from_hours(6)).await), "");
@@ -179,15 +179,15 @@ async fn a_feed_shows_its_users_bookings_and_nobody_elses() {
     assert_eq!(response.headers()["cache-control"], "private, max-age=300");
     let file = String::from_utf8(body).unwrap();
     assert_eq!((uids(&file), line(&file, "SUMMARY:")), (vec![own.clone()], vec!["Haircut\\, ACME"]));
-    // Whoever is the staff of a booking has it in his, with the customer's name.
+    // A booking's staff member has it in their feed, with the customer's name.
     let staffs = rotate(&acme.staff).await;
     let file = read(&app, &staffs).await.1;
     assert_eq!(uids(&file), std::slice::from_ref(&with_anna));
     assert_eq!(line(&file, "SUMMARY:"), ["Massage\\; \"deep\": other of acme"]);
-    // What was called off leaves it, and so does what is long over.
+    // Cancelled bookings leave the feed, and so do those long over.
     assert_eq!(code(&acme.user.set_status(json!({ "id": own, "status": "CANCELLED" })).await), "");
     assert!(uids(&read(&app, &path).await.1).is_empty());
-    // A new address puts the one before out of force, and so does taking it away, deactivation and suspension.
+    // A new address invalidates the previous one, and so do removal, deactivation and suspension.
     let newer = rotate(&acme.user).await;
     assert_eq!((read(&app, &path).await.0, read(&app, &newer).await.0), (404, 200));
     let seen = acme.user.run("{ calendarFeed { createdAt } }").await;
@@ -215,7 +215,7 @@ async fn a_feed_shows_its_users_bookings_and_nobody_elses() {
     assert_eq!(acme.truth("select count(*) from shared.calendar_feeds where token_hash is null").await, ["0"]);
 }
 
-/// Wall 2 alone: who may go on as whom, by SQL of one's own.
+/// Wall 2 alone: who may continue as whom, by direct SQL.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_goes_on_as_somebody_else() {
     let app = TestApp::start().await;
@@ -273,7 +273,7 @@ async fn a_start_has_one_reminder() {
     }
 }
 
-/// What waits for staff is not said to be booked, and a mail tells of what was called off then, not ever.
+/// A booking that waits for staff is not announced as booked, and a mail lists only what was cancelled at that time.
 #[tokio::test(flavor = "multi_thread")]
 async fn mails_of_series_say_what_is_so() {
     let app = TestApp::start().await;
@@ -299,7 +299,7 @@ async fn mails_of_series_say_what_is_so() {
     }
 }
 
-/// Whoever has a great many has those that come, before those that are over.
+/// A user with very many bookings gets the upcoming ones before the past ones.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_feed_shows_what_comes_first() {
     let app = TestApp::start().await;
@@ -319,7 +319,7 @@ async fn a_feed_shows_what_comes_first() {
     assert_eq!(line(&file, "UID:").len(), 1_000);
 }
 
-/// A secret that is told once is kept nowhere: not for whoever names his request either.
+/// A secret that is shown once is stored nowhere, not even for a repeated request with a key.
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_are_in_no_kept_answer() {
     let app = TestApp::start().await;

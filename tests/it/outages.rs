@@ -1,4 +1,4 @@
-//! The database slow, silent or gone: what clients are told meanwhile, and that nothing is lost.
+//! The database slow, silent or gone: the answers to clients meanwhile, and that nothing is lost.
 
 use std::{
     collections::BTreeMap,
@@ -19,11 +19,11 @@ use serde_json::json;
 
 use crate::support::{Options, PASSWORD, TestApp, TestDatabase, code, server};
 
-/// Waits for another's lock, and has the server cancel what waits.
+/// Waits for another's lock, and makes the server cancel the waiting statement.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_takes_too_long_is_stopped_at_the_server_too() {
     let cases = [
-        // The request's time is over before the statement's.
+        // The request's deadline comes before the statement's.
         Options { deadline: Duration::from_millis(400), ..Options::default() },
         // The statement's before the request's.
         Options { statement: Duration::from_millis(400), ..Options::default() },
@@ -108,8 +108,8 @@ fn postgres_of(data_dir: &Path) -> Vec<Pid> {
     all
 }
 
-/// PostgreSQL stands still for 30 seconds under load: everybody is told so within the deadline, nobody waits in a line
-/// without end, and it goes on when the database does.
+/// PostgreSQL stands still for 30 seconds under load: every caller gets an answer within the deadline, no queue grows
+/// without bound, and service resumes with the database.
 #[test]
 fn a_database_that_stands_still_is_said_and_survived() {
     let folder = server::folder();
@@ -126,7 +126,7 @@ fn a_database_that_stands_still_is_said_and_survived() {
             std::thread::spawn(move || {
                 let mut codes = BTreeMap::<String, usize>::new();
                 while !is_over.load(Ordering::Relaxed) {
-                    // The read gives up after 30 s: so does an answer that does not come.
+                    // The read gives up after 30 s, like an answer that does not arrive.
                     let answer = server.run("{ services { nodes { name } } }", Some(&token));
                     *codes.entry(code(&answer).to_owned()).or_default() += 1;
                     std::thread::sleep(Duration::from_millis(20));
@@ -157,8 +157,8 @@ fn a_database_that_stands_still_is_said_and_survived() {
     assert!(server.get("/metrics").contains("tenantry_pool_waiting{pool=\"store\"} 0"), "nobody waits any more");
 }
 
-/// Every connection is cut, again and again, while bookings are made: what was acknowledged is there, and it goes on by
-/// itself.
+/// Every connection is cut, again and again, while bookings are made: acknowledged bookings exist, and service resumes
+/// by itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_acknowledged_write_is_lost_when_connections_are_cut() {
     let database = Arc::new(TestDatabase::create().await);

@@ -1,4 +1,4 @@
-//! Checkout, what payment providers tell, and collecting what is owed: each thing once, whatever happens in between.
+//! Checkout, payment provider events, and collection: each takes effect once, whatever happens in between.
 
 use std::{
     collections::VecDeque,
@@ -66,7 +66,7 @@ fn fee(amount: &str) -> Value {
     terms(json!([{ "name": "Fee", "interval": "MONTH", "model": "FLAT", "amount": amount }]))
 }
 
-/// From the page to the plan: only the provider's word grants it, and once.
+/// From the page to the plan: only the provider's event grants it, and once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_is_taken_at_the_page_and_by_nothing_else() {
     let app = TestApp::start().await;
@@ -74,7 +74,7 @@ async fn a_plan_is_taken_at_the_page_and_by_nothing_else() {
     sell(&root, "gold", fee("30.00")).await;
     let opened = check_out(&acme.admin, "gold").await;
     assert_eq!(code(&opened), "", "{opened}");
-    // One for each plan at a time; the one that is open is told.
+    // One for each plan at a time; the open one is returned.
     let again = check_out(&acme.admin, "gold").await;
     assert_eq!(code(&again), "CHECKOUT_OPEN");
     assert_eq!(
@@ -82,7 +82,7 @@ async fn a_plan_is_taken_at_the_page_and_by_nothing_else() {
         opened["data"]["createCheckoutSession"]["checkoutSession"]
     );
     assert_eq!(code(&check_out(&acme.admin, "team").await), "");
-    // Looking at the page grants nothing, nor does coming back from it.
+    // Neither opening the page nor returning from it grants anything.
     let page = path(&opened);
     let (response, body) = app.send(Request::get(&page).body(Body::empty()).unwrap()).await;
     let body = String::from_utf8(body).unwrap();
@@ -99,11 +99,11 @@ async fn a_plan_is_taken_at_the_page_and_by_nothing_else() {
         (&json!("PAID"), &json!("30.00"), &json!("0.00")),
         "what was shown is what was charged"
     );
-    // Again, nothing more.
+    // Repeated, it has no further effect.
     assert_eq!(post(&app, &page, "action=pay&card=good").await, (303, "https://app.test/plans".into()));
     app.worker().run_until_idle().await;
     assert_eq!(app.truth("select count(*), sum(amount_minor) from shared.payments").await, ["1 | 3000"]);
-    // The card is there for the next month.
+    // The card is saved for the next month.
     app.clock.advance(hours(24 * 31));
     app.worker().run_until_idle().await;
     let invoice = latest_invoice(&acme).await;
@@ -121,7 +121,7 @@ async fn who_refuses_keeps_what_he_has() {
         (app.tenant_on_plan("acme", "free").await, app.tenant("globex").await, app.operator().await);
     sell(&root, "gold", fee("30.00")).await;
     let page = path(&check_out(&acme.admin, "gold").await);
-    // A page of another tenant is none, nor is one that nobody opened.
+    // Another tenant's page does not exist, nor does one that nobody opened.
     for bad in [
         page.replace(&acme.id.to_string(), &globex.id.to_string()),
         format!("/payments/{}/{}", acme.id, tenantry::base::ids::CheckoutId(uuid::Uuid::now_v7())),
@@ -133,7 +133,7 @@ async fn who_refuses_keeps_what_he_has() {
     assert_eq!(post(&app, &page, "action=pay&card=good").await, (303, "https://app.test/plans".into()));
     assert_eq!(plan(&acme).await.0, "free");
     assert_eq!(acme.truth("select count(*) from shared.payments").await, ["0"]);
-    // Then again; and a page that was left alone is over after an hour.
+    // Then again; an abandoned page expires after an hour.
     let page = path(&check_out(&acme.admin, "gold").await);
     app.clock.advance(hours(1));
     assert_eq!(post(&app, &page, "action=pay&card=good").await.1, "https://app.test/plans");
@@ -146,8 +146,8 @@ async fn who_refuses_keeps_what_he_has() {
     }
 }
 
-/// A card that is declined later: told, tried again, and after the time of grace reading goes on and writing does not, until
-/// it is paid.
+/// A card that is declined later: announced, retried, and after the grace period reading works and writing does not,
+/// until it is paid.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_paid_is_tried_again_and_then_binds() {
     let app = TestApp::start().await;
@@ -177,14 +177,14 @@ async fn what_is_not_paid_is_tried_again_and_then_binds() {
         assert_eq!(latest_invoice(&acme).await["payments"].as_array().unwrap().len(), attempts, "on day {day}");
     }
     app.mails().await;
-    assert_eq!(code(&acme.user.book(&acme.service, acme.in_days(3)).await), "", "the time of grace");
+    assert_eq!(code(&acme.user.book(&acme.service, acme.in_days(3)).await), "", "the grace period");
     go_to(&app, due + hours(24 * 14 + 1));
     assert_eq!(subjects(app.mails().await), ["ACME is now read-only"]);
     for person in [&acme.user, &acme.admin] {
         assert_eq!(code(&person.book(&acme.service, acme.in_days(4)).await), "FORBIDDEN");
         assert_eq!(code(&person.run("{ bookings { nodes { id } } }").await), "");
     }
-    // The log can still be taken along, and who pays be told.
+    // The log can still be exported, and the billing profile changed.
     assert_eq!(code(&acme.admin.run("{ auditEvents { nodes { action } } billing { isRestricted } }").await), "");
     let portal =
         change(&acme.admin, "createBillingPortalSession", "url", json!({ "returnUrl": "https://app.test/billing" }))
@@ -203,7 +203,7 @@ async fn what_is_not_paid_is_tried_again_and_then_binds() {
     assert_eq!(app.truth("select count(*) from shared.payments where state = 'SUCCEEDED'").await, ["2"]);
 }
 
-/// Who has left no card gets the invoice by mail, and is overdue once its time is over.
+/// A tenant without a card gets the invoice by mail, and is overdue after the deadline.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_card_an_invoice_is_due_in_two_weeks() {
     let app = TestApp::start().await;
@@ -217,7 +217,7 @@ async fn without_a_card_an_invoice_is_due_in_two_weeks() {
     app.clock.advance(hours(24 * 14 + 1));
     assert_eq!(app.mail_to("bills@acme.test").await.subject, "Invoice INV-000001 could not be paid");
     assert_eq!(plan(&acme).await.1, "PAST_DUE");
-    // A card that comes then is charged at once, whatever the schedule says; of the other one, paid by transfer.
+    // A card added then is charged at once, whatever the schedule says; the other one was paid by transfer.
     let globex = app.tenant("globex").await;
     app.billing.run(globex.id, app.clock.now()).await.unwrap();
     app.clock.advance(hours(24 * 14 + 1));
@@ -238,7 +238,7 @@ async fn without_a_card_an_invoice_is_due_in_two_weeks() {
     assert_eq!(plan(&acme).await.1, "ACTIVE");
 }
 
-/// A server that answers as it is told to, and remembers what it was asked.
+/// A server that answers as configured, and records its requests.
 #[derive(Clone, Default)]
 struct FakeStripe {
     asked: Arc<Mutex<Vec<(String, HeaderMap, String)>>>,
@@ -302,14 +302,14 @@ fn stripe_event(id: &str, kind: &str, created: Timestamp, object: Value) -> Stri
     json!({ "id": id, "type": kind, "created": created.as_second(), "data": { "object": object } }).to_string()
 }
 
-/// The customer's usual card is another.
+/// The customer's default card changes.
 fn customer_event(id: &str, created: Timestamp, object: Value) -> String {
     let data =
         json!({ "object": object, "previous_attributes": { "invoice_settings": { "default_payment_method": null } } });
     json!({ "id": id, "type": "customer.updated", "created": created.as_second(), "data": data }).to_string()
 }
 
-/// An app that talks to a Stripe of the test's.
+/// An app that talks to the test's Stripe stand-in.
 async fn with_stripe() -> (TestApp, FakeStripe) {
     let fake = FakeStripe::default();
     let billing = stripe_at(fake.start().await);
@@ -343,7 +343,8 @@ fn completed(slug: &str, event: &str, at: Timestamp, metadata: &str) -> String {
     stripe_event(event, "checkout.session.completed", at, object)
 }
 
-/// The row is there first and its id is Stripe's key: whatever fails in between, it is the same customer and the same page.
+/// The row is written first and its id is Stripe's key: whatever fails in between, it is the same customer and the same
+/// page.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkout_that_failed_half_way_goes_on_as_the_same() {
     let (app, fake) = with_stripe().await;
@@ -367,7 +368,7 @@ async fn a_checkout_that_failed_half_way_goes_on_as_the_same() {
         asked[3].2
     );
     assert_eq!(app.truth("select count(*), min(state) from shared.checkout_sessions").await, ["1 | OPEN"]);
-    // What Stripe refuses for good is not asked again the same way.
+    // A request that Stripe refuses permanently is not repeated.
     fake.will_answer([
         (400, json!({ "error": { "message": "no" } })),
         (200, json!({ "id": "cs_2", "url": "https://x" })),
@@ -376,7 +377,7 @@ async fn a_checkout_that_failed_half_way_goes_on_as_the_same() {
     assert_eq!(code(&check_out(&acme.admin, "business").await), "");
     let asked = fake.asked();
     assert_ne!(asked[0].1, asked[1].1);
-    // Nothing secret is in a log or an answer; the key goes in its header.
+    // No secret is in a log or an answer; the key is sent in its header.
     let headers = fake.asked.lock().unwrap().len();
     assert_eq!(headers, 0);
 }
@@ -408,7 +409,7 @@ async fn an_event_has_its_effect_once() {
     );
 }
 
-/// Forged, old, in other bytes, of nobody, or naming another tenant: one correct effect, or none.
+/// Forged, old, with other bytes, for an unknown customer, or naming another tenant: one correct effect, or none.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_is_believed_only_as_it_was_signed() {
     let (app, fake) = with_stripe().await;
@@ -429,7 +430,7 @@ async fn an_event_is_believed_only_as_it_was_signed() {
     assert_eq!(deliver(&app, "no json", &sign("whsec_new", now, "no json")).await, 400);
     assert_eq!(app.truth("select count(*) from directory.payment_events").await, ["0"]);
     assert_eq!((plan(&acme).await.0, plan(&globex).await.0), ("free".into(), "free".into()));
-    // What it says of tenants counts for nothing: it is the customer's, by our own record.
+    // Tenants named in the event are ignored: the customer's tenant comes from the server's own record.
     let named = completed("acme", "evt_2", now, &globex.id.to_string());
     assert_eq!(deliver(&app, &named, &sign("whsec_old", now, &named)).await, 200, "the older secret is still good");
     assert_eq!((plan(&acme).await.0, plan(&globex).await.0), ("team".into(), "free".into()));
@@ -441,7 +442,7 @@ async fn an_event_is_believed_only_as_it_was_signed() {
         app.truth("select state, last_error from directory.payment_events where event_id = 'evt_3'").await,
         ["WAITING | the checkout session is not known here yet"]
     );
-    // Of a customer that is nobody's, and of what nobody here cares for.
+    // Of an unknown customer, and of an irrelevant kind.
     for (id, kind, customer) in
         [("evt_4", "checkout.session.completed", "cus_unknown"), ("evt_5", "charge.refunded", "cus_acme")]
     {
@@ -457,7 +458,7 @@ async fn an_event_is_believed_only_as_it_was_signed() {
     assert_eq!(deliver(&plain, &body, &sign("whsec_new", now, &body)).await, 404);
 }
 
-/// Whatever the order in which they come: what is older than what is known changes nothing, and what came too early waits.
+/// In any order: an event older than the known state changes nothing, and one that came too early waits.
 #[tokio::test(flavor = "multi_thread")]
 async fn events_may_come_in_any_order() {
     let (app, fake) = with_stripe().await;
@@ -468,7 +469,7 @@ async fn events_may_come_in_any_order() {
             json!({ "id": id, "customer": "cus_acme", "payment_method": method, "setup_future_usage": "off_session" });
         stripe_event(event, kind, at, object)
     };
-    // The payment is told of before its page.
+    // The payment is reported before its page.
     assert_eq!(tell(&app, &intent("payment_intent.succeeded", "evt_1", "pi_acme", "pm_1", now)).await, 200);
     assert_eq!(app.truth("select state, attempts from directory.payment_events").await, ["WAITING | 1"]);
     assert_eq!(tell(&app, &completed("acme", "evt_2", now, "")).await, 200);
@@ -477,7 +478,7 @@ async fn events_may_come_in_any_order() {
     app.worker().run_until_idle().await;
     assert_eq!(app.truth("select distinct state from directory.payment_events").await, ["DONE"]);
     assert_eq!(app.truth("select method_ref from shared.billing_accounts").await, ["pm_1"]);
-    // Then an older word on the card, and an end of the page that was completed.
+    // Then an older event about the card, and an expiry of the completed page.
     let card = |event: &str, method: &str, at: Timestamp| {
         customer_event(event, at, json!({ "id": "cus_acme", "invoice_settings": { "default_payment_method": method } }))
     };
@@ -493,7 +494,7 @@ async fn events_may_come_in_any_order() {
         (plan(&acme).await, latest_invoice(&acme).await["status"].clone()),
         (("team".into(), "ACTIVE".into()), json!("PAID"))
     );
-    // A charge that Stripe knows nothing of yet; its failure comes after its success.
+    // A charge that Stripe does not know yet; its failure comes after its success.
     app.clock.advance(hours(24 * 32));
     fake.will_answer([(200, json!({ "id": "pi_2", "status": "processing" }))]);
     app.worker().run_until_idle().await;
@@ -508,7 +509,7 @@ async fn events_may_come_in_any_order() {
     assert_eq!(plan(&acme).await.1, "ACTIVE");
 }
 
-/// Given up after two days of attempts, listed, and tried again once somebody has looked.
+/// Given up after two days of attempts, listed, and retried on request.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_carried_out_is_listed() {
     let (app, fake) = with_stripe().await;
@@ -539,7 +540,8 @@ async fn what_cannot_be_carried_out_is_listed() {
     assert_eq!(root.run(list).await["data"]["platform"]["deadPaymentEvents"], json!([]));
 }
 
-/// A charge whose answer was lost is asked for again by the same key; one that Stripe declines is told with its reason.
+/// A charge whose answer was lost is requested again with the same key; one that Stripe declines is reported with its
+/// reason.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_charge_is_sent_again_as_the_same() {
     let (app, fake) = with_stripe().await;
@@ -579,8 +581,8 @@ async fn a_charge_is_sent_again_as_the_same() {
     assert_eq!((latest_invoice(&acme).await["status"].clone(), plan(&acme).await.1), (json!("PAID"), "ACTIVE".into()));
 }
 
-/// A charge whose answer was lost, and whose key Stripe has forgotten: it is looked for before it is sent again; and its
-/// event finds it by the row that it was asked for under.
+/// A charge whose answer was lost, and whose key Stripe has forgotten: it is looked up before it is sent again, and its
+/// event finds it by the row that it was requested for.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_charge_is_never_made_twice_however_late() {
     let (app, fake) = with_stripe().await;
@@ -608,7 +610,8 @@ async fn a_charge_is_never_made_twice_however_late() {
     assert_eq!(asked.len(), 1, "{asked:?}");
     assert!(asked[0].0 == "/v1/payment_intents" && asked[0].2.is_empty(), "looked for, and not sent: {asked:?}");
     assert_eq!(latest_invoice(&acme).await["status"], "PAID");
-    // The next one: the answer is lost, and the event comes. Meanwhile the invoice was paid outside: what came twice is credit.
+    // The next one: the answer is lost, and the event arrives. Meanwhile the invoice was paid outside: the second
+    // payment becomes credit.
     app.clock.advance(hours(24 * 32));
     app.billing.run(acme.id, app.clock.now()).await.unwrap();
     app.worker().run_until_idle().await;
@@ -634,7 +637,8 @@ async fn a_charge_is_never_made_twice_however_late() {
     );
 }
 
-/// Who owes too long is bound whatever he does to his subscription, until he has paid; and he can ask to be charged at once.
+/// A tenant that owes too long is restricted, whatever it does to its subscription, until it has paid; and it can
+/// request a charge at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_debt_is_not_shed_by_a_change() {
     let app = TestApp::start().await;
@@ -645,7 +649,7 @@ async fn a_debt_is_not_shed_by_a_change() {
         code(&change(&acme.admin, "changePlan", "subscription { status }", json!({ "plan": "gold" })).await),
         ""
     );
-    // The directory knows at once which plan it is, for the budget of its API.
+    // The directory knows the new plan at once, for the API budget.
     app.worker().run_until_idle().await;
     let known =
         "select p.key from directory.tenants t join directory.plans p on p.id = t.plan_id where t.slug = 'acme'";
@@ -679,7 +683,7 @@ async fn a_debt_is_not_shed_by_a_change() {
     assert_eq!(app.truth(known).await, ["gold"]);
     app.worker().run_until_idle().await;
     assert_eq!(app.truth(known).await, ["free"]);
-    // Asked for, it is charged, past the schedule: still declined, and then not.
+    // On request, it is charged regardless of the schedule: still declined, and then not.
     let invoices = acme.admin.run("{ billing { invoices { nodes { id status } } } }").await;
     let open = invoices["data"]["billing"]["invoices"]["nodes"]
         .as_array()
@@ -706,14 +710,14 @@ async fn a_debt_is_not_shed_by_a_change() {
     app.worker().run_until_idle().await;
     assert!(may_write().await);
     assert_eq!(code(&pay().await), "NOT_FOUND");
-    // After another change, in one document, it would wait for itself: it says so at once.
+    // After another change, in one document, it would wait for itself: it reports that at once.
     let both = "mutation($s: ID!, $at: DateTime!) { a: createBooking(input: { serviceId: $s, startsAt: $at }) { booking { id } }
         changePlan(input: { plan: \"gold\" }) { userErrors { code } } }";
     let answer = acme.admin.run_with(both, json!({ "s": acme.service, "at": acme.in_days(9).to_string() })).await;
     assert_eq!(code(&answer), "BAD_USER_INPUT");
 }
 
-/// What was taken back is not credited when its period is cut short, and what was given up is not charged any more.
+/// A refunded charge is not credited when its period is cut short, and a written-off one is not charged any more.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_owed_is_neither_credited_nor_charged() {
     let app = TestApp::start().await;
@@ -759,7 +763,7 @@ async fn what_is_not_owed_is_neither_credited_nor_charged() {
     }
 }
 
-/// A server as a process, on a database that this process prepares and looks at.
+/// A server as a process, on a database that this process prepares and inspects.
 struct Deployment {
     app: TestApp,
     url: String,
@@ -781,7 +785,7 @@ impl Deployment {
         server::Server::start_with(server::program(), self.data_dir.path(), &environment)
     }
 
-    /// Serves until it is killed by itself.
+    /// Serves until it kills itself.
     fn die(&self, fault: &str) {
         assert_eq!(self.serve(fault).exit_code(), None, "killed at {fault}");
     }
@@ -798,7 +802,7 @@ impl Deployment {
         }
     }
 
-    /// Whatever somebody had taken and was killed over, can be taken again.
+    /// Makes every lease of a killed process expire.
     async fn let_leases_end(&self) {
         self.app
             .by_hand(
@@ -820,7 +824,7 @@ fn sign_in(server: &server::Server, email: &str) -> String {
     answer["data"]["login"]["session"]["accessToken"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
 }
 
-/// Killed at every step of issuing: after a restart every period has its invoice, once, and numbers have no gap.
+/// Killed at every step of issuing: after a restart every period has its invoice, once, and numbers have no gaps.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_while_invoices_are_issued() {
     let deployment = Deployment::start().await;
@@ -846,7 +850,7 @@ async fn killed_while_invoices_are_issued() {
     }
 }
 
-/// Killed at every step of a checkout: asked for again, it is the same one.
+/// Killed at every step of a checkout: requested again, it is the same one.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_while_a_checkout_begins() {
     let deployment = Deployment::start().await;
@@ -870,7 +874,7 @@ async fn killed_while_a_checkout_begins() {
     }
 }
 
-/// Killed at every step of hearing that somebody has paid: he has his plan, and has paid for it once.
+/// Killed at every step of processing a payment event: the tenant has its plan, and has paid for it once.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_while_a_payment_is_heard_of() {
     let deployment = Deployment::start().await;
@@ -927,14 +931,14 @@ async fn killed_while_a_card_is_charged() {
     }
 }
 
-/// Stripe's own shape of things, by the Python package localstripe: customers, cards, charges that succeed and that are
+/// Stripe's own data formats, by the Python package localstripe: customers, cards, charges that succeed or are
 /// declined, and the events that it sends and signs itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn localstripe_is_understood() {
     let Some(stripe) = LocalStripe::start().await else { return };
     let database = Arc::new(TestDatabase::create().await);
     let app = TestApp::on(database, Options { billing: stripe_at(stripe.url.clone()), ..Options::default() }).await;
-    // Its events come by the network, so this process serves.
+    // Its events arrive over the network, so this process serves.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let own = listener.local_addr().unwrap();
     let router = app.router.clone();
@@ -944,7 +948,7 @@ async fn localstripe_is_understood() {
         .await;
 
     let acme = app.tenant("acme").await;
-    // No checkout sessions there: the customer is made by the attempt, and the attempt refused.
+    // It has no checkout sessions: the attempt creates the customer and is refused.
     assert_eq!(code(&check_out(&acme.admin, "team").await), "UNAVAILABLE");
     let customer = app.truth("select customer_ref from shared.billing_accounts").await.remove(0);
     assert!(customer.starts_with("cus_"), "{customer}");
@@ -980,7 +984,7 @@ async fn localstripe_is_understood() {
     assert!(invoice["payments"][0]["failure"].as_str().unwrap().contains("declined"), "{invoice}");
     assert_eq!(plan(&acme).await.1, "PAST_DUE");
     app.clock.advance(hours(1));
-    // And a good one: charged, and told by its own event as well.
+    // A valid one: charged, and reported by its own event as well.
     let good = card("4242424242424242").await;
     let later = app.clock.now() + SignedDuration::from_secs(60);
     let told = customer_event(
@@ -1026,14 +1030,14 @@ struct LocalStripe {
 }
 
 impl LocalStripe {
-    /// `None` where it is not installed, which only an ordinary machine may lack.
+    /// `None` when it is not installed, which is allowed only outside CI.
     async fn start() -> Option<Self> {
         let Some(program) = std::env::var_os("LOCALSTRIPE") else {
             assert!(std::env::var_os("CI").is_none(), "CI has to have localstripe, and say where by LOCALSTRIPE");
             eprintln!("SKIPPED: no LOCALSTRIPE here (pip install localstripe, and LOCALSTRIPE=…/bin/localstripe)");
             return None;
         };
-        // It cannot be told to take a free port, so one is looked for.
+        // It cannot select a free port itself, so one is chosen here.
         let port = std::net::TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port();
         let child = std::process::Command::new(program)
             .args(["--from-scratch", "--port", &port.to_string()])

@@ -126,7 +126,7 @@ async fn every_mutation_is_in_the_audit_log() {
     );
 }
 
-/// No event, no change: where the log cannot be written, nothing is done.
+/// No event, no change: if the log cannot be written, nothing is done.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_cannot_be_logged_is_not_made() {
     let app = TestApp::start().await;
@@ -138,7 +138,7 @@ async fn a_change_that_cannot_be_logged_is_not_made() {
     assert_eq!(app.truth("select count(*) from shared.usage_counters").await, ["0"]);
 }
 
-/// What an administrator may do is no more than his tenant: not even at the database.
+/// An administrator's rights end at their tenant, also in the database.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_raises_himself() {
     let app = TestApp::start().await;
@@ -207,13 +207,13 @@ async fn the_last_administrator_stays() {
     let kept = acme.admin.run_with(SET_ROLE, own.clone()).await;
     assert_eq!(kept["data"]["updateUserRole"]["userErrors"], json!([{ "code": "LAST_ADMIN", "field": ["id"] }]));
     assert_eq!(code(&acme.admin.run_with(LET_GO, own.clone()).await), "LAST_ADMIN");
-    // A second one who cannot sign in keeps nothing.
+    // A second one who cannot sign in does not count.
     let second = app.person(acme.id, "second", "acme", tenantry::core::identity::Role::Admin).await;
     acme.admin.run_with(LET_GO, json!({ "id": second.id.to_string() })).await;
     assert_eq!(code(&acme.admin.run_with(SET_ROLE, own).await), "LAST_ADMIN");
 }
 
-/// Two administrators who demote or let go each other at once: one of them is left.
+/// Two administrators who demote or deactivate each other at once: one of them remains.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_administrators_who_dismiss_each_other_one_stays() {
     for (first, second) in [(SET_ROLE, SET_ROLE), (SET_ROLE, LET_GO), (LET_GO, LET_GO)] {

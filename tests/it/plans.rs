@@ -1,4 +1,5 @@
-//! What a statement looks at does not grow with the history: asked of the database, as the app's role, under the policies.
+//! The rows that a statement reads do not grow with the history: checked in the database, as the app's role, with the
+//! policies.
 
 use serde_json::json;
 use tenantry::{
@@ -24,7 +25,7 @@ async fn staffed(app: &TestApp) -> (TestTenant, Vec<String>) {
     (acme, resources)
 }
 
-/// The month that is asked for is read, and no row of before.
+/// Only the requested month is read, and no earlier row.
 #[tokio::test(flavor = "multi_thread")]
 async fn availability_reads_the_month_alone() {
     let app = TestApp::start().await;
@@ -57,7 +58,7 @@ async fn availability_reads_the_month_alone() {
     let after = read().await;
     assert_eq!(after.0, before.0, "no table is read from end to end");
     let each = (after.1 - before.1) / 8;
-    // What began up to three days before could reach into it; and each claim has a booking.
+    // A claim that began up to three days before could reach into it; and each claim has a booking.
     assert!(each < 3_000, "{each} rows for 20 that are held, beside a history of 20000");
     // The same statement, as its plan says: both ends are conditions of the index, and the policy is no filter over history.
     let plan = client
@@ -97,7 +98,7 @@ async fn most_read(app: &TestApp, acme: &TestTenant, tables: &[&str], ask: impl 
     most
 }
 
-/// What a page of bookings may bring with it: nothing, names, or all of it.
+/// The references that a page of bookings may include: none, names, or all.
 fn related(how_much: usize) -> Preloaded {
     match how_much {
         0 => Preloaded::Nothing,
@@ -144,8 +145,8 @@ async fn a_page_reads_no_row_of_those_before_it() {
     }
 }
 
-/// What bookings point at is looked up for a page's own rows, also where a tenant has so few bookings that the planner would
-/// rather join them all first.
+/// A page's references are looked up for its own rows, even when a tenant has so few bookings that the planner would
+/// prefer to join them all first.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_looks_up_names_for_its_own_rows_alone() {
     let app = TestApp::start_with(Options { connections: 1, ..Options::default() }).await;
@@ -161,7 +162,7 @@ async fn a_page_looks_up_names_for_its_own_rows_alone() {
                 assert_eq!(found.rows.len(), 20);
             })
             .await;
-            // A service and a customer for each row, and for the one more that tells of a next page.
+            // A service and a customer for each row, and for the extra one that reveals a next page.
             assert!((2..=2 * 21).contains(&most), "{most} rows for 20, of {filter:?}");
         }
     }
@@ -195,7 +196,7 @@ async fn a_page_of_the_log_reads_no_event_before_it() {
     }
 }
 
-/// The API answers the same, with as many statements in as many round trips, whatever lies behind.
+/// The API gives the same answer, with as many statements in as many round trips, whatever the history.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_history_changes_no_answer() {
     let app = TestApp::start().await;
@@ -213,7 +214,7 @@ async fn a_long_history_changes_no_answer() {
     assert_eq!(month().await, without);
 }
 
-/// Whoever books lets go of holds that are over: that looks at holds, however many bookings there are.
+/// Booking releases expired holds: that reads holds only, however many bookings there are.
 #[tokio::test(flavor = "multi_thread")]
 async fn holds_are_found_without_looking_at_bookings() {
     let app = TestApp::start().await;

@@ -1,4 +1,4 @@
-//! Platform administrators: what they see and keep, what they cannot, and what tenants see of them.
+//! Platform administrators: what they see and manage, what they cannot, and what tenants see of them.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ async fn only_platform_administrators_see_the_platform() {
     assert_eq!(code(&app.anonymous().run(query).await), "UNAUTHENTICATED");
     let root = operator(&app).await;
     assert_eq!(root.run(query).await["data"]["platform"]["tenants"]["nodes"], json!([{ "slug": "acme" }]));
-    // And a platform administrator is nobody of a tenant.
+    // A platform administrator is not a person of a tenant.
     for query in [
         "{ viewer { id } }",
         "{ tenant { id } }",
@@ -71,7 +71,7 @@ async fn a_platform_administrator_signs_in_by_himself() {
     assert!(!app.sign_in.add_operator("root@example.test", "Robin", "an operators long secret".into()).await.unwrap());
     assert!(app.sign_in.add_operator("r2@example.test", "Robin", "password".into()).await.is_err());
     assert_eq!(sign_in(&app, "wrong").await.err().as_deref(), Some("WRONG_CREDENTIALS"));
-    // He is no user of a tenant, and a user is no platform administrator.
+    // They are no user of a tenant, and a user is no platform administrator.
     let login =
         "mutation($e: String!, $p: String!) { login(input: { email: $e, password: $p }) { userErrors { code } } }";
     let as_user =
@@ -187,7 +187,7 @@ async fn a_tenant_is_made_with_an_invitation() {
     assert_eq!(admin.run("{ verifyAuditChain { intact } }").await["data"]["verifyAuditChain"]["intact"], true);
 }
 
-/// A tenant whose first administrator never came gets another invitation, and one that has an administrator none.
+/// A tenant whose first administrator never joined gets another invitation, and one that has an administrator none.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_without_an_administrator_is_invited_anew() {
     let app = TestApp::start().await;
@@ -216,7 +216,7 @@ async fn a_tenant_without_an_administrator_is_invited_anew() {
         "IN_USE"
     );
     let _ = first;
-    // What was refused is not in the log as done.
+    // A refused action is not logged as done.
     let log = root.run("{ platform { events(first: 10) { nodes { action } } } }").await;
     assert_eq!(log.to_string().matches("tenants.invite_administrator").count(), 1, "{log}");
 }
@@ -229,7 +229,7 @@ async fn a_tenant_is_suspended_deleted_restored_and_erased() {
     let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
     acme.booking(3).await;
     globex.booking(3).await;
-    // Something of everything that hangs on bookings.
+    // Some of everything that references bookings.
     let hall = acme.admin.create_resource("ROOM", "Hall").await;
     let yoga = acme.admin.create_service(json!({ "name": "Yoga", "capacity": 2 })).await;
     acme.admin.link(&yoga, &[(&hall, 0)]).await;
@@ -308,7 +308,7 @@ async fn a_tenant_is_suspended_deleted_restored_and_erased() {
     let of = |tenant: &TestTenant| tenant.id.0.to_string();
     let tables = app.truth("select format('%I.%I', schemaname, tablename) from pg_tables where schemaname in ('shared', 'directory') and tablename <> 'platform_events'").await;
     app.worker().tidy().await;
-    app.worker().tidy().await; // done again it changes nothing
+    app.worker().tidy().await; // a repeated run changes nothing
     for table in &tables {
         let left = app
             .truth(&format!("select to_jsonb(t)::text from {table} t where to_jsonb(t)::text like '%{}%'", of(&acme)))
@@ -384,8 +384,8 @@ async fn plans_features_and_settings_are_changed_for_a_tenant() {
     }
 }
 
-/// Acting as a user: for a quarter of an hour, with a reason, in plain sight of the tenant, and never able to change who
-/// may sign in or do what.
+/// Impersonating a user: for a quarter of an hour, with a reason, visible to the tenant, and never able to change who
+/// may sign in or what they may do.
 #[tokio::test(flavor = "multi_thread")]
 async fn acting_as_a_user_is_short_logged_and_limited() {
     let app = TestApp::start().await;
@@ -427,7 +427,7 @@ async fn acting_as_a_user_is_short_logged_and_limited() {
     }
     assert!(of("sessions.impersonate")["changes"].to_string().contains("ticket 42"));
     assert!(log["data"]["sessions"].as_array().unwrap().contains(&json!({ "impersonated": true, "current": false })));
-    // The user ends it as any session of his.
+    // The user ends it like any of their sessions.
     assert_eq!(code(&acme.admin.run("mutation { revokeOtherSessions { revoked } }").await), "");
     assert_eq!(code(&actor.run("{ viewer { id } }").await), "UNAUTHENTICATED");
 }

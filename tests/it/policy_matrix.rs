@@ -1,7 +1,7 @@
 //! Wall 2 alone: what PostgreSQL's policies let each role do to each table, without any filter in the statement.
 //!
 //! The result is a checked-in table, `policy_matrix.txt`; `UPDATE_POLICY_MATRIX=1 cargo test policy_matrix` writes it
-//! anew. The last tests show that the table tells when a policy is missing or lets too much pass.
+//! anew. The last tests show that the table reveals a policy that is missing or too wide.
 
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -11,7 +11,7 @@ use tokio_postgres::{Client, error::SqlState};
 use crate::support::{TestApp, TestTenant};
 
 const ROLES: [&str; 7] = ["ADMIN", "STAFF", "USER", "AUTHENTICATOR", "WORKER", "PLATFORM_ADMIN", "no scope"];
-/// Without a `where`, PostgreSQL asks the command's own policy alone; with one, the policy for `select` as well.
+/// Without a `where`, PostgreSQL applies only the command's own policy; with one, the policy for `select` as well.
 const BLIND: [&str; 3] = ["blind update", "blind delete", "blind step up"];
 const COMMANDS: [&str; 4] = ["select", "insert", "update", "delete"];
 
@@ -224,11 +224,11 @@ const HEADING: &str = "\
 # What row-level security lets each role do, without any filter in the statement. Written by tests/it/policy_matrix.rs.
 # all: every row of its own tenant. some: a part of them, such as a person's own. - : none.
 # No cell reaches a row of another tenant; tables of the directory belong to none. The update tried on bookings cancels,
-# that on claims lets go.
+# the one on claims releases.
 ";
 
 impl Table {
-    /// Whether the scope can do this to this row; what it did is undone.
+    /// Whether the scope can do this to this row; the change is undone.
     async fn allows(&self, client: &Client, command: &str, row: &Row) -> bool {
         let table = format!("{}.{}", self.schema, self.name);
         let found = self.key.iter().map(|it| format!("t.{it} = r.{it}")).collect::<Vec<_>>().join(" and ");
@@ -261,7 +261,8 @@ impl Table {
         match outcome {
             Ok(rows) => rows > 0,
             Err(error) => {
-                // A row-level refusal comes before any constraint is looked at: another error means it was let pass.
+                // A row-level refusal comes before any constraint check: another error means that the policies allowed
+                // it.
                 let code = error.code().unwrap_or_else(|| panic!("{sql}: {error}"));
                 let constraints = ["23505", "23503", "23P01", "23514"];
                 assert!(
@@ -278,7 +279,7 @@ impl Table {
         let table = format!("{}.{}", self.schema, self.name);
         let record = format!("jsonb_populate_record(null::{table}, $1)");
         let sql = match (command, self.updatable.last()) {
-            // What one can make of a row is narrower than which row one can change.
+            // The rows that a role can produce are fewer than the rows it can change.
             ("blind step up", _) if self.name == "bookings" => {
                 format!("update {table} set status = 'CONFIRMED' where $1::jsonb is not null")
             }
@@ -315,7 +316,7 @@ impl Table {
                 let constraints =
                     [SqlState::FOREIGN_KEY_VIOLATION, SqlState::CHECK_VIOLATION, SqlState::UNIQUE_VIOLATION];
                 assert!(error.code().is_some_and(|it| constraints.contains(it)), "{sql}: {error:?}");
-                Reach { own: usize::MAX, foreign: 0 } // Let pass by the policies, stopped by a key.
+                Reach { own: usize::MAX, foreign: 0 } // Allowed by the policies, stopped by a key.
             }
         }
     }
@@ -414,7 +415,7 @@ async fn policy_matrix() {
     );
 }
 
-/// Nobody erases a tenant but one that was deleted, and whose time to be restored is over: not even the platform.
+/// Nobody can erase a tenant except a deleted one after its restore period: not even the platform.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_a_deleted_tenant_is_erased_and_only_in_time() {
     let app = TestApp::start().await;
@@ -446,13 +447,13 @@ async fn only_a_deleted_tenant_is_erased_and_only_in_time() {
     }
 }
 
-/// Policies whose check only tells for a tenant that is being made, which the fixture's are not: see the last test.
+/// Policies whose check matters only while a tenant is being created, which the fixture's are not: see the last test.
 ///
-/// Others' condition says all that the check does, and more: what cannot be reached needs no check.
+/// The condition of the others covers the whole check: an unreachable row needs no check.
 const BY_ITSELF: [&str; 4] = ["tenants_update", "tenant_state_update", "plan_versions_update", "payments_update"];
 
-/// Whoever signs up can make of a tenant that he began nothing but one that is served, in the directory and in its store;
-/// and of any other tenant nothing.
+/// A caller who signs up can turn only the tenant that they began into an active one, in the directory and in its
+/// store, and cannot change any other tenant.
 #[tokio::test(flavor = "multi_thread")]
 async fn signing_up_only_finishes_what_it_began() {
     let app = TestApp::start().await;
@@ -481,13 +482,13 @@ async fn signing_up_only_finishes_what_it_began() {
         assert_eq!(attempt("CREATING", "ACTIVE", "").await, Ok(1), "{table}");
         assert_eq!(attempt("CREATING", "SUSPENDED", "").await, refused, "{table}");
         assert_eq!(attempt("SUSPENDED", "ACTIVE", "").await, Ok(0), "{table}");
-        // And it is the check that refuses.
+        // It is the check that refuses.
         let opened = format!("alter policy {policy} on {table} with check (true)");
         assert_eq!(attempt("CREATING", "SUSPENDED", &opened).await, Ok(1), "{table}");
     }
 }
 
-/// Each policy is dropped, and then opened wide, in a transaction of its own: both must change what the matrix says.
+/// Each policy is dropped, and then opened wide, in its own transaction: both must change the matrix.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_policy_can_go_or_open_unnoticed() {
     let fixture = Box::pin(Fixture::make()).await;
@@ -511,7 +512,7 @@ async fn no_policy_can_go_or_open_unnoticed() {
             opened.push_str(if has_check { " with check (true)" } else { "" });
             let mut changes = vec![format!("drop {on}"), opened];
             if differ {
-                // The check says more than the condition does, so it is opened alone too.
+                // The check covers more than the condition, so it is opened alone too.
                 if !BY_ITSELF.contains(&name.as_str()) {
                     changes.push(format!("alter {on} with check (true)"));
                 }

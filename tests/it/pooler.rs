@@ -1,4 +1,4 @@
-//! Through PgBouncer in transaction mode: nothing is left to a session, and nobody gets what was meant for somebody else.
+//! Through PgBouncer in transaction mode: no state is left in a session, and no caller gets another's answer.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ async fn every_transaction_may_meet_another_session() {
     }
     let mut tasks = Vec::new();
     for nth in 0..24_usize {
-        // Whoever asks does so of any of the processes.
+        // Each request goes to any of the processes.
         let (app, tenant) = (apps[nth % apps.len()].clone(), tenants[(nth / 2) % tenants.len()].clone());
         tasks.push(tokio::spawn(async move {
             let person = |it: &Person| Person { app: app.clone(), ..it.clone() };
@@ -53,7 +53,7 @@ async fn every_transaction_may_meet_another_session() {
     for task in tasks {
         task.await.unwrap();
     }
-    // Nothing was left in a session: no name of a statement, no search path, no scope.
+    // Nothing was left in a session: no statement name, no search path, no scope.
     let direct = database.connect("postgres").await;
     let leaked = "select count(*) from pg_stat_activity where datname = current_database() and usename = 'tenantry_app' and query ilike 'prepare%'";
     assert_eq!(direct.query_one(leaked, &[]).await.unwrap().get::<_, i64>(0), 0);
@@ -72,7 +72,7 @@ async fn every_transaction_may_meet_another_session() {
     }
 }
 
-/// Events reach other processes past the pooler, which lets nobody listen.
+/// Events reach other processes by a connection past the pooler, which does not support listening.
 #[tokio::test(flavor = "multi_thread")]
 async fn hints_go_past_the_pooler() {
     let database = Arc::new(TestDatabase::create().await);

@@ -1,4 +1,4 @@
-//! The program as it runs in production: its log, its traces, its end.
+//! The program as it runs in production: its log, its traces, its shutdown.
 
 use std::{
     fs,
@@ -20,7 +20,7 @@ use crate::support::{
 /// A path, and what was posted to it.
 type Posted = (String, Vec<u8>);
 
-/// A collector of traces: keeps what is posted to it.
+/// A collector of traces: keeps the posted spans.
 fn collector() -> (String, Arc<Mutex<Vec<Posted>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -63,8 +63,8 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack.windows(needle.len()).any(|it| it == needle)
 }
 
-/// One JSON line a request, with its id, tenant, operation and trace and nobody's data; its spans at the collector; and on
-/// SIGTERM first no readiness, then no server.
+/// One JSON line per request, with its id, tenant, operation and trace and without personal data; its spans at the
+/// collector; and on SIGTERM first no readiness, then no server.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_can_be_followed_and_a_stop_is_announced() {
     let database = Arc::new(TestDatabase::create().await);
@@ -132,7 +132,7 @@ async fn a_request_can_be_followed_and_a_stop_is_announced() {
     for secret in [token, PASSWORD, "initech.test", "Bearer", &initech.user.id.to_string()] {
         assert!(!log.contains(secret), "{secret} is in the log");
     }
-    // What was left was sent at the end.
+    // The remaining spans were sent at the end.
     let kept = kept.lock().unwrap();
     assert!(kept.iter().all(|(path, _)| path == "/v1/traces"), "{kept:?}");
     let bytes: Vec<u8> = kept.iter().flat_map(|(_, body)| body.clone()).collect();

@@ -1,4 +1,4 @@
-//! Staff, rooms and equipment: kept by administrators, held by bookings, never twice at a time.
+//! Staff, rooms and equipment: managed by administrators, occupied by bookings, never twice at a time.
 
 use futures_util::future::join_all;
 use jiff::SignedDuration;
@@ -25,7 +25,7 @@ fn id(answer: &Value) -> String {
     answer["data"]["createBooking"]["booking"]["id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
 }
 
-/// Another tenant's resource is none, for every way to name one.
+/// Another tenant's resource does not exist, in every field that names one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_resource_is_none() {
     for app in crate::isolation::with_and_without_policies().await {
@@ -115,7 +115,7 @@ async fn administrators_keep_resources() {
     assert_eq!(listed["data"]["resources"]["nodes"], json!([{ "name": "Ann" }]));
     let of_kind = acme.staff.run("{ resources(filter: { kind: ROOM, active: false }) { nodes { name kind } } }").await;
     assert_eq!(of_kind["data"]["resources"]["nodes"], json!([{ "name": "Room", "kind": "ROOM" }]));
-    // What was booked stays, deactivated; what was not goes.
+    // A booked resource stays, deactivated; an unused one is deleted.
     assert_eq!(code(&acme.admin.link(&acme.service, &[(&anna, 0)]).await), "");
     acme.booking(3).await;
     let delete = "mutation($id: ID!) { deleteResource(input: { id: $id }) { deletedResourceId resource { active } userErrors { code } } }";
@@ -143,7 +143,7 @@ async fn administrators_keep_resources() {
     assert_eq!(logged, expected);
 }
 
-/// A booking takes one of each kind: the wanted one, or the best that is free by the stated rule.
+/// A booking takes one of each kind: the requested one, or the best free one by the documented rule.
 #[tokio::test(flavor = "multi_thread")]
 async fn any_is_the_highest_priority_then_the_least_loaded() {
     let app = TestApp::start().await;
@@ -157,7 +157,7 @@ async fn any_is_the_highest_priority_then_the_least_loaded() {
     let stool = acme.admin.create_resource("EQUIPMENT", "Stool").await;
     let linked = acme.admin.link(&acme.service, &[(&anna, 0), (&ben, 5), (&cleo, 5), (&chair, 1), (&stool, 0)]).await;
     assert_eq!(linked["data"]["setServiceResources"]["service"]["resources"][0]["name"], "Ben", "{linked}");
-    // Priority first: of Ben and Cleo the lower id, then whoever has less that day.
+    // Priority first: of Ben and Cleo the lower id, then the one with fewer bookings that day.
     // From eight in the morning there, so that all of it is on one day.
     let zone = jiff::tz::TimeZone::get("Europe/Amsterdam").unwrap();
     let morning = acme.in_days(3).to_zoned(zone).with().hour(8).minute(0).second(0).build().unwrap().timestamp();
@@ -167,11 +167,11 @@ async fn any_is_the_highest_priority_then_the_least_loaded() {
     // At the same time: the other of high priority, then the one of low priority, and then nobody.
     assert_eq!(held(&acme.other.book(&acme.service, at(0)).await), ["Stool", "Cleo"]);
     assert_eq!(code(&acme.other.book(&acme.service, at(0)).await), "SLOT_TAKEN", "there is no third chair");
-    // The wanted one, or none.
+    // The requested one, or none.
     let wants = |who: &str, hours: i64| json!({ "serviceId": acme.service, "startsAt": at(hours).to_string(), "resourceId": who });
     assert_eq!(held(&acme.user.book_with(wants(&anna, 5)).await), ["Chair", "Anna"]);
     assert_eq!(code(&acme.user.book_with(wants(&anna, 5)).await), "SLOT_TAKEN");
-    assert_eq!(held(&acme.user.book(&acme.service, at(5)).await)[1], "Ben", "whoever else is free");
+    assert_eq!(held(&acme.user.book(&acme.service, at(5)).await)[1], "Ben", "any other who is free");
     let other_room = acme.admin.create_resource("ROOM", "Not linked").await;
     assert_eq!(code(&acme.user.book_with(wants(&other_room, 7)).await), "NOT_FOUND");
     // A list by resource, and the same resource in another service.
@@ -189,7 +189,7 @@ async fn any_is_the_highest_priority_then_the_least_loaded() {
     assert_eq!(code(&acme.other.book(&massage, at(6)).await), "");
 }
 
-/// Buffers keep resources around a booking, not the booking's own time.
+/// Buffers block resources around a booking, not the booking's own time.
 #[tokio::test(flavor = "multi_thread")]
 async fn buffers_are_kept_free() {
     let app = TestApp::start().await;
@@ -226,7 +226,7 @@ async fn buffers_are_kept_free() {
     }
 }
 
-/// Moved whole or not at all: where the new time cannot be had, the old one stays.
+/// Moved completely or not at all: if the new time is not available, the old one stays.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_booking_is_moved_or_stays() {
     let app = TestApp::start().await;
@@ -240,14 +240,14 @@ async fn a_booking_is_moved_or_stays() {
     for intruder in [&acme.other] {
         assert_eq!(code(&intruder.reschedule(&mine, at(9)).await), "NOT_FOUND");
     }
-    // Its own old time does not stand in its way.
+    // Its own old time does not block it.
     let moved = acme.user.reschedule(&mine, at(0) + SignedDuration::from_mins(15)).await;
     assert_eq!(
         (held(&moved), moved["data"]["rescheduleBooking"]["booking"]["version"].as_i64()),
         (vec!["Anna"], Some(2)),
         "{moved}"
     );
-    // Anna is taken there, so it is Ben; then both are, so it stays where it was.
+    // Anna is booked there, so it is Ben; then both are, so it stays unchanged.
     assert_eq!(held(&acme.user.reschedule(&mine, at(4)).await), ["Ben"]);
     assert_eq!(held(&acme.user.reschedule(&mine, at(6)).await), ["Ben"], "its own is kept where it is free");
     let third = id(&acme.staff.book(&acme.service, at(4)).await);
@@ -261,7 +261,7 @@ async fn a_booking_is_moved_or_stays() {
         json!({ "fromStatus": "CONFIRMED", "toStatus": "CONFIRMED", "movedFrom": at(4).to_string(), "movedTo": at(6).to_string() })
     );
     assert_eq!(code(&acme.other.book(&acme.service, at(0)).await), "", "the time that it left is free");
-    // By the rules: not into the past, not too late, not once it is over, not by an old version.
+    // By the rules: not into the past, not too late, not once it is over, not with an old version.
     assert_eq!(code(&acme.user.reschedule(&mine, acme.in_days(-1)).await), "TOO_SOON");
     assert_eq!(code(&acme.user.reschedule(&mine, acme.in_days(800)).await), "TOO_FAR");
     let stale =
@@ -287,7 +287,7 @@ async fn a_booking_is_moved_or_stays() {
     assert_eq!(app.truth(OVERLAPS).await, ["0"]);
     let logged = app.truth("select count(*) from shared.audit_events where action = 'bookings.reschedule'").await;
     assert_eq!(logged, ["5"], "of each that was moved, and of none that was not");
-    // A service that wants to be confirmed wants it again, from customers.
+    // A service that requires confirmation requires it again, from customers.
     let careful = acme.admin.create_service(json!({ "name": "Careful", "requiresConfirmation": true })).await;
     let waiting = id(&acme.user.book(&careful, at(0)).await);
     assert_eq!(code(&acme.staff.set_status(json!({ "id": waiting, "status": "CONFIRMED" })).await), "");
@@ -295,7 +295,7 @@ async fn a_booking_is_moved_or_stays() {
     assert_eq!(again["data"]["rescheduleBooking"]["booking"]["status"], "PENDING", "{again}");
 }
 
-/// The rules of a service go before its tenant's, and bind customers alone.
+/// A service's rules override its tenant's, and apply to customers only.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_services_rules_go_before_its_tenants() {
     let app = TestApp::start().await;
@@ -323,8 +323,8 @@ async fn a_services_rules_go_before_its_tenants() {
     assert_eq!(code(&acme.user.set_status(json!({ "id": soon, "status": "CANCELLED" })).await), "");
 }
 
-/// 64 clients, 200 slots, 3 resources, two processes, bookings that are moved and called off meanwhile: nothing overlaps, and
-/// everybody gets a clear answer.
+/// 64 clients, 200 slots, 3 resources, two processes, with bookings that are moved and cancelled meanwhile: nothing
+/// overlaps, and every caller gets a clear answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_overlaps_under_contention() {
     let app = TestApp::start_with(Options { connections: 12, ..Options::default() }).await;
@@ -354,7 +354,7 @@ async fn nothing_overlaps_under_contention() {
     assert!(codes.iter().all(|it| allowed.contains(&it.as_str())), "{codes:?}");
     assert!(codes.iter().any(|it| it == "SLOT_TAKEN") && codes.iter().any(String::is_empty));
     assert_eq!(app.truth(OVERLAPS).await, ["0"]);
-    // Every booking that stands holds what it needs, and none that does not holds anything.
+    // Every active booking has its resources, and no inactive one has any.
     let wrong = "select count(*) from shared.bookings b
         left join lateral (select count(*) as held from shared.booking_claims c where c.booking_id = b.id and c.active) c on true
         left join shared.services s on s.id = b.service_id
@@ -383,7 +383,8 @@ async fn one_client(acme: &TestTenant, both: &str, person: Person, client: i64) 
     codes
 }
 
-/// What an independent reader broke: times at the ends of the calendar, and the ground changed under standing bookings.
+/// Findings of an independent reviewer: times at the ends of the calendar, and changed services under existing
+/// bookings.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_when_the_ground_changes() {
     let app = TestApp::start().await;
@@ -394,18 +395,18 @@ async fn nothing_is_lost_when_the_ground_changes() {
     assert_eq!(code(&acme.user.reschedule(&mine, far).await), "TOO_FAR");
     let query = "query($s: ID!) { availability(serviceId: $s, from: \"9999-12-29T10:00:00Z\", to: \"9999-12-30T10:00:00Z\") { startsAt } }";
     assert_eq!(acme.user.run_with(query, json!({ "s": acme.service })).await["data"]["availability"], json!([]));
-    // A service goes by seats or by resources, and not from one to the other under bookings that stand.
+    // A service uses seats or resources, and cannot switch while it has active bookings.
     let anna = acme.admin.create_resource("STAFF", "Anna").await;
     assert_eq!(code(&acme.admin.link(&acme.service, &[(&anna, 0)]).await), "IN_USE");
     assert_eq!(code(&acme.user.set_status(json!({ "id": mine, "status": "CANCELLED" })).await), "");
     assert_eq!(code(&acme.admin.link(&acme.service, &[(&anna, 0)]).await), "");
-    // What serves something is not deleted, or it could be booked without.
+    // A resource that serves a service is not deleted, or the service could be booked without it.
     let delete = "mutation($id: ID!) { deleteResource(input: { id: $id }) { deletedResourceId userErrors { code } } }";
     assert_eq!(code(&acme.admin.run_with(delete, json!({ "id": anna })).await), "IN_USE");
     assert_eq!(code(&acme.user.book(&acme.service, acme.in_days(4)).await), "SLOT_TAKEN");
     let update = "mutation($id: ID!) { updateResource(input: { id: $id, active: true }) { userErrors { code } } }";
     assert_eq!(code(&acme.admin.run_with(update, json!({ "id": anna })).await), "");
-    // What it held last is what it shows, once it is over.
+    // Once it is over, a booking shows its last resources.
     let ben = acme.admin.create_resource("STAFF", "Ben").await;
     assert_eq!(code(&acme.admin.link(&acme.service, &[(&anna, 5), (&ben, 0)]).await), "");
     let moved = id(&acme.user.book(&acme.service, acme.in_days(20)).await);
@@ -415,13 +416,13 @@ async fn nothing_is_lost_when_the_ground_changes() {
     let seen =
         acme.user.run_with("query($id: ID!) { booking(id: $id) { resources { name } } }", json!({ "id": moved })).await;
     assert_eq!(seen["data"]["booking"]["resources"], json!([{ "name": "Ben" }]));
-    // One resource has one lane, whoever writes.
+    // One resource has one lane, for every writer.
     let twice = "insert into booking_claims (tenant_id, id, booking_id, customer_id, resource_id, lane, blocked_from, blocked_to)
         select tenant_id, gen_random_uuid(), booking_id, customer_id, resource_id, 7, blocked_from, blocked_to from booking_claims where resource_id is not null limit 1";
     assert!(acme.store("postgres").await.batch_execute(twice).await.is_err());
 }
 
-/// Documents that move two bookings, in either order, wait for each other in turn and never in a ring.
+/// Documents that move two bookings, in either order, wait for each other and never deadlock.
 #[tokio::test(flavor = "multi_thread")]
 async fn documents_in_either_order_do_not_ring() {
     let app = TestApp::start_with(Options { connections: 12, ..Options::default() }).await;

@@ -1,4 +1,4 @@
-//! Series: bookings that are made together by a rule, and called off together.
+//! Series: bookings that are made together by a rule, and cancelled together.
 
 use jiff::{SignedDuration, ToSpan, tz::TimeZone};
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ fn outcomes(answer: &Value) -> Vec<&str> {
     all.iter().map(|it| it["error"]["code"].as_str().or(it["outcome"].as_str()).unwrap()).collect()
 }
 
-/// A Monday in one or two weeks, as the tenant's clock shows it.
+/// A Monday in one or two weeks, in the tenant's zone.
 fn monday(acme: &TestTenant) -> jiff::civil::Date {
     let today = acme.app.clock.now().to_zoned(TimeZone::get("Europe/Amsterdam").unwrap()).date();
     let since_monday = i64::from(today.weekday().to_monday_zero_offset());
@@ -72,7 +72,7 @@ async fn a_series_is_its_owners_alone() {
         }
         assert_eq!(seen(&globex.admin).await, json!({ "bookingSeries": null, "node": null }));
         assert_eq!(seen(&acme.staff).await["bookingSeries"]["id"], id, "it was isolation");
-        // A foreign service, customer or resource is none.
+        // Another tenant's service, customer or resource does not exist.
         let theirs = globex.admin.create_resource("ROOM", "Theirs").await;
         for (fields, field) in [
             (json!({ "serviceId": globex.service }), "serviceId"),
@@ -86,7 +86,7 @@ async fn a_series_is_its_owners_alone() {
             );
         }
     }
-    // Within the tenant, another customer has no part in it.
+    // Within the tenant, another customer has no access to it.
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
     let made = acme.user.book_series(weekly(&acme, 2)).await;
@@ -111,7 +111,7 @@ async fn all_or_nothing_or_what_is_free() {
     assert_eq!((outcomes(&refused), &refused["series"]), (expected.into(), &Value::Null));
     assert_eq!(refused["userErrors"][0]["field"], json!(["occurrences", "1"]), "{refused}");
     assert_eq!(refused["userErrors"].as_array().map(Vec::len), Some(1));
-    // Nothing of either is there: no booking, no claim, no count, no mail to come, no line in the log.
+    // Nothing of either exists: no booking, no claim, no count, no pending mail, no log entry.
     assert_eq!(used().await, "1");
     for (sql, there) in [
         ("select count(*) from shared.bookings", "1"),
@@ -143,7 +143,7 @@ async fn all_or_nothing_or_what_is_free() {
 async fn occurrences_go_by_the_services_clock() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
-    // Of the tenant's clock: ten o'clock is ten o'clock in winter and in summer.
+    // By the tenant's clock: ten o'clock is ten o'clock in winter and in summer.
     let first = "2027-03-24";
     let input = with(weekly(&acme, 2), json!({ "firstDay": first }));
     let made = acme.user.book_series(input).await;
@@ -243,7 +243,7 @@ async fn this_those_that_follow_or_all_are_called_off() {
         .await;
     assert_eq!(following["cancellations"].as_array().map(Vec::len), Some(2));
     assert_eq!(statuses().await, "CON CAN CON CAN CAN");
-    // What has begun stands, and the answer says so.
+    // Past bookings stay, and the answer says so.
     let first = made["occurrences"][0]["startsAt"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
     app.clock.advance(first.duration_since(app.clock.now()) + SignedDuration::from_mins(5));
     let all = acme.user.cancel_series(json!({ "id": id, "scope": "ALL" })).await;
@@ -251,7 +251,7 @@ async fn this_those_that_follow_or_all_are_called_off() {
     assert_eq!(told, [&json!("INVALID_TRANSITION"), &Value::Null], "{all}");
     assert_eq!(statuses().await, "CON CAN CAN CAN CAN");
     assert_eq!(app.truth("select count(*) from shared.booking_claims where active").await, ["2"], "with the other one");
-    // An occurrence can be moved by itself, and stays one of the series.
+    // An occurrence can be moved by itself, and remains in the series.
     let made = acme
         .user
         .book_series(with(weekly(&acme, 2), json!({ "firstDay": monday(&acme).saturating_add(70.days()).to_string() })))
@@ -263,7 +263,7 @@ async fn this_those_that_follow_or_all_are_called_off() {
     assert_eq!(all["cancellations"].as_array().map(Vec::len), Some(2));
 }
 
-/// What took place stays, also when staff call all of a series off, and nobody is told that it was cancelled.
+/// Past bookings stay, also when staff cancel a whole series, and nobody is notified that they were cancelled.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_took_place_is_not_called_off_with_the_rest() {
     let app = TestApp::start().await;
@@ -279,7 +279,7 @@ async fn what_took_place_is_not_called_off_with_the_rest() {
     assert_eq!(told, ["CONFIRMED", "CONFIRMED", "CANCELLED"]);
     let mail = app.mail_to(&acme.user.email).await;
     assert_eq!(mail.calendar.unwrap().matches("BEGIN:VEVENT").count(), 1);
-    // One of them can still be, by itself: the lesson that did not take place.
+    // One of them can still be cancelled by itself: the lesson that did not take place.
     let this =
         json!({ "id": made["series"]["id"], "scope": "THIS", "bookingId": made["occurrences"][1]["booking"]["id"] });
     assert_eq!(acme.staff.cancel_series(this).await["cancellations"][0]["booking"]["status"], "CANCELLED");

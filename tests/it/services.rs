@@ -1,4 +1,4 @@
-//! Services, as administrators keep them and customers see them.
+//! Services, as administrators manage them and customers see them.
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -36,7 +36,7 @@ async fn a_booked_service_is_deactivated_instead() {
     let kept = acme.admin.run_with(DELETE, json!({ "id": acme.service })).await;
     let expected = json!({ "deletedServiceId": null, "service": { "id": acme.service, "active": false }, "userErrors": [{ "code": "IN_USE" }] });
     assert_eq!(kept["data"]["deleteService"], expected);
-    // It stayed so, nobody finds it, and the booking still names it.
+    // It stays inactive, nobody finds it, and the booking still names it.
     assert_eq!(app.truth("select active from shared.services").await, ["f"]);
     let seen = acme.user.run_with("query($s: ID!, $b: ID!) { services { nodes { id } } service(id: $s) { id } node(id: $s) { id } booking(id: $b) { service { name active } } }",
         json!({ "s": acme.service, "b": booking })).await;
@@ -85,7 +85,7 @@ async fn a_seat_that_is_taken_stays() {
     assert_eq!(shrink(2).await, "");
     assert_eq!(code(&acme.staff.book(&class, acme.in_days(3)).await), "SLOT_TAKEN");
     app.clock.advance(jiff::SignedDuration::from_hours(24 * 4));
-    assert_eq!(shrink(1).await, ""); // what is over holds nothing
+    assert_eq!(shrink(1).await, ""); // past bookings take no seat
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,7 +120,7 @@ async fn names_are_unique_within_the_tenant() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_plans_number_of_services_is_exact() {
     let app = TestApp::start().await;
-    let acme = app.tenant_on_plan("acme", "free").await; // five services, one of which is there
+    let acme = app.tenant_on_plan("acme", "free").await; // five services, one of which exists
     let many = (0..8).map(|n| {
         let admin = &acme.admin;
         async move {

@@ -1,4 +1,4 @@
-//! Signing in, refreshing, signing out; tokens that are not ours.
+//! Signing in, refreshing, signing out; invalid tokens.
 
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ async fn a_user_signs_in_and_is_himself() {
     assert!(life > SignedDuration::from_secs(14 * 60) && life <= SignedDuration::from_mins(15), "{life}");
 }
 
-/// Every way in that a user had ends with what ends their access, and does not come back with them.
+/// All of a user's access ends with what ends it, and does not return with them.
 #[tokio::test(flavor = "multi_thread")]
 async fn access_that_ended_does_not_come_back() {
     let (app, acme) = start().await;
@@ -112,20 +112,20 @@ async fn access_that_ended_does_not_come_back() {
         assert_eq!(code(&refresh(&app, refresh_token).await), "TOKEN_INVALID", "{ends}");
         assert_eq!(feed_status(feed).await, 404, "{ends}");
         assert_eq!(code(&change(&app.anonymous(), "resetPassword", reset).await), "TOKEN_INVALID", "{ends}");
-        // Nobody else's way in ended but where the whole tenant was suspended; and the user comes in anew.
+        // Other users' access ends only when the whole tenant was suspended; and the user signs in again.
         let others = code(&acme.other.run("{ viewer { id } }").await).to_owned();
         assert_eq!(others, if ends == "suspendTenant" { "UNAUTHENTICATED" } else { "" }, "{ends}");
         assert_eq!(code(&globex.user.run("{ viewer { id } }").await), "");
         assert_eq!(code(&login(&app, &user.email, PASSWORD).await), "", "{ends}");
     }
-    // By SQL of one's own, which is what an injection would have.
+    // By direct SQL, which is what an injection would have.
     let acme = acme.signed_in_again().await;
     let client = acme.entered(&acme.user).await;
     let ended = client.query_one("select end_access($1, null, 'REVOKED', now())", &[&acme.id]).await.unwrap_err();
     assert_eq!(ended.code().map(tokio_postgres::error::SqlState::code), Some("42501"));
 }
 
-/// The answer to a login tells about its user in that user's own scope, two users in one document each in his own.
+/// The answer to a login reads its user in that user's own scope; two users in one document each in their own.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_reads_as_the_user_it_signed_in() {
     let (app, acme) = start().await;
@@ -136,7 +136,7 @@ async fn a_login_reads_as_the_user_it_signed_in() {
         a: login(input: { email: \"user@acme.test\", password: $p }) { user { tenant { slug } bookings { nodes { customer { email } } } } }
         b: login(input: { email: \"user@globex.test\", password: $p }) { user { tenant { slug } bookings { nodes { customer { email } } } } } }";
     let expected = |slug: &str| json!({ "user": { "tenant": { "slug": slug }, "bookings": { "nodes": [{ "customer": { "email": format!("user@{slug}.test") } }] } } });
-    // Also for somebody who is signed in already, as somebody else.
+    // Also for a caller who is already signed in as somebody else.
     for person in [app.anonymous(), acme.admin.clone()] {
         let answer = person.run_with(query, json!({ "p": PASSWORD })).await;
         assert_eq!(answer["data"], json!({ "a": expected("acme"), "b": expected("globex") }));
@@ -167,7 +167,7 @@ async fn nobody_is_told_who_exists() {
     assert_eq!(elsewhere, wrong);
 }
 
-/// docs/decisions/0019: an unknown e-mail costs what a known one does: the same statements, and one hash. Counted, not
+/// docs/decisions/0019: an unknown email costs the same as a known one: the same statements, and one hash. Counted, not
 /// timed.
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_and_known_cost_the_same() {
@@ -215,18 +215,18 @@ async fn only_who_knows_the_password_hears_of_a_suspension() {
     app.by_hand("update shared.tenant_state set state = 'SUSPENDED'").await;
     assert_eq!(code(&login(&app, "user@acme.test", "wrong").await), "WRONG_CREDENTIALS");
     assert_eq!(code(&login(&app, "user@acme.test", PASSWORD).await), "TENANT_SUSPENDED");
-    // It bites at the very next request of who is signed in, and nothing can be refreshed.
+    // It applies to the very next request of a signed-in user, and nothing can be refreshed.
     assert_eq!(code(&acme.user.run("{ viewer { id } }").await), "FORBIDDEN");
     assert_eq!(code(&refresh(&app, refresh_token).await), "TOKEN_INVALID");
     app.by_hand("update shared.tenant_state set state = 'ACTIVE'").await;
     assert_eq!(code(&acme.user.run("{ viewer { id } }").await), "");
-    // Nor was what was tried meanwhile a replay: the token is still good, and nobody is signed out.
+    // The attempts in between were no replay: the token is still valid, and nobody is signed out.
     app.by_hand("update shared.refresh_tokens set used_at = used_at - interval '11 seconds'").await;
     assert_eq!(code(&refresh(&app, refresh_token).await), "");
     assert_eq!(app.truth("select count(*) from shared.sessions where ended_at is not null").await, ["0"]);
 }
 
-/// Who holds a connection does not wait for a second one: that would keep the first from everybody else.
+/// A holder of a connection does not wait for a second one: that would keep the first from everyone else.
 #[tokio::test(flavor = "multi_thread")]
 async fn signing_in_does_not_wait_inside_a_transaction() {
     let app =
@@ -261,7 +261,7 @@ async fn logout_a_new_role_and_deactivation_bite_at_the_next_request() {
     assert_eq!(code(&session.run(viewer).await), "UNAUTHENTICATED");
     assert_eq!(code(&session.run("mutation { logout { sessionId } }").await), "UNAUTHENTICATED");
     assert_eq!(code(&refresh(&app, refresh_token).await), "TOKEN_INVALID");
-    assert_eq!(code(&acme.user.run(viewer).await), ""); // his other session goes on
+    assert_eq!(code(&acme.user.run(viewer).await), ""); // their other session stays active
     app.by_hand("update shared.users set role = 'STAFF' where email = 'user@acme.test'").await;
     assert_eq!(code(&acme.user.run(viewer).await), "UNAUTHENTICATED");
     app.by_hand("update shared.users set status = 'DEACTIVATED' where email = 'staff@acme.test'").await;
@@ -278,12 +278,12 @@ async fn a_refresh_token_is_good_once_and_a_replay_ends_the_session() {
     let refreshed = refresh(&app, first).await;
     let (access, second) = tokens_of(&refreshed, "refreshSession");
     assert_ne!(first, second);
-    // Within the grace the same successor comes again: the client may have lost the answer.
+    // Within the grace period the same successor is returned: the client may have lost the answer.
     assert_eq!(tokens_of(&refresh(&app, first).await, "refreshSession").1, second);
     let third = refresh(&app, second).await;
     let (_, third) = tokens_of(&third, "refreshSession");
     assert_eq!(code(&app.bearer(Some(access)).run("{ viewer { id } }").await), "");
-    // Past the grace it is a replay, of whichever token of the family.
+    // After the grace period it is a replay, of whichever token of the family.
     app.by_hand("update shared.refresh_tokens set used_at = used_at - interval '11 seconds' where used_at is not null")
         .await;
     assert_eq!(code(&refresh(&app, first).await), "TOKEN_INVALID");
@@ -302,7 +302,7 @@ async fn many_refreshes_at_once_have_one_successor() {
     let successors: std::collections::HashSet<&str> =
         answers.iter().map(|it| tokens_of(it, "refreshSession").1).collect();
     assert_eq!(successors.len(), 1);
-    // One of the login, one successor; the users' own sessions have one each.
+    // One from the login, one successor; the users' own sessions have one each.
     let family = "select count(*) from shared.refresh_tokens where session_id = (select session_id from shared.refresh_tokens where used_at is not null)";
     assert_eq!(app.truth(family).await, ["2"]);
 }
@@ -348,7 +348,7 @@ async fn a_dead_access_token_does_not_stand_in_the_way() {
     assert_eq!(code(&answer), "", "{answer}");
 }
 
-/// docs/decisions/0018: every token that is not exactly ours is refused.
+/// docs/decisions/0018: every token that is not exactly the server's own is refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_that_are_not_ours_are_unauthenticated() {
     let (app, acme) = start().await;
@@ -430,7 +430,7 @@ async fn tokens_that_are_not_ours_are_unauthenticated() {
     }
 }
 
-/// A token of one tenant with another tenant's id in it does not exist; with ours, its user does not.
+/// A token of one tenant with another tenant's id in it is invalid; with the right id, its user does not exist there.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_valid_signature_over_foreign_ids_opens_nothing() {
     let (app, acme) = start().await;
@@ -472,7 +472,7 @@ async fn aliased_logins_count_one_by_one() {
     assert_eq!(tried, 10, "{answer}");
     assert_eq!(code(&answer), "RATE_LIMITED");
     assert!(answer["errors"][0]["extensions"]["retryAfter"].as_i64().is_some_and(|it| (1..=60).contains(&it)));
-    // And they stay counted, also for a second process and for the right password.
+    // They stay counted, also for a second process and for the right password.
     let second = TestApp::on(app.database.clone(), Options::default()).await;
     assert_eq!(code(&login(&second, "user@acme.test", PASSWORD).await), "RATE_LIMITED");
 }
@@ -487,12 +487,13 @@ async fn an_account_is_never_locked_for_good_and_others_not_at_all() {
     for _ in 0..3 {
         assert_eq!(code(&login(&app, "user@acme.test", "wrong").await), "WRONG_CREDENTIALS");
     }
-    // Twice as many as the account's own bucket holds: what the narrow one refuses does not drain the wide one.
+    // Twice as many as the account's own bucket holds: an attempt that the narrow one refuses does not use up the wide
+    // one.
     for _ in 0..2 * limits.account.burst {
         assert_eq!(code(&login(&app, "user@acme.test", PASSWORD).await), "RATE_LIMITED");
     }
     assert_eq!(code(&login(&app, "other@acme.test", PASSWORD).await), "");
-    // The victim himself, at another address, is not in the attacker's bucket.
+    // The victim, at another address, is not in the attacker's bucket.
     let origin = tenantry::core::identity::Origin { address: Some("192.0.2.7".into()), ..crate::support::origin() };
     let attempt =
         tenantry::features::auth::Login { email: "user@acme.test".into(), password: PASSWORD.into(), tenant: None };
@@ -548,7 +549,7 @@ async fn a_changed_password_ends_every_other_session() {
         json!({ "user": { "email": "user@acme.test" }, "userErrors": [] }),
         "{changed}"
     );
-    assert_eq!(code(&acme.user.run("{ viewer { id } }").await), ""); // this one goes on
+    assert_eq!(code(&acme.user.run("{ viewer { id } }").await), ""); // this one stays active
     assert_eq!(code(&app.bearer(Some(access)).run("{ viewer { id } }").await), "UNAUTHENTICATED");
     assert_eq!(code(&refresh(&app, refresh_token).await), "TOKEN_INVALID");
     assert_eq!(code(&login(&app, "user@acme.test", PASSWORD).await), "WRONG_CREDENTIALS");
@@ -572,7 +573,7 @@ async fn a_password_is_changed_only_by_who_knows_it_and_only_for_a_good_one() {
         assert_eq!(change(PASSWORD, weak).await, ("WEAK_PASSWORD".into(), json!(["newPassword"])), "{weak}");
     }
     assert_eq!(code(&login(&app, "user@acme.test", PASSWORD).await), "");
-    // Guessing here counts like guessing at the door.
+    // Guessing here counts like guessing at sign-in.
     for _ in 0..20 {
         change("wrong", "an entirely new phrase").await;
     }
@@ -583,7 +584,7 @@ async fn a_password_is_changed_only_by_who_knows_it_and_only_for_a_good_one() {
     );
 }
 
-/// The sign-in path does not come in as the caller, so it has to look itself whether his session still lives.
+/// The sign-in path does not enter as the caller, so it must check itself whether their session is active.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ended_session_changes_no_password() {
     let (app, acme) = start().await;
@@ -597,7 +598,7 @@ async fn an_ended_session_changes_no_password() {
     assert_eq!(code(&app.bearer(Some(&token)).run_with(CHANGE, input).await), "UNAUTHENTICATED");
 }
 
-/// Of two changes at once one is made; the other was asked with a password that is the old one by then.
+/// Of two changes at once one is made; the other's password is the old one by then.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_password_changes_one_is_made() {
     let (app, acme) = start().await;
@@ -638,8 +639,8 @@ async fn everybody_sees_and_ends_his_own_sessions() {
     assert_eq!(code(&acme.other.run("{ viewer { id } }").await), "");
 }
 
-/// Two hundred attackers' addresses keep an account's bucket empty; its owner comes in from where he was before, and what
-/// was counted survives a restart.
+/// Two hundred attackers' addresses keep an account's bucket exhausted; its owner can sign in from a known address, and the
+/// count survives a restart.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_owner_is_not_locked_out_of_where_he_was_before() {
     let (app, _) = start().await;
@@ -658,14 +659,14 @@ async fn an_owner_is_not_locked_out_of_where_he_was_before() {
         refused |= matches!(outcome, Err(tenantry::features::auth::SignInError::TooManyAttempts(_)));
     }
     assert!(refused, "the account's bucket is empty");
-    // One more process on the same database: a restart forgets nothing.
+    // Another process on the same database: a restart forgets nothing.
     let again = TestApp::on(app.database.clone(), Options::default()).await;
     for app in [&app, &again] {
         let stranger = app.sign_in.login(attempt(PASSWORD), &from("203.0.113.9".into())).await;
         assert!(matches!(stranger, Err(tenantry::features::auth::SignInError::TooManyAttempts(_))), "{stranger:?}");
         assert!(app.sign_in.login(attempt(PASSWORD), &home).await.is_ok());
     }
-    // Home is not boundless either.
+    // A known address is limited too.
     let mut codes = Vec::new();
     for _ in 0..12 {
         codes.push(
@@ -694,8 +695,8 @@ fn cookies(set: &[String]) -> String {
     set.iter().map(|it| it.split(';').next().unwrap()).collect::<Vec<_>>().join("; ")
 }
 
-/// Browsers keep the tokens in cookies that no script reads; without the header a cookie is nothing, so no other site can
-/// use it.
+/// Browsers keep the tokens in cookies that scripts cannot read; without the header a cookie is ignored, so no other
+/// site can use it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browsers_session_lives_in_cookies() {
     let (app, _) = start().await;
@@ -715,7 +716,7 @@ async fn a_browsers_session_lives_in_cookies() {
     let jar = cookies(&set);
     let viewer = "{ viewer { email } }";
     assert_eq!(in_cookie_mode(&app, viewer, &jar, true).await.1["data"]["viewer"]["email"], "user@acme.test");
-    // What a form or a picture of another site could send.
+    // What a form or an image of another site could send.
     assert_eq!(in_cookie_mode(&app, viewer, &jar, false).await.1["data"]["viewer"], json!(null));
     let logout = "mutation { logout { sessionId userErrors { code } } }";
     assert_eq!(code(&in_cookie_mode(&app, logout, &jar, false).await.1), "UNAUTHENTICATED");
@@ -730,7 +731,7 @@ async fn a_browsers_session_lives_in_cookies() {
     assert_eq!((code(&answer), set.len()), ("", 2), "{answer}");
     assert!(set.iter().all(|it| it.contains("Max-Age=0")), "{set:?}");
     assert_eq!(code(&in_cookie_mode(&app, viewer, &jar, true).await.1), "UNAUTHENTICATED");
-    // The bearer's header outweighs a cookie, and a failed sign-in sets none.
+    // The bearer header overrides a cookie, and a failed sign-in sets none.
     let wrong = "mutation { login(input: { email: \"user@acme.test\", password: \"wrong\" }) { userErrors { code } } }";
     assert_eq!(in_cookie_mode(&app, wrong, "", true).await.0, Vec::<String>::new());
 }

@@ -1,4 +1,4 @@
-//! Subscriptions over graphql-transport-ws: whose events they are, how they end, and what a socket may not do.
+//! Subscriptions over graphql-transport-ws: who receives which events, how they end, and what a socket may not do.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -18,7 +18,7 @@ use tokio_tungstenite::{
 
 use crate::support::{Options, Person, SIGNING_KEY, TestApp, code};
 
-/// The app behind a socket of its own, until it is told to stop.
+/// The app behind its own socket, until it is stopped.
 async fn served(app: &TestApp) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -27,10 +27,10 @@ async fn served(app: &TestApp) -> SocketAddr {
     address
 }
 
-/// A client that speaks for itself.
+/// A client that writes raw protocol messages.
 struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
-/// What came next.
+/// The next message.
 #[derive(Debug, PartialEq)]
 enum Came {
     Message(Value),
@@ -77,7 +77,7 @@ impl Client {
         Ok(Self(connect_async(request).await?.0))
     }
 
-    /// Let in as this person.
+    /// Connected and acknowledged as this person.
     async fn of(address: SocketAddr, person: &Person) -> Self {
         let mut client = Self::connect(address).await;
         client.init(person.token.as_deref().unwrap()).await;
@@ -94,7 +94,7 @@ impl Client {
     }
 
     async fn send(&mut self, message: Message) {
-        // What the server has closed is seen by `next`.
+        // A close by the server is seen by `next`.
         let _ = self.0.send(message).await;
     }
 
@@ -116,13 +116,13 @@ impl Client {
         tokio::time::timeout(Duration::from_secs(60), next).await.expect("something")
     }
 
-    /// Nothing comes for a while in which it would have.
+    /// Waits long enough that an event would have arrived, and expects none.
     async fn hears_nothing(&mut self) {
         let heard = tokio::time::timeout(Duration::from_millis(300), self.0.next()).await;
         assert!(heard.is_err(), "{heard:?}");
     }
 
-    /// Waits until the server watches: an answer to a query that was sent after the subscriptions.
+    /// Waits until the server watches: the answer to a query that was sent after the subscriptions.
     async fn is_subscribed(&mut self) {
         for _ in 0..2 {
             self.subscribe("probe", "{ viewer { bookings(first: 1) { nodes { id } } } }").await;
@@ -137,7 +137,7 @@ impl Client {
 const BOOKINGS: &str =
     "subscription { bookingChanged { kind booking { id status customer { name } service { name } } } }";
 
-/// Everybody hears of what he may read, and of nothing else.
+/// Every subscriber gets the events that they may read, and no others.
 #[tokio::test(flavor = "multi_thread")]
 async fn events_are_for_those_who_may_read_them() {
     for app in crate::isolation::with_and_without_policies().await {
@@ -156,7 +156,7 @@ async fn everybody_hears_his_own(app: &TestApp) {
         client.subscribe("b", BOOKINGS).await;
         client.is_subscribed().await;
     }
-    // What asks for another's by an id, hears of nothing either.
+    // A subscription that names another's id gets nothing either.
     for (name, id) in [("customerId", acme.user.id.to_string()), ("serviceId", acme.service.clone())] {
         foreign.subscribe(name, &format!("subscription {{ bookingChanged({name}: \"{id}\") {{ kind }} }}")).await;
         foreign.is_subscribed().await;
@@ -179,7 +179,8 @@ async fn everybody_hears_his_own(app: &TestApp) {
             (Some("UPDATED"), Some("CANCELLED"))
         );
     }
-    // Undone is unheard: the second field of the document is refused, and the first one's savepoint stays.
+    // An undone change is not announced: the second field of the document is refused, and the first one's savepoint
+    // stays.
     assert_eq!(code(&acme.user.book(&acme.service, acme.in_days(-3)).await), "TOO_SOON");
     for client in [&mut staff, &mut user, &mut other, &mut foreign] {
         client.hears_nothing().await;
@@ -191,7 +192,7 @@ async fn everybody_hears_his_own(app: &TestApp) {
     user.hears_nothing().await;
 }
 
-/// A filter narrows; an end is an end; an id can be used again.
+/// A filter narrows; a completed subscription gets no more; an id can be reused.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_is_narrowed_and_ended() {
     let app = TestApp::start().await;
@@ -212,7 +213,7 @@ async fn a_subscription_is_narrowed_and_ended() {
     staff.subscribe("1", "{ viewer { name } }").await;
     assert_eq!(staff.next().await.value()["payload"]["data"]["viewer"]["name"], "staff of acme");
     assert_eq!(staff.next().await.kind(), "complete");
-    // What no field can make sense of is refused, and the socket stays.
+    // A value that the field cannot parse is refused, and the socket stays open.
     for bad in [
         "subscription { bookingChanged(serviceId: \"nonsense\") { kind } }",
         "subscription { bookingChanged { kind } viewerChanged { id } }",
@@ -230,7 +231,7 @@ async fn a_subscription_is_narrowed_and_ended() {
     assert_eq!(code(&acme.staff.run("{ viewer { id } }").await), "", "nobody was signed out");
 }
 
-/// The protocol's table: what is not as it should be closes the socket, with the code that says what.
+/// The protocol's table: each violation closes the socket with its own code.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_socket_closes_by_the_protocol() {
     let sockets = SocketSettings { init: Duration::from_millis(500), message_bytes: 4096, ..SocketSettings::default() };
@@ -280,7 +281,7 @@ async fn a_socket_closes_by_the_protocol() {
     let mut nameless = Client::of(address, &acme.user).await;
     nameless.subscribe("", BOOKINGS).await;
     assert_eq!(nameless.next().await.code(), 4400);
-    // What the client closes is closed on this side too.
+    // A close by the client is answered by the server.
     let mut closing = Client::of(address, &acme.user).await;
     closing.0.close(None).await.unwrap();
     assert!(matches!(closing.0.next().await, Some(Ok(Message::Close(_))) | None), "the close is answered");
@@ -303,7 +304,7 @@ async fn a_socket_closes_by_the_protocol() {
     }
 }
 
-/// The cookie of a session opens a socket for a page of ours that says so.
+/// The cookie of a session opens a socket for a page of the same site that says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cookie_is_for_pages_of_ours() {
     let app = TestApp::start().await;
@@ -325,7 +326,7 @@ async fn a_cookie_is_for_pages_of_ours() {
     assert_eq!(unknown.next().await.code(), 4403);
 }
 
-/// Whatever takes a session, a role or a tenant away closes its sockets, in words that a client can act on.
+/// Losing a session, a role or the tenant closes its sockets, with a reason that a client can act on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_ends_with_what_allowed_it() {
     let app = TestApp::start().await;
@@ -349,7 +350,7 @@ async fn a_stream_ends_with_what_allowed_it() {
     assert_eq!(code(&acme.admin.run(&deactivate).await), "");
     assert_eq!(gone.next().await, Came::Closed(4401, "Session ended".into()));
     assert_eq!(stays.next().await, Came::Closed(4401, "Session ended".into()));
-    // The user is demoted: told of it last of all.
+    // The user is demoted: announced last of all.
     let mut demoted = Client::of(address, &acme.staff).await;
     demoted.subscribe("me", "subscription { viewerChanged { role tenant { name } } }").await;
     assert_eq!(demoted.next().await.value()["payload"]["data"]["viewerChanged"]["role"], "STAFF");
@@ -371,13 +372,13 @@ async fn a_stream_ends_with_what_allowed_it() {
     assert_eq!(suspended.next().await, Came::Closed(4403, "Tenant suspended".into()));
     let mut late = Client::connect(address).await;
     late.init(acme.admin.token.as_deref().unwrap()).await;
-    let came = late.next().await; // The token is in force; whether it counts is asked at once.
+    let came = late.next().await; // The token is valid; whether access still holds is checked at once.
     assert!(came.kind() == "connection_ack" && late.next().await.code() == 4403, "{came:?}");
     globex.booking(3).await;
     assert_eq!(unharmed.next().await.kind(), "next");
 }
 
-/// A token that runs out closes the socket, unless a fresh one of the same sign-in came before.
+/// An expiring token closes the socket, unless a fresh one of the same session was sent before.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_runs_out_unless_it_is_prolonged() {
     let app = TestApp::start().await;
@@ -398,7 +399,7 @@ async fn a_token_runs_out_unless_it_is_prolonged() {
     prolonged.subscribe("1", "{ viewer { name } }").await;
     assert_eq!(prolonged.next().await.kind(), "next");
     assert_eq!(prolonged.next().await.kind(), "complete");
-    // Somebody else's, or of another sign-in, does not.
+    // A token of somebody else, or of another session, does not.
     let again = app.sign_in.trusted_session(acme.id, &acme.user.email).await.unwrap();
     let again = app.tokens.issue(&again, jiff::Timestamp::now()).unwrap().0;
     for foreign in [acme.other.token.as_deref().unwrap(), &again, "nonsense"] {
@@ -437,7 +438,7 @@ async fn sockets_and_operations_have_a_number() {
     let came = first.next().await;
     assert_eq!((came.kind(), &came.value()["payload"][0]["extensions"]["code"]), ("error", &json!("RATE_LIMITED")));
     first.say(json!({ "type": "complete", "id": "1" })).await;
-    // Where that is on, mutations are taken too.
+    // When enabled, mutations are accepted too.
     let rename = format!(
         "mutation {{ updateUser(input: {{ id: \"{}\", name: \"Renamed\" }}) {{ user {{ name }} }} }}",
         acme.user.id
@@ -446,7 +447,7 @@ async fn sockets_and_operations_have_a_number() {
     assert_eq!(first.next().await.value()["payload"]["data"]["updateUser"]["user"]["name"], "Renamed");
 }
 
-/// Another process makes the change: told by the database, or found by looking where nothing is told.
+/// Another process makes the change: announced by the database, or found by polling when nothing is announced.
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_of_other_processes_are_heard_of() {
     for told in [true, false] {
@@ -479,7 +480,7 @@ async fn changes_of_other_processes_are_heard_of() {
         assert_eq!(came.value()["payload"]["data"]["bookingChanged"]["kind"], "CREATED", "told: {told}");
         client.hears_nothing().await; // Once, however often it is seen.
         if told {
-            // The connection is lost, and made again: what was missed meanwhile is looked for.
+            // The connection is lost and reopened: missed changes are found by polling.
             app.by_hand("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'tenantry changes' and datname = current_database()").await;
             assert_eq!(code(&there.book(&acme.service, acme.in_days(7)).await), "");
             assert_eq!(client.next().await.kind(), "next");
@@ -490,7 +491,7 @@ async fn changes_of_other_processes_are_heard_of() {
     }
 }
 
-/// A client that reads nothing is dropped, and keeps nobody else from anything.
+/// A client that reads nothing is dropped, and affects nobody else.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_reader_is_dropped() {
     let sockets = SocketSettings { send: Duration::from_millis(500), operations: 200, ..SocketSettings::default() };
@@ -498,7 +499,7 @@ async fn a_slow_reader_is_dropped() {
     let acme = app.tenant("acme").await;
     let address = served(&app).await;
     let mut slow = Client::of(address, &acme.admin).await;
-    // Answers of some 60 KB each, which fill whatever lies between, and nobody reads them.
+    // Answers of about 60 KB each, which fill all buffers in between, and nobody reads them.
     let fat = format!(
         "{{ services(first: 100) {{ nodes {{ {} }} }} }}",
         (0..60).map(|n| format!("a{n}: description ")).collect::<String>()
@@ -517,7 +518,7 @@ async fn a_slow_reader_is_dropped() {
     }
 }
 
-/// Told to stop, it says so to open sockets, and is done once they are closed.
+/// When stopped, it notifies open sockets, and ends once they are closed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_closes_sockets_too() {
     let app = TestApp::start().await;
@@ -537,7 +538,7 @@ async fn a_stop_closes_sockets_too() {
     assert_eq!(serving.await.unwrap(), 0, "nothing was cut off");
 }
 
-/// The own user: as he is, and as he changes.
+/// The own user: the current state, and each change.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_viewer_is_told_of_himself() {
     let app = TestApp::start().await;
@@ -547,14 +548,14 @@ async fn the_viewer_is_told_of_himself() {
     client.subscribe("me", "subscription { viewerChanged { name role status } }").await;
     let name = |came: &Came| came.value()["payload"]["data"]["viewerChanged"]["name"].as_str().unwrap().to_owned();
     assert_eq!(name(&client.next().await), "user of acme");
-    for (person, to) in [(&acme.other, "Not him"), (&acme.user, "Himself")] {
+    for (person, to) in [(&acme.other, "Somebody Else"), (&acme.user, "The Viewer")] {
         let rename = format!(
             "mutation {{ updateUser(input: {{ id: \"{}\", name: \"{to}\" }}) {{ userErrors {{ code }} }} }}",
             person.id
         );
         assert_eq!(code(&person.run(&rename).await), "");
     }
-    assert_eq!(name(&client.next().await), "Himself");
+    assert_eq!(name(&client.next().await), "The Viewer");
     let by_admin = format!(
         "mutation {{ updateUser(input: {{ id: \"{}\", name: \"By the admin\" }}) {{ userErrors {{ code }} }} }}",
         acme.user.id
@@ -565,7 +566,7 @@ async fn the_viewer_is_told_of_himself() {
     client.hears_nothing().await;
 }
 
-/// However busy all connections are: whoever may not stay is found.
+/// However busy all connections are, revoked access is found.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_does_not_keep_anybody_in() {
     let app = TestApp::start_with(Options { connections: 1, ..Options::default() }).await;
@@ -592,7 +593,7 @@ async fn a_flood_does_not_keep_anybody_in() {
     held.await.unwrap();
 }
 
-/// Events come out of the user's budget: late where it is empty, and not lost.
+/// Events are charged to the user's budget: delayed when it is empty, and not lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn events_are_paid_for() {
     let rates =
@@ -615,7 +616,7 @@ async fn events_are_paid_for() {
     staff.subscribe("b", BOOKINGS).await;
     staff.is_subscribed().await;
     let before = remaining().await;
-    // Made where nobody's budget is small.
+    // Made with an unlimited budget.
     let other = TestApp::on(app.database.clone(), Options::default()).await;
     other.clock.advance(app.clock.now().duration_since(other.clock.now()));
     let there = Person { app: other, ..acme.user.clone() };
@@ -630,7 +631,7 @@ async fn events_are_paid_for() {
     assert!(after < before, "{before} {after}");
 }
 
-/// A burst of hints, more than any buffer holds, stops nothing: neither hearing nor telling.
+/// A burst of hints, more than any buffer holds, stops neither receiving nor sending.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_burst_of_hints_stops_nothing() {
     let app = TestApp::start().await;
@@ -669,7 +670,7 @@ async fn a_burst_of_hints_stops_nothing() {
     }
 }
 
-/// A tenant that is moved takes its listeners along: nobody is signed out, in this process or another, and events go on.
+/// A moved tenant keeps its listeners: nobody is signed out, in this process or another, and events continue.
 #[tokio::test(flavor = "multi_thread")]
 async fn listeners_stay_when_their_tenant_moves() {
     let shared =
@@ -681,7 +682,7 @@ async fn listeners_stay_when_their_tenant_moves() {
     let acme = app.tenant("acme").await;
     let root = app.operator().await;
     let mut clients = Vec::new();
-    // Two of one user at each process, since who is asked first must not decide for the second.
+    // Two of one user at each process, since the first one checked must not decide for the second.
     for address in [served(&app).await, served(&other).await] {
         for _ in 0..2 {
             let mut client = Client::of(address, &acme.staff).await;
@@ -695,7 +696,7 @@ async fn listeners_stay_when_their_tenant_moves() {
         let asked = root.run_with(query, json!({ "id": acme.id.to_string(), "to": isolation })).await;
         assert_eq!(code(&asked), "", "{asked}");
         app.fleet.work().await;
-        // As long as it takes to be asked whether one may stay.
+        // As long as it takes to check whether access holds.
         tokio::time::sleep(Duration::from_secs(1)).await;
         let booking = acme.booking(3 + i64::try_from(nth).unwrap()).await;
         for client in &mut clients {
@@ -704,7 +705,7 @@ async fn listeners_stay_when_their_tenant_moves() {
             assert_eq!((&change["kind"], &change["booking"]["id"]), (&json!("CREATED"), &json!(booking)), "{came:?}");
         }
     }
-    // And whoever may not stay is still told within a second.
+    // Revoked access is still noticed within a second.
     let out = acme.staff.run("mutation { logout { sessionId } }").await;
     assert_eq!(code(&out), "", "{out}");
     for client in &mut clients {
@@ -714,7 +715,8 @@ async fn listeners_stay_when_their_tenant_moves() {
     other.stop.send_replace(Some("the test is over".into()));
 }
 
-/// Whose store is silent stays, since nobody can say that he may not; and who may not stay elsewhere is told as quickly as ever.
+/// Users of a silent store stay connected, since nobody can say otherwise; revoked access elsewhere is noticed as
+/// quickly as ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_silent_store_keeps_nobody_elsewhere() {
     let shared = || Options { isolation: Isolation::Shared, ..Options::default() };
@@ -730,7 +732,7 @@ async fn one_silent_store_keeps_nobody_elsewhere() {
     }
     app.fleet.work().await;
     let relay = acme.put_behind_relay().await;
-    // Whoever waited for its answer would wait for longer than this test does.
+    // Waiting for its answer would take longer than this test.
     let patient = Options { statement: Duration::from_secs(300), ..shared() };
     let other = TestApp::on(app.database.clone(), patient).await;
     let address = served(&other).await;
@@ -742,7 +744,7 @@ async fn one_silent_store_keeps_nobody_elsewhere() {
         listening.push(client);
     }
     relay.speak(false);
-    // Longer than it takes to ask once, so that somebody waits for the silent one.
+    // Longer than one check takes, so that a check of the silent one is waiting.
     tokio::time::sleep(Duration::from_secs(2)).await;
     for (tenant, client) in [&globex, &initech].into_iter().zip(&mut listening[1..]) {
         let out = tenant.staff.run("mutation { logout { sessionId } }").await;
@@ -750,7 +752,7 @@ async fn one_silent_store_keeps_nobody_elsewhere() {
         assert_eq!(client.next().await.code(), 4401);
     }
     relay.speak(true);
-    // Its own people are asked after again.
+    // Its own users are checked again.
     let there = Person { app: other.clone(), ..acme.staff.clone() };
     let begin = std::time::Instant::now();
     while !code(&there.run("mutation { logout { sessionId } }").await).is_empty() {

@@ -1,4 +1,4 @@
-//! The transaction of a request: what must be true of it whatever goes wrong.
+//! The transaction of a request: its guarantees, whatever goes wrong.
 
 use std::{sync::Arc, time::Duration};
 
@@ -95,8 +95,8 @@ async fn a_client_that_hangs_up_leaves_a_whole_mutation_and_a_clean_connection()
         let services = acme.user.run("{ services { nodes { name } } }").await;
         assert_eq!(services["data"]["services"]["nodes"].as_array().map(Vec::len), Some(1), "{services}");
     }
-    // Whatever was begun was finished, with its audit event, or never begun: the events are a chain of names without a gap,
-    // from the first name to the one that stands.
+    // Every transaction was completed, with its audit event, or never begun: the events are a chain of names without a
+    // gap, from the first name to the current one.
     let log = "select changes -> 'name' ->> 'from', changes -> 'name' ->> 'to' from shared.audit_events where action = 'services.update' order by seq";
     let mut name = "Haircut".to_owned();
     for step in app.truth(log).await {
@@ -108,7 +108,7 @@ async fn a_client_that_hangs_up_leaves_a_whole_mutation_and_a_clean_connection()
     assert_ne!(name, "Haircut", "no round was long enough to do anything");
 }
 
-/// Who has only read leaves its commit to whoever waits for its connection. Nothing else comes with it.
+/// A read-only transaction leaves its commit to the next caller waiting for its connection, and nothing else.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_goes_from_hand_to_hand_and_nothing_with_it() {
     const WHO: &str = "-- test.who
@@ -121,12 +121,13 @@ async fn a_connection_goes_from_hand_to_hand_and_nothing_with_it() {
     let tasks: Vec<_> = (0..120)
         .map(|number| {
             let (app, viewer) = (app.clone(), people[number % people.len()]);
-            // Every fifth writes, every seventh fails, and of the others some go before they have their answer.
+            // Every fifth writes, every seventh fails, and some of the others are dropped before they have their
+            // answer.
             let access = if number % 5 == 0 { Access::Write } else { Access::Read };
             tokio::spawn(async move {
                 let tx = app.gate.tenant(viewer.scope(), access);
                 if number % 2 == 0 {
-                    // With every seventh this is not true.
+                    // For every seventh this is not true.
                     tx.expect_one_statement();
                 }
                 if number % 11 == 0 {
@@ -143,7 +144,7 @@ async fn a_connection_goes_from_hand_to_hand_and_nothing_with_it() {
                 match access {
                     Access::Write if number % 7 != 0 => {
                         tx.query(RENAME, &[&tx.tenant()]).await.unwrap();
-                        // Of customers the policy lets through nothing that could be renamed.
+                        // The policy gives customers no row that could be renamed.
                         tx.commit().await.unwrap();
                     }
                     Access::Write => assert!(tx.commit().await.is_err()),
@@ -170,7 +171,7 @@ async fn is_in_its_own_scope(tx: &ScopedTx) -> bool {
     scope == format!("{}{}", tx.tenant().0, tx.scope().role().as_str())
 }
 
-/// Waits until so many wait for a connection.
+/// Waits until this many callers wait for a connection.
 async fn until_so_many_wait(app: &TestApp, many: usize) {
     while app.gate.pools()[1].1.waiting < many {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -180,7 +181,8 @@ async fn until_so_many_wait(app: &TestApp, many: usize) {
 /// A transaction, and its first statement.
 type Asked = (Arc<ScopedTx>, tokio::task::JoinHandle<Result<(), DbError>>);
 
-/// One connection, held by a first tenant, and for each other one a transaction that waits for it with a statement, in this order.
+/// One connection, held by a first tenant, and for each other tenant a transaction with a statement that waits for it,
+/// in this order.
 struct Chain {
     app: Arc<TestApp>,
     holder: ScopedTx,
@@ -190,14 +192,14 @@ struct Chain {
 impl Chain {
     async fn of(waiting: &[(Access, &'static str)]) -> Self {
         let app = Arc::new(TestApp::start_with(Options { wait: Duration::from_secs(60), ..one_connection() }).await);
-        // Each of a tenant of its own, or else it would wait for its tenant's share.
+        // Each from its own tenant, or else it would wait for its tenant's share.
         let mut tenants = Vec::new();
         for number in 0..waiting.len() {
             tenants.push(app.tenant(&format!("tenant-{number}")).await);
         }
         let scope = app.tenant("acme").await.admin.viewer.scope();
         for (_, statement) in waiting {
-            // Prepared once on the connection, it is sent without another round trip.
+            // Once prepared on the connection, it is sent without another round trip.
             let tx = app.gate.tenant(scope, Access::Read);
             let _ = tx.execute(statement, &[]).await;
             tx.end_read();
@@ -221,13 +223,13 @@ impl Chain {
     }
 }
 
-/// Who reads once is sent together with those who stand behind him, each in a transaction of its own; whoever fails fails alone.
+/// A single read is sent together with the next ones, each in its own transaction; a failure affects only its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_reads_once_is_not_waited_for() {
     let read = |statement| (Access::Read, statement);
     let mut chain = Chain::of(&[read(SLEEP), read(BROKEN), read(SCOPE), read(SCOPE), read(SCOPE), read(SCOPE)]).await;
     chain.holder.end_read();
-    // Four stand on the connection at once; the fifth waits for the fourth one's answer.
+    // Four are queued on the connection at once; the fifth waits for the fourth one's answer.
     let (mut now, mut most) = (chain.chained(), 0);
     while !chain.waiting[0].1.is_finished() {
         most = now;
@@ -237,7 +239,7 @@ async fn who_reads_once_is_not_waited_for() {
     assert_eq!(most, 3);
     let asked = std::mem::take(&mut chain.waiting).into_iter().enumerate().map(|(number, (tx, task))| async move {
         assert_eq!(task.await.unwrap().is_err(), number == 1);
-        // What was not expected is read in a transaction of its own, in the same scope.
+        // An unexpected second statement runs in its own transaction, in the same scope.
         assert!(is_in_its_own_scope(&tx).await);
         tx.end_read();
         assert_eq!(tx.statements(), 2);
@@ -246,7 +248,8 @@ async fn who_reads_once_is_not_waited_for() {
     assert!(nobody_is_left_in_a_transaction(&chain.app).await);
 }
 
-/// Nothing is sent any more on a connection that was handed on: neither another statement nor the end of what was dropped.
+/// Nothing more is sent on a connection that was handed on: neither another statement nor the end of a dropped
+/// transaction.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_handed_a_connection_on_leaves_it_alone() {
     for is_dropped in [true, false] {
@@ -279,7 +282,7 @@ async fn who_handed_a_connection_on_leaves_it_alone() {
     }
 }
 
-/// Statements that were asked for together with the one that hands the connection on are sent elsewhere.
+/// Statements that were requested together with the one that hands the connection on are sent elsewhere.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_asked_for_together_is_not_sent_on_anothers_connection() {
     // None was prepared before, so each is prepared before it is sent, while those after it wait.
@@ -318,7 +321,7 @@ async fn what_is_asked_for_together_is_not_sent_on_anothers_connection() {
     assert!(app.gate.stats().chained.load(std::sync::atomic::Ordering::Relaxed) > 0);
 }
 
-/// Who stands behind another and is dropped is cancelled at the server once the other one has his answer, and not before.
+/// A queued transaction that is dropped is cancelled at the server once the one before has its answer, and not earlier.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_hits_nobody_who_stands_before() {
     const SLEEP_TO_WRITE: &str = "-- test.sleep_to_write
@@ -348,7 +351,7 @@ async fn a_cancel_hits_nobody_who_stands_before() {
     after.end_read();
 }
 
-/// Through HTTP: a document that has taken one statement, and looks one thing up by its id, is expected to do so again.
+/// Through HTTP: a document that took one statement to look one object up by its id is expected to do so again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_look_up_hands_its_connection_on_at_once() {
     const BY_ID: &str = "query($id: ID!) { service(id: $id) { id name } }";
@@ -377,11 +380,11 @@ async fn a_look_up_hands_its_connection_on_at_once() {
     assert!(nobody_is_left_in_a_transaction(&app).await);
 }
 
-/// Whoever is about to be handed a connection may go, at any moment.
+/// A caller that is about to get a connection may be dropped at any moment.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_handed_to_nobody_is_committed() {
     let app = TestApp::start_with(Options { wait: Duration::from_secs(60), ..one_connection() }).await;
-    // Of another tenant, or else he would wait for his tenant's share.
+    // From another tenant, or else it would wait for its tenant's share.
     let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
     for has_gone_before in [true, false] {
         let holder = app.gate.tenant(acme.admin.viewer.scope(), Access::Read);
@@ -396,7 +399,7 @@ async fn what_is_handed_to_nobody_is_committed() {
             drop(waiting);
             holder.end_read();
         } else {
-            holder.end_read(); // Handed on, to one who does not look any more.
+            holder.end_read(); // Handed on, to a caller that is no longer there.
             drop(waiting);
         }
         assert!(nobody_is_left_in_a_transaction(&app).await);
@@ -437,7 +440,7 @@ async fn a_commit_of_a_failed_transaction_is_reported_as_failed() {
     assert_eq!(app.truth("select name from shared.services").await, ["Haircut"]);
 }
 
-/// Of statements that run together, all say why they failed, and not that "the transaction is aborted".
+/// Of concurrent statements, all report the cause, and not that "the transaction is aborted".
 #[tokio::test(flavor = "multi_thread")]
 async fn the_cause_is_told_by_whoever_is_asked() {
     let app = TestApp::start().await;
@@ -461,7 +464,7 @@ async fn the_cause_is_told_by_whoever_is_asked() {
     }
 }
 
-/// A savepoint for each root field: one that fails leaves the others whole.
+/// A savepoint for each root field: a failing field leaves the others intact.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failing_field_leaves_the_others_whole() {
     let app = TestApp::start().await;
@@ -486,7 +489,7 @@ async fn a_failing_field_leaves_the_others_whole() {
     assert_eq!(app.truth("select name from shared.services order by name").await, ["A", "B", "Haircut"]);
 }
 
-/// What a refused rule has written before it refused goes with it.
+/// Anything a rule has written before it refused is undone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_field_leaves_nothing_behind() {
     let app = TestApp::start().await;
@@ -499,7 +502,7 @@ async fn a_refused_field_leaves_nothing_behind() {
     assert_eq!(app.truth("select count(*) from shared.audit_events where action = 'bookings.create'").await, ["1"]);
 }
 
-/// docs/decisions/0008: a pool that has nothing left answers in bounded time, and says so.
+/// docs/decisions/0008: an exhausted pool answers in bounded time, with the reason.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_exhausted_pool_is_unavailable_soon_and_for_nobody_for_long() {
     let app = TestApp::start_with(one_connection()).await;
@@ -542,7 +545,7 @@ async fn a_dropped_statement_is_cancelled_at_the_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_app_role_has_time_limits_of_its_own() {
-    // As the bootstrap leaves it; other tests' databases are more patient.
+    // As the bootstrap sets it; other tests' databases have longer limits.
     let database = crate::support::TestDatabase::create_empty().await;
     let settings = database.connect("tenantry_app").await;
     for (name, value) in
@@ -624,7 +627,7 @@ async fn a_generic_plan_belongs_to_no_tenant() {
     assert_eq!(backends.len(), 1, "one connection, so one cached plan");
 }
 
-/// The transaction is read only for queries, whatever a resolver tries.
+/// Queries run in a read-only transaction, whatever a resolver tries.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_cannot_write() {
     let app = TestApp::start().await;
@@ -633,7 +636,7 @@ async fn a_query_cannot_write() {
     assert!(tx.query(RENAME, &[&tx.tenant()]).await.is_err());
 }
 
-/// What `enter` refuses is told as what it is, and not as the "aborted transaction" that follows it.
+/// A refusal by `enter` is reported as such, and not as the "aborted transaction" that follows it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_door_says_why() {
     let app = TestApp::start_with(Options { wait: Duration::from_millis(200), ..Options::default() }).await;
@@ -655,7 +658,7 @@ async fn the_door_says_why() {
     app.by_hand("update shared.tenant_state set fence = 'MOVING'").await;
     let write = app.gate.tenant(acme.user.viewer.scope(), Access::Write);
     assert_eq!(fails(write).await.0, "the tenant is being moved");
-    assert_eq!(count(&open()).await, 1); // reads go on
+    assert_eq!(count(&open()).await, 1); // reads still work
     app.by_hand("update shared.tenant_state set fence = null").await;
     app.by_hand("update shared.users set role = 'STAFF' where role = 'USER'").await;
     assert_eq!(fails(open()).await.0, "the role has changed");
@@ -665,8 +668,8 @@ async fn the_door_says_why() {
     assert_eq!(fails(app.gate.tenant(Scope::worker(unknown), Access::Read)).await.0, "the tenant is not in this store");
 }
 
-/// docs/decisions/0006: all of a request's resolvers share one transaction, and what they ask for together is not run one
-/// after the other.
+/// docs/decisions/0006: all of a request's resolvers share one transaction, and statements requested together do not
+/// run one after the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_transaction_a_request() {
     let app = TestApp::start().await;
@@ -678,8 +681,8 @@ async fn one_transaction_a_request() {
     assert_eq!(stats(&app) - before, 1);
 }
 
-/// A connection that dies under a mutation is no fault of ours: try again. And one that dies in the commit itself leaves
-/// it open whether the change was made, so nothing says that it was not.
+/// A connection that dies during a mutation is no server fault: the client may retry. One that dies in the commit
+/// itself leaves the result unknown, so the answer does not say that nothing was changed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_lost_under_a_mutation_is_unavailable() {
     let app = TestApp::start().await;
@@ -704,7 +707,7 @@ async fn a_connection_lost_under_a_mutation_is_unavailable() {
 async fn a_commit_without_an_answer_is_not_called_undone() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
-    // Commits wait for a standby that is not there.
+    // Commits wait for a standby that does not exist.
     app.by_hand(&format!(
         "alter role tenantry_app in database {} set synchronous_commit = 'remote_apply'",
         app.database.name
@@ -743,14 +746,14 @@ async fn a_commit_without_an_answer_is_not_called_undone() {
     assert_eq!(app.truth("select name from shared.users where email = 'user@acme.test'").await, ["Kept"]);
 }
 
-/// Every backend killed under a running server: the next requests work again.
+/// Every backend is killed under a running server: the next requests work again.
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_connections_are_replaced() {
     let app = TestApp::start().await;
     let acme = Arc::new(app.tenant("acme").await);
     assert_eq!(code(&acme.user.run("{ viewer { id } }").await), "");
     app.truth(&format!("select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = '{}' and usename = 'tenantry_app'", app.database.name)).await;
-    // At most one request may still meet a connection that it does not know to be dead.
+    // At most one request may still get a connection that is not known to be dead.
     for _ in 0..50 {
         if code(&acme.user.run("{ viewer { id } }").await).is_empty() {
             return;
@@ -760,8 +763,8 @@ async fn lost_connections_are_replaced() {
     panic!("the pool does not recover");
 }
 
-/// On Citus `enter` sets the scope by statements that reach the workers. What it sets and refuses is the same. (Citus itself is not
-/// here: a setting of its stands for it.)
+/// On Citus `enter` sets the scope by statements that reach the workers. Settings and refusals are the same. (Citus
+/// itself is not installed here: one of its settings replaces it.)
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scope_is_the_same_however_it_is_set() {
     let app = TestApp::start().await;
@@ -816,7 +819,8 @@ async fn a_scope_is_the_same_however_it_is_set() {
     );
 }
 
-/// Statements that are awaited together leave in their order, although the first has to be prepared and the second has been.
+/// Statements that are awaited together are sent in order, although the first has to be prepared and the second has
+/// been.
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_of_one_flush_keep_their_order() {
     let app = TestApp::start_with(Options { connections: 1, ..Options::default() }).await;

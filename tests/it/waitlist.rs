@@ -78,9 +78,9 @@ async fn a_freed_time_is_offered_down_the_line() {
         app.clock.advance(SignedDuration::from_secs(1));
     }
     let again = first.wait_for(&acme.service, at).await;
-    assert_eq!(place(&again), place(&first.wait_for(&acme.service, at).await), "he keeps his place");
+    assert_eq!(place(&again), place(&first.wait_for(&acme.service, at).await), "the place is kept");
     assert_eq!(app.truth("select count(*) from shared.waitlist_entries").await, ["3"]);
-    // Another one that overlaps: whoever waits for that is not in this line.
+    // Another one that overlaps: customers waiting for that are not in this line.
     let overlapping = at + SignedDuration::from_mins(30);
     assert_eq!(code(&acme.user.wait_for(&acme.service, overlapping).await), "");
     assert_eq!(code(&acme.user.cancel(&booked).await), "");
@@ -95,11 +95,11 @@ async fn a_freed_time_is_offered_down_the_line() {
     };
     assert_eq!(status_of(first).await, "OFFERED");
     assert_eq!(code(&acme.user.book(&acme.service, at).await), "SLOT_TAKEN", "it is held");
-    // He does not take it up: it is the next one's.
+    // The first one does not confirm: it is offered to the next.
     app.clock.advance(SignedDuration::from_hours(2));
     app.mails().await;
     assert_eq!((status_of(first).await, status_of(second).await), ("LAPSED".into(), "OFFERED".into()));
-    // The next one lets it go, and the one after takes it.
+    // The next one releases it, and the one after confirms it.
     let own = "{ waitlist { nodes { customer { name } booking { id status heldUntil } } } }";
     let offer_of = async |person: &Person| {
         let answer = person.run(own).await;
@@ -115,13 +115,13 @@ async fn a_freed_time_is_offered_down_the_line() {
     let confirmed = third.run_with(confirm, json!({ "id": offered["id"] })).await;
     assert_eq!(confirmed["data"]["confirmHold"]["booking"]["status"], "CONFIRMED");
     assert_eq!(status_of(third).await, "BOOKED");
-    // Who waits for the other one still does; with nobody left in the way, it is his.
+    // The customer waiting for the other one still does; with nobody left ahead, it is theirs.
     assert_eq!(status_of(&acme.user).await, "WAITING");
     assert_eq!(code(&third.cancel(offered["id"].as_str().unwrap()).await), "");
     app.mails().await;
     assert_eq!(status_of(&acme.user).await, "OFFERED");
     assert_eq!(app.truth(OVERLAPS).await, ["0"]);
-    // Nobody did that: the history says so.
+    // Nobody did that manually: the history says so.
     let history = app
         .truth("select count(*) from shared.booking_transitions where to_status = 'HELD' and actor_id is not null")
         .await;
@@ -144,7 +144,7 @@ async fn one_waits_for_what_is_taken_alone() {
     acme.admin.run_with(set, json!({ "input": { "day": day.to_string(), "hours": [] } })).await;
     assert_eq!(code(&acme.other.wait_for(&acme.service, acme.in_days(5)).await), "INVALID", "closed");
     assert_eq!(code(&acme.other.wait_for(&acme.service, app.clock.now()).await), "INVALID", "over");
-    // With Anna alone, although Bob is free.
+    // Only with Anna, although Bob is free.
     let (anna, bob) =
         (acme.admin.create_resource("STAFF", "Anna").await, acme.admin.create_resource("STAFF", "Bob").await);
     let massage = acme.admin.create_service(json!({ "name": "Massage" })).await;
@@ -162,7 +162,7 @@ async fn one_waits_for_what_is_taken_alone() {
         seen["data"]["waitlist"]["nodes"][0],
         json!({ "status": "OFFERED", "resource": { "name": "Anna" }, "booking": { "resources": [{ "name": "Anna" }] } })
     );
-    // A class has several seats, and each that is freed is somebody's.
+    // A class has several seats, and each freed one is offered.
     let hall = acme.admin.create_resource("ROOM", "Hall").await;
     let yoga = acme.admin.create_service(json!({ "name": "Yoga", "capacity": 2 })).await;
     acme.admin.link(&yoga, &[(&hall, 0)]).await;
@@ -181,7 +181,7 @@ async fn one_waits_for_what_is_taken_alone() {
     app.mails().await;
     let held = app.truth("select count(*) from shared.bookings where status = 'HELD' and holds_seat").await;
     assert_eq!(held, ["2"]);
-    // More room than a booking that ends can give: the sweep sees it.
+    // More room than an ended booking can free: the sweep finds it.
     let other_day = acme.in_days(9);
     acme.staff.book(&acme.service, other_day).await;
     assert_eq!(code(&acme.user.wait_for(&acme.service, other_day).await), "");
@@ -189,7 +189,7 @@ async fn one_waits_for_what_is_taken_alone() {
     assert_eq!(code(&acme.admin.run_with(more, json!({ "id": acme.service })).await), "");
     app.worker().purge().await;
     assert_eq!(acme.user.places().await.last().unwrap().1, "OFFERED");
-    // Who is gone holds nothing up.
+    // A customer who has left delays nobody.
     acme.staff.book(&acme.service, acme.in_days(10)).await;
     let gone = acme.staff.book(&acme.service, acme.in_days(10)).await;
     for person in [&acme.other, &acme.user] {
@@ -214,7 +214,7 @@ async fn one_waits_for_so_many_times_at_once() {
     }
 }
 
-/// Wall 2 alone: nobody offers himself a time.
+/// Wall 2 alone: nobody can offer themselves a time.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_offers_himself_a_time_by_sql() {
     let app = TestApp::start().await;
@@ -226,7 +226,7 @@ async fn nobody_offers_himself_a_time_by_sql() {
     assert_eq!(refused.code().unwrap().code(), "42501");
 }
 
-/// Also a hold that nobody took up is offered on, as soon as it is over.
+/// A hold that was not confirmed is offered on, too, as soon as it expires.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hold_that_is_over_is_the_next_ones() {
     let app = TestApp::start().await;
@@ -239,14 +239,15 @@ async fn a_hold_that_is_over_is_the_next_ones() {
     app.mails().await;
     assert_eq!(acme.other.places().await[0].1, "OFFERED");
     assert_eq!(code(&acme.staff.book(&acme.service, at).await), "SLOT_TAKEN");
-    // What was offered counts not among the times that one may hold.
+    // Offered holds do not count towards a customer's limit of holds.
     for days in 5..8 {
         let at = acme.in_days(days).to_string();
         assert_eq!(code(&acme.other.run_with(hold, json!({ "s": acme.service, "at": at })).await), "");
     }
 }
 
-/// Lines are of a wish: who waits for Anna and for Bob stands in two, and who came first goes first.
+/// Each wish has its own line: a customer waiting for Anna and for Bob is in two, and the first to come is served
+/// first.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_came_first_goes_first_whatever_he_wished() {
     let app = TestApp::start().await;
@@ -270,7 +271,7 @@ async fn who_came_first_goes_first_whatever_he_wished() {
         }
         input
     };
-    // Two for whoever is free, and then one for each.
+    // Two for any staff member, and then one for each.
     for (person, wished) in [
         (&acme.user, None),
         (&acme.other, None),
@@ -289,13 +290,13 @@ async fn who_came_first_goes_first_whatever_he_wished() {
     assert_eq!(places, ["OFFERED", "OFFERED", "WAITING", "WAITING"]);
 }
 
-/// However many wait, a pass tries so many and no more, in transactions of a few: nobody waits long for the calendar.
+/// However many wait, a pass tries a limited number, in small transactions: nobody waits long for the calendar.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pass_over_the_waitlist_is_bounded() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
     let booked = acme.booking(3).await.parse::<tenantry::base::ids::BookingId>().unwrap().0;
-    // Each a line of its own, and none of them to be had.
+    // Each its own line, and none of them can be served.
     app.by_hand(&format!(
         "insert into shared.waitlist_entries (tenant_id, id, service_id, customer_id, starts_at, created_at)
          select tenant_id, gen_random_uuid(), service_id, customer_id, starts_at + n * interval '1 second', created_at
@@ -307,7 +308,7 @@ async fn a_pass_over_the_waitlist_is_bounded() {
     let statements = app.statements() - before.0;
     let transactions = app.gate.stats().transactions.load(std::sync::atomic::Ordering::Relaxed) - before.1;
     assert!(statements < 3_500 && transactions > 5, "{statements} statements in {transactions} transactions");
-    // What is freed elsewhere is none of their business.
+    // Times that are freed elsewhere do not concern them.
     let far = acme.booking(40).await;
     app.worker().run_until_idle().await;
     assert_eq!(code(&acme.user.cancel(&far).await), "");
@@ -316,7 +317,7 @@ async fn a_pass_over_the_waitlist_is_bounded() {
     assert!(app.statements() - before < 60, "{}", app.statements() - before);
 }
 
-/// Who waits for Anna is offered Anna, or nobody; and lines of others that cannot be served hide none that can.
+/// A customer waiting for Anna is offered Anna, or nobody; and lines that cannot be served hide none that can.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_offered_somebody_else() {
     let app = TestApp::start().await;
@@ -338,7 +339,7 @@ async fn nobody_is_offered_somebody_else() {
     let place = place(&acme.user.wait_with(for_anna.clone()).await);
     app.clock.advance(SignedDuration::from_secs(1));
     assert_eq!(code(&acme.other.wait_for(&acme.service, at).await), "");
-    // Sixty more of before, of whom none can be served.
+    // Sixty more from before, none of which can be served.
     app.by_hand(&format!(
         "insert into shared.waitlist_entries (tenant_id, id, service_id, customer_id, resource_id, starts_at, created_at)
          select tenant_id, gen_random_uuid(), service_id, customer_id, resource_id, starts_at + n * interval '1 second', created_at - interval '1 day'
@@ -350,10 +351,10 @@ async fn nobody_is_offered_somebody_else() {
     assert_eq!(code(&acme.staff.cancel(&booked[1]).await), "");
     app.mails().await;
     let offered = app.truth("select customer_id from shared.waitlist_entries where booking_id is not null").await;
-    assert_eq!(offered, [acme.other.id.0.to_string()], "Bob, to whoever takes anybody");
+    assert_eq!(offered, [acme.other.id.0.to_string()], "Bob, to the customer who takes anyone");
 }
 
-/// Who waits for as many times as he may still finds the places that he has.
+/// A customer with the maximum number of entries still sees their places.
 #[tokio::test(flavor = "multi_thread")]
 async fn at_the_limit_one_keeps_ones_places() {
     let app = TestApp::start().await;

@@ -1,4 +1,4 @@
-//! Webhooks of a tenant's own: signed, at least once, and never to where no tenant may point a server.
+//! A tenant's webhooks: signed, delivered at least once, and never to addresses that a tenant must not reach.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,7 +15,7 @@ use standardwebhooks::Webhook;
 
 use crate::support::{Options, Person, TestApp, TestTenant, code};
 
-/// An endpoint that notes what it is sent, and answers as it is told to.
+/// An endpoint that records its requests, and answers as configured.
 #[derive(Clone)]
 struct Receiver {
     url: String,
@@ -46,7 +46,7 @@ impl Receiver {
         self.state.lock().unwrap().answer = StatusCode::from_u16(status).unwrap();
     }
 
-    /// What came since it was asked last.
+    /// The requests since the last call.
     fn take(&self) -> Vec<(HeaderMap, Vec<u8>)> {
         std::mem::take(&mut self.state.lock().unwrap().all)
     }
@@ -73,7 +73,7 @@ impl Person {
     }
 }
 
-/// Carries out what is due, and what comes due in the next minutes.
+/// Carries out due effects, and those due in the next minutes.
 async fn work(app: &TestApp) {
     app.worker().run_until_idle().await;
 }
@@ -123,7 +123,7 @@ async fn messages_are_signed_as_standard_webhooks_says() {
     let messages = receiver.take();
     assert_eq!(messages.len(), 1, "the other one wants to hear of something else");
     let (headers, body) = &messages[0];
-    // The test's clock is ahead of the library's: the signature is of the time that is said.
+    // The test's clock is ahead of the library's: the signature uses the stated time.
     let signed = |secret: &str, headers: &HeaderMap, body: &[u8]| {
         let header = |name: &str| headers[name].to_str().unwrap();
         let seconds: i64 = header("webhook-timestamp").parse().unwrap();
@@ -147,7 +147,7 @@ async fn messages_are_signed_as_standard_webhooks_says() {
             }
         })
     );
-    // A new secret, and for a day the one before.
+    // A new secret, and for a day the previous one.
     let rotate = "mutation($id: ID!) { rotateWebhookSecret(input: { id: $id }) { secret userErrors { code } } }";
     let rotated = acme.admin.run_with(rotate, json!({ "id": id })).await;
     let newer = rotated["data"]["rotateWebhookSecret"]["secret"].as_str().unwrap().to_owned();
@@ -161,7 +161,7 @@ async fn messages_are_signed_as_standard_webhooks_says() {
     }
     app.worker().purge().await;
     assert_eq!(app.truth("select count(*) from shared.webhook_secrets").await, ["2"], "what signs no more is gone");
-    // The secret is told once, and in no log.
+    // The secret is shown once, and is in no log.
     let seen =
         app.truth("select string_agg(e::text, ' ') from shared.audit_events e where action like 'webhooks.%'").await;
     assert!(!seen[0].contains(&secret[6..]) && seen[0].contains("webhooks.rotate_secret"), "{seen:?}");
@@ -200,7 +200,7 @@ async fn what_fails_is_tried_again_and_what_fails_for_days_is_disabled() {
     app.clock.advance(SignedDuration::from_hours(1));
     work(&app).await;
     assert!(receiver.take().is_empty(), "taken is taken");
-    // Sent again because somebody asks for it.
+    // Sent again on request.
     let retry =
         "mutation($id: ID!) { retryWebhookDelivery(input: { id: $id }) { delivery { status } userErrors { code } } }";
     let delivery = seen["deliveries"]["nodes"][0]["id"].clone();
@@ -208,7 +208,7 @@ async fn what_fails_is_tried_again_and_what_fails_for_days_is_disabled() {
     assert_eq!(code(&acme.admin.run_with(retry, json!({ "id": delivery })).await), "INVALID_TRANSITION", "on its way");
     work(&app).await;
     assert_eq!(receiver.take().len(), 1);
-    // One that has just failed is left alone for a moment: a second message does not knock.
+    // An endpoint that has just failed is paused for a moment: a second message is not sent.
     receiver.answer(503);
     for days in [10, 11] {
         assert_eq!(
@@ -218,7 +218,7 @@ async fn what_fails_is_tried_again_and_what_fails_for_days_is_disabled() {
     }
     work(&app).await;
     assert_eq!(receiver.take().len(), 1);
-    // For five days nothing but failures: no more, and the administrator is told.
+    // Five days of failures only: it is disabled, and the administrator is notified.
     app.mails().await;
     for _ in 0..11 {
         app.clock.advance(SignedDuration::from_hours(12));
@@ -249,7 +249,7 @@ async fn what_fails_is_tried_again_and_what_fails_for_days_is_disabled() {
         ["1"]
     );
     assert_eq!(code(&acme.admin.run_with(retry, json!({ "id": delivery })).await), "INVALID_TRANSITION", "disabled");
-    // Enabled again it is told of what happens from then on.
+    // When enabled again it receives events from then on.
     let enable = "mutation($id: ID!) { updateWebhookEndpoint(input: { id: $id, enabled: true, description: \"ours\" }) { endpoint { disabledReason failingSince } userErrors { code } } }";
     let enabled = acme.admin.run_with(enable, json!({ "id": id })).await;
     assert_eq!(
@@ -272,7 +272,7 @@ async fn what_fails_is_tried_again_and_what_fails_for_days_is_disabled() {
     assert_eq!(app.truth("select count(*) from shared.webhook_secrets").await, ["0"]);
 }
 
-/// Whatever a tenant names, the server asks nobody on its own network.
+/// Whatever address a tenant names, the server sends nothing to its own network.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_endpoint_is_private() {
     let app = TestApp::start_with(Options { webhooks_may_be_private: false, ..Options::default() }).await;
@@ -292,16 +292,16 @@ async fn no_endpoint_is_private() {
         let error = &refused["data"]["createWebhookEndpoint"]["userErrors"][0];
         assert_eq!((&error["code"], &error["field"]), (&json!("INVALID"), &json!(["url"])), "{url}");
     }
-    // One that is saved all the same, or that stands for something else by now, is not asked.
+    // An address that is saved anyway, or resolves differently by now, is not contacted.
     let (id, _) = acme.admin.add_endpoint("https://hooks.example.com/", json!([])).await;
     for url in [receiver.url.clone(), receiver.url.replace("http://127.0.0.1", "https://localhost")] {
         app.by_hand(&format!("update shared.webhook_endpoints set url = '{url}', paused_until = null")).await;
         acme_books(&acme).await;
         strict_worker(&app).run_until_idle().await;
-        // The one that was first due was tried, and the other waits for a moment.
+        // The first due one was tried, and the other waits for a moment.
         let seen = acme.admin.endpoint(&id).await["deliveries"]["nodes"].as_array().unwrap().last().unwrap().clone();
         let outcome = seen["lastOutcome"].as_str().unwrap();
-        assert!(["the address is not allowed", "it cannot be reached"].contains(&outcome), "{seen}");
+        assert!(["the address is not allowed", "the endpoint cannot be reached"].contains(&outcome), "{seen}");
     }
     assert!(receiver.take().is_empty());
     for _ in 1..20 {
@@ -334,7 +334,7 @@ fn strict_worker(app: &TestApp) -> tenantry::worker::Worker {
     })
 }
 
-/// Wall 2 alone: nobody but whoever signs reads a secret.
+/// Wall 2 alone: only the signing worker reads a secret.
 #[tokio::test(flavor = "multi_thread")]
 async fn not_even_administrators_read_secrets() {
     let app = TestApp::start().await;
@@ -351,7 +351,7 @@ async fn not_even_administrators_read_secrets() {
     assert!(client.query("select from webhook_secrets", &[]).await.unwrap().is_empty());
 }
 
-/// Two failures with quiet days between them are no five days of failure.
+/// Two failures with quiet days between them are not five days of failure.
 #[tokio::test(flavor = "multi_thread")]
 async fn quiet_days_are_no_days_of_failure() {
     let app = TestApp::start().await;
@@ -360,7 +360,7 @@ async fn quiet_days_are_no_days_of_failure() {
     let (id, _) = acme.admin.add_endpoint(&receiver.url, json!([])).await;
     receiver.answer(500);
     acme.booking(30).await;
-    // It is given up after some two days.
+    // It is given up after about two days.
     for _ in 0..27 {
         work(&app).await;
         app.clock.advance(SignedDuration::from_hours(4));

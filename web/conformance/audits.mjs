@@ -1,9 +1,9 @@
-// All audits of graphql-http (GraphQL over HTTP, by the specification's own words) against a running server.
+// All audits of graphql-http (GraphQL over HTTP, in the specification's own words) against a running server.
 //   node audits.mjs http://127.0.0.1:8080
 import { serverAudits } from 'graphql-http';
 
 const url = new URL('/graphql', process.argv[2]).href;
-// The draft lets these two answer 422 as well, and the audits say 400 or 200 only.
+// The draft also allows 422 for these two, while the audits accept only 400 or 200.
 const UNPROCESSABLE = new Set(['74FF', '86EE']);
 let passed = 0;
 let failed = 0;

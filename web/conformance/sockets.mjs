@@ -20,7 +20,7 @@ async function signIn(email) {
   return answer.data.login.session.accessToken;
 }
 
-/** A client of this token; `closed` is told the code of each close. */
+/** A client with this token; `closed` is called with the code of each close. */
 function connect(token, options = {}) {
   const closed = [];
   const client = createClient({
@@ -63,7 +63,7 @@ await check('a query has one result and an end', async () => {
   await client.dispose();
 });
 
-await check('a booking is told of, made and called off', async () => {
+await check('a booking is announced when it is created and cancelled', async () => {
   const { client } = connect(user);
   const events = client.iterate({ query: BOOKINGS });
   const first = events.next();
@@ -93,7 +93,7 @@ await check('many subscriptions share a socket', async () => {
   await client.dispose();
 });
 
-await check('a document that does not fit is refused, and the socket goes on', async () => {
+await check('an invalid document is refused, and the socket stays open', async () => {
   const { client, closed } = connect(user, { lazy: false });
   const errors = await within(failure(client.iterate({ query: 'subscription { nonsense }' })), 'a refusal');
   assert.equal(errors[0].extensions.code, 'GRAPHQL_VALIDATION_FAILED');
@@ -102,7 +102,7 @@ await check('a document that does not fit is refused, and the socket goes on', a
   await client.dispose();
 });
 
-await check('nobody comes in with a wrong token', async () => {
+await check('a wrong token is refused', async () => {
   const { client, closed } = connect('nonsense');
   const error = await within(failure(client.iterate({ query: BOOKINGS })), 'a close');
   assert.equal(error.code, 4403);
@@ -121,7 +121,7 @@ await check('a session that ends ends its socket, and the client gives up', asyn
   await client.dispose();
 });
 
-await check('with a new token a client comes again by itself', async () => {
+await check('a client reconnects by itself with a new token', async () => {
   const tokens = ['nonsense', user];
   const { client, closed } = connect(() => tokens.shift() ?? user, { retryAttempts: 3, retryWait: () => pause(50), shouldRetry: () => true });
   const events = client.iterate({ query: 'subscription { viewerChanged { email } }' });

@@ -1,8 +1,8 @@
-// Two checks against the npm package stripe. The forms that Tenantry sends fit the parameters that Stripe documents: the
-// package's types are made from Stripe's own description of its API, so the compiler tells. And the webhooks that the package
-// signs are verified, as those of Stripe are.
+// Two checks with the npm package stripe. First, the forms that Tenantry sends match the parameters that Stripe
+// documents: the package's types are generated from Stripe's own description of its API, so the compiler checks them.
+// Second, webhooks that the package signs are verified like Stripe's own.
 //
-//   node stripe.mjs <address of a server with STRIPE_WEBHOOK_SECRET> <its secrets, with commas> <stripe_forms.txt>
+//   node stripe.mjs <address of a server with STRIPE_WEBHOOK_SECRET> <its secrets, separated by commas> <stripe_forms.txt>
 import { execFileSync } from 'node:child_process'
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import Stripe from 'stripe'
@@ -51,9 +51,9 @@ const lines = readFileSync(forms, 'utf8').trim().split('\n').map((line) => {
   const [type, form] = line.split(' ')
   return [type, object(form)]
 })
-check(`${lines.length} forms fit what Stripe documents`, lines.length >= 3 && compiles(lines))
+check(`${lines.length} forms match what Stripe documents`, lines.length >= 3 && compiles(lines))
 if (compiles.told) console.log(compiles.told)
-// The check can fail: for a parameter that is not there, one of a wrong type, and one deep inside.
+// The check can fail: for an unknown parameter, one of a wrong type, and one deep inside.
 for (const wrong of [{ no_such: 1 }, { expires_at: 'soon' }, { line_items: [{ price_data: { currency: 'eur', cents: 1 } }] }]) {
   check(`${JSON.stringify(wrong)} would not`, !compiles([['checkout.sessions', { ...lines[0][1], ...wrong }]]))
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Schemathesis against the program as it runs, on a private PostgreSQL with demo data, as an administrator: no 5xx, no code
+# Schemathesis against the running program, on a private PostgreSQL with demo data, as an administrator: no 5xx, no code
 # outside the list, no internal text.
-#   web/fuzz/fuzz.sh [cases of each field of the roots, 30 unless said: some 2,000 altogether]
+#   web/fuzz/fuzz.sh [cases for each root field, default 30: about 2,000 in total]
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cases=${1:-30}
@@ -30,20 +30,20 @@ for _ in $(seq 1 240); do
 done
 FUZZ_API=$(grep -oE 'http://[0-9.]+:[0-9]+' "$scratch/server.log" | head -n 1)/graphql
 export FUZZ_API
-# Nothing of it is to be refused for being too much: the plans say no more what a minute may cost.
+# No request may be refused for its cost: the plans get no cost limit per minute.
 psql --quiet --no-psqlrc -v ON_ERROR_STOP=1 "$("$program" database-url --owner)" -c "
   alter table directory.plan_versions no force row level security;
   update directory.plan_versions set terms = terms #- '{limits,api_cost}';
   alter table directory.plan_versions force row level security"
 failed=0
-# From here, so that no file of its own is left in the sources.
+# From here, so that Schemathesis leaves no file in the sources.
 cd "$scratch"
-# `logout` would end the session of all that come after it.
+# `logout` would end the session that all later cases need.
 SCHEMATHESIS_HOOKS="$here/hooks.py" PYTHONPATH="$here" "$scratch/venv/bin/schemathesis" run "$FUZZ_API" \
   --checks codes_are_of_the_list --exclude-name Mutation.logout \
   --max-examples "$cases" --continue-on-failure --seed 1 --suppress-health-check all --warnings off \
   --generation-database none || failed=1
-# The log says of each fault of ours what it was.
+# The log explains each server fault.
 if grep -E 'ERROR' "$scratch/server.log"; then
   echo 'the server logged errors'
   failed=1

@@ -1,4 +1,4 @@
-"""What Schemathesis needs to know of the API, and what no answer may hold."""
+"""What Schemathesis must know about the API, and what no answer may contain."""
 
 import json
 import os
@@ -16,7 +16,7 @@ CODES = {
     "UNAVAILABLE", "TIMEOUT", "GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED",
     "GRAPHQL_PERSISTED_QUERY_NOT_FOUND",
 }
-# Words of PostgreSQL, Rust and this program that are for the log alone.
+# Words of PostgreSQL, Rust and this program that belong only in the log.
 INTERNAL = re.compile(
     r"panicked|src/|\.rs:|DbError|SqlState|relation \\?\"|violates|duplicate key|syntax error at or near"
     r"|tenant_id|pg_|refinery|deadpool|tokio|-- [a-z]+\.[a-z_]+|Did you mean"
@@ -45,7 +45,7 @@ TOKEN = sign_in()
 IDS = re.findall(r"[a-z]{3}_[0-9a-z]{26}", json.dumps(call(EXISTING, token=TOKEN)))
 assert len(IDS) > 5, "the demo data is not there"
 
-# Values that fit, beside whatever else a client may write.
+# Valid values, beside anything else a client may write.
 anything = st.text(max_size=20)
 schemathesis.graphql.scalar("DateTime", (st.datetimes().map(lambda it: it.isoformat() + "Z") | anything).map(nodes.String))
 schemathesis.graphql.scalar("Date", (st.dates().map(str) | anything).map(nodes.String))
@@ -58,7 +58,7 @@ schemathesis.graphql.scalar("ID", (st.sampled_from(IDS) | anything).map(nodes.St
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """As an administrator: for him most of the API does something."""
+    """Sends requests as an administrator, who may use most of the API."""
     case.headers = {**(case.headers or {}), "Authorization": f"Bearer {TOKEN}"}
 
 

@@ -1,6 +1,6 @@
-// Puts the built script and style sheet into index.html, and refuses to build anything that is
-// not one self-contained page. Written here rather than taken from a package: it is small, and the
-// server's Content-Security-Policy depends on its exact output.
+// Inlines the built script and style sheet into index.html, and fails unless the result is one self-contained page.
+// Written here instead of using a package: it is small, and the server's Content-Security-Policy depends on its exact
+// output.
 
 /** @returns {import('vite').Plugin} */
 export function singleFile() {
@@ -42,8 +42,8 @@ function only(files, what) {
   return files[0];
 }
 
-// Inside <script> only these sequences matter to an HTML parser. They occur in string literals,
-// where the backslash changes nothing.
+// Inside <script> only these sequences matter to an HTML parser. They occur in string literals, where the backslash
+// changes nothing.
 function safeScript(code) {
   return code.trim().replace(/<\/(script)/gi, '<\\/$1').replace(/<(script)/gi, '\\x3c$1').replace(/<!--/g, '\\x3c!--');
 }

@@ -13,21 +13,21 @@ export default defineConfig({
   },
   build: {
     target: 'es2022',
-    // The first browsers with light-dark().
+    // The first browsers that support light-dark().
     cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
-    // Everything into one script and one style sheet, so that one hash each is enough.
+    // Everything in one script and one style sheet, so that one hash each is enough.
     assetsInlineLimit: Number.MAX_SAFE_INTEGER,
     cssCodeSplit: false,
     modulePreload: false,
     rolldownOptions: {
       output: { codeSplitting: false },
       onwarn(warning, warn) {
-        // "use client" in libraries means nothing here.
+        // "use client" in libraries has no meaning here.
         if (warning.code !== 'MODULE_LEVEL_DIRECTIVE') warn(warning);
       },
     },
     chunkSizeWarningLimit: 3000,
-    // dist/licenses.md lists what is bundled and under which terms.
+    // dist/licenses.md lists what is bundled and under which licences.
     license: { fileName: 'licenses.md' },
   },
   // `npm run dev` against a running Tenantry.

@@ -1,5 +1,5 @@
-//! Which addresses of the network are everybody's. A tenant names the endpoint, and this server asks it from within: so what
-//! is private to the server's own network, or special, is never asked.
+//! Which network addresses are public. A tenant names the endpoint and this server sends the request from inside its
+//! own network, so private and special addresses are never contacted.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -8,7 +8,7 @@ use std::{
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-/// What is not globally reachable, by the IANA IPv4 Special-Purpose Address Registry; and multicast.
+/// Networks that are not globally reachable by the IANA IPv4 Special-Purpose Address Registry, and multicast.
 static SPECIAL_V4: LazyLock<Vec<Ipv4Net>> = LazyLock::new(|| {
     [
         "0.0.0.0/8",
@@ -32,13 +32,13 @@ static SPECIAL_V4: LazyLock<Vec<Ipv4Net>> = LazyLock::new(|| {
     .collect()
 });
 
-/// Of what is global unicast by the IANA IPv6 Special-Purpose Address Registry, what is not everybody's; and what carries an
-/// IPv4 address (Teredo, 6to4).
+/// Networks within global unicast that are not public by the IANA IPv6 Special-Purpose Address Registry, and those that
+/// embed an IPv4 address (Teredo, 6to4).
 static SPECIAL_V6: LazyLock<Vec<Ipv6Net>> = LazyLock::new(|| {
     ["2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"].iter().filter_map(|it| it.parse().ok()).collect()
 });
 
-/// Whether an address is one of the public network.
+/// Whether an address is on the public network.
 pub(super) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(it) => is_public_v4(it),
@@ -54,7 +54,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     if let Some(mapped) = address.to_ipv4_mapped() {
         return is_public_v4(mapped);
     }
-    // Global unicast is 2000::/3; what is outside is loopback, link, site, translation or reserved.
+    // Global unicast is 2000::/3. Everything outside is loopback, link, site, translation or reserved.
     let is_global_unicast = address.segments()[0] & 0xe000 == 0x2000;
     is_global_unicast && !SPECIAL_V6.iter().any(|it| it.contains(&address))
 }

@@ -1,4 +1,4 @@
-//! Sends messages to endpoints, as Standard Webhooks says: <https://www.standardwebhooks.com>.
+//! Sends messages to endpoints as specified by Standard Webhooks: <https://www.standardwebhooks.com>.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -18,41 +18,41 @@ use reqwest::{
 use super::addresses::is_public;
 use super::lazy::{LazyClient, Settings};
 
-/// How long an endpoint may take for its answer.
+/// How long an endpoint may take to answer.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(8);
-/// How long it may take to be reached.
+/// How long connecting to it may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
-/// A message, and where it goes.
+/// A message and its destination.
 #[derive(Clone, Debug)]
 pub struct Message<'a> {
-    /// The same for every attempt: `webhook-id`.
+    /// The message's id, the same for every attempt: `webhook-id`.
     pub id: &'a str,
-    /// Where.
+    /// The destination.
     pub url: &'a str,
-    /// As it is signed and sent.
+    /// The body, as signed and sent.
     pub body: &'a str,
-    /// Which sign it, newest first.
+    /// The secrets that sign it, newest first.
     pub secrets: &'a [Vec<u8>],
 }
 
 /// What an endpoint answered, or why it did not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// A status of HTTP.
+    /// An HTTP status.
     Status(u16),
-    /// There was none.
+    /// No answer, with the reason.
     None(&'static str),
 }
 
-/// Sends to endpoints.
+/// Sends webhook messages to endpoints.
 #[derive(Clone)]
 pub struct WebhookClient {
     http: Arc<LazyClient>,
     may_be_private: bool,
 }
 
-/// Looks names up, and leaves out what is not public.
+/// A resolver that leaves out addresses that are not public.
 struct PublicOnly;
 
 impl Resolve for PublicOnly {
@@ -70,37 +70,38 @@ impl Resolve for PublicOnly {
 }
 
 impl WebhookClient {
-    /// With `may_be_private` also to endpoints on private addresses and without encryption, as development and tests need.
+    /// With `may_be_private`, private addresses and unencrypted endpoints are allowed, as development and tests need.
     pub fn new(may_be_private: bool) -> Self {
         Self { http: Arc::new(LazyClient::new(Settings { may_be_private }, builder)), may_be_private }
     }
 
-    /// Whether messages can go there.
+    /// Whether messages may be sent to this address.
     ///
     /// # Errors
-    /// What is wrong with the address.
+    /// What is wrong with the address, as a sentence for people.
     pub fn check(&self, url: &str) -> Result<(), String> {
-        let url = Url::parse(url).map_err(|_| "It is no URL.".to_owned())?;
+        let url = Url::parse(url).map_err(|_| "Enter a valid URL.".to_owned())?;
         if url.scheme() != "https" && !(self.may_be_private && url.scheme() == "http") {
-            return Err("It must begin with https://.".into());
+            return Err("The URL must start with https://.".into());
         }
         if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
-            return Err("It must hold no user, password or fragment.".into());
+            return Err("The URL must not contain a user name, password or fragment.".into());
         }
-        let Some(host) = url.host_str() else { return Err("It names no host.".into()) };
-        // A name is looked at when it is looked up: what it stands for may change.
+        let Some(host) = url.host_str() else { return Err("The URL must name a host.".into()) };
+        // A host name is checked when it is resolved: its addresses may change.
         let literal: Option<IpAddr> = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
         let is_local = host == "localhost" || host.ends_with(".localhost");
         if !self.may_be_private && (is_local || literal.is_some_and(|it| !is_public(it))) {
-            return Err("It must be an address of the public network.".into());
+            return Err("The URL must point to the public internet.".into());
         }
         Ok(())
     }
 
-    /// What stands at an address, up to so many bytes; `None` where it is too large, cannot be had, or may not be asked for.
+    /// Fetches a URL, up to `most` bytes; `None` when the body is larger, cannot be fetched, or the address is not
+    /// allowed.
     pub async fn fetch(&self, url: &str, most: usize) -> Option<Vec<u8>> {
         self.check(url).ok()?;
-        let http = self.http.get().inspect_err(|error| tracing::error!(%error, "nothing can be fetched")).ok()?;
+        let http = self.http.get().inspect_err(|error| tracing::error!(%error, "cannot send requests")).ok()?;
         let mut response = http.get(url).send().await.ok().filter(|it| it.status().is_success())?;
         let mut body = Vec::new();
         while let Some(part) = response.chunk().await.ok()? {
@@ -112,9 +113,9 @@ impl WebhookClient {
         Some(body)
     }
 
-    /// Sends a message once. Of the answer only its status counts.
+    /// Sends a message once. Only the status of the answer counts.
     pub async fn send(&self, message: &Message<'_>, now: Timestamp) -> Answer {
-        // What was good when it was saved may not be by now, after a change of the settings.
+        // An address that was allowed when it was saved may no longer be, after a change of the settings.
         if self.check(message.url).is_err() {
             return Answer::None("the address is not allowed");
         }
@@ -135,7 +136,7 @@ impl WebhookClient {
         match request.send().await {
             Ok(response) => Answer::Status(response.status().as_u16()),
             Err(error) if error.is_timeout() => Answer::None("no answer in time"),
-            Err(error) if error.is_connect() => Answer::None("it cannot be reached"),
+            Err(error) if error.is_connect() => Answer::None("the endpoint cannot be reached"),
             Err(_) => Answer::None("the connection failed"),
         }
     }
@@ -146,7 +147,7 @@ fn builder(settings: Settings) -> ClientBuilder {
         .user_agent("Tenantry-Webhooks/1")
         .timeout(ANSWER_LIMIT)
         .connect_timeout(CONNECT_LIMIT)
-        // Wherever a redirect leads, nobody has checked.
+        // A redirect's target has not been checked.
         .redirect(redirect::Policy::none())
         .no_proxy()
         .https_only(!settings.may_be_private);
@@ -204,7 +205,7 @@ mod tests {
         let found = PublicOnly.resolve("localhost".parse().unwrap()).await;
         assert!(found.is_err());
         let client = WebhookClient::new(false);
-        // As it would be sent, past the check of the address itself.
+        // As it would be sent, bypassing the check of the address itself.
         let sent = client.http.get().unwrap().post(format!("https://localhost:{port}/")).send().await;
         assert!(sent.unwrap_err().is_connect());
         let accepted = tokio::time::timeout(Duration::from_millis(200), listener.accept()).await;

@@ -1,25 +1,25 @@
-//! A client for HTTP that is made when it is first needed: a server without outgoing calls needs no certificates of others, and
-//! one that has none says so where it is asked to call somebody.
+//! An HTTP client that is created on first use: a server without outgoing calls needs no certificate authorities, and
+//! one without them reports it when a call is made.
 
 use std::{error::Error, sync::OnceLock};
 
 use reqwest::{Client, ClientBuilder};
 
-/// See the module.
+/// An HTTP client created on first use; see the module.
 pub struct LazyClient {
     builder: fn(Settings) -> ClientBuilder,
     settings: Settings,
     made: OnceLock<Client>,
 }
 
-/// What the one who builds a client is told.
+/// The settings passed to the client's builder.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Settings {
     /// Whether it may reach addresses of this machine and of private networks.
     pub may_be_private: bool,
 }
 
-/// Why there is no client.
+/// Why the client could not be created.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "no outgoing HTTPS, because the certificate authorities of this system cannot be read (install the package ca-certificates, or name a file in SSL_CERT_FILE): {0}"
@@ -27,12 +27,12 @@ pub struct Settings {
 pub struct NoClient(String);
 
 impl LazyClient {
-    /// Nothing is made yet.
+    /// Prepares the client without creating it.
     pub fn new(settings: Settings, builder: fn(Settings) -> ClientBuilder) -> Self {
         Self { builder, settings, made: OnceLock::new() }
     }
 
-    /// The client. One that could not be made is tried again by the next caller.
+    /// The client. If its creation failed, the next caller tries again.
     ///
     /// # Errors
     /// [`NoClient`] with every cause.
@@ -45,7 +45,7 @@ impl LazyClient {
     }
 }
 
-/// An error with all that caused it: reqwest's own text is "builder error" alone.
+/// An error with all of its causes: reqwest's own text is only "builder error".
 fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_made_says_every_cause() {
-        // What a system without certificates answers, by another of the builder's refusals.
+        // Provokes another of the builder's refusals, in place of a system without certificates.
         let client = LazyClient::new(Settings::default(), |_| Client::builder().user_agent("\n"));
         let why = client.get().unwrap_err().to_string();
         assert!(why.contains("ca-certificates") && why.contains("builder error: "), "{why}");

@@ -1,4 +1,4 @@
-//! What an entry says has changed, with personal values kept apart so that they can be erased.
+//! The changes in an audit entry. Personal values are stored separately so that they can be erased.
 
 use aws_lc_rs::digest;
 use serde_json::{Map, Value, json};
@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use crate::base::random;
 
-/// What changed: `{"field": {"from": …, "to": …}}`. Never a secret.
+/// What changed: `{"field": {"from": …, "to": …}}`. Never contains a secret.
 ///
-/// Personal data stands apart: the event holds a salted digest of it, so that a person can be erased and the chain of
-/// events still holds.
+/// Personal data is stored separately: the event contains a salted digest of it, so that a person can be erased while
+/// the chain of events stays valid.
 #[derive(Debug, Default)]
 pub struct Changes {
     pub(super) fields: Map<String, Value>,
@@ -35,7 +35,7 @@ impl Changes {
         self
     }
 
-    /// The differences between two states of an object, each told by `facts` as the same fields in the same order.
+    /// The differences between two states of an object. `facts` returns the same fields in the same order for each.
     pub fn between<T, const N: usize>(
         before: Option<&T>,
         after: &T,
@@ -48,7 +48,7 @@ impl Changes {
         })
     }
 
-    /// Adds a field that holds personal data of this subject: a user, an invitation or a registration.
+    /// Adds a field with personal data of this subject: a user, an invitation or a registration.
     pub fn personal(mut self, subject: Uuid, name: &str, from: Option<&str>, to: Option<&str>) -> Self {
         if from != to {
             let (from, to) = (self.set_apart(subject, from), self.set_apart(subject, to));

@@ -1,4 +1,4 @@
-//! Personal values: shown with the entry while they are kept, and gone once they are erased.
+//! Personal values: shown with the entry while they are stored, and gone once they are erased.
 
 use std::collections::HashMap;
 
@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 use super::{changes::hex, model::Entry, queries};
 use crate::db::{DbError, ScopedTx};
 
-/// What a value that was erased reads as.
+/// What an erased value reads as.
 const ERASED: &str = "[erased]";
 
-/// Replaces digests by the values that they are of, as long as those are there.
+/// Replaces digests by their values where those are still stored.
 pub(super) async fn put_personal_values_back(tx: &ScopedTx, entries: &mut [Entry]) -> Result<(), DbError> {
     let mut digests = Vec::new();
     for side in entries.iter_mut().flat_map(|it| sides(&mut it.changes)) {

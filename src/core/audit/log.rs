@@ -1,4 +1,4 @@
-//! Writing and reading the log.
+//! Writing and reading the audit log.
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -22,7 +22,7 @@ use crate::{
 /// Records what the caller did.
 ///
 /// # Errors
-/// When the statement fails; then the change that it tells of must not stand either, and does not.
+/// When the statement fails; the change that it records is then rolled back too.
 pub async fn record(
     caller: &Caller<'_>,
     action: &'static str,
@@ -57,7 +57,7 @@ pub async fn record_as(tx: &ScopedTx, event: Event, now: Timestamp, origin: &Ori
     Ok(())
 }
 
-/// Erases the personal data of these subjects from the log. The events stay, and their chain holds.
+/// Erases the personal data of these subjects from the log. The events stay, and their chain stays valid.
 ///
 /// # Errors
 /// When the statement fails.
@@ -82,7 +82,7 @@ pub async fn list(
     Ok(page.slice(entries.into_iter().map(|entry| ((entry.at, entry.seq), entry)).collect()))
 }
 
-/// Some events past this place of the chain, in its order. Administrators only.
+/// Some events after this position of the chain, in order. Administrators only.
 ///
 /// # Errors
 /// `Forbidden`, or a statement failed.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::changes::Changes;
 use crate::{base::ids::UserId, db::DbError};
 
-/// One line of the log.
+/// An event to be recorded.
 #[derive(Debug)]
 pub struct Event {
     pub(super) actor: Option<UserId>,
@@ -19,7 +19,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// An event of the sign-in path, about the user whom it concerns.
+    /// A sign-in event, about the user it concerns.
     pub fn of_sign_in(user: UserId, action: &'static str, object_type: &'static str, object: Option<Uuid>) -> Self {
         Self { actor: Some(user), action, object_type, object, changes: Changes::default() }
     }
@@ -35,65 +35,65 @@ impl Event {
         Self { actor: None, action, object_type, object, changes: Changes::default() }
     }
 
-    /// With what changed.
+    /// Adds what changed.
     pub fn with(self, changes: Changes) -> Self {
         Self { changes, ..self }
     }
 }
 
-/// One line of the log, as it was written.
+/// An entry of the log, as it was written.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// Its id.
     pub id: Uuid,
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
-    /// Who, or whom signing in was about.
+    /// The user who acted, or whom the sign-in was about; `None` for background work and the platform itself.
     pub actor: Option<UserId>,
-    /// In which role.
+    /// The role in which they acted.
     pub actor_role: String,
-    /// E-mail of the platform administrator who acted as this person.
+    /// Email of the platform administrator who acted as this person.
     pub impersonator: Option<String>,
-    /// Its place in the chain.
+    /// Its position in the chain.
     pub seq: i64,
-    /// Feature and verb.
+    /// Feature and verb, such as `bookings.cancel`.
     pub action: String,
-    /// What kind of object.
+    /// The kind of object.
     pub object_type: String,
-    /// Which one.
+    /// The object.
     pub object: Option<Uuid>,
     /// What changed.
     pub changes: Map<String, Value>,
-    /// Which request.
+    /// The request.
     pub request: Option<Uuid>,
-    /// From where.
+    /// The client's network address.
     pub address: Option<String>,
 }
 
-/// Sort key of the log: instant, then place in the chain.
+/// Sort key of the log: instant, then position in the chain.
 pub type AuditKey = (Timestamp, i64);
 
-/// Which events a list holds. An empty filter holds all.
+/// Which events a list contains. An empty filter contains all.
 #[derive(Clone, Debug, Default)]
 pub struct AuditFilter {
-    /// Only of this user.
+    /// Only events of this user.
     pub actor: Option<UserId>,
     /// Only this action.
     pub action: Option<String>,
-    /// Only to objects of this kind.
+    /// Only events about objects of this kind.
     pub object_type: Option<String>,
-    /// Only to this object.
+    /// Only events about this object.
     pub object: Option<Uuid>,
-    /// Only at this instant or later.
+    /// Only at or after this instant.
     pub from: Option<Timestamp>,
     /// Only before this instant.
     pub to: Option<Timestamp>,
 }
 
-/// Why the log could not be shown.
+/// Why the log could not be read.
 #[derive(Debug)]
 pub enum AuditError {
-    /// Only administrators read it.
+    /// Only administrators may read it.
     Forbidden,
     /// A statement failed.
     Db(DbError),

@@ -1,4 +1,4 @@
-//! Every statement of the audit log: it is added to (by the commit, see `ScopedTx::log`) and read, never changed.
+//! Every statement of the audit log. It is appended to (on commit, see `ScopedTx::log`) and read, never changed.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -10,10 +10,10 @@ use crate::{
     db::{DbError, Row, ScopedTx},
 };
 
-/// Events of one part of a verification: few enough for the statement's time.
+/// How many events one step of a verification checks: few enough for the statement timeout.
 const PART: i64 = 20_000;
 
-/// Keeps a personal value apart from the event that names its digest.
+/// Stores a personal value separately from the event that contains its digest.
 pub(super) async fn insert_personal_value(tx: &ScopedTx, value: &PersonalValue) -> Result<(), DbError> {
     tx.execute(
         "-- audit.insert_personal_value
@@ -23,7 +23,7 @@ pub(super) async fn insert_personal_value(tx: &ScopedTx, value: &PersonalValue) 
     .await
 }
 
-/// Erases what the log knows of these subjects.
+/// Erases the personal values of these subjects.
 pub(super) async fn delete_personal_values(tx: &ScopedTx, subjects: &[Uuid]) -> Result<(), DbError> {
     tx.execute(
         "-- audit.delete_personal_values
@@ -33,7 +33,7 @@ pub(super) async fn delete_personal_values(tx: &ScopedTx, subjects: &[Uuid]) -> 
     .await
 }
 
-/// Those of these values that were not erased.
+/// The values with these digests that were not erased.
 pub(super) async fn personal_values(tx: &ScopedTx, digests: &[Vec<u8>]) -> Result<Vec<PersonalValue>, DbError> {
     let rows = tx
         .query(
@@ -46,7 +46,7 @@ pub(super) async fn personal_values(tx: &ScopedTx, digests: &[Vec<u8>]) -> Resul
     Ok(rows.iter().map(read).collect())
 }
 
-/// Digests of values that are not what they were.
+/// Digests of values that no longer match their value.
 pub(super) async fn changed_personal_values(tx: &ScopedTx) -> Result<Vec<Vec<u8>>, DbError> {
     let rows = tx
         .query(
@@ -90,7 +90,7 @@ macro_rules! list_sql {
     };
 }
 
-/// One row more than the page, in the order of the scan. The list is newest first, so what comes after is smaller.
+/// One row more than the page, in scan order. The list is newest first, so later rows have smaller keys.
 pub(super) async fn list(tx: &ScopedTx, filter: &AuditFilter, page: &Page<AuditKey>) -> Result<Vec<Entry>, DbError> {
     let sql = if page.from_the_back { list_sql!("asc") } else { list_sql!("desc") };
     let (lower, upper) = (page.before.unwrap_or((EARLIEST, 0)), page.after.unwrap_or((LATEST, i64::MAX)));
@@ -116,7 +116,7 @@ pub(super) async fn list(tx: &ScopedTx, filter: &AuditFilter, page: &Page<AuditK
     rows.iter().map(read_entry).collect()
 }
 
-/// Some events past this place of the chain, in its order.
+/// Some events after this position of the chain, in order.
 pub(super) async fn part(tx: &ScopedTx, past: i64, limit: i64) -> Result<Vec<Entry>, DbError> {
     let rows = tx
         .query(
@@ -132,7 +132,7 @@ pub(super) async fn part(tx: &ScopedTx, past: i64, limit: i64) -> Result<Vec<Ent
     rows.iter().map(read_entry).collect()
 }
 
-/// These events, in the chain's order.
+/// These events, in chain order.
 pub(super) async fn by_ids(tx: &ScopedTx, ids: &[Uuid]) -> Result<Vec<Entry>, DbError> {
     let rows = tx
         .query(
@@ -148,7 +148,7 @@ pub(super) async fn by_ids(tx: &ScopedTx, ids: &[Uuid]) -> Result<Vec<Entry>, Db
     rows.iter().map(read_entry).collect()
 }
 
-/// Events that name one of these digests.
+/// Events that contain one of these digests.
 pub(super) async fn naming_digests(tx: &ScopedTx, digests: &[Vec<u8>]) -> Result<Vec<Entry>, DbError> {
     let rows = tx
         .query(
@@ -179,7 +179,7 @@ fn read_entry(row: &Row) -> Result<Entry, DbError> {
         object: row.get(6),
         changes: match row.get(7) {
             Value::Object(changes) => changes,
-            other => return Err(DbError::Corrupt(format!("{other} are no changes"))),
+            other => return Err(DbError::Corrupt(format!("{other} is not a set of changes"))),
         },
         request: row.get(8),
         address: row.get(9),
@@ -188,7 +188,7 @@ fn read_entry(row: &Row) -> Result<Entry, DbError> {
     })
 }
 
-/// A place in the chain with the hash that stands there.
+/// A position in the chain, with the hash at that position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Link {
     seq: i64,
@@ -196,24 +196,24 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Before the first event.
+    /// The position before the first event.
     pub(super) fn start() -> Self {
         Self { seq: 0, hash: vec![0; 32] }
     }
 }
 
-/// A part of the chain, looked through.
+/// The result of checking a part of the chain.
 pub(super) struct Part {
     /// How many events it has.
     pub events: i64,
-    /// Ids of those that do not fit.
+    /// Ids of the events whose hash or position does not match.
     pub broken: Vec<Uuid>,
     /// Its last event; `None` past the end.
     pub end: Option<Link>,
 }
 
-/// Looks through the events past this place, up to the chain's end. Each is compared with the hash that stands at the one before, so one that was
-/// changed is named and those after it are not.
+/// Checks the events after this position, up to the chain's head. Each event is compared with the stored hash of the
+/// one before, so a changed event is reported and those after it are not.
 pub(super) async fn verify_part(tx: &ScopedTx, past: &Link, head: &Link) -> Result<Part, DbError> {
     let rows = tx
         .query(
@@ -233,13 +233,13 @@ pub(super) async fn verify_part(tx: &ScopedTx, past: &Link, head: &Link) -> Resu
             &[&tx.tenant(), &past.seq, &past.hash, &PART, &head.seq],
         )
         .await?;
-    let Some(row) = rows.first() else { return Err(DbError::Corrupt("an aggregate without a row".into())) };
+    let Some(row) = rows.first() else { return Err(DbError::Corrupt("an aggregate returned no row".into())) };
     let seq: Option<i64> = row.get(1);
     let end = seq.map(|seq| Link { seq, hash: row.get(2) });
     Ok(Part { events: row.get(0), broken: row.get(3), end })
 }
 
-/// The end of the chain, as it was noted with the last event.
+/// The head of the chain, as stored with the last event.
 pub(super) async fn head(tx: &ScopedTx) -> Result<Link, DbError> {
     let row = tx
         .query_opt(

@@ -1,4 +1,4 @@
-//! Whether the chain of entries is unbroken.
+//! Verifies that the chain of entries is unbroken.
 
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Entry {
-    /// The object's id as clients know it, where it has one.
+    /// The object's id as clients know it; `None` where the object has none.
     pub fn object_id(&self) -> Option<String> {
         let id = self.object?;
         match self.object_type.as_str() {
@@ -28,21 +28,21 @@ impl Entry {
     }
 }
 
-/// What looking through the whole chain found.
+/// The result of verifying the whole chain.
 #[derive(Clone, Debug)]
 pub struct Verification {
     /// How many events there are.
     pub events: i64,
-    /// Those that are not as they were written, or that do not follow the one before; at most [`MAX_BROKEN`].
+    /// Events that were changed since they were written, or that do not follow the one before; at most [`MAX_BROKEN`].
     pub broken: Vec<Entry>,
-    /// Whether the chain ends before, or after, the end that was noted with its last event.
+    /// Whether the chain ends elsewhere than at the head that was stored with its last event.
     pub end_differs: bool,
 }
 
-/// Most broken events that a verification names.
+/// The most broken events that a verification returns.
 pub const MAX_BROKEN: usize = 100;
 
-/// Computes the tenant's whole chain anew. Administrators only.
+/// Recomputes the tenant's whole chain. Administrators only.
 ///
 /// # Errors
 /// `Forbidden`, or a statement failed.
@@ -50,7 +50,7 @@ pub async fn verify_chain(caller: &Caller<'_>) -> Result<Verification, AuditErro
     if !caller.is_at_least(Role::Admin) {
         return Err(AuditError::Forbidden);
     }
-    // The end first: what others append meanwhile is no part of it.
+    // The head is read first: events that others append meanwhile are not included.
     let head = queries::head(caller.tx).await?;
     let (mut events, mut last, mut broken) = (0, queries::Link::start(), Vec::new());
     loop {

@@ -1,4 +1,4 @@
-//! Keys of requests that may be sent again.
+//! Keys of requests that may be repeated.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::SignedDuration;
@@ -16,14 +16,15 @@ pub const LIFE: SignedDuration = SignedDuration::from_hours(24);
 pub const MAX_KEY: usize = 255;
 
 impl Named {
-    /// A key and the request that it names. `None` for what can be no key: 1 to 255 visible ASCII characters.
+    /// A key and the request that it identifies. `None` for an invalid key: keys have 1 to 255 visible ASCII
+    /// characters.
     pub fn new(key: &str, request: &[u8]) -> Option<Self> {
         let fits = (1..=MAX_KEY).contains(&key.len()) && key.bytes().all(|it| it.is_ascii_graphic());
         fits.then(|| Self { key: key.to_owned(), fingerprint: digest(&SHA256, request).as_ref().to_vec() })
     }
 }
 
-/// Takes the key for this transaction, waiting for any other that has it.
+/// Claims the key for this transaction, waiting for any other transaction that holds it.
 ///
 /// # Errors
 /// When a statement fails.
@@ -36,12 +37,12 @@ pub async fn begin(caller: &Caller<'_>, named: &Named) -> Result<KeyState, DbErr
     match queries::find(tx, user, &named.key).await? {
         Some((fingerprint, _)) if fingerprint != named.fingerprint => Ok(KeyState::Conflict),
         Some((_, Some(answer))) => Ok(KeyState::Answered(answer)),
-        // It went away between the two statements: whoever had it failed, and the caller may try again.
+        // The row disappeared between the two statements: its holder failed, and the caller may retry.
         Some((_, None)) | None => Err(DbError::Contention("the request with this key has just failed".into())),
     }
 }
 
-/// Keeps the answer, to be committed with what it tells of.
+/// Stores the answer, to be committed together with its effect.
 ///
 /// # Errors
 /// When the statement fails.
@@ -49,7 +50,7 @@ pub async fn keep(caller: &Caller<'_>, named: &Named, answer: &str) -> Result<()
     queries::set_answer(caller.tx, caller.viewer.user, &named.key, answer).await
 }
 
-/// Nothing was done: the key is free again.
+/// Frees the key, when nothing was done.
 ///
 /// # Errors
 /// When the statement fails.

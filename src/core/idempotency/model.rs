@@ -1,4 +1,4 @@
-//! A key, and what became of its request.
+//! A key, and the state of its request.
 
 /// A request with a key.
 #[derive(Clone, Debug)]
@@ -7,12 +7,12 @@ pub struct Named {
     pub(super) fingerprint: Vec<u8>,
 }
 
-/// What is to be done with a named request.
+/// How to proceed with a request that has a key.
 #[derive(Debug)]
 pub enum KeyState {
-    /// It is the first: carry it out, then [`keep`](super::keep) its answer or [`forget`](super::forget) it.
+    /// It is the first: execute it, then [`keep`](super::keep) its answer or [`forget`](super::forget) it.
     First,
-    /// It was carried out: its answer.
+    /// It was executed before: its answer.
     Answered(String),
     /// The key was used for another request.
     Conflict,

@@ -8,7 +8,7 @@ use crate::{
     db::{DbError, ScopedTx},
 };
 
-/// Takes a key; waits for whoever has it. `false` when it was used.
+/// Claims a key, waiting for its holder. `false` when it was used before.
 pub(super) async fn insert(tx: &ScopedTx, user: UserId, named: &Named, expires_at: Timestamp) -> Result<bool, DbError> {
     let (key, fingerprint) = named.parts();
     let row = tx
@@ -23,7 +23,7 @@ pub(super) async fn insert(tx: &ScopedTx, user: UserId, named: &Named, expires_a
     Ok(row.is_some())
 }
 
-/// What a key was used for: the request's fingerprint, and its answer.
+/// What a key was used for: the request's fingerprint, and its answer. `None` for an unused key.
 pub(super) async fn find(tx: &ScopedTx, user: UserId, key: &str) -> Result<Option<(Vec<u8>, Option<String>)>, DbError> {
     let row = tx
         .query_opt(
@@ -35,7 +35,7 @@ pub(super) async fn find(tx: &ScopedTx, user: UserId, key: &str) -> Result<Optio
     Ok(row.map(|row| (row.get(0), row.get(1))))
 }
 
-/// Keeps the answer.
+/// Stores the answer.
 pub(super) async fn set_answer(tx: &ScopedTx, user: UserId, key: &str, answer: &str) -> Result<(), DbError> {
     tx.execute(
         "-- idempotency.set_answer
@@ -55,7 +55,7 @@ pub(super) async fn delete(tx: &ScopedTx, user: UserId, key: &str) -> Result<(),
     .await
 }
 
-/// Frees every key of the user whose time is over.
+/// Frees the user's expired keys.
 pub(super) async fn delete_expired(tx: &ScopedTx, user: UserId, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- idempotency.delete_expired

@@ -1,191 +1,191 @@
-//! What happens after the commit, and what became of it.
+//! What happens after the commit, and how it ended.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// What is to happen. Ids, and facts that will not be the same any more when it happens; whatever else it takes is read
-/// then, and nothing personal stands here.
+/// An effect to carry out. Contains ids, and facts that may have changed by then; everything else is read when it is
+/// carried out. Contains no personal data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "payload")]
 pub enum Effect {
-    /// A mail with a link to choose a new password.
+    /// Sends a link to choose a new password.
     #[serde(rename = "mail.password_reset")]
     MailPasswordReset {
-        /// Whose.
+        /// The recipient.
         user: Uuid,
     },
-    /// A mail that tells that the password was changed.
+    /// Notifies a user that their password was changed.
     #[serde(rename = "mail.password_changed")]
     MailPasswordChanged {
-        /// Whose.
+        /// The recipient.
         user: Uuid,
     },
-    /// A mail with a link that shows that the mailbox is the user's.
+    /// Sends a link that verifies the user's mailbox.
     #[serde(rename = "mail.email_verification")]
     MailEmailVerification {
-        /// Whose.
+        /// The recipient.
         user: Uuid,
     },
-    /// A mail that tells its customer what became of a booking.
+    /// Notifies a booking's customer of a change.
     #[serde(rename = "mail.booking")]
     MailBooking {
-        /// Which.
+        /// The booking.
         booking: Uuid,
-        /// Such as `booking.confirmed`.
+        /// The event, such as `booking.confirmed`.
         event: String,
-        /// As it was then.
+        /// The booking's version at that time.
         version: i32,
     },
-    /// A message is sent to an endpoint of the tenant's own systems.
+    /// Sends a message to an endpoint of the tenant's own systems.
     #[serde(rename = "webhooks.send")]
     SendWebhook {
-        /// Which message.
+        /// The message.
         delivery: Uuid,
     },
-    /// A mail that tells an administrator that an endpoint was disabled.
+    /// Notifies an administrator that an endpoint was disabled.
     #[serde(rename = "mail.webhook_disabled")]
     MailWebhookDisabled {
-        /// Which.
+        /// The endpoint.
         endpoint: Uuid,
-        /// Whom.
+        /// The recipient.
         user: Uuid,
     },
-    /// A mail that reminds its customer of a booking.
+    /// Reminds a booking's customer.
     #[serde(rename = "mail.reminder")]
     MailReminder {
-        /// Which.
+        /// The booking.
         booking: Uuid,
-        /// When it was to start: moved since, it has another reminder.
+        /// When it was to start: if it has moved since, it has another reminder.
         starts_at: Timestamp,
     },
-    /// A mail that offers a time to somebody who waits for it.
+    /// Offers a time to a customer on the waitlist.
     #[serde(rename = "mail.offer")]
     MailOffer {
         /// The hold.
         booking: Uuid,
     },
-    /// A mail that tells of a series of bookings.
+    /// Notifies a customer of a series of bookings.
     #[serde(rename = "mail.series")]
     MailSeries {
-        /// Which.
+        /// The series.
         series: Uuid,
-        /// Whether some of it was called off; otherwise it was made.
+        /// Whether some of its bookings were cancelled; otherwise it was created.
         cancelled: bool,
-        /// Which of its bookings were called off.
+        /// The bookings that were cancelled.
         #[serde(default)]
         bookings: Vec<Uuid>,
     },
-    /// A mail with a link to join.
+    /// Sends a link to join a tenant.
     #[serde(rename = "mail.invitation")]
     MailInvitation {
-        /// Which invitation.
+        /// The invitation.
         invitation: Uuid,
     },
-    /// A mail with a link to confirm a registration, or one that says that there is an account already.
+    /// Sends a link to confirm a registration, or the notice that an account already exists.
     #[serde(rename = "mail.registration")]
     MailRegistration {
-        /// Which registration.
+        /// The registration.
         registration: Uuid,
     },
-    /// Whoever is to hear of a booking hears what became of it: its customer by mail, the tenant's systems by webhook.
+    /// Announces a booking's change: to its customer by mail, to the tenant's systems by webhook.
     #[serde(rename = "bookings.tell")]
     TellOfBooking {
-        /// Such as `booking.confirmed`.
+        /// The event, such as `booking.confirmed`.
         event: String,
-        /// Which.
+        /// The booking.
         booking: Uuid,
-        /// As it was then.
+        /// The booking's version at that time.
         version: i32,
-        /// As it was then.
+        /// Its status at that time.
         status: String,
-        /// As it was then.
+        /// Its start at that time.
         starts_at: Timestamp,
-        /// As it was then.
+        /// Its end at that time.
         ends_at: Timestamp,
-        /// Whether its customer is to have a mail: not where one tells of a whole series.
+        /// Whether the customer gets a mail: not when one mail covers a whole series.
         by_mail: bool,
     },
-    /// A time that is free again is offered to whoever waits for it.
+    /// Offers a freed time to customers on the waitlist.
     #[serde(rename = "waitlist.offer")]
     OfferFreedTime {
-        /// Of which service the booking was; `None` as an older version wrote it.
+        /// The booking's service; `None` when an older version wrote the effect.
         #[serde(default)]
         service: Option<Uuid>,
-        /// The first instant of it.
+        /// The first instant of the time.
         from: Timestamp,
         /// The first instant after it.
         to: Timestamp,
     },
-    /// A period of the tenant's subscription has ended, or something else has fallen due.
+    /// Runs billing, when a period of the tenant's subscription has ended or something else is due.
     #[serde(rename = "billing.run")]
     RunBilling,
-    /// An invoice is to be paid.
+    /// Collects the payment of an invoice.
     #[serde(rename = "billing.collect")]
     CollectInvoice {
-        /// Which.
+        /// The invoice.
         invoice: Uuid,
-        /// Whether somebody asks for it, whatever the schedule says.
+        /// Whether to collect now, whatever the schedule says.
         #[serde(default)]
         at_once: bool,
     },
-    /// Whoever is to hear of it hears that an invoice was issued.
+    /// Announces a new invoice to its recipients.
     #[serde(rename = "billing.announce")]
     AnnounceInvoice {
-        /// Which.
+        /// The invoice.
         invoice: Uuid,
     },
-    /// Whoever is to hear of it hears that an invoice could not be collected.
+    /// Announces to its recipients that an invoice could not be collected.
     #[serde(rename = "billing.overdue")]
     AnnounceOverdue {
-        /// Which.
+        /// The invoice.
         invoice: Uuid,
-        /// Whether the tenant's people can only read now.
+        /// Whether the tenant's users can now only read.
         is_last: bool,
     },
-    /// The time of grace of an invoice is over.
+    /// Restricts the tenant when an invoice's grace period is over.
     #[serde(rename = "billing.restrict")]
     RestrictOverdue {
-        /// Which.
+        /// The invoice.
         invoice: Uuid,
     },
-    /// A mail that tells of an invoice.
+    /// Sends a mail about an invoice.
     #[serde(rename = "mail.invoice")]
     MailInvoice {
-        /// Which.
+        /// The invoice.
         invoice: Uuid,
-        /// Whom; `None` for the address that the tenant has given.
+        /// The recipient; `None` for the tenant's billing address.
         user: Option<Uuid>,
-        /// What of it: `issued`, `failed` or `restricted`.
+        /// The occasion: `issued`, `failed` or `restricted`.
         what: String,
     },
-    /// The directory copies what the tenant's own store says: name, status, plan.
+    /// Copies the tenant's name, status and plan from its own store to the directory.
     #[serde(rename = "directory.sync_tenant")]
     SyncTenant,
-    /// The directory notes that a mailbox is its user's.
+    /// Records in the directory that a user's mailbox is verified.
     #[serde(rename = "directory.verify_login")]
     VerifyLogin {
-        /// Whose.
+        /// The user.
         user: Uuid,
     },
-    /// A registration that nobody confirmed is removed.
+    /// Removes a registration that was not confirmed.
     #[serde(rename = "registrations.expire")]
     ExpireRegistration {
-        /// Which.
+        /// The registration.
         registration: Uuid,
     },
-    /// The directory forgets a person who was erased.
+    /// Removes an erased person from the directory.
     #[serde(rename = "directory.forget_login")]
     ForgetLogin {
-        /// Whom.
+        /// The person.
         user: Uuid,
     },
 }
 
-/// Effects stand in two lines, so that what waits for tenants' own systems keeps no mail waiting.
+/// Effects have two queues, so that slow tenant systems do not delay mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
-    /// All but the other.
+    /// Everything except webhooks.
     Usual = 0,
     /// Messages to webhooks.
     Webhooks = 1,
@@ -196,13 +196,13 @@ pub enum Lane {
 pub struct ClaimedEffect {
     /// The same for every attempt.
     pub id: Uuid,
-    /// What is to happen; `None` when this version does not know the kind, as after a step back.
+    /// The effect; `None` when this version does not know its kind, as after a downgrade.
     pub effect: Option<Effect>,
     /// When it was written.
     pub created_at: Timestamp,
-    /// Which attempt this is, from 1.
+    /// The number of this attempt, from 1.
     pub attempt: i32,
-    /// Since when it could have been carried out.
+    /// When it became due.
     pub due_at: Timestamp,
 }
 
@@ -211,17 +211,17 @@ pub struct ClaimedEffect {
 pub struct DeadLetter {
     /// Its id.
     pub id: Uuid,
-    /// What was to happen.
+    /// The kind of effect.
     pub kind: String,
     /// When it was written.
     pub created_at: Timestamp,
     /// When it was given up.
     pub dead_at: Timestamp,
-    /// How often it was tried.
+    /// How many attempts were made.
     pub attempts: i32,
-    /// Why it failed last.
+    /// The last error.
     pub last_error: String,
 }
 
-/// How long whoever took an effect has to carry it out, before somebody else may.
+/// How long a worker may take to carry out an effect before another may take it.
 pub const LEASE: SignedDuration = SignedDuration::from_secs(120);

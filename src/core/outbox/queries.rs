@@ -10,7 +10,7 @@ use crate::{
     db::{DbError, Row, ScopedTx},
 };
 
-/// Adds an effect, unless its id is there.
+/// Adds an effect, unless its id exists.
 pub(super) async fn insert(
     tx: &ScopedTx,
     id: Uuid,
@@ -45,11 +45,7 @@ macro_rules! take_sql {
     };
 }
 
-/// Takes up to `limit` effects of a lane that are due, oldest first; whoever else looks at the same time gets others. They are due
-/// again after [`LEASE`], unless they are [`done`](super::done) or [`failed`](super::failed) before.
-///
-/// # Errors
-/// When the statement fails.
+/// Takes due effects of a lane with a lease. Each lane has its own statement, so that each uses its index.
 pub async fn take(tx: &ScopedTx, lane: Lane, limit: i64, now: Timestamp) -> Result<Vec<ClaimedEffect>, DbError> {
     // A statement for each lane, so that each has its index.
     let sql = match lane {
@@ -70,7 +66,7 @@ fn read_taken(row: &Row) -> ClaimedEffect {
     ClaimedEffect { id: row.get(0), effect, created_at: row.get(3), attempt: row.get(4), due_at: row.get(5) }
 }
 
-/// Takes out what is done.
+/// Removes an effect that is done.
 pub(super) async fn delete(tx: &ScopedTx, id: Uuid) -> Result<(), DbError> {
     tx.execute(
         "-- outbox.delete
@@ -80,7 +76,7 @@ pub(super) async fn delete(tx: &ScopedTx, id: Uuid) -> Result<(), DbError> {
     .await
 }
 
-/// Why it failed, and when it is tried again or that it was given up.
+/// Records why an effect failed, and when it is tried again or that it was given up.
 pub(super) async fn note_failure(
     tx: &ScopedTx,
     id: Uuid,
@@ -96,7 +92,7 @@ pub(super) async fn note_failure(
     .await
 }
 
-/// Those of these tenants that have something due.
+/// Which of these tenants have due effects.
 ///
 /// # Errors
 /// When the statement fails.
@@ -111,7 +107,7 @@ pub async fn with_due_effects(tx: &ScopedTx, tenants: &[TenantId], now: Timestam
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// What was given up, oldest first.
+/// The effects that were given up, oldest first.
 ///
 /// # Errors
 /// When the statement fails.
@@ -135,7 +131,7 @@ pub async fn dead_letters(tx: &ScopedTx) -> Result<Vec<DeadLetter>, DbError> {
     Ok(rows.iter().map(read).collect())
 }
 
-/// Has everything that was given up tried again.
+/// Schedules everything that was given up for another attempt.
 pub(super) async fn revive(tx: &ScopedTx, now: Timestamp) -> Result<usize, DbError> {
     let rows = tx
         .query(

@@ -1,4 +1,4 @@
-//! The queue of effects: what is put in, taken, tried again and given up.
+//! The queue of effects: enqueue, take, retry and give up.
 
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -12,10 +12,10 @@ use crate::{
     db::{DbError, ScopedTx},
 };
 
-/// Attempts after which an effect is given up: with the delays between them, some two days.
+/// How many attempts are made before an effect is given up: with the delays between them, about two days.
 pub const MAX_ATTEMPTS: i32 = 17;
 
-/// Attempts after which an effect is given up that looks hopeless: within three minutes.
+/// How many attempts are made when an error looks permanent: about three minutes.
 pub const HOPELESS_ATTEMPTS: i32 = 4;
 
 /// Delay after the first failure; each further one doubles it.
@@ -24,7 +24,7 @@ const FIRST_DELAY: SignedDuration = SignedDuration::from_secs(15);
 /// Longest delay.
 const LONGEST_DELAY: SignedDuration = SignedDuration::from_hours(8);
 
-/// Writes an effect, and has background work begin once the transaction has committed. Returns its id.
+/// Writes an effect and starts background work after the commit. Returns its id.
 ///
 /// # Errors
 /// When the statement fails.
@@ -34,7 +34,7 @@ pub async fn enqueue(tx: &ScopedTx, effect: &Effect, now: Timestamp) -> Result<U
     Ok(id)
 }
 
-/// Writes an effect under an id that is its own: done again, it is there once.
+/// Writes an effect with a given id: repeated, it exists once.
 ///
 /// # Errors
 /// When the statement fails.
@@ -44,7 +44,7 @@ pub async fn enqueue_as(tx: &ScopedTx, id: Uuid, effect: &Effect, now: Timestamp
     Ok(())
 }
 
-/// Writes an effect that is not to happen before an instant, under an id that is its own.
+/// Writes an effect with a given id, due at `at`.
 ///
 /// # Errors
 /// When the statement fails.
@@ -58,12 +58,12 @@ pub async fn enqueue_as_at(
     queries::insert(tx, id, effect, now, at).await
 }
 
-/// An id for what follows from an effect: the same whenever it is carried out, so that what follows is there once.
+/// An id for an effect that follows from another: always the same, so that the follow-up exists once.
 pub fn derived_id(effect: Uuid, what: &str) -> Uuid {
     Uuid::new_v5(&effect, what.as_bytes())
 }
 
-/// Writes an effect that is not to happen before an instant.
+/// Writes an effect that is due at `at`.
 ///
 /// # Errors
 /// When the statement fails.
@@ -71,7 +71,31 @@ pub async fn enqueue_at(tx: &ScopedTx, effect: &Effect, at: Timestamp, now: Time
     queries::insert(tx, uuid_v7(now), effect, now, at).await
 }
 
+<<<<<<< ours
 /// The effect was carried out.
+||||||| base
+/// Takes up to `limit` effects of a lane that are due, oldest first; whoever else looks at the same time gets others. They are due
+/// again after [`LEASE`], unless they are [`done`] or [`failed`] before.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn take(tx: &ScopedTx, lane: Lane, limit: i64, now: Timestamp) -> Result<Vec<Taken>, DbError> {
+    queries::take(tx, lane, limit, now).await
+}
+
+/// The effect was carried out.
+=======
+/// Takes up to `limit` due effects of a lane, oldest first. Concurrent callers get different ones. They are due again
+/// after [`LEASE`], unless they are [`done`] or [`failed`] before.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn take(tx: &ScopedTx, lane: Lane, limit: i64, now: Timestamp) -> Result<Vec<Taken>, DbError> {
+    queries::take(tx, lane, limit, now).await
+}
+
+/// Removes an effect that was carried out.
+>>>>>>> theirs
 ///
 /// # Errors
 /// When the statement fails.
@@ -79,8 +103,9 @@ pub async fn done(tx: &ScopedTx, id: Uuid) -> Result<(), DbError> {
     queries::delete(tx, id).await
 }
 
-/// The effect failed: it is tried again later, or given up where it was tried often enough; soon where it looks
-/// `hopeless`, since whoever says so may be wrong for a moment. Returns whether it was given up.
+/// Records that an effect failed. It is retried later, or given up after enough attempts. Errors that look `hopeless`
+/// get fewer attempts, but not just one, since the judgement may be wrong for a moment. Returns whether it was given
+/// up.
 ///
 /// # Errors
 /// When the statement fails.
@@ -103,7 +128,45 @@ fn delay(attempt: i32) -> SignedDuration {
     (FIRST_DELAY * 2_i32.pow(doublings)).min(LONGEST_DELAY)
 }
 
+<<<<<<< ours
 /// Has everything that was given up tried again, and returns how much that is.
+||||||| base
+/// Those of these tenants that have something due.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn with_due_effects(tx: &ScopedTx, tenants: &[TenantId], now: Timestamp) -> Result<Vec<TenantId>, DbError> {
+    queries::with_due_effects(tx, tenants, now).await
+}
+
+/// What was given up, oldest first.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn dead_letters(tx: &ScopedTx) -> Result<Vec<DeadLetter>, DbError> {
+    queries::dead_letters(tx).await
+}
+
+/// Has everything that was given up tried again, and returns how much that is.
+=======
+/// Which of these tenants have due effects.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn with_due_effects(tx: &ScopedTx, tenants: &[TenantId], now: Timestamp) -> Result<Vec<TenantId>, DbError> {
+    queries::with_due_effects(tx, tenants, now).await
+}
+
+/// The effects that were given up, oldest first.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn dead_letters(tx: &ScopedTx) -> Result<Vec<DeadLetter>, DbError> {
+    queries::dead_letters(tx).await
+}
+
+/// Schedules everything that was given up for another attempt, and returns how many.
+>>>>>>> theirs
 ///
 /// # Errors
 /// When the statement fails.

@@ -27,28 +27,28 @@ static NEXT_DATABASE: AtomicU32 = AtomicU32::new(1);
 /// Databases whose tests have ended.
 static ENDED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// How many ended tests leave their databases, of 12 MB and more each. (Dropping one writes a checkpoint, which the next ones
-/// find done.)
+/// How many ended tests keep their databases, of 12 MB and more each. (Dropping one writes a checkpoint, which the next
+/// drops find done.)
 const MANY_ENDED: usize = 10;
 
-/// The running cluster. It ends with this process: PostgreSQL is told by the kernel when its parent is gone.
+/// The running cluster. It ends with this process: the kernel notifies PostgreSQL when its parent is gone.
 pub(crate) struct TestCluster(Cluster);
 
-/// A database of one test, a clone of the migrated template. Dropped, it goes some tests later.
+/// A database of one test, a clone of the migrated template. After the test it is removed some tests later.
 pub(crate) struct TestDatabase {
     pub name: String,
 }
 
 impl TestDatabase {
-    /// Clones the migrated template, which takes some 50 ms.
+    /// Clones the migrated template, which takes about 50 ms.
     pub(crate) async fn create() -> Self {
         let cluster = cluster().await;
         let database = Self { name: new_name() };
         let admin = cluster.connect("postgres", "postgres").await;
         drop_ended(cluster, &admin).await;
         admin.batch_execute(&format!("create database {} template {TEMPLATE}", database.name)).await.unwrap();
-        // Privileges of a database are not cloned with it. And what a test waits for is never time: a machine that stands
-        // still for a while must not make one fail.
+        // The database's privileges are not cloned with it. And tests never depend on time limits: a machine that
+        // stalls for a while must not make one fail.
         let patience = format!(
             "alter role tenantry_app in database {0} set statement_timeout = '120s';
              alter role tenantry_app in database {0} set lock_timeout = '120s';
@@ -61,7 +61,7 @@ impl TestDatabase {
         database
     }
 
-    /// A database with the roles and nothing else, for tests of migrations themselves.
+    /// A database with only the roles, for tests of migrations themselves.
     pub(crate) async fn create_empty() -> Self {
         let cluster = cluster().await;
         let database = Self { name: new_name() };
@@ -76,7 +76,7 @@ impl TestDatabase {
         cluster().await.0.connection_url(role, &self.name)
     }
 
-    /// Has databases of its tenants cloned from a template that all tests have made once.
+    /// Clones its tenants' databases from a template that all tests share.
     pub(crate) async fn prepare_template(&self) {
         let template = OWN_TEMPLATE.get_or_init(make_own_template).await;
         let admin = cluster().await.connect("postgres", "postgres").await;
@@ -112,7 +112,7 @@ impl TestCluster {
     }
 }
 
-/// Drops what ended tests have left, with the databases of their tenants.
+/// Drops the databases of ended tests, with those of their tenants.
 async fn drop_ended(cluster: &TestCluster, admin: &Client) {
     let ended = {
         let mut ended = ENDED.lock();
@@ -120,14 +120,14 @@ async fn drop_ended(cluster: &TestCluster, admin: &Client) {
     };
     for database in ended {
         let url = cluster.0.connection_url("postgres", &database);
-        // One may be dropped already, or never had a directory.
+        // One may be dropped already, or may never have had a directory.
         let Ok((client, connection)) = tokio_postgres::connect(&url, NoTls).await else { continue };
         tokio::spawn(connection);
         let of_tenants = client.query(DATABASES_OF_TENANTS, &[]).await.unwrap_or_default();
         drop(client);
         let names = of_tenants.iter().map(|row| row.get(0)).chain([format!("{database}_template"), database.clone()]);
         for name in names.collect::<Vec<String>>() {
-            // One that somebody cannot be driven out of stays.
+            // A database whose connections cannot be closed stays.
             if let Err(error) = admin.batch_execute(&format!("drop database if exists {name} with (force)")).await {
                 eprintln!("{name} is left: {error}");
             }
@@ -149,7 +149,7 @@ async fn start() -> TestCluster {
         let options = Options {
             data_dir: &folder(),
             bin_dir: None,
-            // Nothing of a test has to outlive a power cut.
+            // Test data does not have to survive a power failure.
             settings: &[
                 ("fsync", "off"),
                 ("synchronous_commit", "off"),
@@ -183,7 +183,7 @@ async fn make_own_template() -> &'static str {
     NAME
 }
 
-/// The folder of this process and its cluster: it is removed once both are gone, by the next that starts one.
+/// The folder of this process and its cluster: removed once both are gone, by the next process that starts one.
 pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cluster-{}", std::process::id()))
 }

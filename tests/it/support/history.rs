@@ -1,10 +1,10 @@
-//! A long history of bookings, written past the API: for what must not grow with it.
+//! A long history of bookings, written without the API: for costs that must not grow with it.
 
 use super::TestTenant;
 
 impl TestTenant {
-    /// Adds so many bookings of the tenant's first service in the past, half an hour each, turn by turn on these resources,
-    /// and has the planner know of them.
+    /// Adds past bookings of the tenant's first service, half an hour each, rotating through these resources, and
+    /// updates the planner's statistics.
     pub(crate) async fn add_history(&self, resources: &[String], count: usize) {
         let resources: Vec<String> =
             resources.iter().map(|it| it.parse::<tenantry::base::ids::ResourceId>().unwrap().0.to_string()).collect();

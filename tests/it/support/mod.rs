@@ -1,4 +1,5 @@
-//! What tests share: a cluster, an app on a database of its own, tenants with people, and requests as a story.
+//! Shared by all tests: a cluster, an app on its own database, tenants with people, and requests that read like a
+//! story.
 
 #![allow(dead_code, reason = "each part is used by some test files, not by all")]
 
@@ -48,58 +49,58 @@ pub(crate) use cluster::TestDatabase;
 
 /// The password of every user of a test.
 pub(crate) const PASSWORD: &str = "correct horse battery";
-/// As little work as argon2 can do.
+/// The cheapest Argon2 parameters.
 pub(crate) const CHEAP: PasswordCost = PasswordCost { memory_kib: 8, passes: 1 };
 
-/// How an app of a test differs from the usual one.
+/// How a test's app differs from the default one.
 pub(crate) struct Options {
     /// The login role that it serves as.
     pub role: &'static str,
     /// Connections of the pool of the tenant store.
     pub connections: usize,
-    /// How long it waits for one.
+    /// How long it waits for a connection.
     pub wait: Duration,
-    /// How fast one may sign in.
+    /// Limits of sign-in attempts.
     pub limits: SignInLimits,
-    /// How long a request may take.
+    /// The request timeout.
     pub deadline: Duration,
     /// What hashing a password costs.
     pub cost: PasswordCost,
-    /// How large a request may be.
+    /// The request limits.
     pub request: Limits,
-    /// How much one may use.
+    /// The budgets.
     pub rates: RateSettings,
-    /// Whether clients may ask for the schema.
+    /// Whether introspection is allowed.
     pub introspects: bool,
-    /// How long a body may pause.
+    /// The timeout of a pause in a body.
     pub body_patience: Duration,
-    /// What sockets may do.
+    /// The socket limits.
     pub sockets: SocketSettings,
-    /// How often whoever watches looks by himself.
+    /// How often watchers poll.
     pub look_every: Duration,
     /// Which documents may run.
     pub documents: Documents,
     /// Other sites whose pages may use the API.
     pub origins: &'static str,
-    /// Whose word on a client's address counts.
+    /// The trusted proxies.
     pub proxies: &'static str,
-    /// How long a statement may take.
+    /// The statement timeout.
     pub statement: Duration,
-    /// Whether endpoints of webhooks may be on this machine.
+    /// Whether webhook endpoints may be on this machine.
     pub webhooks_may_be_private: bool,
-    /// Who takes payments.
+    /// The payment provider.
     pub billing: Billing,
-    /// How its tenants are kept apart.
+    /// How its tenants are isolated.
     pub isolation: Isolation,
     /// Connections to stores of tenants' own.
     pub stores: StoreSettings,
     /// Servers that may hold tenants' databases.
     pub places: Places,
-    /// Whether a pooler in transaction mode stands before the database.
+    /// Whether a pooler in transaction mode is in front of the database.
     pub through_pooler: bool,
 }
 
-/// Makes what bills.
+/// Creates the billing engine.
 pub(crate) type Billing = Arc<dyn Fn(Gate) -> Engine + Send + Sync>;
 
 impl Default for Options {
@@ -112,7 +113,7 @@ impl Default for Options {
             deadline: Duration::from_secs(120),
             cost: CHEAP,
             request: Limits::default(),
-            // A test of something else is not to be slowed down.
+            // A test of something else must not be slowed down.
             rates: RateSettings { user: 1_000_000_000, address: 1_000_000_000, tenant: 1_000_000_000 },
             introspects: true,
             body_patience: http::BODY_PATIENCE,
@@ -121,7 +122,7 @@ impl Default for Options {
             documents: Documents::any(),
             origins: "",
             proxies: "",
-            // What a test waits for is never time, unless it says so.
+            // Tests do not depend on time, unless they say so.
             statement: Duration::from_secs(120),
             webhooks_may_be_private: true,
             billing: Arc::new(|gate| Engine::in_process(gate, "http://pay.test".into())),
@@ -141,10 +142,10 @@ pub(crate) struct TestApp {
     pub sign_in: Arc<SignIn>,
     pub tokens: Arc<Tokens>,
     pub passwords: Passwords,
-    /// What time it is for the rules: stands still until a test moves it.
+    /// The clock for the rules: stands still until a test advances it.
     pub clock: Clock,
     pub database: Arc<TestDatabase>,
-    /// Tells open sockets that the server stops.
+    /// Notifies open sockets that the server stops.
     pub stop: tokio::sync::watch::Sender<Option<String>>,
     pub sockets: Arc<Sockets>,
     pub readiness: Arc<Readiness>,
@@ -153,7 +154,7 @@ pub(crate) struct TestApp {
     pub fleet: Fleet,
     pub isolation: Isolation,
     pub places: Arc<Places>,
-    /// Where its mail goes.
+    /// The folder of its mail.
     mail: Arc<tempfile::TempDir>,
 }
 
@@ -166,7 +167,7 @@ pub(crate) struct Mail {
     pub subject: String,
     pub text: String,
     pub html: String,
-    /// The iCalendar file that goes with it.
+    /// The attached iCalendar file.
     pub calendar: Option<String>,
 }
 
@@ -278,7 +279,7 @@ impl TestApp {
         }
     }
 
-    /// Carries background work out, by the clock of this app.
+    /// Carries out background work, by this app's clock.
     pub(crate) fn worker(&self) -> Worker {
         self.worker_with(&MailSettings::Folder(self.mail.path().into()))
     }
@@ -297,7 +298,7 @@ impl TestApp {
         })
     }
 
-    /// Carries out what is due, and returns the mails that were sent by it, oldest first.
+    /// Carries out due effects, and returns the mails that they sent, oldest first.
     pub(crate) async fn mails(&self) -> Vec<Mail> {
         self.worker().run_until_idle().await;
         let mut files: Vec<_> = std::fs::read_dir(self.mail.path()).unwrap().map(|it| it.unwrap().path()).collect();
@@ -312,7 +313,7 @@ impl TestApp {
             .collect()
     }
 
-    /// The one mail to this address that is sent by what is due.
+    /// The one mail to this address that due effects send.
     pub(crate) async fn mail_to(&self, to: &str) -> Mail {
         let mails = self.mails().await;
         let found: Vec<&Mail> = mails.iter().filter(|it| it.to == to).collect();
@@ -320,7 +321,7 @@ impl TestApp {
         found[0].clone()
     }
 
-    /// A tenant with an administrator, one of staff and two customers, and one service.
+    /// A tenant with an administrator, a staff member, two customers, and one service.
     pub(crate) async fn tenant(&self, slug: &str) -> TestTenant {
         self.tenant_on_plan(slug, "business").await
     }
@@ -335,7 +336,7 @@ impl TestApp {
         TestTenant { app: self.clone(), id, slug: slug.into(), admin, staff, user, other, service }
     }
 
-    /// A tenant with nothing in it.
+    /// An empty tenant.
     pub(crate) async fn bare(&self, slug: &str) -> TenantId {
         Box::pin(self.bare_tenant(slug, "business")).await
     }
@@ -371,7 +372,7 @@ impl TestApp {
         new.id
     }
 
-    /// Adds a user and signs him in.
+    /// Adds a user and signs them in.
     pub(crate) async fn person(&self, tenant: TenantId, local_part: &str, slug: &str, role: Role) -> Person {
         let email = format!("{local_part}@{slug}.test");
         let name = format!("{local_part} of {slug}");
@@ -392,12 +393,12 @@ impl TestApp {
         self.bearer(answer["data"]["platformLogin"]["session"]["accessToken"].as_str())
     }
 
-    /// Somebody without a token.
+    /// A client without a token.
     pub(crate) fn anonymous(&self) -> Person {
         self.bearer(None)
     }
 
-    /// Somebody with this token.
+    /// A client with this token.
     pub(crate) fn bearer(&self, token: Option<&str>) -> Person {
         let nobody = uuid::Uuid::nil();
         let viewer = Viewer {
@@ -411,7 +412,7 @@ impl TestApp {
         Person { app: self.clone(), id: UserId(nobody), email, viewer, token }
     }
 
-    /// Sends a request as it is.
+    /// Sends a request unchanged.
     pub(crate) async fn send(&self, request: Request<Body>) -> (Response<()>, Vec<u8>) {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
@@ -419,9 +420,9 @@ impl TestApp {
         (Response::from_parts(parts, ()), body)
     }
 
-    /// Asks the database as its superuser, past every policy: what is really there.
+    /// Queries the database as its superuser, bypassing every policy: the real state.
     ///
-    /// What it says of the schema `shared` is asked of every store.
+    /// A query on the schema `shared` runs in every store.
     pub(crate) async fn truth(&self, sql: &str) -> Vec<String> {
         let mut found = Vec::new();
         for (client, sql) in self.everywhere(sql).await {
@@ -430,15 +431,15 @@ impl TestApp {
         found
     }
 
-    /// Changes the database as its superuser; what it says of the schema `shared` is done in every store.
+    /// Changes the database as its superuser; a statement on the schema `shared` runs in every store.
     pub(crate) async fn by_hand(&self, sql: &str) {
         for (client, sql) in self.everywhere(sql).await {
             client.batch_execute(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
         }
     }
 
-    /// A superuser's connection to each store that this is about, and what to say there: where it names tenants by their id,
-    /// to theirs alone.
+    /// A superuser's connection to each affected store, and the statement for it: when it names tenants by their id,
+    /// only theirs.
     async fn everywhere(&self, sql: &str) -> Vec<(tokio_postgres::Client, String)> {
         if self.isolation == Isolation::Shared || !sql.contains("shared.") {
             return vec![(self.database.connect("postgres").await, sql.to_owned())];
@@ -486,7 +487,7 @@ pub(crate) struct TestTenant {
 }
 
 impl TestTenant {
-    /// Its people with new sessions, as after they have signed in once more.
+    /// Its people with new sessions, as after signing in again.
     pub(crate) async fn signed_in_again(&self) -> Self {
         let mut again = self.clone();
         for person in [&mut again.admin, &mut again.staff, &mut again.user, &mut again.other] {
@@ -502,14 +503,14 @@ impl TestTenant {
         answer["data"]["createBooking"]["booking"]["id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
     }
 
-    /// As [`TestApp::truth`], in its store alone.
+    /// As [`TestApp::truth`], in its store only.
     pub(crate) async fn truth(&self, sql: &str) -> Vec<String> {
         rows_of(&self.store("postgres").await, &sql.replace("shared.", "")).await
     }
 
-    /// A connection to its store as this role, which sees the schema of its tables.
+    /// A connection to its store as this role, which sees only its schema.
     pub(crate) async fn store(&self, role: &str) -> tokio_postgres::Client {
-        self.app.gate.has_left(self.id, &Placement::Shared).await.unwrap(); // It may be elsewhere without anybody of this app having asked.
+        self.app.gate.has_left(self.id, &Placement::Shared).await.unwrap(); // It may have moved without this app having noticed.
         let placement = self.app.gate.placement(self.id).await.unwrap();
         let (database, schema) = match placement.location() {
             None => (None, "shared"),
@@ -520,7 +521,7 @@ impl TestTenant {
         client
     }
 
-    /// A transaction of this customer's in its store, for SQL of his own.
+    /// A transaction of this customer in its store, for direct SQL.
     pub(crate) async fn entered(&self, customer: &Person) -> tokio_postgres::Client {
         let client = self.store(roles::APP).await;
         client.batch_execute("begin").await.unwrap();
@@ -529,7 +530,7 @@ impl TestTenant {
         client
     }
 
-    /// From now on its own database is behind a relay, for whoever has not asked where it is.
+    /// From now on its own database is behind a relay, for processes that have not cached its placement.
     pub(crate) async fn put_behind_relay(&self) -> Relay {
         let relay = Relay::start(&self.app.database.url(roles::APP).await).await;
         let id = self.id.0;
@@ -545,7 +546,7 @@ impl TestTenant {
     }
 }
 
-/// Somebody who sends requests.
+/// A client that sends requests.
 #[derive(Clone)]
 pub(crate) struct Person {
     pub app: TestApp,
@@ -556,7 +557,7 @@ pub(crate) struct Person {
 }
 
 impl Person {
-    /// What a person of `TestApp::tenant` is called.
+    /// The name of a person of `TestApp::tenant`.
     pub(crate) fn name(&self) -> String {
         let (local_part, domain) = self.email.split_once('@').unwrap();
         format!("{local_part} of {}", domain.trim_end_matches(".test"))
@@ -582,7 +583,7 @@ impl Person {
         let (response, body) = self.app.send(request.body(Body::from(body)).unwrap()).await;
         let mut body: Value =
             serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&body)));
-        // What it cost is looked at by tests of that alone.
+        // The costs are checked by separate tests.
         body.as_object_mut().unwrap().remove("extensions");
         (response.status(), body)
     }
@@ -599,7 +600,7 @@ impl Person {
     }
 
     pub(crate) async fn create_resource(&self, kind: &str, name: &str) -> String {
-        self.app.clock.advance(SignedDuration::from_millis(1)); // So that its id is above those of all before.
+        self.app.clock.advance(SignedDuration::from_millis(1)); // So that its id is above all earlier ones.
         let query = "mutation($kind: ResourceKind!, $name: String!) {
             createResource(input: { kind: $kind, name: $name }) { resource { id } userErrors { code } } }";
         let answer = self.run_with(query, json!({ "kind": kind, "name": name })).await;
@@ -638,7 +639,7 @@ impl Person {
     }
 }
 
-/// Everything that there is of a tenant, but for where it is.
+/// Everything of a tenant except its placement.
 pub(crate) async fn everything(tenant: &TestTenant) -> Vec<String> {
     let client = tenant.store("postgres").await;
     let tables = client
@@ -662,7 +663,7 @@ pub(crate) async fn everything(tenant: &TestTenant) -> Vec<String> {
     found
 }
 
-/// More is asked in a minute than a plan allows.
+/// More requests in a minute than a plan allows.
 pub(crate) async fn unlimited(app: &TestApp) {
     app.by_hand(
         "alter table directory.plan_versions no force row level security;
@@ -672,7 +673,7 @@ pub(crate) async fn unlimited(app: &TestApp) {
     .await;
 }
 
-/// The code of a response: of its first error, or of its first user error; `""` for none.
+/// The code of a response: of its first error, or of its first user error; `""` when there is none.
 pub(crate) fn code(response: &Value) -> &str {
     if let Some(code) = response["errors"][0]["extensions"]["code"].as_str() {
         return code;
@@ -681,7 +682,7 @@ pub(crate) fn code(response: &Value) -> &str {
     fields.filter_map(|(_, payload)| payload["userErrors"][0]["code"].as_str()).next().unwrap_or("")
 }
 
-/// A response without what differs in every one.
+/// A response without the parts that differ every time.
 pub(crate) fn scrubbed(response: &Value) -> String {
     let text = serde_json::to_string_pretty(response).unwrap();
     let ids = regex::Regex::new(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").unwrap();
@@ -699,19 +700,19 @@ async fn rows_of(client: &tokio_postgres::Client, sql: &str) -> Vec<String> {
     rows.iter().filter_map(read).collect()
 }
 
-/// How tenants are kept apart in this run of the tests: `modes.rs` runs suites anew with another value.
+/// How tenants are isolated in this run of the tests: `modes.rs` runs suites again with another value.
 fn isolation_of_run() -> Isolation {
     let said = std::env::var_os("TENANTRY_TEST_ISOLATION");
     said.map_or(Isolation::Shared, |it| it.to_str().unwrap().parse().unwrap())
 }
 
-/// The next whole hour, a week from now: in the future for PostgreSQL as well, wherever a test moves from here.
+/// The next whole hour, a week from now: in the future for PostgreSQL as well, however far a test advances from here.
 fn now_in_whole_hours() -> Timestamp {
     let now = Timestamp::now().as_second();
     Timestamp::from_second(now - now % 3600 + 3600).unwrap()
 }
 
-/// A key for tests alone, made with `openssl genpkey -algorithm ed25519`.
+/// A key for tests only, made with `openssl genpkey -algorithm ed25519`.
 pub(crate) const SIGNING_KEY: &str = "-----BEGIN PRIVATE KEY-----
 MC4CAQAwBQYDK2VwBCIEIJ3V88EZwsnKkpg0+ZgA/hVjDnjHz29BZXKkk/BMG9Sw
 -----END PRIVATE KEY-----

@@ -1,5 +1,5 @@
-//! PgBouncer in transaction mode in front of the tests' cluster, with two server connections for each database and user: so few
-//! that every transaction of a client may meet another session.
+//! PgBouncer in transaction mode in front of the tests' cluster, with two server connections for each database and
+//! user: so few that every transaction of a client may get another session.
 
 use std::{
     fs,
@@ -20,7 +20,7 @@ struct Pooler {
     port: u16,
 }
 
-/// The same database through the pooler. `None` where PgBouncer is not installed, which CI does not let pass.
+/// The same database through the pooler. `None` when PgBouncer is not installed, which fails in CI.
 pub(crate) async fn url(direct: &str) -> Option<String> {
     let config: Config = direct.parse().unwrap();
     let pooler = POOLER.get_or_init(|| async { start(&config) }).await.as_ref();
@@ -59,13 +59,13 @@ fn start(config: &Config) -> Option<Pooler> {
     let file: PathBuf = folder.join("pgbouncer.ini");
     fs::write(&file, settings).unwrap();
     let program = program.to_string();
-    // The signal that ends it with this process belongs to the thread that started it, so that one stays.
+    // The signal that ends it with this process is bound to the thread that started it, so that thread stays.
     let (started, has_started) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]);
         if Uid::effective().is_root() {
-            // PgBouncer refuses root, and the cluster lets in whom it runs as.
+            // PgBouncer refuses root, and the cluster accepts the user it runs as.
             command.args(["--reuid", "postgres", "--regid", "postgres", "--clear-groups"]);
         }
         let child =
@@ -73,7 +73,7 @@ fn start(config: &Config) -> Option<Pooler> {
         started.send(child.is_ok()).unwrap();
         if let Ok(mut child) = child {
             let ended = child.wait();
-            // It is not to end before this process does.
+            // It must not end before this process does.
             eprintln!(
                 "PgBouncer ended: {ended:?}\n{}",
                 fs::read_to_string(logs.join("pgbouncer.log")).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! A way to the tests' cluster over TCP that can fall silent, as a server does whose machine is gone.
+//! A TCP relay to the tests' cluster that can fall silent, like a server whose machine is gone.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_postgres::{Config, config::Host};
 
-/// Passes bytes on, both ways, until it falls silent.
+/// Forwards bytes in both directions until it falls silent.
 pub(crate) struct Relay {
     port: u16,
     speaks: watch::Sender<bool>,
@@ -36,12 +36,12 @@ impl Relay {
         relay
     }
 
-    /// The same place, behind it.
+    /// The same placement, behind the relay.
     pub(crate) fn before(&self, url: &str) -> String {
         url.replacen(":///", &format!("://127.0.0.1:{}/", self.port), 1)
     }
 
-    /// Passes nothing on any more, and closes nothing either; or goes on.
+    /// Stops forwarding without closing anything, or resumes.
     pub(crate) fn speak(&self, speaks: bool) {
         self.speaks.send_replace(speaks);
     }

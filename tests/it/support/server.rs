@@ -17,7 +17,7 @@ use nix::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// How long a start may take on a busy machine, crash recovery included.
+/// How long a start may take on a busy machine, including crash recovery.
 pub(crate) const START_LIMIT: Duration = Duration::from_secs(90);
 
 /// A folder that other users can pass through.
@@ -35,7 +35,7 @@ pub(crate) fn program() -> Command {
 pub(crate) struct Server {
     pub child: Child,
     pub address: String,
-    /// What it printed until it served.
+    /// Its output until it served.
     pub banner: String,
 }
 
@@ -63,7 +63,7 @@ impl Server {
             }
             banner.push_str(&line);
         }
-        // Whatever it says later is read, so that it never waits for a reader.
+        // Later output is read, so that it never waits for a reader.
         std::thread::spawn(move || std::io::copy(&mut errors, &mut std::io::stderr()));
         let address = banner.split("http://").nth(1).and_then(|it| it.split([' ', '\n']).next()).unwrap().to_owned();
         Self { child, address, banner }
@@ -75,7 +75,7 @@ impl Server {
         serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error}: {answer}"))
     }
 
-    /// Sends a document to a server that may die of it, and returns the body of the response.
+    /// Sends a document to a server that may die from it, and returns the body of the response.
     pub(crate) fn try_run(&self, query: &str, token: Option<&str>) -> std::io::Result<String> {
         let body = json!({ "query": query }).to_string();
         let authorization = token.map_or(String::new(), |it| format!("Authorization: Bearer {it}\r\n"));
@@ -130,7 +130,7 @@ impl Server {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
     }
 
-    /// Waits for its end and returns the exit code.
+    /// Waits until it has ended and returns the exit code.
     pub(crate) fn exit_code(&mut self) -> Option<i32> {
         let begin = Instant::now();
         while begin.elapsed() < START_LIMIT {
@@ -150,7 +150,7 @@ impl Drop for Server {
     }
 }
 
-/// Nothing of this machine's environment, and a port of its own.
+/// With none of this machine's environment, and its own port.
 pub(crate) fn quiet<'a>(command: &'a mut Command, data_dir: &Path) -> &'a mut Command {
     let path = std::env::var_os("PATH").unwrap_or_default();
     command

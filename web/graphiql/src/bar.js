@@ -19,7 +19,7 @@ export function startBar() {
     event.preventDefault();
     const field = token.elements.token;
     attempt(token, async () => {
-      // Pasted from a header as often as not.
+      // Often pasted from a header.
       await session.useToken(field.value.trim().replace(/^(authorization:\s*)?bearer\s+/i, ''));
       field.value = '';
     }, focusEditor);

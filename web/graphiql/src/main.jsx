@@ -12,8 +12,8 @@ const FIRST_QUERY = `# Welcome to Tenantry.
 #   admin@acme.test / demo-demo-demo
 # Then press Ctrl+Enter, or the button here.
 #
-# Ctrl+Space lists the fields that fit. The book
-# on the left holds the whole schema.
+# Ctrl+Space lists matching fields. The book
+# on the left shows the whole schema.
 
 query FirstLook {
   viewer {
@@ -41,7 +41,7 @@ query FirstLook {
 function Explorer() {
   const [user, setUser] = useState(() => identity(session.current()));
   useEffect(() => session.subscribe((now) => setUser(identity(now))), []);
-  // GraphiQL reads the schema again when it is handed another fetcher: once per user, not per token.
+  // GraphiQL reads the schema again when it gets another fetcher: once per user, not per token.
   const fetcher = useMemo(() => (params, options) => session.fetcher(params, options), [user]);
   return <GraphiQL fetcher={fetcher} defaultQuery={FIRST_QUERY} defaultEditorToolsVisibility={false} />;
 }

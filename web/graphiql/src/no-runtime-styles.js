@@ -1,4 +1,4 @@
-// Stands in for `react-style-singleton`: see vite.config.js.
+// Replaces `react-style-singleton`: see vite.config.js.
 const noop = () => {};
 export const styleSingleton = () => () => null;
 export const styleHookSingleton = () => noop;

@@ -1,11 +1,11 @@
 import { createClient } from 'graphql-ws';
 
-// The caller's session: who is signed in, and the access token that every request carries.
-// Kept in sessionStorage, so it is gone with the tab. `../../pages/explorer.html` holds a shorter copy.
+// The caller's session: who is signed in, and the access token that every request carries. Kept in sessionStorage, so
+// it ends with the tab. `../../pages/explorer.html` contains a shorter copy.
 
 const ENDPOINT = '/graphql';
 const KEY = 'tenantry.session';
-/** A token with less than this left, in milliseconds, is exchanged before it is used. */
+/** A token that expires within this time, in milliseconds, is exchanged before it is used. */
 const ABOUT_TO_EXPIRE_MS = 30_000;
 
 const PAYLOAD = `
@@ -24,7 +24,7 @@ let refreshing = null;
 /** The current session, or `null` for an anonymous caller. */
 export const current = () => session;
 
-/** Calls `listener` after every change of the session; returns what ends that. */
+/** Calls `listener` after every change of the session; returns a function that unsubscribes. */
 export function subscribe(listener) {
   listeners.add(listener);
   return () => listeners.delete(listener);
@@ -40,7 +40,7 @@ export async function signIn(email, password, tenant) {
 export async function useToken(accessToken) {
   const { result } = await call(VIEWER, {}, accessToken);
   const viewer = result.data?.viewer;
-  if (!viewer) throw new Error(message(result) ?? 'The API does not know this token.');
+  if (!viewer) throw new Error(message(result) ?? 'The API does not accept this token.');
   write({ accessToken, pasted: true, user: viewer });
 }
 
@@ -94,10 +94,10 @@ async function refreshIfNeeded() {
 
 async function refresh(refreshToken) {
   const answer = await call(REFRESH, { input: { refreshToken } }, null);
-  if (session?.refreshToken !== refreshToken) return; // signed out meanwhile
+  if (session?.refreshToken !== refreshToken) return; // signed out in the meantime
   const refused = answer.result.data?.refreshSession?.session === null;
-  // The request that wanted the token goes on without one, and the API says what that means.
-  if (refused) write(null, 'Your session has ended. Please sign in again.');
+  // The request continues without a token, and the API answers accordingly.
+  if (refused) write(null, 'Your session has ended. Sign in again.');
   else write(fromPayload(answer, 'refreshSession'));
 }
 
@@ -105,7 +105,7 @@ function fromPayload({ result, now }, field) {
   const payload = result.data?.[field];
   if (!payload?.session) throw new Error(message(result) ?? 'The API answered without a session.');
   const { accessToken, accessTokenExpiresAt, refreshToken } = payload.session;
-  // Measured on the server's clock; this machine's may be wrong.
+  // Measured by the server's clock; this machine's may be wrong.
   const lifetime = Date.parse(accessTokenExpiresAt) - now;
   return { accessToken, refreshToken, expiresAt: Date.now() + lifetime, user: payload.user };
 }
@@ -118,7 +118,7 @@ async function post(body, token, extraHeaders = {}) {
     accept: 'application/graphql-response+json, application/json',
   });
   if (token) headers.set('authorization', `Bearer ${token}`);
-  // Last, so that the headers editor wins.
+  // Last, so that the headers editor overrides the others.
   for (const [name, value] of Object.entries(extraHeaders)) headers.set(name, value);
 
   let response;
@@ -132,11 +132,11 @@ async function post(body, token, extraHeaders = {}) {
     const now = Date.parse(response.headers.get('date') ?? '') || Date.now();
     return { result: JSON.parse(text), now };
   } catch {
-    throw new Error(`The API answered ${response.status} ${response.statusText}`.trim() + ', without JSON.');
+    throw new Error(`The API answered ${response.status} ${response.statusText}`.trim() + ' without JSON.');
   }
 }
 
-/** The first thing that went wrong, in the API's own words, or `undefined`. */
+/** The first error in the API's own words, or `undefined`. */
 function message(result) {
   const payload = Object.values(result.data ?? {})[0];
   const first = payload?.userErrors?.[0] ?? result.errors?.[0];
@@ -158,7 +158,7 @@ function write(next, notice) {
     if (next) sessionStorage.setItem(KEY, JSON.stringify(next));
     else sessionStorage.removeItem(KEY);
   } catch {
-    // Storage is off: the session then lives as long as the page.
+    // Storage is off: the session then ends with the page.
   }
   for (const listener of listeners) listener(session, notice);
 }
