@@ -191,30 +191,6 @@ fn bracketed(host: &str) -> String {
     if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
 
-<<<<<<< ours
-||||||| base
-/// Host and port of what a URL of ours leads to first, for people.
-pub fn server_of(config: &Config) -> String {
-    let port = config.get_ports().first().copied().unwrap_or(5432);
-    match config.get_hosts().first() {
-        Some(Host::Tcp(host)) => format!("{}:{port}", bracketed(host)),
-        Some(Host::Unix(path)) => path.display().to_string(),
-        None => format!("localhost:{port}"),
-    }
-}
-
-=======
-/// The host and port that a URL connects to first, for display.
-pub fn server_of(config: &Config) -> String {
-    let port = config.get_ports().first().copied().unwrap_or(5432);
-    match config.get_hosts().first() {
-        Some(Host::Tcp(host)) => format!("{}:{port}", bracketed(host)),
-        Some(Host::Unix(path)) => path.display().to_string(),
-        None => format!("localhost:{port}"),
-    }
-}
-
->>>>>>> theirs
 #[cfg(test)]
 mod tests {
     use tokio_postgres::config::Host;

@@ -19,7 +19,7 @@ cli: command fleet migrate outbox serve parts keys tenant database error
 config: checks settings model
 
 http: routes calendars export graphql/endpoint graphql/socket actor graphql/execution cookies graphql/protocol pages
-    payments app graphql/documents graphql/errors graphql/request graphql/sockets origins proxies readiness server
+    payments app graphql/documents graphql/errors graphql/request graphql/sockets origins server proxies readiness
 
 api: charging validation schema audit auth billing/mutations billing/query booking_events calendars invitations node
     platform/mutations platform/query platform/moves platform/sales billing/objects plans platform/tenant savepoints

@@ -45,7 +45,11 @@ macro_rules! take_sql {
     };
 }
 
-/// Takes due effects of a lane with a lease. Each lane has its own statement, so that each uses its index.
+/// Takes up to `limit` due effects of a lane, oldest first. Concurrent callers get different ones. They are due again
+/// after [`LEASE`], unless they are [`done`] or [`failed`] before.
+///
+/// # Errors
+/// When the statement fails.
 pub async fn take(tx: &ScopedTx, lane: Lane, limit: i64, now: Timestamp) -> Result<Vec<ClaimedEffect>, DbError> {
     // A statement for each lane, so that each has its index.
     let sql = match lane {

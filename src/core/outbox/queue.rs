@@ -71,31 +71,7 @@ pub async fn enqueue_at(tx: &ScopedTx, effect: &Effect, at: Timestamp, now: Time
     queries::insert(tx, uuid_v7(now), effect, now, at).await
 }
 
-<<<<<<< ours
-/// The effect was carried out.
-||||||| base
-/// Takes up to `limit` effects of a lane that are due, oldest first; whoever else looks at the same time gets others. They are due
-/// again after [`LEASE`], unless they are [`done`] or [`failed`] before.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn take(tx: &ScopedTx, lane: Lane, limit: i64, now: Timestamp) -> Result<Vec<Taken>, DbError> {
-    queries::take(tx, lane, limit, now).await
-}
-
-/// The effect was carried out.
-=======
-/// Takes up to `limit` due effects of a lane, oldest first. Concurrent callers get different ones. They are due again
-/// after [`LEASE`], unless they are [`done`] or [`failed`] before.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn take(tx: &ScopedTx, lane: Lane, limit: i64, now: Timestamp) -> Result<Vec<Taken>, DbError> {
-    queries::take(tx, lane, limit, now).await
-}
-
 /// Removes an effect that was carried out.
->>>>>>> theirs
 ///
 /// # Errors
 /// When the statement fails.
@@ -128,45 +104,7 @@ fn delay(attempt: i32) -> SignedDuration {
     (FIRST_DELAY * 2_i32.pow(doublings)).min(LONGEST_DELAY)
 }
 
-<<<<<<< ours
-/// Has everything that was given up tried again, and returns how much that is.
-||||||| base
-/// Those of these tenants that have something due.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn with_due_effects(tx: &ScopedTx, tenants: &[TenantId], now: Timestamp) -> Result<Vec<TenantId>, DbError> {
-    queries::with_due_effects(tx, tenants, now).await
-}
-
-/// What was given up, oldest first.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn dead_letters(tx: &ScopedTx) -> Result<Vec<DeadLetter>, DbError> {
-    queries::dead_letters(tx).await
-}
-
-/// Has everything that was given up tried again, and returns how much that is.
-=======
-/// Which of these tenants have due effects.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn with_due_effects(tx: &ScopedTx, tenants: &[TenantId], now: Timestamp) -> Result<Vec<TenantId>, DbError> {
-    queries::with_due_effects(tx, tenants, now).await
-}
-
-/// The effects that were given up, oldest first.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn dead_letters(tx: &ScopedTx) -> Result<Vec<DeadLetter>, DbError> {
-    queries::dead_letters(tx).await
-}
-
 /// Schedules everything that was given up for another attempt, and returns how many.
->>>>>>> theirs
 ///
 /// # Errors
 /// When the statement fails.

@@ -200,10 +200,7 @@ pub(super) async fn insert_transition(tx: &ScopedTx, booking: &Booking, step: &T
     .await
 }
 
-/// The bookings with these ids of these bookings that the scope may see.
-///
-/// # Errors
-/// When the statement fails.
+/// The bookings with these ids that the scope may see.
 pub async fn by_ids(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Booking>, DbError> {
     let rows = tx
         .query(
@@ -219,12 +216,9 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingI
     rows.iter().map(|row| Booking::read(row).map(|it| (it.id, it))).collect()
 }
 
-/// The bookings of a person that start within a time: his own bookings, and those that use a resource which represents them. Not
-/// those that ended without taking place. At most 1,000: those to come first, the next first, then those that are over, the
-/// last first.
-///
-/// # Errors
-/// When the statement fails.
+/// The bookings of a person that start within an interval: their own, and those that use a resource which represents
+/// them. Excludes bookings that ended without taking place. At most 1,000: upcoming ones first, soonest first, then
+/// past ones, latest first.
 pub async fn of_person(
     tx: &ScopedTx,
     user: UserId,
@@ -263,9 +257,6 @@ pub async fn of_person(
 }
 
 /// The bookings of each of these series that the scope may see, earliest first.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn of_series(tx: &ScopedTx, ids: &[SeriesId]) -> Result<HashMap<SeriesId, Vec<Booking>>, DbError> {
     let rows = tx
         .query(
@@ -288,7 +279,7 @@ pub async fn of_series(tx: &ScopedTx, ids: &[SeriesId]) -> Result<HashMap<Series
     Ok(found)
 }
 
-/// The changes of each booking, oldest first.
+/// The history of each of these bookings, oldest change first.
 pub async fn histories(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Vec<Transition>>, DbError> {
     let rows = tx
         .query(
@@ -577,11 +568,8 @@ pub(super) async fn of_customers(
     rows.iter().map(Booking::read).collect()
 }
 
-/// Bookings that the scope may see and bookings that changed at this instant or later, latest first: ids, for whom and of
-/// which service, and versions. At most 1,000.
-///
-/// # Errors
-/// When the statement fails.
+/// Bookings that the scope may see and that changed at this instant or later, latest first: ids, services, customers
+/// and versions. At most 1,000.
 pub async fn changed_since(tx: &ScopedTx, since: Timestamp) -> Result<Vec<Changed>, DbError> {
     let rows = tx
         .query(

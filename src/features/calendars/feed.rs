@@ -44,26 +44,7 @@ pub async fn delete_feed(caller: &Caller<'_>) -> Result<bool, DbError> {
     Ok(had)
 }
 
-<<<<<<< ours
-/// The tenant that the token of a feed's address names; `None` when it never was one.
-||||||| base
-/// Since when a user has a feed; `None` without one, and for anybody but himself.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn feed_of(tx: &ScopedTx, user: UserId) -> Result<Option<Timestamp>, DbError> {
-    queries::feed_of(tx, user).await
-}
-
-/// The tenant that the token of a feed's address names; `None` when it never was one.
-=======
-/// When a user's feed was created; `None` without one, and for callers other than that user.
-pub async fn feed_of(tx: &ScopedTx, user: UserId) -> Result<Option<Timestamp>, DbError> {
-    queries::feed_of(tx, user).await
-}
-
 /// The tenant in the token of a feed's URL; `None` when the token is malformed.
->>>>>>> theirs
 pub fn tenant_of(token: &str) -> Option<TenantId> {
     FeedToken::parse(token).map(|it| it.tenant)
 }

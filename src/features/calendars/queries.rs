@@ -39,7 +39,7 @@ pub(super) async fn delete_feed(tx: &ScopedTx, user: UserId) -> Result<bool, DbE
     Ok(row.is_some())
 }
 
-/// When a user's feed was created.
+/// When a user's feed was created; `None` without one, and for callers other than that user.
 pub async fn feed_of(tx: &ScopedTx, user: UserId) -> Result<Option<Timestamp>, DbError> {
     let row = tx
         .query_opt(

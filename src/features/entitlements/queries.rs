@@ -59,9 +59,6 @@ pub(super) async fn set_rollouts(tx: &ScopedTx, keys: &Value) -> Result<(), DbEr
 }
 
 /// Directory: the rollout of each feature, by key.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn rollouts(directory: &ScopedTx) -> Result<Vec<Rollout>, DbError> {
     let rows = directory
         .query(
@@ -93,10 +90,7 @@ pub(super) async fn upsert_rollout(directory: &ScopedTx, key: &str, percentage: 
         .await
 }
 
-/// Directory: tenants whose stores have not seen the last change of the roll-outs.
-///
-/// # Errors
-/// When the statement fails.
+/// Directory: tenants whose stores have not seen the last change of the rollouts.
 pub async fn behind(directory: &ScopedTx, epoch: i64) -> Result<Vec<TenantId>, DbError> {
     let rows = directory
         .query(
@@ -108,7 +102,7 @@ pub async fn behind(directory: &ScopedTx, epoch: i64) -> Result<Vec<TenantId>, D
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Directory: records that the scope's tenant has seen this epoch.
+/// Directory: records that the store of the scope's tenant has seen this change of the rollouts.
 pub async fn note_seen(directory: &ScopedTx, epoch: i64) -> Result<(), DbError> {
     directory
         .execute(

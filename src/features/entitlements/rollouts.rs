@@ -20,75 +20,12 @@ impl Rollout {
     }
 }
 
-<<<<<<< ours
-/// Directory: rolls a feature out to so many of a hundred tenants; their stores hear of it by background work.
-///
-/// # Errors
-/// When the statement fails.
-||||||| base
-/// Directory: how far each feature is rolled out, by key.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn rollouts(directory: &ScopedTx) -> Result<Vec<Rollout>, DbError> {
-    queries::rollouts(directory).await
-}
-
-/// Directory: rolls a feature out to so many of a hundred tenants; their stores hear of it by background work.
-///
-/// # Errors
-/// When the statement fails.
-=======
-/// Directory: the rollout of each feature, by key.
-pub async fn rollouts(directory: &ScopedTx) -> Result<Vec<Rollout>, DbError> {
-    queries::rollouts(directory).await
-}
-
 /// Directory: rolls a feature out to a percentage of tenants. Background work updates their stores.
->>>>>>> theirs
 pub async fn set_rollout(directory: &ScopedTx, key: &str, percentage: i32) -> Result<(), DbError> {
     queries::upsert_rollout(directory, key, percentage).await
 }
 
-<<<<<<< ours
-/// Store: what is rolled out to the scope's tenant.
-///
-/// # Errors
-/// When the statement fails.
-||||||| base
-/// Directory: tenants whose stores have not seen the last change of the roll-outs.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn behind(directory: &ScopedTx, epoch: i64) -> Result<Vec<TenantId>, DbError> {
-    queries::behind(directory, epoch).await
-}
-
-/// Directory: the scope's tenant's store has seen this change of the roll-outs.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn note_seen(directory: &ScopedTx, epoch: i64) -> Result<(), DbError> {
-    queries::note_seen(directory, epoch).await
-}
-
-/// Store: what is rolled out to the scope's tenant.
-///
-/// # Errors
-/// When the statement fails.
-=======
-/// Directory: tenants whose stores have not seen the last change of the rollouts.
-pub async fn behind(directory: &ScopedTx, epoch: i64) -> Result<Vec<TenantId>, DbError> {
-    queries::behind(directory, epoch).await
-}
-
-/// Directory: records that the store of the scope's tenant has seen this change of the rollouts.
-pub async fn note_seen(directory: &ScopedTx, epoch: i64) -> Result<(), DbError> {
-    queries::note_seen(directory, epoch).await
-}
-
 /// Store: stores the features that are rolled out to the scope's tenant.
->>>>>>> theirs
 pub async fn take_rollouts(tx: &ScopedTx, rollouts: &[Rollout]) -> Result<(), DbError> {
     let keys: Vec<&str> = rollouts.iter().filter(|it| it.reaches(tx.tenant())).map(|it| it.key.as_str()).collect();
     queries::set_rollouts(tx, &serde_json::json!(keys)).await

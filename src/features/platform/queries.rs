@@ -188,10 +188,7 @@ pub(super) async fn events(directory: &ScopedTx, page: &Page<EventKey>) -> Resul
     Ok(rows.iter().map(read).collect())
 }
 
-/// The keys of these plans, for whoever shows them.
-///
-/// # Errors
-/// When the statement fails.
+/// The keys of these plans, for display.
 pub async fn plan_keys(directory: &ScopedTx) -> Result<HashMap<PlanId, String>, DbError> {
     let rows = directory
         .query(

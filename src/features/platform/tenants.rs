@@ -304,20 +304,3 @@ impl Operator<'_> {
         self.tenant(id).await?.ok_or(PlatformError::NotFound)
     }
 }
-<<<<<<< ours
-||||||| base
-
-/// Keys of these plans, for whoever shows them.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn plan_keys(directory: &ScopedTx) -> Result<HashMap<PlanId, String>, DbError> {
-    queries::plan_keys(directory).await
-}
-=======
-
-/// The keys of these plans, for display.
-pub async fn plan_keys(directory: &ScopedTx) -> Result<HashMap<PlanId, String>, DbError> {
-    queries::plan_keys(directory).await
-}
->>>>>>> theirs

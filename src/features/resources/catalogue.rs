@@ -31,39 +31,7 @@ pub async fn list(
     Ok(page.slice(resources.into_iter().map(|it| ((it.name.clone(), it.id.0), it)).collect()))
 }
 
-<<<<<<< ours
-/// Makes sure that the plan has room for one more active resource, and that nobody else takes the place before this
-||||||| base
-/// Those of these resources that exist in the tenant, active or not.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn by_ids(tx: &ScopedTx, ids: &[ResourceId]) -> Result<HashMap<ResourceId, Resource>, DbError> {
-    queries::by_ids(tx, ids).await
-}
-
-/// How many resources are active.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
-    queries::count_active(tx).await
-}
-
-/// Makes sure that the plan has room for one more active resource, and that nobody else takes the place before this
-=======
-/// The resources with these ids in the tenant, active or not.
-pub async fn by_ids(tx: &ScopedTx, ids: &[ResourceId]) -> Result<HashMap<ResourceId, Resource>, DbError> {
-    queries::by_ids(tx, ids).await
-}
-
-/// How many resources are active.
-pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
-    queries::count_active(tx).await
-}
-
 /// Reserves a place for one more active resource within the plan's limit. Concurrent callers wait until this
->>>>>>> theirs
 /// transaction ends.
 async fn reserve_place(tx: &ScopedTx) -> Result<(), ResourceError> {
     let Some(limit) = tenants::current(tx).await?.limits.of("resources") else { return Ok(()) };

@@ -47,10 +47,7 @@ pub(super) async fn list(
     rows.iter().map(Resource::read).collect()
 }
 
-/// The of these resources resources with these ids in the tenant, active or not.
-///
-/// # Errors
-/// When the statement fails.
+/// The resources with these ids in the tenant, active or not.
 pub async fn by_ids(tx: &ScopedTx, ids: &[ResourceId]) -> Result<HashMap<ResourceId, Resource>, DbError> {
     let rows = tx
         .query(
@@ -130,9 +127,6 @@ pub(super) async fn delete_unclaimed(tx: &ScopedTx, id: ResourceId) -> Result<bo
 }
 
 /// How many resources are active.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
     let row = tx
         .query_one(

@@ -82,20 +82,3 @@ async fn place(
         }
     }
 }
-<<<<<<< ours
-||||||| base
-
-/// Those of these series that the scope may see.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn by_ids(tx: &ScopedTx, ids: &[SeriesId]) -> Result<HashMap<SeriesId, Series>, DbError> {
-    queries::by_ids(tx, ids).await
-}
-=======
-
-/// The series with these ids that the scope may see.
-pub async fn by_ids(tx: &ScopedTx, ids: &[SeriesId]) -> Result<HashMap<SeriesId, Series>, DbError> {
-    queries::by_ids(tx, ids).await
-}
->>>>>>> theirs

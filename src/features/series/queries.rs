@@ -44,10 +44,7 @@ pub(super) async fn insert(tx: &ScopedTx, series: &Series) -> Result<(), DbError
     .await
 }
 
-/// The series with these ids of these series that the scope may see.
-///
-/// # Errors
-/// When the statement fails.
+/// The series with these ids that the scope may see.
 pub async fn by_ids(tx: &ScopedTx, ids: &[SeriesId]) -> Result<HashMap<SeriesId, Series>, DbError> {
     let rows = tx
         .query(

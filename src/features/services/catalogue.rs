@@ -53,26 +53,7 @@ pub async fn list(
     Ok(page.slice(services.into_iter().map(|service| ((service.name.clone(), service.id.0), service)).collect()))
 }
 
-<<<<<<< ours
-/// Makes a service.
-||||||| base
-/// Those of these services that exist in the tenant, active or not.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn by_ids(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId, Service>, DbError> {
-    queries::by_ids(tx, ids).await
-}
-
-/// Makes a service.
-=======
-/// The services with these ids in the tenant, active or not.
-pub async fn by_ids(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId, Service>, DbError> {
-    queries::by_ids(tx, ids).await
-}
-
 /// Creates a service.
->>>>>>> theirs
 ///
 /// # Errors
 /// See [`ServiceError`].
@@ -192,42 +173,8 @@ pub async fn set_resources(
     Ok(service)
 }
 
-<<<<<<< ours
-/// Makes sure that the plan has room for one more active service, and that nobody else takes the place before this
-/// transaction ends.
-||||||| base
-/// The resources that can serve each of these services: those of higher priority first.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn links(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId, Vec<Link>>, DbError> {
-    queries::links(tx, ids).await
-}
-
-/// How many services are active.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
-    queries::count_active(tx).await
-}
-
-/// Makes sure that the plan has room for one more active service, and that nobody else takes the place before this
-/// transaction ends.
-=======
-/// The resources that can serve each of these services, higher priority first.
-pub async fn links(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId, Vec<Link>>, DbError> {
-    queries::links(tx, ids).await
-}
-
-/// How many services are active.
-pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
-    queries::count_active(tx).await
-}
-
 /// Reserves a place for one more active service within the plan's limit. Concurrent callers wait until this transaction
 /// ends.
->>>>>>> theirs
 async fn reserve_place(tx: &ScopedTx, tenant: &tenants::Tenant) -> Result<(), ServiceError> {
     let Some(limit) = tenant.limits.of("services") else { return Ok(()) };
     queries::lock_count(tx).await?;

@@ -51,8 +51,7 @@ pub(super) async fn list(
     rows.iter().map(Service::read).collect()
 }
 
-/// The services with these ids in the tenant. A single id has its own statement without a list, because the planner
-/// would consider the length of a list each time.
+/// The services with these ids in the tenant, active or not.
 pub async fn by_ids(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId, Service>, DbError> {
     // One alone is looked up without a list, whose length a planner would want to know each time.
     let rows = match ids {
@@ -209,9 +208,6 @@ pub(super) async fn delete_unbooked(tx: &ScopedTx, id: ServiceId) -> Result<bool
 }
 
 /// How many services are active.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
     let row = tx
         .query_one(
@@ -260,10 +256,7 @@ pub(super) async fn has_bookings_beyond(
     Ok(row.is_some())
 }
 
-/// The resources that can serve each of these services: those of higher priority first.
-///
-/// # Errors
-/// When the statement fails.
+/// The resources that can serve each of these services, higher priority first.
 pub async fn links(tx: &ScopedTx, ids: &[ServiceId]) -> Result<HashMap<ServiceId, Vec<Link>>, DbError> {
     let rows = tx
         .query(

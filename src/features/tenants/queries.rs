@@ -11,15 +11,12 @@ use crate::{
     db::{DbError, Restriction, Row, ScopedTx},
 };
 
-/// The tenant of the scope, which `enter` has just checked.
+/// The tenant of the transaction's scope.
 pub async fn current(tx: &ScopedTx) -> Result<Tenant, DbError> {
     find(tx).await?.ok_or(DbError::TenantNotHere)
 }
 
 /// Store: the tenant of the scope, if the store holds it.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn find(tx: &ScopedTx) -> Result<Option<Tenant>, DbError> {
     let row = tx
         .query_opt(
@@ -72,7 +69,7 @@ fn read_tenant(row: &Row) -> Result<Tenant, DbError> {
     })
 }
 
-/// Directory: the highest published version of each active plan.
+/// Directory: every plan on offer, in the order of the price list.
 pub async fn offers(directory: &ScopedTx) -> Result<Vec<Offer>, DbError> {
     let rows = directory
         .query(
@@ -89,7 +86,7 @@ pub async fn offers(directory: &ScopedTx) -> Result<Vec<Offer>, DbError> {
     Ok(rows.iter().map(read).collect())
 }
 
-/// Directory: the `api_cost` limit of the tenant's plan; `None` when there is no limit.
+/// Directory: the API cost per minute that the plan of the scope's tenant allows; `None` when the plan sets no limit.
 pub async fn api_cost(directory: &ScopedTx) -> Result<Option<i64>, DbError> {
     let row = directory
         .query_opt(
@@ -102,7 +99,8 @@ pub async fn api_cost(directory: &ScopedTx) -> Result<Option<i64>, DbError> {
     Ok(row.and_then(|row| row.get(0)))
 }
 
-/// Directory: adds a tenant unless its slug is taken, and returns the id of the tenant that has the slug.
+/// Directory: registers a tenant and returns its id. If the slug is taken, the existing tenant stays unchanged and its
+/// id is returned.
 pub async fn register(directory: &ScopedTx, new: &NewTenant, now: Timestamp) -> Result<TenantId, DbError> {
     directory
         .execute(
@@ -167,7 +165,8 @@ pub(super) async fn found(
     Ok(row.is_some())
 }
 
-/// Completes a tenant in creation; `false` when the tenant is not in creation.
+/// Store: marks the tenant as complete, once it has its first administrator or an invitation for one; `false` when the
+/// tenant is not in creation.
 pub async fn complete(tx: &ScopedTx, now: Timestamp) -> Result<bool, DbError> {
     let row = tx
         .query_opt(
@@ -203,7 +202,8 @@ pub(super) async fn update_plan(tx: &ScopedTx, offer: &Offer, now: Timestamp) ->
     .await
 }
 
-/// Deletes the tenant's row and, by cascade, all its data. May run for up to an hour.
+/// Store: erases all data of a deleted tenant whose restore period is over; `false` when it is not over, or there is no
+/// such tenant.
 pub async fn erase(tx: &ScopedTx) -> Result<bool, DbError> {
     tx.allow_time(Duration::from_secs(3_600));
     tx.execute(
@@ -273,7 +273,9 @@ pub(super) async fn set_restriction(tx: &ScopedTx, restriction: Option<Restricti
     .await
 }
 
-/// Serialises changes to the tenant's calendar and to what can be booked in it.
+/// Locks the tenant's calendar, and what can be booked in it, until the transaction ends. Every operation that creates,
+/// moves or ends bookings takes this lock first, and so does every change of services, resources and hours. No
+/// transaction therefore decides on data that changes concurrently, and transactions wait in line and never deadlock.
 pub async fn lock_calendar(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- tenants.lock_calendar

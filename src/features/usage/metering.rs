@@ -77,35 +77,8 @@ pub async fn close(tx: &ScopedTx, until: Timestamp) -> Result<(), DbError> {
     queries::close(tx, until).await
 }
 
-<<<<<<< ours
-/// How much of a meter counts in a period, from its events: their sum, or of a level the most at any instant of it. With
-/// `late_only` only what occurred before, in a period that was billed already; a level is never late.
-///
-/// # Errors
-/// When the statement fails.
-||||||| base
-/// Up to where usage was billed; `None` where none was.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn closed_until(tx: &ScopedTx) -> Result<Option<Timestamp>, DbError> {
-    queries::closed_until(tx).await
-}
-
-/// How much of a meter counts in a period, from its events: their sum, or of a level the most at any instant of it. With
-/// `late_only` only what occurred before, in a period that was billed already; a level is never late.
-///
-/// # Errors
-/// When the statement fails.
-=======
-/// The instant up to which usage was billed; `None` when none was.
-pub async fn closed_until(tx: &ScopedTx) -> Result<Option<Timestamp>, DbError> {
-    queries::closed_until(tx).await
-}
-
 /// The quantity of a meter in a period, from its events: the sum or, for a level, the maximum. With `late_only`, only
 /// events that occurred before, in a period that was already billed; a level is never late.
->>>>>>> theirs
 pub async fn quantity_in(tx: &ScopedTx, meter: &str, period: Period, late_only: bool) -> Result<i64, DbError> {
     match (is_level(meter), late_only) {
         (true, true) => Ok(0),
@@ -114,53 +87,6 @@ pub async fn quantity_in(tx: &ScopedTx, meter: &str, period: Period, late_only: 
     }
 }
 
-<<<<<<< ours
-||||||| base
-/// How much of a meter was used on each day from one to another, both included; days without any are left out.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn days(tx: &ScopedTx, meter: &str, from: Date, to: Date) -> Result<Vec<Day>, DbError> {
-    queries::days(tx, meter, from, to).await
-}
-
-/// Counts one more; `false`, and nothing counted, when the limit is reached.
-///
-/// Locks the counter until the transaction ends, so that of two at the limit only one gets the last.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn count_one(tx: &ScopedTx, meter: Meter, period: Period, limit: Option<i64>) -> Result<bool, DbError> {
-    queries::count_one(tx, meter, period, limit).await
-}
-
-/// How much of each meter was used of its quota in the period, by its name; what was not used is left out.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn used_of_all(tx: &ScopedTx, period: Period) -> Result<HashMap<String, i64>, DbError> {
-    queries::used_of_all(tx, period).await
-}
-
-=======
-/// The daily usage of a meter between two days, both included; days without usage are omitted.
-pub async fn days(tx: &ScopedTx, meter: &str, from: Date, to: Date) -> Result<Vec<Day>, DbError> {
-    queries::days(tx, meter, from, to).await
-}
-
-/// Counts one more; `false`, without counting, when the limit is reached.
-///
-/// The counter is locked until the transaction ends, so that of two callers at the limit only one succeeds.
-pub async fn count_one(tx: &ScopedTx, meter: Meter, period: Period, limit: Option<i64>) -> Result<bool, DbError> {
-    queries::count_one(tx, meter, period, limit).await
-}
-
-/// The usage of each meter against its quota in the period, by its name; unused meters are omitted.
-pub async fn used_of_all(tx: &ScopedTx, period: Period) -> Result<HashMap<String, i64>, DbError> {
-    queries::used_of_all(tx, period).await
-}
-
->>>>>>> theirs
 #[cfg(test)]
 mod tests {
     use super::*;

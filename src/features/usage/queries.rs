@@ -8,7 +8,9 @@ use serde_json::Value;
 use super::{Day, Meter, Period};
 use crate::db::{DbError, ScopedTx};
 
-/// Counts one more with one conditional upsert: no row is returned when the limit is reached.
+/// Counts one more; `false`, without counting, when the limit is reached.
+///
+/// The counter is locked until the transaction ends, so that of two callers at the limit only one succeeds.
 pub async fn count_one(tx: &ScopedTx, meter: Meter, period: Period, limit: Option<i64>) -> Result<bool, DbError> {
     // One conditional upsert: no row comes back when the limit is reached.
     let row = tx
@@ -26,7 +28,7 @@ pub async fn count_one(tx: &ScopedTx, meter: Meter, period: Period, limit: Optio
     Ok(row.is_some())
 }
 
-/// The meters with usage in the period.
+/// The usage of each meter against its quota in the period, by its name; unused meters are omitted.
 pub async fn used_of_all(tx: &ScopedTx, period: Period) -> Result<HashMap<String, i64>, DbError> {
     let rows = tx
         .query(
@@ -71,10 +73,7 @@ pub(super) async fn close(tx: &ScopedTx, until: Timestamp) -> Result<(), DbError
     .await
 }
 
-/// The instant up to which usage was billed; `None` where none was.
-///
-/// # Errors
-/// When the statement fails.
+/// The instant up to which usage was billed; `None` when none was.
 pub async fn closed_until(tx: &ScopedTx) -> Result<Option<Timestamp>, DbError> {
     let row = tx
         .query_opt(
@@ -116,7 +115,7 @@ pub(super) async fn most(tx: &ScopedTx, meter: &str, period: Period) -> Result<i
     Ok(row.get(0))
 }
 
-/// Daily usage, in the order of days.
+/// The daily usage of a meter between two days, both included; days without usage are omitted.
 pub async fn days(tx: &ScopedTx, meter: &str, from: Date, to: Date) -> Result<Vec<Day>, DbError> {
     let rows = tx
         .query(

@@ -43,52 +43,7 @@ pub async fn active(tx: &ScopedTx, id: UserId) -> Result<Option<User>, DbError> 
     Ok(found.filter(|it| it.status == UserStatus::Active))
 }
 
-<<<<<<< ours
-/// Changes what a user is called: an administrator anybody's, everybody his own.
-||||||| base
-/// The tenant's administrators who can sign in.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn administrators(tx: &ScopedTx) -> Result<Vec<User>, DbError> {
-    queries::administrators(tx).await
-}
-
-/// Those of these users whom the scope may see.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn by_ids(tx: &ScopedTx, ids: &[UserId]) -> Result<HashMap<UserId, User>, DbError> {
-    queries::by_ids(tx, ids).await
-}
-
-/// How many users can sign in.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
-    queries::count_active(tx).await
-}
-
-/// Changes what a user is called: an administrator anybody's, everybody his own.
-=======
-/// The tenant's administrators who can sign in.
-pub async fn administrators(tx: &ScopedTx) -> Result<Vec<User>, DbError> {
-    queries::administrators(tx).await
-}
-
-/// The users with these ids that the scope may see.
-pub async fn by_ids(tx: &ScopedTx, ids: &[UserId]) -> Result<HashMap<UserId, User>, DbError> {
-    queries::by_ids(tx, ids).await
-}
-
-/// How many users can sign in.
-pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
-    queries::count_active(tx).await
-}
-
 /// Changes a user's name. Administrators may rename anyone; other users only themselves.
->>>>>>> theirs
 ///
 /// # Errors
 /// `NotFound` for any user whom the caller may not change, whether or not they exist.
@@ -121,45 +76,7 @@ pub async fn lock_roles(tx: &ScopedTx) -> Result<(), DbError> {
     queries::lock_administrators(tx).await
 }
 
-<<<<<<< ours
-/// Whether the plan allows one more user now. Who joins asks again, by [`take_place`].
-///
-/// # Errors
-/// When a statement fails.
-||||||| base
-/// How many administrators can sign in.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn count_administrators(tx: &ScopedTx) -> Result<i64, DbError> {
-    queries::count_administrators(tx).await
-}
-
-/// Takes pending invitations of this e-mail back.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn revoke_invitations(tx: &ScopedTx, email: &str, now: Timestamp) -> Result<(), DbError> {
-    queries::revoke_invitations(tx, email, now).await
-}
-
-/// Whether the plan allows one more user now. Who joins asks again, by [`take_place`].
-///
-/// # Errors
-/// When a statement fails.
-=======
-/// How many administrators can sign in.
-pub async fn count_administrators(tx: &ScopedTx) -> Result<i64, DbError> {
-    queries::count_administrators(tx).await
-}
-
-/// Revokes pending invitations of this email.
-pub async fn revoke_invitations(tx: &ScopedTx, email: &str, now: Timestamp) -> Result<(), DbError> {
-    queries::revoke_invitations(tx, email, now).await
-}
-
 /// Whether the plan allows one more user now. A caller who adds one checks again with [`take_place`].
->>>>>>> theirs
 pub async fn has_place(tx: &ScopedTx) -> Result<bool, DbError> {
     let (active, tenant) = futures_util::join!(queries::count_active(tx), tenants::current(tx));
     let active = active?;

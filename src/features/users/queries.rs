@@ -54,10 +54,7 @@ pub(super) async fn list(tx: &ScopedTx, filter: &UserFilter, page: &Page<UserKey
     rows.iter().map(User::read).collect()
 }
 
-/// The users with these ids of these users whom the scope may see.
-///
-/// # Errors
-/// When the statement fails.
+/// The users with these ids that the scope may see.
 pub async fn by_ids(tx: &ScopedTx, ids: &[UserId]) -> Result<HashMap<UserId, User>, DbError> {
     let rows = tx
         .query(
@@ -70,7 +67,7 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[UserId]) -> Result<HashMap<UserId, Use
     rows.iter().map(|row| User::read(row).map(|user| (user.id, user))).collect()
 }
 
-/// The administrators who can sign in, oldest first.
+/// The tenant's administrators who can sign in.
 pub async fn administrators(tx: &ScopedTx) -> Result<Vec<User>, DbError> {
     let rows = tx
         .query(
@@ -84,9 +81,6 @@ pub async fn administrators(tx: &ScopedTx) -> Result<Vec<User>, DbError> {
 }
 
 /// How many users can sign in.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn count_active(tx: &ScopedTx) -> Result<i64, DbError> {
     let row = tx
         .query_one(
@@ -128,9 +122,6 @@ pub(super) async fn lock_administrators(tx: &ScopedTx) -> Result<(), DbError> {
 }
 
 /// How many administrators can sign in.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn count_administrators(tx: &ScopedTx) -> Result<i64, DbError> {
     let row = tx
         .query_one(
@@ -250,9 +241,6 @@ pub(super) async fn erase_notes(tx: &ScopedTx, customer: UserId, now: Timestamp)
 }
 
 /// Revokes pending invitations of this email.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn revoke_invitations(tx: &ScopedTx, email: &str, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "-- users.revoke_invitations

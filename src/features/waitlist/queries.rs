@@ -93,10 +93,7 @@ pub(super) async fn count_waiting(tx: &ScopedTx, customer: UserId, now: Timestam
     Ok(row.get(0))
 }
 
-/// One entry on the list that the scope may see.
-///
-/// # Errors
-/// When the statement fails.
+/// One entry that the scope may see.
 pub async fn find(tx: &ScopedTx, id: WaitlistEntryId, now: Timestamp) -> Result<Option<Entry>, DbError> {
     let row = tx
         .query_opt(

@@ -74,32 +74,7 @@ pub async fn leave(caller: &Caller<'_>, id: WaitlistEntryId) -> Result<Entry, Wa
     Ok(Entry { status: Status::Left, ..entry })
 }
 
-<<<<<<< ours
-/// A page of the list that the scope may see, first in line first.
-///
-/// # Errors
-/// When the statement fails.
-||||||| base
-/// One place on the list that the scope may see.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn find(tx: &ScopedTx, id: WaitlistEntryId, now: Timestamp) -> Result<Option<Entry>, DbError> {
-    queries::find(tx, id, now).await
-}
-
-/// A page of the list that the scope may see, first in line first.
-///
-/// # Errors
-/// When the statement fails.
-=======
-/// One entry that the scope may see.
-pub async fn find(tx: &ScopedTx, id: WaitlistEntryId, now: Timestamp) -> Result<Option<Entry>, DbError> {
-    queries::find(tx, id, now).await
-}
-
 /// A page of the entries that the scope may see, in the order of joining.
->>>>>>> theirs
 pub async fn list(
     tx: &ScopedTx,
     service: Option<ServiceId>,

@@ -38,17 +38,3 @@ pub(crate) async fn insert(
 pub(crate) async fn take(directory: &ScopedTx, now: Timestamp) -> Result<Vec<ClaimedRequest>, DbError> {
     queries::take(directory, AT_ONCE, now, now + LEASE).await
 }
-<<<<<<< ours
-||||||| base
-
-/// It was looked into.
-pub async fn delete(directory: &ScopedTx, id: Uuid) -> Result<(), DbError> {
-    queries::delete(directory, id).await
-}
-=======
-
-/// Removes a processed request.
-pub async fn delete(directory: &ScopedTx, id: Uuid) -> Result<(), DbError> {
-    queries::delete(directory, id).await
-}
->>>>>>> theirs

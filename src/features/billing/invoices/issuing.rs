@@ -91,89 +91,13 @@ pub async fn issue_next(tx: &ScopedTx, now: Timestamp) -> Result<Option<Invoice>
     Ok(Some(issued))
 }
 
-<<<<<<< ours
-/// A page of what was issued, newest first.
-///
-/// # Errors
-/// When the statement fails.
-||||||| base
-/// One invoice, as the scope may see it.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn by_id(tx: &ScopedTx, id: InvoiceId) -> Result<Option<Invoice>, DbError> {
-    queries::by_id(tx, id).await
-}
-
-/// Its lines, in their order.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn lines(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<Line>, DbError> {
-    queries::lines(tx, id).await
-}
-
-/// Its credit notes, oldest first.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn credit_notes(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<CreditNote>, DbError> {
-    queries::credit_notes(tx, id).await
-}
-
-/// A page of what was issued, newest first.
-///
-/// # Errors
-/// When the statement fails.
-=======
-/// One invoice, if the scope may see it.
-pub async fn by_id(tx: &ScopedTx, id: InvoiceId) -> Result<Option<Invoice>, DbError> {
-    queries::by_id(tx, id).await
-}
-
-/// An invoice's lines, in order.
-pub async fn lines(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<Line>, DbError> {
-    queries::lines(tx, id).await
-}
-
-/// An invoice's credit notes, oldest first.
-pub async fn credit_notes(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<CreditNote>, DbError> {
-    queries::credit_notes(tx, id).await
-}
-
 /// A page of the issued invoices, newest first.
->>>>>>> theirs
 pub async fn list(tx: &ScopedTx, page: &Page<InvoiceKey>) -> Result<Slice<InvoiceKey, Invoice>, DbError> {
     let found = queries::list(tx, page).await?;
     Ok(page.slice(found.into_iter().map(|it| (it.number.unwrap_or(0), it)).collect()))
 }
 
-<<<<<<< ours
-/// Writes its state and what was paid of it. What is paid or void stays so, whoever asks.
-///
-/// # Errors
-/// When the statement fails.
-||||||| base
-/// What is owed and not given up, oldest first.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn open(tx: &ScopedTx) -> Result<Vec<Invoice>, DbError> {
-    queries::open(tx).await
-}
-
-/// Writes its state and what was paid of it. What is paid or void stays so, whoever asks.
-///
-/// # Errors
-/// When the statement fails.
-=======
-/// Open invoices, oldest first.
-pub async fn open(tx: &ScopedTx) -> Result<Vec<Invoice>, DbError> {
-    queries::open(tx).await
-}
-
 /// Stores an invoice's state and payments. A paid or void invoice never changes.
->>>>>>> theirs
 pub async fn save(tx: &ScopedTx, invoice: &Invoice) -> Result<(), DbError> {
     queries::update(tx, invoice).await
 }
@@ -270,79 +194,12 @@ fn part_of(amount: i64, part: i64, whole: i64) -> i64 {
     i64::try_from(exact).unwrap_or(0).max(0)
 }
 
-<<<<<<< ours
-/// Name and address on invoices, from the next one on.
-///
-/// # Errors
-/// When the statement fails.
-||||||| base
-/// Name and address on invoices.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn profile(tx: &ScopedTx) -> Result<Profile, DbError> {
-    queries::profile(tx).await
-}
-
-/// Name and address on invoices, from the next one on.
-///
-/// # Errors
-/// When the statement fails.
-=======
-/// The name and address on invoices.
-pub async fn profile(tx: &ScopedTx) -> Result<Profile, DbError> {
-    queries::profile(tx).await
-}
-
 /// Changes name and address, from the next invoice on.
->>>>>>> theirs
 pub async fn set_profile(tx: &ScopedTx, profile: &Profile, now: Timestamp) -> Result<(), DbError> {
     queries::upsert_profile(tx, profile, now).await
 }
 
-<<<<<<< ours
-/// The tax on the tenant's invoices, from the next one on.
-///
-/// # Errors
-/// When the statement fails.
-||||||| base
-/// The tax on the tenant's invoices.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn tax(tx: &ScopedTx) -> Result<Tax, DbError> {
-    queries::tax(tx).await
-}
-
-/// The tax on the tenant's invoices, from the next one on.
-///
-/// # Errors
-/// When the statement fails.
-=======
-/// The tax on the tenant's invoices.
-pub async fn tax(tx: &ScopedTx) -> Result<Tax, DbError> {
-    queries::tax(tx).await
-}
-
 /// Changes the tax, from the next invoice on.
->>>>>>> theirs
 pub async fn set_tax(tx: &ScopedTx, tax: &Tax, now: Timestamp) -> Result<(), DbError> {
     queries::upsert_tax(tx, tax, now).await
 }
-<<<<<<< ours
-||||||| base
-
-/// What comes off the next invoice.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn balance(tx: &ScopedTx, currency: Currency) -> Result<i64, DbError> {
-    queries::balance(tx, currency).await
-}
-=======
-
-/// The balance that the next invoice takes into account.
-pub async fn balance(tx: &ScopedTx, currency: Currency) -> Result<i64, DbError> {
-    queries::balance(tx, currency).await
-}
->>>>>>> theirs

@@ -183,7 +183,7 @@ pub(super) async fn update(tx: &ScopedTx, it: &Invoice) -> Result<(), DbError> {
     .await
 }
 
-/// One invoice.
+/// One invoice, if the scope may see it.
 pub async fn by_id(tx: &ScopedTx, id: InvoiceId) -> Result<Option<Invoice>, DbError> {
     let row = tx
         .query_opt(
@@ -270,7 +270,7 @@ pub async fn lines(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<Line>, DbError> {
         .collect()
 }
 
-/// The balance for the next invoice: carried lines of valid invoices, credit notes, and overpayments.
+/// The balance that the next invoice takes into account.
 pub async fn balance(tx: &ScopedTx, currency: Currency) -> Result<i64, DbError> {
     let row = tx
         .query_one(
@@ -338,7 +338,7 @@ pub(super) async fn insert_credit_note(tx: &ScopedTx, it: &CreditNote) -> Result
     .await
 }
 
-/// The tax; 0 % when none is set.
+/// The tax on the tenant's invoices.
 pub async fn tax(tx: &ScopedTx) -> Result<Tax, DbError> {
     let row = tx
         .query_opt(
@@ -361,7 +361,7 @@ pub(super) async fn upsert_tax(tx: &ScopedTx, tax: &Tax, now: Timestamp) -> Resu
     .await
 }
 
-/// The invoice profile; empty when none is set.
+/// The name and address on invoices.
 pub async fn profile(tx: &ScopedTx) -> Result<Profile, DbError> {
     let row = tx
         .query_opt(

@@ -16,7 +16,7 @@ use crate::{
     features::billing::queries::make_account,
 };
 
-/// The payment account; empty when none is stored.
+/// The tenant's payment account.
 pub async fn account(tx: &ScopedTx) -> Result<Account, DbError> {
     let row = tx
         .query_opt(
@@ -127,7 +127,7 @@ fn read_payment(row: &Row) -> Result<Payment, DbError> {
     })
 }
 
-/// The payments of an invoice, oldest first.
+/// The attempts to collect an invoice, oldest first.
 pub async fn of_invoice(tx: &ScopedTx, id: InvoiceId) -> Result<Vec<Payment>, DbError> {
     let rows = tx
         .query(
@@ -243,7 +243,7 @@ fn read_checkout(row: &Row) -> Result<CheckoutSession, DbError> {
     })
 }
 
-/// The session for a plan that is not over.
+/// The checkout session for this plan that is not over.
 pub async fn open_checkout(tx: &ScopedTx, plan: PlanId) -> Result<Option<CheckoutSession>, DbError> {
     let row = tx
         .query_opt(
@@ -295,7 +295,7 @@ pub(super) async fn checkout_by_reference(
     row.as_ref().map(read_checkout).transpose()
 }
 
-/// Inserts a session before the provider is called.
+/// Inserts a checkout session before the provider is called.
 pub async fn insert_checkout(tx: &ScopedTx, it: &CheckoutSession) -> Result<(), DbError> {
     tx.execute(
         "-- payments.insert_checkout
@@ -332,7 +332,7 @@ pub(super) async fn open_page(tx: &ScopedTx, id: CheckoutId, reference: &str, ur
     .await
 }
 
-/// Closes a session, unless it was completed.
+/// Closes a checkout session.
 pub async fn expire_checkout(tx: &ScopedTx, id: CheckoutId) -> Result<(), DbError> {
     tx.execute(
         "-- payments.expire_checkout

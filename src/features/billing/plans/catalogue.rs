@@ -12,57 +12,12 @@ use crate::{
     features::{billing::terms::Terms, entitlements::is_key},
 };
 
-<<<<<<< ours
-/// One version, on offer or not.
-///
-/// # Errors
-/// When the statement fails.
-||||||| base
-/// The versions on offer, in the order of the price list.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn on_offer(directory: &ScopedTx) -> Result<Vec<PlanVersion>, DbError> {
-    queries::on_offer(directory).await
-}
-
-/// One version, on offer or not.
-///
-/// # Errors
-/// When the statement fails.
-=======
-/// The offered versions, in the order of the price list.
-pub async fn on_offer(directory: &ScopedTx) -> Result<Vec<PlanVersion>, DbError> {
-    queries::on_offer(directory).await
-}
-
 /// One version, whether offered or not.
->>>>>>> theirs
 pub async fn version(directory: &ScopedTx, id: PlanVersionId) -> Result<Option<PlanVersion>, DbError> {
     queries::by_id(directory, id).await
 }
 
-<<<<<<< ours
-/// Makes a plan. It is on offer once a version of it is published.
-||||||| base
-/// Every version of every plan, drafts too for whoever may see them: in the order of the price list, newest first.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn all(directory: &ScopedTx) -> Result<Vec<PlanVersion>, DbError> {
-    queries::all(directory).await
-}
-
-/// Makes a plan. It is on offer once a version of it is published.
-=======
-/// Every version of every plan, including drafts for callers who may see them: in the order of the price list, newest
-/// first.
-pub async fn all(directory: &ScopedTx) -> Result<Vec<PlanVersion>, DbError> {
-    queries::all(directory).await
-}
-
 /// Creates a plan. It is offered once a version of it is published.
->>>>>>> theirs
 ///
 /// # Errors
 /// `Invalid`, `KeyTaken`.

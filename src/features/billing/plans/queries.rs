@@ -33,7 +33,7 @@ fn written(terms: &Terms) -> Value {
     serde_json::to_value(terms).expect("terms can be written")
 }
 
-/// The highest published version of each active plan.
+/// The offered versions, in the order of the price list.
 pub async fn on_offer(directory: &ScopedTx) -> Result<Vec<PlanVersion>, DbError> {
     let rows = directory
         .query(
@@ -69,10 +69,8 @@ pub(super) async fn by_id(directory: &ScopedTx, id: PlanVersionId) -> Result<Opt
     row.as_ref().map(read).transpose()
 }
 
-/// Every version of every plan, drafts too for whoever may see them: in the order of the price list, newest first.
-///
-/// # Errors
-/// When the statement fails.
+/// Every version of every plan, including drafts for callers who may see them: in the order of the price list, newest
+/// first.
 pub async fn all(directory: &ScopedTx) -> Result<Vec<PlanVersion>, DbError> {
     let rows = directory
         .query(

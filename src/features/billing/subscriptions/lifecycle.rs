@@ -21,39 +21,7 @@ pub fn in_micros(at: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
 }
 
-<<<<<<< ours
-/// What the tenant has agreed to in this version.
-||||||| base
-/// Lets nobody else change what the tenant is billed for until the transaction ends: the first lock of whatever does.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn lock(tx: &ScopedTx) -> Result<(), DbError> {
-    queries::lock(tx).await
-}
-
-/// The present one, or the one that ended last; `None` where the tenant was never billed.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn current(tx: &ScopedTx) -> Result<Option<Subscription>, DbError> {
-    queries::current(tx).await
-}
-
-/// What the tenant has agreed to in this version.
-=======
-/// Locks the tenant's billing until the transaction ends. Every change to billing takes this lock first.
-pub async fn lock(tx: &ScopedTx) -> Result<(), DbError> {
-    queries::lock(tx).await
-}
-
-/// The current subscription, or the one that ended last; `None` when the tenant was never billed.
-pub async fn current(tx: &ScopedTx) -> Result<Option<Subscription>, DbError> {
-    queries::current(tx).await
-}
-
 /// The terms that the tenant has agreed to in this version.
->>>>>>> theirs
 ///
 /// # Errors
 /// When the tenant has not agreed to this version.
@@ -62,26 +30,7 @@ pub async fn agreed(tx: &ScopedTx, version: PlanVersionId) -> Result<Agreed, DbE
     found.ok_or_else(|| DbError::Corrupt(format!("no terms of {version}")))
 }
 
-<<<<<<< ours
-/// The period that goes on, or the last one of a subscription that is over.
-||||||| base
-/// Keeps a copy of what is about to be agreed; one that is there stays.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn keep_terms(tx: &ScopedTx, agreed: &Agreed, now: Timestamp) -> Result<(), DbError> {
-    queries::keep_terms(tx, agreed, now).await
-}
-
-/// The period that goes on, or the last one of a subscription that is over.
-=======
-/// Stores a copy of terms that are about to be agreed; an existing copy stays.
-pub async fn keep_terms(tx: &ScopedTx, agreed: &Agreed, now: Timestamp) -> Result<(), DbError> {
-    queries::keep_terms(tx, agreed, now).await
-}
-
 /// The current period, or the last one of a subscription that has ended.
->>>>>>> theirs
 ///
 /// # Errors
 /// When there is none: every subscription starts with one.
@@ -90,45 +39,7 @@ pub async fn last_period(tx: &ScopedTx, id: SubscriptionId) -> Result<BillingPer
     found.ok_or_else(|| DbError::Corrupt(format!("{id} has no period")))
 }
 
-<<<<<<< ours
-/// The period that would follow the last one, with its terms; `None` where nothing does.
-///
-/// # Errors
-/// When a statement fails.
-||||||| base
-/// Periods of which something is still to be billed, in the order of time.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn unbilled(tx: &ScopedTx) -> Result<Vec<BillingPeriod>, DbError> {
-    queries::unbilled(tx).await
-}
-
-/// One period.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn period(tx: &ScopedTx, id: Uuid) -> Result<Option<BillingPeriod>, DbError> {
-    queries::period(tx, id).await
-}
-
-/// The period that would follow the last one, with its terms; `None` where nothing does.
-///
-/// # Errors
-/// When a statement fails.
-=======
-/// Periods that are not fully billed, in chronological order.
-pub async fn unbilled(tx: &ScopedTx) -> Result<Vec<BillingPeriod>, DbError> {
-    queries::unbilled(tx).await
-}
-
-/// One period.
-pub async fn period(tx: &ScopedTx, id: Uuid) -> Result<Option<BillingPeriod>, DbError> {
-    queries::period(tx, id).await
-}
-
 /// The period that would follow the last one, with its terms; `None` when nothing follows.
->>>>>>> theirs
 pub async fn following(
     tx: &ScopedTx,
     subscription: &Subscription,
@@ -142,32 +53,7 @@ pub async fn following(
     Ok(Some((next.period_from(at), agreed(tx, next.version).await?)))
 }
 
-<<<<<<< ours
-/// Notes what was billed of a period.
-///
-/// # Errors
-/// When the statement fails.
-||||||| base
-/// The fee of a period is owed no more, or was never paid: none of it is credited.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn forget_fee(tx: &ScopedTx, period: Uuid) -> Result<(), DbError> {
-    queries::forget_fee(tx, period).await
-}
-
-/// Notes what was billed of a period.
-///
-/// # Errors
-/// When the statement fails.
-=======
-/// Marks the fee of a period as no longer owed or never paid, so that none of it is credited.
-pub async fn forget_fee(tx: &ScopedTx, period: Uuid) -> Result<(), DbError> {
-    queries::forget_fee(tx, period).await
-}
-
 /// Records what was billed for a period.
->>>>>>> theirs
 pub async fn note_billed(
     tx: &ScopedTx,
     period: &BillingPeriod,

@@ -12,7 +12,7 @@ use crate::{
     features::billing::terms::Terms,
 };
 
-/// Serialises changes to the tenant's billing.
+/// Locks the tenant's billing until the transaction ends. Every change to billing takes this lock first.
 pub async fn lock(tx: &ScopedTx) -> Result<(), DbError> {
     tx.execute(
         "-- subscriptions.lock
@@ -41,7 +41,7 @@ fn read(row: &Row) -> Result<Subscription, DbError> {
     })
 }
 
-/// The live subscription, or else the one that ended last.
+/// The current subscription, or the one that ended last; `None` when the tenant was never billed.
 pub async fn current(tx: &ScopedTx) -> Result<Option<Subscription>, DbError> {
     let row = tx
         .query_opt(
@@ -105,7 +105,7 @@ pub(super) async fn update(tx: &ScopedTx, it: &Subscription, now: Timestamp) -> 
     .await
 }
 
-/// Stores a copy of agreed terms; an existing copy stays.
+/// Stores a copy of terms that are about to be agreed; an existing copy stays.
 pub async fn keep_terms(tx: &ScopedTx, it: &Agreed, now: Timestamp) -> Result<(), DbError> {
     // Unwrap safety: terms are texts, numbers and lists.
     let terms = serde_json::to_value(&it.terms).expect("terms can be written");
@@ -183,9 +183,6 @@ pub(super) async fn last_period(tx: &ScopedTx, id: SubscriptionId) -> Result<Opt
 }
 
 /// One period.
-///
-/// # Errors
-/// When the statement fails.
 pub async fn period(tx: &ScopedTx, id: Uuid) -> Result<Option<BillingPeriod>, DbError> {
     let row = tx
         .query_opt(
@@ -201,10 +198,7 @@ pub async fn period(tx: &ScopedTx, id: Uuid) -> Result<Option<BillingPeriod>, Db
     row.as_ref().map(read_period).transpose()
 }
 
-/// Periods of which something is still to be billed, in the order of time.
-///
-/// # Errors
-/// When the statement fails.
+/// Periods that are not fully billed, in chronological order.
 pub async fn unbilled(tx: &ScopedTx) -> Result<Vec<BillingPeriod>, DbError> {
     let rows = tx
         .query(
@@ -275,7 +269,7 @@ pub(super) async fn note_billed(
     .await
 }
 
-/// Marks the fee as billed for no time, so that nothing of it is left to credit.
+/// Marks the fee of a period as no longer owed or never paid, so that none of it is credited.
 pub async fn forget_fee(tx: &ScopedTx, id: Uuid) -> Result<(), DbError> {
     tx.execute(
         "-- subscriptions.forget_fee

@@ -82,26 +82,7 @@ fn usable_links(ground: &BookingContext) -> Result<&[Link], BookingError> {
     Ok(links)
 }
 
-<<<<<<< ours
-/// Whether another resource of its kind is wanted instead.
-||||||| base
-/// The resources that each of these bookings holds, or held to its end.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn resources_of(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Vec<ResourceId>>, DbError> {
-    queries::resources_of(tx, ids).await
-}
-
-/// Whether another resource of its kind is wanted instead.
-=======
-/// The resources that each of these bookings uses, or used until it ended.
-pub async fn resources_of(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Vec<ResourceId>>, DbError> {
-    queries::resources_of(tx, ids).await
-}
-
 /// Whether another resource of the same kind is wanted instead.
->>>>>>> theirs
 fn must_give_way(links: &[Link], link: &Link, wanted: Option<ResourceId>) -> bool {
     let is_wanted = |it: &Link| it.kind == link.kind && wanted == Some(it.resource);
     links.iter().any(is_wanted) && wanted != Some(link.resource)

@@ -195,7 +195,7 @@ pub(crate) async fn let_go(tx: &ScopedTx, booking: BookingId) -> Result<(), DbEr
     claims.and(seat)
 }
 
-/// The resources of each booking: those it claims, or claimed last.
+/// The resources that each of these bookings uses, or used until it ended.
 pub async fn resources_of(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingId, Vec<ResourceId>>, DbError> {
     let rows = tx
         .query(
