@@ -12,6 +12,10 @@ check:
 test *filter:
     cargo test {{ filter }}
 
+# All tests with every case of theirs: long properties, and every suite in every isolation mode. CI runs these.
+test-all *filter:
+    TENANTRY_TEST_ALL=1 cargo test {{ filter }}
+
 # Serve, with a private PostgreSQL and demo data unless DATABASE_URL is set.
 run *args:
     cargo run -- {{ args }}

@@ -32,7 +32,9 @@ pub fn checked(name: &str) -> Option<String> {
 /// allowed between two other characters.
 fn has_hidden(name: &str) -> bool {
     let characters: Vec<char> = name.chars().collect();
-    let is_visible = |at: Option<&char>| at.is_some_and(|it| !it.is_whitespace() && !is_hidden(*it));
+    let is_visible = |at: Option<&char>| {
+        at.is_some_and(|it| !it.is_whitespace() && !is_hidden(*it) && !matches!(it, '\u{200c}' | '\u{200d}'))
+    };
     characters.iter().enumerate().any(|(at, it)| match *it {
         '\u{200c}' | '\u{200d}' => {
             !is_visible(at.checked_sub(1).and_then(|at| characters.get(at))) || !is_visible(characters.get(at + 1))

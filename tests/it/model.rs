@@ -510,6 +510,7 @@ impl Model {
 fn cases(usual: u32) -> Config {
     // By default as many as proptest's default, which PROPTEST_CASES sets: too many for every run.
     let said = Config::default().cases;
+    let usual = if crate::support::runs_all() { usual } else { usual / 3 };
     let cases = if said == 256 { usual } else { said };
     Config { cases, failure_persistence: None, max_shrink_iters: 60, ..Config::default() }
 }

@@ -18,6 +18,12 @@ const SUITES: [&str; 11] = [
     "payments::",
 ];
 
+/// The suites of one mode: those about isolation alone by default, all of them where `TENANTRY_TEST_ALL` is set
+/// (`just test-all`, and CI).
+fn of_run<'a>(all: &'a [&'a str]) -> &'a [&'a str] {
+    if crate::support::runs_all() { all } else { &all[..1] }
+}
+
 fn run(parameter: &str, value: &str, suites: &[&str]) {
     let mut run = Command::new(std::env::current_exe().unwrap());
     // The tests that kill servers use their own deployments, whose tenants are in shared tables.
@@ -31,12 +37,12 @@ fn run(parameter: &str, value: &str, suites: &[&str]) {
 
 #[test]
 fn with_a_schema_for_each_tenant() {
-    run("TENANTRY_TEST_ISOLATION", "SCHEMA", &SUITES);
+    run("TENANTRY_TEST_ISOLATION", "SCHEMA", of_run(&SUITES));
 }
 
 #[test]
 fn with_a_database_for_each_tenant() {
-    run("TENANTRY_TEST_ISOLATION", "DATABASE", &SUITES);
+    run("TENANTRY_TEST_ISOLATION", "DATABASE", of_run(&SUITES));
 }
 
 /// PgBouncer in transaction mode: tests that need no session must not be affected.
@@ -45,6 +51,6 @@ async fn through_a_pooler() {
     let database = crate::support::TestDatabase::create().await;
     if crate::support::pooler::url(&database.url("tenantry_app").await).await.is_some() {
         let suites = ["isolation::", "bookings::", "holds::", "series::", "services::", "people::"];
-        tokio::task::spawn_blocking(move || run("TENANTRY_TEST_POOLER", "1", &suites)).await.unwrap();
+        tokio::task::spawn_blocking(move || run("TENANTRY_TEST_POOLER", "1", of_run(&suites))).await.unwrap();
     }
 }

@@ -700,6 +700,11 @@ async fn rows_of(client: &tokio_postgres::Client, sql: &str) -> Vec<String> {
     rows.iter().filter_map(read).collect()
 }
 
+/// Whether this run takes every case: long properties, and every suite in every mode. By default each takes a few.
+pub(crate) fn runs_all() -> bool {
+    std::env::var_os("TENANTRY_TEST_ALL").is_some()
+}
+
 /// How tenants are isolated in this run of the tests: `modes.rs` runs suites again with another value.
 fn isolation_of_run() -> Isolation {
     let said = std::env::var_os("TENANTRY_TEST_ISOLATION");
