@@ -24,6 +24,8 @@ pub enum Code {
     RateLimited,
     /// The idempotency key was used for another request.
     IdempotencyConflict,
+    /// The session in the cookies belongs to another tenant than the request names.
+    TenantMismatch,
     /// No capacity at the moment: try again.
     Unavailable,
     /// The request took too long.
@@ -41,6 +43,7 @@ impl Code {
             Self::BadUserInput => "BAD_USER_INPUT",
             Self::RateLimited => "RATE_LIMITED",
             Self::IdempotencyConflict => "IDEMPOTENCY_CONFLICT",
+            Self::TenantMismatch => "TENANT_MISMATCH",
             Self::Unavailable => "UNAVAILABLE",
             Self::Timeout => "TIMEOUT",
             Self::Internal => "INTERNAL",

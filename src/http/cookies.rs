@@ -5,7 +5,7 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::features::auth::SessionCookies;
+use crate::{core::identity::Actor, features::auth::SessionCookies};
 
 /// The header that puts a request in cookie mode.
 const MODE: HeaderName = HeaderName::from_static("tenantry-session");
@@ -47,6 +47,24 @@ fn all(headers: &HeaderMap) -> RequestCookies {
         }
     }
     RequestCookies { access: only(&accesses), refresh: only(&refreshes) }
+}
+
+/// The header that names the tenant a request is meant for, by its id. All tabs of a browser share their cookies: after a sign-in to
+/// another tenant in one tab, requests of the others would reach that tenant.
+const TENANT: HeaderName = HeaderName::from_static("tenantry-tenant");
+
+/// Why a request is refused for its tenant; `None` when it may go on. A named tenant must be that of the session. A mutation in
+/// cookie mode that acts in a session must name one.
+pub(super) fn tenant_mismatch(headers: &HeaderMap, actor: &Actor, must_name: bool) -> Option<&'static str> {
+    let Actor::Person(viewer) = actor else { return None };
+    match headers.get(TENANT) {
+        Some(named) if named.as_bytes() == viewer.tenant.to_string().as_bytes() => None,
+        Some(_) => Some("You are signed in to another tenant in this browser. Reload the page."),
+        None if must_name && read(headers).is_some() && !headers.contains_key(header::AUTHORIZATION) => {
+            Some("Name the tenant's id in the header Tenantry-Tenant: a mutation with cookies requires it.")
+        }
+        None => None,
+    }
 }
 
 /// A cookie that came once. A browser has one `__Host-` cookie of a name, so of two values at least one is somebody else's, and

@@ -8,8 +8,15 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 /// How long a browser may cache a preflight response.
 const MAX_AGE: Duration = Duration::from_secs(600);
 /// Request headers that a page may send.
-const ASKED: [&str; 6] =
-    ["authorization", "content-type", "idempotency-key", "tenantry-session", "traceparent", "tracestate"];
+const ASKED: [&str; 7] = [
+    "authorization",
+    "content-type",
+    "idempotency-key",
+    "tenantry-session",
+    "tenantry-tenant",
+    "traceparent",
+    "tracestate",
+];
 /// Response headers that a page may read.
 const ANSWERED: [&str; 3] = ["x-request-id", "retry-after", "idempotency-replayed"];
 

@@ -524,3 +524,44 @@ async fn a_request_names_one_host() {
         assert_eq!(answer.split(' ').nth(1), Some(status), "{hosts:?}");
     }
 }
+
+/// All tabs of a browser share their cookies: what one tab means for its tenant never reaches the tenant of another tab.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tab_acts_in_its_own_tenant() {
+    let app = TestApp::start().await;
+    let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
+    let session = globex.admin.token.clone().unwrap(); // The browser's newest sign-in.
+    let send = async |query: &str, tenant: Option<&str>, by_cookie: bool| {
+        let mut request = Request::post("/graphql").header("content-type", "application/json");
+        request = match by_cookie {
+            true => request
+                .header("tenantry-session", "cookie")
+                .header("cookie", format!("__Host-tenantry_access={session}")),
+            false => request.header("authorization", format!("Bearer {session}")),
+        };
+        if let Some(tenant) = tenant {
+            request = request.header("tenantry-tenant", tenant);
+        }
+        let body = Body::from(json!({ "query": query }).to_string());
+        serde_json::from_slice::<Value>(&app.send(request.body(body).unwrap()).await.1).unwrap()
+    };
+    let invite = "mutation { inviteUser(input: { email: \"new@acme.test\", role: ADMIN }) { userErrors { code } } }";
+    let logout = "mutation { logout { sessionId } }";
+    let viewer = "{ viewer { id } }";
+    let (of_acme, of_globex) = (acme.id.to_string(), globex.id.to_string());
+    for by_cookie in [true, false] {
+        for query in [invite, logout, viewer] {
+            for other in [of_acme.as_str(), "", "acme"] {
+                assert_eq!(code(&send(query, Some(other), by_cookie).await), "TENANT_MISMATCH", "{query} {other}");
+            }
+        }
+    }
+    assert_eq!(code(&send(invite, None, true).await), "TENANT_MISMATCH", "a mutation with cookies names its tenant");
+    assert_eq!(globex.truth("select count(*) from shared.invitations").await, ["0"]);
+    // Reading is no harm, a bearer token is one tab's own, and signing in is for everybody.
+    assert_eq!(code(&send(viewer, None, true).await), "");
+    assert_eq!(code(&send(invite, None, false).await), "");
+    let login = "mutation { login(input: { email: \"user@acme.test\", password: \"wrong\" }) { userErrors { code } } }";
+    assert_eq!(code(&send(login, None, true).await), "WRONG_CREDENTIALS");
+    assert_eq!(code(&send("mutation { logout { sessionId } }", Some(&of_globex), true).await), "");
+}

@@ -11,6 +11,7 @@ mod billing_model;
 mod bookings;
 mod catalogue;
 mod classes;
+mod docs;
 mod documents;
 mod edge;
 mod embedded;

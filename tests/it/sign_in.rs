@@ -685,6 +685,13 @@ async fn in_cookie_mode(app: &TestApp, query: &str, cookies: &str, says_so: bool
         axum::http::Request::post("/graphql").header("content-type", "application/json").header("cookie", cookies);
     if says_so {
         request = request.header("tenantry-session", "cookie");
+        // As a page does that knows whose it is.
+        if let Some(session) = cookies.split("__Host-tenantry_access=").nth(1).filter(|it| !it.is_empty()) {
+            let token = session.split(';').next().unwrap_or_default();
+            if let Some(Actor::Person(viewer)) = app.tokens.verify(token).map(|it| it.actor) {
+                request = request.header("tenantry-tenant", viewer.tenant.to_string());
+            }
+        }
     }
     let (response, body) = app.send(request.body(json!({ "query": query }).to_string().into()).unwrap()).await;
     let set = response.headers().get_all("set-cookie").iter().map(|it| it.to_str().unwrap().to_owned()).collect();

@@ -25,7 +25,7 @@ use crate::{
     base::{ids::uuid_v7, network::network},
     core::identity::Origin,
     db::DbError,
-    graphql::{Code, Limits, nowhere},
+    graphql::{ApiError, Code, Limits, nowhere},
     http::{App, ConnectionPlace, REQUEST_ID, actor::actor, app::RequestOrigin, cookies},
 };
 
@@ -249,6 +249,10 @@ pub(super) async fn run(
         return reply.answer(GraphQLResponse::from_errors(vec![error]), Outcome::Refused);
     }
     let is_mutation = prepared.kind == OperationType::Mutation;
+    if let Some(message) = cookies::tenant_mismatch(headers, &actor, is_mutation && execution::acts_in_a_session(&prepared)) {
+        let error = nowhere(ApiError::refused(Code::TenantMismatch, message));
+        return reply.answer(GraphQLResponse::from_errors(vec![error]), Outcome::Refused);
+    }
     let named = match named(headers, &prepared, &actor).filter(|_| is_mutation) {
         None => None,
         Some(Ok(named)) => Some(named),

@@ -386,6 +386,25 @@ async fn finish(
     }
 }
 
+/// Mutations that begin or refresh a session, or act in none.
+const IN_NO_SESSION: [&str; 10] = [
+    "login",
+    "platformLogin",
+    "refreshSession",
+    "signUp",
+    "registerUser",
+    "confirmRegistration",
+    "acceptInvitation",
+    "requestPasswordReset",
+    "resetPassword",
+    "verifyEmail",
+];
+
+/// Whether a mutation acts as the person whose session the request has.
+pub(super) fn acts_in_a_session(prepared: &Prepared) -> bool {
+    input::root_fields(&prepared.read.document).iter().any(|it| !IN_NO_SESSION.contains(it))
+}
+
 /// Sign-in mutations open transactions of their own, so their responses cannot be stored with their changes.
 const TAKE_NO_KEY: [&str; 20] = [
     "login",
