@@ -54,7 +54,7 @@ async fn a_booking_is_told_of_by_mail_from_its_making_to_its_end() {
     let careful = acme.admin.create_service(json!({ "name": "Careful", "requiresConfirmation": true })).await;
     let waiting = acme.user.book(&careful, acme.in_days(5)).await;
     let mail = app.mail_to(&acme.user.email).await;
-    assert_eq!(mail.subject, "We hebben uw boeking: Careful bij ACME");
+    assert_eq!(mail.subject, "We hebben uw boeking ontvangen: Careful bij ACME");
     assert_eq!(line(mail.calendar.as_ref().unwrap(), "STATUS:"), ["TENTATIVE"]);
     let id = &waiting["data"]["createBooking"]["booking"]["id"];
     assert_eq!(code(&acme.staff.set_status(json!({ "id": id, "status": "REJECTED" })).await), "");
@@ -136,7 +136,7 @@ async fn a_series_is_told_of_by_one_mail() {
     let ids = json!({ "id": series["id"], "b": series["bookings"][2]["id"] });
     assert_eq!(code(&acme.user.run_with(cancel, ids).await), "");
     let mail = app.mail_to(&acme.user.email).await;
-    assert_eq!(mail.subject, "Bookings were cancelled: Haircut at ACME");
+    assert_eq!(mail.subject, "Your bookings were cancelled: Haircut at ACME");
     assert_eq!(line(mail.calendar.as_ref().unwrap(), "STATUS:"), ["CANCELLED", "CANCELLED"]);
 }
 
@@ -257,7 +257,7 @@ async fn a_start_has_one_reminder() {
     confirm().await;
     assert_eq!(code(&acme.user.reschedule(&id, acme.in_days(6)).await), "");
     let told = app.mails().await;
-    assert!(told[0].text.contains("we will confirm it soon"), "{}", told[0].text);
+    assert!(told[0].text.contains("We will confirm it soon"), "{}", told[0].text);
     confirm().await;
     let plain = acme.booking(4).await;
     for days in [7, 4] {

@@ -148,6 +148,7 @@ async fn messages_are_signed_as_standard_webhooks_says() {
         })
     );
     // A new secret, and for a day the previous one.
+    app.clock.advance(SignedDuration::from_secs(1));
     let rotate = "mutation($id: ID!) { rotateWebhookSecret(input: { id: $id }) { secret userErrors { code } } }";
     let rotated = acme.admin.run_with(rotate, json!({ "id": id })).await;
     let newer = rotated["data"]["rotateWebhookSecret"]["secret"].as_str().unwrap().to_owned();

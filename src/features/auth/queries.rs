@@ -490,7 +490,7 @@ pub(super) async fn revoked_sessions(
     let roles: Vec<&str> = people.iter().map(|it| it.role.as_str()).collect();
     let rows = tx
         .query(
-            "-- sessions.fallen (each with tenant_id = $1 of its own)
+            "-- sessions.revoked (each with tenant_id = $1 of its own)
             select place, reason, present_role from revoked_sessions($1, $2, $3, $4)",
             &[&tenants, &users, &sessions, &roles],
         )

@@ -2,7 +2,7 @@
 -- them, whatever their tenants. It checks each in the sign-in path's scope of their tenant. The four arrays belong
 -- together. The result lists those who have lost access, by their position in the arrays, with the reason that `enter`
 -- would give and their current role.
-create function fallen_sessions(p_tenants uuid[], p_users uuid[], p_sessions uuid[], p_roles text[])
+create function revoked_sessions(p_tenants uuid[], p_users uuid[], p_sessions uuid[], p_roles text[])
   returns table (place integer, reason text, present_role text)
   language plpgsql
   as $$
@@ -35,6 +35,6 @@ begin
   execute 'set local app.tenant_id = '''''; -- The rest of the transaction sees nothing.
 end
 $$;
-comment on function fallen_sessions is 'The sessions among these that have lost access, and why.';
-revoke execute on function fallen_sessions(uuid[], uuid[], uuid[], text[]) from public;
-grant execute on function fallen_sessions(uuid[], uuid[], uuid[], text[]) to tenantry_app, tenantry_platform;
+comment on function revoked_sessions is 'The sessions among these that have lost access, and why.';
+revoke execute on function revoked_sessions(uuid[], uuid[], uuid[], text[]) from public;
+grant execute on function revoked_sessions(uuid[], uuid[], uuid[], text[]) to tenantry_app, tenantry_platform;
