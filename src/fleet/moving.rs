@@ -2,9 +2,9 @@
 //!
 //! 1. `PREPARING`: the target is created, and cleared of what an earlier attempt left.
 //! 2. `COPYING`: the fence is set. Running writers are awaited, new ones wait, readers continue. One snapshot of the
-//! source is copied and compared, table by table.
+//!    source is copied and compared, table by table.
 //! 3. `FLIPPING`, the point of no return: the source refuses everyone (`MOVED`), the target admits everyone, and the
-//! directory is updated. Refused transactions ask the directory again until it is.
+//!    directory is updated. Refused transactions ask the directory again until it is.
 //!
 //! Each step can be repeated. A worker that finds a move whose worker was killed restarts the attempt, or completes the
 //! flip. A failure before the flip leaves the source unchanged.

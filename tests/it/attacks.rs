@@ -103,7 +103,7 @@ async fn ids_do_not_count_what_other_tenants_do() {
     let mut ids = Vec::new();
     for round in 0..12 {
         for more in 0..round % 4 {
-            globex.user.book(&globex.service, globex.in_days(1 + i64::from(round) * 4 + more)).await;
+            globex.user.book(&globex.service, globex.in_days(1 + round * 4 + more)).await;
         }
         let service = acme.admin.create_service(json!({ "name": format!("S{round}") })).await;
         ids.push(service.parse::<tenantry::base::ids::ServiceId>().unwrap().0.as_u128());

@@ -249,7 +249,9 @@ pub(super) async fn run(
         return reply.answer(GraphQLResponse::from_errors(vec![error]), Outcome::Refused);
     }
     let is_mutation = prepared.kind == OperationType::Mutation;
-    if let Some(message) = cookies::tenant_mismatch(headers, &actor, is_mutation && execution::acts_in_a_session(&prepared)) {
+    if let Some(message) =
+        cookies::tenant_mismatch(headers, &actor, is_mutation && execution::acts_in_a_session(&prepared))
+    {
         let error = nowhere(ApiError::refused(Code::TenantMismatch, message));
         return reply.answer(GraphQLResponse::from_errors(vec![error]), Outcome::Refused);
     }
