@@ -78,7 +78,7 @@ pub struct Settings {
     /// written to the folder mail in the data folder. Required to serve in production
     #[arg(long, env = "SMTP_URL", global = true, hide_env_values = true)]
     pub smtp_url: Option<String>,
-    /// Sender address of emails [default: no-reply@localhost]
+    /// Sender address of emails; no-reply@localhost by default
     #[arg(long, env = "MAIL_FROM", global = true, hide_env_values = true)]
     pub mail_from: Option<String>,
     /// Page that links in emails open, with the token behind # [default: /account of this server]. Required to serve

@@ -2,7 +2,7 @@
 //!
 //! It uses the operator's logins, which no request ever has. As `tenantry_owner` it creates, migrates and drops stores;
 //! as `tenantry_platform` it copies rows, bypassing the policies. Its instructions and results are in the directory,
-//! which it reads and writes as the platform through the [`Gate`], like every other part.
+//! which it reads and writes as the platform through the [`Gate`](crate::db::Gate), like every other part.
 
 pub mod archive;
 mod copying;

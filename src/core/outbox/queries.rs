@@ -46,7 +46,7 @@ macro_rules! take_sql {
 }
 
 /// Takes up to `limit` due effects of a lane, oldest first. Concurrent callers get different ones. They are due again
-/// after [`LEASE`], unless they are [`done`] or [`failed`] before.
+/// after [`LEASE`], unless they are `done` or `failed` before.
 ///
 /// # Errors
 /// When the statement fails.
