@@ -59,6 +59,8 @@ pub struct Services {
     pub clock: Clock,
     /// The budgets of callers.
     pub rates: Arc<Rates>,
+    /// How often callers were refused, so that a flood of refusals does not fill the audit log.
+    pub refusals: Arc<audit::Refusals>,
     /// How often a subscription looks for changes by itself, because a hint may have been lost.
     pub look_every: Duration,
     /// The client for webhooks; it checks which endpoints may be called.
@@ -82,6 +84,8 @@ pub struct RequestContext {
     adopted: Mutex<Option<Arc<Work>>>,
     /// The additional cost of introspection.
     introspection_cost: usize,
+    /// What was charged before the request's body was read; part of the document's cost.
+    deposit: Mutex<Option<Charged>>,
     /// The cost of one event of a subscription.
     event_cost: AtomicUsize,
     /// Whether a single short statement is expected.
@@ -127,10 +131,16 @@ impl RequestContext {
             own: Mutex::default(),
             adopted: Mutex::default(),
             introspection_cost: 0,
+            deposit: Mutex::default(),
             event_cost: AtomicUsize::new(0),
             is_brief: false,
             cookies: None,
         }
+    }
+
+    /// Notes that the first point of the document's cost has been charged.
+    pub fn has_paid(&mut self, deposit: Option<Charged>) {
+        self.deposit = Mutex::new(deposit);
     }
 
     /// Sets the number of introspection fields in the request.
@@ -181,6 +191,12 @@ impl RequestContext {
     /// `RATE_LIMITED`.
     pub async fn charge(&self, cost: usize) -> Result<Charged, ApiError> {
         self.event_cost.store(cost, Ordering::Relaxed);
+        let deposit = self.deposit.lock().take();
+        let cost = match deposit {
+            Some(deposit) if cost <= 1 => return Ok(deposit),
+            Some(_) => cost - 1,
+            None => cost,
+        };
         Ok(self.services.rates.charge(&self.actor, self.origin.address.as_deref(), cost).await?)
     }
 
@@ -390,7 +406,8 @@ impl RequestContext {
     /// Ends the request's transactions. For a mutation, it returns once the commit is acknowledged.
     ///
     /// `refused` lists the fields that were refused to the caller's role, with their counts. The audit log records
-    /// each one, in the mutation's own transaction or, after a query, in a separate one.
+    /// the first refusals of a field, and then each tenfold, in the mutation's own transaction or, after a query, in a
+    /// separate one.
     ///
     /// # Errors
     /// When the commit failed, or its outcome is unknown: the response must report that instead of its result.
@@ -400,17 +417,26 @@ impl RequestContext {
             work.tx.end_read();
         }
         let writing = own.filter(|_| self.access == Access::Write);
+        let due = self.due_refusals(refused);
         let work = match (writing, &self.actor) {
             (Some(work), _) => work,
-            (None, Actor::Person(viewer)) if !refused.is_empty() => Arc::new(self.open(*viewer, Access::Write)),
+            (None, Actor::Person(viewer)) if !due.is_empty() => Arc::new(self.open(*viewer, Access::Write)),
             (None, _) => return Ok(()),
         };
         // Boxed: requests that only read, which are nearly all, should not carry the size of this future.
         Box::pin(async {
-            work.note_refusals(refused).await?;
+            work.note_refusals(&due).await?;
             work.tx.commit().await
         })
         .await
+    }
+
+    /// Counts the refusals of this request, and returns those that the audit log is to record.
+    fn due_refusals(&self, refused: &BTreeMap<String, usize>) -> BTreeMap<String, usize> {
+        let Actor::Person(viewer) = &self.actor else { return BTreeMap::new() };
+        let now = self.services.clock.now();
+        let count = |field: &str, times| self.services.refusals.count(viewer.tenant, viewer.user, field, times, now);
+        refused.iter().filter_map(|(field, times)| Some((field.clone(), count(field, *times)?))).collect()
     }
 }
 

@@ -98,6 +98,7 @@ async fn serve_on(
         sign_in: sign_in.clone(),
         clock: Clock::system(),
         rates: rates.clone(),
+        refusals: Arc::default(),
         look_every: graphql::LOOK_EVERY,
         webhooks: webhooks.clone(),
         billing: billing.clone(),

@@ -442,6 +442,23 @@ mod tests {
     }
 
     #[test]
+    fn in_production_passwords_are_not_asked_for_by_http() {
+        for (environment, url, is_refused) in [
+            ("production", "http://app.test/account", true),
+            ("production", "https://app.test/account", false),
+            ("development", "http://app.test/account", false),
+        ] {
+            let settings = Settings {
+                tenantry_env: Some(environment.into()),
+                account_url: Some(url.into()),
+                ..Settings::default()
+            };
+            let message = Config::try_from(settings).err().map(|it| it.to_string()).unwrap_or_default();
+            assert_eq!(message.contains("ACCOUNT_URL"), is_refused, "{environment} {url}: {message}");
+        }
+    }
+
+    #[test]
     fn a_pooler_and_the_way_past_it_belong_together() {
         let url = || Some("postgresql://tenantry_app@db/tenantry".to_owned());
         let settings = |pooler: Option<&str>, direct| Settings {

@@ -128,8 +128,17 @@ impl Exporter {
         let caller = Caller { tx: &tx, viewer: self.viewer, clock: &self.app.services.clock, origin: &self.origin };
         let may = caller.is_at_least(Role::Admin);
         let has = entitlements::is_enabled(&tx, FEATURE, self.app.services.clock.now()).await?;
-        let action = if may && has { "audit.export" } else { "access.refused" };
-        audit::record(&caller, action, "audit_log", None, audit::Changes::default()).await?;
+        match may && has {
+            true => audit::record(&caller, "audit.export", "audit_log", None, audit::Changes::default()).await?,
+            false => {
+                let refusals = &self.app.services.refusals;
+                let now = self.app.services.clock.now();
+                if let Some(times) = refusals.count(self.viewer.tenant, self.viewer.user, "audit_log", 1, now) {
+                    let changes = audit::Changes::default().field("times", serde_json::Value::Null, times);
+                    audit::record(&caller, "access.refused", "audit_log", None, changes).await?;
+                }
+            }
+        }
         tx.commit().await?;
         match (may, has) {
             (false, _) => Err(Refusal::Forbidden),

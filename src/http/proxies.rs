@@ -39,7 +39,7 @@ impl Proxies {
             read_hop(hop.trim())
         });
         let mut client = peer.to_canonical();
-        while self.0.iter().any(|it| it.contains(&client)) {
+        while self.is_one(client) {
             match hops.next() {
                 Some(Some(hop)) => client = hop.to_canonical(),
                 Some(None) | None => break,

@@ -41,7 +41,8 @@ pub struct Patience {
     pub drain: Duration,
     /// Maximum number of open connections; further ones are closed at once.
     pub connections: usize,
-    /// Connections at once of one address (an IPv6 /64 is one), proxies that are trusted aside.
+    /// Connections at once of one address (an IPv6 /64 is one). Behind a trusted proxy: requests and sockets at once of
+    /// one forwarded address.
     pub connections_of_address: usize,
 }
 
@@ -54,9 +55,12 @@ impl Default for Patience {
 
 /// A connection's place among the allowed number. A socket that takes over the connection keeps the place.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ConnectionPlace(
-    #[expect(dead_code, reason = "held, not read")] Option<Arc<(OwnedSemaphorePermit, Option<Share>)>>,
-);
+pub(crate) struct ConnectionPlace {
+    #[expect(dead_code, reason = "held, not read")]
+    permit: Option<Arc<OwnedSemaphorePermit>>,
+    /// The client's share: of connections or, behind a trusted proxy, of requests and sockets at once.
+    share: Option<Arc<Share>>,
+}
 
 impl<S: Sync> FromRequestParts<S> for ConnectionPlace {
     type Rejection = std::convert::Infallible;
@@ -95,16 +99,17 @@ pub async fn serve(
             }
         };
         let Ok(place) = places.clone().try_acquire_owned() else { continue };
-        // Behind a proxy all clients have its address: there what each may hold is counted by request.
-        let share = match proxies.is_one(peer.ip()) {
-            true => None,
-            false => match shares.take(network(&peer.ip().to_string()), 1) {
-                Some(share) => Some(share),
+        // Behind a proxy all clients have its address: there each request takes its client's share.
+        let forwarding = proxies.is_one(peer.ip()).then(|| (proxies.clone(), shares.clone()));
+        let share = match &forwarding {
+            Some(_) => None,
+            None => match shares.take(network(&peer.ip().to_string()), 1) {
+                Some(share) => Some(Arc::new(share)),
                 None => continue,
             },
         };
-        let place = ConnectionPlace(Some(Arc::new((place, share))));
-        let service = answering(router.clone(), peer, place.clone());
+        let place = ConnectionPlace { permit: Some(Arc::new(place)), share };
+        let service = answering(router.clone(), peer, place.clone(), forwarding);
         let stream = Box::pin(prepared(stream, patience.write));
         let connection = protocol.serve_connection(TokioIo::new(stream), service).with_upgrades();
         let mut stop = stop.clone();
@@ -152,6 +157,7 @@ fn answering(
     router: Router,
     peer: SocketAddr,
     place: ConnectionPlace,
+    forwarding: Option<(Proxies, Shares)>,
 ) -> impl hyper::service::Service<
     Request<Incoming>,
     Response = axum::response::Response,
@@ -160,9 +166,22 @@ fn answering(
 > {
     service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
+        let mut place = place.clone();
+        let mut is_refused = false;
+        if let Some((proxies, shares)) = &forwarding {
+            let client = proxies.client(peer.ip(), request.headers());
+            place.share = shares.take(network(&client.to_string()), 1).map(Arc::new);
+            is_refused = place.share.is_none();
+        }
         request.extensions_mut().insert(place.clone());
         let mut router = router.clone();
         async move {
+            let _place = place;
+            if is_refused {
+                let answer =
+                    (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")], "Too many requests at once.\n");
+                return Ok(answer.into_response());
+            }
             // RFC 9112, section 3.2: without one Host, what a request is for is not said.
             let hosts = request.headers().get_all(header::HOST).iter().count();
             if hosts > 1 || hosts == 0 && request.version() == Version::HTTP_11 {

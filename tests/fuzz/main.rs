@@ -13,6 +13,7 @@ mod server;
 use std::{
     net::TcpStream,
     path::Path,
+    process::Stdio,
     sync::{LazyLock, Mutex},
     time::Duration,
 };
@@ -66,7 +67,20 @@ fn start() -> Target {
         client.batch_execute(sql).await.unwrap();
     });
     let admin = server.sign_in("admin@acme.test");
+    end_with_this_process(server.child.id());
     Target { server, admin }
+}
+
+/// Statics are not dropped at the end of a program: a watcher ends the server, and removes its folder, once this process
+/// has gone.
+fn end_with_this_process(server: u32) {
+    let watch = "while kill -0 \"$1\" 2>/dev/null; do sleep 0.2; done
+        kill -TERM \"$2\" 2>/dev/null
+        while kill -0 \"$2\" 2>/dev/null; do sleep 0.2; done
+        rm -rf \"$3\"";
+    let mut watcher = std::process::Command::new("sh");
+    watcher.args(["-c", watch, "sh", &std::process::id().to_string(), &server.to_string()]).arg(FOLDER.path());
+    watcher.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
 }
 
 /// Sends inputs, and checks after each whether the program still serves. If it has ended it is started again, so that

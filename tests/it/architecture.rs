@@ -72,7 +72,7 @@ features/tenants: registry settings slugs queries model
 graphql: batching document_cache limits input null_propagation paging costs reference concurrent_fields scalars
     error watch
 
-core: audit/log audit/verification audit/erasure idempotency/keys identity outbox/queue telemetry audit/queries
+core: audit/log audit/verification audit/erasure audit/refusals idempotency/keys identity outbox/queue telemetry audit/queries
     audit/model audit/changes idempotency/queries idempotency/model outbox/queries outbox/model
 
 db: bootstrap gate roles sql_types tx live common changes placement_cache held connection_handoff flush scope stores

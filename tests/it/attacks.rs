@@ -16,7 +16,10 @@ use axum::{
 };
 use nix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
-use tenantry::{features::auth::PasswordCost, http};
+use tenantry::{
+    features::auth::{Bucket, PasswordCost, SignInLimits},
+    http,
+};
 
 use crate::support::{Options, TestApp, TestTenant, code};
 
@@ -564,4 +567,165 @@ async fn a_tab_acts_in_its_own_tenant() {
     let login = "mutation { login(input: { email: \"user@acme.test\", password: \"wrong\" }) { userErrors { code } } }";
     assert_eq!(code(&send(login, None, true).await), "WRONG_CREDENTIALS");
     assert_eq!(code(&send("mutation { logout { sessionId } }", Some(&of_globex), true).await), "");
+}
+
+/// A thousand refused requests are four entries of the log, whose counts say how many there were.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_refusals_does_not_fill_the_log() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    for _ in 0..120 {
+        assert_eq!(code(&acme.user.run("{ users { nodes { id } } }").await), "FORBIDDEN");
+    }
+    let counts = "select changes->'times'->>'to' from shared.audit_events where action = 'access.refused' order by seq";
+    let recorded = acme.truth(counts).await;
+    assert_eq!(recorded, ["1", "9", "90"]);
+    // Another field, another person, and a later hour are recorded at once.
+    assert_eq!(code(&acme.user.run("{ invitations { nodes { id } } }").await), "FORBIDDEN");
+    assert_eq!(code(&acme.other.run("{ users { nodes { id } } }").await), "FORBIDDEN");
+    app.clock.advance(jiff::SignedDuration::from_hours(2));
+    assert_eq!(code(&acme.user.run("{ users { nodes { id } } }").await), "FORBIDDEN");
+    assert_eq!(acme.truth(counts).await, ["1", "9", "90", "1", "1", "21"]);
+}
+
+/// Whether the sender has a budget is known before a byte of the body is read.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_body_is_read_without_a_budget() {
+    use std::sync::atomic::AtomicBool;
+
+    let rates = tenantry::features::usage::rate_limits::RateSettings { user: 3_000, address: 3_000, tenant: 1_000_000 };
+    let app = TestApp::start_with(Options { rates, ..Options::default() }).await;
+    let acme = app.tenant("acme").await;
+    for person in [acme.user, app.anonymous()] {
+        let is_read = Arc::new(AtomicBool::new(false));
+        let send = async || {
+            let seen = is_read.clone();
+            let body = futures_util::stream::once(async move {
+                seen.store(true, Ordering::Relaxed);
+                Ok::<_, std::io::Error>(json!({ "query": "{ plans { key } __typename }" }).to_string())
+            });
+            let mut request = Request::post("/graphql").header("content-type", "application/json");
+            if let Some(token) = &person.token {
+                request = request.header("authorization", format!("Bearer {token}"));
+            }
+            let (response, body) = app.send(request.body(Body::from_stream(body)).unwrap()).await;
+            let answer: Value = serde_json::from_slice(&body).unwrap();
+            (response, code(&answer).to_owned())
+        };
+        assert_eq!(send().await.1, "");
+        let mut refusals = 0;
+        for _ in 0..2_000 {
+            is_read.store(false, Ordering::Relaxed);
+            let (response, code) = send().await;
+            if !is_read.load(Ordering::Relaxed) {
+                assert_eq!(code, "RATE_LIMITED");
+                assert!(response.headers().contains_key("retry-after"));
+                refusals += 1;
+                break;
+            }
+        }
+        assert!(refusals == 1, "every body was read");
+    }
+}
+
+/// Behind a trusted proxy, each client has its share of requests at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_proxy_each_client_has_its_share() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let app = TestApp::start_with(Options { proxies: "127.0.0.0/8", ..Options::default() }).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let patience = http::Patience { connections_of_address: 3, ..http::Patience::default() };
+    tokio::spawn(http::serve(
+        listener,
+        app.router.clone(),
+        patience,
+        http::Proxies::try_new("127.0.0.0/8").unwrap(),
+        app.sockets.tasks.clone(),
+        app.stop.subscribe(),
+    ));
+    // Each the beginning of a body, which the server waits for.
+    let begin = async |client: &str| {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "POST /graphql HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {client}\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{{"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut first = [0; 12];
+        let read = tokio::time::timeout(Duration::from_secs(1), stream.read_exact(&mut first)).await;
+        (read.is_ok().then(|| String::from_utf8_lossy(&first).into_owned()), stream)
+    };
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        let (answer, stream) = begin("192.0.2.1").await;
+        assert_eq!(answer, None);
+        open.push(stream);
+    }
+    assert_eq!(begin("192.0.2.1").await.0.as_deref(), Some("HTTP/1.1 429"), "its share is full");
+    assert_eq!(begin("192.0.2.2").await.0, None, "and nobody else's");
+    drop(open.pop());
+    let begun = std::time::Instant::now();
+    while begin("192.0.2.1").await.0.is_some() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "what it gave back cannot be had");
+    }
+}
+
+/// A signed address of an invoice shows nothing of a tenant that is suspended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspended_tenants_invoices_are_not_shown() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    app.billing.run(acme.id, app.clock.now()).await.unwrap();
+    let answer = acme.admin.run("{ billing { invoices { nodes { pdfPath } } } }").await;
+    let path = answer["data"]["billing"]["invoices"]["nodes"][0]["pdfPath"].as_str().unwrap().to_owned();
+    let get = async || app.send(Request::get(path.as_str()).body(Body::empty()).unwrap()).await.0.status().as_u16();
+    assert_eq!(get().await, 200);
+    app.by_hand("update shared.tenant_state set state = 'SUSPENDED'").await;
+    assert_eq!(get().await, 404);
+}
+
+/// `HSTS_MAX_AGE` is said in every answer, and nothing where it is not set.
+#[tokio::test(flavor = "multi_thread")]
+async fn browsers_are_asked_to_come_by_https_alone() {
+    for (hsts, header) in [(0, None), (31_536_000, Some("max-age=31536000"))] {
+        let app = TestApp::start_with(Options { hsts, ..Options::default() }).await;
+        for path in ["/healthz", "/account", "/nowhere"] {
+            let (response, _) = app.send(Request::get(path).body(Body::empty()).unwrap()).await;
+            let said = response.headers().get("strict-transport-security").map(|it| it.to_str().unwrap());
+            assert_eq!(said, header, "{path}");
+        }
+    }
+}
+
+/// Who has a /48 of IPv6 has 65,536 networks, and still not as many attempts as they like.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_of_many_networks_has_one_wide_budget() {
+    let limits = SignInLimits {
+        address: Bucket { burst: 10, interval: jiff::SignedDuration::from_hours(1) },
+        ..SignInLimits::default()
+    };
+    let app = TestApp::start_with(Options { limits, proxies: "127.0.0.0/8", ..Options::default() }).await;
+    let _acme = app.tenant("acme").await;
+    let attempt = async |network: u16, site: &str| {
+        let login =
+            "mutation($e: String!) { login(input: { email: $e, password: \"wrong\" }) { userErrors { code } } }";
+        let body = json!({ "query": login, "variables": { "e": format!("nobody{network}@acme.test") } }).to_string();
+        let mut request = Request::post("/graphql")
+            .header("content-type", "application/json")
+            .header("x-forwarded-for", format!("{site}:{network:x}::1"))
+            .body(Body::from(body))
+            .unwrap();
+        let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 4_000));
+        request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+        let answer: Value = serde_json::from_slice(&app.send(request).await.1).unwrap();
+        code(&answer).to_owned()
+    };
+    let mut attempts = 0;
+    while attempt(attempts, "2001:db8:1").await != "RATE_LIMITED" {
+        attempts += 1;
+        assert!(attempts < 1_000, "a /48 is never throttled");
+    }
+    assert!(attempts > 20, "a /48 has a wider budget than a /64");
+    assert_ne!(attempt(0, "2001:db8:2").await, "RATE_LIMITED", "another site");
 }

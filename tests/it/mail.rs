@@ -103,7 +103,7 @@ async fn mail_is_sent_at_least_once_and_under_one_name() {
         "{:?}",
         smtp.received().iter().map(|it| it.0.clone()).collect::<Vec<_>>()
     );
-    let left = "select payload->>'invitation' is not null, attempts, dead_at is not null, last_error ~ '550', last_error ~ '451' from shared.outbox order by attempts, id";
+    let left = "select payload->>'invitation' is not null, attempts, dead_at is not null, last_error ~ '550', last_error ~ '451' from shared.outbox order by last_error ~ '550' desc, last_error ~ '451' desc";
     assert_eq!(app.truth(left).await, ["t | 1 | f | t | f", "t | 1 | f | f | t", "t | 1 | f | f | f"]);
 
     // A temporary refusal is retried after its delay, and not before; a mail that was cut off is resent with the same

@@ -70,6 +70,11 @@ async fn readiness_tells_what_is_missing() {
             "delete from shared.refinery_schema_history where version = (select max(version) from shared.refinery_schema_history)",
         ),
         ("unprotected", "alter table shared.bookings no force row level security"),
+        // The sessions of the pool go on, and no new one can be had.
+        (
+            "closed to new sessions",
+            "do $$ begin execute format('alter database %I connection limit 0', current_database()); end $$",
+        ),
     ] {
         let app = TestApp::start().await;
         app.by_hand(by).await;

@@ -318,6 +318,18 @@ async fn a_cookie_is_for_pages_of_ours() {
     let mut client = Client::connect_with(address, &with_origin).await.unwrap();
     client.say(wants.clone()).await;
     assert_eq!(client.next().await.kind(), "connection_ack");
+    // All tabs of a browser share the cookie: a client names the tenant that it means.
+    for (tenant, code) in
+        [(acme.id.to_string(), None), (acme.other.id.to_string(), Some(4403)), (String::new(), Some(4403))]
+    {
+        let mut naming = Client::connect_with(address, &with_origin).await.unwrap();
+        let payload = json!({ "tenantry-session": "cookie", "Tenantry-Tenant": tenant });
+        naming.say(json!({ "type": "connection_init", "payload": payload })).await;
+        match code {
+            None => assert_eq!(naming.next().await.kind(), "connection_ack"),
+            Some(code) => assert_eq!(naming.next().await, Came::Closed(code, "Signed in to another tenant".into())),
+        }
+    }
     let mut unasked = Client::connect_with(address, &with_origin).await.unwrap();
     unasked.say(json!({ "type": "connection_init" })).await;
     assert_eq!(unasked.next().await.code(), 4403);

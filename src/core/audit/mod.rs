@@ -5,9 +5,11 @@ mod erasure;
 mod log;
 mod model;
 mod queries;
+mod refusals;
 mod verification;
 
 pub use changes::Changes;
 pub use log::{forget, list, part, record, record_as};
 pub use model::{AuditError, AuditFilter, AuditKey, Entry, Event};
+pub use refusals::Refusals;
 pub use verification::{MAX_BROKEN, Verification, verify_chain};

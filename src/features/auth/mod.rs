@@ -25,5 +25,5 @@ pub use opaque_tokens::FeedToken;
 pub use passwords::{PasswordCost, Passwords, PasswordsError};
 pub use sessions::{is_login, log_out, revoke_other_sessions, revoke_session, revoked, sessions};
 pub use sign_in::{Login, NewUser, SignIn, SignInError, SignedIn, normalise_email};
-pub use throttle::SignInLimits;
+pub use throttle::{Bucket, SignInLimits};
 pub use tokens::{KeyError, TokenSettings, Tokens, Verified};

@@ -23,10 +23,16 @@ use super::{
 };
 use crate::{
     base::{ids::uuid_v7, network::network},
-    core::identity::Origin,
+    core::identity::{Actor, Origin},
     db::DbError,
+    features::usage::rate_limits::Charged,
     graphql::{ApiError, Code, Limits, nowhere},
-    http::{App, ConnectionPlace, REQUEST_ID, actor::actor, app::RequestOrigin, cookies},
+    http::{
+        App, ConnectionPlace, REQUEST_ID,
+        actor::actor,
+        app::RequestOrigin,
+        cookies::{self, RequestCookies},
+    },
 };
 
 /// The response header that marks a replayed response, of an earlier request with the same key.
@@ -34,6 +40,9 @@ pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-rep
 
 /// The request header with the idempotency key of a mutation.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// What a request is charged before its body is read, in points.
+const DEPOSIT: usize = 1;
 
 const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
 
@@ -49,8 +58,11 @@ pub(crate) async fn post(
     if !is_json(&headers) {
         return reply.refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Use the content type application/json.");
     }
-    let body = match body {
-        WholeBody::Read(body) => body,
+    let (body, caller) = match body {
+        WholeBody::Read(body, caller) => (body, caller),
+        WholeBody::NoBudget(error) => {
+            return reply.answer(GraphQLResponse::from_errors(vec![nowhere(error)]), Outcome::Refused);
+        }
         WholeBody::TooLarge => {
             let message = format!("The body is larger than {} bytes.", app.limits.body_bytes);
             return reply.refuse(StatusCode::PAYLOAD_TOO_LARGE, &message);
@@ -71,10 +83,10 @@ pub(crate) async fn post(
         WholeBody::Broken => return reply.refuse(StatusCode::BAD_REQUEST, "The body could not be read."),
     };
     if body.trim_ascii_start().first() == Some(&b'[') {
-        return run_batch(app, origin, &headers, &body).await;
+        return run_batch(app, origin, &headers, caller, &body).await;
     }
     match serde_json::from_slice::<GraphqlRequest>(&body) {
-        Ok(asked) => run(&app, origin, &headers, asked, true).await,
+        Ok(asked) => run(&app, origin, &headers, caller, asked, true).await,
         Err(error) => {
             let message = format!("The body is not a GraphQL request in JSON: {error}");
             reply.refuse(StatusCode::BAD_REQUEST, &message)
@@ -82,10 +94,30 @@ pub(crate) async fn post(
     }
 }
 
-/// A request body, read to its end.
+/// Who sends a request, by its headers.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    actor: Actor,
+    impersonator: Option<String>,
+    cookies: Option<RequestCookies>,
+    /// What was charged before the body was read.
+    deposit: Option<Charged>,
+}
+
+impl Caller {
+    fn of(app: &App, headers: &HeaderMap) -> Self {
+        let cookies = cookies::read(headers);
+        let (actor, impersonator) = actor(app, headers, cookies.as_ref());
+        Self { actor, impersonator, cookies, deposit: None }
+    }
+}
+
+/// A request body, read to its end, and its sender.
 pub(crate) enum WholeBody {
     /// The body.
-    Read(Bytes),
+    Read(Bytes, Caller),
+    /// The sender's budget is exhausted, so the body was not read.
+    NoBudget(ApiError),
     /// It exceeds the allowed size.
     TooLarge,
     /// It paused for too long, or took longer than the deadline of a request.
@@ -104,12 +136,18 @@ impl FromRequest<App> for WholeBody {
         let declared = request.body().size_hint().upper().and_then(|it| usize::try_from(it).ok());
         let bytes = declared.unwrap_or(app.limits.body_bytes).min(app.limits.body_bytes);
         let client = app.client_of(request.extensions(), request.headers());
+        // A point of the sender's budget, which the document's cost includes: nobody without one has a body read.
+        let mut caller = Caller::of(app, request.headers());
+        match app.services.rates.charge(&caller.actor, client.as_deref(), DEPOSIT).await {
+            Ok(charged) => caller.deposit = Some(charged),
+            Err(error) => return Ok(Self::NoBudget(error.into())),
+        }
         let client = client.map_or_else(String::new, |it| network(&it));
         let Some(_share) = app.bodies.take(client, bytes) else { return Ok(Self::TooMany) };
         let read = tokio::time::timeout(app.deadline, Bytes::from_request(request, app)).await;
         Ok(match read {
             Err(_) => Self::TooSlow,
-            Ok(Ok(bytes)) => Self::Read(bytes),
+            Ok(Ok(bytes)) => Self::Read(bytes, caller),
             Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge,
             Ok(Err(rejection)) if is_pause(&rejection) => Self::TooSlow,
             Ok(Err(_)) => Self::Broken,
@@ -130,7 +168,7 @@ fn is_pause(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 /// Runs the requests of a batch in order, each in its own transaction, when batches are enabled.
-async fn run_batch(app: App, origin: Origin, headers: &HeaderMap, body: &[u8]) -> Response {
+async fn run_batch(app: App, origin: Origin, headers: &HeaderMap, mut caller: Caller, body: &[u8]) -> Response {
     let (begun, reply, most) = (Instant::now(), Reply::new(headers, &origin, &app.limits), app.limits.batch);
     let refused = |message: &str| reply.refuse(StatusCode::BAD_REQUEST, message);
     if most < 2 {
@@ -155,7 +193,8 @@ async fn run_batch(app: App, origin: Origin, headers: &HeaderMap, body: &[u8]) -
             continue;
         }
         let origin = Origin { request_id: uuid_v7(jiff::Timestamp::now()), ..origin.clone() };
-        let (parts, body) = run(&app, origin, headers, asked, true).await.into_parts();
+        let (parts, body) = run(&app, origin, headers, caller.clone(), asked, true).await.into_parts();
+        caller.deposit = None; // It was for one request.
         bodies.push(to_bytes(body, usize::MAX).await.unwrap_or_default());
         for value in parts.headers.get_all(header::SET_COOKIE) {
             answer.append(header::SET_COOKIE, value.clone());
@@ -208,8 +247,8 @@ pub(crate) async fn get(
         return reply.refuse(StatusCode::BAD_REQUEST, "The variables or extensions are not a JSON object.");
     };
     let GetParameters { query, document_id, operation_name, .. } = parameters;
-    run(&app, origin, &headers, GraphqlRequest { query, document_id, operation_name, variables, extensions }, false)
-        .await
+    let asked = GraphqlRequest { query, document_id, operation_name, variables, extensions };
+    run(&app, origin, &headers, Caller::of(&app, &headers), asked, false).await
 }
 
 /// Parses a parameter that contains JSON.
@@ -221,6 +260,7 @@ pub(super) async fn run(
     app: &App,
     origin: Origin,
     headers: &HeaderMap,
+    caller: Caller,
     asked: GraphqlRequest,
     may_mutate: bool,
 ) -> Response {
@@ -228,8 +268,7 @@ pub(super) async fn run(
     if !asked.names_a_document() {
         return reply.refuse(StatusCode::BAD_REQUEST, "The request has no query.");
     }
-    let cookies = cookies::read(headers);
-    let (actor, impersonator) = actor(app, headers, cookies.as_ref());
+    let Caller { actor, impersonator, cookies, deposit } = caller;
     let prepared = match prepare(app, &actor, asked) {
         Ok(prepared) => prepared,
         Err(errors) => {
@@ -266,6 +305,7 @@ pub(super) async fn run(
         trace: trace_of(headers),
         cookies,
         named,
+        deposit,
         slot: None,
     };
     let (answer, change) = execution::run(app, sender, prepared).await;

@@ -34,7 +34,7 @@ use crate::{
         telemetry,
     },
     db::{Access, DbError},
-    features::auth::SessionCookies,
+    features::{auth::SessionCookies, usage::rate_limits::Charged},
     graphql::{
         ApiError, Code, FindingKey, KEY_COST, ReadDocument, Unreadable,
         batching::{LoadQueue, drive},
@@ -129,6 +129,8 @@ pub(super) struct Sender {
     pub cookies: Option<RequestCookies>,
     /// The idempotency key of a mutation.
     pub named: Option<Named>,
+    /// What was charged before the body was read.
+    pub deposit: Option<Charged>,
     /// A slot among the sender's running operations. It is held until the operation ends, even when nobody waits for it.
     pub slot: Option<OwnedSemaphorePermit>,
 }
@@ -137,7 +139,7 @@ pub(super) struct Sender {
 /// transaction between two statements.
 pub(super) async fn run(app: &App, sender: Sender, prepared: Prepared) -> (Answer, Option<SessionCookies>) {
     let begun = Instant::now();
-    let Sender { actor, origin, trace, cookies, named, slot } = sender;
+    let Sender { actor, origin, trace, cookies, named, deposit, slot } = sender;
     let span = span(&origin, &actor, &prepared.request);
     telemetry::join_trace(&span, &trace);
     let access = if prepared.kind == OperationType::Mutation { Access::Write } else { Access::Read };
@@ -145,7 +147,7 @@ pub(super) async fn run(app: &App, sender: Sender, prepared: Prepared) -> (Answe
     let field = prepared.read.root_field.clone();
     let (app, noted_in) = (app.clone(), span.clone());
     let work = async move {
-        let answered = execute(app, origin, actor, cookies, access, named, prepared).await;
+        let answered = execute(app, origin, (actor, cookies, deposit), access, named, prepared).await;
         let (field, code) = match &answered.0 {
             Answer::Replayed(_) => (field, "REPLAYED".to_owned()),
             Answer::Fresh(response) => (field.filter(|_| is_executed(response)), code_to_count(response)),
@@ -247,14 +249,14 @@ pub(super) fn span(origin: &Origin, actor: &Actor, request: &Request) -> tracing
 async fn execute(
     app: App,
     origin: Origin,
-    actor: Actor,
-    cookies: Option<RequestCookies>,
+    (actor, cookies, deposit): (Actor, Option<RequestCookies>, Option<Charged>),
     access: Access,
     named: Option<Named>,
     prepared: Prepared,
 ) -> (Answer, Option<SessionCookies>) {
     let queue = LoadQueue::default();
     let mut context = RequestContext::new(app.services.clone(), actor, access, origin, queue.clone());
+    context.has_paid(deposit);
     context.introspects(prepared.read.introspected);
     context.expects_one_statement(prepared.read.is_brief());
     if let Some(brought) = cookies {

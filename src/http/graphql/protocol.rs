@@ -54,6 +54,9 @@ pub(super) struct Parameters {
     /// `cookie`: the access token is in the cookie of the request that opened the socket.
     #[serde(default, rename = "tenantry-session", alias = "Tenantry-Session")]
     pub session: Option<String>,
+    /// The id of the tenant that the client means, as in the header `Tenantry-Tenant`.
+    #[serde(default, rename = "tenantry-tenant", alias = "Tenantry-Tenant")]
+    pub tenant: Option<String>,
 }
 
 /// A message from the server.
@@ -126,6 +129,8 @@ pub(super) enum Close {
     SessionEnded,
     /// The access token is invalid, or not for a user of a tenant.
     Forbidden,
+    /// The session belongs to another tenant than the client named.
+    OtherTenant,
     /// The access token has expired.
     TokenExpired,
     /// The user's role has changed.
@@ -153,7 +158,9 @@ impl Close {
             Self::TooMany => 1013,
             Self::BadRequest(_) => 4400,
             Self::Unauthorized | Self::SessionEnded => 4401,
-            Self::Forbidden | Self::TokenExpired | Self::RoleChanged | Self::TenantSuspended => 4403,
+            Self::Forbidden | Self::OtherTenant | Self::TokenExpired | Self::RoleChanged | Self::TenantSuspended => {
+                4403
+            }
             Self::WrongProtocol => 4406,
             Self::InitTimeout => 4408,
             Self::AlreadyExists(_) => 4409,
@@ -172,6 +179,7 @@ impl Close {
             Self::Unauthorized => "Unauthorized".into(),
             Self::SessionEnded => "Session ended".into(),
             Self::Forbidden => "Forbidden".into(),
+            Self::OtherTenant => "Signed in to another tenant".into(),
             Self::TokenExpired => "Token expired".into(),
             Self::RoleChanged => "Role changed".into(),
             Self::TenantSuspended => "Tenant suspended".into(),

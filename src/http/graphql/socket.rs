@@ -28,13 +28,14 @@ use super::{
     request::{GraphqlRequest, trace_of},
     sockets::SocketPlace,
 };
-use crate::base::ids::uuid_v7;
 use crate::{
+    base::ids::uuid_v7,
     core::{
         identity::{Actor, Origin, Viewer},
         telemetry,
     },
     features::auth::{Revocation, Verified},
+    graphql::{ApiError, Code, nowhere},
     http::{App, ConnectionPlace, actor::bearer, cookies, origins},
 };
 
@@ -113,6 +114,8 @@ struct Admitted {
     viewer: Viewer,
     impersonator: Option<String>,
     expires: Timestamp,
+    /// Whether mutations are refused because the token came in a cookie and the client named no tenant.
+    must_name_tenant: bool,
     place: SocketPlace,
     /// Why and when the socket must close, if it must.
     leaves: Option<(Close, Instant)>,
@@ -172,12 +175,17 @@ impl Connection {
             Some(header) => bearer(header),
             None => self.brought.cookie.as_deref().filter(|_| uses_cookie),
         };
+        let must_name_tenant = header.is_none() && parameters.tenant.is_none();
         let verified = token.and_then(|it| self.app.tokens.verify(it)).ok_or(Close::Forbidden)?;
         let Verified { actor: Actor::Person(viewer), impersonator, expires } = verified else {
             return Err(Close::Forbidden); // Platform administrators have no subscriptions.
         };
+        // All tabs of a browser share their cookies, so a tab that reconnects may find another tenant's session.
+        if parameters.tenant.is_some_and(|it| it != viewer.tenant.to_string()) {
+            return Err(Close::OtherTenant);
+        }
         let place = self.app.sockets.enter(viewer).ok_or(Close::TooMany)?;
-        Ok(Admitted { viewer, impersonator, expires, place, leaves: None })
+        Ok(Admitted { viewer, impersonator, expires, must_name_tenant, place, leaves: None })
     }
 
     async fn converse(&mut self, socket: &mut WebSocket, mut admitted: Admitted) -> Result<Close, Close> {
@@ -302,8 +310,9 @@ impl Connection {
         let request_id = uuid_v7(jiff::Timestamp::now());
         let origin = Origin { request_id, impersonator: admitted.impersonator.clone(), ..self.origin.clone() };
         let actor = Actor::Person(admitted.viewer);
-        let sender = Sender { actor, origin, trace, cookies: None, named: None, slot: Some(slot) };
+        let sender = Sender { actor, origin, trace, cookies: None, named: None, deposit: None, slot: Some(slot) };
         let counted = CountedOperation::begin();
+        let must_name_tenant = admitted.must_name_tenant;
         async move {
             let _counted = counted;
             let speaker = Speaker {
@@ -314,7 +323,7 @@ impl Connection {
                 max_errors: app.limits.errors,
                 answer_bytes: app.limits.answer_bytes,
             };
-            let done = AssertUnwindSafe(operate(&app, sender, asked, &speaker)).catch_unwind().await;
+            let done = AssertUnwindSafe(operate(&app, sender, asked, must_name_tenant, &speaker)).catch_unwind().await;
             if done.is_err() {
                 tracing::error!(request.id = %request_id, "a resolver panicked");
                 speaker.refuse(vec![internal()]).await;
@@ -339,7 +348,7 @@ impl Drop for CountedOperation {
     }
 }
 
-async fn operate(app: &App, sender: Sender, asked: GraphqlRequest, speaker: &Speaker) {
+async fn operate(app: &App, sender: Sender, asked: GraphqlRequest, must_name_tenant: bool, speaker: &Speaker) {
     let prepared = match prepare(app, &sender.actor, asked) {
         Ok(prepared) => prepared,
         Err(errors) => return speaker.refuse(errors).await,
@@ -349,6 +358,12 @@ async fn operate(app: &App, sender: Sender, asked: GraphqlRequest, speaker: &Spe
         OperationType::Mutation if !app.sockets.settings.mutations => {
             let message = "Send mutations by POST. This socket accepts only queries and subscriptions.";
             speaker.refuse(vec![error_with_code("GRAPHQL_VALIDATION_FAILED", message)]).await;
+        }
+        OperationType::Mutation if must_name_tenant => {
+            let message = "Name the tenant's id as Tenantry-Tenant in the connection parameters: a mutation with cookies \
+                           requires it.";
+            let error = ApiError::refused(Code::TenantMismatch, message);
+            speaker.refuse(vec![nowhere(error)]).await;
         }
         OperationType::Query | OperationType::Mutation => {
             if let (Answer::Fresh(response), _) = execution::run(app, sender, prepared).await

@@ -70,6 +70,8 @@ pub(crate) struct Options {
     pub request: Limits,
     /// The budgets.
     pub rates: RateSettings,
+    /// Seconds of `Strict-Transport-Security`.
+    pub hsts: u32,
     /// Whether introspection is allowed.
     pub introspects: bool,
     /// The timeout of a pause in a body.
@@ -114,6 +116,7 @@ impl Default for Options {
             cost: CHEAP,
             request: Limits::default(),
             // A test of something else must not be slowed down.
+            hsts: 0,
             rates: RateSettings { user: 1_000_000_000, address: 1_000_000_000, tenant: 1_000_000_000 },
             introspects: true,
             body_patience: http::BODY_PATIENCE,
@@ -228,6 +231,7 @@ impl TestApp {
             sign_in: sign_in.clone(),
             clock: clock.clone(),
             rates: Arc::new(Rates::new(options.rates, gate.clone())),
+            refusals: Arc::default(),
             look_every: options.look_every,
             webhooks: WebhookClient::new(options.webhooks_may_be_private),
             billing: (options.billing)(gate.clone()),
@@ -253,7 +257,7 @@ impl TestApp {
             sockets: sockets.clone(),
             origins: Origins::try_new(options.origins).unwrap(),
             proxies: Proxies::try_new(options.proxies).unwrap(),
-            hsts: 0,
+            hsts: options.hsts,
             bodies: http::body_shares(&options.request),
             readiness: readiness.clone(),
             stopping,
