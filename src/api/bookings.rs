@@ -75,7 +75,7 @@ pub enum Obstacle {
     Window,
     /// Closed at that time, by the weekly hours.
     Hours,
-    /// Closed at that time, by an exception for this day.
+    /// Closed for a part of that time, by an exception for the day.
     Override,
     /// Bookings start at other times of the day.
     Step,
@@ -254,9 +254,11 @@ impl From<Error> for ErrorClass {
                 &format!("Bookings start every {step} minutes after opening. See availability."),
             ),
             Error::TooManyDays(days) => mend(Code::Invalid, "to", &format!("Request at most {days} days at once.")),
-            Error::TooManySlots(most) => {
-                mend(Code::Invalid, "to", &format!("There are more than {most} free slots. Request fewer days."))
-            }
+            Error::TooManySlots(most) => mend(
+                Code::Invalid,
+                "first",
+                &format!("One response has 1 to {most} slots. Ask for a number of them, or for fewer days."),
+            ),
             Error::SlotTaken => mend(Code::SlotTaken, "startsAt", "Another booking holds this time."),
             Error::TooLong(field, most) => mend(Code::Invalid, field, &format!("At most {most} characters.")),
             Error::QuotaExceeded => mend(Code::QuotaExceeded, "", "Your plan does not allow more bookings this month."),
@@ -315,8 +317,9 @@ impl BookingQuery {
     }
 
     /// Free slots of one service, by start: the times that customers can book under the rules of the service and the
-    /// hours of all required resources. At most 62 days at once.
-    #[graphql(complexity = "5 * STATEMENT_COST + 500 * child_complexity")]
+    /// hours of all required resources. At most 62 days at once. For the next page of a list that was limited with
+    /// `first`, ask from just after the last slot's start.
+    #[graphql(complexity = "5 * STATEMENT_COST + first.unwrap_or(500).clamp(1, 500) as usize * child_complexity")]
     async fn availability(
         &self,
         ctx: &Context<'_>,
@@ -324,12 +327,15 @@ impl BookingQuery {
         #[graphql(desc = "Slots that start at this time or later.")] from: DateTime,
         #[graphql(desc = "Slots that start before this time.")] to: DateTime,
         #[graphql(desc = "Only with this resource.")] resource_id: Option<ID>,
+        #[graphql(desc = "Only so many, the earliest ones: 1 to 20,000. All when omitted.")] first: Option<i32>,
     ) -> Result<Vec<FreeSlot>, ApiError> {
         let (from, to) = filter_interval(Some(from), Some(to))?;
         let service = parse_id(&service_id, "serviceId")?;
         let resource = resource_id.map(|id| parse_id(&id, "resourceId")).transpose()?;
         let (Some(from), Some(to)) = (from, to) else { return Ok(Vec::new()) };
-        let free = crate::features::bookings::availability(&ctx.work()?.caller(), service, from, to, resource).await;
+        let first = first.map(|it| usize::try_from(it).unwrap_or_default());
+        let wish = crate::features::bookings::Wish { from, to, resource, first };
+        let free = crate::features::bookings::availability(&ctx.work()?.caller(), service, wish).await;
         let free = free.map_err(|error| ApiError::from(ErrorClass::from(error)))?;
         Ok(free.into_iter().map(FreeSlot::from).collect())
     }

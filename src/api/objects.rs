@@ -132,8 +132,8 @@ pub struct Service {
     pub requires_confirmation: bool,
     /// Whether it can be booked. Customers see inactive services only through their own bookings.
     pub active: bool,
-    /// Customers can book every so many minutes after opening. Null allows any start time, and `availability` offers
-    /// slots one duration apart.
+    /// Customers can book every so many minutes after opening, counted on the wall clock. Null allows any start time, and
+    /// `availability` offers slots that can be booked one after the other: one duration and its buffers apart.
     pub slot_step_minutes: Option<i32>,
     /// Minutes before a booking's start during which it also holds its resources.
     pub buffer_before_minutes: i32,
@@ -353,7 +353,8 @@ pub struct Booking {
     pub starts_at: DateTime,
     /// The end, exclusive.
     pub ends_at: DateTime,
-    /// The time zone in which it was made. Show its times in this zone.
+    /// The time zone of the booked resource's hours, of the service's, or of the tenant, when it was made or last moved.
+    /// Show its times in this zone.
     pub time_zone: TimeZoneName,
     /// The price at the time of booking.
     pub price: Money,

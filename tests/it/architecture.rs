@@ -48,9 +48,9 @@ features/calendars: feed ics queries
 features/webhooks: delivering endpoints queries model
 
 features/bookings: availability lookup update create claims/assignment claims/classes claims/release history events
-    slots claims/queries queries model status
+    slots grid claims/queries queries model status
 
-features/hours: schedules holidays opening described queries model
+features/hours: schedules holidays grid opening described queries model
 
 features/services: catalogue queries model
 features/invitations: invite queries model

@@ -46,4 +46,5 @@ mod sockets;
 mod support;
 mod transactions;
 mod waitlist;
+mod wall_clock;
 mod webhooks;

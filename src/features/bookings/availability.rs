@@ -24,10 +24,8 @@ use crate::{
     },
 };
 
-/// Maximum number of free times in one response.
-pub(super) const MAX_SLOTS: usize = 5_000;
-/// Minimum distance between two offered times, in minutes.
-const LEAST_STEP: i32 = 5;
+/// Maximum number of free times in one response: 62 days in steps of five minutes have 17,856.
+pub(super) const MAX_SLOTS: usize = 20_000;
 /// Maximum number of days in one request.
 pub(super) const MAX_DAYS: i64 = 62;
 /// The longest buffer on either side, which bounds how far from a time claims matter.
@@ -117,12 +115,6 @@ impl Picture {
         held.get(next).is_none_or(|it| it.0 >= to)
     }
 
-    /// Whether each kind has at least one active resource on duty, taken or not.
-    fn is_staffed(&self, serves: impl Fn(ResourceId) -> bool) -> bool {
-        let is_there = |kind| self.ground.links.iter().any(|it| it.kind == kind && it.active && serves(it.resource));
-        self.ground.links.iter().all(|it| is_there(it.kind))
-    }
-
     /// What a booking with this start and blocked time could use: resources of each kind, or seats. Returns no
     /// resources and 0 when there is no room.
     fn room(
@@ -162,19 +154,30 @@ impl Picture {
     }
 }
 
+/// Which free times are wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish {
+    /// Times that start at this instant or later.
+    pub from: Timestamp,
+    /// Times that start before this instant.
+    pub to: Timestamp,
+    /// Only with this resource.
+    pub resource: Option<ResourceId>,
+    /// Only so many, the earliest ones; `None` for all.
+    pub first: Option<usize>,
+}
+
 /// The free times of a service that start within an interval, in order. Staff get the same result as customers.
 ///
 /// # Errors
-/// `ServiceNotFound`, `ResourceNotFound` when the resource cannot serve it, `TooManyDays`.
-pub async fn availability(
-    caller: &Caller<'_>,
-    service: ServiceId,
-    from: Timestamp,
-    to: Timestamp,
-    resource: Option<ResourceId>,
-) -> Result<Vec<FreeSlot>, BookingError> {
+/// `ServiceNotFound`, `ResourceNotFound` when the resource cannot serve it, `TooManyDays`, `TooManySlots`.
+pub async fn availability(caller: &Caller<'_>, service: ServiceId, wish: Wish) -> Result<Vec<FreeSlot>, BookingError> {
+    let Wish { from, to, resource, first } = wish;
     if to.duration_since(from) > SignedDuration::from_hours(24 * MAX_DAYS) {
         return Err(BookingError::TooManyDays(MAX_DAYS));
+    }
+    if first.is_some_and(|it| !(1..=MAX_SLOTS).contains(&it)) {
+        return Err(BookingError::TooManySlots(MAX_SLOTS));
     }
     let now = caller.clock.now();
     let (from, to) = (from.max(now), to.min(now + MAX_AHEAD));
@@ -187,48 +190,44 @@ pub async fn availability(
         return Ok(Vec::new());
     }
     let duration = SignedDuration::from_mins(i64::from(service.duration_minutes));
-    let rules = ground.rules();
     let earliest = from
-        .max(now + SignedDuration::from_mins(i64::from(rules.min_notice_minutes)))
+        .max(now + SignedDuration::from_mins(i64::from(ground.rules().min_notice_minutes)))
         .max(now + SignedDuration::from_millis(1));
-    let latest = now + SignedDuration::from_hours(24 * i64::from(rules.max_ahead_days));
-    let step = service.rules.slot_step_minutes.unwrap_or(service.duration_minutes.max(LEAST_STEP));
-    let step = SignedDuration::from_mins(i64::from(step));
+    let to = to.min(ground.latest_start(resource, now));
+    if earliest >= to {
+        return Ok(Vec::new());
+    }
     let open = ground.open(from, to + duration);
     let of_resources: HashMap<ResourceId, Open> = ground
         .links
         .iter()
         .map(|it| (it.resource, hours::merge(&ground.opening.open(Owner::Resource(it.resource), from, to + duration))))
         .collect();
+    let grid = ground.grid(resource, from, to);
+    let has_step = service.rules.slot_step_minutes.is_some();
     let mut free = Vec::new();
-    for (opens, closes) in &open.grid {
-        let mut starts_at = *opens;
-        if starts_at < earliest {
-            // The first step that is not too early.
-            let steps = (earliest.duration_since(starts_at).as_nanos() + step.as_nanos() - 1) / step.as_nanos().max(1);
-            starts_at += step * i32::try_from(steps).unwrap_or(i32::MAX);
+    for (starts_at, combinations) in grid.starts(ground.offered_step(), earliest, to) {
+        let slot = picture.slot_at(starts_at);
+        if !hours::contain(&open, slot.starts_at, slot.ends_at) {
+            continue;
         }
-        while starts_at < *closes && starts_at < to && starts_at <= latest {
-            let slot = picture.slot_at(starts_at);
-            if hours::contain(&open.whole, slot.starts_at, slot.ends_at) {
-                let serves = |it: ResourceId| {
-                    of_resources.get(&it).is_some_and(|open| hours::contain(open, slot.starts_at, slot.ends_at))
-                };
-                let blocked = (slot.blocked_from, slot.blocked_to);
-                let (resources, places) = picture.room(starts_at, blocked, resource, serves);
-                if free.len() >= MAX_SLOTS {
-                    return Err(BookingError::TooManySlots(MAX_SLOTS));
-                }
-                if places > 0 {
-                    free.push(FreeSlot { starts_at, ends_at: slot.ends_at, resources, places });
-                }
+        let serves = |it: ResourceId| {
+            // Without a step, a booking with any resource can start at any time.
+            (!has_step || grid.one_includes(&combinations, it))
+                && of_resources.get(&it).is_some_and(|open| hours::contain(open, slot.starts_at, slot.ends_at))
+        };
+        let blocked = (slot.blocked_from, slot.blocked_to);
+        let (resources, places) = picture.room(starts_at, blocked, resource, serves);
+        if places > 0 {
+            free.push(FreeSlot { starts_at, ends_at: slot.ends_at, resources, places });
+            if first.is_some_and(|it| free.len() >= it) {
+                break;
             }
-            starts_at += step;
+            if free.len() > MAX_SLOTS {
+                return Err(BookingError::TooManySlots(MAX_SLOTS));
+            }
         }
     }
-    // Spans of one day in another zone can start out of order.
-    free.sort_by_key(|it| it.starts_at);
-    free.dedup_by_key(|it| it.starts_at);
     Ok(free)
 }
 
@@ -255,22 +254,23 @@ pub async fn obstacle(
         return Ok(Some(if starts_at < now { Obstacle::Past } else { Obstacle::Window }));
     }
     let slot = picture.slot_at(starts_at);
-    let day = |owner| ground.opening.is_overridden(owner, starts_at);
+    let day = |owner| ground.opening.is_closed_by_override(owner, slot.starts_at, slot.ends_at);
+    let of_resources = || ground.links.iter().any(|it| day(Owner::Resource(it.resource)));
     // With the rules for customers, also for staff.
-    match ground.validate_slot(false, &slot, now) {
+    match ground.validate_slot(false, &slot, resource, now) {
         Ok(()) => {}
         Err(BookingError::InThePast) => return Ok(Some(Obstacle::Past)),
         Err(BookingError::NoticeTooShort(_)) => return Ok(Some(Obstacle::Notice)),
         Err(BookingError::TooFar | BookingError::PastWindow(_)) => return Ok(Some(Obstacle::Window)),
-        Err(BookingError::OutsideHours) if day(Owner::Tenant) || day(Owner::Service(service)) => {
+        Err(BookingError::OutsideHours) if day(Owner::Tenant) || day(Owner::Service(service)) || of_resources() => {
             return Ok(Some(Obstacle::Override));
         }
         Err(BookingError::OutsideHours) => return Ok(Some(Obstacle::Hours)),
         Err(BookingError::OffGrid(_)) => return Ok(Some(Obstacle::Step)),
         Err(other) => return Err(other),
     }
-    let serves = |it: ResourceId| ground.serves(false, it, &slot);
-    let room = |blocked| picture.room(starts_at, blocked, resource, serves).1;
+    let serves = ground.serving(false, &slot);
+    let room = |blocked| picture.room(starts_at, blocked, resource, &serves).1;
     if room((slot.blocked_from, slot.blocked_to)) > 0 {
         return Ok(None);
     }
@@ -285,9 +285,9 @@ pub async fn obstacle(
         Obstacle::Buffer
     } else if has_seats {
         Obstacle::Seats
-    } else if links.is_empty() || picture.is_staffed(serves) {
+    } else if links.is_empty() || ground.is_staffed(&serves) {
         Obstacle::Taken
-    } else if links.iter().any(|it| day(Owner::Resource(it.resource))) {
+    } else if of_resources() {
         Obstacle::Override
     } else {
         Obstacle::Hours

@@ -143,9 +143,11 @@ impl BookingRequest {
         self.ground.service.id
     }
 
-    /// The time zone of the service's hours on a day.
+    /// The time zone of the bookings around a day: that of the resource, of the service's hours, or of the tenant.
     pub fn zone(&self, day: Date) -> TimeZone {
-        self.ground.opening.zone_of(self.ground.service.id, day).clone()
+        let noon = day.at(12, 0, 0, 0).to_zoned(self.ground.tenant.time_zone.clone());
+        let noon = noon.map_or(Timestamp::MIN, |it| it.timestamp()); // Only at the ends of the calendar.
+        self.ground.zone_at(noon, self.resource.as_slice())
     }
 
     /// The customer.
@@ -180,13 +182,13 @@ impl BookingRequest {
         released?;
         let class = class?;
         let slot = ground.slot_at(starts_at, class.as_ref());
-        ground.validate_slot(is_staff, &slot, now)?;
+        ground.validate_slot(is_staff, &slot, self.resource, now)?;
         let metered_as = metered_as?;
         let booking = Booking {
             id,
             notes: self.notes.clone(),
             series: self.series,
-            ..ground.booking(self.customer, &slot, status, held_until, now)
+            ..ground.booking(self.customer, self.resource, &slot, status, held_until, now)
         };
         let first_step = Transition::new(None, booking.status, caller, None, now);
         let facts = Changes::default()
@@ -240,7 +242,7 @@ async fn take(
     wanted: Option<ResourceId>,
     is_staff: bool,
 ) -> Result<(), BookingError> {
-    let serves = |resource: ResourceId| ground.serves(is_staff, resource, slot);
+    let serves = ground.serving(is_staff, slot);
     let now = booking.created_at;
     let claiming = async {
         match class {
@@ -290,8 +292,9 @@ pub async fn hold_for_waitlist(
     claims::release_around(tx, &ground, now).await?;
     let class = ground.class_at(tx, new.starts_at, now).await?;
     let slot = ground.slot_at(new.starts_at, class.as_ref());
-    ground.validate_slot(false, &slot, now)?;
-    let booking = ground.booking(customer, &slot, BookingStatus::Held, Some(until.min(slot.starts_at)), now);
+    ground.validate_slot(false, &slot, new.resource, now)?;
+    let held_until = Some(until.min(slot.starts_at));
+    let booking = ground.booking(customer, new.resource, &slot, BookingStatus::Held, held_until, now);
     Box::pin(take(tx, &ground, &booking, None, &slot, class, new.resource, false)).await?;
     let step = Transition { from: None, to: booking.status, actor: None, reason: None, at: now, moved: None };
     queries::insert_transition(tx, &booking, &step).await?;

@@ -4,6 +4,7 @@ mod availability;
 mod claims;
 mod create;
 mod events;
+mod grid;
 mod history;
 mod lookup;
 mod model;
@@ -12,7 +13,7 @@ mod slots;
 mod status;
 mod update;
 
-pub use availability::{FreeSlot, Obstacle, availability, obstacle};
+pub use availability::{FreeSlot, Obstacle, Wish, availability, obstacle};
 pub use claims::resources_of;
 pub use create::{BookingRequest, book, confirm_hold, expire_holds, hold, hold_for_waitlist};
 pub use events::{BookingEvent, Happened};

@@ -77,7 +77,7 @@ pub struct Booking {
     pub starts_at: Timestamp,
     /// The end (exclusive).
     pub ends_at: Timestamp,
-    /// The tenant's time zone when the booking was created or last moved.
+    /// The time zone of the booked resource, service or tenant when the booking was created or last moved.
     pub time_zone: TimeZone,
     /// The status.
     pub status: BookingStatus,
@@ -211,7 +211,7 @@ pub enum BookingError {
     OffGrid(i32),
     /// Availability can be requested for at most this many days at once.
     TooManyDays(i64),
-    /// There are more free times than one response contains.
+    /// There are more free times than one response contains: at most this many.
     TooManySlots(usize),
     /// The time is taken.
     SlotTaken,

@@ -1,9 +1,10 @@
 //! The time of a booking, and the rules for it.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, ToSpan, tz::TimeZone};
 
 use super::{
     Booking, BookingError, BookingStatus, MAX_AHEAD,
+    grid::Grid,
     model::{Class, Slot},
 };
 use crate::{
@@ -16,6 +17,9 @@ use crate::{
         tenants::{self, Tenant},
     },
 };
+
+/// Minimum distance between two offered times, in minutes.
+const LEAST_STEP: i32 = 5;
 
 /// Everything that decides about bookings of a service, except existing claims.
 #[derive(Debug)]
@@ -87,10 +91,42 @@ impl BookingContext {
         }
     }
 
+    /// The time zone of bookings at an instant, which use these resources or (without any) whichever can serve: see
+    /// [`Hours::zone_of_bookings`].
+    pub(super) fn zone_at(&self, at: Timestamp, resources: &[ResourceId]) -> TimeZone {
+        let day = at.to_zoned(self.tenant.time_zone.clone()).date();
+        let all: Vec<ResourceId> = self.links.iter().filter(|it| it.active).map(|it| it.resource).collect();
+        let resources = if resources.is_empty() { &all } else { resources };
+        self.opening.zone_of_bookings(resources, self.service.id, day).clone()
+    }
+
+    /// The instant before which bookings of customers start: the end of the last day, on the clock of the service.
+    pub(super) fn latest_start(&self, wanted: Option<ResourceId>, now: Timestamp) -> Timestamp {
+        let zone = self.zone_at(now, wanted.as_slice());
+        let days = i64::from(self.rules().max_ahead_days) + 1;
+        let end = now.to_zoned(zone.clone()).date().checked_add(days.days()).ok();
+        let end = end.and_then(|it| it.to_zoned(zone).ok()).map(|it| it.timestamp());
+        end.unwrap_or(now + MAX_AHEAD) // Only at the end of the calendar.
+    }
+
+    /// The minutes between the starts that are offered: the service's step, or the time that one booking blocks, so that
+    /// what is offered can be booked one after the other.
+    pub(super) fn offered_step(&self) -> i32 {
+        let rules = &self.service.rules;
+        let blocked = self.service.duration_minutes + rules.buffer_before_minutes + rules.buffer_after_minutes;
+        rules.slot_step_minutes.unwrap_or(blocked.max(LEAST_STEP))
+    }
+
+    /// The grids of starts around a time.
+    pub(super) fn grid(&self, wanted: Option<ResourceId>, from: Timestamp, to: Timestamp) -> Grid {
+        Grid::of(&self.opening, &self.links, self.service.id, wanted, (from, to))
+    }
+
     /// A new booking of the service.
     pub(super) fn booking(
         &self,
         customer: UserId,
+        wanted: Option<ResourceId>,
         slot: &Slot,
         status: BookingStatus,
         held_until: Option<Timestamp>,
@@ -102,7 +138,7 @@ impl BookingContext {
             customer,
             starts_at: slot.starts_at,
             ends_at: slot.ends_at,
-            time_zone: self.tenant.time_zone.clone(),
+            time_zone: self.zone_at(slot.starts_at, wanted.as_slice()),
             status,
             price: self.service.price,
             notes: None,
@@ -120,7 +156,13 @@ impl BookingContext {
     ///
     /// # Errors
     /// The rule that forbids the time.
-    pub(super) fn validate_slot(&self, is_staff: bool, slot: &Slot, now: Timestamp) -> Result<(), BookingError> {
+    pub(super) fn validate_slot(
+        &self,
+        is_staff: bool,
+        slot: &Slot,
+        wanted: Option<ResourceId>,
+        now: Timestamp,
+    ) -> Result<(), BookingError> {
         refuse_out_of_reach(slot.starts_at, now)?;
         if is_staff {
             return Ok(());
@@ -129,35 +171,52 @@ impl BookingContext {
         if slot.starts_at < now + SignedDuration::from_mins(i64::from(rules.min_notice_minutes)) {
             return Err(BookingError::NoticeTooShort(rules.min_notice_minutes));
         }
-        if slot.starts_at > now + SignedDuration::from_hours(24 * i64::from(rules.max_ahead_days)) {
+        if slot.starts_at >= self.latest_start(wanted, now) {
             return Err(BookingError::PastWindow(rules.max_ahead_days));
         }
-        let open = self.open(slot.starts_at, slot.ends_at);
-        if !hours::contain(&open.whole, slot.starts_at, slot.ends_at) {
+        if !hours::contain(&self.open(slot.starts_at, slot.ends_at), slot.starts_at, slot.ends_at) {
             return Err(BookingError::OutsideHours);
         }
         if let Some(step) = self.service.rules.slot_step_minutes
-            && !open.grid.iter().any(|it| {
-                it.1 > slot.starts_at && is_on_grid(it.0, slot.starts_at, SignedDuration::from_mins(i64::from(step)))
-            })
+            && !self.grid(wanted, slot.starts_at, slot.starts_at).has(slot.starts_at, step)
         {
-            return Err(BookingError::OffGrid(step));
+            let is_there = |it: ResourceId| self.is_on_duty(it, slot);
+            return Err(if self.is_staffed(is_there) {
+                BookingError::OffGrid(step)
+            } else {
+                BookingError::OutsideHours
+            });
         }
         Ok(())
     }
 
-    /// When the service can be booked around a time.
-    pub(super) fn open(&self, from: Timestamp, to: Timestamp) -> OpenFor {
-        let own = Owner::Service(self.service.id);
-        let (of_tenant, of_service) = (self.opening.open(Owner::Tenant, from, to), self.opening.open(own, from, to));
-        let whole = hours::intersect(&hours::merge(&of_tenant), &hours::merge(&of_service));
-        OpenFor { grid: if self.opening.has_schedule(own) { of_service } else { of_tenant }, whole }
+    /// When both the tenant and the service are open around a time, merged.
+    pub(super) fn open(&self, from: Timestamp, to: Timestamp) -> Open {
+        let of = |owner| hours::merge(&self.opening.open(owner, from, to));
+        hours::intersect(&of(Owner::Tenant), &of(Owner::Service(self.service.id)))
     }
 
-    /// Whether a resource is on duty for a whole booking. Staff may extend anyone's hours.
-    pub(super) fn serves(&self, is_staff: bool, resource: ResourceId, slot: &Slot) -> bool {
-        let open = || hours::merge(&self.opening.open(Owner::Resource(resource), slot.starts_at, slot.ends_at));
-        is_staff || hours::contain(&open(), slot.starts_at, slot.ends_at)
+    /// Which resources can serve a booking: those that are on duty for the whole time, and on whose grid it starts.
+    /// Staff may extend anyone's hours.
+    pub(super) fn serving(&self, is_staff: bool, slot: &Slot) -> impl Fn(ResourceId) -> bool + '_ {
+        let step = self.service.rules.slot_step_minutes.filter(|_| !is_staff && !self.links.is_empty());
+        let grid = step.map(|step| (self.grid(None, slot.starts_at, slot.starts_at), step));
+        let slot = *slot;
+        move |it| {
+            let starts = || grid.as_ref().is_none_or(|(grid, step)| grid.has_with(it, slot.starts_at, *step));
+            is_staff || (self.is_on_duty(it, &slot) && starts())
+        }
+    }
+
+    /// Whether each kind has at least one active resource that serves, taken or not.
+    pub(super) fn is_staffed(&self, serves: impl Fn(ResourceId) -> bool) -> bool {
+        let is_there = |kind| self.links.iter().any(|it| it.kind == kind && it.active && serves(it.resource));
+        self.links.iter().all(|it| is_there(it.kind))
+    }
+
+    fn is_on_duty(&self, resource: ResourceId, slot: &Slot) -> bool {
+        let open = hours::merge(&self.opening.open(Owner::Resource(resource), slot.starts_at, slot.ends_at));
+        hours::contain(&open, slot.starts_at, slot.ends_at)
     }
 }
 
@@ -171,14 +230,6 @@ pub(super) async fn service_and_tenant(tx: &ScopedTx, service: ServiceId) -> Res
     Ok((services?.remove(&service).ok_or(BookingError::ServiceNotFound)?, tenant?))
 }
 
-/// When a service can be booked around a time.
-pub(super) struct OpenFor {
-    /// The spans that anchor the grid of starts: the service's own hours, or the tenant's if it has none.
-    pub grid: Open,
-    /// When both the tenant and the service are open.
-    pub whole: Open,
-}
-
 /// Refuses times outside the bookable range for any service, before anything is computed with times at the ends of the
 /// calendar.
 pub(super) fn refuse_out_of_reach(starts_at: Timestamp, now: Timestamp) -> Result<(), BookingError> {
@@ -189,12 +240,6 @@ pub(super) fn refuse_out_of_reach(starts_at: Timestamp, now: Timestamp) -> Resul
         return Err(BookingError::TooFar);
     }
     Ok(())
-}
-
-/// Whether an instant is a whole number of steps after an opening.
-fn is_on_grid(opens: Timestamp, at: Timestamp, step: SignedDuration) -> bool {
-    let since = at.duration_since(opens);
-    !since.is_negative() && step.as_secs() > 0 && since.subsec_nanos() == 0 && since.as_secs() % step.as_secs() == 0
 }
 
 /// Whether the caller belongs to the staff.

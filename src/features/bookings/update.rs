@@ -57,14 +57,15 @@ pub async fn reschedule(
         // The agreed duration, not the service's current one.
         None => Slot::lasting(&ground.service, starts_at, before.ends_at.duration_since(before.starts_at)),
     };
-    ground.validate_slot(is_staff, &slot, now)?;
+    ground.validate_slot(is_staff, &slot, None, now)?;
     let status = if ground.service.requires_confirmation && !is_staff { BookingStatus::Pending } else { before.status };
-    let zone = &ground.tenant.time_zone;
-    if !queries::update_time(tx, &before, &slot, zone, status, now).await? {
+    let held = claims::resources_of(tx, &[id]).await?.remove(&id).unwrap_or_default();
+    let zone = ground.zone_at(slot.starts_at, &held);
+    if !queries::update_time(tx, &before, &slot, &zone, status, now).await? {
         return Err(BookingError::Stale);
     }
     let booking = queries::by_ids(tx, &[id]).await?.remove(&id).ok_or(BookingError::NotFound)?;
-    let serves = |it| ground.serves(is_staff, it, &slot);
+    let serves = ground.serving(is_staff, &slot);
     Box::pin(claims::move_to(tx, &booking, &ground, &slot, now, serves)).await?;
     let step = Transition {
         moved: Some((before.starts_at, booking.starts_at)),

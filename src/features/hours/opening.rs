@@ -1,6 +1,10 @@
 //! Converts schedules and exceptions to open intervals.
 
-use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
+use jiff::{
+    Timestamp, ToSpan,
+    civil::Date,
+    tz::{AmbiguousOffset, TimeZone},
+};
 
 use super::{
     described::described_day,
@@ -8,7 +12,7 @@ use super::{
     queries,
 };
 use crate::{
-    base::ids::ServiceId,
+    base::ids::{ResourceId, ServiceId},
     db::{DbError, ScopedTx},
 };
 
@@ -23,12 +27,11 @@ pub struct Hours {
 impl Hours {
     /// The open intervals of an owner on the days around a time, separate for each day.
     pub fn open(&self, owner: Owner, from: Timestamp, to: Timestamp) -> Open {
-        let zone_of = |day: Date| self.in_force(owner, day).map_or(&self.zone, |it| &it.zone);
         let mut day = from.to_zoned(self.zone.clone()).date().saturating_sub(2.days());
         let last = to.to_zoned(self.zone.clone()).date().saturating_add(2.days());
         let mut open = Vec::new();
         while day <= last {
-            let zone = zone_of(day);
+            let zone = self.zone_on(owner, day);
             let spans = self.spans(owner, day);
             let instants = spans
                 .iter()
@@ -41,20 +44,61 @@ impl Hours {
         open
     }
 
-    /// The time zone of a service on a day: that of its own hours, or of its tenant if it has none.
-    pub fn zone_of(&self, service: ServiceId, day: Date) -> &TimeZone {
-        self.in_force(Owner::Service(service), day).map_or(&self.zone, |it| &it.zone)
+    /// The time zone of an owner's hours on a day; the tenant's if it has none.
+    pub fn zone_on(&self, owner: Owner, day: Date) -> &TimeZone {
+        self.in_force(owner, day).map_or(&self.zone, |it| &it.zone)
     }
 
-    /// Whether an owner has its own hours.
-    pub fn has_schedule(&self, owner: Owner) -> bool {
-        self.schedules.iter().any(|it| it.owner == owner)
+    /// The time zone of bookings on a day, which may use these resources: the one that all resources with hours of their
+    /// own share, or that of the service's hours, or the tenant's.
+    pub fn zone_of_bookings(&self, resources: &[ResourceId], service: ServiceId, day: Date) -> &TimeZone {
+        let of_resource = |it: &ResourceId| self.in_force(Owner::Resource(*it), day).map(|it| &it.zone);
+        let mut zones = resources.iter().filter_map(of_resource);
+        match zones.next() {
+            Some(first) if zones.all(|it| it.iana_name() == first.iana_name()) => first,
+            _ => self.zone_on(Owner::Service(service), day),
+        }
     }
 
-    /// Whether an owner has an exception on the day of an instant.
-    pub fn is_overridden(&self, owner: Owner, at: Timestamp) -> bool {
-        let day = at.to_zoned(self.zone.clone()).date();
-        self.overrides.iter().any(|it| it.owner == owner && it.day == day)
+    /// Whether an exception closes a part of a time for an owner.
+    pub fn is_closed_by_override(&self, owner: Owner, from: Timestamp, to: Timestamp) -> bool {
+        let day_of = |it: Timestamp| it.to_zoned(TimeZone::UTC).date();
+        let near = day_of(from).saturating_sub(1.day())..=day_of(to).saturating_add(1.day());
+        self.overrides.iter().filter(|it| it.owner == owner && near.contains(&it.day)).any(|single| {
+            let zone = self.zone_on(owner, single.day);
+            let at = |minute| instant(single.day, minute, zone);
+            let (Some(begins), Some(ends)) = (at(0), at(DAY)) else { return false };
+            let (from, to) = (from.max(begins), to.min(ends));
+            let open = single.hours.iter().filter_map(|it| Some((at(it.opens)?, at(it.closes)?))).collect::<Open>();
+            from < to && !contain(&merge(&open), from, to)
+        })
+    }
+
+    /// Whether two owners have the same hours and exceptions.
+    pub fn have_same_hours(&self, one: Owner, other: Owner) -> bool {
+        let weeks = |owner| {
+            let own = self.schedules.iter().filter(move |it| it.owner == owner);
+            let mut own: Vec<_> = own.map(|it| (it.valid_from, it.zone.iana_name(), it.hours.as_ref())).collect();
+            own.sort_unstable();
+            own
+        };
+        let days = |owner| {
+            let own = self.overrides.iter().filter(move |it| it.owner == owner);
+            let mut own: Vec<_> = own.map(|it| (it.day, &it.hours)).collect();
+            own.sort_unstable();
+            own
+        };
+        weeks(one) == weeks(other) && days(one) == days(other)
+    }
+
+    /// Whether an owner has hours of its own on a day.
+    pub(super) fn has_own(&self, owner: Owner, day: Date) -> bool {
+        self.in_force(owner, day).is_some() || self.overrides.iter().any(|it| it.owner == owner && it.day == day)
+    }
+
+    /// Whether an owner has hours of its own on any day.
+    pub(super) fn has_any(&self, owner: Owner) -> bool {
+        self.schedules.iter().any(|it| it.owner == owner) || self.overrides.iter().any(|it| it.owner == owner)
     }
 
     fn in_force(&self, owner: Owner, day: Date) -> Option<&Schedule> {
@@ -62,7 +106,7 @@ impl Hours {
         begun.max_by_key(|it| it.valid_from)
     }
 
-    fn spans(&self, owner: Owner, day: Date) -> Vec<Span> {
+    pub(super) fn spans(&self, owner: Owner, day: Date) -> Vec<Span> {
         if let Some(single) = self.overrides.iter().find(|it| it.owner == owner && it.day == day) {
             return single.hours.clone();
         }
@@ -77,25 +121,22 @@ impl Hours {
 }
 
 /// The instant of a minute of a day in a zone; the end of a day is the start of the next.
-fn instant(day: Date, minute: i16, zone: &TimeZone) -> Option<Timestamp> {
+pub(super) fn instant(day: Date, minute: i16, zone: &TimeZone) -> Option<Timestamp> {
     if minute >= DAY {
-        return Some(day.tomorrow().ok()?.to_zoned(zone.clone()).ok()?.timestamp());
-    }
-    if minute == 0 {
-        return Some(day.to_zoned(zone.clone()).ok()?.timestamp());
+        return instant(day.tomorrow().ok()?, 0, zone);
     }
     let (hour, minute) = (i8::try_from(minute / 60).ok()?, i8::try_from(minute % 60).ok()?);
-    let local = zone.to_ambiguous_zoned(day.at(hour, minute, 0, 0));
-    if !local.is_ambiguous() || local.clone().compatible().ok() == local.clone().earlier().ok() {
-        return Some(local.compatible().ok()?.timestamp()); // Of two instants, the first.
+    let local = zone.to_ambiguous_timestamp(day.at(hour, minute, 0, 0));
+    if !matches!(local.offset(), AmbiguousOffset::Gap { .. }) {
+        return local.earlier().ok(); // Of two instants, the first.
     }
     // Skipped: the instant of the clock change.
-    let before = local.earlier().ok()?.timestamp();
+    let before = local.earlier().ok()?;
     zone.following(before).next().map(|it| it.timestamp())
 }
 
-/// The intersection of both.
-pub fn intersect(one: &Open, other: &Open) -> Open {
+/// The intersection of both, each in order.
+pub fn intersect<T: Copy + Ord>(one: &[(T, T)], other: &[(T, T)]) -> Vec<(T, T)> {
     let (mut found, mut first) = (Vec::new(), 0);
     for (from, to) in one {
         while other.get(first).is_some_and(|it| it.1 <= *from) {
@@ -107,9 +148,9 @@ pub fn intersect(one: &Open, other: &Open) -> Open {
     found
 }
 
-/// Merges adjacent and overlapping intervals.
-pub fn merge(open: &Open) -> Open {
-    let mut merged: Open = Vec::new();
+/// Merges adjacent and overlapping intervals, which are in order.
+pub fn merge<T: Copy + Ord>(open: &[(T, T)]) -> Vec<(T, T)> {
+    let mut merged: Vec<(T, T)> = Vec::new();
     for (from, to) in open {
         match merged.last_mut() {
             Some(last) if last.1 >= *from => last.1 = last.1.max(*to),
