@@ -221,13 +221,18 @@ impl From<Error> for ErrorClass {
             Error::TooLateToCancel(minutes) => mend(
                 Code::TooSoon,
                 "",
-                &format!("Cancelling is possible until {minutes} minutes before. Contact the staff."),
+                &format!(
+                    "Cancelling is possible until {minutes} minutes before the start, also when it was moved since. Contact the staff."
+                ),
             ),
             Error::TooLateToMove(minutes) => mend(
                 Code::TooSoon,
                 "",
                 &format!("Moving is possible until {minutes} minutes before. Contact the staff."),
             ),
+            Error::MovedTooOften(most) => {
+                mend(Code::InvalidTransition, "", &format!("A booking can be moved {most} times. Contact the staff."))
+            }
             Error::NotMovable(status) => {
                 mend(Code::InvalidTransition, "", &format!("A booking that is {} cannot be moved.", status.as_str()))
             }

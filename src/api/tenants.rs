@@ -4,10 +4,13 @@ use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, MaybeUndefine
 
 use crate::{
     api::{ContextExt, entitlements as features},
-    features::tenants::{SettingsError, SettingsPatch},
+    features::{
+        hours::{self, Owner, Schedule},
+        tenants::{SettingsError, SettingsPatch},
+    },
     graphql::{
-        ApiError, CurrencyCode, DateTime, ErrorClass, MUTATION_COST, STATEMENT_COST, TimeZoneName, UserError,
-        UserErrorCode, payload,
+        ApiError, CurrencyCode, Date, DateTime, ErrorClass, MUTATION_COST, STATEMENT_COST, TimeZoneName, UserError,
+        UserErrorCode,
     },
 };
 
@@ -73,6 +76,8 @@ pub struct BookingRules {
     pub cancel_notice_minutes: i32,
     /// When a customer gets a reminder by email, in minutes before the start; 0 sends none.
     pub reminder_minutes: i32,
+    /// How often a customer can move a booking. Null for no limit.
+    pub max_moves: Option<i32>,
 }
 
 /// A business with its users, services and bookings.
@@ -127,6 +132,7 @@ impl From<crate::features::tenants::Tenant> for Tenant {
                 max_ahead_days: tenant.booking_rules.max_ahead_days,
                 cancel_notice_minutes: tenant.booking_rules.cancel_notice_minutes,
                 reminder_minutes: tenant.booking_rules.reminder_minutes,
+                max_moves: tenant.booking_rules.max_moves,
             },
             created_at: DateTime(tenant.created_at),
         }
@@ -175,6 +181,8 @@ pub struct BookingRulesInput {
     /// When a customer gets a reminder by email, in minutes before the start: 0 to 43,200. Applies to bookings made,
     /// confirmed or moved from now on.
     reminder_minutes: Option<i32>,
+    /// How often a customer can move a booking: 0 to 100. Null removes the limit.
+    max_moves: MaybeUndefined<i32>,
 }
 
 /// Changes to the tenant. Omitted fields stay as they are.
@@ -194,6 +202,9 @@ pub struct UpdateTenantInput {
     pub(crate) open_registration: Option<bool>,
     /// The rules that apply when its customers book.
     pub(crate) booking_rules: Option<BookingRulesInput>,
+    /// Whether opening hours in the previous time zone move to the new `timeZone`: nine o'clock there becomes nine o'clock
+    /// here. Otherwise each schedule keeps its time zone; the payload lists them.
+    pub(crate) move_schedules: Option<bool>,
 }
 
 impl From<UpdateTenantInput> for SettingsPatch {
@@ -217,17 +228,50 @@ impl From<UpdateTenantInput> for SettingsPatch {
             max_ahead_days: rules.as_ref().and_then(|it| it.max_ahead_days),
             cancel_notice_minutes: rules.as_ref().and_then(|it| it.cancel_notice_minutes),
             reminder_minutes: rules.as_ref().and_then(|it| it.reminder_minutes),
+            max_moves: rules.as_ref().and_then(|it| it.max_moves.as_opt_ref().map(|it| it.copied())),
         }
     }
 }
 
-payload!(
-    /// The outcome of `updateTenant`.
-    UpdateTenantPayload {
-        /// The updated tenant.
-        tenant: Tenant
+/// A schedule of opening hours in another time zone than the tenant's.
+#[derive(Clone, SimpleObject)]
+pub struct ScheduleZone {
+    /// The service that the hours are for. Null for the tenant's and for a resource's.
+    pub service_id: Option<ID>,
+    /// The resource that the hours are for. Null for the tenant's and for a service's.
+    pub resource_id: Option<ID>,
+    /// The first day on which it applies.
+    pub valid_from: Date,
+    /// Its time zone.
+    pub time_zone: TimeZoneName,
+}
+
+impl From<Schedule> for ScheduleZone {
+    fn from(schedule: Schedule) -> Self {
+        let (service, resource) = match schedule.owner {
+            Owner::Tenant => (None, None),
+            Owner::Service(id) => (Some(id.to_string().into()), None),
+            Owner::Resource(id) => (None, Some(id.to_string().into())),
+        };
+        Self {
+            service_id: service,
+            resource_id: resource,
+            valid_from: Date(schedule.valid_from),
+            time_zone: TimeZoneName(schedule.zone),
+        }
     }
-);
+}
+
+/// The outcome of `updateTenant`.
+#[derive(SimpleObject)]
+pub struct UpdateTenantPayload {
+    /// The updated tenant.
+    pub tenant: Option<Tenant>,
+    /// When the time zone was changed: the schedules of opening hours that stay in other time zones.
+    pub schedules_elsewhere: Option<Vec<ScheduleZone>>,
+    /// Errors that the caller can correct. Empty when the mutation succeeded.
+    pub user_errors: Vec<UserError>,
+}
 
 impl From<SettingsError> for ErrorClass {
     fn from(error: SettingsError) -> Self {
@@ -261,9 +305,25 @@ impl TenantMutation {
     ) -> Result<UpdateTenantPayload, ApiError> {
         let work = ctx.work()?;
         let may_brand = features::is_enabled(ctx, crate::features::tenants::settings::BRANDING).await?;
-        let updated =
-            crate::features::tenants::settings::update(&work.caller(), input.into(), may_brand).await.map(Tenant::from);
-        Ok(work.settle(updated)?.into())
+        let (moves, zone) = (input.move_schedules.unwrap_or(false), input.time_zone.as_ref().map(|it| it.0.clone()));
+        let before = match zone {
+            Some(_) => Some(crate::features::tenants::current(&work.tx).await?.time_zone),
+            None => None,
+        };
+        let updated = crate::features::tenants::settings::update(&work.caller(), input.into(), may_brand).await;
+        let tenant = match work.settle(updated.map(Tenant::from))? {
+            Ok(tenant) => tenant,
+            Err(error) => {
+                return Ok(UpdateTenantPayload { tenant: None, schedules_elsewhere: None, user_errors: vec![error] });
+            }
+        };
+        let mut elsewhere = None;
+        if let (Some(before), Some(zone)) = (before, zone) {
+            let kept = hours::schedules_elsewhere(&work.caller(), moves.then_some(before), &zone).await;
+            let kept = kept.map_err(|error| ApiError::from(ErrorClass::from(error)))?;
+            elsewhere = Some(kept.into_iter().map(ScheduleZone::from).collect());
+        }
+        Ok(UpdateTenantPayload { tenant: Some(tenant), schedules_elsewhere: elsewhere, user_errors: Vec::new() })
     }
 }
 

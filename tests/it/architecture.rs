@@ -50,7 +50,7 @@ features/webhooks: delivering endpoints queries model
 features/bookings: availability lookup update create claims/assignment claims/classes claims/release history events
     slots grid claims/queries queries model status
 
-features/hours: schedules holidays grid opening described queries model
+features/hours: imports schedules holidays ical zones grid opening described queries model
 
 features/services: catalogue queries model
 features/invitations: invite queries model

@@ -225,6 +225,7 @@ async fn no_mutation_is_without_an_event() {
         "confirmHold" => "bookings.confirm_hold",
         "updateBookingStatus" | "cancelBooking" | "cancelBookingSeries" => "bookings.set_status",
         "importHolidays" => "hours.import",
+        "deleteHolidays" => "hours.delete_holidays",
         "createBookingSeries" => "series.create",
         "joinWaitlist" => "waitlist.join",
         "leaveWaitlist" => "waitlist.leave",

@@ -392,3 +392,77 @@ async fn holidays_come_from_a_calendar_file() {
     let told = app.truth("select count(*) from shared.audit_events where action = 'hours.import'").await;
     assert_eq!(told, ["3"]);
 }
+
+/// Hours that start later are kept or replaced as asked, and never silently.
+#[tokio::test(flavor = "multi_thread")]
+async fn later_hours_are_not_lost() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let valid_from = |answer: &Value| -> Vec<String> {
+        let all = answer["data"]["setOpeningHours"]["schedules"].as_array().unwrap_or_else(|| panic!("{answer}"));
+        all.iter().map(|it| it["validFrom"].as_str().unwrap().to_owned()).collect()
+    };
+    let set = async |day: &str, opens: &str, later: Option<&str>| {
+        let input = json!({ "validFrom": day, "hours": daily(&WEEK, opens, "17:00"), "laterSchedules": later });
+        let query = SET.replace("code field", "code field message");
+        acme.admin.run_with(&query, json!({ "input": input })).await
+    };
+    set("2027-01-01", "08:00", None).await;
+    set("2027-06-01", "09:00", None).await;
+    set("2027-09-01", "10:00", None).await;
+    let refused = set("2027-01-01", "08:30", None).await;
+    let error = &refused["data"]["setOpeningHours"]["userErrors"][0];
+    assert_eq!((&error["code"], &error["field"]), (&json!("IN_USE"), &json!(["laterSchedules"])), "{refused}");
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("2027-06-01 (Europe/Amsterdam), 2027-09-01 (Europe/Amsterdam)"), "{message}");
+    assert_eq!(acme.truth("select count(*) from shared.opening_schedules").await, ["3"]);
+    // The last one can be corrected as it is.
+    assert_eq!(valid_from(&set("2027-09-01", "10:30", None).await), ["2027-01-01", "2027-06-01", "2027-09-01"]);
+    let kept = set("2027-01-01", "08:30", Some("KEEP")).await;
+    assert_eq!(valid_from(&kept), ["2027-01-01", "2027-06-01", "2027-09-01"]);
+    assert_eq!(kept["data"]["setOpeningHours"]["schedules"][0]["hours"][0]["opens"], "08:30");
+    let replaced = set("2027-03-01", "07:00", Some("REPLACE")).await;
+    assert_eq!(valid_from(&replaced), ["2027-01-01", "2027-03-01"]);
+}
+
+/// A tenant's new time zone leaves schedules in the old one, and says which; or it takes them along.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_time_zone_says_which_hours_stay() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let anna = acme.admin.create_resource("STAFF", "Anna").await;
+    let nine = || daily(&WEEK, "09:00", "17:00");
+    acme.admin.set_hours(json!({ "validFrom": "2026-01-01", "hours": nine() })).await;
+    acme.admin.set_hours(json!({ "validFrom": "2026-01-01", "resourceId": anna, "hours": nine() })).await;
+    acme.admin
+        .set_hours(json!({ "validFrom": "2026-01-01", "serviceId": acme.service, "timeZone": "America/New_York", "hours": nine() }))
+        .await;
+    let update = async |input: Value| {
+        let query = "mutation($input: UpdateTenantInput!) { updateTenant(input: $input) {
+            tenant { timeZone } schedulesElsewhere { serviceId resourceId validFrom timeZone } userErrors { code field } } }";
+        acme.admin.run_with(query, json!({ "input": input })).await
+    };
+    let elsewhere = |answer: &Value| -> Vec<Value> {
+        let all = answer["data"]["updateTenant"]["schedulesElsewhere"].as_array().unwrap_or_else(|| panic!("{answer}"));
+        all.iter().map(|it| json!([it["serviceId"], it["resourceId"], it["timeZone"]])).collect()
+    };
+    let of_service = json!([acme.service, null, "America/New_York"]);
+    let moved = update(json!({ "timeZone": "Europe/London" })).await;
+    let kept = elsewhere(&moved);
+    assert_eq!(kept.len(), 3, "{moved}");
+    for it in [json!([null, null, "Europe/Amsterdam"]), json!([null, anna, "Europe/Amsterdam"]), of_service.clone()] {
+        assert!(kept.contains(&it), "{moved}");
+    }
+    let other = update(json!({ "name": "Acme" })).await;
+    assert_eq!(other["data"]["updateTenant"]["schedulesElsewhere"], Value::Null);
+    update(json!({ "timeZone": "Europe/Amsterdam" })).await;
+    let taken = update(json!({ "timeZone": "Europe/London", "moveSchedules": true })).await;
+    assert_eq!(elsewhere(&taken), [of_service]);
+    let zones = acme.truth("select time_zone, count(*) from shared.opening_schedules group by 1 order by 1").await;
+    assert_eq!(zones, ["America/New_York | 1", "Europe/London | 2"]);
+    assert_eq!(acme.truth("select count(*) from shared.audit_events where action = 'hours.move_zone'").await, ["1"]);
+    // Refused as a whole, nothing moves.
+    let refused = update(json!({ "timeZone": "Asia/Tokyo", "moveSchedules": true, "name": "" })).await;
+    assert_eq!(code(&refused), "INVALID");
+    assert_eq!(acme.truth("select count(*) from shared.opening_schedules where time_zone = 'Asia/Tokyo'").await, ["0"]);
+}

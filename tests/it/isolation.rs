@@ -193,6 +193,7 @@ const EVERYTHING_OF_GLOBEX: &str = "
     select 'link', to_jsonb(t)::text from shared.service_resources t where tenant_id = '$1' union all
     select 'schedule', to_jsonb(t)::text from shared.opening_schedules t where tenant_id = '$1' union all
     select 'override', to_jsonb(t)::text from shared.opening_overrides t where tenant_id = '$1' union all
+    select 'holiday', to_jsonb(t)::text from shared.holidays t where tenant_id = '$1' union all
     select 'endpoint', to_jsonb(t)::text from shared.webhook_endpoints t where tenant_id = '$1' union all
     select 'secret', to_jsonb(t)::text from shared.webhook_secrets t where tenant_id = '$1' union all
     select 'delivery', to_jsonb(t)::text from shared.webhook_deliveries t where tenant_id = '$1' union all

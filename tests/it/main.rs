@@ -18,6 +18,7 @@ mod embedded;
 mod first_run;
 mod fleet;
 mod holds;
+mod holidays;
 mod hours;
 mod http;
 mod isolation;

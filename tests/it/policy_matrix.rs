@@ -101,6 +101,8 @@ impl Fixture {
              select tenant_id, gen_random_uuid(), day, 'UTC', now() from shared.tenant_state, unnest(array['2026-01-01', '2027-01-01']::date[]) day;
              insert into shared.opening_overrides (tenant_id, id, day, hours, created_at)
              select tenant_id, gen_random_uuid(), day, '[]', now() from shared.tenant_state, unnest(array['2026-01-01', '2027-01-01']::date[]) day;
+             insert into shared.holidays (tenant_id, id, source, day, created_at)
+             select tenant_id, gen_random_uuid(), 'National', day, now() from shared.tenant_state, unnest(array['2026-01-01', '2027-01-01']::date[]) day;
              insert into shared.plan_terms (tenant_id, version_id, plan_id, plan_key, plan_name, version, terms, taken_at)
              select tenant_id, gen_random_uuid(), gen_random_uuid(), 'team', 'Team', 1, '{}', now() from shared.tenant_state, generate_series(1, 2);
              insert into shared.subscriptions (tenant_id, id, version_id, billing_interval, status, anchor, time_zone, ended_at, created_at, updated_at)

@@ -447,3 +447,50 @@ async fn documents_in_either_order_do_not_ring() {
     }
     assert_eq!(app.truth(OVERLAPS).await, ["0"]);
 }
+
+/// A customer cannot move a booking away and then cancel what it was too late to cancel; and moves can be limited.
+#[tokio::test(flavor = "multi_thread")]
+async fn moves_count_against_the_notice_and_can_be_limited() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let rules = async |rules: Value| {
+        let query = "mutation($rules: BookingRulesInput!) { updateTenant(input: { bookingRules: $rules }) { tenant { bookingRules { maxMoves } } userErrors { code field } } }";
+        acme.admin.run_with(query, json!({ "rules": rules })).await
+    };
+    let free =
+        "mutation($id: ID!) { updateService(input: { id: $id, rescheduleNoticeMinutes: 0 }) { userErrors { code } } }";
+    assert_eq!(code(&acme.admin.run_with(free, json!({ "id": acme.service })).await), "");
+    assert_eq!(code(&rules(json!({ "cancelNoticeMinutes": 60 * 24 * 2 })).await), "");
+    let cancel = async |id: &str| {
+        let query =
+            "mutation($id: ID!) { cancelBooking(input: { id: $id }) { booking { status } userErrors { code } } }";
+        acme.user.run_with(query, json!({ "id": id })).await
+    };
+    let late = acme.booking(1).await;
+    assert_eq!(code(&cancel(&late).await), "TOO_SOON");
+    assert_eq!(code(&acme.user.reschedule(&late, acme.in_days(20)).await), "");
+    assert_eq!(code(&cancel(&late).await), "TOO_SOON", "nor by moving it away first");
+    let early = acme.booking(9).await;
+    assert_eq!(code(&acme.user.reschedule(&early, acme.in_days(21)).await), "");
+    assert_eq!(code(&cancel(&early).await), "", "it could have been cancelled before it was moved");
+    // When staff move it, the customer is free again.
+    let by_staff = acme.booking(1).await;
+    assert_eq!(code(&acme.staff.reschedule(&by_staff, acme.in_days(22)).await), "");
+    assert_eq!(code(&cancel(&by_staff).await), "");
+    // A limit.
+    for bad in [-1, 101] {
+        let refused = rules(json!({ "maxMoves": bad })).await;
+        assert_eq!(refused["data"]["updateTenant"]["userErrors"][0]["field"], json!(["bookingRules", "maxMoves"]));
+    }
+    assert_eq!(rules(json!({ "maxMoves": 1 })).await["data"]["updateTenant"]["tenant"]["bookingRules"]["maxMoves"], 1);
+    let often = acme.booking(10).await;
+    assert_eq!(code(&acme.staff.reschedule(&often, acme.in_days(11)).await), "");
+    assert_eq!(code(&acme.user.reschedule(&often, acme.in_days(12)).await), "");
+    assert_eq!(code(&acme.user.reschedule(&often, acme.in_days(13)).await), "INVALID_TRANSITION");
+    assert_eq!(code(&acme.staff.reschedule(&often, acme.in_days(14)).await), "");
+    assert_eq!(
+        rules(json!({ "maxMoves": null })).await["data"]["updateTenant"]["tenant"]["bookingRules"]["maxMoves"],
+        Value::Null
+    );
+    assert_eq!(code(&acme.user.reschedule(&often, acme.in_days(15)).await), "");
+}

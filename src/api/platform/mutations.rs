@@ -344,7 +344,16 @@ impl PlatformMutation {
             booking_rules,
             ..
         } = input;
-        let patch = UpdateTenantInput { name, time_zone, currency, locale, branding, open_registration, booking_rules };
+        let patch = UpdateTenantInput {
+            name,
+            time_zone,
+            currency,
+            locale,
+            branding,
+            open_registration,
+            booking_rules,
+            move_schedules: None,
+        };
         Ok(tenant(&operator, operator.update(id, patch.into()).await).await?.into())
     }
 

@@ -112,6 +112,13 @@ pub struct Transition {
     pub moved: Option<(Timestamp, Timestamp)>,
 }
 
+impl Transition {
+    /// Whether this person moved the booking.
+    pub(super) fn is_move_by(&self, person: UserId) -> bool {
+        self.moved.is_some() && self.actor == Some(person)
+    }
+}
+
 /// A recently changed booking.
 #[derive(Clone, Copy, Debug)]
 pub struct Changed {
@@ -201,6 +208,8 @@ pub enum BookingError {
     TooLateToCancel(i32),
     /// The tenant requires customers to move bookings at least this many minutes ahead.
     TooLateToMove(i32),
+    /// The customer has moved the booking this many times, which is the maximum.
+    MovedTooOften(i32),
     /// A booking in this status cannot be moved.
     NotMovable(BookingStatus),
     /// There is no such resource, or it cannot serve the service.

@@ -49,6 +49,13 @@ pub async fn reschedule(
         if before.starts_at < now + SignedDuration::from_mins(i64::from(notice)) {
             return Err(BookingError::TooLateToMove(notice));
         }
+        if let Some(most) = ground.tenant.booking_rules.max_moves {
+            let history = queries::histories(tx, &[id]).await?.remove(&id).unwrap_or_default();
+            let moves = history.iter().filter(|it| it.is_move_by(before.customer)).count();
+            if i32::try_from(moves).unwrap_or(i32::MAX) >= most {
+                return Err(BookingError::MovedTooOften(most));
+            }
+        }
     }
     claims::release_around(tx, &ground, now).await?;
     let class = ground.class_at(tx, starts_at, now).await?;
@@ -148,6 +155,15 @@ async fn change_status(
         let notice = service.rules.over(&tenant.booking_rules).cancel_notice_minutes;
         if before.starts_at < now + SignedDuration::from_mins(i64::from(notice)) {
             return Err(BookingError::TooLateToCancel(notice));
+        }
+        // Nor by moving it away first, when it was already too late to cancel.
+        if notice > 0 {
+            let history = queries::histories(tx, &[id]).await?.remove(&id).unwrap_or_default();
+            let is_late = |from: Timestamp, at: Timestamp| from < at + SignedDuration::from_mins(i64::from(notice));
+            let moved_late = |it: &Transition| it.moved.is_some_and(|(from, _)| is_late(from, it.at));
+            if history.iter().any(|it| it.is_move_by(before.customer) && moved_late(it)) {
+                return Err(BookingError::TooLateToCancel(notice));
+            }
         }
     }
     if matches!(to, BookingStatus::Completed | BookingStatus::NoShow) && before.starts_at > now {

@@ -7,12 +7,19 @@
 mod described;
 mod grid;
 mod holidays;
+mod ical;
+mod imports;
 mod model;
 mod opening;
 mod queries;
 mod schedules;
+mod zones;
 
 pub use grid::StartSpan;
-pub use model::{DAY, HoursError, Open, Override, Owner, Schedule, Span};
+pub use imports::{delete_holidays, holiday_sources, import_holidays};
+pub use model::{
+    DAY, EventFilter, HolidayFile, HolidaySource, HoursError, Imported, Later, Open, Override, Owner, Schedule,
+    Skipped, Span,
+};
 pub use opening::{Hours, contain, intersect, merge, of_service};
-pub use schedules::{MAX_DAYS, delete_override, import_holidays, overrides, schedules, set_override, set_schedule};
+pub use schedules::{MAX_DAYS, delete_override, overrides, schedules, schedules_elsewhere, set_override, set_schedule};

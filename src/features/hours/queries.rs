@@ -4,7 +4,7 @@ use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Override, Owner, Schedule, Span};
+use super::{HolidaySource, Override, Owner, Schedule, Span};
 use crate::{
     base::ids::{ResourceId, ServiceId, uuid_v7},
     db::{DbError, Row, ScopedTx},
@@ -115,15 +115,38 @@ pub(super) async fn overrides_of(tx: &ScopedTx, owner: Owner, from: Date, to: Da
     rows.iter().map(read_override).collect()
 }
 
-/// Deletes the schedules that would apply from a day on.
-pub(super) async fn delete_schedules_from(tx: &ScopedTx, owner: Owner, from: Date) -> Result<(), DbError> {
+/// All schedules, of the tenant first.
+pub(super) async fn all_schedules(tx: &ScopedTx) -> Result<Vec<Schedule>, DbError> {
+    let rows = tx
+        .query(
+            "-- hours.all_schedules
+            select id, service_id, resource_id, valid_from, time_zone, hours from opening_schedules
+             where tenant_id = $1 order by service_id nulls first, resource_id nulls first, valid_from",
+            &[&tx.tenant()],
+        )
+        .await?;
+    rows.iter().map(read_schedule).collect()
+}
+
+/// Deletes these schedules.
+pub(super) async fn delete_schedules(tx: &ScopedTx, ids: &[Uuid]) -> Result<(), DbError> {
+    tx.execute(
+        "-- hours.delete_schedules
+        delete from opening_schedules where tenant_id = $1 and id = any ($2)",
+        &[&tx.tenant(), &ids],
+    )
+    .await
+}
+
+/// Deletes the schedule from this day and, with `later`, those that start after it.
+pub(super) async fn delete_schedules_from(tx: &ScopedTx, owner: Owner, from: Date, later: bool) -> Result<(), DbError> {
     let (service, resource) = owner.columns();
     tx.execute(
         "-- hours.delete_schedules_from
         delete from opening_schedules
          where tenant_id = $1 and service_id is not distinct from $2 and resource_id is not distinct from $3
-           and valid_from >= $4",
-        &[&tx.tenant(), &service, &resource, &from],
+           and (valid_from = $4 or ($5 and valid_from > $4))",
+        &[&tx.tenant(), &service, &resource, &from, &later],
     )
     .await
 }
@@ -218,6 +241,96 @@ pub(super) async fn insert_imported(
           from unnest($5::uuid[], $6::date[], $7::text[]) as d (id, day, name)
         on conflict do nothing",
         &[&tx.tenant(), &service, &resource, &now, &ids, &days, &names],
+    )
+    .await
+}
+
+/// The sources of holidays of one owner, by name.
+pub(super) async fn holiday_sources(tx: &ScopedTx, owner: Owner) -> Result<Vec<HolidaySource>, DbError> {
+    let (service, resource) = owner.columns();
+    let rows = tx
+        .query(
+            "-- hours.holiday_sources
+            select source, count(*), min(day), max(day) from holidays
+             where tenant_id = $1 and service_id is not distinct from $2 and resource_id is not distinct from $3
+             group by source order by source",
+            &[&tx.tenant(), &service, &resource],
+        )
+        .await?;
+    let read = |row: &Row| HolidaySource { name: row.get(0), days: row.get(1), first: row.get(2), last: row.get(3) };
+    Ok(rows.iter().map(read).collect())
+}
+
+/// The days that sources close, from `from` to before `to`: one for each source that closes it.
+pub(super) async fn holidays_of(
+    tx: &ScopedTx,
+    owner: Owner,
+    from: Date,
+    to: Date,
+) -> Result<Vec<(Date, Option<String>)>, DbError> {
+    let (service, resource) = owner.columns();
+    let rows = tx
+        .query(
+            "-- hours.holidays_of
+            select day, name from holidays
+             where tenant_id = $1 and service_id is not distinct from $2 and resource_id is not distinct from $3
+               and day >= $4 and day < $5",
+            &[&tx.tenant(), &service, &resource, &from, &to],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// Deletes the days of a source, from `from` to before `to`.
+pub(super) async fn delete_holidays(
+    tx: &ScopedTx,
+    owner: Owner,
+    source: &str,
+    from: Date,
+    to: Date,
+) -> Result<(), DbError> {
+    let (service, resource) = owner.columns();
+    tx.execute(
+        "-- hours.delete_holidays
+        delete from holidays
+         where tenant_id = $1 and service_id is not distinct from $2 and resource_id is not distinct from $3
+           and source = $4 and day >= $5 and day < $6",
+        &[&tx.tenant(), &service, &resource, &source, &from, &to],
+    )
+    .await
+}
+
+/// Deletes a day of all sources.
+pub(super) async fn delete_holidays_of_day(tx: &ScopedTx, owner: Owner, day: Date) -> Result<(), DbError> {
+    let (service, resource) = owner.columns();
+    tx.execute(
+        "-- hours.delete_holidays_of_day
+        delete from holidays
+         where tenant_id = $1 and service_id is not distinct from $2 and resource_id is not distinct from $3
+           and day = $4",
+        &[&tx.tenant(), &service, &resource, &day],
+    )
+    .await
+}
+
+/// Adds the days of a source.
+pub(super) async fn insert_holidays(
+    tx: &ScopedTx,
+    owner: Owner,
+    source: &str,
+    days: &[(Date, Option<String>)],
+    now: Timestamp,
+) -> Result<(), DbError> {
+    let (service, resource) = owner.columns();
+    let ids: Vec<Uuid> = days.iter().map(|_| uuid_v7(now)).collect();
+    let (days, names): (Vec<Date>, Vec<Option<&str>>) = days.iter().map(|(day, name)| (*day, name.as_deref())).unzip();
+    tx.execute(
+        "-- hours.insert_holidays
+        insert into holidays (tenant_id, id, service_id, resource_id, source, day, name, created_at)
+        select $1, d.id, $2::uuid, $3::uuid, $4::text, d.day, d.name, $5::timestamptz
+          from unnest($6::uuid[], $7::date[], $8::text[]) as d (id, day, name)
+        on conflict do nothing",
+        &[&tx.tenant(), &service, &resource, &source, &now, &ids, &days, &names],
     )
     .await
 }

@@ -1,13 +1,12 @@
 //! Reads and changes schedules and exceptions.
 
-use jiff::{ToSpan, civil::Date, tz::TimeZone};
+use jiff::{civil::Date, tz::TimeZone};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::{
     described::{described, described_day},
-    holidays::{self, Unread},
-    model::{DAY, HoursError, Override, Owner, Schedule, Span},
+    model::{DAY, HoursError, Later, Override, Owner, Schedule, Span},
     opening::day_before,
     queries,
 };
@@ -27,9 +26,6 @@ const MAX_SPANS: usize = 100;
 /// Maximum number of days in one list of exceptions.
 pub const MAX_DAYS: i64 = 750;
 
-/// Maximum length of an exception's name, in characters.
-pub(super) const MAX_NAME: usize = 200;
-
 /// The schedules of an owner, earliest first.
 pub async fn schedules(tx: &ScopedTx, owner: Owner) -> Result<Vec<Schedule>, DbError> {
     queries::schedules_of(tx, owner).await
@@ -46,8 +42,8 @@ pub async fn overrides(tx: &ScopedTx, owner: Owner, from: Date, to: Date) -> Res
     Ok(queries::overrides_of(tx, owner, from, to).await?)
 }
 
-/// Sets the weekly hours of an owner from a day on, and replaces all schedules that would have applied from then.
-/// Existing bookings stay.
+/// Sets the weekly hours of an owner from a day on, and replaces a schedule from the same day. Schedules that start later
+/// are kept or replaced as `later` says; without it, they refuse the change. Existing bookings stay.
 ///
 /// # Errors
 /// See [`HoursError`].
@@ -57,6 +53,7 @@ pub async fn set_schedule(
     valid_from: Date,
     zone: Option<TimeZone>,
     hours: Option<Vec<(i8, Span)>>,
+    later: Option<Later>,
 ) -> Result<Vec<Schedule>, HoursError> {
     allow(caller, owner).await?;
     if let Some(hours) = &hours {
@@ -73,14 +70,51 @@ pub async fn set_schedule(
         None => tenants::current(tx).await?.time_zone,
     };
     let schedule = Schedule { id: crate::base::ids::uuid_v7(now), owner, valid_from, zone, hours };
-    let before: Vec<_> = queries::schedules_of(tx, owner).await?.iter().map(described).collect();
-    queries::delete_schedules_from(tx, owner, valid_from).await?;
+    let existing = queries::schedules_of(tx, owner).await?;
+    let before: Vec<_> = existing.iter().map(described).collect();
+    let following: Vec<Schedule> = existing.into_iter().filter(|it| it.valid_from > valid_from).collect();
+    if later.is_none() && !following.is_empty() {
+        return Err(HoursError::LaterSchedules(following));
+    }
+    queries::delete_schedules_from(tx, owner, valid_from, later == Some(Later::Replace)).await?;
     queries::insert_schedule(tx, &schedule, now).await?;
     let after = queries::schedules_of(tx, owner).await?;
     let changes =
         Changes::default().field("schedules", json!(before), json!(after.iter().map(described).collect::<Vec<_>>()));
     audit::record(caller, "hours.set", object_of(owner).0, object_of(owner).1, changes).await?;
     Ok(after)
+}
+
+/// Moves all schedules of the tenant, its services and resources that are in the zone `from` to the zone `to` (without
+/// `from`, none), and returns those that remain in other zones than `to`.
+///
+/// # Errors
+/// See [`HoursError`].
+pub async fn schedules_elsewhere(
+    caller: &Caller<'_>,
+    from: Option<TimeZone>,
+    to: &TimeZone,
+) -> Result<Vec<Schedule>, HoursError> {
+    allow(caller, Owner::Tenant).await?;
+    let (tx, now) = (caller.tx, caller.clock.now());
+    let is_in = |it: &Schedule, zone: &TimeZone| it.zone.iana_name() == zone.iana_name();
+    let all = queries::all_schedules(tx).await?;
+    let moves = |it: &Schedule| !is_in(it, to) && from.as_ref().is_some_and(|from| is_in(it, from));
+    let (moved, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(moves);
+    if !moved.is_empty() {
+        let ids: Vec<Uuid> = moved.iter().map(|it| it.id).collect();
+        queries::delete_schedules(tx, &ids).await?;
+        for schedule in &moved {
+            queries::insert_schedule(tx, &Schedule { zone: to.clone(), ..schedule.clone() }, now).await?;
+        }
+        let zones = Changes::default().field(
+            "time_zone",
+            from.as_ref().and_then(TimeZone::iana_name).map(str::to_owned),
+            to.iana_name().map(str::to_owned),
+        );
+        audit::record(caller, "hours.move_zone", "tenant", None, zones).await?;
+    }
+    Ok(kept.into_iter().filter(|it| !is_in(it, to)).collect())
 }
 
 /// Sets the hours of one day, and replaces an existing exception.
@@ -115,6 +149,7 @@ pub async fn set_override(
 pub async fn delete_override(caller: &Caller<'_>, owner: Owner, day: Date) -> Result<Date, HoursError> {
     allow(caller, owner).await?;
     let before = day_before(caller.tx, owner, day).await?;
+    queries::delete_holidays_of_day(caller.tx, owner, day).await?;
     if !queries::delete_override(caller.tx, owner, day).await? {
         return Err(HoursError::NotFound);
     }
@@ -123,67 +158,23 @@ pub async fn delete_override(caller: &Caller<'_>, owner: Owner, day: Date) -> Re
     Ok(day)
 }
 
-/// Closes the days that a calendar file closes, from `from` to before `to`, and replaces days closed by earlier files.
-/// Manual exceptions stay. Returns all exceptions of that time.
-///
-/// # Errors
-/// See [`HoursError`]: `Invalid` contains what is wrong with the file.
-pub async fn import_holidays(
-    caller: &Caller<'_>,
-    owner: Owner,
-    file: String,
-    from: Option<Date>,
-    to: Option<Date>,
-) -> Result<Vec<Override>, HoursError> {
-    // The role is checked before anything is read, and the file is read before the transaction starts.
-    if !caller.is_at_least(Role::Admin) {
-        return Err(HoursError::Forbidden);
-    }
-    let (tx, now) = (caller.tx, caller.clock.now());
-    // In any zone, the tenant's current day is at most one day before or after the day in UTC.
-    let earliest = from.unwrap_or_else(|| now.to_zoned(TimeZone::UTC).date().saturating_sub(1.day()));
-    let latest = to.unwrap_or_else(|| earliest.saturating_add((MAX_DAYS + 2).days()));
-    if earliest.until(latest).map_or(i64::MAX, |it| i64::from(it.get_days())) > MAX_DAYS + 2 {
-        return Err(HoursError::Invalid("to", format!("Request 1 to {MAX_DAYS} days.")));
-    }
-    let days = holidays::read(tx.tenant(), file, earliest, latest).await;
-    let days = days.map_err(|unread| match unread {
-        Unread::Flawed(message) => HoursError::Invalid("calendar", message),
-        Unread::Busy => HoursError::Busy,
-    })?;
-    allow(caller, owner).await?;
-    let zone = tenants::current(tx).await?.time_zone;
-    let from = from.unwrap_or_else(|| now.to_zoned(zone).date());
-    let to = to.unwrap_or_else(|| from.saturating_add(MAX_DAYS.days()));
-    let before = overrides(tx, owner, from, to).await?;
-    let days = days.into_iter().filter(|(day, _)| *day >= from && *day < to);
-    let names = days.map(|(day, name)| {
-        let name: String = name.chars().filter(|it| !it.is_control()).take(MAX_NAME).collect();
-        (day, Some(name.trim().to_owned()).filter(|it| !it.is_empty()))
-    });
-    let days: Vec<_> = names.collect();
-    queries::delete_imported(tx, owner, from, to).await?;
-    queries::insert_imported(tx, owner, &days, now).await?;
-    let after = queries::overrides_of(tx, owner, from, to).await?;
-    let closed =
-        |all: &[Override]| json!(all.iter().filter(|it| it.imported).map(|it| it.day.to_string()).collect::<Vec<_>>());
-    let changes = Changes::default().field("days", closed(&before), closed(&after));
-    audit::record(caller, "hours.import", object_of(owner).0, object_of(owner).1, changes).await?;
-    Ok(after)
-}
-
-async fn allow(caller: &Caller<'_>, owner: Owner) -> Result<(), HoursError> {
+pub(super) async fn allow(caller: &Caller<'_>, owner: Owner) -> Result<(), HoursError> {
     if !caller.is_at_least(Role::Admin) {
         return Err(HoursError::Forbidden);
     }
     tenants::lock_calendar(caller.tx).await?;
+    require(caller.tx, owner).await
+}
+
+/// Refuses an owner that does not exist.
+pub(super) async fn require(tx: &ScopedTx, owner: Owner) -> Result<(), HoursError> {
     match owner {
         Owner::Tenant => {}
         Owner::Service(id) => {
-            services::by_ids(caller.tx, &[id]).await?.remove(&id).ok_or(HoursError::ServiceNotFound)?;
+            services::by_ids(tx, &[id]).await?.remove(&id).ok_or(HoursError::ServiceNotFound)?;
         }
         Owner::Resource(id) => {
-            resources::by_ids(caller.tx, &[id]).await?.remove(&id).ok_or(HoursError::ResourceNotFound)?;
+            resources::by_ids(tx, &[id]).await?.remove(&id).ok_or(HoursError::ResourceNotFound)?;
         }
     }
     Ok(())
@@ -202,7 +193,7 @@ fn check(spans: &[Span]) -> Result<(), HoursError> {
     Ok(())
 }
 
-fn object_of(owner: Owner) -> (&'static str, Option<Uuid>) {
+pub(super) fn object_of(owner: Owner) -> (&'static str, Option<Uuid>) {
     match owner {
         Owner::Tenant => ("tenant", None),
         Owner::Service(id) => ("service", Some(id.0)),

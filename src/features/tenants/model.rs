@@ -214,6 +214,8 @@ pub struct BookingRules {
     pub cancel_notice_minutes: i32,
     /// How many minutes before the start the customer gets a reminder; 0 sends none.
     pub reminder_minutes: i32,
+    /// How often a customer can move a booking; `None` for no limit.
+    pub max_moves: Option<i32>,
 }
 
 impl Default for BookingRules {
@@ -223,6 +225,7 @@ impl Default for BookingRules {
             max_ahead_days: MAX_AHEAD_DAYS,
             cancel_notice_minutes: 0,
             reminder_minutes: 1_440,
+            max_moves: None,
         }
     }
 }

@@ -26,7 +26,8 @@ pub async fn find(tx: &ScopedTx) -> Result<Option<Tenant>, DbError> {
                    t.created_at, t.features, coalesce(s.locale, 'en'), s.logo_url, s.primary_color, s.accent_color,
                    coalesce(s.open_registration, false), s.min_notice_minutes, s.max_ahead_days,
                    s.cancel_notice_minutes, t.suspended_reason, t.erase_after,
-                   greatest(t.updated_at, s.updated_at), s.reminder_minutes, t.plan_version_id, t.rollouts, t.restriction
+                   greatest(t.updated_at, s.updated_at), s.reminder_minutes, t.plan_version_id, t.rollouts, t.restriction,
+                   s.max_moves
               from tenant_state t left join tenant_settings s on s.tenant_id = t.tenant_id
              where t.tenant_id = $1",
             &[&tx.tenant()],
@@ -61,6 +62,7 @@ fn read_tenant(row: &Row) -> Result<Tenant, DbError> {
             max_ahead_days: row.get::<_, Option<i32>>(17).unwrap_or(defaults.max_ahead_days),
             cancel_notice_minutes: row.get::<_, Option<i32>>(18).unwrap_or(defaults.cancel_notice_minutes),
             reminder_minutes: row.get::<_, Option<i32>>(22).unwrap_or(defaults.reminder_minutes),
+            max_moves: row.get(26),
         },
         suspended_reason: row.get(19),
         erase_after: row.get(20),
@@ -238,11 +240,11 @@ pub(super) async fn upsert_settings(tx: &ScopedTx, tenant: &Tenant, now: Timesta
     tx.execute(
         "-- tenants.upsert_settings
         insert into tenant_settings (tenant_id, name, time_zone, currency, locale, logo_url, primary_color, accent_color,
-          open_registration, min_notice_minutes, max_ahead_days, cancel_notice_minutes, updated_at, reminder_minutes)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+          open_registration, min_notice_minutes, max_ahead_days, cancel_notice_minutes, updated_at, reminder_minutes, max_moves)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
         on conflict (tenant_id) do update set name = $2, time_zone = $3, currency = $4, locale = $5, logo_url = $6,
           primary_color = $7, accent_color = $8, open_registration = $9, min_notice_minutes = $10, max_ahead_days = $11,
-          cancel_notice_minutes = $12, updated_at = $13, reminder_minutes = $14",
+          cancel_notice_minutes = $12, updated_at = $13, reminder_minutes = $14, max_moves = $15",
         &[
             &tx.tenant(),
             &tenant.name,
@@ -258,6 +260,7 @@ pub(super) async fn upsert_settings(tx: &ScopedTx, tenant: &Tenant, now: Timesta
             &rules.cancel_notice_minutes,
             &now,
             &rules.reminder_minutes,
+            &rules.max_moves,
         ],
     )
     .await

@@ -26,6 +26,9 @@ const MAX_NOTICE_MINUTES: i32 = 525_600;
 /// Maximum time between a reminder and its booking, in minutes: thirty days.
 const MAX_REMINDER_MINUTES: i32 = 43_200;
 
+/// Maximum of a limit of moves.
+const MAX_MOVES: i32 = 100;
+
 /// A change of settings. An omitted field stays; an inner `None` removes the value.
 #[derive(Clone, Debug, Default)]
 pub struct SettingsPatch {
@@ -53,6 +56,8 @@ pub struct SettingsPatch {
     pub cancel_notice_minutes: Option<i32>,
     /// See [`BookingRules`](super::BookingRules).
     pub reminder_minutes: Option<i32>,
+    /// See [`BookingRules`](super::BookingRules). `Some(None)` removes the limit.
+    pub max_moves: Option<Option<i32>>,
 }
 
 /// Why settings could not be changed.
@@ -136,6 +141,10 @@ impl SettingsPatch {
         rules.max_ahead_days = self.max_ahead_days.unwrap_or(rules.max_ahead_days);
         rules.cancel_notice_minutes = self.cancel_notice_minutes.unwrap_or(rules.cancel_notice_minutes);
         rules.reminder_minutes = self.reminder_minutes.unwrap_or(rules.reminder_minutes);
+        rules.max_moves = self.max_moves.unwrap_or(rules.max_moves);
+        if rules.max_moves.is_some_and(|it| !(0..=MAX_MOVES).contains(&it)) {
+            return Err(Invalid("bookingRules.maxMoves", "Must be between 0 and 100."));
+        }
         if !(0..=MAX_REMINDER_MINUTES).contains(&rules.reminder_minutes) {
             return Err(Invalid("bookingRules.reminderMinutes", "Must be between 0 and 43200."));
         }
@@ -200,6 +209,7 @@ fn changes(before: &Tenant, after: &Tenant) -> Changes {
         .field("max_ahead_days", rules(before).max_ahead_days, rules(after).max_ahead_days)
         .field("cancel_notice_minutes", rules(before).cancel_notice_minutes, rules(after).cancel_notice_minutes)
         .field("reminder_minutes", rules(before).reminder_minutes, rules(after).reminder_minutes)
+        .field("max_moves", rules(before).max_moves, rules(after).max_moves)
 }
 
 #[cfg(test)]
