@@ -100,11 +100,12 @@ pub async fn delete_holidays(caller: &Caller<'_>, owner: Owner, source: &str) ->
 /// The sources of an owner, by name. Administrators only.
 ///
 /// # Errors
-/// `Forbidden`, or the statement failed.
+/// `Forbidden`, an owner that does not exist, or the statement failed.
 pub async fn holiday_sources(caller: &Caller<'_>, owner: Owner) -> Result<Vec<HolidaySource>, HoursError> {
     if !caller.is_at_least(Role::Admin) {
         return Err(HoursError::Forbidden);
     }
+    require(caller.tx, owner).await?;
     Ok(queries::holiday_sources(caller.tx, owner).await?)
 }
 
