@@ -8,8 +8,9 @@ use super::{
     ContextExt,
     hours::Weekday,
     loaders::{
-        bookings::{HistoryOf, InSeries, PageOf, ResourcesOf},
+        bookings::{HistoryOf, InSeries, NoticesOf, PageOf, ResourcesOf},
         services::LinksOf,
+        users::MailPreferencesOf,
     },
     tenants::Tenant,
 };
@@ -91,6 +92,12 @@ impl User {
         crate::api::tenants::own(ctx).await
     }
 
+    /// How the user wants emails about bookings.
+    async fn mail_preferences(&self, ctx: &Context<'_>) -> Result<MailPreferences, ApiError> {
+        let wanted = ctx.work()?.loaders.users().load_one(MailPreferencesOf(self.key)).await?;
+        Ok(wanted.unwrap_or_default().into())
+    }
+
     /// The user's bookings that the caller may see, earliest first.
     #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn bookings(
@@ -103,6 +110,21 @@ impl User {
         #[graphql(desc = "Filters the list.")] filter: Option<BookingFilterInput>,
     ) -> Result<Listing<Booking>, ApiError> {
         page_of_customer(ctx, self.key, PageArgs { first, after, last, before }, filter).await
+    }
+}
+
+/// How a user wants emails about bookings.
+#[derive(Clone, SimpleObject)]
+pub struct MailPreferences {
+    /// BCP 47 tag of their language, which also decides how dates are written. Null for the tenant's.
+    pub locale: Option<String>,
+    /// Whether they want reminders of their bookings.
+    pub reminders: bool,
+}
+
+impl From<crate::features::users::MailPreferences> for MailPreferences {
+    fn from(wanted: crate::features::users::MailPreferences) -> Self {
+        Self { locale: wanted.locale, reminders: wanted.reminders }
     }
 }
 
@@ -427,10 +449,65 @@ impl Booking {
         Ok(ids.iter().filter_map(|id| found.get(id).cloned().map(Resource::from)).collect())
     }
 
+    /// The emails that were sent about it, oldest first.
+    async fn notices(&self, ctx: &Context<'_>) -> Result<Vec<BookingNotice>, ApiError> {
+        let sent = ctx.work()?.loaders.bookings().load_one(NoticesOf(self.key.0)).await?;
+        Ok(sent.unwrap_or_default().into_iter().map(BookingNotice::from).collect())
+    }
+
     /// Its changes of status and time, oldest first.
     async fn history(&self, ctx: &Context<'_>) -> Result<Vec<BookingTransition>, ApiError> {
         let steps = ctx.work()?.loaders.bookings().load_one(HistoryOf(self.key.0)).await?;
         Ok(steps.unwrap_or_default().into_iter().map(BookingTransition::from).collect())
+    }
+}
+
+/// What an email told about a booking.
+#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
+#[graphql(remote = "crate::features::notices::NoticeKind")]
+pub enum BookingNoticeKind {
+    /// It waits for confirmation by staff.
+    Received,
+    /// It is confirmed.
+    Confirmed,
+    /// It was moved.
+    Moved,
+    /// It was cancelled.
+    Cancelled,
+    /// Staff did not confirm it.
+    Rejected,
+    /// It starts soon.
+    Reminder,
+    /// A time on the waitlist is held for the customer.
+    Offered,
+}
+
+/// What the calendar file in an email asks the customer's calendar to do.
+#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
+#[graphql(remote = "crate::features::notices::CalendarMethod")]
+pub enum CalendarMethod {
+    /// Show the booking.
+    Publish,
+    /// Add or change it.
+    Request,
+    /// Remove it.
+    Cancel,
+}
+
+/// An email that was sent about a booking.
+#[derive(Clone, SimpleObject)]
+pub struct BookingNotice {
+    /// What it told.
+    pub kind: BookingNoticeKind,
+    /// What its calendar file asks for. Null without a file.
+    pub calendar_method: Option<CalendarMethod>,
+    /// When it was handed to the mail server.
+    pub sent_at: DateTime,
+}
+
+impl From<crate::features::notices::Sent> for BookingNotice {
+    fn from(sent: crate::features::notices::Sent) -> Self {
+        Self { kind: sent.kind.into(), calendar_method: sent.method.map(Into::into), sent_at: DateTime(sent.at) }
     }
 }
 

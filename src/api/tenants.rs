@@ -65,6 +65,18 @@ pub struct Branding {
     pub accent_color: Option<String>,
 }
 
+/// Where customers reach a tenant. Its emails show it.
+#[derive(Clone, SimpleObject)]
+#[graphql(name = "TenantContact")]
+pub struct Contact {
+    /// Replies to its emails go there.
+    pub email: Option<String>,
+    /// A phone number.
+    pub phone: Option<String>,
+    /// A postal address, in lines.
+    pub address: Option<String>,
+}
+
 /// Rules for bookings by customers.
 #[derive(Clone, SimpleObject)]
 pub struct BookingRules {
@@ -102,6 +114,8 @@ pub struct Tenant {
     pub locale: Locale,
     /// The branding of its pages and emails.
     pub branding: Branding,
+    /// Where customers reach it.
+    pub contact: Contact,
     /// Whether customers may register by themselves, with `registerUser`.
     pub open_registration: bool,
     /// The rules that apply when its customers book. They do not apply to staff.
@@ -125,6 +139,11 @@ impl From<crate::features::tenants::Tenant> for Tenant {
                 logo_url: tenant.branding.logo_url,
                 primary_color: tenant.branding.primary_color,
                 accent_color: tenant.branding.accent_color,
+            },
+            contact: Contact {
+                email: tenant.contact.email,
+                phone: tenant.contact.phone,
+                address: tenant.contact.address,
             },
             open_registration: tenant.open_registration,
             booking_rules: BookingRules {
@@ -169,6 +188,18 @@ pub struct BrandingInput {
     accent_color: MaybeUndefined<String>,
 }
 
+/// Changes to where customers reach a tenant. Omitted fields stay as they are; null removes a value.
+#[derive(InputObject)]
+pub struct TenantContactInput {
+    /// An email address, for replies to its emails. With one, calendar files in emails are invitations that calendar
+    /// programs update and remove by themselves.
+    email: MaybeUndefined<String>,
+    /// A phone number, at most 40 characters.
+    phone: MaybeUndefined<String>,
+    /// A postal address of at most 6 lines.
+    address: MaybeUndefined<String>,
+}
+
 /// Changes to the rules for bookings by customers. Omitted fields stay as they are.
 #[derive(InputObject)]
 pub struct BookingRulesInput {
@@ -198,6 +229,8 @@ pub struct UpdateTenantInput {
     pub(crate) locale: Option<Locale>,
     /// Its branding. Needs the feature `branding`.
     pub(crate) branding: Option<BrandingInput>,
+    /// Where customers reach it.
+    pub(crate) contact: Option<TenantContactInput>,
     /// Whether customers may register by themselves.
     pub(crate) open_registration: Option<bool>,
     /// The rules that apply when its customers book.
@@ -215,6 +248,11 @@ impl From<UpdateTenantInput> for SettingsPatch {
             accent_color: MaybeUndefined::Undefined,
         });
         let rules = input.booking_rules;
+        let contact = input.contact.unwrap_or(TenantContactInput {
+            email: MaybeUndefined::Undefined,
+            phone: MaybeUndefined::Undefined,
+            address: MaybeUndefined::Undefined,
+        });
         Self {
             name: input.name,
             time_zone: input.time_zone.map(|it| it.0),
@@ -223,6 +261,9 @@ impl From<UpdateTenantInput> for SettingsPatch {
             logo_url: branding.logo_url.as_opt_ref().map(|it| it.cloned()),
             primary_color: branding.primary_color.as_opt_ref().map(|it| it.cloned()),
             accent_color: branding.accent_color.as_opt_ref().map(|it| it.cloned()),
+            contact_email: contact.email.as_opt_ref().map(|it| it.cloned()),
+            contact_phone: contact.phone.as_opt_ref().map(|it| it.cloned()),
+            contact_address: contact.address.as_opt_ref().map(|it| it.cloned()),
             open_registration: input.open_registration,
             min_notice_minutes: rules.as_ref().and_then(|it| it.min_notice_minutes),
             max_ahead_days: rules.as_ref().and_then(|it| it.max_ahead_days),
@@ -295,7 +336,7 @@ pub struct TenantMutation;
 
 #[Object]
 impl TenantMutation {
-    /// Updates the caller's tenant: name, time zone, currency, language, branding, registration and booking rules.
+    /// Updates the caller's tenant: name, time zone, currency, language, branding, contact, registration and booking rules.
     /// Administrators only.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn update_tenant(

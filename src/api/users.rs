@@ -1,10 +1,10 @@
 //! Users in the API.
 
-use async_graphql::{Context, ID, InputObject, Object};
+use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object};
 
 use super::{
     ContextExt,
-    objects::{Role, User},
+    objects::{MailPreferences, Role, User},
 };
 use crate::base::names;
 use crate::{
@@ -33,6 +33,17 @@ pub struct UpdateUserInput {
     id: ID,
     /// 1 to 200 characters.
     name: Option<String>,
+}
+
+/// How a user wants emails about bookings. Omitted fields stay as they are.
+#[derive(InputObject)]
+pub struct UpdateMailPreferencesInput {
+    /// The user; the caller when omitted.
+    user_id: Option<ID>,
+    /// BCP 47 tag in English, German or Dutch, such as `en-US` or `de-AT`. Null for the tenant's language.
+    locale: MaybeUndefined<String>,
+    /// Whether to send reminders of bookings.
+    reminders: Option<bool>,
 }
 
 /// A change of a user's role.
@@ -115,6 +126,14 @@ payload!(
     }
 );
 
+payload!(
+    /// The outcome of `updateMailPreferences`.
+    UpdateMailPreferencesPayload {
+        /// The preferences.
+        mail_preferences: MailPreferences
+    }
+);
+
 impl From<Error> for ErrorClass {
     fn from(error: Error) -> Self {
         match error {
@@ -123,6 +142,10 @@ impl From<Error> for ErrorClass {
             Error::Impersonated => Self::Refuse(ApiError::impersonated()),
             Error::QuotaExceeded => {
                 Self::Mend(UserError::new(UserErrorCode::QuotaExceeded, "", "The plan does not allow more users."))
+            }
+            Error::InvalidLocale => {
+                let message = "Enter a language tag in English, German or Dutch, such as en-US.";
+                Self::Mend(UserError::new(UserErrorCode::Invalid, "locale", message))
             }
             Error::InvalidName => Self::Mend(UserError::new(UserErrorCode::Invalid, "name", names::RULE)),
             Error::LastAdmin => Self::Mend(UserError::new(
@@ -190,6 +213,23 @@ impl UserMutation {
         let id = parse_id::<UserId>(&input.id, "input.id")?;
         let renamed = crate::features::users::rename(&work.caller(), id, input.name.as_deref()).await.map(User::from);
         Ok(work.settle(renamed)?.into())
+    }
+
+    /// Changes how a user gets emails about bookings: their language and reminders. Users change their own,
+    /// administrators anyone's.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    async fn update_mail_preferences(
+        &self,
+        ctx: &Context<'_>,
+        input: UpdateMailPreferencesInput,
+    ) -> Result<UpdateMailPreferencesPayload, ApiError> {
+        let work = ctx.work()?;
+        let user = input.user_id.map(|id| parse_id::<UserId>(&id, "input.userId")).transpose()?;
+        let locale = input.locale.as_opt_ref().map(|it| it.map(String::as_str));
+        let caller = work.caller();
+        let user = user.unwrap_or(work.viewer.user);
+        let set = crate::features::users::set_mail_preferences(&caller, user, locale, input.reminders).await;
+        Ok(work.settle(set.map(MailPreferences::from))?.into())
     }
 
     /// Changes a user's role. Administrators only; `LAST_ADMIN` when no other administrator remains. The user must

@@ -13,7 +13,7 @@ use super::{
 
 /// The oldest tenant-store migration with which this program can serve a tenant's own store. Raise it with every change
 /// that makes the program need a newer one.
-pub const OLDEST_STORE: i32 = 63;
+pub const OLDEST_STORE: i32 = 66;
 
 /// First key of the advisory locks that migrations hold, "tena" read as a number; the second is the schema's hash.
 const MIGRATION_LOCK: i32 = i32::from_be_bytes(*b"tena");

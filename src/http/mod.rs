@@ -13,6 +13,7 @@ mod proxies;
 mod readiness;
 mod routes;
 mod server;
+mod unsubscribe;
 
 pub use self::{
     graphql::{Documents, ManifestError, SocketSettings, Sockets, write_response},

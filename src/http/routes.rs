@@ -13,7 +13,7 @@ use tower_http::{set_header::SetResponseHeaderLayer, timeout::RequestBodyTimeout
 
 use super::{
     app::{App, AppParts},
-    calendars, export, graphql, pages, payments,
+    calendars, export, graphql, pages, payments, unsubscribe,
 };
 use crate::{base::shares::Shares, core::telemetry, graphql::Limits};
 
@@ -44,6 +44,7 @@ pub fn router(parts: AppParts) -> Router {
     Router::new()
         .merge(api)
         .route("/calendars/{name}", get(calendars::feed))
+        .route("/unsubscribe/{token}", get(unsubscribe::ask).post(unsubscribe::stop))
         .route("/webhooks/stripe", post(payments::stripe))
         .route("/invoices/{name}", get(payments::invoice))
         .route("/payments/{tenant}/card", get(payments::card).post(payments::change_card))

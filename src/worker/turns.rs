@@ -474,10 +474,14 @@ impl Worker {
             | Effect::MailReminder { .. }
             | Effect::MailOffer { .. }
             | Effect::MailSeries { .. }) => {
-                let tx = self.gate.tenant(Scope::worker(tenant), Access::Read);
-                let letter = notices::letter(&tx, mail, self.mailer.sender(), now).await?;
-                tx.end_read();
-                self.send(taken, letter).await
+                let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
+                let notice = notices::letter(&tx, mail, &self.mailer, now).await?;
+                tx.commit().await?;
+                let Some(notice) = notice else { return Ok(()) };
+                self.send(taken, Some(notice.letter.clone())).await?;
+                let tx = self.gate.tenant(Scope::worker(tenant), Access::Write);
+                notices::record(&tx, taken.id, &notice, now).await?;
+                Ok(tx.commit().await?)
             }
             mail @ (Effect::MailPasswordReset { .. }
             | Effect::MailPasswordChanged { .. }
@@ -550,7 +554,7 @@ impl Worker {
             return Ok(()); // The mail is no longer relevant.
         };
         fault::point("outbox.written");
-        self.mailer.send(taken.id, taken.created_at, &letter).await?;
+        self.mailer.send(taken.id, self.clock.now(), &letter).await?;
         fault::point("outbox.sent");
         Ok(())
     }

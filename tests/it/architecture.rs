@@ -18,7 +18,7 @@ cli: command fleet migrate outbox serve parts keys tenant database error
 
 config: checks settings model
 
-http: routes calendars export graphql/endpoint graphql/socket actor graphql/execution cookies graphql/protocol pages
+http: routes calendars unsubscribe export graphql/endpoint graphql/socket actor graphql/execution cookies graphql/protocol pages
     payments app graphql/documents graphql/errors graphql/request graphql/sockets origins server proxies readiness
 
 api: charging validation schema audit auth billing/mutations billing/query booking_events calendars invitations node
@@ -40,11 +40,11 @@ features/billing: invoice_mail metering profile self_service engine error invoic
     invoices/model payments/queries payments/model plans/queries queries subscriptions/queries subscriptions/model
     plans/model terms cycles
 
-features/notices: booking_mail
+features/notices: booking_mail unsubscribing queries model
 
 features/series: cancel create queries model rule
 features/waitlist: offers queue queries model
-features/calendars: feed ics queries
+features/calendars: feed ics timezones queries
 features/webhooks: delivering endpoints queries model
 
 features/bookings: availability lookup update create claims/assignment claims/classes claims/release history events
@@ -60,7 +60,7 @@ features/auth: mails operators/sign_in recovery joining/registration sessions jo
     joining/queries sign_in links/one_time passwords password_policy requests/inbox throttle tokens opaque_tokens
     links/queries links/model operators/queries queries model requests/queries requests/model
 
-features/users: accounts queries model
+features/users: accounts preferences queries model
 
 features/entitlements: decision rollouts queries model
 

@@ -202,6 +202,7 @@ async fn no_mutation_is_without_an_event() {
         "verifyEmail" => "users.verify_email",
         "updateTenant" | "updateTenantAsPlatform" => "tenants.update",
         "updateUser" => "users.update",
+        "updateMailPreferences" => "users.update_mail_preferences",
         "updateUserRole" => "users.set_role",
         "deactivateUser" | "reactivateUser" => "users.set_status",
         "revokeUserSessions" => "users.revoke_sessions",

@@ -9,6 +9,7 @@ mod bad_input;
 mod billing;
 mod billing_model;
 mod bookings;
+mod calendars;
 mod catalogue;
 mod classes;
 mod docs;

@@ -97,6 +97,12 @@ impl Fixture {
              select tenant_id, gen_random_uuid(), id, 'booking.confirmed', '{}', now() from shared.webhook_endpoints;
              insert into shared.calendar_feeds (tenant_id, user_id, token_hash, created_at)
              select tenant_id, id, sha256(id::text::bytea), now() from shared.users;
+             insert into shared.mail_preferences (tenant_id, user_id, reminders, updated_at)
+             select tenant_id, id, true, now() from shared.users;
+             insert into shared.unsubscribe_links (tenant_id, token_hash, user_id, created_at)
+             select tenant_id, sha256(('u' || id::text)::bytea), id, now() from shared.users;
+             insert into shared.booking_notices (tenant_id, id, booking_id, customer_id, kind, sent_at)
+             select tenant_id, gen_random_uuid(), id, customer_id, 'CONFIRMED', now() from shared.bookings;
              insert into shared.opening_schedules (tenant_id, id, valid_from, time_zone, created_at)
              select tenant_id, gen_random_uuid(), day, 'UTC', now() from shared.tenant_state, unnest(array['2026-01-01', '2027-01-01']::date[]) day;
              insert into shared.opening_overrides (tenant_id, id, day, hours, created_at)

@@ -10,7 +10,10 @@ use crate::{
         paging::{Page, Slice},
     },
     db::{DbError, ScopedTx},
-    features::bookings::{Booking, BookingFilter, BookingKey, Transition},
+    features::{
+        bookings::{Booking, BookingFilter, BookingKey, Transition},
+        notices::Sent,
+    },
 };
 
 /// Loads bookings in the scope of one transaction.
@@ -19,6 +22,10 @@ pub struct BookingLoader(pub Arc<ScopedTx>);
 /// The key for the history of a booking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HistoryOf(pub BookingId);
+
+/// The key for the mails about a booking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NoticesOf(pub BookingId);
 
 /// The key for the bookings of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,6 +63,17 @@ impl Loader<HistoryOf> for BookingLoader {
         let ids: Vec<BookingId> = keys.iter().map(|key| key.0).collect();
         let histories = crate::features::bookings::histories(&self.0, &ids).await?;
         Ok(histories.into_iter().map(|(id, steps)| (HistoryOf(id), steps)).collect())
+    }
+}
+
+impl Loader<NoticesOf> for BookingLoader {
+    type Value = Vec<Sent>;
+    type Error = DbError;
+
+    async fn load(&self, keys: &[NoticesOf]) -> Result<HashMap<NoticesOf, Vec<Sent>>, DbError> {
+        let ids: Vec<BookingId> = keys.iter().map(|key| key.0).collect();
+        let found = crate::features::notices::of_bookings(&self.0, &ids).await?;
+        Ok(found.into_iter().map(|(id, sent)| (NoticesOf(id), sent)).collect())
     }
 }
 

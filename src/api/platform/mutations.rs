@@ -352,6 +352,7 @@ impl PlatformMutation {
             branding,
             open_registration,
             booking_rules,
+            contact: None,
             move_schedules: None,
         };
         Ok(tenant(&operator, operator.update(id, patch.into()).await).await?.into())

@@ -84,14 +84,7 @@ impl SignIn {
         if let Some((to, _)) = &addressed {
             self.count_mailbox(to, effect).await?;
         }
-        Ok(addressed.map(|(to, subject)| Letter {
-            to,
-            tenant_name: tenant.name,
-            locale: tenant.locale,
-            branding: tenant.branding,
-            subject,
-            calendar: None,
-        }))
+        Ok(addressed.map(|(to, subject)| Letter::of(tenant, to, subject)))
     }
 }
 

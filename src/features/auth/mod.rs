@@ -21,7 +21,7 @@ mod tokens;
 
 pub use joining::{Acceptance, Registration, SignUp, TenantDraft};
 pub use model::{LiveSession, Revocation, SessionCookies};
-pub use opaque_tokens::FeedToken;
+pub use opaque_tokens::{FeedToken, UnsubscribeToken};
 pub use passwords::{PasswordCost, Passwords, PasswordsError};
 pub use sessions::{is_login, log_out, revoke_other_sessions, revoke_session, revoked, sessions};
 pub use sign_in::{Login, NewUser, SignIn, SignInError, SignedIn, normalise_email};

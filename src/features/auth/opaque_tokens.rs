@@ -39,11 +39,22 @@ impl TokenKind for Feed {
     const PREFIX: &'static str = "tnc_";
 }
 
+/// A token of a link that stops reminders.
+#[derive(Clone)]
+pub struct Unsubscribe;
+
+impl TokenKind for Unsubscribe {
+    const PREFIX: &'static str = "tnu_";
+}
+
 /// Extends a session.
 pub(super) type RefreshToken = OpaqueToken<Refresh>;
 
 /// Opens a calendar feed.
 pub type FeedToken = OpaqueToken<Feed>;
+
+/// Stops reminders.
+pub type UnsubscribeToken = OpaqueToken<Unsubscribe>;
 
 /// A token from a mail, usable once.
 pub(super) type LinkToken = OpaqueToken<Link>;

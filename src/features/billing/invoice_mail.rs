@@ -56,14 +56,7 @@ pub async fn letter(tx: &ScopedTx, invoice: Uuid, user: Option<Uuid>, what: &str
         },
     };
     let notice = notice(&invoice, occasion, name, &tenant.time_zone);
-    Ok(Some(Letter {
-        to,
-        tenant_name: tenant.name,
-        locale: tenant.locale,
-        branding: tenant.branding,
-        subject: Subject::Invoice(notice),
-        calendar: None,
-    }))
+    Ok(Some(Letter::of(tenant, to, Subject::Invoice(notice))))
 }
 
 fn notice(invoice: &Invoice, occasion: InvoiceOccasion, name: String, zone: &jiff::tz::TimeZone) -> InvoiceNotice {

@@ -22,6 +22,6 @@ pub use model::{
     Booking, BookingError, BookingFilter, BookingKey, BookingOrder, Changed, HOLD, MAX_AHEAD, MAX_HOLDS, MAX_NOTES,
     MAX_REASON, NewBooking, Preloaded, PreloadedRefs, Transition,
 };
-pub use queries::{by_ids, changed_since, histories, of_person, of_series};
+pub use queries::{by_ids, changed_since, histories, last_changed_at, of_person, of_series};
 pub use status::BookingStatus;
 pub use update::{cancel_quietly, reschedule, set_status};

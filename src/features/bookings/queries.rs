@@ -216,6 +216,18 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[BookingId]) -> Result<HashMap<BookingI
     rows.iter().map(|row| Booking::read(row).map(|it| (it.id, it))).collect()
 }
 
+/// When one of these bookings last changed; `None` without any.
+pub async fn last_changed_at(tx: &ScopedTx, ids: &[BookingId]) -> Result<Option<Timestamp>, DbError> {
+    let row = tx
+        .query_one(
+            "-- bookings.last_changed_at
+            select max(updated_at) from bookings where tenant_id = $1 and id = any ($2)",
+            &[&tx.tenant(), &ids],
+        )
+        .await?;
+    Ok(row.get(0))
+}
+
 /// The bookings of a person that start within an interval: their own, and those that use a resource which represents
 /// them. Excludes bookings that ended without taking place. At most 1,000: upcoming ones first, soonest first, then
 /// past ones, latest first.

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    ics::{Entry, file},
+    ics::{Entry, Method, Parties, file},
     queries,
 };
 use crate::{
@@ -70,13 +70,17 @@ pub async fn feed(tx: &ScopedTx, token: &str, now: Timestamp) -> Result<Option<F
             format!("{service}: {customer}")
         };
         let description = booking.notes.clone();
-        Some(Entry { booking, summary, description })
+        Some(Entry { booking, summary, description, location: None })
     };
+    let ids: Vec<_> = found.iter().map(|it| it.id).collect();
+    // The feed is as old as its latest change, so that an unchanged one is the same file.
+    let (changed_at, created_at) = futures_util::join!(bookings::last_changed_at(tx, &ids), queries::feed_of(tx, user));
+    let at = changed_at?.max(created_at?).unwrap_or(now);
     let entries = found.into_iter().filter_map(of).collect();
-    Ok(Some(Feed { name: tenant.name, entries, at: now }))
+    Ok(Some(Feed { name: tenant.name, entries, at }))
 }
 
-/// The content of a feed at an instant.
+/// The content of a feed.
 pub struct Feed {
     name: String,
     entries: Vec<Entry>,
@@ -86,6 +90,11 @@ pub struct Feed {
 impl Feed {
     /// Renders the file. It may contain thousands of bookings, so do not call it on an async thread.
     pub fn write(&self) -> String {
-        file(&self.name, &self.entries, None, self.at)
+        file(&self.name, &self.entries, Method::Publish, Parties::default(), self.at)
+    }
+
+    /// When one of its bookings last changed, or when the feed was created.
+    pub fn changed_at(&self) -> Timestamp {
+        self.at
     }
 }

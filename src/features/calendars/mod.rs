@@ -3,7 +3,8 @@
 mod feed;
 mod ics;
 mod queries;
+mod timezones;
 
 pub use feed::{Feed, delete_feed, feed, rotate_feed, tenant_of};
-pub use ics::{Entry, Organizer, file};
+pub use ics::{Entry, Method, Parties, Party, file};
 pub use queries::feed_of;

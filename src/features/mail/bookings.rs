@@ -47,6 +47,8 @@ pub struct BookingNotice {
     pub until: Option<String>,
     /// The reason that staff gave, if any.
     pub reason: Option<String>,
+    /// The page where the customer changes or cancels the booking, where the mail offers it.
+    pub manage: Option<String>,
 }
 
 impl BookingNotice {
@@ -87,7 +89,13 @@ impl BookingNotice {
         }
         paragraphs.extend(self.until.as_ref().map(|it| format!("{until} {it}.")));
         paragraphs.extend(self.reason.as_ref().map(|it| format!("{reason}: {it}")));
-        Content { subject, greeting, paragraphs, button: None, footer }
+        let label = match locale {
+            Locale::En => "Change or cancel",
+            Locale::De => "Ändern oder stornieren",
+            Locale::Nl => "Wijzigen of annuleren",
+        };
+        let button = self.manage.as_ref().map(|url| (label.to_owned(), url.clone()));
+        Content { subject, greeting, paragraphs, button, footer }
     }
 
     fn english(&self, tenant: &str) -> (String, String) {

@@ -37,7 +37,10 @@ pub struct Content {
 <p style="margin:0 0 16px;font-size:13px;color:#6b7280;word-break:break-all">{{ url }}</p>
 {% endif -%}
 </td></tr>
-<tr><td style="padding:16px 32px;border-top:1px solid #e5e7eb;font-size:13px;color:#6b7280">{{ content.footer }}</td></tr>
+<tr><td style="padding:16px 32px;border-top:1px solid #e5e7eb;font-size:13px;color:#6b7280">{{ content.footer }}
+{%- for line in contact %}<br>{{ line }}{% endfor -%}
+{%- if let Some((label, url)) = unsubscribe %}<br><a href="{{ url }}" style="color:#6b7280">{{ label }}</a>{% endif -%}
+</td></tr>
 </table>
 </td></tr></table>
 </body>
@@ -51,6 +54,9 @@ pub(super) struct Html<'a> {
     pub color: &'a str,
     pub accent: &'a str,
     pub content: &'a Content,
+    pub contact: &'a [&'a str],
+    /// The label and the URL.
+    pub unsubscribe: Option<(&'a str, &'a str)>,
 }
 
 /// The plain-text part.
@@ -67,12 +73,21 @@ pub(super) struct Html<'a> {
 {% endif %}
 --
 {{ tenant_name }}
+{% for line in contact -%}
+{{ line }}
+{% endfor -%}
 {{ content.footer }}
+{% if let Some((label, url)) = unsubscribe -%}
+{{ label }}: {{ url }}
+{% endif -%}
 "
 )]
 pub(super) struct Text<'a> {
     pub tenant_name: &'a str,
     pub content: &'a Content,
+    pub contact: &'a [&'a str],
+    /// The label and the URL.
+    pub unsubscribe: Option<(&'a str, &'a str)>,
 }
 
 /// Assembles the content of a mail.

@@ -7,7 +7,7 @@ use super::{
     invoices::InvoiceNotice,
     layout::{Content, Html, Text, content},
 };
-use crate::features::tenants::{Branding, Locale};
+use crate::features::tenants::{Branding, Contact, Locale, Tenant};
 
 /// The colour of a tenant that has chosen none.
 const DEFAULT_COLOR: &str = "#1f2937";
@@ -25,8 +25,21 @@ pub struct Letter {
     pub branding: Branding,
     /// What the mail is about.
     pub subject: Subject,
-    /// An iCalendar file to attach.
-    pub calendar: Option<String>,
+    /// Where customers reach the tenant.
+    pub contact: Contact,
+    /// iCalendar files to attach.
+    pub calendars: Vec<CalendarFile>,
+    /// The link that stops mails of this kind.
+    pub unsubscribe: Option<String>,
+}
+
+/// An iCalendar file in a mail.
+#[derive(Clone, Debug)]
+pub struct CalendarFile {
+    /// What it asks a calendar program to do, such as `REQUEST`.
+    pub method: &'static str,
+    /// The file.
+    pub text: String,
 }
 
 /// What a mail is about.
@@ -78,6 +91,20 @@ pub enum Subject {
 }
 
 impl Letter {
+    /// A letter of a tenant, in its language and without files.
+    pub fn of(tenant: Tenant, to: String, subject: Subject) -> Self {
+        Self {
+            to,
+            tenant_name: tenant.name,
+            locale: tenant.locale,
+            branding: tenant.branding,
+            contact: tenant.contact,
+            subject,
+            calendars: Vec::new(),
+            unsubscribe: None,
+        }
+    }
+
     /// The subject line.
     pub fn subject_line(&self) -> String {
         self.content().subject
@@ -97,8 +124,31 @@ impl Letter {
             color,
             accent: self.branding.accent_color.as_deref().unwrap_or(color),
             content: &content,
+            contact: &self.contact_lines(),
+            unsubscribe: self.unsubscribe.as_deref().map(|url| (self.unsubscribe_label(), url)),
         };
-        Ok((html.render()?, Text { tenant_name: &self.tenant_name, content: &content }.render()?))
+        let text = Text {
+            tenant_name: &self.tenant_name,
+            content: &content,
+            contact: html.contact,
+            unsubscribe: html.unsubscribe,
+        };
+        Ok((html.render()?, text.render()?))
+    }
+
+    /// The tenant's address, phone and email, at the foot.
+    fn contact_lines(&self) -> Vec<&str> {
+        let Contact { email, phone, address } = &self.contact;
+        let address = address.iter().flat_map(|it| it.lines());
+        address.chain(phone.as_deref()).chain(email.as_deref()).collect()
+    }
+
+    fn unsubscribe_label(&self) -> &'static str {
+        match self.locale {
+            Locale::En => "Stop reminders",
+            Locale::De => "Keine Erinnerungen mehr",
+            Locale::Nl => "Geen herinneringen meer",
+        }
     }
 
     fn content(&self) -> Content {

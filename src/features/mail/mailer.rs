@@ -5,7 +5,7 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 use jiff::Timestamp;
 use lettre::{
     Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
-    message::{Attachment, Mailbox, MultiPart, header},
+    message::{Attachment, Mailbox, MultiPart, SinglePart, header},
 };
 use uuid::Uuid;
 
@@ -77,12 +77,18 @@ impl Mailer {
         format!("{}#{action}={token}", self.account_url)
     }
 
-    /// Sends a letter. The id becomes its `Message-ID`, so that mail programs recognize a resent mail as a duplicate.
+    /// A link that a mail program opens by itself (RFC 8058): on the host of the pages, which leads to this server.
+    pub fn unsubscribe_link(&self, token: &str) -> String {
+        let (scheme, rest) = self.account_url.split_once("://").unwrap_or(("http", &self.account_url));
+        format!("{scheme}://{}/unsubscribe/{token}", rest.split('/').next().unwrap_or_default())
+    }
+
+    /// Sends a letter at an instant, which its `Date` tells. The id becomes its `Message-ID`, so that mail programs recognize a resent mail as a duplicate.
     ///
     /// # Errors
     /// See [`MailError`].
-    pub async fn send(&self, id: Uuid, written_at: Timestamp, letter: &Letter) -> Result<(), MailError> {
-        let message = self.message(id, written_at, letter)?;
+    pub async fn send(&self, id: Uuid, now: Timestamp, letter: &Letter) -> Result<(), MailError> {
+        let message = self.message(id, now, letter)?;
         match &self.transport {
             Transport::Smtp(smtp) => match tokio::time::timeout(SEND_LIMIT, smtp.send(message)).await {
                 Err(_) => Err(MailError::Later("no answer in time".into())),
@@ -106,24 +112,44 @@ impl Mailer {
         }
     }
 
-    fn message(&self, id: Uuid, written_at: Timestamp, letter: &Letter) -> Result<Message, MailError> {
+    fn message(&self, id: Uuid, now: Timestamp, letter: &Letter) -> Result<Message, MailError> {
         let hopeless = |error: &dyn std::fmt::Display| MailError::Hopeless(error.to_string());
         let recipient = Address::from_str(&letter.to).map_err(|error| hopeless(&error))?;
         let (html, text) = letter.render().map_err(|error| hopeless(&error))?;
-        let parts = MultiPart::alternative_plain_html(text, html);
-        let parts = match &letter.calendar {
-            None => parts,
-            // Calendar programs read the method from the content type (RFC 6047, section 2.4).
-            Some(calendar) => {
-                let kind = header::ContentType::parse("text/calendar; charset=utf-8; method=PUBLISH");
-                let kind = kind.map_err(|error| hopeless(&error))?;
-                let file = Attachment::new("booking.ics".into()).body(calendar.clone(), kind);
-                MultiPart::mixed().multipart(parts).singlepart(file)
-            }
+        let mut parts = MultiPart::alternative_plain_html(text, html);
+        // Calendar programs read the method from the content type (RFC 6047, section 2.4).
+        let of_method = |method: &str| {
+            let kind = format!("text/calendar; charset=utf-8; method={method}");
+            header::ContentType::parse(&kind).map_err(|error| hopeless(&error))
         };
-        Message::builder()
+        match letter.calendars.as_slice() {
+            [] => {}
+            // One message is a form of the mail itself, which mail programs act on, and a file for all others.
+            [file] => {
+                let form = SinglePart::builder().header(of_method(file.method)?).body(file.text.clone());
+                let kind = header::ContentType::parse("application/ics").map_err(|error| hopeless(&error))?;
+                let file = Attachment::new("booking.ics".into()).body(file.text.clone(), kind);
+                parts = MultiPart::mixed().multipart(parts.singlepart(form)).singlepart(file);
+            }
+            files => {
+                parts = MultiPart::mixed().multipart(parts);
+                for (number, file) in files.iter().enumerate() {
+                    let name = format!("booking-{}.ics", number + 1);
+                    parts = parts.singlepart(Attachment::new(name).body(file.text.clone(), of_method(file.method)?));
+                }
+            }
+        }
+        let mut message = Message::builder();
+        if let Some(address) = &letter.contact.email {
+            let address = Address::from_str(address).map_err(|error| hopeless(&error))?;
+            message = message.reply_to(Mailbox::new(Some(one_line(&letter.tenant_name)), address));
+        }
+        if let Some(url) = &letter.unsubscribe {
+            message = message.header(ListUnsubscribe(format!("<{url}>"))).header(ListUnsubscribePost);
+        }
+        message
             .message_id(Some(format!("<{id}@{}>", self.sender.domain())))
-            .date(written_at.into())
+            .date(now.into())
             .from(Mailbox::new(Some(one_line(&letter.tenant_name)), self.sender.clone()))
             .to(Mailbox::new(None, recipient))
             .subject(one_line(&letter.subject_line()))
@@ -152,6 +178,42 @@ impl header::Header for AutoSubmitted {
     }
 }
 
+/// Where a mail program unsubscribes its reader (RFC 2369).
+#[derive(Clone)]
+struct ListUnsubscribe(String);
+
+impl header::Header for ListUnsubscribe {
+    fn name() -> header::HeaderName {
+        header::HeaderName::new_from_ascii_str("List-Unsubscribe")
+    }
+
+    fn parse(text: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Self(text.to_owned()))
+    }
+
+    fn display(&self) -> header::HeaderValue {
+        header::HeaderValue::new(Self::name(), self.0.clone())
+    }
+}
+
+/// That one POST to the link unsubscribes (RFC 8058).
+#[derive(Clone)]
+struct ListUnsubscribePost;
+
+impl header::Header for ListUnsubscribePost {
+    fn name() -> header::HeaderName {
+        header::HeaderName::new_from_ascii_str("List-Unsubscribe-Post")
+    }
+
+    fn parse(_: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Self)
+    }
+
+    fn display(&self) -> header::HeaderValue {
+        header::HeaderValue::new(Self::name(), "List-Unsubscribe=One-Click".to_owned())
+    }
+}
+
 /// Whether the text is a valid URL of an SMTP server.
 pub fn is_smtp_url(text: &str) -> bool {
     AsyncSmtpTransport::<Tokio1Executor>::from_url(text).is_ok()
@@ -162,7 +224,12 @@ mod tests {
     use super::super::letters::Subject;
     use super::*;
     use crate::base::text::is_address;
-    use crate::features::tenants::{Branding, Locale};
+    use crate::features::tenants::{Branding, Contact, Locale};
+
+    fn mailer() -> Mailer {
+        let settings = MailSettings::Folder("unused".into());
+        Mailer::try_new(&settings, "no-reply@tenantry.test", "https://app.test/account/").unwrap()
+    }
 
     fn letter() -> Letter {
         Letter {
@@ -174,7 +241,13 @@ mod tests {
                 primary_color: Some("#112233".into()),
                 accent_color: None,
             },
-            calendar: None,
+            contact: Contact {
+                email: Some("hello@acme.test".into()),
+                phone: Some("+31 20 1234567".into()),
+                address: Some("Street 1\n<b>Town</b>".into()),
+            },
+            calendars: Vec::new(),
+            unsubscribe: Some(mailer().unsubscribe_link("tnu_x")),
             subject: Subject::PasswordReset { name: "<b>Ü</b>".into(), url: "https://acme.test/a#b=c".into() },
         }
     }
@@ -191,6 +264,16 @@ mod tests {
         assert!(mail.contains(&format!("Message-ID: <{id}@tenantry.test>")), "{mail}");
         assert!(mail.contains("Auto-Submitted: auto-generated"), "{mail}");
         let (headers, _) = mail.split_once("\r\n\r\n").unwrap();
+        let unfolded = headers.replace("\r\n ", " ");
+        for line in [
+            "List-Unsubscribe: <https://app.test/unsubscribe/tnu_x>",
+            "List-Unsubscribe-Post: List-Unsubscribe=One-Click",
+            "Date: Thu, 01 Jan 1970 00:00:00 +0000",
+        ] {
+            assert!(unfolded.lines().any(|it| it == line), "{line}: {headers}");
+        }
+        let reply = unfolded.lines().find(|it| it.starts_with("Reply-To:")).unwrap_or_default();
+        assert!(reply.ends_with("<hello@acme.test>"), "{headers}");
         assert!(!headers.lines().any(|line| line.starts_with("Bcc:")), "{mail}");
         assert!(mail.contains("text/plain") && mail.contains("text/html"), "{mail}");
     }
@@ -200,6 +283,10 @@ mod tests {
         let (html, text) = letter().render().unwrap();
         assert!(html.contains("&#60;b&#62;Ü&#60;/b&#62;") && !html.contains("<b>Ü"), "{html}");
         assert!(html.contains("#112233") && html.contains("https://acme.test/l.png") && html.contains("lang=\"nl\""));
+        for part in ["Street 1", "+31 20 1234567", "hello@acme.test", "https://app.test/unsubscribe/tnu_x"] {
+            assert!(html.contains(part) && text.contains(part), "{part}: {html} {text}");
+        }
+        assert!(text.contains("<b>Town</b>") && !html.contains("<b>Town"), "{html}");
         assert!(text.contains("<b>Ü</b>") && text.contains("https://acme.test/a#b=c"), "{text}");
     }
 

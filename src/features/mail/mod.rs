@@ -11,5 +11,5 @@ mod mailer;
 
 pub use bookings::{BookingNotice, News};
 pub use invoices::{InvoiceNotice, InvoiceOccasion};
-pub use letters::{Letter, Subject};
+pub use letters::{CalendarFile, Letter, Subject};
 pub use mailer::{MailError, MailSettings, Mailer, SEND_LIMIT, is_smtp_url};

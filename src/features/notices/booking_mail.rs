@@ -3,16 +3,20 @@
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
+use super::{
+    model::{Notice, NoticeKind},
+    queries, unsubscribing,
+};
 use crate::{
     base::ids::{BookingId, SeriesId},
     core::outbox::{self, Effect, derived_id},
     db::{DbError, ScopedTx},
     features::{
         bookings::{self, Booking, BookingEvent, BookingStatus, Happened},
-        calendars::{self, Entry},
-        mail::{BookingNotice, Letter, News, Subject, dates},
+        calendars::{self, Entry, Method, Parties},
+        mail::{BookingNotice, CalendarFile, Letter, Mailer, News, Subject, dates},
         resources, series, services,
-        tenants::{self, Tenant},
+        tenants::{self, Locale, Tenant},
         users,
     },
 };
@@ -52,7 +56,12 @@ fn news_of(event: BookingEvent) -> Option<News> {
 
 /// Writes the mail that an effect requests. Returns `None` when the mail is obsolete or the effect is not about booking
 /// mail: the customer is gone, or the booking no longer matches what the mail would say.
-pub async fn letter(tx: &ScopedTx, effect: &Effect, sender: &str, now: Timestamp) -> Result<Option<Letter>, DbError> {
+pub async fn letter(
+    tx: &ScopedTx,
+    effect: &Effect,
+    mailer: &Mailer,
+    now: Timestamp,
+) -> Result<Option<Notice>, DbError> {
     match effect {
         Effect::MailBooking { booking, event, version } => {
             let news = BookingEvent::named(event).and_then(news_of);
@@ -60,17 +69,17 @@ pub async fn letter(tx: &ScopedTx, effect: &Effect, sender: &str, now: Timestamp
             let found = one(tx, *booking).await?.filter(|it| it.version == *version);
             let waits = found.as_ref().is_some_and(|it| it.status == BookingStatus::Pending);
             let news = if waits && news == Some(News::Moved) { Some(News::MovedAndWaits) } else { news };
-            write(tx, news, found.into_iter().collect(), None, sender, now).await
+            write(tx, news, found.into_iter().collect(), None, mailer, now).await
         }
         Effect::MailReminder { booking, starts_at } => {
             let still = |it: &Booking| it.status == BookingStatus::Confirmed && it.starts_at == *starts_at;
             let found = one(tx, *booking).await?.filter(|it| still(it) && it.starts_at > now);
-            write(tx, Some(News::Reminder), found.into_iter().collect(), None, sender, now).await
+            write(tx, Some(News::Reminder), found.into_iter().collect(), None, mailer, now).await
         }
         Effect::MailOffer { booking } => {
             let found = one(tx, *booking).await?.filter(|it| it.held_until.is_some_and(|until| until > now));
             let until = found.as_ref().and_then(|it| it.held_until);
-            write(tx, Some(News::Offered), found.into_iter().collect(), until, sender, now).await
+            write(tx, Some(News::Offered), found.into_iter().collect(), until, mailer, now).await
         }
         Effect::MailSeries { series, cancelled, bookings: called_off } => {
             let id = SeriesId(*series);
@@ -90,7 +99,7 @@ pub async fn letter(tx: &ScopedTx, effect: &Effect, sender: &str, now: Timestamp
                 (false, true) => News::SeriesReceived,
                 (false, false) => News::SeriesBooked,
             };
-            write(tx, Some(news), about, None, sender, now).await
+            write(tx, Some(news), about, None, mailer, now).await
         }
         _ => Ok(None),
     }
@@ -100,18 +109,42 @@ async fn one(tx: &ScopedTx, id: Uuid) -> Result<Option<Booking>, DbError> {
     Ok(bookings::by_ids(tx, &[BookingId(id)]).await?.remove(&BookingId(id)))
 }
 
+/// Records that a mail was handed to the mail server. `id` is that of the effect, so that a mail is recorded once.
+pub async fn record(tx: &ScopedTx, id: Uuid, notice: &Notice, now: Timestamp) -> Result<(), DbError> {
+    queries::insert(tx, id, notice, now).await
+}
+
+fn kind_of(news: News) -> NoticeKind {
+    match news {
+        News::Received | News::SeriesReceived => NoticeKind::Received,
+        News::Confirmed | News::SeriesBooked => NoticeKind::Confirmed,
+        News::Moved | News::MovedAndWaits => NoticeKind::Moved,
+        News::Cancelled | News::SeriesCancelled => NoticeKind::Cancelled,
+        News::Rejected => NoticeKind::Rejected,
+        News::Reminder => NoticeKind::Reminder,
+        News::Offered => NoticeKind::Offered,
+    }
+}
+
 /// Writes a mail about bookings of one customer and one service.
 async fn write(
     tx: &ScopedTx,
     news: Option<News>,
     about: Vec<Booking>,
     until: Option<Timestamp>,
-    sender: &str,
+    mailer: &Mailer,
     now: Timestamp,
-) -> Result<Option<Letter>, DbError> {
+) -> Result<Option<Notice>, DbError> {
     let (Some(news), Some(first)) = (news, about.first()) else { return Ok(None) };
     let Some(customer) = users::active(tx, first.customer).await? else { return Ok(None) };
-    let tenant = tenants::current(tx).await?;
+    let wanted = users::mail_preferences(tx, customer.id).await?;
+    if news == News::Reminder && !wanted.reminders {
+        return Ok(None);
+    }
+    let mut tenant = tenants::current(tx).await?;
+    // The texts are in the customer's language, and dates as their locale writes them.
+    let tag = wanted.locale.unwrap_or_else(|| tenant.locale.tag().to_owned());
+    tenant.locale = Locale::of_tag(&tag).unwrap_or(tenant.locale);
     let service = services::by_ids(tx, &[first.service]).await?.remove(&first.service);
     let service = service.map_or_else(String::new, |it| it.name);
     let held = bookings::resources_of(tx, &[first.id]).await?.remove(&first.id).unwrap_or_default();
@@ -128,32 +161,68 @@ async fn write(
         }
         _ => None,
     };
-    let time = |it: &Booking| dates::time(tenant.locale, it.starts_at, it.ends_at, &it.time_zone);
-    let until = until.map(|it| dates::instant(tenant.locale, it, &first.time_zone));
+    let time = |it: &Booking| dates::time(&tag, it.starts_at, it.ends_at, &it.time_zone);
+    let until = until.map(|it| dates::instant(&tag, it, &first.time_zone));
     let notice = BookingNotice {
         news,
-        name: customer.name,
+        name: customer.name.clone(),
         service: service.clone(),
         times: about.iter().map(time).collect(),
         with: if stands { with } else { Vec::new() },
         until,
         reason,
+        manage: stands.then(|| mailer.link("booking", &first.id.to_string())),
     };
-    // A reminder's booking is in the calendar already, and an offer is not a booking yet.
-    let has_file = !matches!(news, News::Reminder | News::Offered);
-    let calendar = has_file.then(|| file(&tenant, &service, about, sender, now));
-    Ok(Some(Letter {
-        to: customer.email,
-        tenant_name: tenant.name,
-        locale: tenant.locale,
-        branding: tenant.branding,
-        subject: Subject::Booking(notice),
-        calendar,
-    }))
+    let unsubscribe = match news {
+        News::Reminder => Some(mailer.unsubscribe_link(&unsubscribing::mint(tx, customer.id, now).await?)),
+        _ => None,
+    };
+    let ids: Vec<BookingId> = about.iter().map(|it| it.id).collect();
+    let ends = matches!(news, News::Cancelled | News::Rejected | News::SeriesCancelled);
+    // Only what is in the customer's calendar is removed from it. A reminder's booking is there already, and an offer is
+    // not a booking yet.
+    let has_file = |it: &BookingId, known: &std::collections::HashSet<BookingId>| match news {
+        News::Reminder | News::Offered => false,
+        _ => !ends || known.contains(it),
+    };
+    let known = if ends { queries::in_calendars(tx, &ids).await? } else { Default::default() };
+    let method = match (ends, &tenant.contact.email) {
+        (true, _) => Method::Cancel,
+        (false, Some(_)) => Method::Request,
+        (false, None) => Method::Publish,
+    };
+    let listed = ids.iter().map(|it| (*it, has_file(it, &known).then_some(method))).collect();
+    let in_files: Vec<Booking> = about.into_iter().filter(|it| has_file(&it.id, &known)).collect();
+    let address = (customer.name.as_str(), customer.email.as_str());
+    let calendars = files(&tenant, &service, in_files, method, address, mailer.sender(), now);
+    let letter = Letter { calendars, unsubscribe, ..Letter::of(tenant, customer.email, Subject::Booking(notice)) };
+    Ok(Some(Notice { letter, kind: kind_of(news), about: listed, customer: customer.id }))
 }
 
-fn file(tenant: &Tenant, service: &str, about: Vec<Booking>, sender: &str, now: Timestamp) -> String {
-    let entry = |booking| Entry { booking, summary: format!("{service}, {}", tenant.name), description: None };
+/// The calendar files of a mail. A message that asks for a change is about one booking (RFC 5546, section 3.2).
+fn files(
+    tenant: &Tenant,
+    service: &str,
+    about: Vec<Booking>,
+    method: Method,
+    customer: (&str, &str),
+    sender: &str,
+    now: Timestamp,
+) -> Vec<CalendarFile> {
+    let location = tenant.contact.address.as_ref().map(|it| it.lines().collect::<Vec<_>>().join(", "));
+    let summary = format!("{service}, {}", tenant.name);
+    let entry = |booking| Entry { booking, summary: summary.clone(), description: None, location: location.clone() };
     let entries: Vec<Entry> = about.into_iter().map(entry).collect();
-    calendars::file(&tenant.name, &entries, Some((&tenant.name, sender)), now)
+    let organizer = Some((tenant.name.as_str(), tenant.contact.email.as_deref().unwrap_or(sender)));
+    let attendee = Some(customer).filter(|_| method != Method::Publish);
+    let parties = Parties { organizer, attendee };
+    let file = |entries: &[Entry]| CalendarFile {
+        method: method.as_str(),
+        text: calendars::file(&tenant.name, entries, method, parties, now),
+    };
+    match method {
+        _ if entries.is_empty() => Vec::new(),
+        Method::Publish => vec![file(&entries)],
+        Method::Request | Method::Cancel => entries.chunks(1).map(file).collect(),
+    }
 }

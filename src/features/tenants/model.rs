@@ -46,6 +46,8 @@ pub struct Tenant {
     pub locale: Locale,
     /// Logo and colours.
     pub branding: Branding,
+    /// Where customers reach it.
+    pub contact: Contact,
     /// Whether customers may register themselves.
     pub open_registration: bool,
     /// The rules for customers' bookings.
@@ -171,6 +173,20 @@ pub enum Locale {
 }
 
 impl Locale {
+    /// The language of a BCP 47 tag; `None` when mail is not written in it.
+    pub fn of_tag(tag: &str) -> Option<Self> {
+        tag.split('-').next().unwrap_or_default().parse().ok()
+    }
+
+    /// The BCP 47 tag by which dates are written where no other is chosen.
+    pub fn tag(self) -> &'static str {
+        match self {
+            Self::En => "en-GB",
+            Self::De => "de",
+            Self::Nl => "nl",
+        }
+    }
+
     /// The ISO 639-1 code, as stored in the database.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -201,6 +217,17 @@ pub struct Branding {
     pub primary_color: Option<String>,
     /// A colour as `#rrggbb`.
     pub accent_color: Option<String>,
+}
+
+/// Where customers reach a tenant. Its mail shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contact {
+    /// An email address: replies to its mail go there.
+    pub email: Option<String>,
+    /// A phone number.
+    pub phone: Option<String>,
+    /// A postal address, in lines.
+    pub address: Option<String>,
 }
 
 /// Rules for bookings by customers. They do not bind staff.

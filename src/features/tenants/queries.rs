@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;
 
-use super::{BookingRules, Branding, Isolation, Limits, NewTenant, Offer, Tenant, TenantStatus};
+use super::{BookingRules, Branding, Contact, Isolation, Limits, NewTenant, Offer, Tenant, TenantStatus};
 use crate::{
     base::ids::TenantId,
     db::{DbError, Restriction, Row, ScopedTx},
@@ -27,7 +27,7 @@ pub async fn find(tx: &ScopedTx) -> Result<Option<Tenant>, DbError> {
                    coalesce(s.open_registration, false), s.min_notice_minutes, s.max_ahead_days,
                    s.cancel_notice_minutes, t.suspended_reason, t.erase_after,
                    greatest(t.updated_at, s.updated_at), s.reminder_minutes, t.plan_version_id, t.rollouts, t.restriction,
-                   s.max_moves
+                   s.max_moves, s.contact_email, s.contact_phone, s.contact_address
               from tenant_state t left join tenant_settings s on s.tenant_id = t.tenant_id
              where t.tenant_id = $1",
             &[&tx.tenant()],
@@ -56,6 +56,7 @@ fn read_tenant(row: &Row) -> Result<Tenant, DbError> {
         restriction: row.get::<_, Option<&str>>(25).map(str::parse).transpose()?,
         locale: row.get::<_, &str>(11).parse()?,
         branding: Branding { logo_url: row.get(12), primary_color: row.get(13), accent_color: row.get(14) },
+        contact: Contact { email: row.get(27), phone: row.get(28), address: row.get(29) },
         open_registration: row.get(15),
         booking_rules: BookingRules {
             min_notice_minutes: row.get::<_, Option<i32>>(16).unwrap_or(defaults.min_notice_minutes),
@@ -240,11 +241,13 @@ pub(super) async fn upsert_settings(tx: &ScopedTx, tenant: &Tenant, now: Timesta
     tx.execute(
         "-- tenants.upsert_settings
         insert into tenant_settings (tenant_id, name, time_zone, currency, locale, logo_url, primary_color, accent_color,
-          open_registration, min_notice_minutes, max_ahead_days, cancel_notice_minutes, updated_at, reminder_minutes, max_moves)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+          open_registration, min_notice_minutes, max_ahead_days, cancel_notice_minutes, updated_at, reminder_minutes, max_moves,
+          contact_email, contact_phone, contact_address)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
         on conflict (tenant_id) do update set name = $2, time_zone = $3, currency = $4, locale = $5, logo_url = $6,
           primary_color = $7, accent_color = $8, open_registration = $9, min_notice_minutes = $10, max_ahead_days = $11,
-          cancel_notice_minutes = $12, updated_at = $13, reminder_minutes = $14, max_moves = $15",
+          cancel_notice_minutes = $12, updated_at = $13, reminder_minutes = $14, max_moves = $15,
+          contact_email = $16, contact_phone = $17, contact_address = $18",
         &[
             &tx.tenant(),
             &tenant.name,
@@ -261,6 +264,9 @@ pub(super) async fn upsert_settings(tx: &ScopedTx, tenant: &Tenant, now: Timesta
             &now,
             &rules.reminder_minutes,
             &rules.max_moves,
+            &tenant.contact.email,
+            &tenant.contact.phone,
+            &tenant.contact.address,
         ],
     )
     .await

@@ -8,7 +8,7 @@ use super::{
     model::{Branding, Locale, MAX_AHEAD_DAYS},
     queries,
 };
-use crate::base::names;
+use crate::base::{names, text::is_address};
 use crate::{
     base::money::Currency,
     core::{
@@ -26,6 +26,8 @@ const MAX_NOTICE_MINUTES: i32 = 525_600;
 /// Maximum time between a reminder and its booking, in minutes: thirty days.
 const MAX_REMINDER_MINUTES: i32 = 43_200;
 
+/// Maximum number of lines of an address.
+const MAX_ADDRESS_LINES: usize = 6;
 /// Maximum of a limit of moves.
 const MAX_MOVES: i32 = 100;
 
@@ -46,6 +48,12 @@ pub struct SettingsPatch {
     pub primary_color: Option<Option<String>>,
     /// See [`Branding`].
     pub accent_color: Option<Option<String>>,
+    /// See [`Contact`](super::Contact).
+    pub contact_email: Option<Option<String>>,
+    /// See [`Contact`](super::Contact).
+    pub contact_phone: Option<Option<String>>,
+    /// See [`Contact`](super::Contact).
+    pub contact_address: Option<Option<String>>,
     /// Whether customers may register themselves.
     pub open_registration: Option<bool>,
     /// See [`BookingRules`](super::BookingRules).
@@ -157,6 +165,25 @@ impl SettingsPatch {
         if !(1..=MAX_AHEAD_DAYS).contains(&rules.max_ahead_days) {
             return Err(Invalid("bookingRules.maxAheadDays", "Must be between 1 and 732."));
         }
+        let contact = &mut tenant.contact;
+        if let Some(email) = self.contact_email {
+            let email = email.map(|it| it.trim().to_owned()).filter(|it| !it.is_empty());
+            let fits = email.as_ref().is_none_or(|it| it.len() <= 320 && is_address(it));
+            contact.email =
+                if fits { email } else { return Err(Invalid("contact.email", "Enter a valid email address.")) };
+        }
+        if let Some(phone) = self.contact_phone {
+            let phone = phone.map(|it| it.trim().to_owned()).filter(|it| !it.is_empty());
+            let fits = phone.as_deref().is_none_or(is_phone);
+            contact.phone =
+                if fits { phone } else { return Err(Invalid("contact.phone", "Enter a valid phone number.")) };
+        }
+        if let Some(address) = self.contact_address {
+            let message = "Enter at most 6 lines without links or email addresses.";
+            let address = address.filter(|it| !it.trim().is_empty());
+            let checked = address.map(|it| checked_address(&it).ok_or(Invalid("contact.address", message)));
+            contact.address = checked.transpose()?;
+        }
         let branding = &mut tenant.branding;
         if let Some(url) = self.logo_url {
             let fits = url.as_deref().is_none_or(is_https_url);
@@ -177,6 +204,22 @@ impl SettingsPatch {
 /// A tenant's trimmed name; `None` when it is empty or too long.
 pub fn checked_name(name: &str) -> Option<String> {
     names::checked(name)
+}
+
+/// A postal address: a few lines, each as a name.
+fn checked_address(text: &str) -> Option<String> {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|it| !it.is_empty()).collect();
+    if !(1..=MAX_ADDRESS_LINES).contains(&lines.len()) || lines.iter().any(|it| it.chars().count() > 99) {
+        return None;
+    }
+    Some(lines.into_iter().map(names::checked).collect::<Option<Vec<_>>>()?.join("\n"))
+}
+
+/// Whether people can dial it: digits, and what separates them.
+fn is_phone(text: &str) -> bool {
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    let fits = text.chars().all(|it| it.is_ascii_digit() || matches!(it, '+' | ' ' | '-' | '(' | ')' | '/' | '.'));
+    fits && (3..=20).contains(&digits) && text.len() <= 40
 }
 
 fn is_https_url(text: &str) -> bool {
@@ -204,6 +247,9 @@ fn changes(before: &Tenant, after: &Tenant) -> Changes {
         .field("logo_url", before.branding.logo_url.clone(), after.branding.logo_url.clone())
         .field("primary_color", before.branding.primary_color.clone(), after.branding.primary_color.clone())
         .field("accent_color", before.branding.accent_color.clone(), after.branding.accent_color.clone())
+        .field("contact_email", before.contact.email.clone(), after.contact.email.clone())
+        .field("contact_phone", before.contact.phone.clone(), after.contact.phone.clone())
+        .field("contact_address", before.contact.address.clone(), after.contact.address.clone())
         .field("open_registration", before.open_registration, after.open_registration)
         .field("min_notice_minutes", rules(before).min_notice_minutes, rules(after).min_notice_minutes)
         .field("max_ahead_days", rules(before).max_ahead_days, rules(after).max_ahead_days)

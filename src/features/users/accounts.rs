@@ -118,6 +118,7 @@ pub async fn erase(caller: &Caller<'_>, id: UserId) -> Result<User, UserError> {
     let mut subjects = queries::erase_invitations(tx, &before.email, &pseudonym, now).await?;
     subjects.push(id.0);
     queries::erase_notes(tx, id, now).await?;
+    queries::forget_mail_preferences(tx, id, now).await?;
     if before.status == UserStatus::Active {
         meter(tx, id, now).await?;
     }

@@ -28,6 +28,21 @@ pub struct User {
     pub email_verified_at: Option<Timestamp>,
 }
 
+/// How a user wants the tenant's mail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailPreferences {
+    /// The BCP 47 tag of their language; `None` for the tenant's.
+    pub locale: Option<String>,
+    /// Whether they want reminders of their bookings.
+    pub reminders: bool,
+}
+
+impl Default for MailPreferences {
+    fn default() -> Self {
+        Self { locale: None, reminders: true }
+    }
+}
+
 /// Whether a user can sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserStatus {
@@ -103,6 +118,8 @@ pub enum UserError {
     NotFound,
     /// The name is empty or too long.
     InvalidName,
+    /// The locale is not a tag of a language that mail is written in.
+    InvalidLocale,
     /// The plan's limit on users is reached.
     QuotaExceeded,
     /// An impersonated session cannot change roles or access.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::{User, UserFilter, UserKey, UserStatus};
+use super::{MailPreferences, User, UserFilter, UserKey, UserStatus};
 use crate::{
     base::{ids::UserId, paging::Page},
     core::identity::Role,
@@ -266,4 +266,54 @@ pub(super) async fn end_access(
         )
         .await?;
     Ok(row.get(0))
+}
+
+/// The preferences of these users; without an entry where they have none.
+pub async fn mail_preferences_of(tx: &ScopedTx, ids: &[UserId]) -> Result<HashMap<UserId, MailPreferences>, DbError> {
+    let rows = tx
+        .query(
+            "-- users.mail_preferences_of
+            select user_id, locale, reminders from mail_preferences where tenant_id = $1 and user_id = any ($2)",
+            &[&tx.tenant(), &ids],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| (row.get(0), MailPreferences { locale: row.get(1), reminders: row.get(2) })).collect())
+}
+
+/// Stores a user's preferences.
+pub(super) async fn upsert_mail_preferences(
+    tx: &ScopedTx,
+    id: UserId,
+    wanted: &MailPreferences,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    tx.execute(
+        "-- users.upsert_mail_preferences
+        insert into mail_preferences (tenant_id, user_id, locale, reminders, updated_at) values ($1, $2, $3, $4, $5)
+        on conflict (tenant_id, user_id) do update set locale = $3, reminders = $4, updated_at = $5",
+        &[&tx.tenant(), &id, &wanted.locale, &wanted.reminders, &now],
+    )
+    .await
+}
+
+/// Stops the reminders to a user.
+pub async fn stop_reminders(tx: &ScopedTx, id: UserId, now: Timestamp) -> Result<(), DbError> {
+    tx.execute(
+        "-- users.stop_reminders
+        insert into mail_preferences (tenant_id, user_id, reminders, updated_at) values ($1, $2, false, $3)
+        on conflict (tenant_id, user_id) do update set reminders = false, updated_at = $3",
+        &[&tx.tenant(), &id, &now],
+    )
+    .await
+}
+
+/// Forgets what an erased user preferred.
+pub(super) async fn forget_mail_preferences(tx: &ScopedTx, id: UserId, now: Timestamp) -> Result<(), DbError> {
+    tx.execute(
+        "-- users.forget_mail_preferences
+        update mail_preferences set locale = null, reminders = false, updated_at = $3
+         where tenant_id = $1 and user_id = $2",
+        &[&tx.tenant(), &id, &now],
+    )
+    .await
 }

@@ -170,14 +170,8 @@ pub async fn letter(tx: &ScopedTx, endpoint: Uuid, user: Uuid) -> Result<Option<
     let administrators = users::administrators(tx).await?;
     let Some(reader) = administrators.into_iter().find(|it| it.id.0 == user) else { return Ok(None) };
     let tenant = tenants::current(tx).await?;
-    Ok(Some(Letter {
-        to: reader.email,
-        tenant_name: tenant.name,
-        locale: tenant.locale,
-        branding: tenant.branding,
-        subject: Subject::WebhookDisabled { name: reader.name, url: endpoint.url },
-        calendar: None,
-    }))
+    let subject = Subject::WebhookDisabled { name: reader.name, url: endpoint.url };
+    Ok(Some(Letter::of(tenant, reader.email, subject)))
 }
 
 #[cfg(test)]

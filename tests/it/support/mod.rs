@@ -170,17 +170,26 @@ pub(crate) struct Mail {
     pub subject: String,
     pub text: String,
     pub html: String,
-    /// The attached iCalendar file.
+    /// The first attached iCalendar file.
     pub calendar: Option<String>,
+    /// All of them.
+    pub calendars: Vec<String>,
+    /// As it was sent.
+    pub raw: String,
 }
 
 impl Mail {
     pub(crate) fn parse(raw: &[u8]) -> Self {
         let mail = mail_parser::MessageParser::default().parse(raw).unwrap();
         use mail_parser::MimeHeaders;
-        let file = mail.attachments().find(|it| it.content_type().is_some_and(|it| it.subtype() == Some("calendar")));
+        let is_file =
+            |it: &&mail_parser::MessagePart<'_>| it.content_type().is_some_and(|it| it.subtype() == Some("calendar"));
+        let files = mail.attachments().filter(is_file).map(|it| it.text_contents().unwrap().to_owned());
+        let calendars: Vec<String> = files.collect();
         Self {
-            calendar: file.map(|it| it.text_contents().unwrap().to_owned()),
+            calendar: calendars.first().cloned(),
+            calendars,
+            raw: String::from_utf8_lossy(raw).into_owned(),
             id: mail.message_id().unwrap().to_owned(),
             to: mail.to().unwrap().first().unwrap().address().unwrap().to_owned(),
             from: mail.from().unwrap().first().unwrap().name().unwrap_or_default().to_owned(),
