@@ -335,6 +335,10 @@ async fn a_mail_is_in_its_readers_language() {
         german.subject.starts_with("Ihre Buchung ist bestätigt") && german.text.contains(" Uhr (Europe/Amsterdam)")
     );
     assert!(german.html.contains("lang=\"de\""));
+    let forgotten =
+        "mutation($email: String!) { requestPasswordReset(input: { email: $email }) { userErrors { code } } }";
+    app.anonymous().run_with(forgotten, json!({ "email": acme.user.email })).await;
+    assert!(app.mail_to(&acme.user.email).await.html.contains("lang=\"de\""), "mail of the account too");
     assert_eq!(code(&set(&acme.user, None, Value::Null).await), "");
     assert!(mail(6).await.subject.starts_with("Your booking is confirmed"));
 }

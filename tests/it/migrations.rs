@@ -14,6 +14,9 @@ use crate::support::{TestApp, TestDatabase};
 /// docs/decisions/0021: refinery has no lock of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_that_migrate_at_once_migrate_once() {
+    let alone = TestDatabase::create_empty().await;
+    let all = migrations::migrate(&alone.url("tenantry_owner").await).await.unwrap().len();
+    assert!(all >= 19, "{all}");
     for _ in 0..3 {
         let database = TestDatabase::create_empty().await;
         let owner = database.url("tenantry_owner").await;
@@ -25,9 +28,9 @@ async fn processes_that_migrate_at_once_migrate_once() {
         for run in futures_util::future::join_all(runs).await {
             applied.push(run.unwrap().unwrap().len());
         }
-        applied.sort_unstable();
-        assert_eq!(applied[..3], [0, 0, 0]);
-        assert!(applied[3] >= 19, "{applied:?}");
+        // The directory and the store have a lock each, so two processes may have done one of them each.
+        assert!(applied.iter().filter(|it| **it > 0).count() <= 2, "{applied:?}");
+        assert_eq!(applied.iter().sum::<usize>(), all, "{applied:?}");
         assert!(refuse_unsafe(&database.url("tenantry_app").await).await.is_ok());
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     db::{Access, DbError, Scope, ScopedTx},
     features::{
         mail::{Letter, Mailer, Subject},
-        tenants,
+        tenants::{self, Locale},
         users::{self, User},
     },
 };
@@ -78,7 +78,15 @@ impl SignIn {
             },
             _ => None, // Not an effect of the sign-in path.
         };
-        let tenant = tenants::current(&tx).await?;
+        let mut tenant = tenants::current(&tx).await?;
+        // In the language of the account that it is about.
+        if let Effect::MailPasswordReset { user }
+        | Effect::MailPasswordChanged { user }
+        | Effect::MailEmailVerification { user } = effect
+        {
+            let wanted = users::mail_preferences(&tx, UserId(*user)).await?.locale;
+            tenant.locale = wanted.and_then(|it| Locale::of_tag(&it)).unwrap_or(tenant.locale);
+        }
         tx.commit().await?;
         drop(tx);
         if let Some((to, _)) = &addressed {

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::{
     base::ids::{ResourceId, ServiceId},
     features::{
-        hours::{Hours, Owner, StartSpan},
+        hours::{Hours, Owner, StartSpan, Timetable},
         resources::ResourceKind,
         services::Link,
     },
@@ -44,6 +44,7 @@ impl Grid {
         (from, to): (Timestamp, Timestamp),
     ) -> Self {
         let (mut groups, mut leaders): (HashMap<ResourceId, usize>, Vec<ResourceId>) = (HashMap::new(), Vec::new());
+        let mut timetables: Vec<Timetable<'_>> = Vec::new();
         let mut combined: Vec<Vec<usize>> = vec![Vec::new()];
         for kind in KINDS {
             let of_kind = || links.iter().filter(move |it| it.kind == kind);
@@ -55,12 +56,12 @@ impl Grid {
                 if (is_wanted && Some(link.resource) != wanted) || (!is_wanted && is_staffed && !link.active) {
                     continue;
                 }
-                let is_same =
-                    |it: &ResourceId| hours.have_same_hours(Owner::Resource(*it), Owner::Resource(link.resource));
-                let found = leaders[first..].iter().position(is_same).map(|it| first + it);
+                let timetable = hours.timetable(Owner::Resource(link.resource));
+                let found = timetables[first..].iter().position(|it| *it == timetable).map(|it| first + it);
                 let group = found.unwrap_or(leaders.len());
                 if group == leaders.len() {
                     leaders.push(link.resource);
+                    timetables.push(timetable);
                 }
                 groups.insert(link.resource, group);
             }

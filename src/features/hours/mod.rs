@@ -21,5 +21,5 @@ pub use model::{
     DAY, EventFilter, HolidayFile, HolidaySource, HoursError, Imported, Later, Open, Override, Owner, Schedule,
     Skipped, Span,
 };
-pub use opening::{Hours, contain, intersect, merge, of_service};
+pub use opening::{Hours, Timetable, contain, intersect, merge, of_service};
 pub use schedules::{MAX_DAYS, delete_override, overrides, schedules, schedules_elsewhere, set_override, set_schedule};

@@ -1,5 +1,7 @@
 //! Converts schedules and exceptions to open intervals.
 
+use std::collections::{BTreeMap, HashMap};
+
 use jiff::{
     Timestamp, ToSpan,
     civil::Date,
@@ -19,9 +21,17 @@ use crate::{
 /// All hours that concern a service: the tenant's, its own, and those of its resources.
 #[derive(Clone, Debug)]
 pub struct Hours {
-    schedules: Vec<Schedule>,
-    overrides: Vec<Override>,
+    /// Weekly hours by owner, earliest first.
+    schedules: HashMap<Owner, Vec<Schedule>>,
+    overrides: HashMap<Owner, BTreeMap<Date, Override>>,
     zone: TimeZone,
+}
+
+/// All hours and exceptions of an owner.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Timetable<'a> {
+    weeks: Vec<(Date, Option<&'a str>, Option<&'a [(i8, Span)]>)>,
+    days: Vec<(Date, &'a [Span])>,
 }
 
 impl Hours {
@@ -64,7 +74,8 @@ impl Hours {
     pub fn is_closed_by_override(&self, owner: Owner, from: Timestamp, to: Timestamp) -> bool {
         let day_of = |it: Timestamp| it.to_zoned(TimeZone::UTC).date();
         let near = day_of(from).saturating_sub(1.day())..=day_of(to).saturating_add(1.day());
-        self.overrides.iter().filter(|it| it.owner == owner && near.contains(&it.day)).any(|single| {
+        let exceptions = self.overrides.get(&owner).into_iter().flat_map(|it| it.range(near.clone()));
+        exceptions.map(|(_, single)| single).any(|single| {
             let zone = self.zone_on(owner, single.day);
             let at = |minute| instant(single.day, minute, zone);
             let (Some(begins), Some(ends)) = (at(0), at(DAY)) else { return false };
@@ -74,40 +85,36 @@ impl Hours {
         })
     }
 
-    /// Whether two owners have the same hours and exceptions.
-    pub fn have_same_hours(&self, one: Owner, other: Owner) -> bool {
-        let weeks = |owner| {
-            let own = self.schedules.iter().filter(move |it| it.owner == owner);
-            let mut own: Vec<_> = own.map(|it| (it.valid_from, it.zone.iana_name(), it.hours.as_ref())).collect();
-            own.sort_unstable();
-            own
-        };
-        let days = |owner| {
-            let own = self.overrides.iter().filter(move |it| it.owner == owner);
-            let mut own: Vec<_> = own.map(|it| (it.day, &it.hours)).collect();
-            own.sort_unstable();
-            own
-        };
-        weeks(one) == weeks(other) && days(one) == days(other)
+    /// All hours and exceptions of an owner, to compare with those of another.
+    pub fn timetable(&self, owner: Owner) -> Timetable<'_> {
+        let weeks = self.schedules.get(&owner).into_iter().flatten();
+        let days = self.overrides.get(&owner).into_iter().flatten();
+        Timetable {
+            weeks: weeks.map(|it| (it.valid_from, it.zone.iana_name(), it.hours.as_deref())).collect(),
+            days: days.map(|(day, it)| (*day, it.hours.as_slice())).collect(),
+        }
     }
 
     /// Whether an owner has hours of its own on a day.
     pub(super) fn has_own(&self, owner: Owner, day: Date) -> bool {
-        self.in_force(owner, day).is_some() || self.overrides.iter().any(|it| it.owner == owner && it.day == day)
+        self.in_force(owner, day).is_some() || self.exception(owner, day).is_some()
     }
 
     /// Whether an owner has hours of its own on any day.
     pub(super) fn has_any(&self, owner: Owner) -> bool {
-        self.schedules.iter().any(|it| it.owner == owner) || self.overrides.iter().any(|it| it.owner == owner)
+        self.schedules.contains_key(&owner) || self.overrides.contains_key(&owner)
     }
 
     fn in_force(&self, owner: Owner, day: Date) -> Option<&Schedule> {
-        let begun = self.schedules.iter().filter(|it| it.owner == owner && it.valid_from <= day);
-        begun.max_by_key(|it| it.valid_from)
+        self.schedules.get(&owner)?.iter().rev().find(|it| it.valid_from <= day)
+    }
+
+    fn exception(&self, owner: Owner, day: Date) -> Option<&Override> {
+        self.overrides.get(&owner)?.get(&day)
     }
 
     pub(super) fn spans(&self, owner: Owner, day: Date) -> Vec<Span> {
-        if let Some(single) = self.overrides.iter().find(|it| it.owner == owner && it.day == day) {
+        if let Some(single) = self.exception(owner, day) {
             return single.hours.clone();
         }
         match self.in_force(owner, day).and_then(|it| it.hours.as_ref()) {
@@ -185,7 +192,15 @@ pub async fn of_service(
 impl Hours {
     /// Combines the stored hours with the tenant's zone, which applies where there is no schedule.
     pub fn new((schedules, overrides): (Vec<Schedule>, Vec<Override>), zone: TimeZone) -> Self {
-        Self { schedules, overrides, zone }
+        let (mut by_owner, mut exceptions) = (HashMap::<_, Vec<Schedule>>::new(), HashMap::<_, BTreeMap<_, _>>::new());
+        for schedule in schedules {
+            by_owner.entry(schedule.owner).or_default().push(schedule);
+        }
+        by_owner.values_mut().for_each(|it| it.sort_by_key(|it| it.valid_from));
+        for single in overrides {
+            exceptions.entry(single.owner).or_default().insert(single.day, single);
+        }
+        Self { schedules: by_owner, overrides: exceptions, zone }
     }
 }
 
