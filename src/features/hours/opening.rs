@@ -27,10 +27,13 @@ pub struct Hours {
     zone: TimeZone,
 }
 
+/// ISO weekdays and spans.
+type Week<'a> = &'a [(i8, Span)];
+
 /// All hours and exceptions of an owner.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Timetable<'a> {
-    weeks: Vec<(Date, Option<&'a str>, Option<&'a [(i8, Span)]>)>,
+    weeks: Vec<(Date, Option<&'a str>, Option<Week<'a>>)>,
     days: Vec<(Date, &'a [Span])>,
 }
 
