@@ -1,7 +1,7 @@
 //! Free times stand on the wall clock, in zones that change it in every way: compared with what Python's zoneinfo says.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::Write,
     process::{Command, Stdio},
 };
@@ -161,17 +161,15 @@ async fn free_times_are_those_of_an_independent_clock() {
                 .skip(if runs_all() { 0 } else { (number + at) % STEPS.len() })
                 .step_by(if runs_all() { 1 } else { STEPS.len() })
             {
-                let case = |(from, to): &(Date, Date)| json!({ "zone": zone, "from": from.to_string(), "to": to.to_string(), "duration": DURATION, "step": step, "owners": owners });
+                let case = |(from, to): &(Date, Date)| json!({ "zone": zone, "from": from.to_string(), "to": to.to_string(), "duration": DURATION, "step": step, "owners": owners, "every": if runs_all() { 997 } else { 41 } });
                 let expected = ask(&windows.iter().map(case).collect::<Vec<_>>());
                 for ((from, to), expected) in windows.iter().zip(expected) {
                     let instant = |day: &Date| day.to_zoned(TimeZone::get(zone).unwrap()).unwrap().timestamp();
-                    let starts: Vec<i64> = serde_json::from_value(expected["starts"].clone()).unwrap();
-                    let free = offered(&tenant.user, service, instant(from), instant(to)).await;
-                    let of = |all: &[i64], others: &[i64]| -> Vec<Timestamp> {
-                        all.iter()
-                            .filter(|it| !others.contains(it))
-                            .map(|it| Timestamp::from_second(*it).unwrap())
-                            .collect()
+                    let starts: BTreeSet<i64> = serde_json::from_value(expected["starts"].clone()).unwrap();
+                    let free: BTreeSet<i64> =
+                        offered(&tenant.user, service, instant(from), instant(to)).await.into_iter().collect();
+                    let of = |all: &BTreeSet<i64>, others: &BTreeSet<i64>| -> Vec<Timestamp> {
+                        all.difference(others).map(|it| Timestamp::from_second(*it).unwrap()).collect()
                     };
                     let (missing, surplus) = (of(&starts, &free), of(&free, &starts));
                     let case = format!("{zone}, {shape}, every {step}, {from} to {to}");
@@ -182,8 +180,7 @@ async fn free_times_are_those_of_an_independent_clock() {
                     (windows_seen, starts_seen) = (windows_seen + 1, starts_seen + starts.len());
                     // What is offered can be booked, and the rest says why.
                     let reasons: BTreeMap<i64, Value> = serde_json::from_value(expected["reasons"].clone()).unwrap();
-                    let every = if runs_all() { 97 } else { 41 };
-                    for (at, reason) in reasons.iter().skip(number % 5).step_by(every) {
+                    for (at, reason) in &reasons {
                         assert_eq!(
                             why(&tenant.user, service, *at).await,
                             *reason,

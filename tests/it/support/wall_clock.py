@@ -2,12 +2,13 @@
 
 Reads a list of cases as JSON and answers a list of results. A case has a `zone`, days `from` and `to` (exclusive), `duration`
 and `step` in minutes, and `owners`: the hours of each as `week` (spans of minutes for the days 1 to 7, or null for always)
-and `overrides` (spans by day). A result has the `starts` and, for every quarter of an hour that is none, the `reasons`; both
-by the second of the epoch.
+and `overrides` (spans by day). A result has the `starts` and, for some quarters of an hour (one of `every` so many), the `reasons`
+for which it is none; both by the second of the epoch.
 """
 
 import json
 import sys
+from bisect import bisect_right
 from datetime import date, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
@@ -54,13 +55,23 @@ def both(one, other):
     return sorted([a, b] for a, b in cut if a < b)
 
 
-def covered(intervals, begin, end):
-    """The part of an interval, from its begin, that lies in others; equal to `end` when all of it does."""
-    at = begin
+def merged(intervals):
+    """Intervals in order, none of which touches another."""
+    found = []
     for opens, closes in sorted(intervals):
-        if opens <= at < closes:
-            at = closes
-    return min(at, end)
+        if found and opens <= found[-1][1]:
+            found[-1][1] = max(found[-1][1], closes)
+        else:
+            found.append([opens, closes])
+    return found
+
+
+def covered(intervals, begin, end):
+    """The part of an interval, from its begin, that lies in merged others; equal to `end` when all of it does."""
+    at = bisect_right(intervals, begin, key=lambda it: it[0]) - 1
+    if at < 0 or intervals[at][1] <= begin:
+        return begin
+    return min(intervals[at][1], end)
 
 
 def solve(case):
@@ -73,8 +84,8 @@ def solve(case):
         while day <= last + timedelta(days=1):
             own += [(boundary(clock(day, a), zone), boundary(clock(day, b), zone)) for a, b in spans(owner, day)]
             day += timedelta(days=1)
-        open_of.append(own)
-    starts, reasons, day = set(), {}, first
+        open_of.append(merged(own))
+    starts, reasons, day, quarter = set(), {}, first, 0
     while day < last:
         opening = [[0, 1440]]
         for owner in owners:
@@ -85,6 +96,9 @@ def solve(case):
                 if all(covered(own, at, at + duration) == at + duration for own in open_of):
                     starts.add(at)
         for minute in range(0, 1440, 15):
+            quarter += 1
+            if quarter % case["every"]:
+                continue
             local = clock(day, minute)
             for at in instants(local, zone):
                 end = at + duration
