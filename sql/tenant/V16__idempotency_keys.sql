@@ -13,7 +13,7 @@ create table idempotency_keys (
 );
 comment on table idempotency_keys is 'Answers to requests with an Idempotency-Key, for a day.';
 comment on column idempotency_keys.fingerprint is 'SHA-256 of the request: the same key with another request is refused.';
-comment on column idempotency_keys.answer is 'The body of the answer, in JSON. Null only inside the transaction that creates it.';
+comment on column idempotency_keys.answer is 'The body of the answer, in JSON. Null only inside the transaction that creates it; empty once a person was erased whom it may have named.';
 
 create index idempotency_keys_expires_at on idempotency_keys (tenant_id, user_id, expires_at);
 
@@ -27,10 +27,14 @@ create policy idempotency_keys_select on idempotency_keys for select to tenantry
 -- Each user stores their own.
 create policy idempotency_keys_insert on idempotency_keys for insert to tenantry_app
   with check (tenant_id = current_tenant_id() and current_app_role() in ('ADMIN', 'STAFF', 'USER') and user_id = current_user_id());
--- The transaction that made the row adds the answer.
+-- The transaction that made the row adds the answer; the sign-in path blanks answers that may name an erased person.
 create policy idempotency_keys_update on idempotency_keys for update to tenantry_app
-  using (tenant_id = current_tenant_id() and current_app_role() in ('ADMIN', 'STAFF', 'USER') and user_id = current_user_id())
-  with check (tenant_id = current_tenant_id() and current_app_role() in ('ADMIN', 'STAFF', 'USER') and user_id = current_user_id());
+  using (tenant_id = current_tenant_id()
+    and (current_app_role() = 'AUTHENTICATOR'
+      or (current_app_role() in ('ADMIN', 'STAFF', 'USER') and user_id = current_user_id())))
+  with check (tenant_id = current_tenant_id()
+    and ((current_app_role() = 'AUTHENTICATOR' and answer = '')
+      or (current_app_role() in ('ADMIN', 'STAFF', 'USER') and user_id = current_user_id())));
 -- Each user removes their own expired keys; the sign-in path those of an erased person.
 create policy idempotency_keys_delete on idempotency_keys for delete to tenantry_app
   using (tenant_id = current_tenant_id()

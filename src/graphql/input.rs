@@ -31,6 +31,17 @@ fn below(name: impl std::fmt::Display, found: Option<Unfit>) -> Option<Unfit> {
     found.map(|(path, message)| (format!("{name}{path}"), message))
 }
 
+/// Gives the variables that the request omits their defaults.
+pub fn fill_defaults(operation: &OperationDefinition, variables: &mut Variables) {
+    for definition in operation.variable_definitions.iter().map(|it| &it.node) {
+        if let Some(default) = &definition.default_value
+            && !variables.contains_key(&definition.name.node)
+        {
+            variables.insert(definition.name.node.clone(), default.node.clone());
+        }
+    }
+}
+
 /// The first variable that the operation requires and the request does not send, as `$name`.
 pub fn find_missing(operation: &OperationDefinition, variables: &Variables) -> Option<String> {
     let required = operation.variable_definitions.iter().map(|it| &it.node);

@@ -238,3 +238,35 @@ fn told((status, mut answer): (u16, Value)) -> (u16, Value) {
     }
     (status, answer)
 }
+
+/// A variable that the request omits has its default wherever it is used: what a client asks to leave alone is left alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn directives_go_by_the_defaults_of_variables() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let id = json!(acme.user.id.to_string());
+    let names = "select name from shared.users where email = 'user@acme.test'";
+    let before = acme.truth(names).await;
+    for directive in [
+        "$b: Boolean = true) { updateUser(input: I) @skip(if: $b)",
+        "$b: Boolean! = false) { updateUser(input: I) @include(if: $b)",
+    ] {
+        let query = format!("mutation($i: ID!, {directive} {{ user {{ name }} userErrors {{ code }} }} __typename }}");
+        let query = query.replace("input: I", "input: { id: $i, name: \"X\" }");
+        let skipped = acme.admin.run_with(&query, json!({ "i": id })).await;
+        assert_eq!(skipped["data"], json!({ "__typename": "Mutation" }), "{query} {skipped}");
+        assert_eq!(acme.truth(names).await, before, "{query}");
+        // What the request says counts more.
+        let runs = json!({ "i": id, "b": directive.contains("@include") });
+        assert_eq!(acme.admin.run_with(&query, runs).await["data"]["updateUser"]["user"]["name"], "X", "{query}");
+        let back = "mutation($i: ID!, $n: String!) { updateUser(input: { id: $i, name: $n }) { userErrors { code } } }";
+        assert_eq!(code(&acme.admin.run_with(back, json!({ "i": id, "n": before[0] })).await), "");
+    }
+    let included = "query($b: Boolean = true) { viewer { id @include(if: $b) email @skip(if: $b) } }";
+    let viewer = acme.user.run(included).await["data"]["viewer"].clone();
+    assert_eq!(viewer, json!({ "id": id }));
+    assert_eq!(
+        acme.user.run_with(included, json!({ "b": false })).await["data"]["viewer"],
+        json!({ "email": "user@acme.test" })
+    );
+}

@@ -756,3 +756,33 @@ async fn clients_that_take_or_give_nothing_are_dropped() {
     assert_eq!(serving.await.unwrap(), 0, "nobody is left");
     drop(reading);
 }
+
+/// Erasing a person frees nobody else's key: what was carried out with it is not carried out again, and the answer, which may
+/// name the person, is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn erasing_a_person_lets_no_request_run_twice() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let book = |person: &Person, days: i64| {
+        format!(
+            "mutation {{ createBooking(input: {{ serviceId: \"{}\", startsAt: \"{}\", notes: \"of {}\" }}) {{ booking {{ id customer {{ email }} }} userErrors {{ code }} }} }}",
+            acme.service,
+            acme.in_days(days),
+            person.email
+        )
+    };
+    let (of_user, of_other) = (book(&acme.user, 3), book(&acme.other, 4));
+    assert_eq!(code_of(&named(&acme.user, "k", &of_user).await.2), "");
+    assert_eq!(code_of(&named(&acme.other, "k", &of_other).await.2), "");
+    assert!(named(&acme.user, "k", &of_user).await.1, "a replay, until somebody is erased");
+    let erase =
+        format!("mutation {{ deleteUser(input: {{ id: \"{}\" }}) {{ userErrors {{ code }} }} }}", acme.other.id);
+    assert_eq!(code(&acme.admin.run(&erase).await), "");
+    app.mails().await; // background work
+    let (_, is_replay, body) = named(&acme.user, "k", &of_user).await;
+    assert_eq!((is_replay, code_of(&body).as_str()), (false, "IDEMPOTENCY_CONFLICT"), "{body}");
+    let left = "select (select count(*) from shared.bookings) || ' ' || (select string_agg(answer, '') from shared.idempotency_keys)
+        || (select count(*) from shared.idempotency_keys)";
+    assert_eq!(app.truth(left).await, ["2 1"], "both bookings, and the key of who stays, without its answer");
+    assert_eq!(code_of(&named(&acme.user, "another", &book(&acme.user, 5)).await.2), "", "other keys are free");
+}

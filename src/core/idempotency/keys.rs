@@ -36,6 +36,7 @@ pub async fn begin(caller: &Caller<'_>, named: &Named) -> Result<KeyState, DbErr
     }
     match queries::find(tx, user, &named.key).await? {
         Some((fingerprint, _)) if fingerprint != named.fingerprint => Ok(KeyState::Conflict),
+        Some((_, Some(answer))) if answer.is_empty() => Ok(KeyState::Blanked),
         Some((_, Some(answer))) => Ok(KeyState::Answered(answer)),
         // The row disappeared between the two statements: its holder failed, and the caller may retry.
         Some((_, None)) | None => Err(DbError::Contention("the request with this key has just failed".into())),

@@ -14,6 +14,8 @@ pub enum KeyState {
     First,
     /// It was executed before: its answer.
     Answered(String),
+    /// It was executed before; its answer is no longer kept, because it may have named a person who was erased.
+    Blanked,
     /// The key was used for another request.
     Conflict,
 }

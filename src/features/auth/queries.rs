@@ -411,8 +411,8 @@ pub(super) async fn take_back(tx: &ScopedTx, user: UserId, role: Role, now: Time
     .await
 }
 
-/// Removes the user's credentials, their sessions, and every stored response of the tenant, because any of them may
-/// contain the user's data.
+/// Removes the user's credentials, sessions and stored responses, and blanks those of everybody else in the tenant, because
+/// any of them may contain the user's data.
 pub(super) async fn delete_traces(tx: &ScopedTx, user: UserId) -> Result<(), DbError> {
     tx.execute(
         "-- auth.delete_credential
@@ -428,7 +428,14 @@ pub(super) async fn delete_traces(tx: &ScopedTx, user: UserId) -> Result<(), DbE
     .await?;
     tx.execute(
         "-- auth.delete_answers
-        delete from idempotency_keys where tenant_id = $1",
+        delete from idempotency_keys where tenant_id = $1 and user_id = $2",
+        &[&tx.tenant(), &user],
+    )
+    .await?;
+    // Others' answers may name the person. Their keys stay: a request that is repeated must not be carried out again.
+    tx.execute(
+        "-- auth.blank_answers
+        update idempotency_keys set answer = '' where tenant_id = $1",
         &[&tx.tenant()],
     )
     .await

@@ -80,7 +80,8 @@ pub(super) fn prepare(app: &App, actor: &Actor, asked: GraphqlRequest) -> Result
         Unreadable::Unfit((path, message)) => vec![bad_variable(path, message)],
     })?;
     let mut request = Request::new(text).variables(asked.variables.unwrap_or_default());
-    request.operation_name = asked.operation_name;
+    // An empty name names none.
+    request.operation_name = asked.operation_name.filter(|it| !it.is_empty());
     let prepared = inspect(request, read)?;
     app.documents.remember(tenant, wanted, &prepared.request.query);
     Ok(prepared)
@@ -99,6 +100,8 @@ fn inspect(mut request: Request, read: Arc<ReadDocument>) -> Result<Prepared, Ve
     let Some((name, operation)) = operation else {
         return Err(refused("GRAPHQL_VALIDATION_FAILED", "Choose the operation to run with operationName."));
     };
+    // Before anything looks at them (section 6.1.2): async-graphql decides `@skip` and `@include` without the defaults.
+    input::fill_defaults(&operation.node, &mut request.variables);
     // Checked before anything runs: a mutation must not stop half-way because a variable is missing.
     if let Some(name) = input::find_missing(&operation.node, &request.variables) {
         return Err(vec![bad_variable(name, "this variable is required")]);
@@ -302,6 +305,11 @@ async fn answer_once(
         Ok(None) => false, // No user of a tenant is signed in.
         Ok(Some(KeyState::First)) => true,
         Ok(Some(KeyState::Answered(body))) => return Answer::Replayed(body),
+        Ok(Some(KeyState::Blanked)) => {
+            let message =
+                "This request was carried out. Its answer is no longer kept, because a person was erased since.";
+            return refused(ApiError::refused(Code::IdempotencyConflict, message));
+        }
         Ok(Some(KeyState::Conflict)) => {
             let message = "This Idempotency-Key was used for another request.";
             return refused(ApiError::refused(Code::IdempotencyConflict, message));
