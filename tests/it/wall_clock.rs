@@ -255,7 +255,7 @@ async fn each_resource_has_a_grid_of_its_own() {
     assert_eq!(why(&acme.user, &service, at(&day, 10, 0).as_second()).await, "STEP");
     assert_eq!(why(&acme.user, &service, at(&day, 13, 30).as_second()).await, "HOURS");
     assert_eq!(code(&acme.user.book(&service, at(&day, 10, 0)).await), "OUTSIDE_HOURS");
-    // A quarter past ten is Ben's alone: when he is taken, Anna is not offered off her grid.
+    // A quarter past ten is Ben's alone: while Ben is taken, Anna is not offered off her own grid.
     let booked = acme.user.book(&service, at(&day, 10, 15)).await;
     let with = &booked["data"]["createBooking"]["booking"]["resources"];
     assert!(with.as_array().unwrap().contains(&json!({ "name": "Ben" })), "{booked}");

@@ -1,7 +1,7 @@
 //! How often callers are refused. A flood of refused requests must not fill the log, so each process counts them and
 //! records the first, the tenth, the hundredth and so on, with how many there were since the last record.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
@@ -10,7 +10,7 @@ use quick_cache::sync::Cache;
 use crate::base::ids::{TenantId, UserId};
 
 /// After this time without a record the next refusal is recorded again.
-const WINDOW: Duration = Duration::from_secs(3_600);
+const WINDOW: SignedDuration = SignedDuration::from_hours(1);
 /// Callers and fields whose counts are kept. Beyond that the least used are forgotten, and recorded again.
 const MANY: usize = 10_000;
 /// The factor between two records.
@@ -41,7 +41,7 @@ impl Refusals {
         let fresh = || Ok::<_, std::convert::Infallible>(Arc::new(Mutex::new(Count::starting(now))));
         let Ok(count) = self.0.get_or_insert_with(&(tenant, user, field.to_owned()), fresh);
         let mut count = count.lock();
-        if now.duration_since(count.recorded_at) > SignedDuration::try_from(WINDOW).unwrap_or(SignedDuration::MAX) {
+        if now.duration_since(count.recorded_at) > WINDOW {
             let unrecorded = count.total - count.recorded;
             *count = Count { total: unrecorded, ..Count::starting(now) };
         }
